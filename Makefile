@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+
+# Everything happens inside this checkout: the environment in .venv, Airflow's home in .airflow.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+export PIP_CONSTRAINT :=
+
+.PHONY: help demo test lint clean
+
+help:
+	@echo "make demo   register a service hook and deliver two events, for real, on embedded defaults"
+	@echo "make test   pass the tests"
+	@echo "make lint   ruff, mypy and import-linter"
+	@echo "make clean  remove the environment and Airflow's home from this checkout"
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+		|| { echo "Python 3.10 or later is needed; say which: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Making the environment in $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.python pyproject.toml constraints.txt
+	@echo "Installing the provider and Airflow (once, a minute or two)"
+	@$(PIP) --editable '.[sentry]'
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Installing what tests and checks need (once)"
+	@$(PIP) --editable '.[sentry,dev]'
+	@touch $@
+
+demo: $(VENV)/.installed
+	@$(BIN)/python -m airflow_provider_hooks.sandbox.demo
+
+test: $(VENV)/.installed-dev
+	@$(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+
+lint: $(VENV)/.installed-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) .airflow

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Makes text that somebody else wrote safe to show in a log, a terminal or an error."""
+
+from __future__ import annotations
+
+SHOWN_CHARACTERS = 200
+"""How much of a foreign text an error or a log line shows."""
+
+
+def printable(text: str, *, limit: int = SHOWN_CHARACTERS) -> str:
+    r"""
+    Return ``text`` on one line, with every character that a terminal could act on escaped, and bounded.
+
+    :param limit: characters kept; a longer text ends in an ellipsis
+
+    >>> printable("ok\r\n\x1b[31mred")
+    'ok\\r\\n\\x1b[31mred'
+    """
+    kept = text[:limit]
+    shown = "".join(_shown(character) for character in kept)
+    return f"{shown}…" if len(text) > limit else shown
+
+
+def quoted(value: object) -> str:
+    """Return a short printable form of any value that somebody typed, for the error that refuses it."""
+    if isinstance(value, str):
+        return f"'{printable(value, limit=60)}'"
+    if isinstance(value, bool | int | float) or value is None:
+        return printable(str(value) if not isinstance(value, int) or abs(value) < 10**18 else "a huge integer")
+    return f"a {type(value).__name__}"
+
+
+def _shown(character: str) -> str:
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Every test has an AIRFLOW_HOME of its own inside the checkout, and takes nothing from the user's."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parent.parent
+sys.path.insert(0, str(Path(__file__).parent))
+
+for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
+    del os.environ[name]
+os.environ |= {
+    "AIRFLOW_HOME": str(REPOSITORY / ".airflow" / "tests"),
+    "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+    "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+}
+
+import pytest  # noqa: E402  (Airflow reads its configuration when it is first imported)
+
+from airflow_provider_hooks.sandbox import Sandbox, serve_sandbox  # noqa: E402
+
+
+@pytest.fixture
+def sandbox():
+    with serve_sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def allow_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS", "127.0.0.1")
+
+
+@pytest.fixture
+def connected(sandbox: Sandbox, allow_loopback: None, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """A sandbox that both default connections lead to."""
+    import json
+
+    for conn_id, connection in sandbox.describe_connections().items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+    return sandbox
