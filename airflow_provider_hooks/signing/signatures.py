@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""``sign`` and ``verify``: the same few lines for every scheme, over bytes that are never parsed."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import math
+import re
+import time
+from collections.abc import Mapping, Sequence
+from typing import TypeGuard
+
+from airflow_provider_hooks.errors import ServiceHookError
+from airflow_provider_hooks.signing.keys import derive_key
+from airflow_provider_hooks.signing.schemes import SCHEMES, Scheme
+from airflow_provider_hooks.text import quoted
+
+MAX_HEADER_CHARACTERS = 8_192
+"""The longest header that ``verify`` reads: about a hundred signatures, so its work stays bounded."""
+
+_UNIX_SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
+_ID = re.compile(r"[\x21-\x2d\x2f-\x7e]{1,256}", re.ASCII)
+
+
+class SignatureError(ServiceHookError, ValueError):
+    """The one error of signing and verifying. Its message quotes neither a secret nor a signature."""
+
+
+def sign(
+    scheme: Scheme | str, *, body: bytes, secrets: Sequence[str], delivery_id: str, timestamp: int
+) -> dict[str, str]:
+    """
+    Return the headers that prove who sent ``body``.
+
+    With several secrets (newest first) the headers carry a signature by each where the scheme can, else by the newest.
+
+    :param scheme: a row of ``SCHEMES`` or its name
+    :param body: exactly the bytes that are sent
+    :param secrets: the secrets as kept, newest first; the scheme ``none`` takes no notice of them
+    :param delivery_id: the delivery's id; printable ASCII without blanks and full stops
+    :param timestamp: the time of sending, in unix seconds
+    :raises SignatureError: if the scheme is unknown or anything cannot be signed with
+    """
+    known = _find_scheme(scheme)
+    if not isinstance(body, bytes):
+        raise SignatureError("the body to sign must be bytes")
+    if known.signature_header is None:
+        return {}
+    if not isinstance(delivery_id, str) or not _ID.fullmatch(delivery_id):
+        raise SignatureError("the delivery id must be 1 to 256 characters of printable ASCII without '.'")
+    if isinstance(timestamp, bool) or not isinstance(timestamp, int) or not 0 <= timestamp < 10**12:
+        raise SignatureError("the timestamp must be whole unix seconds")
+    keys = _derive_keys(known, secrets)
+    if not known.several_signatures:
+        keys = keys[:1]
+    content = _join_signed_parts(known, body=body, delivery_id=delivery_id, timestamp=str(timestamp))
+    headers = {}
+    if known.id_header:
+        headers[known.id_header] = delivery_id
+    if known.timestamp_header:
+        headers[known.timestamp_header] = str(timestamp)
+    headers[known.signature_header] = " ".join(_make_signature(known, key, content) for key in keys)
+    return headers
+
+
+def verify(
+    scheme: Scheme | str,
+    *,
+    headers: Mapping[str, str],
+    body: bytes,
+    secrets: Sequence[str],
+    now: float | None = None,
+    tolerance: int = 300,
+) -> None:
+    """
+    Return if ``headers`` prove that ``body`` was signed with one of ``secrets``; raise otherwise.
+
+    The time is checked where the scheme sends one; in ``sentry_servicehook`` it is not signed, so that check stops a
+    careless replay only. Comparison takes the same time wherever two signatures differ.
+
+    :param scheme: a row of ``SCHEMES`` or its name; ``none`` proves nothing and always returns
+    :param headers: the request's headers, names in any case
+    :param body: the request's body as received, before any parsing
+    :param secrets: every secret that is valid now
+    :param now: unix seconds; the clock's if ``None``
+    :param tolerance: how many seconds the sender's clock may be off, either way
+    :raises SignatureError: whatever is wrong, and nothing else, whatever the input
+    """
+    known = _find_scheme(scheme)
+    if known.signature_header is None:
+        return
+    if not isinstance(body, bytes | bytearray | memoryview):
+        raise SignatureError("the body to verify must be bytes")
+    keys = _derive_keys(known, secrets)
+    carried = _read_header(headers, known.signature_header)
+    delivery_id = _read_header(headers, known.id_header) if known.id_header and "id" in known.signed_parts else ""
+    if delivery_id and not _ID.fullmatch(delivery_id):
+        raise SignatureError(f"{known.id_header} is not an id")
+    timestamp = _read_header(headers, known.timestamp_header) if known.timestamp_header else ""
+    if known.timestamp_header:
+        _check_age(known.timestamp_header, timestamp, now=now, tolerance=tolerance)
+    content = _join_signed_parts(known, body=bytes(body), delivery_id=delivery_id, timestamp=timestamp)
+    candidates = carried.split(" ") if known.several_signatures else [carried]
+    if not _any_match(candidates, [_make_signature(known, key, content) for key in keys]):
+        raise SignatureError(f"no signature in {known.signature_header} was made with a known secret over this body")
+
+
+def _find_scheme(scheme: object) -> Scheme:
+    if isinstance(scheme, Scheme):
+        return scheme
+    if isinstance(scheme, str) and scheme in SCHEMES:
+        return SCHEMES[scheme]
+    raise SignatureError(f"{quoted(scheme)} is not a signing scheme; there are {', '.join(SCHEMES)}")
+
+
+def _derive_keys(scheme: Scheme, secrets: object) -> list[bytes]:
+    if isinstance(secrets, str | bytes) or not isinstance(secrets, Sequence) or not secrets:
+        raise SignatureError(f"the scheme {scheme.name} needs a list with at least one secret")
+    try:
+        return [derive_key(secret, scheme.key_format) for secret in secrets]
+    except ValueError as error:
+        raise SignatureError(str(error)) from None
+
+
+def _read_header(headers: object, name: str) -> str:
+    if not isinstance(headers, Mapping):
+        raise SignatureError("the headers must be a mapping of names to values")
+    wanted = name.lower()
+    found = [value for key, value in headers.items() if isinstance(key, str) and key.lower() == wanted]
+    if len(found) != 1:
+        raise SignatureError(f"the header {name} is {'there more than once' if found else 'missing'}")
+    value = found[0]
+    if not isinstance(value, str) or not value or not value.isascii() or len(value) > MAX_HEADER_CHARACTERS:
+        raise SignatureError(f"the header {name} is empty, too long or not ASCII")
+    return value
+
+
+def _check_age(name: str, timestamp: str, *, now: object, tolerance: object) -> None:
+    if not _UNIX_SECONDS.fullmatch(timestamp):
+        raise SignatureError(f"{name} is not a time in unix seconds")
+    clock = time.time() if now is None else now
+    if not _is_finite(clock) or not _is_finite(tolerance):
+        raise SignatureError("now and tolerance must be finite numbers of seconds")
+    if abs(clock - int(timestamp)) > tolerance:
+        raise SignatureError(f"{name} is more than {tolerance} seconds off")
+
+
+def _is_finite(number: object) -> TypeGuard[int | float]:
+    if isinstance(number, bool):
+        return False
+    return isinstance(number, int) or (isinstance(number, float) and math.isfinite(number))
+
+
+def _join_signed_parts(scheme: Scheme, *, body: bytes, delivery_id: str, timestamp: str) -> bytes:
+    parts = {"id": delivery_id.encode("ascii"), "timestamp": timestamp.encode("ascii"), "body": body}
+    return b".".join(parts[part] for part in scheme.signed_parts)
+
+
+def _make_signature(scheme: Scheme, key: bytes, content: bytes) -> str:
+    digest = hmac.digest(key, content, hashlib.sha256)
+    encoded = digest.hex() if scheme.encoding == "hex" else base64.b64encode(digest).decode("ascii")
+    return scheme.signature_prefix + encoded
+
+
+def _any_match(candidates: Sequence[str], expected: Sequence[str]) -> bool:
+    matched = False
+    for candidate in candidates:
+        for signature in expected:
+            matched |= hmac.compare_digest(candidate.encode("ascii"), signature.encode("ascii"))
+    return matched

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_hooks.signing import SCHEMES, SignatureError, sign, verify
+
+VECTORS = json.loads((Path(__file__).parent.parent / "data" / "signing-vectors.json").read_text())
+WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+OTHER_WHSEC = "whsec_" + "QUJD" * 8
+NOW = 1_700_000_000
+BODY = b'{"hello":"world"}'
+SIGNING = [name for name, scheme in SCHEMES.items() if scheme.signature_header]
+
+
+def signed(scheme: str, *secrets: str, body: bytes = BODY) -> dict[str, str]:
+    return sign(scheme, body=body, secrets=secrets or [WHSEC], delivery_id="d-1", timestamp=NOW)
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["scheme"])
+def test_published_vectors_are_signed_and_verified(vector):
+    body, timestamp = vector["body"].encode(), vector.get("timestamp", NOW)
+    headers = sign(
+        vector["scheme"],
+        body=body,
+        secrets=[vector["secret"]],
+        delivery_id=vector.get("id", "d-1"),
+        timestamp=timestamp,
+    )
+    assert headers[SCHEMES[vector["scheme"]].signature_header] == vector["signature"]
+    verify(vector["scheme"], headers=headers, body=body, secrets=[vector["secret"]], now=timestamp)
+
+
+@pytest.mark.parametrize("scheme", SIGNING)
+class TestEveryScheme:
+    def test_what_is_signed_is_verified_whatever_the_case_of_header_names(self, scheme):
+        headers = {name.upper(): value for name, value in signed(scheme).items()}
+        verify(scheme, headers=headers, body=BODY, secrets=[WHSEC], now=NOW)
+
+    def test_one_changed_byte_of_the_body_is_refused(self, scheme):
+        with pytest.raises(SignatureError, match="no signature"):
+            verify(scheme, headers=signed(scheme), body=BODY + b" ", secrets=[WHSEC], now=NOW)
+
+    def test_another_secret_is_refused(self, scheme):
+        with pytest.raises(SignatureError, match="no signature"):
+            verify(scheme, headers=signed(scheme), body=BODY, secrets=[OTHER_WHSEC], now=NOW)
+
+    def test_any_of_several_secrets_verifies(self, scheme):
+        verify(scheme, headers=signed(scheme), body=BODY, secrets=[OTHER_WHSEC, WHSEC], now=NOW)
+
+    def test_several_secrets_sign_with_all_where_the_header_carries_several_else_with_the_newest(self, scheme):
+        headers = signed(scheme, WHSEC, OTHER_WHSEC)
+        verify(scheme, headers=headers, body=BODY, secrets=[WHSEC], now=NOW)
+        if SCHEMES[scheme].several_signatures:
+            verify(scheme, headers=headers, body=BODY, secrets=[OTHER_WHSEC], now=NOW)
+        else:
+            assert headers == signed(scheme, WHSEC)
+
+    @pytest.mark.parametrize("change", ["missing", "empty", "short", "upper", "non-ascii", "prefix", "longer", "long"])
+    def test_a_malformed_signature_is_refused(self, scheme, change):
+        header, headers = SCHEMES[scheme].signature_header, signed(scheme)
+        value = headers.pop(header)
+        changed = {
+            "empty": "",
+            "short": value[: len(SCHEMES[scheme].signature_prefix) + 8],
+            "upper": SCHEMES[scheme].signature_prefix + value.upper(),
+            "non-ascii": value[:-1] + "é",
+            "prefix": SCHEMES[scheme].signature_prefix,
+            "longer": value + "0",
+            "long": " ".join([value[:-1] + "!"] * 10_000),
+        }
+        if change != "missing":
+            headers[header] = changed[change]
+        with pytest.raises(SignatureError):
+            verify(scheme, headers=headers, body=BODY, secrets=[WHSEC], now=NOW)
+
+    def test_a_header_in_two_cases_is_refused(self, scheme):
+        headers = signed(scheme)
+        headers[SCHEMES[scheme].signature_header.swapcase()] = "x"
+        with pytest.raises(SignatureError, match="more than once"):
+            verify(scheme, headers=headers, body=BODY, secrets=[WHSEC], now=NOW)
+
+    @pytest.mark.parametrize("secret", ["", " ", " padded", "padded ", "tab\t", "whsec_", "\ud800", None, b"bytes", 7])
+    def test_an_unusable_secret_is_refused_without_being_quoted(self, scheme, secret):
+        for call in (
+            lambda: sign(scheme, body=BODY, secrets=[secret], delivery_id="d-1", timestamp=NOW),
+            lambda: verify(scheme, headers=signed(scheme), body=BODY, secrets=[secret], now=NOW),
+        ):
+            with pytest.raises(SignatureError) as caught:
+                call()
+            assert "padded" not in str(caught.value)
+
+    @pytest.mark.parametrize("secrets", [[], (), None, "a string", b"bytes", {"a": 1}, 7])
+    def test_no_list_of_secrets_is_refused(self, scheme, secrets):
+        with pytest.raises(SignatureError):
+            verify(scheme, headers=signed(scheme), body=BODY, secrets=secrets, now=NOW)
+
+
+TIMED = [name for name, scheme in SCHEMES.items() if scheme.timestamp_header]
+
+
+@pytest.mark.parametrize("scheme", TIMED)
+class TestTime:
+    @pytest.mark.parametrize("off", [-300, -1, 0, 1, 300])
+    def test_a_clock_within_the_tolerance_passes(self, scheme, off):
+        verify(scheme, headers=signed(scheme), body=BODY, secrets=[WHSEC], now=NOW + off)
+
+    @pytest.mark.parametrize("off", [-301, 301, 300.001, float("nan"), float("inf"), 10**400])
+    def test_a_clock_beyond_the_tolerance_is_refused(self, scheme, off):
+        with pytest.raises(SignatureError):
+            verify(scheme, headers=signed(scheme), body=BODY, secrets=[WHSEC], now=NOW + off)
+
+    @pytest.mark.parametrize(
+        "timestamp", ["", "abc", "nan", "inf", "1e9", "+1", "1_6", "١٦", "1" * 4301, f"{NOW}000", f" {NOW}", f"{NOW}\n"]
+    )
+    def test_a_malformed_time_is_refused(self, scheme, timestamp):
+        headers = signed(scheme) | {SCHEMES[scheme].timestamp_header: timestamp}
+        with pytest.raises(SignatureError):
+            verify(scheme, headers=headers, body=BODY, secrets=[WHSEC], now=NOW)
+
+    @pytest.mark.parametrize("tolerance", [float("nan"), None, "300", True])
+    def test_a_tolerance_that_is_no_number_is_refused(self, scheme, tolerance):
+        with pytest.raises(SignatureError):
+            verify(scheme, headers=signed(scheme), body=BODY, secrets=[WHSEC], now=NOW, tolerance=tolerance)
+
+
+@pytest.mark.parametrize("part", ["webhook-id", "webhook-timestamp"])
+def test_what_is_signed_beside_the_body_cannot_be_changed(part):
+    headers = signed("standard_webhooks") | {part: str(NOW + 1)}
+    with pytest.raises(SignatureError):
+        verify("standard_webhooks", headers=headers, body=BODY, secrets=[WHSEC], now=NOW)
+
+
+def test_an_unknown_version_before_a_valid_signature_is_passed_over():
+    headers = signed("standard_webhooks")
+    headers["webhook-signature"] = f"v9,abc {headers['webhook-signature']}"
+    verify("standard_webhooks", headers=headers, body=BODY, secrets=[WHSEC], now=NOW)
+
+
+def test_a_shared_full_stop_cannot_move_between_id_and_timestamp():
+    with pytest.raises(SignatureError, match="delivery id"):
+        sign("standard_webhooks", body=BODY, secrets=[WHSEC], delivery_id="a.b", timestamp=NOW)
+
+
+@pytest.mark.parametrize("secret", ["whsec_" + "QUJD" * 7, "whsec_" + "QUJD" * 22, "whsec_not base64", "kurz"])
+def test_a_standard_webhooks_secret_must_be_24_to_64_bytes_of_base64(secret):
+    with pytest.raises(SignatureError) as caught:
+        signed("standard_webhooks", secret)
+    assert secret not in str(caught.value)
+
+
+def test_the_scheme_none_signs_nothing_and_proves_nothing():
+    assert sign("none", body=BODY, secrets=[], delivery_id="d-1", timestamp=NOW) == {}
+    verify("none", headers={}, body=BODY, secrets=[])
+
+
+@pytest.mark.parametrize("scheme", ["nope", "", None, 7, ["sentry"], {"a": 1}])
+def test_an_unknown_scheme_is_refused(scheme):
+    for call in (
+        lambda: verify(scheme, headers={}, body=BODY, secrets=[WHSEC]),
+        lambda: sign(scheme, body=BODY, secrets=[WHSEC], delivery_id="d-1", timestamp=NOW),
+    ):
+        with pytest.raises(SignatureError, match="not a signing scheme"):
+            call()
+
+
+@pytest.mark.parametrize("timestamp", [-1, 1.5, "1", True, None, 10**12])
+def test_only_whole_unix_seconds_can_be_signed(timestamp):
+    with pytest.raises(SignatureError, match="unix seconds"):
+        sign("zstack", body=BODY, secrets=[WHSEC], delivery_id="d-1", timestamp=timestamp)
+
+
+@pytest.mark.parametrize("body", ["text", None, 7])
+def test_a_body_that_is_not_bytes_is_refused(body):
+    with pytest.raises(SignatureError, match="bytes"):
+        sign("sentry", body=body, secrets=[WHSEC], delivery_id="d-1", timestamp=NOW)
+    with pytest.raises(SignatureError, match="bytes"):
+        verify("sentry", headers=signed("sentry"), body=body, secrets=[WHSEC])
+
+
+def test_a_body_that_is_not_utf8_is_verified_as_the_bytes_it_is():
+    headers = signed("sentry", body=b"\xff\x00")
+    verify("sentry", headers=headers, body=bytearray(b"\xff\x00"), secrets=[WHSEC])
+
+
+anything = st.one_of(st.none(), st.integers(), st.floats(), st.text(), st.binary())
+header_names = st.sampled_from(sorted({h for s in SCHEMES.values() for h in vars(s).values() if isinstance(h, str)}))
+
+
+@given(
+    scheme=st.one_of(st.sampled_from(list(SCHEMES)), anything),
+    headers=st.one_of(st.dictionaries(st.one_of(header_names, anything), anything), anything),
+    body=anything,
+    secrets=st.one_of(st.lists(st.one_of(st.just(WHSEC), anything)), anything),
+    now=anything,
+    tolerance=anything,
+)
+def test_verify_raises_one_error_type_whatever_the_input(scheme, headers, body, secrets, now, tolerance):
+    try:
+        verify(scheme, headers=headers, body=body, secrets=secrets, now=now, tolerance=tolerance)
+    except SignatureError:
+        return
+    assert scheme == "none", "nothing random verifies"
+
+
+@given(body=st.binary(), secret=st.text(min_size=1), scheme=st.sampled_from(["sentry", "zstack", "github"]))
+def test_every_usable_secret_signs_what_it_verifies(body, secret, scheme):
+    try:
+        headers = sign(scheme, body=body, secrets=[secret], delivery_id="d-1", timestamp=NOW)
+    except SignatureError:
+        return
+    verify(scheme, headers=headers, body=body, secrets=[secret], now=NOW)
