@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""How a builder turns fields into a payload: the tables of fields, every field read, every problem named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypedDict, cast
+
+from airflow_provider_hooks.errors import Problems
+from airflow_provider_hooks.events import checks
+from airflow_provider_hooks.events.sources import read_fields
+from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class SharedFields(TypedDict):
+    """What the payloads of both events have."""
+
+    id: str
+    project: str
+    project_id: str
+    project_name: str
+    culprit: str
+    message: str
+    url: str
+    level: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One documented field: how it is read, and what stands where it is not given."""
+
+    name: str
+    read: Callable[[object], object]
+    default: object = None
+    """``None``: the field is required."""
+
+
+SHARED_FIELDS = (
+    Field(name="id", read=checks.read_event_id),
+    Field(name="project", read=checks.read_name),
+    Field(name="project_id", read=checks.read_number_name),
+    Field(name="project_name", read=checks.read_name),
+    Field(name="culprit", read=checks.read_text, default=""),
+    Field(name="message", read=checks.read_name),
+    Field(name="url", read=checks.read_url),
+    Field(name="level", read=checks.read_level, default="error"),
+)
+"""What both events have, in the documented order."""
+
+FIELDS: Mapping[str, tuple[Field, ...]] = MappingProxyType(
+    {
+        EVENT_CREATED: (
+            *SHARED_FIELDS,
+            Field(name="logger", read=checks.read_text, default=""),
+            Field(name="datetime", read=checks.read_moment),
+            Field(name="platform", read=checks.read_name, default="python"),
+            Field(name="timestamp", read=checks.read_moment),
+            Field(name="tags", read=checks.read_tags, default=()),
+            Field(name="exception", read=checks.read_exception, default=()),
+        ),
+        EVENT_ALERT: (*SHARED_FIELDS, Field(name="triggering_rules", read=checks.read_rules)),
+    }
+)
+"""The fields of each event."""
+
+_NAMES = frozenset(field.name for fields in FIELDS.values() for field in fields)
+
+
+def read_event(event_type: str, source: Mapping[str, object] | None, given: Mapping[str, object]) -> dict[str, object]:
+    """
+    Read every field of an event from its source and from the arguments, which win.
+
+    A field of the other event is passed over, so that one source serves both.
+
+    :param given: the arguments; ``None`` counts as not given
+    :raises InvalidFieldsError: naming each field that is missing, wrong or not documented
+    """
+    values = {**_complete_times(read_fields(source or {})), **_complete_times(given)}
+    problems = Problems(event_type)
+    read: dict[str, object] = {}
+    for field in FIELDS[event_type]:
+        value = values.get(field.name, field.default)
+        if value is None:
+            problems.add(field.name, "is missing")
+            continue
+        try:
+            read[field.name] = field.read(value)
+        except ValueError as error:
+            problems.add(field.name, str(error))
+    for name in values:
+        if name not in _NAMES:
+            problems.add(str(name), f"is not a documented field of {event_type}")
+    problems.raise_if_any()
+    return read
+
+
+def take_shared(read: Mapping[str, object]) -> SharedFields:
+    """Return the fields that both events have, in the documented order."""
+    return cast("SharedFields", {field.name: read[field.name] for field in SHARED_FIELDS})
+
+
+def _complete_times(fields: Mapping[str, object]) -> dict[str, object]:
+    """Leave out what is not given, and let one of ``datetime`` and ``timestamp`` stand for both."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    for name, twin in (("datetime", "timestamp"), ("timestamp", "datetime")):
+        if twin in given:
+            given.setdefault(name, given[twin])
+    return given

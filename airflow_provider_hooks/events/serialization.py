@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""``serialize``: the only place where an event becomes bytes. Exactly these bytes are signed and sent."""
+
+from __future__ import annotations
+
+import enum
+import math
+import uuid
+from typing import TYPE_CHECKING, cast
+
+import orjson
+
+from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from airflow_provider_hooks.events.alert import EventAlert
+    from airflow_provider_hooks.events.created import EventCreated
+
+DEFAULT_MAX_PAYLOAD_BYTES = 1_048_576
+MAX_DEPTH = 254
+"""Levels of nesting that a payload may have: the encoder's own limit."""
+
+_MAX_PROBLEMS = 10
+_MAX_INTEGER, _MIN_INTEGER = 2**64 - 1, -(2**63)
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+
+
+class PayloadError(InvalidFieldsError):
+    """A payload that cannot be sent as JSON, or is too large."""
+
+
+def serialize(
+    event: EventCreated | EventAlert | Mapping[str, object], *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES
+) -> bytes:
+    """
+    Return an event as compact UTF-8 JSON, keys in the order given; a UUID as text, an enum's member as its value.
+
+    :param max_payload_bytes: the largest body allowed, in bytes
+    :raises PayloadError: naming the fields that hold NaN, Infinity, a lone surrogate, an integer beyond 64 bits,
+        something that JSON cannot say, or a cycle; or that are nested too deep; or saying by how much it is too large
+    """
+    if not isinstance(event, dict):
+        raise PayloadError("payload", {"event": f"must be a dict, not a {type(event).__name__}"})
+    try:
+        body = orjson.dumps(event, option=_OPTIONS)
+    except (orjson.JSONEncodeError, RecursionError) as error:
+        raise PayloadError("payload", _find_problems(event) or {"event": printable(str(error))}) from None
+    # The encoder writes NaN and Infinity as null without a word, so only a body that holds a null is looked through.
+    if b"null" in body:
+        problems = _find_problems(event)
+        if problems:
+            raise PayloadError("payload", problems)
+    if len(body) > max_payload_bytes:
+        fields = cast("dict[str, object]", event)
+        largest = max(fields, key=lambda name: len(orjson.dumps(fields[name], option=_OPTIONS)))
+        told = (
+            f"the payload has {len(body)} bytes, over max_payload_bytes={max_payload_bytes}; this is its largest field"
+        )
+        raise PayloadError("payload", {printable(largest): told})
+    return body
+
+
+def _find_problems(event: object) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for path, problem in _walk(event):
+        found.setdefault(printable(path) or "event", problem)
+        if len(found) == _MAX_PROBLEMS:
+            break
+    return found
+
+
+def _walk(event: object) -> Iterator[tuple[str, str]]:
+    """Visit every value without recursion, so that no nesting can exhaust the stack."""
+    ancestors: set[int] = set()
+    stack: list[tuple[object, str, bool]] = [(event, "", False)]
+    while stack:
+        entry, path, leaving = stack.pop()
+        value = entry.value if isinstance(entry, enum.Enum) else entry
+        if leaving:
+            ancestors.discard(id(value))
+            continue
+        if not isinstance(value, dict | list | tuple):
+            problem = _find_scalar_problem(value)
+            if problem:
+                yield path, problem
+        elif id(value) in ancestors:
+            yield path, "contains itself"
+        elif len(ancestors) >= MAX_DEPTH:
+            yield path, f"is nested over {MAX_DEPTH} levels deep"
+        else:
+            ancestors.add(id(value))
+            stack.append((value, path, True))
+            if isinstance(value, dict):
+                yield from ((path or "event", "has a key that is not text") for key in value if not _is_key(key))
+            stack.extend((child, name, False) for name, child in _children(value, path))
+
+
+def _children(value: dict[object, object] | Sequence[object], path: str) -> list[tuple[str, object]]:
+    if isinstance(value, dict):
+        named = [(f"{path}.{printable(str(key), limit=40)}" if path else str(key), value[key]) for key in value]
+    else:
+        named = [(f"{path}[{index}]", child) for index, child in enumerate(value)]
+    return named[::-1]
+
+
+def _is_key(key: object) -> bool:
+    return type(key) is str and _find_scalar_problem(key) is None
+
+
+_PLAIN = frozenset({str, int, float, bool, type(None), uuid.UUID})
+
+
+def _find_scalar_problem(value: object) -> str | None:
+    if type(value) not in _PLAIN:
+        return f"is a {type(value).__name__}, which JSON cannot say"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"is {value}, which JSON cannot say"
+    if isinstance(value, int) and not _MIN_INTEGER <= value <= _MAX_INTEGER:
+        return "is an integer beyond 64 bits; send it as text"
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return "has a lone surrogate, which UTF-8 cannot say"
+    return None

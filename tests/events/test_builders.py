@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+import pendulum
+import pytest
+from events_data import ALERT, CREATED, FIELDS
+
+from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.events import build_event_alert, build_event_created, event_from_exception
+
+NOON = dt.datetime(2024, 1, 1, 12, 0, tzinfo=dt.timezone.utc)
+MIDNIGHT = dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc)
+
+
+def test_created_from_arguments_is_the_documented_payload():
+    built = build_event_created(
+        id="abc123def456",
+        project="my-project",
+        project_id=1,
+        project_name="My Project",
+        culprit="app.views.index in get",
+        message="TypeError: Cannot read property 'foo' of undefined",
+        url="https://sentry.io/organizations/my-org/issues/12345/",
+        datetime=NOON,
+        timestamp=MIDNIGHT,  # the documented example has two different times
+        tags={"environment": "production", "release": "1.0.0"},
+        exception=CREATED["event"]["exception"],
+    )
+    assert built == CREATED
+    assert list(built) == list(CREATED)
+    assert list(built["event"]) == list(CREATED["event"])
+
+
+def test_a_documented_payload_is_built_from_itself():
+    assert build_event_created(CREATED) == CREATED
+    assert build_event_alert(ALERT) == ALERT
+
+
+def test_alert_from_arguments_is_the_documented_payload():
+    built = build_event_alert(
+        **{name: value for name, value in ALERT.items() if name != "triggering_rules"}, triggering_rules=["Rule Name"]
+    )
+    assert built == ALERT
+    assert list(built) == list(ALERT)
+
+
+def test_an_alert_is_built_from_a_created_payload():
+    assert build_event_alert(CREATED, triggering_rules=["Rule Name"]) == ALERT
+
+
+def test_an_argument_wins_over_the_source():
+    built = build_event_created(CREATED, message="Said again", datetime="2025-06-01T00:00:00+02:00")
+    assert built["message"] == built["event"]["message"] == "Said again"
+    assert built["datetime"] == "2025-05-31T22:00:00.000Z"
+    assert built["event"]["timestamp"] == dt.datetime(2025, 5, 31, 22, tzinfo=dt.timezone.utc).timestamp()
+
+
+def test_what_is_left_out_stands_as_documented():
+    built = build_event_created(FIELDS, timestamp=1704110400.5)
+    assert (built["culprit"], built["logger"], built["level"]) == ("", "", "error")
+    assert built["datetime"] == "2024-01-01T12:00:00.500Z"
+    assert built["event"] == {
+        "event_id": "abc123def456",
+        "message": "It broke",
+        "level": "error",
+        "platform": "python",
+        "timestamp": 1704110400.5,
+        "tags": [],
+        "exception": {"values": []},
+    }
+
+
+def test_an_event_of_sentry_sdk_gives_what_is_documented_and_nothing_else():
+    event = {
+        "event_id": "0f" * 16,
+        "timestamp": "2024-01-01T12:00:00.000000Z",
+        "platform": "python",
+        "level": "warning",
+        "logger": "app",
+        "environment": "production",
+        "release": "1.0.0",
+        "tags": {"team": "orders"},
+        "server_name": "host-1",
+        "user": {"email": "a@example.com"},
+        "breadcrumbs": {"values": []},
+        "exception": {
+            "values": [
+                {"type": "KeyError", "value": "'a'", "stacktrace": None},
+                {
+                    "type": "ValueError",
+                    "value": "bad",
+                    "module": "app",
+                    "mechanism": {"type": "generic"},
+                    "stacktrace": {
+                        "frames": [
+                            {"module": "app.views", "function": "get", "in_app": True, "lineno": 1},
+                            {"module": "lib", "function": "parse", "lineno": 2},
+                        ]
+                    },
+                },
+            ]
+        },
+    }
+    built = build_event_created(event, project="p", project_id="1", project_name="P", url="https://example.com/")
+    assert built["id"] == "0f" * 16
+    assert (built["message"], built["culprit"], built["level"]) == ("ValueError: bad", "app.views in get", "warning")
+    assert built["event"]["tags"] == [["team", "orders"], ["environment", "production"], ["release", "1.0.0"]]
+    first, second = built["event"]["exception"]["values"]
+    assert first == {"type": "KeyError", "value": "'a'", "stacktrace": {"frames": []}}
+    assert second["stacktrace"]["frames"][0]["lineno"] == 1
+    assert set(second) == {"type", "value", "stacktrace"}
+    assert build_event_alert(built, triggering_rules=["r"])["message"] == "ValueError: bad"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({"logentry": {"message": "raw %s", "formatted": "raw x"}}, "raw x"),
+        ({"logentry": {"message": "raw"}}, "raw"),
+        ({"message": "said"}, "said"),
+    ],
+)
+def test_a_message_event_of_sentry_sdk_keeps_its_message(source, message):
+    event = {"event_id": "1" * 32, "timestamp": NOON, **source}
+    fields = {name: value for name, value in FIELDS.items() if name not in {"id", "message"}}
+    assert build_event_created(event, **fields)["message"] == message
+
+
+def test_one_error_names_every_missing_field():
+    with pytest.raises(InvalidFieldsError) as caught:
+        build_event_created()
+    assert set(caught.value.problems) == {
+        "id", "project", "project_id", "project_name", "message", "url", "datetime", "timestamp",
+    }  # fmt: skip
+    with pytest.raises(InvalidFieldsError) as caught:
+        build_event_alert({"level": "error"})
+    assert set(caught.value.problems) == {
+        "id", "project", "project_id", "project_name", "message", "url", "triggering_rules",
+    }  # fmt: skip
+
+
+WRONG = {
+    "id": ["", "a b", "a.b", "x" * 65, 7, "é"],
+    "project": ["", "  ", 7],
+    "project_id": [True, "", 1.5],
+    "message": ["", b"bytes", ["x"]],
+    "url": ["", "example.com", "ftp://example.com/", "http://", "https://exa mple.com/", "https://[::1", 7],
+    "level": ["ERROR", "panic", 1],
+    "culprit": [7],
+    "logger": [7],
+    "datetime": [
+        dt.datetime(2024, 1, 1),  # noqa: DTZ001  (the case)
+        "2024-01-01T12:00:00",
+        "soon",
+        "",
+        float("nan"),
+        float("inf"),
+        1e300,
+        True,
+        dt.date(2024, 1, 1),
+        [],
+    ],
+    "tags": ["ab", ["ab"], [["a"]], [["a", 1]], {"a": 1}, 7],
+    "exception": ["x", {"values": "x"}, {"values": [7]}, {"values": [{"stacktrace": {"frames": "x"}}]}, 7],
+    "platform": ["", 7],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_a_wrong_field_is_named_with_what_it_must_be(name, value):
+    fields = {**FIELDS, "datetime": NOON, name: value}
+    with pytest.raises(InvalidFieldsError) as caught:
+        build_event_created(fields)
+    assert name in caught.value.problems
+    assert set(caught.value.problems) <= {name, "timestamp"}
+
+
+@pytest.mark.parametrize("rules", [[], "rule", [""], [7], None, {"a": 1}])
+def test_an_alert_needs_the_name_of_a_rule(rules):
+    with pytest.raises(InvalidFieldsError, match="triggering_rules"):
+        build_event_alert(FIELDS, triggering_rules=rules)
+
+
+def test_a_field_that_is_not_documented_is_named():
+    with pytest.raises(InvalidFieldsError, match="projekt: is not a documented field of event.created"):
+        build_event_created({**FIELDS, "datetime": NOON, "projekt": "x"})
+
+
+@pytest.mark.parametrize("value", [uuid.UUID(int=7), "orders-2024010112", "A_b-9"])
+def test_ids_that_people_use_are_kept(value):
+    assert build_event_alert(FIELDS, id=value, triggering_rules=["r"])["id"] in {value, "0" * 31 + "7"}
+
+
+@pytest.mark.parametrize("moment", [NOON, pendulum.datetime(2024, 1, 1, 13, tz="Europe/Berlin"), "2024-01-01T12:00Z"])
+def test_every_way_to_say_a_time_gives_the_documented_one(moment):
+    assert build_event_created(FIELDS, datetime=moment)["datetime"] == "2024-01-01T12:00:00.000Z"
+
+
+def test_an_error_does_not_run_on_with_what_was_typed():
+    with pytest.raises(InvalidFieldsError) as caught:
+        build_event_alert(FIELDS, level="x" * 10_000 + "\n\x1b[31m", triggering_rules=["r"])
+    assert len(str(caught.value)) < 300
+    assert "\x1b" not in str(caught.value)
+
+
+class TestEventFromException:
+    def raise_and_catch(self, **options):
+        password = "hunter2-hunter2"  # noqa: F841  (must not be sent)
+        try:
+            try:
+                {}["missing"]
+            except KeyError as cause:
+                raise ValueError("bad input") from cause
+        except ValueError as error:
+            return event_from_exception(error, **options)
+
+    def test_it_has_the_chain_with_its_frames(self):
+        event = self.raise_and_catch(event_id="e-1", occurred_at=NOON, tags={"team": "orders"})
+        built = build_event_created(event, **{k: v for k, v in FIELDS.items() if k not in {"id", "message"}})
+        values = built["event"]["exception"]["values"]
+        assert [value["type"] for value in values] == ["KeyError", "ValueError"]
+        assert values[-1]["stacktrace"]["frames"][-1]["function"] == "raise_and_catch"
+        assert (built["id"], built["message"]) == ("e-1", "ValueError: bad input")
+        assert built["datetime"] == "2024-01-01T12:00:00.000Z"
+        assert built["event"]["tags"] == [["team", "orders"]]
+        assert built["culprit"].endswith("in raise_and_catch")
+
+    def test_local_variables_stay_at_home_unless_asked_for(self):
+        def find_vars(event):
+            return [f.get("vars") for v in event["exception"]["values"] for f in v["stacktrace"]["frames"]]
+
+        assert not any(find_vars(self.raise_and_catch()))
+        assert any(find_vars(self.raise_and_catch(include_local_variables=True)))
+
+    def test_every_event_has_an_id_of_its_own(self):
+        assert self.raise_and_catch()["event_id"] != self.raise_and_catch()["event_id"]
+
+    def test_without_the_extra_it_says_what_to_install(self, monkeypatch):
+        monkeypatch.setitem(__import__("sys").modules, "sentry_sdk.utils", None)
+        with pytest.raises(ImportError, match=r"airflow-provider-hooks\[sentry\]"):
+            self.raise_and_catch()

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import json
+
+import pytest
+from events_data import CREATED
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_hooks.events import PayloadError, build_event_created, serialize
+from airflow_provider_hooks.events.serialization import MAX_DEPTH
+
+
+def nest(levels: int) -> object:
+    value: object = "x"
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def test_a_documented_payload_becomes_compact_utf8_json_in_order():
+    body = serialize(build_event_created(CREATED, message="größer"))
+    assert json.loads(body) == {**CREATED, "message": "größer", "event": {**CREATED["event"], "message": "größer"}}
+    assert body.startswith(b'{"id":"abc123def456","project":')
+    assert "größer".encode() in body
+
+
+def cycle() -> dict[str, object]:
+    value: dict[str, object] = {}
+    value["again"] = [value]
+    return value
+
+
+class Text(str):
+    """A subclass of str."""
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "problem"),
+    [
+        (float("nan"), "a.b", "nan"),
+        (float("inf"), "a.b", "inf"),
+        ([1, {"c": float("-inf")}], "a.b[1].c", "-inf"),
+        ("\ud800", "a.b", "surrogate"),
+        ({"\udfff": 1}, "a.b", "key"),
+        ({1: 2}, "a.b", "key"),
+        (dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc), "a.b", "datetime"),
+        (decimal.Decimal(1), "a.b", "Decimal"),
+        (b"bytes", "a.b", "bytes"),
+        ({1, 2}, "a.b", "set"),
+        (Text("x"), "a.b", "Text"),
+        (10**5000, "a.b", "64 bits"),
+        (-(2**63) - 1, "a.b", "64 bits"),
+        (cycle(), "a.b.again[0]", "contains itself"),
+        (nest(100_000), "a.b[0]", "deep"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_json_cannot_say_is_refused_by_the_name_of_the_field(value, path, problem):
+    with pytest.raises(PayloadError) as caught:
+        serialize({"a": {"b": value}})
+    (field, told), *_ = caught.value.problems.items()
+    assert field.startswith(path)
+    assert problem in told
+    assert len(str(caught.value)) < 2_000
+
+
+def test_every_such_field_is_named():
+    with pytest.raises(PayloadError) as caught:
+        serialize({"a": float("nan"), "b": None, "c": [{}, b""]})
+    assert set(caught.value.problems) == {"a", "c[1]"}
+
+
+def test_a_null_is_sent_as_it_is():
+    assert serialize({"a": None, "b": "null"}) == b'{"a":null,"b":"null"}'
+
+
+def test_the_depth_that_is_allowed_is_the_depth_that_can_be_encoded():
+    assert serialize({"a": nest(MAX_DEPTH - 1), "b": None})
+    with pytest.raises(PayloadError, match="deep"):
+        serialize({"a": nest(MAX_DEPTH), "b": None})
+    with pytest.raises(PayloadError, match="deep"):
+        serialize({"a": nest(MAX_DEPTH + 1)})
+
+
+def test_a_payload_of_the_largest_size_passes_and_one_byte_more_names_its_largest_field():
+    body = serialize({"small": "x", "large": "y" * 100})
+    assert serialize({"small": "x", "large": "y" * 100}, max_payload_bytes=len(body)) == body
+    with pytest.raises(PayloadError, match=f"large: the payload has {len(body)} bytes"):
+        serialize({"small": "x", "large": "y" * 100}, max_payload_bytes=len(body) - 1)
+
+
+@pytest.mark.parametrize("event", [[], "x", None, 7])
+def test_only_a_dict_is_an_event(event):
+    with pytest.raises(PayloadError, match="must be a dict"):
+        serialize(event)
+
+
+json_values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(), st.text(st.characters())),
+    lambda children: st.one_of(st.lists(children), st.dictionaries(st.text(st.characters()), children)),
+)
+
+
+@given(st.dictionaries(st.text(), json_values))
+def test_what_is_serialised_reads_back_and_everything_else_is_one_error(event):
+    try:
+        body = serialize(event)
+    except PayloadError:
+        return
+    assert json.loads(body) == event
