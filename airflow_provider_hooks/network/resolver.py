@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Resolves a host within a deadline, so that every address can be judged before any is connected to."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+
+
+class ResolverError(Exception):
+    """A host could not be resolved, or not in time."""
+
+
+def resolve(host: str, port: int, *, timeout: float) -> list[str]:
+    """
+    Return every address of a host.
+
+    The system's resolver knows no deadline, so it runs in a thread of its own that is left behind when time is up.
+
+    :param timeout: seconds
+    :raises ResolverError: if there is none
+    :raises TimeoutError: if time is up
+    """
+    answers: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
+    threading.Thread(target=_look_up, args=(host, port, answers), daemon=True, name="service-hook-resolver").start()
+    try:
+        answer = answers.get(timeout=max(timeout, 0.001))
+    except queue.Empty:
+        raise TimeoutError(f"{host} was not resolved within {timeout:.1f} s") from None
+    if isinstance(answer, Exception):
+        raise ResolverError(f"{host} could not be resolved: {answer}") from None
+    return answer
+
+
+def _look_up(host: str, port: int, answers: queue.SimpleQueue[list[str] | Exception]) -> None:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        answers.put(list(dict.fromkeys(str(entry[4][0]) for entry in found)))
+    except (OSError, UnicodeError) as error:
+        answers.put(error)
