@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+What a connection type is: a table of fields, from which the form in the UI, the docs and the reading all come.
+
+The tables themselves stand beside what is read from them: ``delivery.endpoint`` and ``registries.registry``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_hooks.errors import Problems
+from airflow_provider_hooks.text import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtraField:
+    """One field of a connection's form that is kept in its ``extra``."""
+
+    name: str
+    label: str
+    description: str
+    type: str = "string"
+    choices: Sequence[str] = ()
+    default: str | None = None
+    minimum: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionType:
+    """A connection type: which standard fields it uses under which names, and what it adds."""
+
+    name: str
+    label: str
+    hook_class: str
+    standard: Mapping[str, str]
+    """The standard fields in use, each with its label; the others are hidden."""
+    placeholders: Mapping[str, str]
+    extra: tuple[ExtraField, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionFields:
+    """What somebody typed into a connection, before it is judged."""
+
+    conn_id: str
+    host: str
+    password: str | None
+    extra: Mapping[str, object]
+
+
+_STANDARD_FIELDS = ("description", "host", "schema", "login", "password", "port", "extra")
+
+
+def describe_form(kind: ConnectionType) -> dict[str, object]:
+    """Return a connection type as Airflow's provider metadata wants it, with its whole form."""
+    return {
+        "connection-type": kind.name,
+        "hook-class-name": kind.hook_class,
+        "hook-name": kind.label,
+        "conn-fields": {field.name: _describe_field(field) for field in kind.extra},
+        "ui-field-behaviour": {
+            "hidden-fields": [name for name in _STANDARD_FIELDS if name not in kind.standard],
+            "relabeling": {name: label for name, label in kind.standard.items() if name != "description"},
+            "placeholders": dict(kind.placeholders),
+        },
+    }
+
+
+def read_extra(kind: ConnectionType, extra: Mapping[str, object], problems: Problems) -> dict[str, str]:
+    """
+    Return the extra fields that are set, as stripped text; note those that are unknown or not among their choices.
+
+    ``null`` and blank text count as not set, as Airflow's form saves untouched fields.
+    """
+    known = {field.name: field for field in kind.extra}
+    for name in extra:
+        if name not in known:
+            problems.add(str(name), f"is not a field of {kind.name}; there are {', '.join(known)}")
+    values: dict[str, str] = {}
+    for name, field in known.items():
+        value = extra.get(name)
+        if isinstance(value, bool) or not (value is None or isinstance(value, str | int | float)):
+            problems.add(name, "must be text")
+            continue
+        text = "" if value is None else str(value).strip()
+        if text and field.choices and text not in field.choices:
+            problems.add(name, f"must be one of {', '.join(field.choices)}, not {quoted(text)}")
+        elif text:
+            values[name] = text
+    return values
+
+
+def read_seconds(name: str, text: str | None, default: float, problems: Problems) -> float:
+    """Return a positive number of seconds, or note that it is not one."""
+    if text is None:
+        return default
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 3_600:  # noqa: PLR2004  (an hour)
+        problems.add(name, f"must be a number of seconds up to 3600, not {quoted(text)}")
+    return seconds
+
+
+def check_connection_type(kind: ConnectionType, *, conn_id: str, conn_type: str | None) -> None:
+    """
+    Return if a connection is of the type that a hook works with.
+
+    :raises InvalidFieldsError: naming both types, because Airflow itself does not check
+    """
+    if conn_type != kind.name:
+        problems = Problems(f"connection '{conn_id}'")
+        problems.add("conn_type", f"must be {kind.name} ({kind.label}), not {quoted(conn_type)}")
+        problems.raise_if_any()
+
+
+def _describe_field(field: ExtraField) -> dict[str, object]:
+    schema: dict[str, object] = {"type": [field.type, "null"]}
+    if field.choices:
+        schema["enum"] = [*field.choices, *([] if field.default else [None])]
+    if field.default is not None:
+        schema["default"] = field.default
+    if field.minimum is not None:
+        schema["minimum"] = field.minimum
+    return {"label": field.label, "description": field.description, "schema": schema}

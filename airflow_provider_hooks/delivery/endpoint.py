@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""An endpoint: the receiving side of a service hook, read from a connection and checked field by field."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from airflow_provider_hooks.connections import ConnectionType, ExtraField, read_extra, read_seconds
+from airflow_provider_hooks.errors import Problems
+from airflow_provider_hooks.events.types import EVENT_TYPES
+from airflow_provider_hooks.network.urls import parse_url
+from airflow_provider_hooks.signing.keys import find_secret_problem
+from airflow_provider_hooks.signing.schemes import DEFAULT_SCHEME, KEY_FORMATS, SCHEMES, KeyFormat, Scheme
+from airflow_provider_hooks.signing.variable import parse_secrets
+from airflow_provider_hooks.text import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_hooks.connections import ConnectionFields
+
+SERVICE_HOOK = ConnectionType(
+    name="service_hook",
+    label="Service Hook",
+    hook_class="airflow_provider_hooks.hooks.endpoint.EndpointHook",
+    standard={"host": "URL", "password": "Signing secret", "description": "Description"},
+    placeholders={"host": "https://hooks.example.com/airflow", "password": "or name a Variable below"},
+    extra=(
+        ExtraField(
+            name="scheme",
+            label="Signing scheme",
+            description="How deliveries are signed; the receiver verifies by the same scheme.",
+            choices=tuple(SCHEMES),
+            default=DEFAULT_SCHEME,
+        ),
+        ExtraField(
+            name="secret_variable",
+            label="Secret variable",
+            description="The Airflow Variable that registration writes the secret to, in place of the signing secret.",
+        ),
+        ExtraField(
+            name="key_format",
+            label="Key format",
+            description="text: the secret's characters are the key; whsec: the base64 after whsec_ is. "
+            "Empty: as the scheme documents.",
+            choices=KEY_FORMATS,
+        ),
+        ExtraField(
+            name="events",
+            label="Events",
+            description="The event types that may go to this endpoint, separated by commas. Empty: all.",
+        ),
+        ExtraField(
+            name="timeout",
+            label="Timeout",
+            description="Seconds that one attempt may take in all. Empty: [service_hooks] timeout.",
+            type="number",
+            minimum=0.1,
+        ),
+    ),
+)
+"""The connection type of an endpoint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """Where deliveries go, how they are signed, and within which time."""
+
+    conn_id: str
+    url: str = field(repr=False)
+    """May hold a token in its path or query, so it is not shown."""
+    scheme: Scheme
+    secrets: tuple[str, ...] = field(repr=False)
+    """Newest first; empty only for the scheme ``none``."""
+    events: tuple[str, ...]
+    timeout: float
+    """Seconds for one attempt in all."""
+
+
+def read_endpoint(
+    fields: ConnectionFields, *, default_timeout: float, read_variable: Callable[[str], str | None]
+) -> Endpoint:
+    """
+    Read an endpoint from what somebody typed into a connection.
+
+    :param default_timeout: seconds for one attempt where the connection says none
+    :param read_variable: returns the text of an Airflow Variable, or ``None`` where there is none
+    :raises InvalidFieldsError: naming each field that cannot be used, without quoting a secret
+    """
+    problems = Problems(f"connection '{fields.conn_id}'")
+    extra = read_extra(SERVICE_HOOK, fields.extra, problems)
+    url = fields.host.strip()
+    try:
+        parse_url(url)
+    except ValueError as error:
+        problems.add("host (URL)", str(error))
+    scheme = SCHEMES[extra.get("scheme") or DEFAULT_SCHEME] if extra.get("scheme", DEFAULT_SCHEME) in SCHEMES else None
+    if scheme is not None and "key_format" in extra:
+        scheme = dataclasses.replace(scheme, key_format=cast("KeyFormat", extra["key_format"]))
+    events = tuple(name.strip() for name in extra.get("events", "").split(",") if name.strip()) or EVENT_TYPES
+    unknown = [name for name in events if name not in EVENT_TYPES]
+    if unknown:
+        problems.add("events", f"{quoted(unknown[0])} is not an event; there are {', '.join(EVENT_TYPES)}")
+    timeout = read_seconds("timeout", extra.get("timeout"), default_timeout, problems)
+    secrets = _read_secrets(fields, extra.get("secret_variable"), scheme, read_variable, problems) if scheme else ()
+    problems.raise_if_any()
+    return Endpoint(
+        conn_id=fields.conn_id,
+        url=url,
+        scheme=cast("Scheme", scheme),
+        secrets=secrets,
+        events=events,
+        timeout=timeout,
+    )
+
+
+def _read_secrets(
+    fields: ConnectionFields,
+    variable: str | None,
+    scheme: Scheme,
+    read_variable: Callable[[str], str | None],
+    problems: Problems,
+) -> tuple[str, ...]:
+    if scheme.signature_header is None:
+        return ()
+    if fields.password and variable:
+        problems.add("password", "is set beside secret_variable; keep the secret in one of them")
+        return ()
+    place = f"the Variable '{variable}' (secret_variable)" if variable else "password (signing secret)"
+    if not variable:
+        secrets: tuple[str, ...] = (fields.password,) if fields.password else ()
+        missing = f"is empty; the scheme {scheme.name} needs a secret here or in a secret_variable"
+    else:
+        text = read_variable(variable)
+        missing = "does not exist yet; register the hook first" if text is None else "holds no secret"
+        try:
+            secrets = parse_secrets(text or "")
+        except ValueError as error:
+            problems.add(place, str(error))
+            return ()
+    if not secrets:
+        problems.add(place, missing)
+    for secret in secrets:
+        problem = find_secret_problem(secret, scheme.key_format)
+        if problem is not None:
+            problems.add(place, problem)
+    return secrets

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+Claim, attempt, record: what makes an event reach an endpoint at most once for each time that a person asks for it.
+
+The guarantee: the claim is durable before the connection is opened, so a crash at any later moment leaves a claim that
+the next try finds and reports as ``unknown`` instead of sending again. Only an outcome of ``not_sent``, which is
+proven, lets a later try send.
+
+The window in which it does not hold is described in ``docs/guarantee.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pendulum
+
+from airflow_provider_hooks.delivery.claims import Decision, decide, make_claim, report_interrupted, settle_claim
+from airflow_provider_hooks.delivery.record import Record, read_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_hooks.delivery.claims import Claim
+    from airflow_provider_hooks.delivery.ledger import Ledger
+    from airflow_provider_hooks.delivery.record import Attempt, DeliveryFacts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """Who asks for a delivery: which generation, and which try of it."""
+
+    generation: str
+    try_number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """What ``deliver_once`` came to."""
+
+    record: Record
+    attempted: bool
+    """Whether this call made the attempt; otherwise the record tells of an earlier try."""
+
+
+def deliver_once(facts: DeliveryFacts, *, asking: Asking, ledger: Ledger, attempt: Callable[[], Attempt]) -> Delivery:
+    """
+    Make the attempt unless one was made for this asking, and return the record of it.
+
+    :param attempt: sends the request, at most once, and does not raise for what a peer does
+    :raises RecordError: if the claim found cannot be read; nothing was sent
+    """
+    found = ledger.read()
+    decision = decide(found, generation=asking.generation)
+    if found is not None and decision is Decision.KEEP:
+        return Delivery(record=read_record(found.record or {}), attempted=False)
+    if found is not None and decision is Decision.REPORT_UNKNOWN:
+        record = report_interrupted(found)
+        ledger.write(settle_claim(found, record))
+        return Delivery(record=record, attempted=False)
+    claim = make_claim(
+        found,
+        facts=facts,
+        generation=asking.generation,
+        try_number=asking.try_number,
+        claimed_at=pendulum.now("UTC").isoformat(),
+    )
+    ledger.write(claim)
+    return Delivery(record=_attempt_and_settle(claim, facts, ledger=ledger, attempt=attempt), attempted=True)
+
+
+def _attempt_and_settle(
+    claim: Claim, facts: DeliveryFacts, *, ledger: Ledger, attempt: Callable[[], Attempt]
+) -> Record:
+    record = Record(facts=facts, generation=claim.generation, redelivery=claim.redelivery, attempt=attempt())
+    ledger.write(settle_claim(claim, record))
+    return record

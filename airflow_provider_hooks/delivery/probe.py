@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Checks that an endpoint can be reached: policy, DNS, connecting and TLS, without sending a byte of a request."""
+
+from __future__ import annotations
+
+import pycurl
+
+from airflow_provider_hooks.delivery.record import ErrorClass
+from airflow_provider_hooks.delivery.transfer import Limits, UnreachableError, classify, find_addresses, open_transfer
+from airflow_provider_hooks.network.policy import BlockedAddressError, NetworkPolicy
+
+
+def probe(url: str, *, policy: NetworkPolicy, limits: Limits) -> str:
+    """
+    Connect to where a URL leads and return the peer's address. No request is sent.
+
+    :raises UnreachableError: saying why it cannot be reached
+    """
+    try:
+        target = policy.check_url(url)
+    except BlockedAddressError as error:
+        raise UnreachableError(ErrorClass.BLOCKED_ADDRESS, str(error)) from None
+    addresses = find_addresses(target, policy=policy, timeout=min(limits.connect_timeout, limits.timeout))
+    curl = open_transfer(url, target, addresses, limits=limits)
+    try:
+        curl.setopt(pycurl.CONNECT_ONLY, 1)
+        curl.perform()
+        peer = str(curl.getinfo(pycurl.PRIMARY_IP))
+        policy.check_address(peer, target=target)
+    except pycurl.error as error:
+        raise UnreachableError(*classify(curl, error)) from None
+    except BlockedAddressError as error:
+        raise UnreachableError(ErrorClass.BLOCKED_ADDRESS, str(error)) from None
+    finally:
+        curl.close()
+    return peer

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""What is known of one attempt, and what is kept of a delivery."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from airflow_provider_hooks.errors import ServiceHookError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_hooks.json_types import JsonObject
+
+_DELIVERY_NAMESPACE = uuid.UUID("5d8fbc09-b0a5-5c9c-8a8e-1f9f6f2c7a11")
+
+
+class Outcome(str, Enum):
+    """How an attempt ended, judged by what is proven."""
+
+    DELIVERED = "delivered"
+    """A 2xx answer arrived."""
+    REJECTED = "rejected"
+    """Any other answer arrived."""
+    NOT_SENT = "not_sent"
+    """No byte of the request left."""
+    UNKNOWN = "unknown"
+    """The request may have arrived; no answer tells."""
+
+
+class ErrorClass(str, Enum):
+    """Why an attempt did not end in a complete answer."""
+
+    BLOCKED_ADDRESS = "blocked_address"
+    DNS_ERROR = "dns_error"
+    CONNECTION_REFUSED = "connection_refused"
+    NETWORK_UNREACHABLE = "network_unreachable"
+    CONNECTION_FAILED = "connection_failed"
+    CONNECTION_RESET = "connection_reset"
+    TLS_ERROR = "tls_error"
+    TIMEOUT = "timeout"
+    RESPONSE_TOO_LARGE = "response_too_large"
+    INVALID_RESPONSE = "invalid_response"
+    REUSED_CONNECTION_LOST = "reused_connection_lost"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phases:
+    """How long each part of an attempt took, in milliseconds; ``None`` where it did not come to it."""
+
+    dns: float | None = None
+    connect: float | None = None
+    tls: float | None = None
+    first_byte: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """What one HTTP request came to."""
+
+    outcome: Outcome
+    requested_at: str
+    """ISO 8601, UTC: when the attempt began."""
+    duration_ms: float
+    responded_at: str | None = None
+    """ISO 8601, UTC: when the answer's headers were complete."""
+    peer_address: str | None = None
+    phases: Phases = Phases()
+    status_code: int | None = None
+    response_headers: Mapping[str, str] = field(default_factory=dict)
+    response_body: str | None = None
+    error_class: ErrorClass | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryFacts:
+    """What is known of a delivery before anything is sent."""
+
+    delivery_id: str
+    event_id: str
+    event_type: str
+    endpoint: str
+    """The connection id."""
+    url: str
+    """Without userinfo and query."""
+    scheme: str
+    body_sha256: str
+    body_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What is kept of a delivery. It is plain data, and never holds a secret or a signature."""
+
+    facts: DeliveryFacts
+    generation: str
+    """Which asking of a person this answers; see ``delivery.claims``."""
+    redelivery: bool
+    """Whether an earlier generation had sent this before."""
+    attempt: Attempt
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the delivery ended."""
+        return self.attempt.outcome
+
+    def as_json(self) -> JsonObject:
+        """Return the record as one flat JSON object, as it is kept and returned by the operators."""
+        attempt = {item.name: getattr(self.attempt, item.name) for item in fields(self.attempt)}
+        attempt["outcome"] = self.attempt.outcome.value
+        attempt["error_class"] = self.attempt.error_class.value if self.attempt.error_class else None
+        attempt["phases"] = vars(self.attempt.phases)
+        attempt["response_headers"] = dict(self.attempt.response_headers)
+        return {**vars(self.facts), "generation": self.generation, "redelivery": self.redelivery, **attempt}
+
+    def summarize(self) -> str:
+        """Say in one line what happened, for logs and errors."""
+        attempt = self.attempt
+        said = f"{self.facts.event_type} {self.facts.event_id} to {self.facts.endpoint}: {attempt.outcome.value}"
+        details = [
+            f"HTTP {attempt.status_code}" if attempt.status_code else "",
+            attempt.error_class.value if attempt.error_class else "",
+            attempt.message or "",
+        ]
+        told = ", ".join(detail for detail in details if detail)
+        return f"{said} ({told}), delivery {self.facts.delivery_id}" if told else f"{said}, {self.facts.delivery_id}"
+
+
+class RecordError(ServiceHookError):
+    """A kept record cannot be read."""
+
+
+def make_delivery_id(*, endpoint: str, event_type: str, event_id: str) -> str:
+    """Return the id of the delivery of an event to an endpoint: a UUIDv5, the same whoever repeats it."""
+    return str(uuid.uuid5(_DELIVERY_NAMESPACE, json.dumps([endpoint, event_type, event_id])))
+
+
+def read_facts(kept: Mapping[str, object]) -> DeliveryFacts:
+    """
+    Read back what was known of a delivery before it was sent.
+
+    :raises RecordError: if it has another form
+    """
+    try:
+        return DeliveryFacts(**{item.name: kept[item.name] for item in fields(DeliveryFacts)})  # type: ignore[arg-type]
+    except KeyError as error:
+        raise RecordError(f"the kept record has no {error}") from None
+
+
+def read_record(kept: Mapping[str, object]) -> Record:
+    """
+    Read a record back from what ``Record.as_json`` gave.
+
+    :raises RecordError: if it has another form
+    """
+    facts = read_facts(kept)
+    try:
+        values = {item.name: kept[item.name] for item in fields(Attempt)}
+        values["outcome"] = Outcome(values["outcome"])
+        values["error_class"] = ErrorClass(values["error_class"]) if values["error_class"] else None
+        values["phases"] = Phases(**values["phases"])  # type: ignore[arg-type]
+        return Record(
+            facts=facts,
+            generation=str(kept["generation"]),
+            redelivery=bool(kept["redelivery"]),
+            attempt=Attempt(**values),  # type: ignore[arg-type]
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(f"the kept record cannot be read: {error}") from None

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""One libcurl transfer, set up so that nothing happens that was not asked for. Delivering and probing share it."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import certifi
+import pycurl
+
+from airflow_provider_hooks.delivery.record import ErrorClass
+from airflow_provider_hooks.network.policy import BlockedAddressError
+from airflow_provider_hooks.network.resolver import ResolverError, resolve
+from airflow_provider_hooks.text import printable
+
+if TYPE_CHECKING:
+    from airflow_provider_hooks.network.policy import NetworkPolicy
+    from airflow_provider_hooks.network.urls import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The bounds of one attempt."""
+
+    timeout: float
+    """Seconds in all: DNS, connecting, TLS, request and answer."""
+    connect_timeout: float
+    """Seconds of these for DNS, connecting and TLS."""
+    ca_file: str | None = None
+    """PEM certificates in place of the usual bundle."""
+
+
+class UnreachableError(Exception):
+    """A host cannot be connected to; nothing was sent."""
+
+    def __init__(self, error_class: ErrorClass, message: str) -> None:
+        self.error_class = error_class
+        super().__init__(message)
+
+
+def find_addresses(target: Target, *, policy: NetworkPolicy, timeout: float) -> list[str]:
+    """
+    Return the addresses of a target, each of them judged.
+
+    :param timeout: seconds
+    :raises UnreachableError: if there is none, any may not be sent to, or time is up
+    """
+    try:
+        addresses = [target.host] if target.is_address else resolve(target.host, target.port, timeout=timeout)
+        policy.check_addresses(addresses, target=target)
+    except ResolverError as error:
+        raise UnreachableError(ErrorClass.DNS_ERROR, str(error)) from None
+    except TimeoutError as error:
+        raise UnreachableError(ErrorClass.TIMEOUT, str(error)) from None
+    except BlockedAddressError as error:
+        raise UnreachableError(ErrorClass.BLOCKED_ADDRESS, str(error)) from None
+    return addresses
+
+
+def open_transfer(url: str, target: Target, addresses: list[str], *, limits: Limits, spent: float = 0.0) -> pycurl.Curl:
+    """
+    Set up a transfer to exactly these addresses: no redirect, proxy, netrc, decompression or reuse.
+
+    :param spent: seconds of the limits that are gone already
+    """
+    curl = pycurl.Curl()
+    curl.setopt(pycurl.URL, url)
+    curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+    curl.setopt(pycurl.FOLLOWLOCATION, 0)
+    curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+    curl.setopt(pycurl.PROXY, "")
+    curl.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
+    curl.setopt(pycurl.NOSIGNAL, 1)
+    curl.setopt(pycurl.FRESH_CONNECT, 1)
+    curl.setopt(pycurl.FORBID_REUSE, 1)
+    curl.setopt(pycurl.SSL_VERIFYPEER, 1)
+    curl.setopt(pycurl.SSL_VERIFYHOST, 2)
+    curl.setopt(pycurl.CAINFO, limits.ca_file or certifi.where())
+    curl.setopt(pycurl.TIMEOUT_MS, max(1, int((limits.timeout - spent) * 1000)))
+    curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int((min(limits.connect_timeout, limits.timeout) - spent) * 1000)))
+    if not target.is_address:
+        pinned = ",".join(f"[{address}]" if ":" in address else address for address in addresses)
+        curl.setopt(pycurl.RESOLVE, [f"{target.host}:{target.port}:{pinned}"])
+    return curl
+
+
+_TLS_CODES = frozenset(
+    {
+        pycurl.E_SSL_CONNECT_ERROR,
+        pycurl.E_PEER_FAILED_VERIFICATION,
+        pycurl.E_SSL_CACERT_BADFILE,
+        pycurl.E_SSL_CERTPROBLEM,
+        pycurl.E_SSL_CIPHER,
+        pycurl.E_SSL_ISSUER_ERROR,
+        pycurl.E_USE_SSL_FAILED,
+    }
+)
+_E_TOO_LARGE = 100
+"""libcurl's CURLE_TOO_LARGE, for which pycurl has no name."""
+_RESET_CODES = frozenset({pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR, pycurl.E_GOT_NOTHING, pycurl.E_PARTIAL_FILE})
+_ERRNO_CLASSES = {
+    errno.ECONNREFUSED: ErrorClass.CONNECTION_REFUSED,
+    errno.ENETUNREACH: ErrorClass.NETWORK_UNREACHABLE,
+    errno.EHOSTUNREACH: ErrorClass.NETWORK_UNREACHABLE,
+    errno.ECONNRESET: ErrorClass.CONNECTION_RESET,
+}
+
+
+def classify(curl: pycurl.Curl, error: pycurl.error) -> tuple[ErrorClass, str]:
+    """Return the class and the words of the error that a transfer ended with."""
+    code, words = (*error.args, "")[:2]
+    known = {
+        _E_TOO_LARGE: ErrorClass.RESPONSE_TOO_LARGE,
+        pycurl.E_OPERATION_TIMEDOUT: ErrorClass.TIMEOUT,
+        pycurl.E_COULDNT_RESOLVE_HOST: ErrorClass.DNS_ERROR,
+        pycurl.E_COULDNT_CONNECT: _ERRNO_CLASSES.get(curl.getinfo(pycurl.OS_ERRNO), ErrorClass.CONNECTION_FAILED),
+        **dict.fromkeys(_TLS_CODES, ErrorClass.TLS_ERROR),
+        **dict.fromkeys(_RESET_CODES, ErrorClass.CONNECTION_RESET),
+    }
+    return known.get(code, ErrorClass.INVALID_RESPONSE), printable(str(words))

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+The ``[service_hooks]`` section of ``airflow.cfg``: one table, from which provider metadata, docs and reading come.
+
+Imports nothing from Airflow, because provider metadata is built from it before Airflow's configuration is ready.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from airflow_provider_hooks.errors import Problems
+from airflow_provider_hooks.text import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_hooks.network.policy import NetworkPolicy
+
+SECTION = "service_hooks"
+
+OptionType = Literal["string", "integer", "float"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One option of the section."""
+
+    name: str
+    type: OptionType
+    default: str
+    description: str
+    example: str | None = None
+
+
+OPTIONS = (
+    Option(
+        name="allowed_networks",
+        type="string",
+        default="",
+        example="hooks.internal, 10.1.0.0/16, 127.0.0.1:8099",
+        description=(
+            "Where service hooks may go besides public addresses: host names, addresses and networks, each with an "
+            "optional port, separated by commas. Plain HTTP is allowed only to these. Set by whoever runs Airflow; a "
+            "connection cannot widen it."
+        ),
+    ),
+    Option(
+        name="allowed_ports",
+        type="string",
+        default="443",
+        example="443, 8443",
+        description="Ports on which public addresses may be sent to, separated by commas; 443 always may.",
+    ),
+    Option(
+        name="timeout",
+        type="float",
+        default="10",
+        description="Seconds that one attempt may take in all: DNS, connecting, TLS, request and answer.",
+    ),
+    Option(
+        name="connect_timeout",
+        type="float",
+        default="5",
+        description="Seconds of these that DNS, connecting and TLS may take.",
+    ),
+    Option(
+        name="max_payload_bytes",
+        type="integer",
+        default="1048576",
+        description="The largest body that is sent, in bytes; a larger event is refused before anything is sent.",
+    ),
+    Option(
+        name="ca_file",
+        type="string",
+        default="",
+        example="/etc/ssl/certs/company-ca.pem",
+        description=(
+            "A file of PEM certificates that receivers and registries are verified with, in place of the usual "
+            "bundle. TLS verification itself cannot be switched off."
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the deployment allows, read and checked."""
+
+    allowed_networks: tuple[str, ...] = ()
+    allowed_ports: tuple[int, ...] = (443,)
+    timeout: float = 10.0
+    connect_timeout: float = 5.0
+    max_payload_bytes: int = 1_048_576
+    ca_file: str | None = None
+
+    def build_policy(self) -> NetworkPolicy:
+        """
+        Build the network policy of this deployment.
+
+        :raises InvalidFieldsError: naming each entry that cannot be read
+        """
+        from airflow_provider_hooks.network.policy import NetworkPolicy  # noqa: PLC0415  (provider metadata is light)
+
+        return NetworkPolicy(allowed_networks=self.allowed_networks, allowed_ports=self.allowed_ports)
+
+
+def parse_settings(read: Callable[[str], str | None]) -> Settings:
+    """
+    Read every option through ``read``, which returns an option's text or ``None`` where it is not set.
+
+    :raises InvalidFieldsError: naming each option that cannot be used
+    """
+    texts = {option.name: (read(option.name) or "").strip() or option.default for option in OPTIONS}
+    problems = Problems(f"[{SECTION}] in airflow.cfg")
+    ports = _split(texts["allowed_ports"])
+    if not all(port.isascii() and port.isdigit() for port in ports):
+        problems.add("allowed_ports", f"must be port numbers separated by commas, not {quoted(texts['allowed_ports'])}")
+    numbers = {name: _read_positive(name, texts[name], problems) for name in ("timeout", "connect_timeout")}
+    max_payload_bytes = _read_positive("max_payload_bytes", texts["max_payload_bytes"], problems)
+    problems.raise_if_any()
+    return Settings(
+        allowed_networks=tuple(_split(texts["allowed_networks"])),
+        allowed_ports=tuple(int(port) for port in ports),
+        timeout=numbers["timeout"],
+        connect_timeout=numbers["connect_timeout"],
+        max_payload_bytes=int(max_payload_bytes),
+        ca_file=texts["ca_file"] or None,
+    )
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _read_positive(name: str, text: str, problems: Problems) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 10**9:
+        problems.add(name, f"must be a positive number, not {quoted(text)}")
+    return number

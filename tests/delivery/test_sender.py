@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""One attempt against real sockets: how many requests arrived, and whether the outcome tells the truth."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+
+import pytest
+import trustme
+from servers import OK, find_closed_port, raw_server, read_request
+
+from airflow_provider_hooks.delivery import transfer
+from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES
+from airflow_provider_hooks.delivery.probe import probe
+from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
+from airflow_provider_hooks.delivery.sender import Request, send_once
+from airflow_provider_hooks.delivery.transfer import Limits, UnreachableError
+from airflow_provider_hooks.network import NetworkPolicy
+from airflow_provider_hooks.network.resolver import ResolverError
+
+LOOPBACK = NetworkPolicy(allowed_networks=["127.0.0.1", "receiver.test"])
+SECRET = "s3cret+value/with=signs"
+BODY = b'{"id":"abc"}'
+
+
+def send(url: str, *, policy: NetworkPolicy = LOOPBACK, timeout: float = 5.0, ca_file: str | None = None):
+    headers = {"Content-Type": "application/json", "X-Signature": "0" * 64}
+    request = Request(url=url, headers=headers, body=BODY, private=(SECRET, "0" * 64))
+    return send_once(request, policy=policy, limits=Limits(timeout=timeout, connect_timeout=2.0, ca_file=ca_file))
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def drip(connection: socket.socket) -> None:
+    for byte in OK * 100:
+        connection.sendall(bytes([byte]))
+        time.sleep(0.05)
+
+
+def endless(head: bytes, part: bytes):
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(head)
+        while True:
+            connection.sendall(part)
+
+    return answer
+
+
+def test_exactly_these_bytes_and_headers_are_sent_and_an_answer_is_kept():
+    answer = b"HTTP/1.1 201 Created\r\nContent-Type: text/plain\r\nSet-Cookie: a=b\r\nRetry-After: 5\r\nContent-Length: 2\r\n\r\nok"
+    with raw_server(answer) as heard:
+        attempt = send(heard.url + "?token=x")
+    head, _, body = heard.requests[0].partition(b"\r\n\r\n")
+    assert body == BODY
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "POST /hook?token=x HTTP/1.1"
+    names = [line.partition(":")[0] for line in lines[1:]]
+    assert sorted(names) == ["Content-Length", "Content-Type", "Host", "User-Agent", "X-Signature"]
+    assert (attempt.outcome, attempt.status_code, attempt.response_body) == (Outcome.DELIVERED, 201, "ok")
+    assert attempt.response_headers == {"content-type": "text/plain", "retry-after": "5", "content-length": "2"}
+    assert attempt.peer_address == "127.0.0.1"
+    assert attempt.phases.connect is not None
+    assert attempt.phases.first_byte is not None
+    assert attempt.requested_at < (attempt.responded_at or "")
+    assert (attempt.error_class, attempt.message) == (None, None)
+
+
+@pytest.mark.parametrize("status", [200, 202, 204, 299])
+def test_2xx_is_delivered(status):
+    with raw_server(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status) as heard:
+        assert send(heard.url).outcome is Outcome.DELIVERED
+    assert len(heard.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "status", [300, 301, 302, 303, 304, 305, 307, 308, 400, 401, 404, 410, 429, 500, 503, 600, 999]
+)
+def test_any_other_answer_is_rejected_and_no_redirect_is_followed(status):
+    with raw_server(OK) as other:
+        location = f"HTTP/1.1 {status} X\r\nLocation: {other.url}\r\nContent-Length: 0\r\n\r\n".encode()
+        with raw_server(location) as heard:
+            attempt = send(heard.url)
+    assert (attempt.outcome, attempt.status_code) == (Outcome.REJECTED, status)
+    assert (len(heard.requests), other.connections) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error_class"),
+    [
+        (b"", ErrorClass.CONNECTION_RESET),
+        (reset, ErrorClass.CONNECTION_RESET),
+        (lambda _connection: time.sleep(3), ErrorClass.TIMEOUT),
+        (drip, ErrorClass.TIMEOUT),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", ErrorClass.INVALID_RESPONSE),
+        (b"hello, this is not HTTP\r\n", ErrorClass.INVALID_RESPONSE),
+        (b"HTTP/1.1 000 X\r\n\r\n", ErrorClass.INVALID_RESPONSE),
+        (b"HTTP/1.1 99 X\r\n\r\n", ErrorClass.INVALID_RESPONSE),
+        (b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70_000 + b"\r\n\r\n", ErrorClass.RESPONSE_TOO_LARGE),
+        (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 12_000 + b"\r\n", ErrorClass.RESPONSE_TOO_LARGE),
+        (endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), ErrorClass.RESPONSE_TOO_LARGE),
+    ],
+    ids=lambda case: getattr(case, "value", None) or (case[:30] if isinstance(case, bytes) else case.__name__),
+)
+def test_without_a_complete_answer_it_is_unknown_and_was_sent_once(answer, error_class):
+    started = time.monotonic()
+    with raw_server(answer) as heard:
+        attempt = send(heard.url, timeout=1.0)
+    assert time.monotonic() - started < 1.2
+    assert (attempt.outcome, attempt.error_class) == (Outcome.UNKNOWN, error_class)
+    assert (len(heard.requests), attempt.status_code, attempt.response_body) == (1, None, None)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        endless(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n", b"x" * 65_536),
+        endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b"x" * 65_536 + b"\r\n"),
+    ],
+)
+def test_reading_an_endless_answer_stops_at_the_bound(answer):
+    with raw_server(answer) as heard:
+        attempt = send(heard.url)
+    assert (attempt.outcome, attempt.error_class) == (Outcome.DELIVERED, ErrorClass.RESPONSE_TOO_LARGE)
+    assert len(attempt.response_body or "") == KEPT_BODY_BYTES
+
+
+def test_an_answer_whose_headers_are_complete_counts_whatever_its_body_does():
+    with raw_server(b"HTTP/1.1 500 X\r\nContent-Length: 10\r\n\r\nshort") as heard:
+        attempt = send(heard.url)
+    assert (attempt.outcome, attempt.status_code) == (Outcome.REJECTED, 500)
+    assert (attempt.error_class, attempt.response_body) == (ErrorClass.CONNECTION_RESET, "short")
+    with raw_server(endless(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", b"")) as heard:
+        assert send(heard.url, timeout=0.5).outcome is Outcome.DELIVERED
+
+
+def test_an_interim_answer_is_not_the_answer():
+    early = b"HTTP/1.1 103 Early Hints\r\nRetry-After: 9\r\n\r\n"
+    with raw_server(early + b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n") as heard:
+        attempt = send(heard.url)
+    assert (attempt.status_code, attempt.response_headers) == (500, {"content-length": "0"})
+
+
+def test_a_compressed_answer_is_not_decompressed():
+    bomb = __import__("gzip").compress(b"\0" * 50_000_000)
+    with raw_server(
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb) + bomb
+    ) as heard:
+        attempt = send(heard.url)
+    assert attempt.outcome is Outcome.DELIVERED
+    assert len(attempt.response_body or "") <= KEPT_BODY_BYTES * 4
+
+
+def test_what_a_receiver_says_is_made_safe_and_our_secrets_are_masked():
+    from base64 import b64encode
+    from urllib.parse import quote
+
+    said = f"{SECRET} {quote(SECRET, safe='')} {b64encode(SECRET.encode()).decode()} {'0' * 64}\r\n\x1b[31m".encode()
+    head = b"HTTP/1.1 400 X\r\nServer: " + SECRET.encode() + b"\r\nContent-Length: %d\r\n\r\n" % len(said)
+    with raw_server(head + said) as heard:
+        attempt = send(heard.url)
+    assert attempt.response_body == "*** *** *** ***\\r\\n\\x1b[31m"
+    assert attempt.response_headers["server"] == "***"
+
+
+def test_nobody_listening_is_not_sent():
+    attempt = send(f"http://127.0.0.1:{find_closed_port()}/")
+    assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.CONNECTION_REFUSED)
+    assert (attempt.peer_address, attempt.status_code, attempt.responded_at) == (None, None, None)
+
+
+def test_a_name_that_does_not_resolve_is_not_sent(monkeypatch):
+    def fail(*_args, **_options):
+        raise ResolverError("receiver.test could not be resolved: nope")
+
+    monkeypatch.setattr(transfer, "resolve", fail)
+    attempt = send("http://receiver.test/")
+    assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.DNS_ERROR)
+
+
+class TestAddresses:
+    def test_a_blocked_address_is_not_even_connected_to(self):
+        with raw_server(OK) as heard:
+            attempt = send(heard.url, policy=NetworkPolicy())
+        assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.BLOCKED_ADDRESS)
+        assert heard.connections == 0
+
+    def test_one_private_answer_among_public_ones_refuses_all(self, monkeypatch):
+        monkeypatch.setattr(transfer, "resolve", lambda *_args, **_options: ["8.8.8.8", "127.0.0.1"])
+        attempt = send("https://example.com/", policy=NetworkPolicy())
+        assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.BLOCKED_ADDRESS)
+
+    def test_only_the_judged_address_is_connected_to_whatever_the_resolver_says_next(self, monkeypatch):
+        asked = []
+        monkeypatch.setattr(transfer, "resolve", lambda *args, **_options: asked.append(args) or ["127.0.0.1"])
+        with raw_server(OK) as heard:
+            attempt = send(f"http://receiver.test:{heard.port}/")
+        assert attempt.outcome is Outcome.DELIVERED
+        assert len(asked) == 1
+        assert b"Host: receiver.test:" in heard.requests[0]
+
+    def test_the_peer_is_judged_again_at_the_moment_of_sending(self, monkeypatch):
+        policy = NetworkPolicy(allowed_networks=["127.0.0.1"])
+        seen = []
+
+        def change_mind(address, *, target=None):
+            seen.append(address)
+            if len(seen) > 1:
+                raise transfer.BlockedAddressError("changed")
+
+        monkeypatch.setattr(policy, "check_address", change_mind)
+        with raw_server(OK) as heard:
+            attempt = send(heard.url, policy=policy)
+        assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.BLOCKED_ADDRESS)
+        assert heard.requests == []
+
+    def test_the_environment_is_not_looked_at(self, monkeypatch, tmp_path):
+        with raw_server(OK) as proxy, raw_server(OK) as heard:
+            for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "https_proxy"):
+                monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+            (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password hunter2")
+            monkeypatch.setenv("HOME", str(tmp_path))
+            assert send(heard.url).outcome is Outcome.DELIVERED
+        assert proxy.connections == 0
+        assert b"authorization" not in heard.requests[0].lower()
+
+
+class TestTls:
+    @pytest.fixture
+    def authority(self, tmp_path):
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        return authority
+
+    def context(self, authority, name="127.0.0.1", **options):
+        import ssl
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(name, **options).configure_cert(context)
+        return context
+
+    def test_a_receiver_with_a_known_certificate_is_delivered_to(self, authority, tmp_path):
+        with raw_server(OK, tls=self.context(authority)) as heard:
+            attempt = send(heard.url, ca_file=str(tmp_path / "ca.pem"))
+        assert attempt.outcome is Outcome.DELIVERED
+        assert attempt.phases.tls
+
+    def test_an_unknown_certificate_is_not_sent(self, authority):
+        with raw_server(OK, tls=self.context(authority)) as heard:
+            attempt = send(heard.url)
+        assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.TLS_ERROR)
+        assert heard.requests == []
+
+    @pytest.mark.parametrize("case", ["name", "expired"])
+    def test_a_wrong_certificate_is_not_sent(self, authority, tmp_path, case):
+        import datetime as dt
+
+        options = {"not_after": dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)} if case == "expired" else {}
+        name = "other.test" if case == "name" else "127.0.0.1"
+        with raw_server(OK, tls=self.context(authority, name, **options)) as heard:
+            attempt = send(heard.url, ca_file=str(tmp_path / "ca.pem"))
+        assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.TLS_ERROR)
+        assert heard.requests == []
+
+    def test_a_handshake_that_hangs_ends_with_the_time_to_connect(self):
+        with raw_server(lambda _connection: time.sleep(5)) as heard:
+            started = time.monotonic()
+            attempt = send(heard.url.replace("http", "https"), timeout=1.0)
+        assert time.monotonic() - started < 1.2
+        assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.TIMEOUT)
+
+    def test_a_probe_checks_the_certificate_and_sends_nothing(self, authority, tmp_path):
+        limits = Limits(timeout=2, connect_timeout=2, ca_file=str(tmp_path / "ca.pem"))
+        with raw_server(OK, tls=self.context(authority)) as heard:
+            assert probe(heard.url, policy=LOOPBACK, limits=limits) == "127.0.0.1"
+            with pytest.raises(UnreachableError) as caught:
+                probe(heard.url, policy=LOOPBACK, limits=Limits(timeout=2, connect_timeout=2))
+        assert caught.value.error_class is ErrorClass.TLS_ERROR
+        assert (heard.connections, heard.requests) == (2, [])
+
+
+@pytest.mark.parametrize(
+    ("url", "policy", "error_class"),
+    [
+        ("http://127.0.0.1:{port}/", LOOPBACK, ErrorClass.CONNECTION_REFUSED),
+        ("http://127.0.0.1:{port}/", NetworkPolicy(), ErrorClass.BLOCKED_ADDRESS),
+    ],
+)
+def test_a_probe_says_why_it_cannot_connect(url, policy, error_class):
+    with pytest.raises(UnreachableError) as caught:
+        probe(url.format(port=find_closed_port()), policy=policy, limits=Limits(timeout=1, connect_timeout=1))
+    assert caught.value.error_class is error_class
+
+
+def test_libcurl_is_never_let_send_twice():
+    """A kept connection that dies on reuse makes libcurl send again by itself; the check at the line refuses."""
+    import pycurl
+
+    from airflow_provider_hooks.delivery import sender
+
+    requests: list[bytes] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            connection, _ = listener.accept()
+            requests.append(read_request(connection))
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            second = read_request(connection)
+            if second:
+                requests.append(second)
+            connection.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    share = pycurl.CurlShare()
+    share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_CONNECT)
+    outcomes = []
+    for _ in range(4):
+        request = Request(url=url, headers={}, body=BODY)
+        target = LOOPBACK.check_url(url)
+        limits = Limits(timeout=2, connect_timeout=1)
+        one = sender._Transfer(request, target, ["127.0.0.1"], policy=LOOPBACK, limits=limits, resolved=0.0)
+        one._curl.setopt(pycurl.FRESH_CONNECT, 0)
+        one._curl.setopt(pycurl.FORBID_REUSE, 0)
+        one._curl.setopt(pycurl.SHARE, share)
+        attempt = one.run(requested_at="", started=time.monotonic())
+        one.close()
+        outcomes.append((attempt.outcome, attempt.error_class))
+    listener.close()
+    lost = (Outcome.UNKNOWN, ErrorClass.REUSED_CONNECTION_LOST)
+    assert outcomes == [(Outcome.DELIVERED, None), lost, (Outcome.DELIVERED, None), lost]
+    assert len([request for request in requests if request]) == 4

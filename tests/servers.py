@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Raw servers on loopback that answer as no good receiver would, and count what reached them."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@dataclass
+class Heard:
+    """What a raw server heard."""
+
+    port: int
+    scheme: str = "http"
+    connections: int = 0
+    requests: list[bytes] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}/hook"
+
+
+Answer = Callable[[socket.socket], None]
+
+
+def read_request(connection: socket.socket) -> bytes:
+    """Read one request to the end of its body."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        part = connection.recv(65_536)
+        if not part:
+            return data
+        data += part
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = next((int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0)
+    while len(body) < length:
+        part = connection.recv(65_536)
+        if not part:
+            break
+        body += part
+    return head + b"\r\n\r\n" + body
+
+
+@contextlib.contextmanager
+def raw_server(answer: bytes | Answer, *, tls: ssl.SSLContext | None = None) -> Iterator[Heard]:
+    """Serve every connection by reading one request and answering it with bytes, or with a function's doing."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    heard = Heard(port=listener.getsockname()[1], scheme="https" if tls else "http")
+
+    def serve(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), contextlib.closing(connection):
+            if tls:
+                connection = tls.wrap_socket(connection, server_side=True)
+            request = read_request(connection)
+            if request:
+                heard.requests.append(request)
+                answer(connection) if callable(answer) else connection.sendall(answer)
+            connection.close()
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                heard.connections += 1
+                threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield heard
+    finally:
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def find_closed_port() -> int:
+    """Return a port on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
