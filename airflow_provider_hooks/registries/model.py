@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""What all platforms share: a call, an answer, a service hook, and the error that tells of a failed call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from airflow_provider_hooks.errors import ServiceHookError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_hooks.json_types import JsonObject
+
+_PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One HTTP request to a platform, without its base URL and token."""
+
+    operation: str
+    """What it does, in words, for messages."""
+    method: Method
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: JsonObject | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a platform answered: never shown as it is, because some answers hold secrets."""
+
+    status_code: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Names in lower case."""
+    body: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceHook:
+    """A subscription on a platform: these events go to this URL, signed with this secret."""
+
+    hook_id: str
+    url: str
+    events: tuple[str, ...]
+    status: str
+    created_at: str
+    secret: str | None = field(default=None, repr=False)
+
+    def as_json(self) -> JsonObject:
+        """Return all but the secret, for XComs and logs."""
+        return {
+            "hook_id": self.hook_id,
+            "url": self.url,
+            "events": list(self.events),
+            "status": self.status,
+            "created_at": self.created_at,
+        }
+
+
+class HookConflictError(ServiceHookError):
+    """A hook is registered already, but not as it was asked for."""
+
+
+class RegistryError(ServiceHookError):
+    """
+    A call to a platform's management API failed.
+
+    :param platform: the platform's title
+    :param operation: what was asked, in words
+    :param told: what the platform answered or what happened on the way, safe to show
+    :param status_code: the answer's status, or ``None`` where none arrived
+    :param sent: whether the call may have reached the platform
+    """
+
+    def __init__(
+        self, platform: str, operation: str, told: str, *, status_code: int | None = None, sent: bool = True
+    ) -> None:
+        self.platform = platform
+        self.operation = operation
+        self.status_code = status_code
+        self.sent = sent
+        answered = f"HTTP {status_code}: " if status_code is not None else ""
+        super().__init__(f"{platform}, {operation}: {answered}{told}")
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same call may succeed later without anybody changing anything."""
+        return self.status_code is None or self.status_code in _PASSING_STATUSES

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""A registry: a platform's management API, read from a connection and checked field by field."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airflow_provider_hooks.connections import ConnectionType, ExtraField, read_extra, read_seconds
+from airflow_provider_hooks.errors import Problems
+from airflow_provider_hooks.network.urls import parse_url
+from airflow_provider_hooks.registries.platforms import PLATFORMS, Platform
+from airflow_provider_hooks.text import quoted
+
+if TYPE_CHECKING:
+    from airflow_provider_hooks.connections import ConnectionFields
+
+_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
+_TOKEN = re.compile(r"[\x21-\x7e]+", re.ASCII)
+
+SERVICE_HOOK_REGISTRY = ConnectionType(
+    name="service_hook_registry",
+    label="Service Hook Registry",
+    hook_class="airflow_provider_hooks.hooks.registry.RegistryHook",
+    standard={"host": "Base URL", "password": "API token", "description": "Description"},
+    placeholders={"host": "empty: the platform's own", "password": "a token that may manage hooks"},
+    extra=(
+        ExtraField(
+            name="platform",
+            label="Platform",
+            description="Whose API manages the hooks.",
+            choices=tuple(PLATFORMS),
+            default=next(iter(PLATFORMS)),
+        ),
+        ExtraField(name="organization", label="Organization", description="The organization's slug."),
+        ExtraField(name="project", label="Project", description="The project's slug."),
+        ExtraField(
+            name="timeout",
+            label="Timeout",
+            description="Seconds that one call may take. Empty: [service_hooks] timeout.",
+            type="number",
+            minimum=0.1,
+        ),
+    ),
+)
+"""The connection type of a registry."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registry:
+    """Where hooks are managed, and with which token."""
+
+    conn_id: str
+    platform: Platform
+    base_url: str
+    token: str = field(repr=False)
+    organization: str
+    project: str
+    timeout: float
+    """Seconds for one call."""
+
+
+def read_registry(fields: ConnectionFields, *, default_timeout: float) -> Registry:
+    """
+    Read a registry from what somebody typed into a connection.
+
+    :param default_timeout: seconds for one call where the connection says none
+    :raises InvalidFieldsError: naming each field that cannot be used, without quoting the token
+    """
+    problems = Problems(f"connection '{fields.conn_id}'")
+    extra = read_extra(SERVICE_HOOK_REGISTRY, fields.extra, problems)
+    platform = PLATFORMS.get(extra.get("platform", next(iter(PLATFORMS)))) or next(iter(PLATFORMS.values()))
+    base_url = (fields.host.strip() or platform.base_url or "").rstrip("/")
+    try:
+        parse_url(base_url)
+    except ValueError as error:
+        problems.add("host (base URL)", str(error))
+    token = fields.password or ""
+    if not _TOKEN.fullmatch(token):
+        problems.add("password (API token)", "is empty or has blanks, control or non-ASCII characters")
+    for name in platform.required:
+        if not _SLUG.fullmatch(extra.get(name, "")):
+            value = extra.get(name)
+            told = f"must be a slug of letters, digits, '-' and '_', not {quoted(value)}" if value else "is missing"
+            problems.add(name, told)
+    timeout = read_seconds("timeout", extra.get("timeout"), default_timeout, problems)
+    problems.raise_if_any()
+    return Registry(
+        conn_id=fields.conn_id,
+        platform=platform,
+        base_url=base_url,
+        token=token,
+        organization=extra.get("organization", ""),
+        project=extra.get("project", ""),
+        timeout=timeout,
+    )

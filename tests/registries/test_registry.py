@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_hooks.connections import ConnectionFields
+from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.registries.registry import read_registry
+
+TOKEN = "t0ken-of-ours"
+
+
+def read(host="", password=TOKEN, **extra):
+    extra = {"organization": "org", "project": "pump-station", **extra}
+    return read_registry(ConnectionFields(conn_id="c", host=host, password=password, extra=extra), default_timeout=10)
+
+
+def test_without_a_host_it_is_the_platforms_own():
+    registry = read()
+    assert (registry.platform.name, registry.base_url) == ("sentry", "https://sentry.io/api/0")
+    assert (registry.organization, registry.project, registry.timeout) == ("org", "pump-station", 10)
+    assert TOKEN not in repr(registry)
+
+
+def test_a_host_is_kept_without_its_last_slash():
+    assert read(host="https://sentry.example/api/0/").base_url == "https://sentry.example/api/0"
+
+
+def test_one_error_names_every_wrong_field_and_no_token():
+    with pytest.raises(InvalidFieldsError) as caught:
+        read(host="ftp://x", password=f"{TOKEN}\n", platform="x", organization="../x", project=None, timeout="-1", a=1)
+    names = {"host (base URL)", "password (API token)", "platform", "organization", "project", "timeout", "a"}
+    assert set(caught.value.problems) == names
+    assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize("token", [None, "", " ", "a b", "ä", "a\x00"])
+def test_a_token_that_cannot_be_a_header_is_refused(token):
+    with pytest.raises(InvalidFieldsError, match="API token"):
+        read(password=token)

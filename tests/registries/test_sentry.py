@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""What is asked of Sentry is exactly what it documents, and what it answers is read in full."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.registries import sentry
+from airflow_provider_hooks.registries.model import Answer, RegistryError
+
+SECRET = "0433394d266a4031b0bfb7a9369b4af36467d0768caa421abd90f1ead2998bf5"
+OBJECT = {
+    "dateCreated": "2020-03-22T20:58:21.343662Z",
+    "events": ["event.alert", "event.created"],
+    "id": "7c9b9e54c6b84b32bdc1b39643812466",
+    "secret": SECRET,
+    "status": "active",
+    "url": "https://example.com/sentry-hook",
+}
+"""The answer that Sentry documents."""
+
+CREATE = sentry.create_hook(
+    "the-interstellar-jurisdiction",
+    "pump-station",
+    url="https://example.com/sentry-hook",
+    events=["event.alert", "event.created"],
+)
+LIST = sentry.list_hooks("org", "project")
+
+
+def answer(content: object, status: int = 200, **headers: str) -> Answer:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return Answer(status_code=status, headers=headers, body=body)
+
+
+def test_a_hook_is_registered_by_the_documented_request():
+    assert CREATE.method == "POST"
+    assert CREATE.path == "/projects/the-interstellar-jurisdiction/pump-station/hooks/"
+    assert CREATE.body == {"events": ["event.alert", "event.created"], "url": "https://example.com/sentry-hook"}
+
+
+def test_the_documented_answer_is_read_in_full_and_shown_without_its_secret():
+    hook = sentry.read_hook(CREATE, answer({**OBJECT, "new_field": 1}, 201))
+    assert (hook.hook_id, hook.url, hook.status) == (OBJECT["id"], OBJECT["url"], "active")
+    assert (list(hook.events), hook.created_at, hook.secret) == (OBJECT["events"], OBJECT["dateCreated"], SECRET)
+    assert SECRET not in repr(hook)
+    assert SECRET not in json.dumps(hook.as_json())
+
+
+@pytest.mark.parametrize(
+    ("call", "method", "path", "body"),
+    [
+        (LIST, "GET", "/projects/org/project/hooks/", None),
+        (sentry.get_hook("org", "project", "a1"), "GET", "/projects/org/project/hooks/a1/", None),
+        (sentry.delete_hook("org", "project", "a1"), "DELETE", "/projects/org/project/hooks/a1/", None),
+        (
+            sentry.update_hook(
+                "org", "project", "a1", url="https://x.example/", events=["event.alert"], is_active=False
+            ),
+            "PUT",
+            "/projects/org/project/hooks/a1/",
+            {"url": "https://x.example/", "events": ["event.alert"], "isActive": True},
+        ),
+        (
+            sentry.update_hook("org", "project", "a1", is_active=True),
+            "PUT",
+            "/projects/org/project/hooks/a1/",
+            {"isActive": True},
+        ),
+    ],
+)
+def test_every_other_call_is_as_documented(call, method, path, body):
+    assert (call.method, call.path, call.body) == (method, path, body)
+
+
+def test_an_id_cannot_lead_to_another_path():
+    for hook_id in ("../../x", "", "a/b", "a?b", "a b"):
+        with pytest.raises(InvalidFieldsError, match="hook_id"):
+            sentry.get_hook("org", "project", hook_id)
+
+
+def test_pages_are_followed_by_cursor_only():
+    link = (
+        '<https://evil.example/?&cursor=1:0:1>; rel="previous"; results="false"; cursor="1:0:1", '
+        '<https://evil.example/?&cursor=1:100:0>; rel="next"; results="true"; cursor="1:100:0"'
+    )
+    page = sentry.read_page(LIST, answer([OBJECT, OBJECT], link=link))
+    assert (len(page.hooks), page.next_cursor) == (2, "1:100:0")
+    assert sentry.list_hooks("org", "project", cursor=page.next_cursor).query == {"cursor": "1:100:0"}
+    last = link.replace('results="true"', 'results="false"')
+    assert sentry.read_page(LIST, answer([], link=last)).next_cursor is None
+    assert sentry.read_page(LIST, answer([])).next_cursor is None
+
+
+@pytest.mark.parametrize(("status", "there"), [(204, True), (404, False)])
+def test_deleting_tells_whether_it_was_there(status, there):
+    assert sentry.read_deletion(sentry.delete_hook("o", "p", "a1"), answer(b"", status)) is there
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"url": "ftp://x", "events": []}, {"url", "events"}),
+        ({"url": f"https://example.com/{'x' * 500}", "events": ["event.alert", "event.deleted"]}, {"url", "events"}),
+        ({"url": "https://example.com/", "events": "event.alert"}, {"events"}),
+    ],
+)
+def test_what_sentry_would_refuse_is_refused_before_any_call(fields, names):
+    with pytest.raises(InvalidFieldsError) as caught:
+        sentry.create_hook("o", "p", **fields)
+    assert set(caught.value.problems) == names
+
+
+def test_a_url_of_512_characters_is_the_longest():
+    url = "https://example.com/".ljust(512, "x")
+    sentry.check_hook(url=url, events=None)
+    with pytest.raises(InvalidFieldsError, match="512"):
+        sentry.check_hook(url=url + "x", events=None)
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "told"),
+    [
+        (400, {"events": ["Invalid event name: X"]}, "events: Invalid event name: X"),
+        (400, {"url": ["Enter a valid URL."]}, "url: Enter a valid URL."),
+        (401, {"detail": "Invalid token"}, "Invalid token; the token is missing, wrong or expired"),
+        (
+            403,
+            {"error_type": "unavailable_feature", "detail": ["You do not have that feature enabled"]},
+            "You do not have that feature enabled; the project lacks the 'servicehooks' feature",
+        ),
+        (403, {"detail": "You do not have permission"}, "project:write"),
+        (404, {"detail": "The requested resource does not exist"}, "no such organization, project or hook"),
+        (500, b"<html>oops</html>", "no message"),
+        (302, b"", "no message"),
+        (400, {"detail": "a\r\nb\x1b[31m" + "x" * 500}, "a\\r\\nb\\x1b[31m"),
+    ],
+)
+def test_a_refusal_is_told_with_platform_call_status_message_and_advice(status, content, told):
+    with pytest.raises(RegistryError) as caught:
+        sentry.read_hook(CREATE, answer(content, status))
+    assert str(caught.value).startswith(f"Sentry, register a service hook: HTTP {status}: ")
+    assert told in str(caught.value)
+    assert caught.value.status_code == status
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"<html>", "not JSON"),
+        (b'{"id": "a', "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"\xff", "not JSON"),
+        ({}, "id, url, status, dateCreated, events"),
+        ([], "id, url"),
+        ({**OBJECT, "secret": 7}, "secret"),
+        ({**OBJECT, "events": [1]}, "events"),
+    ],
+)
+def test_an_answer_of_another_form_is_an_error_that_shows_nothing_of_it(content, told):
+    with pytest.raises(RegistryError, match="answered") as caught:
+        sentry.read_hook(CREATE, answer(content, 201))
+    assert told in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_list_that_is_none_is_an_error():
+    with pytest.raises(RegistryError, match="no list"):
+        sentry.read_page(LIST, answer({"a": 1}))
+
+
+@pytest.mark.parametrize(("status", "passing"), [(None, True), (429, True), (503, True), (400, False), (403, False)])
+def test_only_a_call_that_may_succeed_later_is_passing(status, passing):
+    assert RegistryError("Sentry", "list", "x", status_code=status).is_passing is passing
+
+
+@given(body=st.one_of(st.binary(), st.text().map(str.encode)), status=st.integers(100, 599), link=st.text())
+def test_no_answer_raises_anything_else(body, status, link):
+    for read in (sentry.read_hook, sentry.read_page, sentry.read_deletion):
+        try:
+            read(CREATE, Answer(status_code=status, headers={"link": link}, body=body))
+        except RegistryError:
+            continue
