@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""What Airflow learns of this provider. Imports nothing from Airflow, which calls it before it is configured."""
+
+from __future__ import annotations
+
+from airflow_provider_hooks import __version__
+from airflow_provider_hooks.connections import describe_form
+from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
+from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY
+from airflow_provider_hooks.settings import OPTIONS, SECTION, Option
+
+CONNECTION_TYPES = (SERVICE_HOOK, SERVICE_HOOK_REGISTRY)
+
+_FIRST_VERSION = "0.1.0"
+
+
+def get_provider_info() -> dict[str, object]:
+    """Return the provider's metadata, in the form of Airflow's ``provider_info.schema.json``."""
+    return {
+        "package-name": "airflow-provider-hooks",
+        "name": "Service Hooks",
+        "description": "Registers service hooks on platforms and delivers their events signed, once.",
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": "Service Hooks",
+                "external-doc-url": "https://docs.sentry.io/",
+                "tags": ["service"],
+            }
+        ],
+        "operators": [
+            {
+                "integration-name": "Service Hooks",
+                "python-modules": [
+                    "airflow_provider_hooks.operators.delivery",
+                    "airflow_provider_hooks.operators.registration",
+                ],
+            }
+        ],
+        "hooks": [
+            {
+                "integration-name": "Service Hooks",
+                "python-modules": ["airflow_provider_hooks.hooks.endpoint", "airflow_provider_hooks.hooks.registry"],
+            }
+        ],
+        "connection-types": [describe_form(kind) for kind in CONNECTION_TYPES],
+        "config": {
+            SECTION: {
+                "description": "Where service hooks may be sent, and within which bounds.",
+                "options": {option.name: _describe_option(option) for option in OPTIONS},
+            }
+        },
+    }
+
+
+def _describe_option(option: Option) -> dict[str, object]:
+    return {
+        "description": option.description,
+        "version_added": _FIRST_VERSION,
+        "type": option.type,
+        "example": option.example,
+        "default": option.default,
+    }

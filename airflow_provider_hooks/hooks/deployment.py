@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""What both hooks need of Airflow: its configuration, a connection's fields, its Variables, its masking, its state."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from airflow.sdk import BaseHook, Variable, conf
+from airflow.sdk.execution_time.context import NEVER_EXPIRE
+from airflow.sdk.log import mask_secret
+
+from airflow_provider_hooks.connections import ConnectionFields, check_connection_type
+from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.settings import SECTION, Settings, parse_settings
+from airflow_provider_hooks.signing.variable import parse_secrets
+
+if TYPE_CHECKING:
+    from airflow.sdk.execution_time.context import TaskStateStoreAccessor
+
+    from airflow_provider_hooks.connections import ConnectionType
+    from airflow_provider_hooks.json_types import JsonObject
+
+
+def read_settings() -> Settings:
+    """
+    Read the ``[service_hooks]`` section of this deployment.
+
+    :raises InvalidFieldsError: naming each option that cannot be used
+    """
+    return parse_settings(lambda name: conf.get(SECTION, name, fallback=None))
+
+
+def read_connection(kind: ConnectionType, conn_id: str) -> ConnectionFields:
+    """
+    Read a connection's fields and register its password with Airflow's secrets masker.
+
+    :raises InvalidFieldsError: if it is of another type, or its extra is not a JSON object
+    """
+    connection = BaseHook.get_connection(conn_id)
+    check_connection_type(kind, conn_id=conn_id, conn_type=connection.conn_type)
+    if connection.password:
+        mask_secret(connection.password)
+    try:
+        extra = json.loads(connection.extra or "{}")
+    except ValueError:
+        extra = None
+    if not isinstance(extra, dict):
+        raise InvalidFieldsError(f"connection '{conn_id}'", {"extra": "must be a JSON object"})
+    return ConnectionFields(conn_id=conn_id, host=connection.host or "", password=connection.password, extra=extra)
+
+
+def read_variable(name: str) -> str | None:
+    """Return the text of a Variable that keeps secrets, each known to the masker, or ``None`` without it."""
+    text = Variable.get(name, default=None)
+    if not text:
+        return None if text is None else ""
+    try:
+        for secret in parse_secrets(text):
+            mask_secret(secret)
+    except ValueError:
+        mask_secret(text)
+    return str(text)
+
+
+def write_variable(name: str, text: str, *, description: str) -> None:
+    """Write the text of a Variable that keeps secrets."""
+    Variable.set(name, text, description=description)
+
+
+class TaskStateStore:
+    """The task instance's own state store as the ledger needs it: what is kept there never expires."""
+
+    def __init__(self, accessor: TaskStateStoreAccessor) -> None:
+        self._accessor = accessor
+
+    def get(self, key: str) -> object:
+        """Return what is kept under a key, or ``None``."""
+        return self._accessor.get(key)
+
+    def set(self, key: str, value: JsonObject) -> None:
+        """Keep a value as long as its Dag run is kept."""
+        self._accessor.set(key, value, retention=NEVER_EXPIRE)

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""``EndpointHook``: an endpoint, as an Airflow connection of type ``service_hook``, that events are delivered to."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from airflow.sdk import BaseHook
+
+from airflow_provider_hooks import __version__
+from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, Endpoint, read_endpoint
+from airflow_provider_hooks.delivery.ledger import Ledger
+from airflow_provider_hooks.delivery.once import Asking, Delivery, deliver_once
+from airflow_provider_hooks.delivery.probe import probe
+from airflow_provider_hooks.delivery.record import Attempt, DeliveryFacts, make_delivery_id
+from airflow_provider_hooks.delivery.sender import Request, send_once
+from airflow_provider_hooks.delivery.transfer import Limits, UnreachableError
+from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.events.serialization import serialize
+from airflow_provider_hooks.hooks.deployment import TaskStateStore, read_connection, read_settings, read_variable
+from airflow_provider_hooks.network.urls import strip_private_parts
+from airflow_provider_hooks.signing import sign
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_hooks.events import EventAlert, EventCreated
+    from airflow_provider_hooks.settings import Settings
+
+DELIVERY_HEADER = "X-Service-Hook-Delivery"
+"""Carries the delivery id, which is the same whenever the same event goes to the same endpoint again."""
+EVENT_HEADER = "X-Service-Hook-Event"
+"""Carries the event type."""
+
+
+class EndpointHook(BaseHook):
+    """
+    Delivers events to the endpoint that a connection describes.
+
+    :param service_hook_conn_id: a connection of type ``service_hook``
+    """
+
+    conn_name_attr = "service_hook_conn_id"
+    default_conn_name = "service_hook_default"
+    conn_type = SERVICE_HOOK.name
+    hook_name = SERVICE_HOOK.label
+
+    def __init__(self, service_hook_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.service_hook_conn_id = service_hook_conn_id
+
+    @cached_property
+    def _settings(self) -> Settings:
+        return read_settings()
+
+    def get_conn(self) -> Endpoint:
+        """
+        Read the endpoint, with its secrets registered with Airflow's masker.
+
+        :raises InvalidFieldsError: naming each field of the connection that cannot be used
+        """
+        fields = read_connection(SERVICE_HOOK, self.service_hook_conn_id)
+        return read_endpoint(fields, default_timeout=self._settings.timeout, read_variable=read_variable)
+
+    def deliver(
+        self, event_type: str, payload: EventCreated | EventAlert, *, context: Context, slot: str = ""
+    ) -> Delivery:
+        """
+        Deliver an event at most once for each time that a person asks for it, and return the record of it.
+
+        Everything that can be refused is refused before the claim; after it, whatever happens is in the record.
+
+        :param payload: what a builder of ``airflow_provider_hooks.events`` gave
+        :param context: the task's context, whose state store keeps the claim
+        :param slot: tells apart several deliveries of one task; the same on every try
+        :raises InvalidFieldsError: if the connection or the payload cannot be used; nothing was sent
+        :raises BlockedAddressError: if the endpoint's URL may not be sent to; nothing was sent
+        """
+        endpoint = self.get_conn()
+        if event_type not in endpoint.events:
+            raise InvalidFieldsError(
+                f"connection '{endpoint.conn_id}'",
+                {"events": f"{event_type} is not among {', '.join(endpoint.events)}"},
+            )
+        policy = self._settings.build_policy()
+        policy.check_url(endpoint.url)
+        body = serialize(payload, max_payload_bytes=self._settings.max_payload_bytes)
+        facts = _describe(endpoint, event_type=event_type, event_id=payload["id"], body=body)
+        limits = self._limits(endpoint)
+
+        def attempt() -> Attempt:
+            made = send_once(_make_request(endpoint, facts, body), policy=policy, limits=limits)
+            # Said before it is kept, so that it is not lost with a database that is gone by now.
+            self.log.info("Attempt of delivery %s ended as %s", facts.delivery_id, made.outcome.value)
+            return made
+
+        ti = context["ti"]
+        return deliver_once(
+            facts,
+            asking=Asking(generation=str(ti.max_tries), try_number=ti.try_number),
+            ledger=Ledger(TaskStateStore(context["task_state_store"]), slot=slot),
+            attempt=attempt,
+        )
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Check URL, secret, scheme, address and TLS, by connecting; no event and no byte of a request is sent."""
+        try:
+            endpoint = self.get_conn()
+            peer = probe(endpoint.url, policy=self._settings.build_policy(), limits=self._limits(endpoint))
+        except (InvalidFieldsError, UnreachableError) as error:
+            return False, str(error)
+        return (
+            True,
+            f"Connected to {peer}; deliveries are signed with the scheme {endpoint.scheme.name}. Nothing was sent.",
+        )
+
+    def _limits(self, endpoint: Endpoint) -> Limits:
+        settings = self._settings
+        return Limits(timeout=endpoint.timeout, connect_timeout=settings.connect_timeout, ca_file=settings.ca_file)
+
+
+def _describe(endpoint: Endpoint, *, event_type: str, event_id: str, body: bytes) -> DeliveryFacts:
+    return DeliveryFacts(
+        delivery_id=make_delivery_id(endpoint=endpoint.conn_id, event_type=event_type, event_id=event_id),
+        event_id=event_id,
+        event_type=event_type,
+        endpoint=endpoint.conn_id,
+        url=strip_private_parts(endpoint.url),
+        scheme=endpoint.scheme.name,
+        body_sha256=hashlib.sha256(body).hexdigest(),
+        body_bytes=len(body),
+    )
+
+
+def _make_request(endpoint: Endpoint, facts: DeliveryFacts, body: bytes) -> Request:
+    signature = sign(
+        endpoint.scheme,
+        body=body,
+        secrets=endpoint.secrets,
+        delivery_id=facts.delivery_id,
+        timestamp=int(time.time()),
+    )
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": f"airflow-provider-hooks/{__version__}",
+        DELIVERY_HEADER: facts.delivery_id,
+        EVENT_HEADER: facts.event_type,
+        **signature,
+    }
+    private = (*endpoint.secrets, signature.get(endpoint.scheme.signature_header or "", ""))
+    return Request(url=endpoint.url, headers=headers, body=body, private=private)

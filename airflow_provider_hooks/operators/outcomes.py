@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""What an outcome means to Airflow: success, a failure it may retry, or a failure at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
+from airflow_provider_hooks.registries.model import RegistryError
+
+if TYPE_CHECKING:
+    from airflow_provider_hooks.delivery.once import Delivery
+
+
+class DeliveryNotSentError(AirflowException):
+    """No byte of the request left, so Airflow's own ``retries`` may try again."""
+
+
+def judge(delivery: Delivery) -> None:
+    """
+    Return if the event was delivered; raise what tells Airflow the truth otherwise.
+
+    :raises AirflowFailException: for ``rejected`` and ``unknown``, which are never retried, and for an address that
+        is not allowed, which a retry does not change
+    :raises DeliveryNotSentError: for every other ``not_sent``
+    """
+    record = delivery.record
+    if record.outcome is Outcome.DELIVERED:
+        return
+    told = record.summarize()
+    if record.outcome is Outcome.NOT_SENT and record.attempt.error_class is not ErrorClass.BLOCKED_ADDRESS:
+        raise DeliveryNotSentError(f"{told}; nothing was sent, so it may be tried again")
+    raise AirflowFailException(told if delivery.attempted else f"{told}; as an earlier try left it, not sent again")
+
+
+def fail_call(error: Exception) -> NoReturn:
+    """
+    Fail the task for a call to a platform: at once where a person must change something, else with retries.
+
+    :raises AirflowException: if no answer came, or the platform said to come back later
+    :raises AirflowFailException: otherwise
+    """
+    if isinstance(error, RegistryError) and error.is_passing:
+        raise AirflowException(str(error)) from None
+    fail_at_once(error)
+
+
+def fail_at_once(error: Exception) -> NoReturn:
+    """
+    Fail the task without retries and without a traceback from the depths: a person must change something first.
+
+    :raises AirflowFailException: always, with the error's own words
+    """
+    raise AirflowFailException(str(error)) from None

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Operators that register service hooks on a platform through its documented API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.sdk import BaseOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_provider_hooks.json_types import JsonObject
+
+
+class RegisterServiceHookOperator(BaseOperator):
+    """
+    Register a service hook, unless one for this URL is registered, and keep its secret where endpoints find it.
+
+    Returns the hook's id, URL, events, status and times, and whether it was created now; never its secret.
+
+    :param registry_conn_id: a connection of type ``service_hook_registry``
+    :param url: where the platform shall send events
+    :param events: which events, such as ``["event.alert", "event.created"]``
+    :param secret_variable: the Airflow Variable that gets the secret; without one the secret is not kept
+    """
+
+    template_fields: Sequence[str] = ("registry_conn_id", "url", "events", "secret_variable")
+    ui_color = "#e3dff5"
+
+    def __init__(
+        self,
+        *,
+        registry_conn_id: str = "service_hook_registry_default",
+        url: str,
+        events: Sequence[str] = ("event.alert", "event.created"),
+        secret_variable: str | None = None,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(**kwargs)  # type: ignore[arg-type]  # BaseOperator's own arguments
+        self.registry_conn_id = registry_conn_id
+        self.url = url
+        self.events = events
+        self.secret_variable = secret_variable
+
+    def execute(self, context: Context) -> JsonObject:  # noqa: ARG002  (Airflow passes it)
+        """
+        Register the hook and return what may be known of it.
+
+        :raises AirflowFailException: if something cannot be used as it is, or the platform refuses
+        :raises AirflowException: if the platform could not be reached; Airflow's own ``retries`` then apply
+        """
+        from airflow_provider_hooks.errors import ServiceHookError
+        from airflow_provider_hooks.hooks.registry import RegistryHook
+        from airflow_provider_hooks.operators.outcomes import fail_call
+
+        hook = RegistryHook(self.registry_conn_id)
+        try:
+            registered, created = hook.register_hook(url=self.url, events=list(self.events))
+            if self.secret_variable:
+                hook.keep_secret(registered, variable=self.secret_variable)
+        except ServiceHookError as error:
+            fail_call(error)
+        told = "registered" if created else "was registered already as"
+        self.log.info("%s %s service hook %s", self.registry_conn_id, told, registered.hook_id)
+        return {**registered.as_json(), "created": created, "secret_variable": self.secret_variable}

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""A task's context as the operators see it, without a database: a dictionary plays the state store."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from types import SimpleNamespace
+
+
+class StateStore:
+    """Keeps JSON, as Airflow's accessor does."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+        self.retention: object = None
+
+    def get(self, key, default=None):
+        return json.loads(self.kept[key]) if key in self.kept else default
+
+    def set(self, key, value, *, retention=None):
+        self.kept[key] = json.dumps(value)
+        self.retention = retention
+
+
+def make_context(store: StateStore | None = None, *, try_number: int = 1, max_tries: int = 3) -> dict[str, object]:
+    """Make a context; pass the same store for another try, another ``max_tries`` for a cleared task."""
+    ti = SimpleNamespace(
+        dag_id="a_dag",
+        task_id="a_task",
+        run_id="a_run",
+        map_index=-1,
+        try_number=try_number,
+        max_tries=max_tries,
+        log_url="http://localhost:8080/dags/a_dag/runs/a_run/tasks/a_task?try_number=1",
+    )
+    noon = dt.datetime(2026, 1, 1, 12, tzinfo=dt.timezone.utc)
+    dag_run = SimpleNamespace(data_interval_end=noon, run_after=noon)
+    return {"ti": ti, "dag_run": dag_run, "task_state_store": store or StateStore()}

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from airflow.sdk.log import redact
+from servers import find_closed_port
+
+from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.hooks.endpoint import EndpointHook
+from airflow_provider_hooks.hooks.registry import RegistryHook
+from airflow_provider_hooks.registries.model import RegistryError
+from airflow_provider_hooks.sandbox import serve_sandbox
+
+EVENTS = ["event.alert", "event.created"]
+
+
+@pytest.fixture
+def registry(connected) -> RegistryHook:
+    return RegistryHook("service_hook_registry_default")
+
+
+def test_a_hook_is_listed_fetched_updated_and_deleted(registry, connected):
+    created, fresh = registry.register_hook(url="https://example.com/a", events=EVENTS)
+    assert fresh
+    assert registry.list_hooks() == [created]
+    assert registry.fetch_hook(created.hook_id) == created
+    changed = registry.update_hook(created.hook_id, url="https://example.com/b", is_active=False)
+    assert (changed.url, changed.status, changed.secret) == ("https://example.com/b", "disabled", created.secret)
+    assert registry.delete_hook(created.hook_id) is True
+    assert registry.delete_hook(created.hook_id) is False
+    with pytest.raises(RegistryError, match="HTTP 404"):
+        registry.fetch_hook(created.hook_id)
+
+
+def test_every_page_is_read(allow_loopback, monkeypatch):
+    with serve_sandbox(page_size=2) as sandbox:
+        for conn_id, connection in sandbox.describe_connections().items():
+            monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+        for number in range(5):
+            sandbox.state.add_hook(("sandbox", "pump-station"), url=f"https://example.com/{number}", events=EVENTS)
+        registry = RegistryHook("service_hook_registry_default")
+        assert [hook.url[-1] for hook in registry.list_hooks()] == ["4", "3", "2", "1", "0"]
+        assert registry.register_hook(url="https://example.com/0", events=EVENTS)[1] is False
+
+
+class TestTestConnection:
+    def test_a_registry_is_asked_for_its_hooks(self, registry, connected):
+        assert registry.test_connection() == (True, "Sentry lists 0 service hook(s) of this project.")
+        connected.state.token = "another-token"
+        good, told = registry.test_connection()
+        assert not good
+        assert "HTTP 401" in told
+
+    def test_an_endpoint_is_connected_to_and_gets_nothing(self, connected, monkeypatch):
+        monkeypatch.setenv("AIRFLOW_VAR_SERVICE_HOOK_SANDBOX", "a-secret-of-ours")
+        good, told = EndpointHook("service_hook_default").test_connection()
+        assert (good, told.startswith("Connected to 127.0.0.1")) == (True, True)
+        assert connected.state.list_deliveries() == []
+
+    @pytest.mark.parametrize(
+        ("changes", "told"),
+        [
+            ({"host": f"http://127.0.0.1:{find_closed_port()}/"}, "refused|connect"),
+            ({"host": "http://10.0.0.1/"}, "plain HTTP to 10.0.0.1"),
+            ({"host": "https://10.0.0.1/"}, "not a public address"),
+            ({"conn_type": "http"}, "must be service_hook"),
+            ({"extra": {"secret_variable": "not_there"}}, "register the hook first"),
+        ],
+    )
+    def test_an_endpoint_that_cannot_be_used_is_told_why(self, connected, monkeypatch, changes, told):
+        monkeypatch.setenv("AIRFLOW_VAR_SERVICE_HOOK_SANDBOX", "a-secret-of-ours")
+        connection = {**connected.describe_connections()["service_hook_default"], **changes}
+        monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
+        good, said = EndpointHook("service_hook_default").test_connection()
+        assert not good
+        assert re.search(told, said)
+
+
+@pytest.mark.parametrize("hook", [RegistryHook("service_hook_default"), EndpointHook("service_hook_registry_default")])
+def test_a_connection_of_the_other_type_is_refused_by_name(connected, hook):
+    with pytest.raises(InvalidFieldsError, match="conn_type: must be"):
+        hook.get_conn()
+    assert hook.test_connection()[0] is False
+
+
+def test_secrets_are_registered_with_airflows_masker(connected, registry, monkeypatch):
+    hook, _ = registry.register_hook(url="https://example.com/a", events=EVENTS)
+    monkeypatch.setenv("AIRFLOW_VAR_SERVICE_HOOK_SANDBOX", json.dumps(["newer-secret-x", "older-secret-y"]))
+    EndpointHook("service_hook_default").get_conn()
+    for private in (hook.secret, connected.state.token, "newer-secret-x", "older-secret-y"):
+        assert redact(f"said {private} aloud") == "said *** aloud"

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""The operators against a real receiver: what an outcome means to Airflow, and that a try sends at most once."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from airflow.sdk import NEVER_EXPIRE
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow_context import StateStore, make_context
+from events_data import CREATED
+from servers import OK, find_closed_port, raw_server
+
+from airflow_provider_hooks.events import event_from_exception
+from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator, DeliverEventCreatedOperator
+from airflow_provider_hooks.operators.outcomes import DeliveryNotSentError
+from airflow_provider_hooks.signing import SCHEMES
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.fixture
+def connect(monkeypatch, allow_loopback):
+    def set_connection(url, *, password=SECRET, conn_type="service_hook", **extra):
+        connection = {"conn_type": conn_type, "host": url, "password": password, "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
+
+    return set_connection
+
+
+def alert(**options) -> DeliverEventAlertOperator:
+    options = {"message": "It broke", "triggering_rules": ["A rule"], **options}
+    return DeliverEventAlertOperator(task_id="a_task", retries=3, **options)
+
+
+def body_of(request: bytes) -> dict:
+    return json.loads(request.partition(b"\r\n\r\n")[2])
+
+
+def test_the_record_is_returned_and_holds_no_secret(connect):
+    with raw_server(OK) as heard:
+        connect(heard.url + "?token=x")
+        record = alert().execute(make_context())
+    assert record["outcome"] == "delivered"
+    assert (record["endpoint"], record["url"]) == ("service_hook_default", heard.url)
+    assert record["body_bytes"] == len(heard.requests[0].partition(b"\r\n\r\n")[2])
+    assert (record["generation"], record["redelivery"], record["scheme"]) == ("3", False, "sentry")
+    signature = next(line for line in heard.requests[0].split(b"\r\n") if b"Signature" in line).split()[1].decode()
+    for private in (SECRET, signature, "token=x"):
+        assert private not in json.dumps(record)
+
+
+@pytest.mark.parametrize("scheme", [scheme for scheme in SCHEMES.values() if scheme.signature_header])
+def test_every_scheme_is_verified_by_a_receiver(connect, sandbox, scheme):
+    hook = sandbox.state.add_hook(("o", "p"), url=sandbox.receiver_url, events=["event.alert"])
+    sandbox.state.change_hook(hook, secret=SECRET)
+    connect(sandbox.receiver_url, scheme=scheme.name)
+    record = alert().execute(make_context())
+    (delivery,) = sandbox.state.list_deliveries()
+    assert (delivery.verified, delivery.scheme) == (True, scheme.name)
+    assert delivery.delivery_id == record["delivery_id"]
+    assert delivery.event_type == "event.alert"
+
+
+def test_what_the_author_leaves_out_comes_from_the_run_and_is_the_same_on_every_try(connect):
+    with raw_server(OK) as heard:
+        connect(heard.url)
+        for number in (1, 2):
+            DeliverEventCreatedOperator(task_id="a_task", message="It broke").execute(make_context(try_number=number))
+    first, second = (body_of(request) for request in heard.requests)
+    assert first == second
+    assert (first["project"], first["culprit"]) == ("a_dag", "a_dag.a_task")
+    assert first["datetime"] == "2026-01-01T12:00:00.000Z"
+    assert first["url"].startswith("http://localhost:8080/dags/a_dag/")
+    assert len(first["id"]) == 32
+
+
+def test_an_event_gives_the_fields_and_an_argument_wins(connect):
+    try:
+        raise ValueError("bad input")
+    except ValueError as error:
+        event = event_from_exception(error, event_id="e-1")
+    with raw_server(OK) as heard:
+        connect(heard.url)
+        operator = DeliverEventCreatedOperator(
+            task_id="a_task", event=event, project="orders", level="fatal", tags={"team": "a"}, event_logger="app"
+        )
+        operator.execute(make_context())
+        DeliverEventCreatedOperator(task_id="a_task", event=CREATED).execute(make_context())
+    sent = body_of(heard.requests[0])
+    assert (sent["id"], sent["message"], sent["level"]) == ("e-1", "ValueError: bad input", "fatal")
+    assert (sent["project"], sent["project_id"], sent["project_name"]) == ("orders", "orders", "orders")
+    assert (sent["logger"], sent["event"]["tags"]) == ("app", [["team", "a"]])
+    assert body_of(heard.requests[1]) == CREATED
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n", b""])
+def test_rejected_and_unknown_fail_at_once_and_no_later_try_sends(connect, answer):
+    store = StateStore()
+    with raw_server(answer) as heard:
+        connect(heard.url)
+        for number in (1, 2):
+            with pytest.raises(AirflowFailException) as caught:
+                alert().execute(make_context(store, try_number=number))
+    assert len(heard.requests) == 1
+    assert ("not sent again" in str(caught.value)) is True
+    assert store.retention is NEVER_EXPIRE
+
+
+def test_a_delivered_event_is_not_sent_by_a_later_try(connect):
+    store = StateStore()
+    with raw_server(OK) as heard:
+        connect(heard.url)
+        records = [alert().execute(make_context(store, try_number=number)) for number in (1, 2)]
+    assert records[0] == records[1]
+    assert len(heard.requests) == 1
+
+
+def test_a_cleared_task_sends_again_with_the_same_delivery_id_marked_as_a_redelivery(connect):
+    store = StateStore()
+    with raw_server(OK) as heard:
+        connect(heard.url)
+        first = alert().execute(make_context(store))
+        again = alert().execute(make_context(store, try_number=2, max_tries=4))
+    assert len(heard.requests) == 2
+    assert first["delivery_id"] == again["delivery_id"]
+    assert (first["redelivery"], again["redelivery"]) == (False, True)
+
+
+def test_nobody_listening_is_left_to_airflows_retries_and_then_sent(connect):
+    store, port = StateStore(), find_closed_port()
+    connect(f"http://127.0.0.1:{port}/")
+    with pytest.raises(DeliveryNotSentError) as caught:
+        alert().execute(make_context(store))
+    assert not isinstance(caught.value, AirflowFailException)
+    assert isinstance(caught.value, AirflowException)
+    with raw_server(OK) as heard:
+        connect(heard.url)
+        assert alert().execute(make_context(store, try_number=2))["outcome"] == "delivered"
+    assert len(heard.requests) == 1
+
+
+class TestRefusedBeforeAnythingIsClaimed:
+    def refuse(self, operator=None) -> str:
+        store = StateStore()
+        with pytest.raises(AirflowFailException) as caught:
+            (operator or alert()).execute(make_context(store))
+        assert store.kept == {}
+        assert SECRET not in str(caught.value)
+        return str(caught.value)
+
+    def test_an_address_that_is_not_allowed(self, connect, monkeypatch):
+        monkeypatch.delenv("AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS")
+        connect("https://169.254.169.254/latest")
+        assert "not a public address" in self.refuse()
+
+    def test_a_connection_of_another_type(self, connect):
+        connect("https://example.com/", conn_type="http")
+        assert "must be service_hook (Service Hook), not 'http'" in self.refuse()
+
+    def test_a_connection_with_wrong_fields(self, connect):
+        connect("example.com", password="", scheme="x")
+        told = self.refuse()
+        assert "host (URL)" in told
+        assert "scheme" in told
+
+    def test_an_extra_that_is_no_object(self, monkeypatch, connect):
+        connection = {"conn_type": "service_hook", "host": "https://example.com/", "extra": "[1]"}
+        monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
+        assert "extra: must be a JSON object" in self.refuse()
+
+    def test_an_event_with_wrong_fields(self, connect):
+        connect("https://example.com/")
+        told = self.refuse(alert(message="", level="loud", triggering_rules=[]))
+        assert all(name in told for name in ("message", "level", "triggering_rules"))
+
+    def test_an_event_that_is_not_subscribed(self, connect):
+        connect("https://example.com/", events="event.created")
+        assert "event.alert is not among event.created" in self.refuse()
+
+    def test_a_payload_over_the_limit(self, connect, monkeypatch):
+        connect("https://example.com/")
+        monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__MAX_PAYLOAD_BYTES", "100")
+        assert "over max_payload_bytes=100" in self.refuse(alert(message="x" * 200))
+
+    def test_a_setting_that_cannot_be_used(self, connect, monkeypatch):
+        connect("https://example.com/")
+        monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__TIMEOUT", "soon")
+        assert "[service_hooks] in airflow.cfg: timeout" in self.refuse()
+
+    @pytest.mark.parametrize("event", [["x"], "text", {"event": "text"}])
+    def test_an_event_that_is_no_mapping(self, connect, event):
+        connect("https://example.com/")
+        assert "event: event: must" in self.refuse(alert(event=event))
+
+
+def test_the_fields_that_people_template_are_templated():
+    for operator in (DeliverEventCreatedOperator, DeliverEventAlertOperator):
+        assert {"service_hook_conn_id", "event", "event_id", "message", "url"} <= set(operator.template_fields)
+    assert "triggering_rules" in DeliverEventAlertOperator.template_fields
+    assert {"occurred_at", "tags"} <= set(DeliverEventCreatedOperator.template_fields)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+from __future__ import annotations
+
+import json
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow_context import make_context
+from servers import find_closed_port
+
+from airflow_provider_hooks.hooks import registry
+from airflow_provider_hooks.operators.registration import RegisterServiceHookOperator
+from airflow_provider_hooks.signing.variable import parse_secrets
+
+
+@pytest.fixture
+def variables(monkeypatch):
+    """Airflow's Variables, of which a test without a task runner can only read."""
+    kept: dict[str, str] = {}
+    monkeypatch.setattr(registry, "read_variable", kept.get)
+    monkeypatch.setattr(registry, "write_variable", lambda name, text, *, description: kept.update({name: text}))
+    return kept
+
+
+def register(**options):
+    options = {"url": "https://example.com/hook", "secret_variable": "hooks", **options}
+    return RegisterServiceHookOperator(task_id="register", **options).execute(make_context())
+
+
+def test_a_hook_is_registered_and_its_secret_kept_where_endpoints_find_it(connected, variables):
+    told = register()
+    (hook,) = connected.state.list_hooks(("sandbox", "pump-station"))
+    assert (told["hook_id"], told["created"], told["events"]) == (hook.hook_id, True, ["event.alert", "event.created"])
+    assert parse_secrets(variables["hooks"]) == (hook.secret,)
+    assert hook.secret not in json.dumps(told)
+
+
+def test_running_again_registers_nothing_and_keeps_the_secret_once(connected, variables):
+    first, second = register(), register()
+    assert connected.state.count_hooks() == 1
+    assert (first["hook_id"], first["created"], second["created"]) == (second["hook_id"], True, False)
+    assert len(parse_secrets(variables["hooks"])) == 1
+
+
+def test_a_secret_that_was_lost_is_read_back_from_the_platform(connected, variables):
+    register()
+    kept = variables.pop("hooks")
+    register()
+    assert variables["hooks"] == kept
+
+
+def test_a_second_hook_comes_in_front_of_the_first(connected, variables):
+    register()
+    register(url="https://example.com/other")
+    hooks = connected.state.list_hooks(("sandbox", "pump-station"))
+    assert parse_secrets(variables["hooks"]) == tuple(hook.secret for hook in hooks)
+
+
+def test_a_hook_with_other_events_is_left_alone_and_told(connected, variables):
+    register(events=["event.alert"])
+    with pytest.raises(AirflowFailException, match="update or delete it"):
+        register()
+    assert connected.state.count_hooks() == 1
+
+
+def test_what_the_platform_would_refuse_is_refused_before_any_call(connected, variables):
+    with pytest.raises(AirflowFailException, match=r"url: .*; events: "):
+        register(url="example.com", events=["event.deleted"])
+    assert connected.state.count_hooks() == 0
+
+
+def test_a_missing_feature_is_told_in_words(connected, variables):
+    connected.state.features.clear()
+    with pytest.raises(AirflowFailException, match="'servicehooks' feature"):
+        register()
+
+
+def test_a_variable_that_holds_something_else_is_left_alone(connected, variables):
+    variables["hooks"] = '{"something": "else"}'
+    with pytest.raises(AirflowFailException, match="Variable 'hooks' is JSON, but not a list of secrets"):
+        register()
+    assert variables["hooks"] == '{"something": "else"}'
+
+
+def test_a_platform_that_is_not_there_is_left_to_airflows_retries(connected, variables, monkeypatch):
+    connection = connected.describe_connections()["service_hook_registry_default"]
+    connection["host"] = f"http://127.0.0.1:{find_closed_port()}/api/0"
+    monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_REGISTRY_DEFAULT", json.dumps(connection))
+    with pytest.raises(AirflowException, match="not sent") as caught:
+        register()
+    assert not isinstance(caught.value, AirflowFailException)

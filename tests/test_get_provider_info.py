@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+from __future__ import annotations
+
+import importlib
+import json
+from importlib.metadata import entry_points, metadata
+from pathlib import Path
+
+import airflow
+import jsonschema
+import pytest
+
+from airflow_provider_hooks.get_provider_info import CONNECTION_TYPES, get_provider_info
+
+INFO = get_provider_info()
+
+
+def test_it_follows_airflows_schema():
+    schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
+    jsonschema.validate(INFO, schema)
+
+
+def test_the_package_is_found_under_its_own_name():
+    assert INFO["package-name"] == metadata("airflow-provider-hooks")["Name"]
+    found = entry_points(group="apache_airflow_provider")
+    assert any(entry.value == "airflow_provider_hooks.get_provider_info:get_provider_info" for entry in found)
+
+
+@pytest.mark.parametrize("kind", CONNECTION_TYPES, ids=lambda kind: kind.name)
+def test_a_connection_type_is_that_of_its_hook(kind):
+    module, _, name = kind.hook_class.rpartition(".")
+    hook_class = getattr(importlib.import_module(module), name)
+    assert hook_class.conn_type == kind.name
+    assert hook_class.hook_name == kind.label
+
+
+@pytest.mark.parametrize("form", INFO["connection-types"], ids=lambda form: form["connection-type"])
+def test_a_form_shows_what_is_used_and_hides_the_rest(form):
+    behaviour = form["ui-field-behaviour"]
+    assert set(behaviour["hidden-fields"]) == {"schema", "login", "port", "extra"}
+    assert set(behaviour["relabeling"]) == {"host", "password"}
+    for field in form["conn-fields"].values():
+        assert "null" in field["schema"]["type"], "every field may be left empty"
+        if "default" in field["schema"] and "enum" in field["schema"]:
+            assert field["schema"]["default"] in field["schema"]["enum"]
+
+
+def test_every_module_named_is_there():
+    for kind in ("operators", "hooks"):
+        for entry in INFO[kind]:
+            for module in entry["python-modules"]:
+                importlib.import_module(module)

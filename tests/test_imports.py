@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""What importing costs, measured in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+
+HEAVY = ("airflow", "fastapi", "orjson", "pendulum", "pycurl", "requests", "sentry_sdk", "urllib3", "uvicorn")
+
+LOADED = f"""
+import json, sys
+import airflow_provider_hooks
+from airflow_provider_hooks.get_provider_info import get_provider_info
+get_provider_info()
+print(json.dumps([name for name in {HEAVY} if name in sys.modules]))
+"""
+
+TIMED = """
+import time
+import airflow.sdk
+from airflow.sdk import BaseOperator
+started = time.perf_counter()
+import airflow_provider_hooks.operators.delivery
+print(1000 * (time.perf_counter() - started))
+"""
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_the_package_and_its_metadata_import_nothing_of_airflow_and_nothing_heavy():
+    assert json.loads(run(LOADED)) == []
+
+
+def test_the_delivery_operators_cost_at_most_10_ms_beyond_airflow_sdk():
+    assert statistics.median(float(run(TIMED)) for _ in range(3)) <= 10

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.settings import OPTIONS, Settings, parse_settings
+
+
+def test_the_defaults_of_the_table_are_those_of_the_settings():
+    assert parse_settings(lambda _name: None) == Settings()
+    assert {option.name for option in OPTIONS} == set(vars(Settings()))
+
+
+def test_every_option_is_read():
+    texts = {
+        "allowed_networks": "hooks.internal, 10.0.0.0/8,,",
+        "allowed_ports": "443, 8443",
+        "timeout": "2.5",
+        "connect_timeout": "1",
+        "max_payload_bytes": "100",
+        "ca_file": "/ca.pem",
+    }
+    assert parse_settings(texts.get) == Settings(
+        allowed_networks=("hooks.internal", "10.0.0.0/8"),
+        allowed_ports=(443, 8443),
+        timeout=2.5,
+        connect_timeout=1.0,
+        max_payload_bytes=100,
+        ca_file="/ca.pem",
+    )
+
+
+def test_one_error_names_every_wrong_option():
+    texts = dict.fromkeys(("allowed_ports", "timeout", "connect_timeout", "max_payload_bytes"), "soon")
+    with pytest.raises(InvalidFieldsError) as caught:
+        parse_settings(texts.get)
+    assert set(caught.value.problems) == set(texts)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "1e12"])
+def test_a_time_must_be_positive_and_finite(text):
+    with pytest.raises(InvalidFieldsError, match="timeout: must be a positive number"):
+        parse_settings({"timeout": text}.get)
+
+
+def test_networks_are_checked_when_the_policy_is_built():
+    with pytest.raises(InvalidFieldsError, match="allowed_networks"):
+        Settings(allowed_networks=("10.0.0.1/8",)).build_policy()
