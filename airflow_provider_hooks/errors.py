@@ -40,6 +40,9 @@ class Problems:
         """Note what is wrong with a field; the first word on a field stands."""
         self._found.setdefault(field, problem)
 
+    def __contains__(self, field: str) -> bool:
+        return field in self._found
+
     def raise_if_any(self) -> None:
         """
         Raise the one error that names every field noted.

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "system")]
 
 for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
     del os.environ[name]
@@ -40,8 +41,6 @@ def allow_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def connected(sandbox: Sandbox, allow_loopback: None, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     """A sandbox that both default connections lead to."""
-    import json
-
     for conn_id, connection in sandbox.describe_connections().items():
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
     return sandbox

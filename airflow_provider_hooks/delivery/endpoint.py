@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from airflow_provider_hooks.connections import ConnectionType, ExtraField, read_extra, read_seconds
 from airflow_provider_hooks.errors import Problems
-from airflow_provider_hooks.events.types import EVENT_TYPES
+from airflow_provider_hooks.event_types import EVENT_TYPES
 from airflow_provider_hooks.network.urls import parse_url
 from airflow_provider_hooks.signing.keys import find_secret_problem
 from airflow_provider_hooks.signing.schemes import DEFAULT_SCHEME, KEY_FORMATS, SCHEMES, KeyFormat, Scheme
@@ -97,20 +97,22 @@ def read_endpoint(
         parse_url(url)
     except ValueError as error:
         problems.add("host (URL)", str(error))
-    scheme = SCHEMES[extra.get("scheme") or DEFAULT_SCHEME] if extra.get("scheme", DEFAULT_SCHEME) in SCHEMES else None
-    if scheme is not None and "key_format" in extra:
+    scheme = SCHEMES[extra.get("scheme", DEFAULT_SCHEME)]
+    if "key_format" in extra:
         scheme = dataclasses.replace(scheme, key_format=cast("KeyFormat", extra["key_format"]))
     events = tuple(name.strip() for name in extra.get("events", "").split(",") if name.strip()) or EVENT_TYPES
     unknown = [name for name in events if name not in EVENT_TYPES]
     if unknown:
         problems.add("events", f"{quoted(unknown[0])} is not an event; there are {', '.join(EVENT_TYPES)}")
     timeout = read_seconds("timeout", extra.get("timeout"), default_timeout, problems)
-    secrets = _read_secrets(fields, extra.get("secret_variable"), scheme, read_variable, problems) if scheme else ()
+    secrets: tuple[str, ...] = ()
+    if "scheme" not in problems:
+        secrets = _read_secrets(fields, extra.get("secret_variable"), scheme, read_variable, problems)
     problems.raise_if_any()
     return Endpoint(
         conn_id=fields.conn_id,
         url=url,
-        scheme=cast("Scheme", scheme),
+        scheme=scheme,
         secrets=secrets,
         events=events,
         timeout=timeout,

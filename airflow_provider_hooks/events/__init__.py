@@ -2,12 +2,12 @@
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """The documented events as typed, validated builders, and the one place where a body becomes bytes."""
 
+from airflow_provider_hooks.event_types import EVENT_ALERT, EVENT_CREATED, EVENT_TYPES
 from airflow_provider_hooks.events.alert import EventAlert, build_event_alert
 from airflow_provider_hooks.events.created import EventCreated, build_event_created
 from airflow_provider_hooks.events.exceptions import event_from_exception
 from airflow_provider_hooks.events.serialization import DEFAULT_MAX_PAYLOAD_BYTES, PayloadError, serialize
 from airflow_provider_hooks.events.sources import read_fields
-from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED, EVENT_TYPES
 
 __all__ = [
     "DEFAULT_MAX_PAYLOAD_BYTES",

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from airflow_provider_hooks.event_types import EVENT_ALERT
 from airflow_provider_hooks.events.building import SharedFields, read_event, take_shared
-from airflow_provider_hooks.events.types import EVENT_ALERT
 
 if TYPE_CHECKING:
     import uuid

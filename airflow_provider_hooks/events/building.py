@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypedDict, cast
 
 from airflow_provider_hooks.errors import Problems
+from airflow_provider_hooks.event_types import EVENT_ALERT, EVENT_CREATED
 from airflow_provider_hooks.events import checks
 from airflow_provider_hooks.events.sources import read_fields
-from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pendulum
 
-from airflow_provider_hooks.events.types import LEVELS
+from airflow_provider_hooks.event_types import LEVELS
 from airflow_provider_hooks.text import quoted
 
 _EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict, cast
 
+from airflow_provider_hooks.event_types import EVENT_CREATED
 from airflow_provider_hooks.events import checks
 from airflow_provider_hooks.events.building import SharedFields, read_event, take_shared
-from airflow_provider_hooks.events.types import EVENT_CREATED
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -4,16 +4,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import socket
+import ssl
 import struct
 import threading
 import time
+from base64 import b64encode
+from urllib.parse import quote
 
+import pycurl
 import pytest
 import trustme
 from servers import OK, find_closed_port, raw_server, read_request
 
-from airflow_provider_hooks.delivery import transfer
+from airflow_provider_hooks.delivery import sender, transfer
 from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES
 from airflow_provider_hooks.delivery.probe import probe
 from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
@@ -54,8 +59,8 @@ def endless(head: bytes, part: bytes):
 
 
 def test_exactly_these_bytes_and_headers_are_sent_and_an_answer_is_kept():
-    answer = b"HTTP/1.1 201 Created\r\nContent-Type: text/plain\r\nSet-Cookie: a=b\r\nRetry-After: 5\r\nContent-Length: 2\r\n\r\nok"
-    with raw_server(answer) as heard:
+    kept = b"Content-Type: text/plain\r\nRetry-After: 5\r\nContent-Length: 2\r\n"
+    with raw_server(b"HTTP/1.1 201 Created\r\nSet-Cookie: a=b\r\n" + kept + b"\r\nok") as heard:
         attempt = send(heard.url + "?token=x")
     head, _, body = heard.requests[0].partition(b"\r\n\r\n")
     assert body == BODY
@@ -158,9 +163,6 @@ def test_a_compressed_answer_is_not_decompressed():
 
 
 def test_what_a_receiver_says_is_made_safe_and_our_secrets_are_masked():
-    from base64 import b64encode
-    from urllib.parse import quote
-
     said = f"{SECRET} {quote(SECRET, safe='')} {b64encode(SECRET.encode()).decode()} {'0' * 64}\r\n\x1b[31m".encode()
     head = b"HTTP/1.1 400 X\r\nServer: " + SECRET.encode() + b"\r\nContent-Length: %d\r\n\r\n" % len(said)
     with raw_server(head + said) as heard:
@@ -239,8 +241,6 @@ class TestTls:
         return authority
 
     def context(self, authority, name="127.0.0.1", **options):
-        import ssl
-
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert(name, **options).configure_cert(context)
         return context
@@ -259,8 +259,6 @@ class TestTls:
 
     @pytest.mark.parametrize("case", ["name", "expired"])
     def test_a_wrong_certificate_is_not_sent(self, authority, tmp_path, case):
-        import datetime as dt
-
         options = {"not_after": dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)} if case == "expired" else {}
         name = "other.test" if case == "name" else "127.0.0.1"
         with raw_server(OK, tls=self.context(authority, name, **options)) as heard:
@@ -300,10 +298,6 @@ def test_a_probe_says_why_it_cannot_connect(url, policy, error_class):
 
 def test_libcurl_is_never_let_send_twice():
     """A kept connection that dies on reuse makes libcurl send again by itself; the check at the line refuses."""
-    import pycurl
-
-    from airflow_provider_hooks.delivery import sender
-
     requests: list[bytes] = []
     listener = socket.create_server(("127.0.0.1", 0))
 

@@ -186,7 +186,7 @@ def test_an_alert_needs_the_name_of_a_rule(rules):
 
 
 def test_a_field_that_is_not_documented_is_named():
-    with pytest.raises(InvalidFieldsError, match="projekt: is not a documented field of event.created"):
+    with pytest.raises(InvalidFieldsError, match=r"projekt: is not a documented field of event\.created"):
         build_event_created({**FIELDS, "datetime": NOON, "projekt": "x"})
 
 

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""``python -m airflow_provider_hooks.sandbox``: serves the sandbox and says how to point connections at it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from airflow_provider_hooks.sandbox.server import Sandbox, SandboxError, make_sandbox, make_server, open_listener
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until interrupted; the exit status is 2 where it cannot."""
+    asked = _parse(arguments)
+    try:
+        listener = open_listener(asked.host, asked.port, anywhere=asked.anywhere)
+    except SandboxError as error:
+        print(f"sandbox: {error}", file=sys.stderr)  # noqa: T201  (the command's output)
+        return 2
+    sandbox = make_sandbox(listener, token=asked.token or os.environ.get("SANDBOX_TOKEN"))
+    sandbox.state.answer_status = asked.answer
+    print(_describe(sandbox), flush=True)  # noqa: T201
+    make_server(sandbox).run(sockets=[listener])
+    return 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_hooks.sandbox",
+        description="A local stand-in for a platform's hooks API, and a receiver that verifies signatures.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8099, help="the port; 0 takes a free one (default: %(default)s)")
+    parser.add_argument("--anywhere", action="store_true", help="allow an address that others can reach")
+    parser.add_argument("--token", help="the API token (default: $SANDBOX_TOKEN, or a new one)")
+    parser.add_argument(
+        "--answer",
+        type=int,
+        default=200,
+        metavar="STATUS",
+        help="what the receiver answers a verified delivery with (default: %(default)s)",
+    )
+    return parser.parse_args(arguments)
+
+
+def _describe(sandbox: Sandbox) -> str:
+    lines = [
+        f"Sandbox on http://{sandbox.address} - stop it with Ctrl+C",
+        f"  platform API   {sandbox.api_url}   (Sentry's documented hooks API)",
+        f"  receiver       {sandbox.receiver_url}",
+        f"  what it got    http://{sandbox.address}/deliveries",
+        "",
+        "Point an Airflow at it:",
+        f"  export AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS={sandbox.address}",
+    ]
+    for conn_id, connection in sandbox.describe_connections().items():
+        lines.append(f"  export AIRFLOW_CONN_{conn_id.upper()}='{json.dumps(connection)}'")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

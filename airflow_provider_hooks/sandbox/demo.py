@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+``make demo``: the main job on embedded defaults, in a real Airflow, counted by the receiver.
+
+It makes its own ``AIRFLOW_HOME`` with a SQLite database, starts the sandbox, sets the two connections, and runs the
+example Dags that register a service hook and deliver an exception that was really raised.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from airflow_provider_hooks.sandbox.server import Sandbox, serve_sandbox
+
+if TYPE_CHECKING:
+    from airflow_provider_hooks.json_types import JsonObject
+
+REQUIRED = {"registered": 1, "delivered": 2, "verified": 2, "duplicates": 0}
+"""What the receiver must have counted for the demonstration to have succeeded."""
+
+_MARKER = "made-by-service-hooks-demo"
+_STEP_SECONDS = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One command of Airflow, in words for the person who watches."""
+
+    title: str
+    arguments: tuple[str, ...]
+
+
+class DemoError(Exception):
+    """A step of the demonstration failed."""
+
+
+def main() -> int:
+    """Run the demonstration; the exit status is 0 only if the receiver counted what it must."""
+    console = Console(highlight=False)
+    home = Path(os.environ.get("DEMO_HOME", ".airflow/demo")).absolute()
+    started = time.monotonic()
+    try:
+        _make_home(home)
+        with serve_sandbox() as sandbox:
+            console.print(f"Sandbox on http://{sandbox.address}: Sentry's hooks API and a receiver", soft_wrap=True)
+            _run_steps(console, sandbox, home=home)
+            told = _ask_receiver(sandbox)
+    except DemoError as error:
+        console.print(str(error), style="red", markup=False, soft_wrap=True)
+        return 1
+    console.print(_draw_table(told))
+    counted = {name: told[name] for name in REQUIRED}
+    console.print(f"Took {time.monotonic() - started:.0f} s. Airflow's own logs: {_shorten(home / 'demo-logs')}")
+    print(json.dumps(counted))  # noqa: T201  (the line that scripts read)
+    return 0 if counted == REQUIRED else 1
+
+
+def write_connections(sandbox: Sandbox, home: Path) -> Path:
+    """Write the connections that lead to a sandbox where only the user can read them; remove the file after use."""
+    path = home / "connections.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(sandbox.describe_connections()))
+    return path
+
+
+def _run_steps(console: Console, sandbox: Sandbox, *, home: Path) -> None:
+    connections = write_connections(sandbox, home)
+    steps = (
+        Step(title="Migrate a SQLite Airflow", arguments=("db", "migrate")),
+        Step(title="Set the two connections", arguments=("connections", "import", str(connections))),
+        Step(title="Register the service hook", arguments=("dags", "test", "example_register_service_hook")),
+        Step(title="Raise, build, sign and deliver", arguments=("dags", "test", "example_scheduled_delivery")),
+    )
+    for number, step in enumerate(steps, start=1):
+        with console.status(f"{number}/{len(steps)} {step.title} …"):
+            seconds = _run_airflow(step, number=number, sandbox=sandbox, home=home)
+        console.print(f"[green]✓[/green] {number}/{len(steps)} {step.title:<32} {seconds:5.1f} s")
+    connections.unlink()
+
+
+def _run_airflow(step: Step, *, number: int, sandbox: Sandbox, home: Path) -> float:
+    log = home / "demo-logs" / f"{number}-{'-'.join(step.arguments[:2])}.log"
+    log.parent.mkdir(exist_ok=True)
+    started = time.monotonic()
+    with log.open("wb") as output:
+        done = subprocess.run(  # noqa: S603  (our own command, no shell)
+            [sys.executable, "-m", "airflow", *step.arguments],
+            env=_make_environment(sandbox, home=home),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=_STEP_SECONDS,
+            check=False,
+        )
+    if done.returncode != 0:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+        raise DemoError(f"{step.title} failed (exit status {done.returncode}); the end of {_shorten(log)}:\n{tail}")
+    return time.monotonic() - started
+
+
+def _make_environment(sandbox: Sandbox, *, home: Path) -> dict[str, str]:
+    """Return the environment of the demonstration's Airflow, which takes nothing from the user's own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    return {
+        **kept,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(_find_dags()),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": sandbox.address,
+        "ORDERS_INBOX": str(home / "orders-inbox"),
+    }
+
+
+def _find_dags() -> Path:
+    """Return where the example Dags are: shipped in the package, or beside it in a checkout."""
+    package = Path(__file__).parent.parent
+    shipped = package / "example_dags"
+    return shipped if shipped.is_dir() else package.parent / "dags"
+
+
+def _make_home(home: Path) -> None:
+    """Make a fresh home; only one that an earlier demonstration made is removed."""
+    if home.exists():
+        if not (home / _MARKER).exists():
+            raise DemoError(f"{home} is there and was not made by this demonstration; remove it or set DEMO_HOME")
+        shutil.rmtree(home)
+    home.mkdir(parents=True)
+    (home / _MARKER).touch()
+
+
+def _ask_receiver(sandbox: Sandbox) -> JsonObject:
+    with urllib.request.urlopen(f"http://{sandbox.address}/deliveries", timeout=10) as response:
+        return cast("JsonObject", json.load(response))
+
+
+def _draw_table(told: JsonObject) -> Table:
+    table = Table(title="What the receiver got", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("event", "id", "delivery", "signature", "answered", "body"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading in {"answered", "body"} else "left")
+    for one in cast("list[JsonObject]", told["deliveries"]):
+        verified = "[green]verified[/green]" if one["verified"] else f"[red]{one['reason']}[/red]"
+        again = " [red]again[/red]" if one["duplicate"] else ""
+        table.add_row(
+            f"{one['event_type']}{again}",
+            str(one["event_id"]),
+            f"{str(one['delivery_id'])[:8]}…",
+            verified,
+            str(one["answered"]),
+            f"{one['body_bytes']} B",
+        )
+    return table
+
+
+def _shorten(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+Register a service hook on Sentry, through its documented API.
+
+Needs a connection ``service_hook_registry_default`` (where hooks are managed, and the API token) and a connection
+``service_hook_default`` (where events shall go). The secret that Sentry makes is written to an Airflow Variable, where
+the endpoint's ``secret_variable`` finds it. Running the Dag again registers nothing twice.
+"""
+
+from airflow.sdk import DAG
+
+from airflow_provider_hooks.operators.registration import RegisterServiceHookOperator
+
+with DAG("example_register_service_hook", schedule=None, tags=["service hooks"], doc_md=__doc__):
+    RegisterServiceHookOperator(
+        task_id="register",
+        url="{{ conn.service_hook_default.host }}",
+        events=["event.alert", "event.created"],
+        secret_variable="{{ conn.service_hook_default.extra_dejson.secret_variable }}",
+    )

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_hooks.connections import ConnectionFields
+from airflow_provider_hooks.delivery.endpoint import read_endpoint
+from airflow_provider_hooks.errors import InvalidFieldsError
+
+SECRET = "a-secret-of-ours"
+
+
+def read(host="https://example.com/hook", password=SECRET, variable=None, **extra):
+    fields = ConnectionFields(conn_id="c", host=host, password=password, extra=extra)
+    return read_endpoint(fields, default_timeout=10, read_variable=lambda _name: variable)
+
+
+def problems(**fields):
+    with pytest.raises(InvalidFieldsError) as caught:
+        read(**fields)
+    assert SECRET not in str(caught.value)
+    assert str(caught.value).startswith("connection 'c': ")
+    return caught.value.problems
+
+
+def test_the_defaults_are_sentrys_scheme_both_events_and_the_deployments_timeout():
+    endpoint = read()
+    assert (endpoint.scheme.name, endpoint.secrets, endpoint.timeout) == ("sentry", (SECRET,), 10)
+    assert endpoint.events == ("event.created", "event.alert")
+
+
+def test_nothing_secret_is_in_its_repr():
+    shown = repr(read(host="https://example.com/T0KEN?k=T0KEN"))
+    assert SECRET not in shown
+    assert "T0KEN" not in shown
+
+
+def test_untouched_fields_of_the_form_are_not_set():
+    assert read(scheme=None, secret_variable="", key_format=None, events="  ", timeout=None) == read()
+
+
+def test_every_field_is_read():
+    endpoint = read(
+        password=None,
+        variable='["new-secret", "old-secret"]',
+        scheme="zstack",
+        secret_variable="hooks",
+        key_format="text",
+        events="event.alert, ",
+        timeout="2.5",
+    )
+    assert (endpoint.secrets, endpoint.events, endpoint.timeout) == (
+        ("new-secret", "old-secret"),
+        ("event.alert",),
+        2.5,
+    )
+
+
+def test_a_number_that_airflow_made_of_text_is_read():
+    assert read(timeout=3).timeout == 3
+
+
+def test_the_scheme_none_needs_no_secret():
+    assert read(password=None, scheme="none").secrets == ()
+
+
+def test_one_error_names_every_wrong_field():
+    found = problems(host="ftp://x", password="", scheme="nope", events="event.deleted", timeout="soon", colour="red")
+    assert set(found) == {"host (URL)", "scheme", "events", "timeout", "colour"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "told"),
+    [
+        ({"password": None}, "password (signing secret)", "is empty"),
+        ({"password": "  "}, "password (signing secret)", "blanks"),
+        ({"password": f" {SECRET}"}, "password (signing secret)", "blanks"),
+        ({"password": SECRET, "scheme": "standard_webhooks"}, "password (signing secret)", "not base64"),
+        ({"password": SECRET, "key_format": "whsec"}, "password (signing secret)", "not base64"),
+        ({"secret_variable": "v"}, "password", "beside secret_variable"),
+        ({"password": None, "secret_variable": "v"}, "the Variable 'v' (secret_variable)", "register the hook first"),
+        (
+            {"password": None, "secret_variable": "v", "variable": "[]"},
+            "the Variable 'v' (secret_variable)",
+            "no secret",
+        ),
+        ({"password": None, "secret_variable": "v", "variable": "{"}, "the Variable 'v' (secret_variable)", "is JSON"),
+        ({"timeout": 0}, "timeout", "seconds"),
+        ({"timeout": "nan"}, "timeout", "seconds"),
+        ({"scheme": True}, "scheme", "must be text"),
+        ({"events": ["event.alert"]}, "events", "must be text"),
+    ],
+)
+def test_a_wrong_field_is_named_with_what_to_do(fields, name, told):
+    assert told in problems(**fields)[name]

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""The table of claims, and that a delivery is attempted at most once for each asking, whatever happened before."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+
+from airflow_provider_hooks.delivery.claims import CLAIMED, Decision, decide, make_claim, read_claim, settle_claim
+from airflow_provider_hooks.delivery.ledger import KEY_PREFIX, Ledger
+from airflow_provider_hooks.delivery.once import Asking, deliver_once
+from airflow_provider_hooks.delivery.record import (
+    Attempt,
+    DeliveryFacts,
+    ErrorClass,
+    Outcome,
+    Phases,
+    Record,
+    RecordError,
+    make_delivery_id,
+    read_record,
+)
+
+FACTS = DeliveryFacts(
+    delivery_id="d-1",
+    event_id="e-1",
+    event_type="event.created",
+    endpoint="endpoint",
+    url="https://example.com/hook",
+    scheme="sentry",
+    body_sha256="0" * 64,
+    body_bytes=2,
+)
+
+
+class Store:
+    """A state store that keeps JSON only, as Airflow's does, and can be made to fail."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+        self.fail_on_write = 0
+        self.writes = 0
+
+    def get(self, key: str) -> object:
+        return json.loads(self.kept[key]) if key in self.kept else None
+
+    def set(self, key: str, value: object) -> None:
+        self.writes += 1
+        if self.writes == self.fail_on_write:
+            raise ConnectionError("the database is gone")
+        self.kept[key] = json.dumps(value)
+
+
+class Sends:
+    """Counts attempts, and lets each come to an outcome."""
+
+    def __init__(self, *outcomes: Outcome) -> None:
+        self.outcomes = list(outcomes)
+        self.count = 0
+
+    def __call__(self) -> Attempt:
+        self.count += 1
+        return Attempt(outcome=self.outcomes.pop(0), requested_at="2026-01-01T00:00:00+00:00", duration_ms=1.5)
+
+
+def deliver(store, sends, *, generation="2", try_number=1, facts=FACTS, slot=""):
+    asking = Asking(generation=generation, try_number=try_number)
+    return deliver_once(facts, asking=asking, ledger=Ledger(store, slot=slot), attempt=sends)
+
+
+def claim(state: str, generation: str):
+    found = make_claim(None, facts=FACTS, generation=generation, try_number=1, claimed_at="2026-01-01T00:00:00+00:00")
+    if state == CLAIMED:
+        return found
+    attempt = Attempt(outcome=Outcome(state), requested_at="", duration_ms=0)
+    return settle_claim(found, Record(facts=FACTS, generation=generation, redelivery=False, attempt=attempt))
+
+
+SAME = {
+    CLAIMED: Decision.REPORT_UNKNOWN,
+    "not_sent": Decision.SEND,
+    "delivered": Decision.KEEP,
+    "rejected": Decision.KEEP,
+    "unknown": Decision.KEEP,
+}
+
+
+@pytest.mark.parametrize("state", [CLAIMED, *Outcome])
+def test_the_table_says_what_every_state_leads_to(state):
+    name = state if isinstance(state, str) and not isinstance(state, Outcome) else state.value
+    assert decide(claim(name, "2"), generation="2") is SAME[name]
+    assert decide(claim(name, "2"), generation="4") is Decision.SEND
+    assert decide(None, generation="2") is Decision.SEND
+
+
+@pytest.mark.parametrize("outcome", [Outcome.DELIVERED, Outcome.REJECTED, Outcome.UNKNOWN])
+def test_an_outcome_stands_for_every_later_try(outcome):
+    store, sends = Store(), Sends(outcome)
+    first = deliver(store, sends)
+    second = deliver(store, sends, try_number=2)
+    assert sends.count == 1
+    assert (first.attempted, second.attempted) == (True, False)
+    assert second.record == first.record
+
+
+def test_what_was_not_sent_may_be_tried_again():
+    store, sends = Store(), Sends(Outcome.NOT_SENT, Outcome.NOT_SENT, Outcome.DELIVERED)
+    outcomes = [deliver(store, sends, try_number=number).record.outcome for number in (1, 2, 3, 4)]
+    assert outcomes == [Outcome.NOT_SENT, Outcome.NOT_SENT, Outcome.DELIVERED, Outcome.DELIVERED]
+    assert sends.count == 3
+
+
+def test_the_claim_is_durable_before_the_attempt_begins():
+    store = Store()
+
+    def attempt() -> Attempt:
+        assert store.get(KEY_PREFIX)["state"] == CLAIMED
+        return Sends(Outcome.DELIVERED)()
+
+    deliver(store, attempt)
+
+
+def test_a_claim_that_cannot_be_kept_sends_nothing():
+    store, sends = Store(), Sends(Outcome.DELIVERED)
+    store.fail_on_write = 1
+    with pytest.raises(ConnectionError):
+        deliver(store, sends)
+    assert sends.count == 0
+
+
+@pytest.mark.parametrize("crash", ["in the attempt", "at the record"])
+def test_a_try_that_crashed_after_its_claim_is_reported_as_unknown_and_not_sent_again(crash):
+    store, sends = Store(), Sends(Outcome.DELIVERED)
+    if crash == "at the record":
+        store.fail_on_write = 2
+        with pytest.raises(ConnectionError):
+            deliver(store, sends)
+        sent = 1
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+        sent = 0
+    for number in (2, 3):
+        found = deliver(store, sends, try_number=number)
+        assert (found.attempted, found.record.outcome) == (False, Outcome.UNKNOWN)
+        assert found.record.attempt.error_class is ErrorClass.INTERRUPTED
+        assert "try 1" in (found.record.attempt.message or "")
+    assert sends.count == sent
+
+
+def test_an_interrupted_try_is_reported_with_what_it_was_sending():
+    store = Store()
+    with pytest.raises(KeyboardInterrupt):
+        deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    other = DeliveryFacts(**{**vars(FACTS), "event_id": "made anew", "delivery_id": "d-2"})
+    assert deliver(store, Sends(), try_number=2, facts=other).record.facts == FACTS
+
+
+def test_a_new_generation_sends_again_and_is_marked_where_the_first_may_have_arrived():
+    store, sends = Store(), Sends(Outcome.DELIVERED, Outcome.NOT_SENT, Outcome.DELIVERED)
+    marks = [
+        deliver(store, sends, generation=generation, try_number=number).record.redelivery
+        for number, generation in enumerate(["2", "4", "4", "4"], start=1)
+    ]
+    assert marks == [False, True, True, True]
+    assert sends.count == 3
+
+
+def test_a_new_generation_after_nothing_was_sent_is_no_redelivery():
+    store, sends = Store(), Sends(Outcome.NOT_SENT, Outcome.DELIVERED)
+    deliver(store, sends, generation="2")
+    assert deliver(store, sends, generation="4").record.redelivery is False
+
+
+def test_slots_of_one_task_do_not_see_each_other():
+    store, sends = Store(), Sends(Outcome.DELIVERED, Outcome.DELIVERED)
+    assert deliver(store, sends, slot="a").attempted
+    assert deliver(store, sends, slot="b").attempted
+    assert set(store.kept) == {f"{KEY_PREFIX}:a", f"{KEY_PREFIX}:b"}
+
+
+@pytest.mark.parametrize(
+    "kept", ["text", 7, [], {}, {"state": "claimed"}, {**claim(CLAIMED, "2").as_json(), "state": "x"}]
+)
+def test_a_claim_that_cannot_be_read_sends_nothing(kept):
+    store, sends = Store(), Sends(Outcome.DELIVERED)
+    store.kept[KEY_PREFIX] = json.dumps(kept)
+    with pytest.raises(RecordError):
+        deliver(store, sends)
+    assert sends.count == 0
+
+
+def test_claims_and_records_survive_json():
+    for state, generation in itertools.product([CLAIMED, "delivered", "unknown"], ["0", "7"]):
+        found = claim(state, generation)
+        assert read_claim(json.loads(json.dumps(found.as_json()))) == found
+    attempt = Attempt(
+        outcome=Outcome.REJECTED,
+        requested_at="a",
+        duration_ms=2.5,
+        responded_at="b",
+        peer_address="127.0.0.1",
+        phases=Phases(dns=0.1, connect=0.2, first_byte=3.0),
+        status_code=500,
+        response_headers={"retry-after": "5"},
+        response_body="no",
+        error_class=ErrorClass.TIMEOUT,
+        message="slow",
+    )
+    record = Record(facts=FACTS, generation="2", redelivery=True, attempt=attempt)
+    assert read_record(json.loads(json.dumps(record.as_json()))) == record
+
+
+@pytest.mark.parametrize("name", ["outcome", "delivery_id", "phases", "generation", "error_class"])
+def test_a_record_that_lost_a_field_is_an_error(name):
+    record = claim("delivered", "2").record
+    for broken in ({k: v for k, v in record.items() if k != name}, {**record, "outcome": "x"}):
+        with pytest.raises(RecordError):
+            read_record(broken)
+
+
+def test_a_record_has_exactly_the_fields_of_the_design():
+    assert set(claim("delivered", "2").record) == {
+        "delivery_id", "event_id", "event_type", "endpoint", "generation", "redelivery", "url", "peer_address",
+        "scheme", "body_sha256", "body_bytes", "requested_at", "responded_at", "duration_ms", "phases", "outcome",
+        "status_code", "response_headers", "response_body", "error_class", "message",
+    }  # fmt: skip
+
+
+def test_the_delivery_id_is_the_same_for_the_same_event_and_endpoint_and_no_other():
+    ids = {
+        make_delivery_id(endpoint=endpoint, event_type=event_type, event_id=event_id)
+        for endpoint, event_type, event_id in itertools.product(
+            ["a", "ab"], ["event.created", "event.alert"], ["1", "b1"]
+        )
+    }
+    assert len(ids) == 8
+    assert make_delivery_id(endpoint="a", event_type="event.created", event_id="1") == (
+        make_delivery_id(endpoint="a", event_type="event.created", event_id="1")
+    )
+
+
+def test_a_summary_tells_what_happened_in_a_line():
+    attempt = Attempt(outcome=Outcome.REJECTED, requested_at="", duration_ms=0, status_code=500)
+    record = Record(facts=FACTS, generation="2", redelivery=False, attempt=attempt)
+    assert record.summarize() == "event.created e-1 to endpoint: rejected (HTTP 500), delivery d-1"

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""The sandbox over real HTTP: it behaves as the documents say, and its receiver is not easily pleased."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import requests
+from events_data import ALERT, CREATED
+
+from airflow_provider_hooks.sandbox import serve_sandbox
+from airflow_provider_hooks.sandbox.__main__ import main
+from airflow_provider_hooks.sandbox.server import SandboxError, open_listener
+from airflow_provider_hooks.signing import SCHEMES, sign
+
+EVENTS = ["event.alert", "event.created"]
+
+
+@pytest.fixture
+def api(sandbox):
+    class Api:
+        url = f"{sandbox.api_url}/projects/org/project/hooks/"
+        session = requests.Session()
+
+        def __call__(self, method, path="", token=sandbox.state.token, **options):
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            return self.session.request(method, self.url + path, headers=headers, timeout=5, **options)
+
+    with Api.session:
+        yield Api()
+
+
+def register(api, url="https://example.com/hook"):
+    return api("POST", json={"url": url, "events": EVENTS})
+
+
+def test_a_hook_is_registered_read_changed_and_deleted_as_documented(api):
+    created = register(api)
+    assert created.status_code == 201
+    hook = created.json()
+    assert set(hook) == {"id", "url", "secret", "status", "events", "dateCreated"}
+    assert (len(hook["id"]), len(hook["secret"]), hook["status"]) == (32, 64, "active")
+    assert api("GET", f"{hook['id']}/").json() == hook
+    changed = api("PUT", f"{hook['id']}/", json={"isActive": False, "events": ["event.alert"]})
+    assert changed.json() == {**hook, "status": "disabled", "events": ["event.alert"]}
+    assert api("GET", "?status=active").json() == []
+    assert api("DELETE", f"{hook['id']}/").status_code == 204
+    for method in ("GET", "PUT", "DELETE"):
+        assert api(method, f"{hook['id']}/", json={}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        ({}, {"url", "events"}),
+        ({"url": "nope", "events": ["event.deleted"]}, {"url", "events"}),
+        ({"url": 7, "events": "event.alert"}, {"url", "events"}),
+        ({"url": "https://example.com/", "events": []}, {"events"}),
+    ],
+)
+def test_a_wrong_body_is_400_under_the_names_of_the_fields(api, body, names):
+    answer = api("POST", json=body)
+    assert answer.status_code == 400
+    assert set(answer.json()) == names
+    assert api("POST", data=b"{").status_code == 400
+
+
+@pytest.mark.parametrize("token", ["wrong", ""])
+def test_without_the_token_it_is_401(api, token):
+    assert api("GET", token=token).status_code == 401
+    assert api("POST", token=token, json={}).status_code == 401
+
+
+def test_without_the_feature_it_is_403_in_the_documented_words(api, sandbox):
+    sandbox.state.features.clear()
+    answer = register(api)
+    assert answer.status_code == 403
+    assert answer.json()["error_type"] == "unavailable_feature"
+
+
+def test_pages_lead_from_the_newest_to_the_oldest_hook():
+    with serve_sandbox(page_size=2) as sandbox:
+        urls = [f"https://example.com/{number}" for number in range(5)]
+        for url in urls:
+            sandbox.state.add_hook(("org", "project"), url=url, events=EVENTS)
+        found, query = [], {}
+        while True:
+            answer = requests.get(
+                f"{sandbox.api_url}/projects/org/project/hooks/",
+                params=query,
+                headers={"Authorization": f"Bearer {sandbox.state.token}"},
+                timeout=5,
+            )
+            found += [hook["url"] for hook in answer.json()]
+            following = answer.links["next"]
+            if following["results"] == "false":
+                break
+            query = {"cursor": following["cursor"]}
+    assert found == urls[::-1]
+
+
+def test_an_invalid_cursor_is_400(api):
+    assert api("GET", "?cursor=x").status_code == 400
+
+
+class TestReceiver:
+    def deliver(self, sandbox, secret, payload=CREATED, scheme="sentry", **headers):
+        body = json.dumps(payload).encode()
+        signed = sign(scheme, body=body, secrets=[secret], delivery_id="d-1", timestamp=int(__import__("time").time()))
+        return requests.post(sandbox.receiver_url, data=body, headers={**signed, **headers}, timeout=5)
+
+    @pytest.fixture
+    def secret(self, sandbox):
+        return sandbox.state.add_hook(("o", "p"), url=sandbox.receiver_url, events=EVENTS).secret
+
+    def told(self, sandbox):
+        return requests.get(f"http://{sandbox.address}/deliveries", timeout=5).json()
+
+    def test_a_signed_delivery_is_verified_and_remembered(self, sandbox, secret):
+        assert self.deliver(sandbox, secret).status_code == 200
+        assert self.deliver(sandbox, secret, ALERT).status_code == 200
+        told = self.told(sandbox)
+        counts = {name: told[name] for name in ("registered", "received", "delivered", "verified", "duplicates")}
+        assert counts == {"registered": 1, "received": 2, "delivered": 2, "verified": 2, "duplicates": 0}
+        assert [one["event_type"] for one in told["deliveries"]] == ["event.created", "event.alert"]
+        assert secret not in json.dumps(told)
+
+    def test_the_same_event_again_is_counted_as_a_duplicate(self, sandbox, secret):
+        self.deliver(sandbox, secret)
+        self.deliver(sandbox, secret)
+        told = self.told(sandbox)
+        assert (told["received"], told["delivered"], told["duplicates"]) == (2, 1, 1)
+
+    def test_a_wrong_or_missing_signature_is_401(self, sandbox, secret):
+        assert self.deliver(sandbox, "another-secret").status_code == 401
+        assert requests.post(sandbox.receiver_url, json=CREATED, timeout=5).status_code == 401
+        assert requests.post(sandbox.receiver_url, data=b"\xff", timeout=5).status_code == 401
+        told = self.told(sandbox)
+        assert (told["received"], told["verified"]) == (3, 0)
+
+    def test_it_verifies_every_scheme(self):
+        secret = "whsec_" + "QUJD" * 8
+        with serve_sandbox(receiver_secrets=(secret,)) as sandbox:
+            for scheme in SCHEMES.values():
+                if scheme.signature_header:
+                    assert self.deliver(sandbox, secret, scheme=scheme.name).status_code == 200
+                    assert sandbox.state.list_deliveries()[-1].scheme == scheme.name
+
+    def test_it_answers_as_it_is_told(self, sandbox, secret):
+        sandbox.state.answer_status = 503
+        assert self.deliver(sandbox, secret).status_code == 503
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.1", "example.com", "::"])
+def test_it_listens_on_loopback_only_unless_told_to(host, capsys):
+    with pytest.raises(SandboxError, match="loopback only"):
+        open_listener(host, 0)
+    assert main(["--host", host]) == 2
+    assert "--anywhere" in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_one_clear_error():
+    with open_listener("127.0.0.1", 0) as listener, pytest.raises(SandboxError, match="Address already in use"):
+        open_listener("127.0.0.1", listener.getsockname()[1])
+
+
+def test_the_connections_it_describes_are_complete(sandbox):
+    described = sandbox.describe_connections()
+    assert {connection["conn_type"] for connection in described.values()} == {"service_hook", "service_hook_registry"}

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""What a person sees with Airflow's own commands."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.system
+
+
+def test_airflow_lists_the_provider_and_its_connection_types(airflow):
+    providers = airflow.run("providers", "list", "--output", "json")
+    assert {"package_name": "airflow-provider-hooks"}.items() <= next(
+        row.items() for row in json.loads(providers.stdout) if row["package_name"] == "airflow-provider-hooks"
+    )
+    hooks = airflow.run("providers", "hooks", "--output", "json")
+    found = {row["connection_type"]: row["hook_name"] for row in json.loads(hooks.stdout)}
+    assert found["service_hook"] == "Service Hook"
+    assert found["service_hook_registry"] == "Service Hook Registry"
+
+
+def test_airflow_knows_the_section_of_its_configuration(airflow):
+    assert airflow.run("config", "get-value", "service_hooks", "allowed_networks").stdout.strip() == ""
+    assert airflow.run("config", "get-value", "service_hooks", "max_payload_bytes").stdout.strip() == "1048576"
+    changed = {"AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": "127.0.0.1:8099"}
+    told = airflow.run("config", "get-value", "service_hooks", "allowed_networks", **changed)
+    assert told.stdout.strip() == "127.0.0.1:8099"
+
+
+def test_airflow_tests_both_connections_and_sends_no_event(sandboxed, sandbox):
+    good = sandboxed.run("connections", "test", "service_hook_registry_default")
+    assert "Connection success!" in good.stdout
+    unregistered = sandboxed.run("connections", "test", "service_hook_default")
+    assert "register the hook first" in " ".join(unregistered.stdout.split())
+    secret = {"AIRFLOW_VAR_SERVICE_HOOK_SANDBOX": "a-secret-of-ours"}
+    assert "Connection success!" in sandboxed.run("connections", "test", "service_hook_default", **secret).stdout
+    assert sandbox.state.list_deliveries() == []
+
+
+def test_a_connection_of_another_type_is_refused_by_name(sandboxed):
+    told = sandboxed.run(
+        "dags",
+        "test",
+        "example_triggered_delivery",
+        AIRFLOW_CONN_SERVICE_HOOK_DEFAULT='{"conn_type": "http", "host": "https://example.com"}',
+    )
+    assert told.returncode == 1
+    assert "must be service_hook (Service Hook), not 'http'" in told.stdout + told.stderr

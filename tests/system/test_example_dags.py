@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""The example Dags as they are, in a real Airflow, against the sandbox; and what each outcome means there."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from database import find_everywhere, read_claim, read_rows
+from servers import find_closed_port
+
+pytestmark = pytest.mark.system
+
+ALERT_TASK = "SELECT state, try_number FROM task_instance WHERE task_id = 'deliver_alert'"
+
+
+def run_dag(airflow, dag_id: str, *arguments: str, **environment: str):
+    return airflow.run("dags", "test", dag_id, *arguments, **environment)
+
+
+def test_registering_and_delivering_leaves_no_secret_behind(sandboxed, sandbox):
+    for dag_id in ("example_register_service_hook", "example_register_service_hook", "example_scheduled_delivery"):
+        done = run_dag(sandboxed, dag_id)
+        assert done.returncode == 0, done.stdout + done.stderr
+        (sandboxed.home / "logs" / f"{dag_id}.log").write_text(done.stdout + done.stderr)
+    told = sandbox.state.summarize()
+    assert {name: told[name] for name in ("registered", "received", "verified", "duplicates")} == {
+        "registered": 1,
+        "received": 2,
+        "verified": 2,
+        "duplicates": 0,
+    }
+    (hook,) = sandbox.state.list_hooks(("sandbox", "pump-station"))
+    private = [hook.secret, sandbox.state.token]
+    assert find_everywhere(sandboxed.home, private) == ["file connections.json"], "the search finds what is there"
+    (sandboxed.home / "connections.json").unlink()
+    assert find_everywhere(sandboxed.home, private) == []
+    registered = read_rows(sandboxed.home, "SELECT value FROM xcom WHERE task_id = 'register'")
+    assert [json.loads(value)["created"] for (value,) in registered] == [True, False]
+
+
+def test_a_triggered_delivery_says_what_its_params_say(sandboxed, sandbox):
+    sandbox.state.add_hook(("o", "p"), url=sandbox.receiver_url, events=["event.alert"])
+    secret = {"AIRFLOW_VAR_SERVICE_HOOK_SANDBOX": sandbox.state.list_hooks(("o", "p"))[0].secret}
+    conf = {"message": "Stock is low", "level": "info", "url": "https://example.com/", "rules": ["Stock", "By hand"]}
+    done = run_dag(sandboxed, "example_triggered_delivery", "--conf", json.dumps(conf), **secret)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (delivery,) = sandbox.state.list_deliveries()
+    assert (delivery.verified, delivery.event_type) == (True, "event.alert")
+    rendered = read_rows(sandboxed.home, "SELECT rendered_fields FROM rendered_task_instance_fields")
+    fields = json.loads(rendered[0][0])
+    assert (fields["message"], fields["triggering_rules"]) == ("Stock is low", ["Stock", "By hand"])
+
+
+def test_params_are_checked_before_anything_is_sent(sandboxed, sandbox):
+    done = run_dag(sandboxed, "example_triggered_delivery", "--conf", '{"level": "loud"}')
+    assert done.returncode != 0
+    assert sandbox.state.list_deliveries() == []
+
+
+def test_a_receiver_that_answers_500_gets_one_request_and_the_task_fails_without_retry(sandboxed, sandbox):
+    sandbox.state.add_hook(("o", "p"), url=sandbox.receiver_url, events=["event.alert"])
+    sandbox.state.answer_status = 500
+    secret = {"AIRFLOW_VAR_SERVICE_HOOK_SANDBOX": sandbox.state.list_hooks(("o", "p"))[0].secret}
+    done = run_dag(sandboxed, "example_triggered_delivery", **secret)
+    assert done.returncode == 1
+    assert len(sandbox.state.list_deliveries()) == 1
+    assert read_rows(sandboxed.home, ALERT_TASK) == [("failed", 1)]
+    claim = read_claim(sandboxed.home, "deliver_alert")
+    assert (claim["state"], claim["record"]["status_code"]) == ("rejected", 500)
+
+
+def test_with_nobody_listening_airflow_retries_and_nothing_is_sent(sandboxed, sandbox, tmp_path):
+    port = find_closed_port()
+    endpoint = {"conn_type": "service_hook", "host": f"http://127.0.0.1:{port}/", "password": "a-secret-of-ours"}
+    dag = sandboxed.home.parent / "dags" / "retrying.py"
+    dag.parent.mkdir()
+    dag.write_text(RETRYING)
+    done = sandboxed.run(
+        "dags",
+        "test",
+        "retrying",
+        AIRFLOW__CORE__DAGS_FOLDER=str(dag.parent),
+        AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS="127.0.0.1",
+        AIRFLOW_CONN_SERVICE_HOOK_DEFAULT=json.dumps(endpoint),
+    )
+    assert done.returncode == 1
+    assert sandbox.state.list_deliveries() == []
+    assert read_rows(sandboxed.home, ALERT_TASK) == [("failed", 4)]
+    claim = read_claim(sandboxed.home, "deliver_alert")
+    assert (claim["state"], claim["try_number"]) == ("not_sent", 4)
+    assert claim["record"]["error_class"] == "connection_refused"
+
+
+RETRYING = """
+from datetime import timedelta
+from airflow.sdk import DAG
+from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
+
+with DAG("retrying", schedule=None):
+    DeliverEventAlertOperator(
+        task_id="deliver_alert", message="x", triggering_rules=["r"], retries=3, retry_delay=timedelta(seconds=1)
+    )
+"""
