@@ -68,7 +68,7 @@ _ROWS = (
     ),
     Scheme(
         name="sentry_servicehook",
-        description="Hex HMAC of the body in X-ServiceHook-Signature, as Sentry's server sends; its time is unsigned",
+        description="Hex HMAC of the body in X-ServiceHook-Signature, as Sentry's server sends; the GUID is ours",
         source="https://github.com/getsentry/sentry (service hook task)",
         signature_header="X-ServiceHook-Signature",
         id_header="X-ServiceHook-GUID",

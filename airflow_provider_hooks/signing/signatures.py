@@ -89,6 +89,23 @@ def verify(
     :param tolerance: how many seconds the sender's clock may be off, either way
     :raises SignatureError: whatever is wrong, and nothing else, whatever the input
     """
+    try:
+        _verify(scheme, headers=headers, body=body, secrets=secrets, now=now, tolerance=tolerance)
+    except SignatureError:
+        raise
+    except Exception:  # noqa: BLE001  (a stranger's request must not find a way to another error)
+        raise SignatureError("the request cannot be verified: a header, the body or a secret is malformed") from None
+
+
+def _verify(
+    scheme: Scheme | str,
+    *,
+    headers: Mapping[str, str],
+    body: bytes,
+    secrets: Sequence[str],
+    now: float | None,
+    tolerance: int,
+) -> None:
     known = _find_scheme(scheme)
     if known.signature_header is None:
         return
@@ -129,7 +146,8 @@ def _read_header(headers: object, name: str) -> str:
     if not isinstance(headers, Mapping):
         raise SignatureError("the headers must be a mapping of names to values")
     wanted = name.lower()
-    found = [value for key, value in headers.items() if isinstance(key, str) and key.lower() == wanted]
+    names = (key for key in headers if isinstance(key, str) and key.isascii())
+    found = [headers[key] for key in names if key.lower() == wanted]
     if len(found) != 1:
         raise SignatureError(f"the header {name} is {'there more than once' if found else 'missing'}")
     value = found[0]

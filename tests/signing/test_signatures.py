@@ -189,6 +189,25 @@ def test_a_body_that_is_not_utf8_is_verified_as_the_bytes_it_is():
     verify("sentry", headers=headers, body=bytearray(b"\xff\x00"), secrets=[WHSEC])
 
 
+class Trap(dict):
+    def __iter__(self):
+        raise RuntimeError("a trap")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"headers": Trap()},
+        {"now": 10**6000, "tolerance": 10**5000},
+        {"headers": {"X-Webhoo\u212a-Signature": "v1=x", "X-Webhook-Timestamp": str(NOW)}},
+    ],
+    ids=["a mapping that raises", "numbers too long to show", "a letter that lower() makes ours"],
+)
+def test_a_trap_is_a_signature_error_too(case):
+    with pytest.raises(SignatureError):
+        verify(**{"scheme": "zstack", "headers": signed("zstack"), "body": BODY, "secrets": [WHSEC], **case})
+
+
 anything = st.one_of(st.none(), st.integers(), st.floats(), st.text(), st.binary())
 header_names = st.sampled_from(sorted({h for s in SCHEMES.values() for h in vars(s).values() if isinstance(h, str)}))
 
