@@ -12,6 +12,7 @@ from airflow_provider_hooks.errors import Problems
 from airflow_provider_hooks.event_types import EVENT_ALERT, EVENT_CREATED
 from airflow_provider_hooks.events import checks
 from airflow_provider_hooks.events.sources import read_fields
+from airflow_provider_hooks.text import printable, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -94,7 +95,9 @@ def read_event(event_type: str, source: Mapping[str, object] | None, given: Mapp
             problems.add(field.name, str(error))
     for name in values:
         if name not in _NAMES:
-            problems.add(str(name), f"is not a documented field of {event_type}")
+            problems.add(
+                printable(name) if isinstance(name, str) else quoted(name), f"is not a documented field of {event_type}"
+            )
     problems.raise_if_any()
     return read
 

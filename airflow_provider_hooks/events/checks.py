@@ -75,11 +75,11 @@ def read_moment(value: object) -> datetime:
     """Read a time with a zone, as a ``datetime``, ISO 8601 text or unix seconds, into UTC."""
     moment: object = value
     try:
-        if isinstance(value, str):
+        if isinstance(value, str) and value[:1].isdigit():  # "now" would be another time on every try
             moment = pendulum.parse(value, tz=None)
         elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             moment = datetime.fromtimestamp(value, tz=timezone.utc)
-        if isinstance(moment, datetime) and moment.tzinfo is not None:
+        if isinstance(moment, datetime) and moment.utcoffset() is not None:
             return moment.astimezone(timezone.utc)
     except (ValueError, OverflowError, OSError, TypeError):
         pass
@@ -119,10 +119,16 @@ def read_exception(value: object) -> dict[str, object]:
 def _read_exception_value(item: Mapping[str, object]) -> dict[str, object]:
     stacktrace = item.get("stacktrace")
     frames = stacktrace.get("frames") if isinstance(stacktrace, Mapping) else None
-    if frames is not None and not isinstance(frames, list | tuple):
-        raise ValueError("has a stacktrace whose frames are not a list")
+    frames = [] if frames is None else frames
+    if not isinstance(frames, list | tuple) or not all(isinstance(frame, Mapping) for frame in frames):
+        raise ValueError("has a stacktrace whose frames are not a list of mappings")
     return {
         "type": read_text(item.get("type") or ""),
         "value": read_text(item.get("value") or ""),
-        "stacktrace": {"frames": list(frames or ())},
+        "stacktrace": {"frames": [_read_frame(frame) for frame in frames]},
     }
+
+
+def _read_frame(frame: Mapping[str, object]) -> dict[str, object]:
+    """Leave out the frame's local variables: they often hold secrets, and a receiver is a stranger."""
+    return {str(name): value for name, value in frame.items() if name != "vars"}

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import pendulum
 
-from airflow_provider_hooks.errors import ServiceHookError
+from airflow_provider_hooks.errors import Problems, ServiceHookError
+from airflow_provider_hooks.events.checks import read_level, read_moment
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _MAX_VALUE_CHARACTERS = 1_024
 
@@ -29,16 +30,16 @@ def event_from_exception(
     occurred_at: dt.datetime | None = None,
     level: str = "error",
     tags: Mapping[str, str] | None = None,
-    include_local_variables: bool = False,
 ) -> dict[str, object]:
     """
     Return an event, in the form that ``sentry-sdk`` makes, from an exception that was raised.
 
-    It is plain JSON data, so a task can return it and a delivery operator can take it as ``event``.
+    It is plain JSON data, so a task can return it and a delivery operator can take it as ``event``. The variables of
+    the frames are not in it, because they often hold secrets.
 
     :param event_id: the event's id; a new one if ``None``
     :param occurred_at: when it was raised, with a zone; now if ``None``
-    :param include_local_variables: send the variables of every frame too; off, because they often hold secrets
+    :raises InvalidFieldsError: naming ``level`` or ``occurred_at`` where it cannot be used
     :raises MissingExtraError: if ``sentry-sdk`` is not installed
 
     Source: Sentry, "Event payloads", exception interface.
@@ -49,18 +50,44 @@ def event_from_exception(
         raise MissingExtraError(
             "event_from_exception needs sentry-sdk: pip install 'airflow-provider-hooks[sentry]'"
         ) from None
+    moment = occurred_at or pendulum.now("UTC")
+    _check(level=level, occurred_at=moment)
     options = {
-        "include_local_variables": include_local_variables,
+        "include_local_variables": False,
         "include_source_context": True,
         "max_value_length": _MAX_VALUE_CHARACTERS,
     }
     event, _ = read_exception(exception, client_options=options)
-    moment = occurred_at or pendulum.now("UTC")
     return {
         "event_id": event_id or uuid.uuid4().hex,
         "timestamp": moment.astimezone(pendulum.UTC).isoformat(),
         "platform": "python",
         "level": level,
         "tags": dict(tags or {}),
-        "exception": event["exception"],
+        "exception": _make_plain(event["exception"]),
     }
+
+
+def _check(*, level: object, occurred_at: object) -> None:
+    problems = Problems("event_from_exception")
+    readers: tuple[tuple[str, object, Callable[[object], object]], ...] = (
+        ("level", level, read_level),
+        ("occurred_at", occurred_at, read_moment),
+    )
+    for name, value, read in readers:
+        try:
+            read(value)
+        except ValueError as error:
+            problems.add(name, str(error))
+    problems.raise_if_any()
+
+
+def _make_plain(value: object) -> object:
+    """Take text out of the notes that ``sentry-sdk`` wraps around what it has shortened."""
+    if isinstance(value, dict):
+        return {name: _make_plain(child) for name, child in value.items()}
+    if isinstance(value, list):
+        return [_make_plain(child) for child in value]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return _make_plain(getattr(value, "value", None))

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, cast
 import orjson
 
 from airflow_provider_hooks.errors import InvalidFieldsError
-from airflow_provider_hooks.text import printable
+from airflow_provider_hooks.text import printable, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from airflow_provider_hooks.events.alert import EventAlert
     from airflow_provider_hooks.events.created import EventCreated
@@ -25,6 +25,9 @@ MAX_DEPTH = 254
 """Levels of nesting that a payload may have: the encoder's own limit."""
 
 _MAX_PROBLEMS = 10
+_MAX_VALUES = 200_000
+"""How many values are looked through for what is wrong; more do not fit a payload of the usual size."""
+_CONTAINERS = frozenset({dict, list, tuple})
 _MAX_INTEGER, _MIN_INTEGER = 2**64 - 1, -(2**63)
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 
@@ -34,7 +37,7 @@ class PayloadError(InvalidFieldsError):
 
 
 def serialize(
-    event: EventCreated | EventAlert | Mapping[str, object], *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES
+    event: EventCreated | EventAlert | dict[str, object], *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES
 ) -> bytes:
     """
     Return an event as compact UTF-8 JSON, keys in the order given; a UUID as text, an enum's member as its value.
@@ -55,13 +58,13 @@ def serialize(
         if problems:
             raise PayloadError("payload", problems)
     if len(body) > max_payload_bytes:
-        fields = cast("dict[str, object]", event)
-        largest = max(fields, key=lambda name: len(orjson.dumps(fields[name], option=_OPTIONS)))
-        told = (
-            f"the payload has {len(body)} bytes, over max_payload_bytes={max_payload_bytes}; this is its largest field"
-        )
-        raise PayloadError("payload", {printable(largest): told})
+        told = f"the payload has {len(body)} bytes, over max_payload_bytes={max_payload_bytes}; its largest field"
+        raise PayloadError("payload", {_find_largest(cast("dict[str, object]", event)): told})
     return body
+
+
+def _find_largest(event: dict[str, object]) -> str:
+    return printable(max(event, key=lambda name: len(orjson.dumps(event[name], option=_OPTIONS)), default="event"))
 
 
 def _find_problems(event: object) -> dict[str, str]:
@@ -76,6 +79,7 @@ def _find_problems(event: object) -> dict[str, str]:
 def _walk(event: object) -> Iterator[tuple[str, str]]:
     """Visit every value without recursion, so that no nesting can exhaust the stack."""
     ancestors: set[int] = set()
+    visited = 0
     stack: list[tuple[object, str, bool]] = [(event, "", False)]
     while stack:
         entry, path, leaving = stack.pop()
@@ -83,7 +87,11 @@ def _walk(event: object) -> Iterator[tuple[str, str]]:
         if leaving:
             ancestors.discard(id(value))
             continue
-        if not isinstance(value, dict | list | tuple):
+        visited += 1
+        if visited > _MAX_VALUES:
+            yield "event", f"has over {_MAX_VALUES} values"
+            return
+        if type(value) not in _CONTAINERS:
             problem = _find_scalar_problem(value)
             if problem:
                 yield path, problem
@@ -96,12 +104,16 @@ def _walk(event: object) -> Iterator[tuple[str, str]]:
             stack.append((value, path, True))
             if isinstance(value, dict):
                 yield from ((path or "event", "has a key that is not text") for key in value if not _is_key(key))
-            stack.extend((child, name, False) for name, child in _children(value, path))
+            stack.extend(
+                (child, name, False)
+                for name, child in _children(cast("dict[object, object] | Sequence[object]", value), path)
+            )
 
 
 def _children(value: dict[object, object] | Sequence[object], path: str) -> list[tuple[str, object]]:
     if isinstance(value, dict):
-        named = [(f"{path}.{printable(str(key), limit=40)}" if path else str(key), value[key]) for key in value]
+        names = ((key if isinstance(key, str) else quoted(key), child) for key, child in value.items())
+        named = [(f"{path}.{printable(name, limit=40)}" if path else name, child) for name, child in names]
     else:
         named = [(f"{path}[{index}]", child) for index, child in enumerate(value)]
     return named[::-1]

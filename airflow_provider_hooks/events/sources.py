@@ -45,6 +45,8 @@ def _read_sentry_event(event: Mapping[str, object]) -> dict[str, object]:
     }
     same_name = ("project", "project_id", "project_name", "url", "level", "logger", *_INNER_ONLY)
     fields |= {name: event[name] for name in same_name if name != "tags" and name in event}
+    if fields.get("level") == "critical":
+        fields["level"] = "fatal"  # sentry-sdk's name for it where a log record made the event
     return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -91,5 +93,5 @@ def _collect_tags(event: Mapping[str, object]) -> object:
     pairs = list(tags.items()) if isinstance(tags, Mapping) else tags
     if not isinstance(pairs, Sequence) or isinstance(pairs, str):
         return tags
-    named = {pair[0] for pair in pairs if isinstance(pair, Sequence) and pair}
+    named = [pair[0] for pair in pairs if isinstance(pair, Sequence) and pair]
     return [*pairs, *([name, value] for name, value in own.items() if name not in named)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
+import json
 import uuid
 
 import pendulum
@@ -130,6 +132,12 @@ def test_a_message_event_of_sentry_sdk_keeps_its_message(source, message):
     assert build_event_created(event, **fields)["message"] == message
 
 
+def test_the_level_critical_of_sentry_sdk_is_the_documented_fatal():
+    event = {"event_id": "1" * 32, "timestamp": NOON, "level": "critical", "message": "x"}
+    fields = {name: value for name, value in FIELDS.items() if name not in {"id", "message"}}
+    assert build_event_created(event, **fields)["level"] == "fatal"
+
+
 def test_one_error_names_every_missing_field():
     with pytest.raises(InvalidFieldsError) as caught:
         build_event_created()
@@ -143,6 +151,8 @@ def test_one_error_names_every_missing_field():
     }  # fmt: skip
 
 
+FRAMES_OF_TEXT = {"values": [{"stacktrace": {"frames": "x"}}]}
+FRAMES_OF_NUMBERS = {"values": [{"stacktrace": {"frames": [1]}}]}
 WRONG = {
     "id": ["", "a b", "a.b", "x" * 65, 7, "é"],
     "project": ["", "  ", 7],
@@ -156,6 +166,7 @@ WRONG = {
         dt.datetime(2024, 1, 1),  # noqa: DTZ001  (the case)
         "2024-01-01T12:00:00",
         "soon",
+        "now",
         "",
         float("nan"),
         float("inf"),
@@ -165,7 +176,14 @@ WRONG = {
         [],
     ],
     "tags": ["ab", ["ab"], [["a"]], [["a", 1]], {"a": 1}, 7],
-    "exception": ["x", {"values": "x"}, {"values": [7]}, {"values": [{"stacktrace": {"frames": "x"}}]}, 7],
+    "exception": [
+        "x",
+        {"values": "x"},
+        {"values": [7]},
+        {"values": [{"stacktrace": {"frames": "x"}}]},
+        7,
+        {"values": [{"stacktrace": {"frames": [1]}}]},
+    ],
     "platform": ["", 7],
 }
 
@@ -229,12 +247,28 @@ class TestEventFromException:
         assert built["event"]["tags"] == [["team", "orders"]]
         assert built["culprit"].endswith("in raise_and_catch")
 
-    def test_local_variables_stay_at_home_unless_asked_for(self):
-        def find_vars(event):
-            return [f.get("vars") for v in event["exception"]["values"] for f in v["stacktrace"]["frames"]]
+    def test_local_variables_stay_at_home(self):
+        assert "hunter2" not in json.dumps(self.raise_and_catch()).replace('password = \\"hunter2-hunter2\\"', "")
+        frame = {"function": "f", "vars": {"password": "hunter2"}}
+        event = self.raise_and_catch()
+        event["exception"]["values"][-1]["stacktrace"]["frames"] = [frame]
+        built = build_event_created(event, **{k: v for k, v in FIELDS.items() if k not in {"id", "message"}})
+        assert built["event"]["exception"]["values"][-1]["stacktrace"]["frames"] == [{"function": "f"}]
 
-        assert not any(find_vars(self.raise_and_catch()))
-        assert any(find_vars(self.raise_and_catch(include_local_variables=True)))
+    def test_it_is_plain_json_even_where_sentry_sdk_shortens(self, tmp_path, monkeypatch):
+        (tmp_path / "long_line.py").write_text(f"def fail():\n    raise ValueError('{'x' * 5_000}')\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        with pytest.raises(ValueError, match="xxx") as caught:
+            importlib.import_module("long_line").fail()
+        event = event_from_exception(caught.value)
+        line = event["exception"]["values"][-1]["stacktrace"]["frames"][-1]["context_line"]
+        assert line.endswith("...")
+        json.dumps(event)
+
+    @pytest.mark.parametrize("options", [{"level": "loud"}, {"occurred_at": dt.datetime(2026, 1, 1)}])  # noqa: DTZ001
+    def test_a_wrong_level_or_time_is_named(self, options):
+        with pytest.raises(InvalidFieldsError, match=next(iter(options))):
+            self.raise_and_catch(**options)
 
     def test_every_event_has_an_id_of_its_own(self):
         assert self.raise_and_catch()["event_id"] != self.raise_and_catch()["event_id"]

@@ -2,9 +2,11 @@
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 from __future__ import annotations
 
+import collections
 import datetime as dt
 import decimal
 import json
+import time
 
 import pytest
 from events_data import CREATED
@@ -57,6 +59,8 @@ class Text(str):
         (-(2**63) - 1, "a.b", "64 bits"),
         (cycle(), "a.b.again[0]", "contains itself"),
         (nest(100_000), "a.b[0]", "deep"),
+        (collections.OrderedDict(x=1), "a.b", "OrderedDict"),
+        ({10**5000: 1}, "a.b", "key"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -92,6 +96,21 @@ def test_a_payload_of_the_largest_size_passes_and_one_byte_more_names_its_larges
     assert serialize({"small": "x", "large": "y" * 100}, max_payload_bytes=len(body)) == body
     with pytest.raises(PayloadError, match=f"large: the payload has {len(body)} bytes"):
         serialize({"small": "x", "large": "y" * 100}, max_payload_bytes=len(body) - 1)
+
+
+def test_looking_for_what_is_wrong_is_bounded():
+    value: object = "x"
+    for _ in range(40):
+        value = [value, value]
+    started = time.monotonic()
+    with pytest.raises(PayloadError):
+        serialize({"a": object(), "b": value})
+    assert time.monotonic() - started < 2
+
+
+def test_nothing_can_be_too_large_too():
+    with pytest.raises(PayloadError, match="over max_payload_bytes=1"):
+        serialize({}, max_payload_bytes=1)
 
 
 @pytest.mark.parametrize("event", [[], "x", None, 7])
