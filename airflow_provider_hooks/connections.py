@@ -8,7 +8,7 @@ The tables themselves stand beside what is read from them: ``delivery.endpoint``
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_hooks.errors import Problems
@@ -49,9 +49,9 @@ class ConnectionFields:
     """What somebody typed into a connection, before it is judged."""
 
     conn_id: str
-    host: str
-    password: str | None
-    extra: Mapping[str, object]
+    host: str = field(repr=False)
+    password: str | None = field(repr=False)
+    extra: Mapping[str, object] = field(repr=False)
 
 
 _STANDARD_FIELDS = ("description", "host", "schema", "login", "password", "port", "extra")
@@ -83,14 +83,14 @@ def read_extra(kind: ConnectionType, extra: Mapping[str, object], problems: Prob
         if name not in known:
             problems.add(str(name), f"is not a field of {kind.name}; there are {', '.join(known)}")
     values: dict[str, str] = {}
-    for name, field in known.items():
+    for name, known_field in known.items():
         value = extra.get(name)
         if isinstance(value, bool) or not (value is None or isinstance(value, str | int | float)):
             problems.add(name, "must be text")
             continue
         text = "" if value is None else str(value).strip()
-        if text and field.choices and text not in field.choices:
-            problems.add(name, f"must be one of {', '.join(field.choices)}, not {quoted(text)}")
+        if text and known_field.choices and text not in known_field.choices:
+            problems.add(name, f"must be one of {', '.join(known_field.choices)}, not {quoted(text)}")
         elif text:
             values[name] = text
     return values

@@ -8,6 +8,7 @@ Imports nothing from Airflow, because provider metadata is built from it before 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.network.policy import NetworkPolicy
 
 SECTION = "service_hooks"
+
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 OptionType = Literal["string", "integer", "float"]
 
@@ -116,10 +119,12 @@ def parse_settings(read: Callable[[str], str | None]) -> Settings:
     texts = {option.name: (read(option.name) or "").strip() or option.default for option in OPTIONS}
     problems = Problems(f"[{SECTION}] in airflow.cfg")
     ports = _split(texts["allowed_ports"])
-    if not all(port.isascii() and port.isdigit() for port in ports):
+    if not all(_PORT.fullmatch(port) for port in ports):
         problems.add("allowed_ports", f"must be port numbers separated by commas, not {quoted(texts['allowed_ports'])}")
     numbers = {name: _read_positive(name, texts[name], problems) for name in ("timeout", "connect_timeout")}
     max_payload_bytes = _read_positive("max_payload_bytes", texts["max_payload_bytes"], problems)
+    if max_payload_bytes != int(max_payload_bytes):
+        problems.add("max_payload_bytes", f"must be a whole number, not {quoted(texts['max_payload_bytes'])}")
     problems.raise_if_any()
     return Settings(
         allowed_networks=tuple(_split(texts["allowed_networks"])),
@@ -142,4 +147,5 @@ def _read_positive(name: str, text: str, problems: Problems) -> float:
         number = 0.0
     if not 0 < number < 10**9:
         problems.add(name, f"must be a positive number, not {quoted(text)}")
+        return 1.0
     return number

@@ -45,6 +45,12 @@ def test_a_time_must_be_positive_and_finite(text):
         parse_settings({"timeout": text}.get)
 
 
+@pytest.mark.parametrize(("name", "text"), [("max_payload_bytes", "0.5"), ("allowed_ports", "4" * 5_000)])
+def test_a_number_that_is_not_whole_or_not_small_is_named(name, text):
+    with pytest.raises(InvalidFieldsError, match=name):
+        parse_settings({name: text}.get)
+
+
 def test_networks_are_checked_when_the_policy_is_built():
     with pytest.raises(InvalidFieldsError, match="allowed_networks"):
         Settings(allowed_networks=("10.0.0.1/8",)).build_policy()

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 _SETTING = "[service_hooks] allowed_networks"
 _HOST_NAME = re.compile(r"(?=.*[a-z])[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", re.ASCII)
+_SHORTEST = {4: 8, 6: 16}
+"""The shortest prefix of an exception: a wider one would be an off switch in disguise."""
+_WIDEST = (IPv6Network("fc00::/7"), IPv6Network("fe80::/10"))
+"""Wider ones that hold no public address at all."""
 _HTTPS_PORT = 443
 _MAX_PORT = 65_535
 
@@ -144,7 +148,8 @@ def _read_entries(texts: Sequence[str], problems: dict[str, str]) -> Iterable[_E
             yield _read_entry(text)
         except ValueError:
             problems[f"allowed_networks {quoted(text)}"] = (
-                "must be a host name, an address or a network (no bits set outside its mask), with an optional :port"
+                "must be a host name, an address or a network of one site (no bits set outside its mask), with an "
+                "optional :port"
             )
 
 
@@ -159,11 +164,18 @@ def _read_entry(text: str) -> _Entry:
         place, _, digits = place.partition(":")
         port = _read_port(digits)
     try:
-        return _Entry(place=ip_network(place), port=port)
+        network = ip_network(place)
     except ValueError:
         if not _HOST_NAME.fullmatch(place) or "/" in place:
             raise
         return _Entry(place=place, port=port)
+    if not any(_is_within(network, widest) for widest in _WIDEST) and network.prefixlen < _SHORTEST[network.version]:
+        raise ValueError(text)
+    return _Entry(place=network, port=port)
+
+
+def _is_within(network: IPv4Network | IPv6Network, other: IPv6Network) -> bool:
+    return isinstance(network, IPv6Network) and network.subnet_of(other)
 
 
 def _read_port(digits: str) -> int:

@@ -1,16 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Resolves a host within a deadline, so that every address can be judged before any is connected to."""
+"""Finds where a target is: resolves its host within a deadline and judges every address before any is connected to."""
 
 from __future__ import annotations
 
 import queue
 import socket
 import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_hooks.network.policy import NetworkPolicy
+    from airflow_provider_hooks.network.urls import Target
 
 
 class ResolverError(Exception):
-    """A host could not be resolved, or not in time."""
+    """A host could not be resolved."""
+
+
+def find_addresses(target: Target, *, policy: NetworkPolicy, timeout: float) -> list[str]:
+    """
+    Return the addresses of a target, each of them judged.
+
+    :param timeout: seconds for the resolver
+    :raises BlockedAddressError: if any address may not be sent to
+    :raises ResolverError: if there is none
+    :raises TimeoutError: if time is up
+    """
+    addresses = [target.host] if target.is_address else resolve(target.host, target.port, timeout=timeout)
+    policy.check_addresses(addresses, target=target)
+    return addresses
 
 
 def resolve(host: str, port: int, *, timeout: float) -> list[str]:

@@ -131,12 +131,20 @@ def test_a_port_in_an_exception_binds_the_address_too():
         "a b",
         "0",
         ":80",
+        "0.0.0.0/0",
+        "::/0",
+        "2000::/3",
     ],
 )
 def test_an_exception_that_is_none_is_named(entry):
     with pytest.raises(InvalidFieldsError) as caught:
         NetworkPolicy(allowed_networks=["hooks.internal", entry])
     assert entry in str(caught.value)
+
+
+@pytest.mark.parametrize("entry", ["10.0.0.0/8", "fc00::/7", "fe80::/10", "2001:db8::/32", "8.8.8.0/24"])
+def test_the_network_of_one_site_can_be_listed(entry):
+    NetworkPolicy(allowed_networks=[entry])
 
 
 def test_a_port_out_of_range_is_named():
