@@ -1,32 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Takes our secrets and signatures out of text that a receiver sent back, in every form it may echo them."""
+"""Takes our secrets out of text that a peer sent back, in every form that it may have echoed them."""
 
 from __future__ import annotations
 
 import base64
+import html
+import json
+import re
 from typing import TYPE_CHECKING
-from urllib.parse import quote, quote_plus
+from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MASK = "***"
+_MIN_CHARACTERS = 4
+"""Shorter values would mask half of any text."""
 
 
 def redact(text: str, private: Iterable[str]) -> str:
-    """Return ``text`` with each private value masked: as it is, URL-encoded and base64-encoded."""
-    forms = {form for value in private if value for form in _list_forms(value)}
-    for form in sorted(forms, key=len, reverse=True):
-        text = text.replace(form, MASK)
-    return text
+    """
+    Return ``text`` with each private value masked, whatever its case: as it is, URL-, base64-, JSON- or HTML-encoded.
+
+    Redact before cutting a text, so that no value survives with its end cut off.
+    """
+    forms = {form for value in private for form in _list_forms(value) if len(form) >= _MIN_CHARACTERS}
+    if not forms:
+        return text
+    longest_first = sorted(forms, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, longest_first)), MASK, text, flags=re.IGNORECASE)
+
+
+def list_private_parts(url: str) -> tuple[str, ...]:
+    """Return the parts of a URL that may hold a token: its query and every value in it."""
+    query = urlsplit(url).query
+    return (query, *(value for _, value in parse_qsl(query))) if query else ()
 
 
 def _list_forms(value: str) -> Iterable[str]:
     raw = value.encode(errors="surrogatepass")
     yield value
+    yield raw.decode("latin-1")
     yield quote(value, safe="", errors="surrogatepass")
     yield quote_plus(value, errors="surrogatepass")
+    yield json.dumps(value)[1:-1]
+    yield json.dumps(value, ensure_ascii=False)[1:-1]
+    yield html.escape(value)
     for encoded in (base64.b64encode(raw), base64.urlsafe_b64encode(raw)):
         yield encoded.decode("ascii")
         yield encoded.decode("ascii").rstrip("=")

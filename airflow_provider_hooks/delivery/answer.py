@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 
 import pendulum
 
-from airflow_provider_hooks.text import printable
-
-KEPT_BODY_BYTES = 20_000
+KEPT_BODY_CHARACTERS = 20_000
 """How much of an answer's body the record keeps."""
-READ_BODY_BYTES = KEPT_BODY_BYTES + 65_536
+READ_BODY_BYTES = KEPT_BODY_CHARACTERS + 65_536
 """How much of it is read at most."""
 READ_HEADER_BYTES = 65_536
 """How much of the headers is read at most, interim answers included."""
@@ -21,12 +19,12 @@ READ_HEADER_BYTES = 65_536
 _KEPT_HEADERS = frozenset(
     {"content-type", "content-length", "date", "location", "retry-after", "server", "x-request-id"}
 )
-_STATUS_LINE = re.compile(rb"HTTP/[0-9.]+ ([0-9]{3})(?: |\r|\n|$)")
+_STATUS_LINE = re.compile(rb"http/[0-9]+(?:\.[0-9]+)?[ \t]+([0-9]{3})(?![0-9])", re.IGNORECASE)
 _FIRST_FINAL_STATUS = 200
 
 
 @dataclass(kw_only=True)
-class Answer:
+class AnswerReader:
     """What has arrived of an answer so far."""
 
     status_code: int | None = None
@@ -36,8 +34,8 @@ class Answer:
     body: bytearray = field(default_factory=bytearray)
     too_large: bool = False
     _status_seen: int | None = None
+    """The status of the block of headers being read; ``None`` between blocks, where only a status line counts."""
     _header_bytes: int = 0
-    _body_bytes: int = 0
 
     def take_header_line(self, line: bytes) -> int:
         """Take one header line; fewer than its bytes tells libcurl to stop."""
@@ -47,30 +45,31 @@ class Answer:
             return 0
         if self.status_code is not None:
             return len(line)  # a trailer
-        status_line = _STATUS_LINE.match(line)
-        if status_line:
-            self._status_seen = int(status_line[1])
+        if self._status_seen is None:
+            status_line = _STATUS_LINE.match(line)
+            self._status_seen = int(status_line[1]) if status_line else None
             self.headers.clear()
         elif line in {b"\r\n", b"\n"}:
-            if self._status_seen is not None and self._status_seen >= _FIRST_FINAL_STATUS:
-                self.status_code = self._status_seen
-                self.responded_at = pendulum.now("UTC").isoformat()
+            self._end_block(self._status_seen)
         else:
             self._keep_header(line)
         return len(line)
 
     def take_body(self, part: bytes) -> int:
         """Take a part of the body; fewer than its bytes tells libcurl to stop."""
-        self._body_bytes += len(part)
-        room = KEPT_BODY_BYTES - len(self.body)
-        if room > 0:
-            self.body += part[:room]
-        if self._body_bytes > READ_BODY_BYTES:
-            self.too_large = True
-            return 0
-        return len(part)
+        self.body += part[: READ_BODY_BYTES - len(self.body)]
+        if len(self.body) < READ_BODY_BYTES:
+            return len(part)
+        self.too_large = True
+        return 0
+
+    def _end_block(self, status: int) -> None:
+        self._status_seen = None
+        if status >= _FIRST_FINAL_STATUS:
+            self.status_code = status
+            self.responded_at = pendulum.now("UTC").isoformat()
 
     def _keep_header(self, line: bytes) -> None:
         name, _, value = line.decode("latin-1").partition(":")
         if name.strip().lower() in _KEPT_HEADERS:
-            self.headers.setdefault(name.strip().lower(), printable(value.strip()))
+            self.headers.setdefault(name.strip().lower(), value.strip())

@@ -10,7 +10,6 @@ value serves as an opaque label of the generation.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -51,8 +50,6 @@ class Claim:
     """``claimed``, or the value of an outcome."""
     generation: str
     try_number: int
-    token: str
-    """Marks who wrote the claim."""
     claimed_at: str
     """ISO 8601, UTC."""
     redelivery: bool
@@ -86,13 +83,12 @@ def decide(found: Claim | None, *, generation: str) -> Decision:
 def make_claim(
     found: Claim | None, *, facts: DeliveryFacts, generation: str, try_number: int, claimed_at: str
 ) -> Claim:
-    """Make a new claim in place of the one found, with a token of its own."""
+    """Make a new claim in place of the one found."""
     earlier = found is not None and found.generation != generation and found.state != Outcome.NOT_SENT.value
     return Claim(
         state=CLAIMED,
         generation=generation,
         try_number=try_number,
-        token=uuid.uuid4().hex,
         claimed_at=claimed_at,
         redelivery=earlier or (found is not None and found.redelivery),
         facts=dict(vars(facts)),
@@ -134,7 +130,7 @@ def read_claim(kept: object) -> Claim | None:
         if not isinstance(kept, Mapping):
             raise TypeError  # noqa: TRY301  (one form, one error)
         claim = Claim(**cast("Mapping[str, str]", kept))  # type: ignore[arg-type]
-        if claim.state not in _SAME_GENERATION:
+        if claim.state not in _SAME_GENERATION or not isinstance(claim.facts, Mapping):
             raise ValueError(claim.state)  # noqa: TRY301
     except (TypeError, ValueError):
         raise RecordError("the claim kept in the task's state store has another form; nothing is sent") from None

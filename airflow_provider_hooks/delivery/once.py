@@ -7,7 +7,7 @@ The guarantee: the claim is durable before the connection is opened, so a crash 
 the next try finds and reports as ``unknown`` instead of sending again. Only an outcome of ``not_sent``, which is
 proven, lets a later try send.
 
-The window in which it does not hold is described in ``docs/guarantee.md``.
+The windows in which it does not hold are described in ``docs/guarantee.md``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from airflow_provider_hooks.delivery.record import Record, read_record
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_hooks.delivery.claims import Claim
     from airflow_provider_hooks.delivery.ledger import Ledger
     from airflow_provider_hooks.delivery.record import Attempt, DeliveryFacts
 
@@ -37,6 +36,15 @@ class Asking:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A delivery that was found fit to be sent, and has not been."""
+
+    facts: DeliveryFacts
+    attempt: Callable[[], Attempt]
+    """Sends the request, at most once, and does not raise for what a peer does."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Delivery:
     """What ``deliver_once`` came to."""
 
@@ -45,11 +53,13 @@ class Delivery:
     """Whether this call made the attempt; otherwise the record tells of an earlier try."""
 
 
-def deliver_once(facts: DeliveryFacts, *, asking: Asking, ledger: Ledger, attempt: Callable[[], Attempt]) -> Delivery:
+def deliver_once(*, asking: Asking, ledger: Ledger, prepare: Callable[[], Prepared]) -> Delivery:
     """
     Make the attempt unless one was made for this asking, and return the record of it.
 
-    :param attempt: sends the request, at most once, and does not raise for what a peer does
+    What an earlier try left is told from the ledger alone, so it is not lost with a connection that was changed since.
+
+    :param prepare: called only if the delivery is to be sent; what it raises leaves the ledger as it is
     :raises RecordError: if the claim found cannot be read; nothing was sent
     """
     found = ledger.read()
@@ -60,20 +70,20 @@ def deliver_once(facts: DeliveryFacts, *, asking: Asking, ledger: Ledger, attemp
         record = report_interrupted(found)
         ledger.write(settle_claim(found, record))
         return Delivery(record=record, attempted=False)
+    prepared = prepare()
     claim = make_claim(
         found,
-        facts=facts,
+        facts=prepared.facts,
         generation=asking.generation,
         try_number=asking.try_number,
         claimed_at=pendulum.now("UTC").isoformat(),
     )
     ledger.write(claim)
-    return Delivery(record=_attempt_and_settle(claim, facts, ledger=ledger, attempt=attempt), attempted=True)
-
-
-def _attempt_and_settle(
-    claim: Claim, facts: DeliveryFacts, *, ledger: Ledger, attempt: Callable[[], Attempt]
-) -> Record:
-    record = Record(facts=facts, generation=claim.generation, redelivery=claim.redelivery, attempt=attempt())
+    record = Record(
+        facts=prepared.facts,
+        generation=claim.generation,
+        redelivery=claim.redelivery,
+        attempt=prepared.attempt(),
+    )
     ledger.write(settle_claim(claim, record))
-    return record
+    return Delivery(record=record, attempted=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pycurl
 
 from airflow_provider_hooks.delivery.record import ErrorClass
-from airflow_provider_hooks.delivery.transfer import Limits, UnreachableError, classify, find_addresses, open_transfer
+from airflow_provider_hooks.delivery.transfer import Limits, UnreachableError, classify, locate, open_transfer
 from airflow_provider_hooks.network.policy import BlockedAddressError, NetworkPolicy
 
 
@@ -21,7 +21,7 @@ def probe(url: str, *, policy: NetworkPolicy, limits: Limits) -> str:
         target = policy.check_url(url)
     except BlockedAddressError as error:
         raise UnreachableError(ErrorClass.BLOCKED_ADDRESS, str(error)) from None
-    addresses = find_addresses(target, policy=policy, timeout=min(limits.connect_timeout, limits.timeout))
+    addresses = locate(target, policy=policy, limits=limits)
     curl = open_transfer(url, target, addresses, limits=limits)
     try:
         curl.setopt(pycurl.CONNECT_ONLY, 1)

@@ -47,6 +47,7 @@ class ErrorClass(str, Enum):
     RESPONSE_TOO_LARGE = "response_too_large"
     INVALID_RESPONSE = "invalid_response"
     REUSED_CONNECTION_LOST = "reused_connection_lost"
+    SETUP_FAILED = "setup_failed"
     INTERRUPTED = "interrupted"
 
 

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 import pendulum
 import pycurl
 
-from airflow_provider_hooks.delivery.answer import Answer
+from airflow_provider_hooks.delivery.answer import KEPT_BODY_CHARACTERS, AnswerReader
 from airflow_provider_hooks.delivery.record import Attempt, ErrorClass, Outcome, Phases
-from airflow_provider_hooks.delivery.redaction import redact
-from airflow_provider_hooks.delivery.transfer import Limits, UnreachableError, classify, find_addresses, open_transfer
+from airflow_provider_hooks.delivery.transfer import Limits, UnreachableError, classify, locate, open_transfer
 from airflow_provider_hooks.network.policy import BlockedAddressError
-from airflow_provider_hooks.text import printable
+from airflow_provider_hooks.redaction import redact
+from airflow_provider_hooks.text import SHOWN_CHARACTERS, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,7 @@ class Request:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     private: tuple[str, ...] = field(default=(), repr=False)
-    """Secrets and signatures, to be masked where the receiver sends them back."""
+    """Secrets, signatures and tokens, to be masked where the receiver sends them back."""
 
 
 def send_once(request: Request, *, policy: NetworkPolicy, limits: Limits) -> Attempt:
@@ -56,13 +56,16 @@ def send_once(request: Request, *, policy: NetworkPolicy, limits: Limits) -> Att
     started, requested_at = time.monotonic(), pendulum.now("UTC").isoformat()
     try:
         target = policy.check_url(request.url)
-        addresses = find_addresses(target, policy=policy, timeout=min(limits.connect_timeout, limits.timeout))
+        addresses = locate(target, policy=policy, limits=limits)
+        resolved = time.monotonic() - started
+        transfer = _Transfer(request, target, addresses, policy=policy, limits=limits, resolved=resolved)
     except BlockedAddressError as error:
         return _not_sent(ErrorClass.BLOCKED_ADDRESS, str(error), requested_at=requested_at, started=started)
     except UnreachableError as error:
         return _not_sent(error.error_class, str(error), requested_at=requested_at, started=started)
-    resolved = time.monotonic() - started
-    transfer = _Transfer(request, target, addresses, policy=policy, limits=limits, resolved=resolved)
+    except (pycurl.error, OSError, RuntimeError, ValueError) as error:
+        # A claim stands by now, so what keeps a transfer from beginning must come out as what it is: nothing sent.
+        return _not_sent(ErrorClass.SETUP_FAILED, str(error), requested_at=requested_at, started=started)
     try:
         return transfer.run(requested_at=requested_at, started=started)
     finally:
@@ -93,7 +96,7 @@ class _Transfer:
         resolved: float,
     ) -> None:
         self._request, self._target, self._policy, self._resolved = request, target, policy, resolved
-        self._answer = Answer()
+        self._answer = AnswerReader()
         self._let_out = False
         self._peer: str | None = None
         self._refused: tuple[ErrorClass, str] | None = None
@@ -119,9 +122,9 @@ class _Transfer:
             failure = (ErrorClass.RESPONSE_TOO_LARGE, "reading stopped at the bound")
         elif answer.status_code is None and failure is None:
             failure = (ErrorClass.INVALID_RESPONSE, "no complete answer arrived")
-        body = redact(bytes(answer.body).decode(errors="replace"), self._request.private)
-        headers = {name: redact(value, self._request.private) for name, value in answer.headers.items()}
         answered = answer.status_code is not None
+        headers = {name: self._make_safe(value) for name, value in answer.headers.items()}
+        body = self._make_safe(bytes(answer.body).decode(errors="replace"), limit=KEPT_BODY_CHARACTERS)
         return Attempt(
             outcome=self._judge(),
             requested_at=requested_at,
@@ -131,9 +134,9 @@ class _Transfer:
             phases=self._measure_phases(),
             status_code=answer.status_code,
             response_headers=headers if answered else {},
-            response_body=printable(body, limit=len(body)) if answered else None,
+            response_body=body if answered else None,
             error_class=failure[0] if failure else None,
-            message=redact(failure[1], self._request.private) if failure else None,
+            message=self._make_safe(failure[1]) if failure else None,
         )
 
     def close(self) -> None:
@@ -152,6 +155,10 @@ class _Transfer:
         self._let_out = True
         return pycurl.PREREQFUNC_OK
 
+    def _make_safe(self, text: str, *, limit: int = SHOWN_CHARACTERS) -> str:
+        """Mask what is private before anything is cut, and bound what escaping made of it."""
+        return printable(redact(text, self._request.private), limit=limit)[:limit]
+
     def _judge(self) -> Outcome:
         if not self._let_out:
             return Outcome.NOT_SENT
@@ -167,7 +174,7 @@ class _Transfer:
             dns=_milliseconds(self._resolved),
             connect=_milliseconds(connected) if connected else None,
             tls=_milliseconds(secured - connected) if secured else None,
-            first_byte=_milliseconds(first_byte - ready) if first_byte else None,
+            first_byte=_milliseconds(first_byte - ready) if self._answer.responded_at else None,
         )
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import pycurl
 
 from airflow_provider_hooks.delivery.record import ErrorClass
 from airflow_provider_hooks.network.policy import BlockedAddressError
-from airflow_provider_hooks.network.resolver import ResolverError, resolve
+from airflow_provider_hooks.network.resolver import ResolverError, find_addresses
 from airflow_provider_hooks.text import printable
 
 if TYPE_CHECKING:
@@ -41,23 +42,20 @@ class UnreachableError(Exception):
         super().__init__(message)
 
 
-def find_addresses(target: Target, *, policy: NetworkPolicy, timeout: float) -> list[str]:
+def locate(target: Target, *, policy: NetworkPolicy, limits: Limits) -> list[str]:
     """
     Return the addresses of a target, each of them judged.
 
-    :param timeout: seconds
     :raises UnreachableError: if there is none, any may not be sent to, or time is up
     """
     try:
-        addresses = [target.host] if target.is_address else resolve(target.host, target.port, timeout=timeout)
-        policy.check_addresses(addresses, target=target)
+        return find_addresses(target, policy=policy, timeout=min(limits.connect_timeout, limits.timeout))
     except ResolverError as error:
         raise UnreachableError(ErrorClass.DNS_ERROR, str(error)) from None
     except TimeoutError as error:
         raise UnreachableError(ErrorClass.TIMEOUT, str(error)) from None
     except BlockedAddressError as error:
         raise UnreachableError(ErrorClass.BLOCKED_ADDRESS, str(error)) from None
-    return addresses
 
 
 def open_transfer(url: str, target: Target, addresses: list[str], *, limits: Limits, spent: float = 0.0) -> pycurl.Curl:
@@ -65,6 +63,7 @@ def open_transfer(url: str, target: Target, addresses: list[str], *, limits: Lim
     Set up a transfer to exactly these addresses: no redirect, proxy, netrc, decompression or reuse.
 
     :param spent: seconds of the limits that are gone already
+    :raises pycurl.error: if libcurl refuses a setting; nothing was sent
     """
     curl = pycurl.Curl()
     curl.setopt(pycurl.URL, url)
@@ -78,7 +77,7 @@ def open_transfer(url: str, target: Target, addresses: list[str], *, limits: Lim
     curl.setopt(pycurl.FORBID_REUSE, 1)
     curl.setopt(pycurl.SSL_VERIFYPEER, 1)
     curl.setopt(pycurl.SSL_VERIFYHOST, 2)
-    curl.setopt(pycurl.CAINFO, limits.ca_file or certifi.where())
+    curl.setopt(pycurl.CAINFO, os.fsencode(limits.ca_file or certifi.where()))
     curl.setopt(pycurl.TIMEOUT_MS, max(1, int((limits.timeout - spent) * 1000)))
     curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int((min(limits.connect_timeout, limits.timeout) - spent) * 1000)))
     if not target.is_address:

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_hooks.delivery.claims import CLAIMED, Decision, decide, make_claim, read_claim, settle_claim
 from airflow_provider_hooks.delivery.ledger import KEY_PREFIX, Ledger
-from airflow_provider_hooks.delivery.once import Asking, deliver_once
+from airflow_provider_hooks.delivery.once import Asking, Prepared, deliver_once
 from airflow_provider_hooks.delivery.record import (
     Attempt,
     DeliveryFacts,
@@ -68,7 +68,8 @@ class Sends:
 
 def deliver(store, sends, *, generation="2", try_number=1, facts=FACTS, slot=""):
     asking = Asking(generation=generation, try_number=try_number)
-    return deliver_once(facts, asking=asking, ledger=Ledger(store, slot=slot), attempt=sends)
+    ledger = Ledger(store, slot=slot)
+    return deliver_once(asking=asking, ledger=ledger, prepare=lambda: Prepared(facts=facts, attempt=sends))
 
 
 def claim(state: str, generation: str):
@@ -121,6 +122,28 @@ def test_the_claim_is_durable_before_the_attempt_begins():
         return Sends(Outcome.DELIVERED)()
 
     deliver(store, attempt)
+
+
+@pytest.mark.parametrize("state", [CLAIMED, "delivered", "rejected", "unknown"])
+def test_what_an_earlier_try_left_is_told_whatever_has_become_of_the_connection(state):
+    store = Store()
+    store.set(KEY_PREFIX, claim(state, "2").as_json())
+
+    def prepare() -> Prepared:
+        raise ValueError("the connection is gone")
+
+    asking = Asking(generation="2", try_number=2)
+    delivery = deliver_once(asking=asking, ledger=Ledger(store), prepare=prepare)
+    assert delivery.record.outcome.value == ("unknown" if state == CLAIMED else state)
+    assert store.get(KEY_PREFIX)["state"] == delivery.record.outcome.value
+
+
+def test_what_cannot_be_prepared_claims_nothing():
+    store = Store()
+    asking = Asking(generation="2", try_number=1)
+    with pytest.raises(ZeroDivisionError):
+        deliver_once(asking=asking, ledger=Ledger(store), prepare=lambda: 1 / 0)
+    assert store.kept == {}
 
 
 def test_a_claim_that_cannot_be_kept_sends_nothing():
@@ -183,7 +206,16 @@ def test_slots_of_one_task_do_not_see_each_other():
 
 
 @pytest.mark.parametrize(
-    "kept", ["text", 7, [], {}, {"state": "claimed"}, {**claim(CLAIMED, "2").as_json(), "state": "x"}]
+    "kept",
+    [
+        "text",
+        7,
+        [],
+        {},
+        {"state": "claimed"},
+        {**claim(CLAIMED, "2").as_json(), "state": "x"},
+        {**claim(CLAIMED, "2").as_json(), "facts": None},
+    ],
 )
 def test_a_claim_that_cannot_be_read_sends_nothing(kept):
     store, sends = Store(), Sends(Outcome.DELIVERED)

@@ -18,13 +18,13 @@ import pytest
 import trustme
 from servers import OK, find_closed_port, raw_server, read_request
 
-from airflow_provider_hooks.delivery import sender, transfer
-from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES
+from airflow_provider_hooks.delivery import sender
+from airflow_provider_hooks.delivery.answer import KEPT_BODY_CHARACTERS
 from airflow_provider_hooks.delivery.probe import probe
 from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
 from airflow_provider_hooks.delivery.sender import Request, send_once
 from airflow_provider_hooks.delivery.transfer import Limits, UnreachableError
-from airflow_provider_hooks.network import NetworkPolicy
+from airflow_provider_hooks.network import BlockedAddressError, NetworkPolicy, resolver
 from airflow_provider_hooks.network.resolver import ResolverError
 
 LOOPBACK = NetworkPolicy(allowed_networks=["127.0.0.1", "receiver.test"])
@@ -133,7 +133,7 @@ def test_reading_an_endless_answer_stops_at_the_bound(answer):
     with raw_server(answer) as heard:
         attempt = send(heard.url)
     assert (attempt.outcome, attempt.error_class) == (Outcome.DELIVERED, ErrorClass.RESPONSE_TOO_LARGE)
-    assert len(attempt.response_body or "") == KEPT_BODY_BYTES
+    assert len(attempt.response_body or "") == KEPT_BODY_CHARACTERS
 
 
 def test_an_answer_whose_headers_are_complete_counts_whatever_its_body_does():
@@ -152,6 +152,40 @@ def test_an_interim_answer_is_not_the_answer():
     assert (attempt.status_code, attempt.response_headers) == (500, {"content-length": "0"})
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"HTTP/1.1 500 Error\r\nHTTP/1.1 200 OK: y", 500),
+        (b"HTTP/1.1 200 OK\r\nHTTP/1.1 500 Error: y", 200),
+        (b"HTTP/1.1 200\tOK", 200),
+        (b"HTTP/1.0 404", 404),
+    ],
+)
+def test_only_the_first_line_of_an_answer_tells_its_status(head, status):
+    with raw_server(head + b"\r\nContent-Length: 0\r\n\r\n") as heard:
+        assert send(heard.url).status_code == status
+
+
+def test_a_transfer_that_cannot_be_set_up_is_not_sent():
+    with raw_server(OK) as heard:
+        attempt = send_once(
+            Request(url=heard.url, headers={"X": "a\x00b"}, body=BODY),
+            policy=LOOPBACK,
+            limits=Limits(timeout=1, connect_timeout=1),
+        )
+        assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.SETUP_FAILED)
+        attempt = send(heard.url.replace("http", "https"), ca_file="/does/not/exist/ä.pem")
+        assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.TLS_ERROR)
+    assert heard.requests == []
+
+
+def test_a_secret_across_the_bound_of_what_is_kept_is_masked_too():
+    said = b"x" * (KEPT_BODY_CHARACTERS - 10) + SECRET.encode() + b"\0" * 100
+    with raw_server(b"HTTP/1.1 400 X\r\nContent-Length: %d\r\n\r\n" % len(said) + said) as heard:
+        body = send(heard.url).response_body or ""
+    assert (len(body), SECRET[:8] in body) == (KEPT_BODY_CHARACTERS, False)
+
+
 def test_a_compressed_answer_is_not_decompressed():
     bomb = __import__("gzip").compress(b"\0" * 50_000_000)
     with raw_server(
@@ -159,7 +193,7 @@ def test_a_compressed_answer_is_not_decompressed():
     ) as heard:
         attempt = send(heard.url)
     assert attempt.outcome is Outcome.DELIVERED
-    assert len(attempt.response_body or "") <= KEPT_BODY_BYTES * 4
+    assert len(attempt.response_body or "") <= KEPT_BODY_CHARACTERS
 
 
 def test_what_a_receiver_says_is_made_safe_and_our_secrets_are_masked():
@@ -181,7 +215,7 @@ def test_a_name_that_does_not_resolve_is_not_sent(monkeypatch):
     def fail(*_args, **_options):
         raise ResolverError("receiver.test could not be resolved: nope")
 
-    monkeypatch.setattr(transfer, "resolve", fail)
+    monkeypatch.setattr(resolver, "resolve", fail)
     attempt = send("http://receiver.test/")
     assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.DNS_ERROR)
 
@@ -194,13 +228,13 @@ class TestAddresses:
         assert heard.connections == 0
 
     def test_one_private_answer_among_public_ones_refuses_all(self, monkeypatch):
-        monkeypatch.setattr(transfer, "resolve", lambda *_args, **_options: ["8.8.8.8", "127.0.0.1"])
+        monkeypatch.setattr(resolver, "resolve", lambda *_args, **_options: ["8.8.8.8", "127.0.0.1"])
         attempt = send("https://example.com/", policy=NetworkPolicy())
         assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.BLOCKED_ADDRESS)
 
     def test_only_the_judged_address_is_connected_to_whatever_the_resolver_says_next(self, monkeypatch):
         asked = []
-        monkeypatch.setattr(transfer, "resolve", lambda *args, **_options: asked.append(args) or ["127.0.0.1"])
+        monkeypatch.setattr(resolver, "resolve", lambda *args, **_options: asked.append(args) or ["127.0.0.1"])
         with raw_server(OK) as heard:
             attempt = send(f"http://receiver.test:{heard.port}/")
         assert attempt.outcome is Outcome.DELIVERED
@@ -214,7 +248,7 @@ class TestAddresses:
         def change_mind(address, *, target=None):
             seen.append(address)
             if len(seen) > 1:
-                raise transfer.BlockedAddressError("changed")
+                raise BlockedAddressError("changed")
 
         monkeypatch.setattr(policy, "check_address", change_mind)
         with raw_server(OK) as heard:
