@@ -4,24 +4,29 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING
+import ssl
+from typing import TYPE_CHECKING, TypeVar
 
 import requests
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from airflow_provider_hooks import __version__
 from airflow_provider_hooks.network.policy import BlockedAddressError
+from airflow_provider_hooks.redaction import list_private_parts, redact
 from airflow_provider_hooks.registries.model import Answer, Call, RegistryError
-from airflow_provider_hooks.registries.transport import PolicyAdapter
+from airflow_provider_hooks.registries.transport import Deadline, OneCallSession
 from airflow_provider_hooks.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_hooks.network.policy import NetworkPolicy
     from airflow_provider_hooks.registries.registry import Registry
 
 MAX_ANSWER_BYTES = 4_194_304
 _CHUNK_BYTES = 65_536
+
+Read = TypeVar("Read")
 
 
 class RegistryClient:
@@ -43,26 +48,37 @@ class RegistryClient:
         self._connect_timeout = connect_timeout
         self._ca_file = ca_file
 
-    def send(self, call: Call) -> Answer:
+    def call(self, call: Call, read: Callable[[Call, Answer], Read]) -> Read:
         """
-        Send a call once and return its answer, whatever the status.
+        Send a call once and read its answer, whatever the status.
 
-        :raises RegistryError: if no complete answer arrived; its ``sent`` tells whether the call may have arrived
+        :param read: reads the answer of this call, in the platform's module
+        :raises RegistryError: if no complete answer arrived, where its ``sent`` tells whether the call may have, or if
+            ``read`` raised it; without the token, whatever the server said
         """
-        title = self._registry.platform.title
         try:
-            self._policy.check_url(self._registry.base_url)
-            return self._exchange(call)
-        except BlockedAddressError as error:
-            raise RegistryError(title, call.operation, f"not sent: {error}", sent=False) from None
-        except (requests.RequestException, HTTPError, OSError) as error:
-            sent = not _is_before_sending(error)
-            told = "sent, but no complete answer arrived" if sent else "not sent"
-            reason = printable(_find_root_cause(error)).replace(self._registry.token, "***")
-            raise RegistryError(title, call.operation, f"{told}: {reason}", sent=sent) from None
+            return read(call, self._send(call))
+        except RegistryError as error:
+            url = call.body.get("url") if call.body else None
+            private = (self._registry.token, *(list_private_parts(url) if isinstance(url, str) else ()))
+            raise error.retold(lambda told: redact(told, private)) from None
 
-    def _exchange(self, call: Call) -> Answer:
-        deadline = time.monotonic() + self._registry.timeout
+    def _send(self, call: Call) -> Answer:
+        title = self._registry.platform.title
+        with Deadline(self._registry.timeout) as deadline:
+            try:
+                self._policy.check_url(self._registry.base_url)
+                return self._exchange(call, deadline)
+            except BlockedAddressError as error:
+                told = f"not sent: {error}"
+                raise RegistryError(title, call.operation, told, sent=False, is_passing=False) from None
+            except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+                sent = not _is_before_sending(error)
+                told = "sent, but no complete answer arrived" if sent else "not sent"
+                why = f"within {deadline.seconds:g} s" if deadline.passed else f"({_find_root_cause(error)})"
+                raise RegistryError(title, call.operation, printable(f"{told} {why}"), sent=sent) from None
+
+    def _exchange(self, call: Call, deadline: Deadline) -> Answer:
         headers = {
             "Accept": "application/json",
             "Accept-Encoding": "identity",
@@ -70,54 +86,52 @@ class RegistryClient:
             "User-Agent": f"airflow-provider-hooks/{__version__}",
         }
         with (
-            self._open_session() as session,
+            OneCallSession(
+                policy=self._policy, deadline=deadline, connect_timeout=self._connect_timeout, ca_file=self._ca_file
+            ) as session,
             session.request(
                 call.method,
                 self._registry.base_url + call.path,
                 params=call.query,
                 json=call.body,
                 headers=headers,
-                timeout=(self._connect_timeout, self._registry.timeout),
+                timeout=(self._connect_timeout, deadline.remaining()),
                 allow_redirects=False,
                 stream=True,
             ) as response,
         ):
-            body = self._read_body(response, deadline=deadline)
+            body = _read_body(response)
+            if deadline.passed:
+                raise TimeoutError
             names = {name.lower(): value for name, value in response.headers.items()}
             return Answer(status_code=response.status_code, headers=names, body=body)
 
-    def _open_session(self) -> requests.Session:
-        session = requests.Session()
-        session.trust_env = False
-        session.verify = self._ca_file or True
-        adapter = PolicyAdapter(policy=self._policy, connect_timeout=self._connect_timeout)
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
-        return session
 
-    def _read_body(self, response: requests.Response, *, deadline: float) -> bytes:
-        """Read a body as it comes in, so that neither its size nor its pace is the server's to choose."""
-        body = bytearray()
-        while part := response.raw.read1(_CHUNK_BYTES, decode_content=False):
-            body += part
-            if len(body) > MAX_ANSWER_BYTES:
-                raise OSError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
-            if time.monotonic() > deadline:
-                raise OSError(f"the answer was not complete within {self._registry.timeout:g} s")
-        return bytes(body)
+def _read_body(response: requests.Response) -> bytes:
+    """Read a body as it comes in, up to the bound."""
+    body = bytearray()
+    while part := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+        body += part
+        if len(body) > MAX_ANSWER_BYTES:
+            raise OSError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+    return bytes(body)
 
 
 def _is_before_sending(error: Exception) -> bool:
     """Tell whether a failure came before a byte of the request left: only then is the call surely without effect."""
-    if isinstance(error, requests.exceptions.ConnectTimeout):
+    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.InvalidURL):
         return True
-    reasons = [error, *error.args, *(getattr(argument, "reason", None) for argument in error.args)]
-    return any(isinstance(reason, NewConnectionError) for reason in reasons)
+    return isinstance(_find_root(error), NewConnectionError | ssl.SSLCertVerificationError)
 
 
-def _find_root_cause(error: BaseException) -> str:
-    for argument in error.args:
-        reason = getattr(argument, "reason", argument)
-        if isinstance(reason, BaseException) and reason is not error:
-            return _find_root_cause(reason)
-    return f"{type(error).__name__}: {error}" if not isinstance(error, NewConnectionError) else str(error)
+def _find_root(error: BaseException) -> BaseException:
+    """Unwrap what requests and urllib3 wrap around the error that says what happened."""
+    for inner in (getattr(error, "reason", None), *error.args):
+        if isinstance(inner, BaseException):
+            return _find_root(inner)
+    return error
+
+
+def _find_root_cause(error: Exception) -> str:
+    root = _find_root(error)
+    return str(root) if isinstance(root, NewConnectionError) else f"{type(root).__name__}: {root}"

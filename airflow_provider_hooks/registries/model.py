@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_hooks.errors import ServiceHookError
+from airflow_provider_hooks.network.urls import strip_private_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_provider_hooks.json_types import JsonObject
 
@@ -46,17 +47,17 @@ class ServiceHook:
     """A subscription on a platform: these events go to this URL, signed with this secret."""
 
     hook_id: str
-    url: str
+    url: str = field(repr=False)
     events: tuple[str, ...]
     status: str
     created_at: str
     secret: str | None = field(default=None, repr=False)
 
     def as_json(self) -> JsonObject:
-        """Return all but the secret, for XComs and logs."""
+        """Return what may be shown, for XComs and logs: no secret, and the URL without its query."""
         return {
             "hook_id": self.hook_id,
-            "url": self.url,
+            "url": strip_private_parts(self.url),
             "events": list(self.events),
             "status": self.status,
             "created_at": self.created_at,
@@ -76,19 +77,38 @@ class RegistryError(ServiceHookError):
     :param told: what the platform answered or what happened on the way, safe to show
     :param status_code: the answer's status, or ``None`` where none arrived
     :param sent: whether the call may have reached the platform
+    :param is_passing: whether the same call may succeed later without anybody changing anything; by the status if
+        ``None``
     """
 
     def __init__(
-        self, platform: str, operation: str, told: str, *, status_code: int | None = None, sent: bool = True
+        self,
+        platform: str,
+        operation: str,
+        told: str,
+        *,
+        status_code: int | None = None,
+        sent: bool = True,
+        is_passing: bool | None = None,
     ) -> None:
         self.platform = platform
         self.operation = operation
+        self.told = told
         self.status_code = status_code
         self.sent = sent
+        self.is_passing = is_passing
+        if is_passing is None:
+            self.is_passing = status_code is None or status_code in _PASSING_STATUSES
         answered = f"HTTP {status_code}: " if status_code is not None else ""
         super().__init__(f"{platform}, {operation}: {answered}{told}")
 
-    @property
-    def is_passing(self) -> bool:
-        """Whether the same call may succeed later without anybody changing anything."""
-        return self.status_code is None or self.status_code in _PASSING_STATUSES
+    def retold(self, change: Callable[[str], str]) -> RegistryError:
+        """Return the same error with its words changed."""
+        return RegistryError(
+            self.platform,
+            self.operation,
+            change(self.told),
+            status_code=self.status_code,
+            sent=self.sent,
+            is_passing=self.is_passing,
+        )

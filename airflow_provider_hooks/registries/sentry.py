@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 from airflow_provider_hooks.errors import Problems
@@ -41,25 +41,27 @@ class Page:
     next_cursor: str | None
 
 
-def check_hook(*, url: str | None, events: Sequence[str] | None) -> None:
+def check_hook(fields: Mapping[str, object]) -> None:
     """
-    Check a hook's fields by Sentry's own rules; ``None`` is not checked.
+    Check the fields of a hook that are there by Sentry's own rules.
 
     :raises InvalidFieldsError: naming each field that Sentry would refuse
     """
     problems = Problems("service hook on Sentry")
-    if url is not None:
+    if "url" in fields:
+        url = fields["url"]
         try:
-            parse_url(url)
+            parse_url(cast("str", url))
         except ValueError as error:
             problems.add("url", str(error))
-        if len(url) > MAX_URL_CHARACTERS:
+        if isinstance(url, str) and len(url) > MAX_URL_CHARACTERS:
             problems.add("url", f"must have at most {MAX_URL_CHARACTERS} characters, not {len(url)}")
-    if events is not None:
-        unknown = [event for event in events if event not in EVENT_TYPES]
-        if not events or isinstance(events, str) or unknown:
-            shown = f", not {quoted(unknown[0])}" if unknown and not isinstance(events, str) else ""
-            problems.add("events", f"must be a list of {' and '.join(EVENT_TYPES)}{shown}")
+    if "events" in fields:
+        events = fields["events"]
+        unknown = [e for e in events if e not in EVENT_TYPES] if isinstance(events, list | tuple) else [events]
+        if not events or unknown:
+            told = f"must be a list of {' and '.join(EVENT_TYPES)}"
+            problems.add("events", f"{told}, not {quoted(unknown[0])}" if unknown else f"{told}; it is empty")
     problems.raise_if_any()
 
 
@@ -75,7 +77,7 @@ def create_hook(organization: str, project: str, *, url: str, events: Sequence[s
 
     :raises InvalidFieldsError: naming each field that Sentry would refuse
     """
-    check_hook(url=url, events=events)
+    check_hook({"url": url, "events": events})
     body: JsonObject = {"url": url, "events": list(events)}
     return Call(operation="register a service hook", method="POST", path=_path(organization, project), body=body)
 
@@ -99,9 +101,13 @@ def update_hook(
 
     :raises InvalidFieldsError: naming each field that Sentry would refuse
     """
-    check_hook(url=url, events=events)
-    wanted: dict[str, JsonValue] = {"url": url, "events": list(events) if events else None, "isActive": is_active}
+    wanted: dict[str, JsonValue] = {
+        "url": url,
+        "events": events if events is None else list(events),
+        "isActive": is_active,
+    }
     body: JsonObject = {name: value for name, value in wanted.items() if value is not None}
+    check_hook(body)
     return Call(operation="update a service hook", method="PUT", path=_path(organization, project, hook_id), body=body)
 
 
@@ -173,13 +179,15 @@ def _read_hook_object(call: Call, answer: Answer, content: object) -> ServiceHoo
     item = content if isinstance(content, dict) else {}
     texts = {name: item.get(name) for name in ("id", "url", "status", "dateCreated")}
     events, secret = item.get("events"), item.get("secret")
-    wrong = [name for name, value in texts.items() if not isinstance(value, str)]
-    if not isinstance(events, list) or not all(isinstance(event, str) for event in events):
+    wrong = [name for name, value in texts.items() if not isinstance(value, str) or not value.isprintable()]
+    if "id" not in wrong and not _HOOK_ID.fullmatch(str(texts["id"])):
+        wrong.append("id")
+    if not isinstance(events, list) or not all(isinstance(event, str) and event.isprintable() for event in events):
         wrong.append("events")
     if not (secret is None or isinstance(secret, str)):
         wrong.append("secret")
     if wrong:
-        told = f"answered a hook whose {', '.join(wrong)} is missing or of another type"
+        told = f"answered a hook whose {', '.join(wrong)} is missing or of another form"
         raise RegistryError(TITLE, call.operation, told, status_code=answer.status_code)
     return ServiceHook(
         hook_id=str(texts["id"]),

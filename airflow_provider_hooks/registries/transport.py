@@ -1,50 +1,111 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Connections of ``requests`` that obey the network policy: judged before connecting, and again by the peer's address.
+Connections of ``requests`` that obey the network policy and one deadline.
 
-A token must not go to a surprise address, so the check sits where the socket is made, and not beside it.
+A token must not go to a surprise address, so the check sits where the socket is made, and not beside it. The timeouts
+of ``requests`` are per read, so a server that sends a byte now and then could hold a call as long as it likes; the
+deadline shuts the connection down instead.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
+import time
 from typing import TYPE_CHECKING
 
+import requests
 from requests.adapters import HTTPAdapter
-from typing_extensions import override
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 from urllib3.util import Retry
 
 from airflow_provider_hooks.network.policy import BlockedAddressError, NetworkPolicy
-from airflow_provider_hooks.network.resolver import ResolverError, resolve
+from airflow_provider_hooks.network.resolver import ResolverError, find_addresses
 from airflow_provider_hooks.network.urls import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
 
     Connect = Callable[[Target], socket.socket]
 
 _NO_RETRIES = Retry(total=0, read=False, redirect=False, raise_on_status=False)
 
 
-class PolicyAdapter(HTTPAdapter):
+class Deadline:
     """
-    Sends each request once, over connections that the policy allows.
+    The end of one call: shuts down the connections it watches when time is up. Use it as a context manager.
+
+    :param seconds: from now
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.passed = False
+        self._end = time.monotonic() + seconds
+        self._watched: list[socket.socket] = []
+        self._timer = threading.Timer(seconds, self._shut_down)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Deadline:  # noqa: PYI034  (Self is not in Python 3.10)
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        for sock in self._watched:
+            sock.close()
+
+    def remaining(self) -> float:
+        """Return the seconds left, at least a thousandth."""
+        return max(0.001, self._end - time.monotonic())
+
+    def watch(self, sock: socket.socket) -> None:
+        """Shut this connection down at the end, also once TLS has taken over the socket."""
+        self._watched.append(sock.dup())
+
+    def _shut_down(self) -> None:
+        self.passed = True
+        for sock in list(self._watched):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+class OneCallSession(requests.Session):
+    """
+    A session for one call: no environment, no retries, no redirects, not even a look at where one would lead.
 
     :param policy: where may be sent to
-    :param connect_timeout: seconds for the resolver, and again for each address
+    :param connect_timeout: seconds of the deadline for the resolver, and again for each address
+    :param ca_file: PEM certificates in place of the usual bundle
     """
 
-    def __init__(self, *, policy: NetworkPolicy, connect_timeout: float) -> None:
-        super().__init__(max_retries=_NO_RETRIES)
+    def __init__(
+        self, *, policy: NetworkPolicy, deadline: Deadline, connect_timeout: float, ca_file: str | None
+    ) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.verify = ca_file or True
 
         def connect(target: Target) -> socket.socket:
-            return connect_checked(target, policy=policy, timeout=connect_timeout)
+            timeout = min(connect_timeout, deadline.remaining())
+            sock = connect_checked(target, policy=policy, timeout=timeout)
+            deadline.watch(sock)
+            return sock
 
-        self.poolmanager.pool_classes_by_scheme = _make_pool_classes(connect)
+        adapter = HTTPAdapter(max_retries=_NO_RETRIES)
+        adapter.poolmanager.pool_classes_by_scheme = _make_pool_classes(connect)
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Keep ``requests`` from reading a redirect's whole body, decompressed, which it does even when told not to."""
 
 
 def connect_checked(target: Target, *, policy: NetworkPolicy, timeout: float) -> socket.socket:
@@ -56,10 +117,9 @@ def connect_checked(target: Target, *, policy: NetworkPolicy, timeout: float) ->
     :raises OSError: if none can be connected to
     """
     try:
-        addresses = [target.host] if target.is_address else resolve(target.host, target.port, timeout=timeout)
+        addresses = find_addresses(target, policy=policy, timeout=timeout)
     except ResolverError as error:
         raise OSError(str(error)) from None
-    policy.check_addresses(addresses, target=target)
     failure = OSError(f"{target.host} has no address")
     for address in addresses:
         try:
@@ -79,22 +139,20 @@ def connect_checked(target: Target, *, policy: NetworkPolicy, timeout: float) ->
 def _make_pool_classes(connect: Connect) -> dict[str, type[HTTPConnectionPool]]:
     """Make the classes that urllib3 makes its connections with, bound to one way of connecting."""
 
-    def open_socket(connection: HTTPConnection) -> socket.socket:
-        scheme = "https" if isinstance(connection, HTTPSConnection) else "http"
+    def open_socket(connection: HTTPConnection, scheme: str) -> socket.socket:
+        port = connection.port or connection.default_port
         try:
-            return connect(Target(scheme=scheme, host=connection.host.strip("[]"), port=connection.port or 443))
+            return connect(Target(scheme=scheme, host=connection.host.strip("[]"), port=port))
         except OSError as error:
             raise NewConnectionError(connection, str(error)) from None
 
     class PlainConnection(HTTPConnection):
-        @override
         def _new_conn(self) -> socket.socket:
-            return open_socket(self)
+            return open_socket(self, "http")
 
     class SecureConnection(HTTPSConnection):
-        @override
         def _new_conn(self) -> socket.socket:
-            return open_socket(self)
+            return open_socket(self, "https")
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = PlainConnection

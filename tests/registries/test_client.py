@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 
 import pytest
 import requests
 import requests_mock
+import trustme
 from servers import find_closed_port, raw_server
 
-from airflow_provider_hooks.network import NetworkPolicy
-from airflow_provider_hooks.registries import sentry, transport
+from airflow_provider_hooks.network import NetworkPolicy, resolver
+from airflow_provider_hooks.registries import sentry
 from airflow_provider_hooks.registries.client import RegistryClient
 from airflow_provider_hooks.registries.model import RegistryError
 from airflow_provider_hooks.registries.platforms import PLATFORMS
@@ -36,9 +38,14 @@ def client(base_url: str = "https://sentry.example/api/0", *, policy: NetworkPol
     return RegistryClient(registry, policy=policy, connect_timeout=1)
 
 
+def take(_call, answer):
+    """Read an answer by leaving it as it is."""
+    return answer
+
+
 def fail(call=CREATE, **options) -> RegistryError:
     with pytest.raises(RegistryError) as caught:
-        client(**options).send(call)
+        client(**options).call(call, take)
     assert TOKEN not in str(caught.value)
     assert str(caught.value).startswith("Sentry, ")
     return caught.value
@@ -47,8 +54,8 @@ def fail(call=CREATE, **options) -> RegistryError:
 def test_exactly_the_documented_request_is_sent():
     with raw_server(b"HTTP/1.1 201 Created\r\nX-A: b\r\nContent-Length: 2\r\n\r\n{}") as heard:
         opened = client(f"http://127.0.0.1:{heard.port}/api/0")
-        answer = opened.send(CREATE)
-        opened.send(LIST)
+        answer = opened.call(CREATE, take)
+        opened.call(LIST, take)
     head, _, body = heard.requests[0].partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
     assert lines[0] == "POST /api/0/projects/org/project/hooks/ HTTP/1.1"
@@ -65,8 +72,8 @@ def test_nothing_is_repeated_or_redirected(status):
         moved = f"HTTP/1.1 {status} X\r\nLocation: {other.url}\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
         with raw_server(moved.encode()) as heard:
             opened = client(f"http://127.0.0.1:{heard.port}")
-            assert opened.send(CREATE).status_code == status
-            assert opened.send(LIST).status_code == status
+            assert opened.call(CREATE, take).status_code == status
+            assert opened.call(LIST, take).status_code == status
     assert (len(heard.requests), other.connections) == (2, 0)
 
 
@@ -82,7 +89,7 @@ def test_an_answer_that_never_arrives_is_told_as_sent(call):
 def test_a_chunked_answer_is_read_to_its_end():
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[1\r\n1\r\n]\r\n0\r\n\r\n"
     with raw_server(chunked) as heard:
-        assert client(f"http://127.0.0.1:{heard.port}").send(LIST).body == b"[1]"
+        assert client(f"http://127.0.0.1:{heard.port}").call(LIST, take).body == b"[1]"
 
 
 def test_a_truncated_answer_is_told_as_sent():
@@ -90,11 +97,20 @@ def test_a_truncated_answer_is_told_as_sent():
         assert fail(base_url=f"http://127.0.0.1:{heard.port}").sent
 
 
-def test_a_dripping_answer_ends_with_the_time_for_the_call():
+@pytest.mark.parametrize(
+    ("head", "part"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"x"),
+        (b"HTTP/1.1 302 X\r\nLocation: /x\r\nContent-Length: 1000\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ],
+)
+def test_a_dripping_answer_ends_with_the_time_for_the_call(head, part):
     def drip(connection: socket.socket) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        connection.sendall(head)
         for _ in range(100):
-            connection.sendall(b"x" * 10)
+            connection.sendall(part)
             time.sleep(0.05)
 
     started = time.monotonic()
@@ -114,6 +130,35 @@ def test_an_endless_answer_is_bounded():
         assert "larger than" in str(fail(base_url=f"http://127.0.0.1:{heard.port}"))
 
 
+@pytest.mark.parametrize("location", [b"\xff", b"http://[bad/", b"http://169.254.169.254/"])
+def test_where_a_redirect_leads_is_not_even_read(location):
+    with raw_server(b"HTTP/1.1 302 X\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n") as heard:
+        assert client(f"http://127.0.0.1:{heard.port}").call(CREATE, take).status_code == 302
+        assert client(f"http://127.0.0.1:{heard.port}").call(LIST, take).status_code == 302
+
+
+def test_a_token_that_the_server_says_is_not_said_again():
+    said = b'{"detail": "bad token %s, url https://example.com/?k=pr1vate"}' % TOKEN.encode()
+    call = sentry.create_hook("org", "project", url="https://example.com/?k=pr1vate", events=["event.alert"])
+    with (
+        raw_server(b"HTTP/1.1 401 X\r\nContent-Length: %d\r\n\r\n" % len(said) + said) as heard,
+        pytest.raises(RegistryError, match=r"HTTP 401: bad token \*\*\*") as caught,
+    ):
+        client(f"http://127.0.0.1:{heard.port}").call(call, sentry.read_hook)
+    assert "pr1vate" not in str(caught.value)
+    assert (caught.value.status_code, caught.value.is_passing) == (401, False)
+
+
+def test_a_certificate_that_is_not_trusted_is_told_as_not_sent():
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with raw_server(b"", tls=context) as heard:
+        error = fail(base_url=f"https://127.0.0.1:{heard.port}")
+    assert (error.sent, heard.requests) == (False, [])
+    assert "certificate verify failed" in str(error)
+
+
 def test_nobody_listening_is_told_as_not_sent():
     error = fail(base_url=f"http://127.0.0.1:{find_closed_port()}")
     assert (error.sent, error.is_passing) == (False, True)
@@ -125,19 +170,19 @@ class TestAddresses:
     def test_a_token_does_not_go_to_an_address_that_is_not_allowed(self):
         with raw_server(b"") as heard:
             error = fail(base_url=f"http://127.0.0.1:{heard.port}", policy=NetworkPolicy())
-        assert (error.sent, heard.connections) == (False, 0)
+        assert (error.sent, error.is_passing, heard.connections) == (False, False, 0)
 
     def test_one_private_answer_of_the_resolver_refuses_all(self, monkeypatch):
-        monkeypatch.setattr(transport, "resolve", lambda *_args, **_options: ["8.8.8.8", "10.0.0.1"])
+        monkeypatch.setattr(resolver, "resolve", lambda *_args, **_options: ["8.8.8.8", "10.0.0.1"])
         error = fail(base_url="https://sentry.example", policy=NetworkPolicy())
         assert "10.0.0.1 is not a public address" in str(error)
         assert error.sent is False
 
     def test_the_host_is_resolved_once_and_connected_to_where_it_was_judged(self, monkeypatch):
         asked = []
-        monkeypatch.setattr(transport, "resolve", lambda *args, **_options: asked.append(args) or ["127.0.0.1"])
+        monkeypatch.setattr(resolver, "resolve", lambda *args, **_options: asked.append(args) or ["127.0.0.1"])
         with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]") as heard:
-            assert client(f"http://api.test:{heard.port}").send(LIST).status_code == 200
+            assert client(f"http://api.test:{heard.port}").call(LIST, take).status_code == 200
         assert len(asked) == 1
         assert b"Host: api.test:" in heard.requests[0]
 
@@ -148,7 +193,7 @@ class TestAddresses:
         with raw_server(answer) as proxy, raw_server(answer) as heard:
             for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
                 monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-            client(f"http://127.0.0.1:{heard.port}").send(LIST)
+            client(f"http://127.0.0.1:{heard.port}").call(LIST, take)
         assert proxy.connections == 0
         assert f"Bearer {TOKEN}".encode() in heard.requests[0]
 

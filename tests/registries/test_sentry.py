@@ -65,7 +65,7 @@ def test_the_documented_answer_is_read_in_full_and_shown_without_its_secret():
             ),
             "PUT",
             "/projects/org/project/hooks/a1/",
-            {"url": "https://x.example/", "events": ["event.alert"], "isActive": True},
+            {"url": "https://x.example/", "events": ["event.alert"], "isActive": False},
         ),
         (
             sentry.update_hook("org", "project", "a1", is_active=True),
@@ -109,6 +109,8 @@ def test_deleting_tells_whether_it_was_there(status, there):
         ({"url": "ftp://x", "events": []}, {"url", "events"}),
         ({"url": f"https://example.com/{'x' * 500}", "events": ["event.alert", "event.deleted"]}, {"url", "events"}),
         ({"url": "https://example.com/", "events": "event.alert"}, {"events"}),
+        ({"url": None, "events": None}, {"url", "events"}),
+        ({"url": 7, "events": [["x"], 7]}, {"url", "events"}),
     ],
 )
 def test_what_sentry_would_refuse_is_refused_before_any_call(fields, names):
@@ -119,9 +121,9 @@ def test_what_sentry_would_refuse_is_refused_before_any_call(fields, names):
 
 def test_a_url_of_512_characters_is_the_longest():
     url = "https://example.com/".ljust(512, "x")
-    sentry.check_hook(url=url, events=None)
+    sentry.check_hook({"url": url})
     with pytest.raises(InvalidFieldsError, match="512"):
-        sentry.check_hook(url=url + "x", events=None)
+        sentry.check_hook({"url": url + "x"})
 
 
 @pytest.mark.parametrize(
@@ -162,6 +164,7 @@ def test_a_refusal_is_told_with_platform_call_status_message_and_advice(status, 
         ([], "id, url"),
         ({**OBJECT, "secret": 7}, "secret"),
         ({**OBJECT, "events": [1]}, "events"),
+        ({**OBJECT, "id": "x\n\x1b[31m", "events": ["\x1b[2J"], "status": "a\nb"}, "id, status, events"),
     ],
 )
 def test_an_answer_of_another_form_is_an_error_that_shows_nothing_of_it(content, told):
