@@ -15,7 +15,6 @@ from airflow_provider_hooks.operators.registration import RegisterServiceHookOpe
 with DAG("example_register_service_hook", schedule=None, tags=["service hooks"], doc_md=__doc__):
     RegisterServiceHookOperator(
         task_id="register",
-        url="{{ conn.service_hook_default.host }}",
+        service_hook_conn_id="service_hook_default",
         events=["event.alert", "event.created"],
-        secret_variable="{{ conn.service_hook_default.extra_dejson.secret_variable }}",
     )

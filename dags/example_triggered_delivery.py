@@ -21,8 +21,7 @@ with DAG(
         "url": Param("https://status.example.com/", type="string", format="uri", title="Where to look"),
         "rules": Param(["Raised by hand"], type="array", items={"type": "string"}, minItems=1, title="Rules"),
     },
-    render_template_as_native_obj=True,
-):
+) as dag:
     DeliverEventAlertOperator(
         task_id="deliver_alert",
         retries=3,
@@ -30,5 +29,5 @@ with DAG(
         message="{{ params.message }}",
         level="{{ params.level }}",
         url="{{ params.url }}",
-        triggering_rules="{{ params.rules }}",
+        triggering_rules=dag.param("rules"),
     )

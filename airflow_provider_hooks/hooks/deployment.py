@@ -7,8 +7,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from airflow import sdk
 from airflow.sdk import BaseHook, Variable, conf
-from airflow.sdk.execution_time.context import NEVER_EXPIRE
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_hooks.connections import ConnectionFields, check_connection_type
@@ -81,4 +81,4 @@ class TaskStateStore:
 
     def set(self, key: str, value: JsonObject) -> None:
         """Keep a value as long as its Dag run is kept."""
-        self._accessor.set(key, value, retention=NEVER_EXPIRE)
+        self._accessor.set(key, value, retention=sdk.NEVER_EXPIRE)  # type: ignore[attr-defined]  # its stub lacks it

@@ -14,7 +14,7 @@ from airflow.sdk import BaseHook
 from airflow_provider_hooks import __version__
 from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, Endpoint, read_endpoint
 from airflow_provider_hooks.delivery.ledger import Ledger
-from airflow_provider_hooks.delivery.once import Asking, Delivery, deliver_once
+from airflow_provider_hooks.delivery.once import Asking, Delivery, Prepared, deliver_once
 from airflow_provider_hooks.delivery.probe import probe
 from airflow_provider_hooks.delivery.record import Attempt, DeliveryFacts, make_delivery_id
 from airflow_provider_hooks.delivery.sender import Request, send_once
@@ -23,13 +23,19 @@ from airflow_provider_hooks.errors import InvalidFieldsError
 from airflow_provider_hooks.events.serialization import serialize
 from airflow_provider_hooks.hooks.deployment import TaskStateStore, read_connection, read_settings, read_variable
 from airflow_provider_hooks.network.urls import strip_private_parts
+from airflow_provider_hooks.redaction import list_private_parts
 from airflow_provider_hooks.signing import sign
+from airflow_provider_hooks.signing.keys import WHSEC_PREFIX
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from airflow.sdk import Context
 
     from airflow_provider_hooks.events import EventAlert, EventCreated
     from airflow_provider_hooks.settings import Settings
+
+    Payload = EventCreated | EventAlert
 
 DELIVERY_HEADER = "X-Service-Hook-Delivery"
 """Carries the delivery id, which is the same whenever the same event goes to the same endpoint again."""
@@ -66,45 +72,68 @@ class EndpointHook(BaseHook):
         fields = read_connection(SERVICE_HOOK, self.service_hook_conn_id)
         return read_endpoint(fields, default_timeout=self._settings.timeout, read_variable=read_variable)
 
+    def read_subscription(self) -> tuple[str, str | None]:
+        """
+        Return the endpoint's URL and the Variable for its secret, which registration needs before there is a secret.
+
+        :raises InvalidFieldsError: if the connection is of another type
+        """
+        fields = read_connection(SERVICE_HOOK, self.service_hook_conn_id)
+        variable = fields.extra.get("secret_variable")
+        return fields.host.strip(), variable if isinstance(variable, str) and variable.strip() else None
+
     def deliver(
-        self, event_type: str, payload: EventCreated | EventAlert, *, context: Context, slot: str = ""
+        self,
+        event_type: str,
+        payload: Payload | Callable[[], Payload],
+        *,
+        context: Context,
+        slot: str = "",
     ) -> Delivery:
         """
         Deliver an event at most once for each time that a person asks for it, and return the record of it.
 
-        Everything that can be refused is refused before the claim; after it, whatever happens is in the record.
+        What an earlier try left is told first. Then all that can be refused is refused before the claim; after it,
+        whatever happens is in the record.
 
-        :param payload: what a builder of ``airflow_provider_hooks.events`` gave
+        :param payload: what a builder of ``airflow_provider_hooks.events`` gives, or a function that calls one, which
+            is called only if the event is to be sent
         :param context: the task's context, whose state store keeps the claim
         :param slot: tells apart several deliveries of one task; the same on every try
         :raises InvalidFieldsError: if the connection or the payload cannot be used; nothing was sent
         :raises BlockedAddressError: if the endpoint's URL may not be sent to; nothing was sent
+        :raises RecordError: if what an earlier try left cannot be read; nothing was sent
         """
+        ti = context["ti"]
+        delivery = deliver_once(
+            asking=Asking(generation=str(ti.max_tries), try_number=ti.try_number),
+            ledger=Ledger(TaskStateStore(context["task_state_store"]), slot=slot),
+            prepare=lambda: self._prepare(event_type, payload() if callable(payload) else payload),
+        )
+        if not delivery.attempted:
+            self.log.warning("Nothing was sent by this try: an earlier one was made for the same asking")
+        return delivery
+
+    def _prepare(self, event_type: str, payload: Payload) -> Prepared:
         endpoint = self.get_conn()
         if event_type not in endpoint.events:
             raise InvalidFieldsError(
                 f"connection '{endpoint.conn_id}'",
                 {"events": f"{event_type} is not among {', '.join(endpoint.events)}"},
             )
-        policy = self._settings.build_policy()
+        policy, limits = self._settings.build_policy(), self._limits(endpoint)
         policy.check_url(endpoint.url)
         body = serialize(payload, max_payload_bytes=self._settings.max_payload_bytes)
         facts = _describe(endpoint, event_type=event_type, event_id=payload["id"], body=body)
-        limits = self._limits(endpoint)
+        request = _make_request(endpoint, facts, body)
 
         def attempt() -> Attempt:
-            made = send_once(_make_request(endpoint, facts, body), policy=policy, limits=limits)
+            made = send_once(request, policy=policy, limits=limits)
             # Said before it is kept, so that it is not lost with a database that is gone by now.
             self.log.info("Attempt of delivery %s ended as %s", facts.delivery_id, made.outcome.value)
             return made
 
-        ti = context["ti"]
-        return deliver_once(
-            facts,
-            asking=Asking(generation=str(ti.max_tries), try_number=ti.try_number),
-            ledger=Ledger(TaskStateStore(context["task_state_store"]), slot=slot),
-            attempt=attempt,
-        )
+        return Prepared(facts=facts, attempt=attempt)
 
     def test_connection(self) -> tuple[bool, str]:
         """Check URL, secret, scheme, address and TLS, by connecting; no event and no byte of a request is sent."""
@@ -151,5 +180,16 @@ def _make_request(endpoint: Endpoint, facts: DeliveryFacts, body: bytes) -> Requ
         EVENT_HEADER: facts.event_type,
         **signature,
     }
-    private = (*endpoint.secrets, signature.get(endpoint.scheme.signature_header or "", ""))
+    private = (*endpoint.secrets, *_list_signatures(endpoint, signature), *list_private_parts(endpoint.url))
     return Request(url=endpoint.url, headers=headers, body=body, private=private)
+
+
+def _list_signatures(endpoint: Endpoint, headers: dict[str, str]) -> Iterable[str]:
+    """Return each signature and each bare digest, and the secrets without their prefix, as a receiver may show them."""
+    scheme = endpoint.scheme
+    if scheme.signature_header is None:
+        return
+    for signature in headers[scheme.signature_header].split(" "):
+        yield signature
+        yield signature.removeprefix(scheme.signature_prefix)
+    yield from (secret.removeprefix(WHSEC_PREFIX) for secret in endpoint.secrets)

@@ -74,21 +74,20 @@ class RegistryHook(BaseHook):
         Register a hook unless one for this URL is registered, and tell whether it was created now.
 
         :raises InvalidFieldsError: naming each field that the platform would refuse; nothing was sent
-        :raises HookConflictError: if a hook for this URL has other events; it is left as it is
+        :raises HookConflictError: if a hook for this URL is disabled or has other events; it is left as it is
         :raises RegistryError: if a call fails
         """
         registry, client = self._connect()
         call = sentry.create_hook(registry.organization, registry.project, url=url, events=events)
         present = [hook for hook in _list_all(registry, client) if hook.url == url]
         if not present:
-            return _mask(sentry.read_hook(call, client.send(call))), True
+            return _mask(client.call(call, sentry.read_hook)), True
         found = present[0]
-        if set(found.events) != set(events):
-            told = (
-                f"{sentry.TITLE}: hook {found.hook_id} is registered for this URL with {', '.join(found.events)}; "
-                "update or delete it, or ask for these events"
+        if found.status != "active" or set(found.events) != set(events):
+            raise HookConflictError(
+                f"{sentry.TITLE}: hook {found.hook_id} is registered for this URL, {found.status}, with the events "
+                f"{', '.join(found.events)}; update or delete it, or ask for what is there"
             )
-            raise HookConflictError(told)
         return found, False
 
     def fetch_hook(self, hook_id: str) -> ServiceHook:
@@ -99,7 +98,7 @@ class RegistryHook(BaseHook):
         """
         registry, client = self._connect()
         call = sentry.get_hook(registry.organization, registry.project, hook_id)
-        return _mask(sentry.read_hook(call, client.send(call)))
+        return _mask(client.call(call, sentry.read_hook))
 
     def update_hook(
         self,
@@ -119,7 +118,7 @@ class RegistryHook(BaseHook):
         call = sentry.update_hook(
             registry.organization, registry.project, hook_id, url=url, events=events, is_active=is_active
         )
-        return _mask(sentry.read_hook(call, client.send(call)))
+        return _mask(client.call(call, sentry.read_hook))
 
     def delete_hook(self, hook_id: str) -> bool:
         """
@@ -129,7 +128,7 @@ class RegistryHook(BaseHook):
         """
         registry, client = self._connect()
         call = sentry.delete_hook(registry.organization, registry.project, hook_id)
-        return sentry.read_deletion(call, client.send(call))
+        return client.call(call, sentry.read_deletion)
 
     def keep_secret(self, hook: ServiceHook, *, variable: str) -> None:
         """
@@ -171,7 +170,7 @@ def _list_all(registry: Registry, client: RegistryClient) -> list[ServiceHook]:
     seen: set[str] = set()
     for _ in range(_MAX_PAGES):
         call = sentry.list_hooks(registry.organization, registry.project, cursor=cursor)
-        page = sentry.read_page(call, client.send(call))
+        page = client.call(call, sentry.read_page)
         hooks += [_mask(hook) for hook in page.hooks]
         cursor = page.next_cursor
         if cursor is None:

@@ -28,6 +28,6 @@ def describe_task_instance(context: Context, *, project: object = None) -> dict[
         "project_id": name,
         "project_name": name,
         "culprit": f"{ti.dag_id}.{ti.task_id}",
-        "url": ti.log_url,
+        "url": ti.log_url.partition("?")[0],  # without the number of the try
         "datetime": dag_run.data_interval_end or dag_run.run_after,
     }

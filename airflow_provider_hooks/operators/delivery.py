@@ -100,10 +100,11 @@ class _DeliverEventOperator(BaseOperator):
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
         from airflow_provider_hooks.operators.outcomes import fail_at_once, judge
 
+        def build() -> EventCreated | EventAlert:
+            return self.build_payload(self._collect_fields(context))
+
         try:
-            payload = self.build_payload(self._collect_fields(context))
-            hook = EndpointHook(self.service_hook_conn_id)
-            delivery = hook.deliver(self.event_type, payload, context=context)
+            delivery = EndpointHook(self.service_hook_conn_id).deliver(self.event_type, build, context=context)
         except ServiceHookError as error:
             fail_at_once(error)
         self.log.info("%s", delivery.record.summarize())

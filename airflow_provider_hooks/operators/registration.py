@@ -23,25 +23,35 @@ class RegisterServiceHookOperator(BaseOperator):
     Returns the hook's id, URL, events, status and times, and whether it was created now; never its secret.
 
     :param registry_conn_id: a connection of type ``service_hook_registry``
-    :param url: where the platform shall send events
+    :param service_hook_conn_id: the endpoint to register: its URL, and its Variable for the secret
+    :param url: where the platform shall send events, in place of an endpoint's URL
     :param events: which events, such as ``["event.alert", "event.created"]``
-    :param secret_variable: the Airflow Variable that gets the secret; without one the secret is not kept
+    :param secret_variable: the Airflow Variable that gets the secret, in place of the endpoint's; without any the
+        secret is not kept
     """
 
-    template_fields: Sequence[str] = ("registry_conn_id", "url", "events", "secret_variable")
+    template_fields: Sequence[str] = (
+        "registry_conn_id",
+        "service_hook_conn_id",
+        "url",
+        "events",
+        "secret_variable",
+    )
     ui_color = "#e3dff5"
 
     def __init__(
         self,
         *,
         registry_conn_id: str = "service_hook_registry_default",
-        url: str,
+        service_hook_conn_id: str | None = None,
+        url: str | None = None,
         events: Sequence[str] = ("event.alert", "event.created"),
         secret_variable: str | None = None,
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)  # type: ignore[arg-type]  # BaseOperator's own arguments
         self.registry_conn_id = registry_conn_id
+        self.service_hook_conn_id = service_hook_conn_id
         self.url = url
         self.events = events
         self.secret_variable = secret_variable
@@ -59,11 +69,26 @@ class RegisterServiceHookOperator(BaseOperator):
 
         hook = RegistryHook(self.registry_conn_id)
         try:
-            registered, created = hook.register_hook(url=self.url, events=list(self.events))
-            if self.secret_variable:
-                hook.keep_secret(registered, variable=self.secret_variable)
+            url, variable = self._find_subscription()
+            registered, created = hook.register_hook(url=url, events=self.events)
+            if variable:
+                hook.keep_secret(registered, variable=variable)
         except ServiceHookError as error:
             fail_call(error)
         told = "registered" if created else "was registered already as"
         self.log.info("%s %s service hook %s", self.registry_conn_id, told, registered.hook_id)
-        return {**registered.as_json(), "created": created, "secret_variable": self.secret_variable}
+        return {**registered.as_json(), "created": created, "secret_variable": variable}
+
+    def _find_subscription(self) -> tuple[str, str | None]:
+        """Return the URL to register and the Variable for its secret, of the endpoint or as given."""
+        from airflow_provider_hooks.errors import InvalidFieldsError
+        from airflow_provider_hooks.hooks.endpoint import EndpointHook
+
+        if bool(self.url) == bool(self.service_hook_conn_id):
+            raise InvalidFieldsError(
+                f"task '{self.task_id}'", {"url": "give either url or service_hook_conn_id, and not both"}
+            )
+        if self.url:
+            return self.url, self.secret_variable
+        url, variable = EndpointHook(str(self.service_hook_conn_id)).read_subscription()
+        return url, self.secret_variable or variable

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, cast
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from airflow_provider_hooks.sandbox.server import Sandbox, serve_sandbox
@@ -64,7 +65,11 @@ def main() -> int:
         return 1
     console.print(_draw_table(told))
     counted = {name: told[name] for name in REQUIRED}
-    console.print(f"Took {time.monotonic() - started:.0f} s. Airflow's own logs: {_shorten(home / 'demo-logs')}")
+    console.print(
+        f"Took {time.monotonic() - started:.0f} s. Airflow's own logs: {_shorten(home / 'demo-logs')}",
+        markup=False,
+        soft_wrap=True,
+    )
     print(json.dumps(counted))  # noqa: T201  (the line that scripts read)
     return 0 if counted == REQUIRED else 1
 
@@ -85,27 +90,32 @@ def _run_steps(console: Console, sandbox: Sandbox, *, home: Path) -> None:
         Step(title="Register the service hook", arguments=("dags", "test", "example_register_service_hook")),
         Step(title="Raise, build, sign and deliver", arguments=("dags", "test", "example_scheduled_delivery")),
     )
-    for number, step in enumerate(steps, start=1):
-        with console.status(f"{number}/{len(steps)} {step.title} …"):
-            seconds = _run_airflow(step, number=number, sandbox=sandbox, home=home)
-        console.print(f"[green]✓[/green] {number}/{len(steps)} {step.title:<32} {seconds:5.1f} s")
-    connections.unlink()
+    try:
+        for number, step in enumerate(steps, start=1):
+            with console.status(f"{number}/{len(steps)} {step.title} …"):
+                seconds = _run_airflow(step, number=number, sandbox=sandbox, home=home)
+            console.print(f"[green]✓[/green] {number}/{len(steps)} {step.title:<32} {seconds:5.1f} s")
+    finally:
+        connections.unlink()
 
 
 def _run_airflow(step: Step, *, number: int, sandbox: Sandbox, home: Path) -> float:
     log = home / "demo-logs" / f"{number}-{'-'.join(step.arguments[:2])}.log"
     log.parent.mkdir(exist_ok=True)
     started = time.monotonic()
-    with log.open("wb") as output:
-        done = subprocess.run(  # noqa: S603  (our own command, no shell)
-            [sys.executable, "-m", "airflow", *step.arguments],
-            env=_make_environment(sandbox, home=home),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            timeout=_STEP_SECONDS,
-            check=False,
-        )
+    try:
+        with log.open("wb") as output:
+            done = subprocess.run(  # noqa: S603  (our own command, no shell)
+                [sys.executable, "-m", "airflow", *step.arguments],
+                env=_make_environment(sandbox, home=home),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=_STEP_SECONDS,
+                check=False,
+            )
+    except subprocess.TimeoutExpired:
+        raise DemoError(f"{step.title} took over {_STEP_SECONDS} s; see {_shorten(log)}") from None
     if done.returncode != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
         raise DemoError(f"{step.title} failed (exit status {done.returncode}); the end of {_shorten(log)}:\n{tail}")
@@ -152,12 +162,12 @@ def _draw_table(told: JsonObject) -> Table:
     for heading in ("event", "id", "delivery", "signature", "answered", "body"):
         table.add_column(heading, no_wrap=True, justify="right" if heading in {"answered", "body"} else "left")
     for one in cast("list[JsonObject]", told["deliveries"]):
-        verified = "[green]verified[/green]" if one["verified"] else f"[red]{one['reason']}[/red]"
+        verified = "[green]verified[/green]" if one["verified"] else f"[red]{escape(str(one['reason']))}[/red]"
         again = " [red]again[/red]" if one["duplicate"] else ""
         table.add_row(
             f"{one['event_type']}{again}",
             str(one["event_id"]),
-            f"{str(one['delivery_id'])[:8]}…",
+            f"{str(one['delivery_id'])[:8]}",
             verified,
             str(one["answered"]),
             f"{one['body_bytes']} B",

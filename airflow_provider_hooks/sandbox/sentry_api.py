@@ -4,19 +4,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 
-from airflow_provider_hooks.errors import InvalidFieldsError
-from airflow_provider_hooks.registries.sentry import check_hook
 from airflow_provider_hooks.sandbox.state import Hook, SandboxState
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
 
 PAGE_SIZE = 100
+EVENTS = ("event.alert", "event.created")
+MAX_URL_CHARACTERS = 512
+_URL = re.compile(r"https?://[^\s/?#]+[^\s]*")
+_CURSOR = re.compile(r"[0-9]+:([0-9]{1,9}):[01]", re.ASCII)
 _HOOKS = "/projects/{organization}/{project}/hooks/"
 _ONE_HOOK = _HOOKS + "{hook_id}/"
 
@@ -97,7 +100,7 @@ def build_sentry_router(*, page_size: int = PAGE_SIZE) -> APIRouter:
 async def _read_body(request: Request) -> JsonObject:
     try:
         content = await request.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         raise HTTPException(400, "JSON parse error") from None
     return content if isinstance(content, dict) else {}
 
@@ -105,16 +108,20 @@ async def _read_body(request: Request) -> JsonObject:
 def _find_problems(body: JsonObject, *, required: bool) -> JsonObject:
     """Return what Sentry would say of a body: its messages under the names of the fields."""
     problems: JsonObject = {}
-    for name, kind in (("url", str), ("events", list)):
+    for name in ("url", "events"):
         if name not in body and required:
             problems[name] = ["This field is required."]
-        elif name in body and not isinstance(body[name], kind):
-            problems[name] = ["Not a valid value."]
-        elif name in body:
-            try:
-                check_hook(**{"url": None, "events": None, name: body[name]})  # type: ignore[arg-type]
-            except InvalidFieldsError as error:
-                problems[name] = [error.problems[name]]
+    url, events, is_active = body.get("url", ""), body.get("events", []), body.get("isActive", True)
+    if "url" in body and not (isinstance(url, str) and _URL.fullmatch(url)):
+        problems["url"] = ["Enter a valid URL."]
+    elif isinstance(url, str) and len(url) > MAX_URL_CHARACTERS:
+        problems["url"] = [f"Ensure this field has no more than {MAX_URL_CHARACTERS} characters."]
+    if not isinstance(events, list):
+        problems["events"] = [f'Expected a list of items but got type "{type(events).__name__}".']
+    elif unknown := [event for event in events if event not in EVENTS]:
+        problems["events"] = [f"Invalid event name: {unknown[0]}"]
+    if not isinstance(is_active, bool):
+        problems["isActive"] = ["Must be a valid boolean."]
     return problems
 
 
@@ -134,10 +141,10 @@ def _show(hook: Hook) -> JsonObject:
 
 
 def _read_cursor(cursor: str) -> int:
-    parts = cursor.split(":")
-    if len(parts) != 3 or not parts[1].isdigit():  # noqa: PLR2004  (value, offset, is_prev)
+    found = _CURSOR.fullmatch(cursor)
+    if found is None:
         raise HTTPException(400, "Invalid cursor parameter.")
-    return int(parts[1])
+    return int(found[1])
 
 
 def _links(request: Request, start: int, page_size: int, total: int) -> str:

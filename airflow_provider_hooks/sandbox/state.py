@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
 
 
+_SUCCESS = range(200, 300)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hook:
     """A hook as the sandbox's platform keeps it."""
@@ -35,7 +38,7 @@ class Hook:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Delivery:
+class Received:
     """One request that the receiver got, and what it made of it."""
 
     number: int
@@ -71,7 +74,7 @@ class SandboxState:
         """What the platform's projects have; without ``servicehooks`` they may not register."""
         self._receiver_secrets = tuple(receiver_secrets)
         self._hooks: list[Hook] = []
-        self._deliveries: list[Delivery] = []
+        self._deliveries: list[Received] = []
         self._lock = threading.Lock()
 
     def list_hooks(self, owner: tuple[str, str]) -> list[Hook]:
@@ -119,16 +122,13 @@ class SandboxState:
         body: bytes,
         event_type: str | None,
         event_id: str | None,
-    ) -> Delivery:
+    ) -> Received:
         """Verify a request, decide on the answer and remember it."""
         scheme, reason = self._verify(url, headers=headers, body=body)
         told = {name.lower(): value for name, value in headers.items()}
         with self._lock:
-            seen = any(
-                one.verified and (one.path, one.event_type, one.event_id) == (path, event_type, event_id)
-                for one in self._deliveries
-            )
-            delivery = Delivery(
+            told_before = {(one.path, one.event_type, one.event_id) for one in self._deliveries}
+            delivery = Received(
                 number=len(self._deliveries) + 1,
                 received_at=pendulum.now("UTC").isoformat(),
                 path=path,
@@ -138,7 +138,7 @@ class SandboxState:
                 scheme=scheme,
                 verified=reason is None,
                 reason=reason,
-                duplicate=seen,
+                duplicate=event_id is not None and (path, event_type, event_id) in told_before,
                 answered=self.answer_status if reason is None else 401,
                 body_bytes=len(body),
                 body_sha256=hashlib.sha256(body).hexdigest(),
@@ -146,7 +146,7 @@ class SandboxState:
             self._deliveries.append(delivery)
         return delivery
 
-    def list_deliveries(self) -> list[Delivery]:
+    def list_deliveries(self) -> list[Received]:
         """Return every request that the receiver got, in order."""
         with self._lock:
             return list(self._deliveries)
@@ -157,7 +157,7 @@ class SandboxState:
         return {
             "registered": self.count_hooks(),
             "received": len(deliveries),
-            "delivered": len({(one.path, one.event_type, one.event_id) for one in deliveries}),
+            "delivered": sum(one.verified and one.answered in _SUCCESS for one in deliveries),
             "verified": sum(one.verified for one in deliveries),
             "duplicates": sum(one.duplicate for one in deliveries),
             "deliveries": [asdict(one) for one in deliveries],

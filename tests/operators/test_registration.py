@@ -57,6 +57,31 @@ def test_a_second_hook_comes_in_front_of_the_first(connected, variables):
     assert parse_secrets(variables["hooks"]) == tuple(hook.secret for hook in hooks)
 
 
+def test_an_endpoint_gives_its_url_and_its_variable(connected, variables):
+    told = register(url=None, service_hook_conn_id="service_hook_default", secret_variable=None)
+    (hook,) = connected.state.list_hooks(("sandbox", "pump-station"))
+    assert (hook.url, told["secret_variable"]) == (connected.receiver_url, "service_hook_sandbox")
+    assert parse_secrets(variables["service_hook_sandbox"]) == (hook.secret,)
+
+
+@pytest.mark.parametrize("options", [{"url": None}, {"url": ""}, {"service_hook_conn_id": "service_hook_default"}])
+def test_either_a_url_or_an_endpoint_must_be_given(connected, variables, options):
+    with pytest.raises(AirflowFailException, match="either url or service_hook_conn_id"):
+        register(**options)
+
+
+def test_a_token_in_a_url_is_not_told(connected, variables):
+    assert register(url="https://example.com/hook?token=x")["url"] == "https://example.com/hook"
+
+
+def test_a_hook_that_is_disabled_is_left_alone_and_told(connected, variables):
+    register()
+    (hook,) = connected.state.list_hooks(("sandbox", "pump-station"))
+    connected.state.change_hook(hook, is_active=False)
+    with pytest.raises(AirflowFailException, match="disabled"):
+        register()
+
+
 def test_a_hook_with_other_events_is_left_alone_and_told(connected, variables):
     register(events=["event.alert"])
     with pytest.raises(AirflowFailException, match="update or delete it"):
