@@ -8,12 +8,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 export PIP_CONSTRAINT :=
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint docs clean
 
 help:
 	@echo "make demo   register a service hook and deliver two events, for real, on embedded defaults"
 	@echo "make test   pass the tests"
 	@echo "make lint   ruff, mypy and import-linter"
+	@echo "make docs   write the generated tables of the docs anew"
 	@echo "make clean  remove the environment and Airflow's home from this checkout"
 
 $(VENV)/.python:
@@ -44,6 +45,9 @@ lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-dev
+	@$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf $(VENV) .airflow

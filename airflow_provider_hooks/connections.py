@@ -32,15 +32,24 @@ class ExtraField:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StandardField:
+    """One of the fields that every Airflow connection has, as this type uses it."""
+
+    name: str
+    label: str
+    description: str
+    placeholder: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ConnectionType:
     """A connection type: which standard fields it uses under which names, and what it adds."""
 
     name: str
     label: str
     hook_class: str
-    standard: Mapping[str, str]
-    """The standard fields in use, each with its label; the others are hidden."""
-    placeholders: Mapping[str, str]
+    standard: tuple[StandardField, ...]
+    """The standard fields in use; the others are hidden, but for the description."""
     extra: tuple[ExtraField, ...]
 
 
@@ -54,7 +63,7 @@ class ConnectionFields:
     extra: Mapping[str, object] = field(repr=False)
 
 
-_STANDARD_FIELDS = ("description", "host", "schema", "login", "password", "port", "extra")
+_STANDARD_FIELDS = ("host", "schema", "login", "password", "port", "extra")
 
 
 def describe_form(kind: ConnectionType) -> dict[str, object]:
@@ -65,9 +74,9 @@ def describe_form(kind: ConnectionType) -> dict[str, object]:
         "hook-name": kind.label,
         "conn-fields": {field.name: _describe_field(field) for field in kind.extra},
         "ui-field-behaviour": {
-            "hidden-fields": [name for name in _STANDARD_FIELDS if name not in kind.standard],
-            "relabeling": {name: label for name, label in kind.standard.items() if name != "description"},
-            "placeholders": dict(kind.placeholders),
+            "hidden-fields": [name for name in _STANDARD_FIELDS if name not in {one.name for one in kind.standard}],
+            "relabeling": {one.name: one.label for one in kind.standard},
+            "placeholders": {one.name: one.placeholder for one in kind.standard},
         },
     }
 

@@ -39,7 +39,7 @@ def test_a_connection_type_is_that_of_its_hook(kind):
 def test_a_form_shows_what_is_used_and_hides_the_rest(form):
     behaviour = form["ui-field-behaviour"]
     assert set(behaviour["hidden-fields"]) == {"schema", "login", "port", "extra"}
-    assert set(behaviour["relabeling"]) == {"host", "password"}
+    assert set(behaviour["relabeling"]) == set(behaviour["placeholders"]) == {"host", "password"}
     for field in form["conn-fields"].values():
         assert "null" in field["schema"]["type"], "every field may be left empty"
         if "default" in field["schema"] and "enum" in field["schema"]:

@@ -8,7 +8,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from airflow_provider_hooks.connections import ConnectionType, ExtraField, read_extra, read_seconds
+from airflow_provider_hooks.connections import ConnectionType, ExtraField, StandardField, read_extra, read_seconds
 from airflow_provider_hooks.errors import Problems
 from airflow_provider_hooks.event_types import EVENT_TYPES
 from airflow_provider_hooks.network.urls import parse_url
@@ -26,8 +26,20 @@ SERVICE_HOOK = ConnectionType(
     name="service_hook",
     label="Service Hook",
     hook_class="airflow_provider_hooks.hooks.endpoint.EndpointHook",
-    standard={"host": "URL", "password": "Signing secret", "description": "Description"},
-    placeholders={"host": "https://hooks.example.com/airflow", "password": "or name a Variable below"},
+    standard=(
+        StandardField(
+            name="host",
+            label="URL",
+            description="Where events are delivered to, such as `https://hooks.example.com/airflow`.",
+            placeholder="https://hooks.example.com/airflow",
+        ),
+        StandardField(
+            name="password",
+            label="Signing secret",
+            description="The secret that deliveries are signed with. Empty where `secret_variable` names it.",
+            placeholder="or name a Variable below",
+        ),
+    ),
     extra=(
         ExtraField(
             name="scheme",

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.connections import ConnectionType, ExtraField, read_extra, read_seconds
+from airflow_provider_hooks.connections import ConnectionType, ExtraField, StandardField, read_extra, read_seconds
 from airflow_provider_hooks.errors import Problems
 from airflow_provider_hooks.network.urls import parse_url
 from airflow_provider_hooks.registries.platforms import PLATFORMS, Platform
@@ -24,8 +24,20 @@ SERVICE_HOOK_REGISTRY = ConnectionType(
     name="service_hook_registry",
     label="Service Hook Registry",
     hook_class="airflow_provider_hooks.hooks.registry.RegistryHook",
-    standard={"host": "Base URL", "password": "API token", "description": "Description"},
-    placeholders={"host": "empty: the platform's own", "password": "a token that may manage hooks"},
+    standard=(
+        StandardField(
+            name="host",
+            label="Base URL",
+            description="Where the platform's API is. Empty: the platform's own.",
+            placeholder="empty: the platform's own",
+        ),
+        StandardField(
+            name="password",
+            label="API token",
+            description="A token that may manage the project's hooks.",
+            placeholder="a token that may manage hooks",
+        ),
+    ),
     extra=(
         ExtraField(
             name="platform",

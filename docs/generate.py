@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Writes the tables of the docs from the tables of the code, between their markers. ``make docs`` runs it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
+from airflow_provider_hooks.delivery.record import ErrorClass
+from airflow_provider_hooks.events.building import FIELDS
+from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY
+from airflow_provider_hooks.settings import OPTIONS
+from airflow_provider_hooks.signing import SCHEMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from airflow_provider_hooks.connections import ConnectionType
+
+DOCS = Path(__file__).parent
+PAGES = (*sorted(DOCS.glob("*.md")), DOCS.parent / "README.md")
+_BLOCK = re.compile(r"(<!-- table: (?P<name>[a-z_]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def _draw(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def _draw_connection(kind: ConnectionType) -> str:
+    rows = [[f"`{field.name}`", field.label, field.description] for field in kind.standard]
+    for field in kind.extra:
+        choices = f" One of {', '.join(f'`{choice}`' for choice in field.choices)}." if field.choices else ""
+        default = f" Default `{field.default}`." if field.default else ""
+        rows.append([f"`extra.{field.name}`", field.label, f"{field.description}{choices}{default}"])
+    return _draw(["field", "in the form", "what it says"], rows)
+
+
+def _draw_schemes() -> str:
+    rows = [
+        [
+            f"`{scheme.name}`",
+            scheme.description,
+            f"`{'.'.join(scheme.signed_parts)}`" if scheme.signed_parts else "",
+            "all" if scheme.several_signatures else "the newest" if scheme.signature_header else "",
+            scheme.source,
+        ]
+        for scheme in SCHEMES.values()
+    ]
+    return _draw(["scheme", "what it sends", "signed", "of several secrets", "documented"], rows)
+
+
+def _draw_fields() -> str:
+    rows = []
+    for event_type, fields in FIELDS.items():
+        for field in fields:
+            default = "required" if field.default is None else f"`{field.default}`" if field.default else "empty"
+            what = (field.read.__doc__ or "").strip().removeprefix("Read ").replace("``", "`")
+            rows.append([f"`{event_type}`", f"`{field.name}`", what, default])
+    return _draw(["event", "field", "what it is", "left out"], rows)
+
+
+def _draw_settings() -> str:
+    rows = [[f"`{one.name}`", f"`{one.default}`" if one.default else "", one.description] for one in OPTIONS]
+    return _draw(["option", "default", "what it says"], rows)
+
+
+TABLES = {
+    "service_hook": lambda: _draw_connection(SERVICE_HOOK),
+    "service_hook_registry": lambda: _draw_connection(SERVICE_HOOK_REGISTRY),
+    "settings": _draw_settings,
+    "schemes": _draw_schemes,
+    "event_fields": _draw_fields,
+    "error_classes": lambda: ", ".join(f"`{one.value}`" for one in ErrorClass) + "\n",
+}
+
+
+def fill(text: str) -> str:
+    """Return a page with each table between its markers as the code says it."""
+    return _BLOCK.sub(lambda found: f"{found[1]}{TABLES[found['name']]()}{found[3]}", text)
+
+
+def main() -> int:
+    """Write every page anew."""
+    for page in PAGES:
+        page.write_text(fill(page.read_text()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

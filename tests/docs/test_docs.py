@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""The docs say what the code says: their tables are made from it, and what they show runs."""
+
+from __future__ import annotations
+
+import ast
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent.parent
+GENERATE = runpy.run_path(str(REPOSITORY / "docs" / "generate.py"))
+PAGES = GENERATE["PAGES"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_tables_are_as_the_code_says(page):
+    assert GENERATE["fill"](page.read_text()) == page.read_text(), "run 'make docs'"
+
+
+def test_every_table_is_shown_somewhere():
+    shown = {name for page in PAGES for name in re.findall(r"<!-- table: ([a-z_]+) -->", page.read_text())}
+    assert shown == set(GENERATE["TABLES"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_that_are_there(page):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_is_shown_as_python_is_python(page):
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        ast.parse(code)
+
+
+def test_the_dag_of_the_readme_has_ten_lines_at_most_and_parses(tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
+    (tmp_path / "readme_dag.py").write_text(code)
+    namespace = runpy.run_path(str(tmp_path / "readme_dag.py"))
+    (dag,) = [value for value in namespace.values() if type(value).__name__ == "DAG"]
+    assert len(dag.tasks) == 2
