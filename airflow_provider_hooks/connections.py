@@ -133,7 +133,7 @@ def check_connection_type(kind: ConnectionType, *, conn_id: str, conn_type: str 
 def _describe_field(field: ExtraField) -> dict[str, object]:
     schema: dict[str, object] = {"type": [field.type, "null"]}
     if field.choices:
-        schema["enum"] = [*field.choices, *([] if field.default else [None])]
+        schema["enum"] = list(field.choices)
     if field.default is not None:
         schema["default"] = field.default
     if field.minimum is not None:

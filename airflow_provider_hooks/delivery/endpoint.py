@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.connections import ConnectionFields
 
+AUTO = "auto"
+"""The key format of a connection that leaves it to the scheme."""
+
 SERVICE_HOOK = ConnectionType(
     name="service_hook",
     label="Service Hook",
@@ -56,9 +59,10 @@ SERVICE_HOOK = ConnectionType(
         ExtraField(
             name="key_format",
             label="Key format",
-            description="text: the secret's characters are the key; whsec: the base64 after whsec_ is. "
-            "Empty: as the scheme documents.",
-            choices=KEY_FORMATS,
+            description="text: the secret's characters are the key; whsec: the base64 after whsec_ is; "
+            "auto: as the scheme documents.",
+            choices=(AUTO, *KEY_FORMATS),
+            default=AUTO,
         ),
         ExtraField(
             name="events",
@@ -110,7 +114,7 @@ def read_endpoint(
     except ValueError as error:
         problems.add("host (URL)", str(error))
     scheme = SCHEMES[extra.get("scheme", DEFAULT_SCHEME)]
-    if "key_format" in extra:
+    if extra.get("key_format", AUTO) != AUTO:
         scheme = dataclasses.replace(scheme, key_format=cast("KeyFormat", extra["key_format"]))
     events = tuple(name.strip() for name in extra.get("events", "").split(",") if name.strip()) or EVENT_TYPES
     unknown = [name for name in events if name not in EVENT_TYPES]

@@ -61,6 +61,12 @@ def test_a_number_that_airflow_made_of_text_is_read():
     assert read(timeout=3).timeout == 3
 
 
+def test_the_key_format_is_the_schemes_unless_the_connection_says_otherwise():
+    assert read(scheme="zstack", key_format="auto").scheme.key_format == "text"
+    secret = "whsec_" + "QUJD" * 8
+    assert read(scheme="zstack", key_format="whsec", password=secret).scheme.key_format == "whsec"
+
+
 def test_the_scheme_none_needs_no_secret():
     assert read(password=None, scheme="none").secrets == ()
 
