@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 MAX_URL_CHARACTERS = 2_048
@@ -87,10 +87,10 @@ def _split_authority(authority: str, *, default_port: int) -> tuple[str, int]:
 
 def _read_host(host: str) -> str:
     if host.startswith("["):
-        inner = host[1:-1]
-        if not _is_address(inner):
-            raise ValueError("the URL's host is not a valid IPv6 address")
-        return str(ip_address(inner))
+        try:
+            return str(IPv6Address(host[1:-1]))
+        except ValueError:
+            raise ValueError("the URL's host is not a valid IPv6 address") from None
     name = host.lower()
     if name.endswith("."):
         raise ValueError("the URL's host must be written without a final full stop")
