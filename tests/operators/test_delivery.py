@@ -64,6 +64,26 @@ def test_every_scheme_is_verified_by_a_receiver(connect, sandbox, scheme):
     assert delivery.event_type == "event.alert"
 
 
+@pytest.mark.parametrize("scheme", [scheme for scheme in SCHEMES.values() if scheme.signature_header])
+def test_a_receiver_that_echoes_what_it_got_and_knows_puts_nothing_secret_into_the_record(connect, scheme):
+    said: list[bytes] = []
+
+    def echo(connection):
+        said.append(heard.requests[0].partition(b"\r\n\r\n")[0] + b" " + SECRET.encode() + b" " + SECRET[6:].encode())
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(said[0]) + said[0])
+
+    with raw_server(echo) as heard:
+        connect(heard.url + "?token=pr1vate", scheme=scheme.name)
+        record = alert().execute(make_context())
+    lines = dict(line.decode().split(": ", 1) for line in said[0].split(b"\r\n")[1:])
+    signature = next(value for name, value in lines.items() if name == scheme.signature_header).split(" ")[0]
+    assert signature in said[0].decode()
+    kept = json.dumps(record)
+    for private in (signature, signature.removeprefix(scheme.signature_prefix), SECRET, SECRET[6:], "pr1vate"):
+        assert private not in kept
+    assert "***" in record["response_body"]
+
+
 def test_what_the_author_leaves_out_comes_from_the_run_and_is_the_same_on_every_try(connect):
     with raw_server(OK) as heard:
         connect(heard.url)
