@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
 from airflow_provider_hooks.delivery.record import ErrorClass
 from airflow_provider_hooks.events.building import FIELDS
+from airflow_provider_hooks.registries.platforms import PLATFORMS, Operation
 from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY
 from airflow_provider_hooks.settings import OPTIONS
 from airflow_provider_hooks.signing import SCHEMES
@@ -69,7 +70,16 @@ def _draw_settings() -> str:
     return _draw(["option", "default", "what it says"], rows)
 
 
+def _draw_platforms() -> str:
+    rows = []
+    for operation in Operation:
+        cells = ["yes" if operation in one.operations else one.instead[operation] for one in PLATFORMS.values()]
+        rows.append([operation.value, *cells])
+    return _draw(["", *(f"{one.title} (`{one.name}`)" for one in PLATFORMS.values())], rows)
+
+
 TABLES = {
+    "platforms": _draw_platforms,
     "service_hook": lambda: _draw_connection(SERVICE_HOOK),
     "service_hook_registry": lambda: _draw_connection(SERVICE_HOOK_REGISTRY),
     "settings": _draw_settings,

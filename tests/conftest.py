@@ -10,7 +10,11 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "system")]
+sys.path[:0] = [
+    str(Path(__file__).parent),
+    str(Path(__file__).parent / "registries"),
+    str(Path(__file__).parent / "system"),
+]
 
 for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
     del os.environ[name]

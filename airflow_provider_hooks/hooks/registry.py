@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_hooks.errors import ServiceHookError
+from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
 from airflow_provider_hooks.hooks.deployment import (
     read_connection,
     read_settings,
     read_variable,
     write_variable,
 )
-from airflow_provider_hooks.registries import sentry
+from airflow_provider_hooks.registries.apis import open_api
 from airflow_provider_hooks.registries.client import RegistryClient
 from airflow_provider_hooks.registries.model import HookConflictError, RegistryError, ServiceHook
+from airflow_provider_hooks.registries.platforms import Operation
 from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY, Registry, read_registry
 from airflow_provider_hooks.signing.variable import (
     KeptSecret,
@@ -28,7 +29,9 @@ from airflow_provider_hooks.signing.variable import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from airflow_provider_hooks.registries.api import PlatformApi
+    from airflow_provider_hooks.registries.model import Call, HookChanges, HookSpec, Security, Stat
+    from airflow_provider_hooks.registries.registry import Registry
 
 _MAX_PAGES = 1_000
 
@@ -62,33 +65,35 @@ class RegistryHook(BaseHook):
 
     def list_hooks(self) -> list[ServiceHook]:
         """
-        Return every hook of the project, the newest first, reading all pages.
+        Return every hook, in the platform's order, reading all pages.
 
+        :raises UnsupportedOperationError: if the platform documents no list
         :raises RegistryError: if a call fails, or the pages never end
         """
-        registry, client = self._connect()
-        return _list_all(registry, client)
+        return _list_all(*self._connect())
 
-    def register_hook(self, *, url: str, events: Sequence[str]) -> tuple[ServiceHook, bool]:
+    def register_hook(self, spec: HookSpec, *, variable: str | None = None) -> tuple[ServiceHook, bool]:
         """
-        Register a hook unless one for this URL is registered, and tell whether it was created now.
+        Register a hook unless one for this URL is registered, keep its secret, and tell whether it was created now.
 
+        A platform that documents no list cannot be asked what is registered. There the Variable remembers it, and the
+        hook that it names is asked for instead.
+
+        :param variable: the Airflow Variable that gets the secret, if the platform shows one
         :raises InvalidFieldsError: naming each field that the platform would refuse; nothing was sent
         :raises HookConflictError: if a hook for this URL is disabled or has other events; it is left as it is
         :raises RegistryError: if a call fails
         """
-        registry, client = self._connect()
-        call = sentry.create_hook(registry.organization, registry.project, url=url, events=events)
-        present = [hook for hook in _list_all(registry, client) if hook.url == url]
-        if not present:
-            return _mask(client.call(call, sentry.read_hook)), True
-        found = present[0]
-        if found.status != "active" or set(found.events) != set(events):
-            raise HookConflictError(
-                f"{sentry.TITLE}: hook {found.hook_id} is registered for this URL, {found.status}, with the events "
-                f"{', '.join(found.events)}; update or delete it, or ask for what is there"
-            )
-        return found, False
+        api, client = self._connect()
+        call = api.create(spec)
+        if Operation.LIST in api.platform.operations:
+            found = _find_registered(api, client, spec)
+        else:
+            found = _find_remembered(api, client, spec, variable=variable)
+        hook, created = (found, False) if found is not None else (_create(api, client, call, spec), True)
+        if variable and hook.secret:
+            self.keep_secret(hook, variable=variable)
+        return hook, created
 
     def fetch_hook(self, hook_id: str) -> ServiceHook:
         """
@@ -96,29 +101,19 @@ class RegistryHook(BaseHook):
 
         :raises RegistryError: if there is none, or the call fails
         """
-        registry, client = self._connect()
-        call = sentry.get_hook(registry.organization, registry.project, hook_id)
-        return _mask(client.call(call, sentry.read_hook))
+        api, client = self._connect()
+        return _mask(client.call(api.get(hook_id), api.read_hook))
 
-    def update_hook(
-        self,
-        hook_id: str,
-        *,
-        url: str | None = None,
-        events: Sequence[str] | None = None,
-        is_active: bool | None = None,
-    ) -> ServiceHook:
+    def update_hook(self, hook_id: str, changes: HookChanges) -> ServiceHook:
         """
-        Change a hook; ``None`` leaves a field as it is.
+        Change a hook.
 
+        :raises UnsupportedOperationError: if the platform documents no update
         :raises InvalidFieldsError: naming each field that the platform would refuse; nothing was sent
         :raises RegistryError: if there is no such hook, or the call fails
         """
-        registry, client = self._connect()
-        call = sentry.update_hook(
-            registry.organization, registry.project, hook_id, url=url, events=events, is_active=is_active
-        )
-        return _mask(client.call(call, sentry.read_hook))
+        api, client = self._connect()
+        return _mask(client.call(api.update(hook_id, changes), api.read_hook))
 
     def delete_hook(self, hook_id: str) -> bool:
         """
@@ -126,9 +121,44 @@ class RegistryHook(BaseHook):
 
         :raises RegistryError: if the call fails
         """
-        registry, client = self._connect()
-        call = sentry.delete_hook(registry.organization, registry.project, hook_id)
-        return client.call(call, sentry.read_deletion)
+        api, client = self._connect()
+        return client.call(api.delete(hook_id), api.read_deletion)
+
+    def fetch_stats(
+        self, hook_id: str, *, since: int | None = None, until: int | None = None, resolution: str | None = None
+    ) -> list[Stat]:
+        """
+        Return how often a hook was delivered to; on Sentry.
+
+        :param since: unix seconds
+        :param until: unix seconds
+        :param resolution: the length of a step: ``10s``, ``m``, ``1h`` or ``1d``
+        :raises UnsupportedOperationError: on every other platform
+        :raises RegistryError: if the call fails
+        """
+        api, client = self._connect()
+        call = api.stats(hook_id, since=since, until=until, resolution=resolution)
+        return client.call(call, api.read_stats)
+
+    def rotate_secret(self, hook_id: str) -> ServiceHook:
+        """
+        Have the platform make a new secret of a hook; on ZStack. It is shown once, in what this returns.
+
+        :raises UnsupportedOperationError: on every other platform, saying what to do instead
+        :raises RegistryError: if the call fails
+        """
+        api, client = self._connect()
+        return _mask(client.call(api.rotate(hook_id), api.read_hook))
+
+    def fetch_security(self) -> Security:
+        """
+        Return how the platform says that it signs; on ZStack.
+
+        :raises UnsupportedOperationError: on every other platform
+        :raises RegistryError: if the call fails
+        """
+        api, client = self._connect()
+        return client.call(api.security(), api.read_security)
 
     def keep_secret(self, hook: ServiceHook, *, variable: str) -> None:
         """
@@ -139,38 +169,38 @@ class RegistryHook(BaseHook):
         if hook.secret is None:
             raise ServiceHookError(f"hook {hook.hook_id} came without a secret; the Variable '{variable}' is unchanged")
         kept = KeptSecret(secret=hook.secret, hook_id=hook.hook_id, url=hook.url, created_at=hook.created_at)
-        before = read_variable(variable) or ""
-        try:
-            after = format_kept_secrets(put_first(parse_kept_secrets(before), kept))
-        except ValueError as error:
-            raise ServiceHookError(f"the Variable '{variable}' {error}; it is unchanged") from None
+        before = _read_kept(variable)
+        after = put_first(before, kept)
         if after != before:
-            write_variable(variable, after, description="Signing secrets of a service hook, newest first")
+            description = "Signing secrets of a service hook, newest first"
+            write_variable(variable, format_kept_secrets(after), description=description)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask the platform for its hooks."""
+        """Ask the platform for its hooks, or for what else it documents that changes nothing."""
         try:
-            registry = self.get_conn()
-            hooks = self.list_hooks()
+            api, client = self._connect()
+            if Operation.LIST not in api.platform.operations:
+                security = client.call(api.security(), api.read_security)
+                return True, f"{api.platform.title} answers; it signs with {security.algorithm}."
+            hooks = _list_all(api, client)
         except ServiceHookError as error:
             return False, str(error)
-        return True, f"{registry.platform.title} lists {len(hooks)} service hook(s) of this project."
+        return True, f"{api.platform.title} lists {len(hooks)} service hook(s)."
 
-    def _connect(self) -> tuple[Registry, RegistryClient]:
-        registry, settings = self.get_conn(), read_settings()
+    def _connect(self) -> tuple[PlatformApi, RegistryClient]:
+        api, settings = open_api(self.get_conn()), read_settings()
         policy = settings.build_policy()
-        return registry, RegistryClient(
-            registry, policy=policy, connect_timeout=settings.connect_timeout, ca_file=settings.ca_file
+        return api, RegistryClient(
+            api, policy=policy, connect_timeout=settings.connect_timeout, ca_file=settings.ca_file
         )
 
 
-def _list_all(registry: Registry, client: RegistryClient) -> list[ServiceHook]:
+def _list_all(api: PlatformApi, client: RegistryClient) -> list[ServiceHook]:
     hooks: list[ServiceHook] = []
     cursor: str | None = None
     seen: set[str] = set()
     for _ in range(_MAX_PAGES):
-        call = sentry.list_hooks(registry.organization, registry.project, cursor=cursor)
-        page = client.call(call, sentry.read_page)
+        page = client.call(api.list_hooks(cursor), api.read_page)
         hooks += [_mask(hook) for hook in page.hooks]
         cursor = page.next_cursor
         if cursor is None:
@@ -178,10 +208,58 @@ def _list_all(registry: Registry, client: RegistryClient) -> list[ServiceHook]:
         if cursor in seen:
             break
         seen.add(cursor)
-    raise RegistryError(sentry.TITLE, "list service hooks", "the pages never end")
+    raise RegistryError(api.platform.title, Operation.LIST.value, "the pages never end")
+
+
+def _create(api: PlatformApi, client: RegistryClient, call: Call, spec: HookSpec) -> ServiceHook:
+    created = client.call(call, api.read_created) or _find_registered(api, client, spec)
+    if created is None:
+        raise RegistryError(api.platform.title, call.operation.value, "registered a hook that it does not list")
+    return _mask(created)
+
+
+def _find_remembered(
+    api: PlatformApi, client: RegistryClient, spec: HookSpec, *, variable: str | None
+) -> ServiceHook | None:
+    """Return the hook that the Variable remembers for this URL, if the platform still has it."""
+    if variable is None:
+        told = f"is needed on {api.platform.title}, which cannot list: it remembers which hook is registered"
+        raise InvalidFieldsError(f"service hook on {api.platform.title}", {"secret_variable": told})
+    for kept in _read_kept(variable):
+        if kept.hook_id and kept.url == spec.url:
+            try:
+                return _mask(client.call(api.get(kept.hook_id), api.read_hook))
+            except RegistryError as error:
+                if not error.is_gone:
+                    raise
+    return None
+
+
+def _read_kept(variable: str) -> tuple[KeptSecret, ...]:
+    try:
+        return parse_kept_secrets(read_variable(variable) or "")
+    except ValueError as error:
+        raise ServiceHookError(f"the Variable '{variable}' {error}; it is unchanged") from None
+
+
+def _find_registered(api: PlatformApi, client: RegistryClient, spec: HookSpec) -> ServiceHook | None:
+    """Return the hook that is registered as asked for; where a webhook has one event, another event is another hook."""
+    present = [hook for hook in _list_all(api, client) if hook.url == spec.url]
+    if api.one_event_a_hook:
+        present = [hook for hook in present if hook.events == spec.events]
+    if not present:
+        return None
+    found = present[0]
+    if found.status != "active" or set(found.events) != set(spec.events):
+        raise HookConflictError(
+            f"{api.platform.title}: hook {found.hook_id} is registered for this URL, {found.status}, with the events "
+            f"{', '.join(found.events)}; update or delete it, or ask for what is there"
+        )
+    return found
 
 
 def _mask(hook: ServiceHook) -> ServiceHook:
-    if hook.secret:
-        mask_secret(hook.secret)
+    for private in (hook.secret, *hook.headers.values()):
+        if private:
+            mask_secret(private)
     return hook

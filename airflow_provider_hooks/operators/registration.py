@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_hooks.json_types import JsonObject
+    from airflow_provider_hooks.registries.model import HookSpec
 
 
 class RegisterServiceHookOperator(BaseOperator):
@@ -25,7 +26,8 @@ class RegisterServiceHookOperator(BaseOperator):
     :param registry_conn_id: a connection of type ``service_hook_registry``
     :param service_hook_conn_id: the endpoint to register: its URL, and its Variable for the secret
     :param url: where the platform shall send events, in place of an endpoint's URL
-    :param events: which events, such as ``["event.alert", "event.created"]``
+    :param events: which events, such as ``["event.alert", "event.created"]``; on ZStack none are said
+    :param hook_name: the hook's name, where the platform asks for one (Akinon, ZStack); else the task's id
     :param secret_variable: the Airflow Variable that gets the secret, in place of the endpoint's; without any the
         secret is not kept
     """
@@ -35,6 +37,7 @@ class RegisterServiceHookOperator(BaseOperator):
         "service_hook_conn_id",
         "url",
         "events",
+        "hook_name",
         "secret_variable",
     )
     ui_color = "#e3dff5"
@@ -46,6 +49,7 @@ class RegisterServiceHookOperator(BaseOperator):
         service_hook_conn_id: str | None = None,
         url: str | None = None,
         events: Sequence[str] = ("event.alert", "event.created"),
+        hook_name: str | None = None,
         secret_variable: str | None = None,
         **kwargs: object,
     ) -> None:
@@ -54,6 +58,7 @@ class RegisterServiceHookOperator(BaseOperator):
         self.service_hook_conn_id = service_hook_conn_id
         self.url = url
         self.events = events
+        self.hook_name = hook_name
         self.secret_variable = secret_variable
 
     def execute(self, context: Context) -> JsonObject:  # noqa: ARG002  (Airflow passes it)
@@ -70,14 +75,19 @@ class RegisterServiceHookOperator(BaseOperator):
         hook = RegistryHook(self.registry_conn_id)
         try:
             url, variable = self._find_subscription()
-            registered, created = hook.register_hook(url=url, events=self.events)
-            if variable:
-                hook.keep_secret(registered, variable=variable)
+            registered, created = hook.register_hook(self._make_spec(url), variable=variable)
         except ServiceHookError as error:
             fail_call(error)
         told = "registered" if created else "was registered already as"
         self.log.info("%s %s service hook %s", self.registry_conn_id, told, registered.hook_id)
         return {**registered.as_json(), "created": created, "secret_variable": variable}
+
+    def _make_spec(self, url: str) -> HookSpec:
+        from airflow_provider_hooks.registries.model import HookSpec
+
+        # A template may have rendered text where a list is meant; the platform's check names it.
+        events = (self.events,) if isinstance(self.events, str) else tuple(self.events or ())
+        return HookSpec(url=url, events=events, name=self.hook_name or self.task_id)
 
     def _find_subscription(self) -> tuple[str, str | None]:
         """Return the URL to register and the Variable for its secret, of the endpoint or as given."""

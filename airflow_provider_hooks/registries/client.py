@@ -18,10 +18,10 @@ from airflow_provider_hooks.registries.transport import Deadline, OneCallSession
 from airflow_provider_hooks.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from airflow_provider_hooks.network.policy import NetworkPolicy
-    from airflow_provider_hooks.registries.registry import Registry
+    from airflow_provider_hooks.registries.api import PlatformApi
 
 MAX_ANSWER_BYTES = 4_194_304
 _CHUNK_BYTES = 65_536
@@ -41,9 +41,10 @@ class RegistryClient:
     """
 
     def __init__(
-        self, registry: Registry, *, policy: NetworkPolicy, connect_timeout: float, ca_file: str | None = None
+        self, api: PlatformApi, *, policy: NetworkPolicy, connect_timeout: float, ca_file: str | None = None
     ) -> None:
-        self._registry = registry
+        self._api = api
+        self._registry = api.registry
         self._policy = policy
         self._connect_timeout = connect_timeout
         self._ca_file = ca_file
@@ -59,8 +60,7 @@ class RegistryClient:
         try:
             return read(call, self._send(call))
         except RegistryError as error:
-            url = call.body.get("url") if call.body else None
-            private = (self._registry.token, *(list_private_parts(url) if isinstance(url, str) else ()))
+            private = (self._registry.token, *_list_private(call))
             raise error.retold(lambda told: redact(told, private)) from None
 
     def _send(self, call: Call) -> Answer:
@@ -71,18 +71,18 @@ class RegistryClient:
                 return self._exchange(call, deadline)
             except BlockedAddressError as error:
                 told = f"not sent: {error}"
-                raise RegistryError(title, call.operation, told, sent=False, is_passing=False) from None
+                raise RegistryError(title, call.operation.value, told, sent=False, is_passing=False) from None
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
                 sent = not _is_before_sending(error)
                 told = "sent, but no complete answer arrived" if sent else "not sent"
                 why = f"within {deadline.seconds:g} s" if deadline.passed else f"({_find_root_cause(error)})"
-                raise RegistryError(title, call.operation, printable(f"{told} {why}"), sent=sent) from None
+                raise RegistryError(title, call.operation.value, printable(f"{told} {why}"), sent=sent) from None
 
     def _exchange(self, call: Call, deadline: Deadline) -> Answer:
         headers = {
             "Accept": "application/json",
             "Accept-Encoding": "identity",
-            "Authorization": f"Bearer {self._registry.token}",
+            **self._api.authorize(),
             "User-Agent": f"airflow-provider-hooks/{__version__}",
         }
         with (
@@ -105,6 +105,15 @@ class RegistryClient:
                 raise TimeoutError
             names = {name.lower(): value for name, value in response.headers.items()}
             return Answer(status_code=response.status_code, headers=names, body=body)
+
+
+def _list_private(call: Call) -> Iterable[str]:
+    """Return what a call carried that no message may repeat: tokens in its URL, headers and secrets."""
+    body = call.body or {}
+    url, headers, secret = body.get("url"), body.get("headers"), body.get("signingSecret")
+    yield from list_private_parts(url) if isinstance(url, str) else ()
+    yield from (value for value in headers.values() if isinstance(value, str)) if isinstance(headers, dict) else ()
+    yield from (secret,) if isinstance(secret, str) else ()
 
 
 def _read_body(response: requests.Response) -> bytes:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What all platforms share: a call, an answer, a service hook, and the error that tells of a failed call."""
+"""What all platforms share: a call, an answer, a service hook, and the errors that tell of a failed call."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_provider_hooks.json_types import JsonObject
+    from airflow_provider_hooks.registries.platforms import Operation, Platform
 
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+_GONE_STATUSES = frozenset({404, 410})
 _PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
-
-Method = Literal["GET", "POST", "PUT", "DELETE"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
     """One HTTP request to a platform, without its base URL and token."""
 
-    operation: str
-    """What it does, in words, for messages."""
+    operation: Operation
     method: Method
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
-    body: JsonObject | None = None
+    body: JsonObject | None = field(default=None, repr=False)
+    """May hold a secret, so it is not shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,29 +45,106 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HookSpec:
+    """A service hook as it is asked for."""
+
+    url: str = field(repr=False)
+    events: tuple[str, ...] = ()
+    """Which events; ZStack's hooks have none."""
+    name: str | None = None
+    """Asked for by Akinon and ZStack."""
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
+    """Sent along by Akinon; may hold a secret."""
+    is_active: bool | None = None
+    """Known to Akinon; ``None`` leaves it to the platform."""
+    secret: str | None = field(default=None, repr=False)
+    """Taken by ZStack; it makes its own where none is given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HookChanges:
+    """What shall change of a service hook; ``None`` leaves a field as it is."""
+
+    url: str | None = field(default=None, repr=False)
+    events: tuple[str, ...] | None = None
+    name: str | None = None
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
+    is_active: bool | None = None
+
+    def list_given(self) -> dict[str, object]:
+        """Return the fields that shall change."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServiceHook:
     """A subscription on a platform: these events go to this URL, signed with this secret."""
 
     hook_id: str
     url: str = field(repr=False)
-    events: tuple[str, ...]
-    status: str
-    created_at: str
+    events: tuple[str, ...] = ()
+    status: str = "active"
+    name: str = ""
+    created_at: str = ""
+    updated_at: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     secret: str | None = field(default=None, repr=False)
 
     def as_json(self) -> JsonObject:
-        """Return what may be shown, for XComs and logs: no secret, and the URL without its query."""
+        """Return what may be shown, for XComs and logs: no secret, no header, and the URL without its query."""
         return {
             "hook_id": self.hook_id,
             "url": strip_private_parts(self.url),
             "events": list(self.events),
             "status": self.status,
+            "name": self.name,
             "created_at": self.created_at,
+            "updated_at": self.updated_at,
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """One page of hooks, and where the next begins."""
+
+    hooks: tuple[ServiceHook, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stat:
+    """How often a hook was delivered to in one step of time."""
+
+    timestamp: int
+    """Unix seconds: when the step begins."""
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Security:
+    """How a platform signs its deliveries, as it says itself."""
+
+    algorithm: str
+    signature_format: str
+    timestamp_header: str
+    signature_header: str
+    payload_format: str
+    replay_window: int
+    """Seconds."""
 
 
 class HookConflictError(ServiceHookError):
     """A hook is registered already, but not as it was asked for."""
+
+
+class UnsupportedOperationError(ServiceHookError):
+    """A platform does not document an operation."""
+
+    def __init__(self, platform: Platform, operation: Operation) -> None:
+        self.platform = platform
+        self.operation = operation
+        instead = platform.instead.get(operation, "do it in the platform's own interface")
+        super().__init__(f"{platform.title} documents no call to {operation.value}: {instead}")
 
 
 class RegistryError(ServiceHookError):
@@ -101,6 +180,11 @@ class RegistryError(ServiceHookError):
             self.is_passing = status_code is None or status_code in _PASSING_STATUSES
         answered = f"HTTP {status_code}: " if status_code is not None else ""
         super().__init__(f"{platform}, {operation}: {answered}{told}")
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the platform said that there is no such hook."""
+        return self.status_code in _GONE_STATUSES
 
     def retold(self, change: Callable[[str], str]) -> RegistryError:
         """Return the same error with its words changed."""

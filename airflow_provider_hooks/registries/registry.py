@@ -17,7 +17,6 @@ from airflow_provider_hooks.text import quoted
 if TYPE_CHECKING:
     from airflow_provider_hooks.connections import ConnectionFields
 
-_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
 _TOKEN = re.compile(r"[\x21-\x7e]+", re.ASCII)
 
 SERVICE_HOOK_REGISTRY = ConnectionType(
@@ -28,7 +27,7 @@ SERVICE_HOOK_REGISTRY = ConnectionType(
         StandardField(
             name="host",
             label="Base URL",
-            description="Where the platform's API is. Empty: the platform's own.",
+            description="Where the platform's API is. Empty: the platform's own; ZStack has none.",
             placeholder="empty: the platform's own",
         ),
         StandardField(
@@ -46,8 +45,10 @@ SERVICE_HOOK_REGISTRY = ConnectionType(
             choices=tuple(PLATFORMS),
             default=next(iter(PLATFORMS)),
         ),
-        ExtraField(name="organization", label="Organization", description="The organization's slug."),
-        ExtraField(name="project", label="Project", description="The project's slug."),
+        ExtraField(
+            name="organization", label="Organization", description="The organization's slug (Sentry) or id (Akinon)."
+        ),
+        ExtraField(name="project", label="Project", description="The project's slug (Sentry) or id (Akinon)."),
         ExtraField(
             name="timeout",
             label="Timeout",
@@ -88,15 +89,15 @@ def read_registry(fields: ConnectionFields, *, default_timeout: float) -> Regist
     try:
         parse_url(base_url)
     except ValueError as error:
-        problems.add("host (base URL)", str(error))
+        told = str(error) if base_url else f"is missing; every customer of {platform.title} has a host of their own"
+        problems.add("host (base URL)", told)
     token = fields.password or ""
     if not _TOKEN.fullmatch(token):
         problems.add("password (API token)", "is empty or has blanks, control or non-ASCII characters")
-    for name in platform.required:
-        if not _SLUG.fullmatch(extra.get(name, "")):
-            value = extra.get(name)
-            told = f"must be a slug of letters, digits, '-' and '_', not {quoted(value)}" if value else "is missing"
-            problems.add(name, told)
+    for name, pattern in platform.required.items():
+        value = extra.get(name, "")
+        if not re.fullmatch(pattern, value, re.ASCII):
+            problems.add(name, f"must look like {pattern}, not {quoted(value)}" if value else "is missing")
     timeout = read_seconds("timeout", extra.get("timeout"), default_timeout, problems)
     problems.raise_if_any()
     return Registry(

@@ -12,10 +12,10 @@ from servers import find_closed_port
 from airflow_provider_hooks.errors import InvalidFieldsError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.hooks.registry import RegistryHook
-from airflow_provider_hooks.registries.model import RegistryError
+from airflow_provider_hooks.registries.model import HookChanges, HookSpec, RegistryError
 from airflow_provider_hooks.sandbox import serve_sandbox
 
-EVENTS = ["event.alert", "event.created"]
+EVENTS = ("event.alert", "event.created")
 
 
 @pytest.fixture
@@ -24,11 +24,11 @@ def registry(connected) -> RegistryHook:
 
 
 def test_a_hook_is_listed_fetched_updated_and_deleted(registry, connected):
-    created, fresh = registry.register_hook(url="https://example.com/a", events=EVENTS)
+    created, fresh = registry.register_hook(HookSpec(url="https://example.com/a", events=EVENTS))
     assert fresh
     assert registry.list_hooks() == [created]
     assert registry.fetch_hook(created.hook_id) == created
-    changed = registry.update_hook(created.hook_id, url="https://example.com/b", is_active=False)
+    changed = registry.update_hook(created.hook_id, HookChanges(url="https://example.com/b", is_active=False))
     assert (changed.url, changed.status, changed.secret) == ("https://example.com/b", "disabled", created.secret)
     assert registry.delete_hook(created.hook_id) is True
     assert registry.delete_hook(created.hook_id) is False
@@ -44,12 +44,12 @@ def test_every_page_is_read(allow_loopback, monkeypatch):
             sandbox.state.add_hook(("sandbox", "pump-station"), url=f"https://example.com/{number}", events=EVENTS)
         registry = RegistryHook("service_hook_registry_default")
         assert [hook.url[-1] for hook in registry.list_hooks()] == ["4", "3", "2", "1", "0"]
-        assert registry.register_hook(url="https://example.com/0", events=EVENTS)[1] is False
+        assert registry.register_hook(HookSpec(url="https://example.com/0", events=EVENTS))[1] is False
 
 
 class TestTestConnection:
     def test_a_registry_is_asked_for_its_hooks(self, registry, connected):
-        assert registry.test_connection() == (True, "Sentry lists 0 service hook(s) of this project.")
+        assert registry.test_connection() == (True, "Sentry lists 0 service hook(s).")
         connected.state.token = "another-token"
         good, told = registry.test_connection()
         assert not good
@@ -88,7 +88,7 @@ def test_a_connection_of_the_other_type_is_refused_by_name(connected, hook):
 
 
 def test_secrets_are_registered_with_airflows_masker(connected, registry, monkeypatch):
-    hook, _ = registry.register_hook(url="https://example.com/a", events=EVENTS)
+    hook, _ = registry.register_hook(HookSpec(url="https://example.com/a", events=EVENTS))
     monkeypatch.setenv("AIRFLOW_VAR_SERVICE_HOOK_SANDBOX", json.dumps(["newer-secret-x", "older-secret-y"]))
     EndpointHook("service_hook_default").get_conn()
     for private in (hook.secret, connected.state.token, "newer-secret-x", "older-secret-y"):

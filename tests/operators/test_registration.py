@@ -7,7 +7,7 @@ import json
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow_context import make_context
-from servers import find_closed_port
+from servers import find_closed_port, raw_server
 
 from airflow_provider_hooks.hooks import registry
 from airflow_provider_hooks.operators.registration import RegisterServiceHookOperator
@@ -115,3 +115,55 @@ def test_a_platform_that_is_not_there_is_left_to_airflows_retries(connected, var
     with pytest.raises(AirflowException, match="not sent") as caught:
         register()
     assert not isinstance(caught.value, AirflowFailException)
+
+
+class TestZStackWhichCannotList:
+    """A raw server plays it, as the sandbox does not."""
+
+    ENDPOINT = {"id": "wh-001", "name": "n", "url": "https://example.com/hook"}
+
+    @pytest.fixture
+    def zstack(self, allow_loopback, monkeypatch):
+        state = {"gone": False}
+
+        def play(connection):
+            request = heard.requests[-1]
+            if request.startswith(b"POST"):
+                content, status = {"endpoint": self.ENDPOINT, "signingSecretPlaintext": "whsec_abc123def456"}, 200
+            elif state["gone"]:
+                content, status = {"error": {"code": "SYS.1001", "description": "gone"}}, 404
+            else:
+                content, status = self.ENDPOINT, 200
+            body = json.dumps(content).encode()
+            connection.sendall(f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+
+        with raw_server(play) as heard:
+            connection = {
+                "conn_type": "service_hook_registry",
+                "host": f"http://127.0.0.1:{heard.port}",
+                "password": "t0ken-of-ours",
+                "extra": {"platform": "zstack"},
+            }
+            monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_REGISTRY_DEFAULT", json.dumps(connection))
+            yield heard, state
+
+    def test_running_again_asks_for_the_hook_that_the_variable_remembers(self, zstack, variables):
+        heard, _ = zstack
+        first, second = register(events=[]), register(events=[])
+        assert [request.split()[0] for request in heard.requests] == [b"POST", b"GET"]
+        assert (first["hook_id"], first["created"], second["created"]) == ("wh-001", True, False)
+        assert parse_secrets(variables["hooks"]) == ("whsec_abc123def456",)
+        assert "abc123" not in json.dumps([first, second])
+
+    def test_a_hook_that_is_gone_is_registered_anew(self, zstack, variables):
+        heard, state = zstack
+        register(events=[])
+        state["gone"] = True
+        assert register(events=[])["created"] is True
+        assert [request.split()[0] for request in heard.requests] == [b"POST", b"GET", b"POST"]
+
+    def test_without_a_variable_nothing_is_sent(self, zstack, variables):
+        heard, _ = zstack
+        with pytest.raises(AirflowFailException, match="secret_variable: is needed on ZStack"):
+            register(events=[], secret_variable=None)
+        assert heard.requests == []

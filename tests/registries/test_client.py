@@ -10,32 +10,22 @@ import pytest
 import requests
 import requests_mock
 import trustme
+from platform_data import TOKEN, make_api
 from servers import find_closed_port, raw_server
 
 from airflow_provider_hooks.network import NetworkPolicy, resolver
-from airflow_provider_hooks.registries import sentry
 from airflow_provider_hooks.registries.client import RegistryClient
-from airflow_provider_hooks.registries.model import RegistryError
-from airflow_provider_hooks.registries.platforms import PLATFORMS
-from airflow_provider_hooks.registries.registry import Registry
+from airflow_provider_hooks.registries.model import HookSpec, RegistryError
 
-TOKEN = "t0ken-of-ours"
 LOOPBACK = NetworkPolicy(allowed_networks=["127.0.0.1", "api.test"])
-LIST = sentry.list_hooks("org", "project", cursor="1:2:0")
-CREATE = sentry.create_hook("org", "project", url="https://example.com/", events=["event.alert"])
+API = make_api("sentry")
+LIST = API.list_hooks("1:2:0")
+CREATE = API.create(HookSpec(url="https://example.com/", events=("event.alert",)))
+HOOKS = "/projects/the-interstellar-jurisdiction/pump-station/hooks/"
 
 
 def client(base_url: str = "https://sentry.example/api/0", *, policy: NetworkPolicy = LOOPBACK, timeout: float = 2):
-    registry = Registry(
-        conn_id="c",
-        platform=PLATFORMS["sentry"],
-        base_url=base_url,
-        token=TOKEN,
-        organization="org",
-        project="project",
-        timeout=timeout,
-    )
-    return RegistryClient(registry, policy=policy, connect_timeout=1)
+    return RegistryClient(make_api("sentry", base_url=base_url, timeout=timeout), policy=policy, connect_timeout=1)
 
 
 def take(_call, answer):
@@ -58,11 +48,11 @@ def test_exactly_the_documented_request_is_sent():
         opened.call(LIST, take)
     head, _, body = heard.requests[0].partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
-    assert lines[0] == "POST /api/0/projects/org/project/hooks/ HTTP/1.1"
+    assert lines[0] == f"POST /api/0{HOOKS} HTTP/1.1"
     assert f"Authorization: Bearer {TOKEN}" in lines
     assert "Content-Type: application/json" in lines
     assert body == b'{"url": "https://example.com/", "events": ["event.alert"]}'
-    assert heard.requests[1].startswith(b"GET /api/0/projects/org/project/hooks/?cursor=1%3A2%3A0 HTTP/1.1")
+    assert heard.requests[1].startswith(f"GET /api/0{HOOKS}?cursor=1%3A2%3A0 HTTP/1.1".encode())
     assert (answer.status_code, answer.headers["x-a"], answer.body) == (201, "b", b"{}")
 
 
@@ -139,12 +129,12 @@ def test_where_a_redirect_leads_is_not_even_read(location):
 
 def test_a_token_that_the_server_says_is_not_said_again():
     said = b'{"detail": "bad token %s, url https://example.com/?k=pr1vate"}' % TOKEN.encode()
-    call = sentry.create_hook("org", "project", url="https://example.com/?k=pr1vate", events=["event.alert"])
+    call = API.create(HookSpec(url="https://example.com/?k=pr1vate", events=("event.alert",)))
     with (
         raw_server(b"HTTP/1.1 401 X\r\nContent-Length: %d\r\n\r\n" % len(said) + said) as heard,
         pytest.raises(RegistryError, match=r"HTTP 401: bad token \*\*\*") as caught,
     ):
-        client(f"http://127.0.0.1:{heard.port}").call(call, sentry.read_hook)
+        client(f"http://127.0.0.1:{heard.port}").call(call, API.read_hook)
     assert "pr1vate" not in str(caught.value)
     assert (caught.value.status_code, caught.value.is_passing) == (401, False)
 

@@ -35,6 +35,19 @@ def test_one_error_names_every_wrong_field_and_no_token():
     assert TOKEN not in str(caught.value)
 
 
+def test_a_platform_without_a_host_of_its_own_needs_one_and_no_project():
+    with pytest.raises(InvalidFieldsError) as caught:
+        read(platform="zstack", organization="", project="")
+    assert set(caught.value.problems) == {"host (base URL)"}
+    assert read(host="https://zstack.example", platform="zstack", organization="", project="").organization == ""
+
+
+def test_a_platforms_ids_are_checked():
+    with pytest.raises(InvalidFieldsError) as caught:
+        read(platform="akinon", organization="org", project="5f1a" * 6)
+    assert set(caught.value.problems) == {"organization"}
+
+
 @pytest.mark.parametrize("token", [None, "", " ", "a b", "ä", "a\x00"])
 def test_a_token_that_cannot_be_a_header_is_refused(token):
     with pytest.raises(InvalidFieldsError, match="API token"):

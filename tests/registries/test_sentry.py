@@ -9,10 +9,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from platform_data import answer, make_api
 
 from airflow_provider_hooks.errors import InvalidFieldsError
-from airflow_provider_hooks.registries import sentry
-from airflow_provider_hooks.registries.model import Answer, RegistryError
+from airflow_provider_hooks.registries.model import Answer, HookChanges, HookSpec, RegistryError, Stat
 
 SECRET = "0433394d266a4031b0bfb7a9369b4af36467d0768caa421abd90f1ead2998bf5"
 OBJECT = {
@@ -25,28 +25,21 @@ OBJECT = {
 }
 """The answer that Sentry documents."""
 
-CREATE = sentry.create_hook(
-    "the-interstellar-jurisdiction",
-    "pump-station",
-    url="https://example.com/sentry-hook",
-    events=["event.alert", "event.created"],
-)
-LIST = sentry.list_hooks("org", "project")
-
-
-def answer(content: object, status: int = 200, **headers: str) -> Answer:
-    body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return Answer(status_code=status, headers=headers, body=body)
+API = make_api("sentry")
+SPEC = HookSpec(url="https://example.com/sentry-hook", events=("event.alert", "event.created"))
+CREATE = API.create(SPEC)
+LIST = API.list_hooks()
+HOOKS = "/projects/the-interstellar-jurisdiction/pump-station/hooks/"
 
 
 def test_a_hook_is_registered_by_the_documented_request():
     assert CREATE.method == "POST"
-    assert CREATE.path == "/projects/the-interstellar-jurisdiction/pump-station/hooks/"
+    assert CREATE.path == HOOKS
     assert CREATE.body == {"events": ["event.alert", "event.created"], "url": "https://example.com/sentry-hook"}
 
 
 def test_the_documented_answer_is_read_in_full_and_shown_without_its_secret():
-    hook = sentry.read_hook(CREATE, answer({**OBJECT, "new_field": 1}, 201))
+    hook = API.read_hook(CREATE, answer({**OBJECT, "new_field": 1}, 201))
     assert (hook.hook_id, hook.url, hook.status) == (OBJECT["id"], OBJECT["url"], "active")
     assert (list(hook.events), hook.created_at, hook.secret) == (OBJECT["events"], OBJECT["dateCreated"], SECRET)
     assert SECRET not in repr(hook)
@@ -56,33 +49,38 @@ def test_the_documented_answer_is_read_in_full_and_shown_without_its_secret():
 @pytest.mark.parametrize(
     ("call", "method", "path", "body"),
     [
-        (LIST, "GET", "/projects/org/project/hooks/", None),
-        (sentry.get_hook("org", "project", "a1"), "GET", "/projects/org/project/hooks/a1/", None),
-        (sentry.delete_hook("org", "project", "a1"), "DELETE", "/projects/org/project/hooks/a1/", None),
+        (LIST, "GET", HOOKS, None),
+        (API.get("a1"), "GET", f"{HOOKS}a1/", None),
+        (API.delete("a1"), "DELETE", f"{HOOKS}a1/", None),
         (
-            sentry.update_hook(
-                "org", "project", "a1", url="https://x.example/", events=["event.alert"], is_active=False
-            ),
+            API.update("a1", HookChanges(url="https://x.example/", events=("event.alert",), is_active=False)),
             "PUT",
-            "/projects/org/project/hooks/a1/",
+            f"{HOOKS}a1/",
             {"url": "https://x.example/", "events": ["event.alert"], "isActive": False},
         ),
-        (
-            sentry.update_hook("org", "project", "a1", is_active=True),
-            "PUT",
-            "/projects/org/project/hooks/a1/",
-            {"isActive": True},
-        ),
+        (API.update("a1", HookChanges(is_active=True)), "PUT", f"{HOOKS}a1/", {"isActive": True}),
+        (API.stats("a1", since=None, until=None, resolution=None), "GET", f"{HOOKS}a1/stats/", None),
     ],
 )
 def test_every_other_call_is_as_documented(call, method, path, body):
     assert (call.method, call.path, call.body) == (method, path, body)
 
 
+def test_statistics_are_asked_for_and_read_as_documented():
+    call = API.stats("a1", since=1, until=2, resolution="1h")
+    assert call.query == {"since": "1", "until": "2", "resolution": "1h"}
+    assert API.read_stats(call, answer([{"ts": 1, "total": 5}])) == [Stat(timestamp=1, total=5)]
+    for content in ({}, [1], [{"ts": "1", "total": 5}], [{"ts": 1}]):
+        with pytest.raises(RegistryError, match="times and totals"):
+            API.read_stats(call, answer(content))
+    with pytest.raises(InvalidFieldsError, match="resolution"):
+        API.stats("a1", since=None, until=None, resolution="2h")
+
+
 def test_an_id_cannot_lead_to_another_path():
-    for hook_id in ("../../x", "", "a/b", "a?b", "a b"):
+    for hook_id in ("../../x", "", "a/b", "a?b", "a b", "a\n", None):
         with pytest.raises(InvalidFieldsError, match="hook_id"):
-            sentry.get_hook("org", "project", hook_id)
+            API.get(hook_id)
 
 
 def test_pages_are_followed_by_cursor_only():
@@ -90,40 +88,40 @@ def test_pages_are_followed_by_cursor_only():
         '<https://evil.example/?&cursor=1:0:1>; rel="previous"; results="false"; cursor="1:0:1", '
         '<https://evil.example/?&cursor=1:100:0>; rel="next"; results="true"; cursor="1:100:0"'
     )
-    page = sentry.read_page(LIST, answer([OBJECT, OBJECT], link=link))
+    page = API.read_page(LIST, answer([OBJECT, OBJECT], link=link))
     assert (len(page.hooks), page.next_cursor) == (2, "1:100:0")
-    assert sentry.list_hooks("org", "project", cursor=page.next_cursor).query == {"cursor": "1:100:0"}
+    assert API.list_hooks(page.next_cursor).query == {"cursor": "1:100:0"}
     last = link.replace('results="true"', 'results="false"')
-    assert sentry.read_page(LIST, answer([], link=last)).next_cursor is None
-    assert sentry.read_page(LIST, answer([])).next_cursor is None
+    assert API.read_page(LIST, answer([], link=last)).next_cursor is None
+    assert API.read_page(LIST, answer([])).next_cursor is None
 
 
 @pytest.mark.parametrize(("status", "there"), [(204, True), (404, False)])
 def test_deleting_tells_whether_it_was_there(status, there):
-    assert sentry.read_deletion(sentry.delete_hook("o", "p", "a1"), answer(b"", status)) is there
+    assert API.read_deletion(API.delete("a1"), answer(b"", status)) is there
 
 
 @pytest.mark.parametrize(
-    ("fields", "names"),
+    ("spec", "names"),
     [
-        ({"url": "ftp://x", "events": []}, {"url", "events"}),
-        ({"url": f"https://example.com/{'x' * 500}", "events": ["event.alert", "event.deleted"]}, {"url", "events"}),
-        ({"url": "https://example.com/", "events": "event.alert"}, {"events"}),
-        ({"url": None, "events": None}, {"url", "events"}),
-        ({"url": 7, "events": [["x"], 7]}, {"url", "events"}),
+        (HookSpec(url="ftp://x", events=()), {"url", "events"}),
+        (HookSpec(url=f"https://example.com/{'x' * 500}", events=("event.alert", "event.x")), {"url", "events"}),
+        (HookSpec(url=None, events=("event.alert",)), {"url"}),
+        (HookSpec(url=7, events=(["x"], 7)), {"url", "events"}),
+        (HookChanges(url="ftp://x", events=()), {"url", "events"}),
     ],
 )
-def test_what_sentry_would_refuse_is_refused_before_any_call(fields, names):
+def test_what_sentry_would_refuse_is_refused_before_any_call(spec, names):
     with pytest.raises(InvalidFieldsError) as caught:
-        sentry.create_hook("o", "p", **fields)
+        API.check(spec)
     assert set(caught.value.problems) == names
 
 
 def test_a_url_of_512_characters_is_the_longest():
     url = "https://example.com/".ljust(512, "x")
-    sentry.check_hook({"url": url})
+    API.check(HookChanges(url=url))
     with pytest.raises(InvalidFieldsError, match="512"):
-        sentry.check_hook({"url": url + "x"})
+        API.check(HookChanges(url=url + "x"))
 
 
 @pytest.mark.parametrize(
@@ -146,7 +144,7 @@ def test_a_url_of_512_characters_is_the_longest():
 )
 def test_a_refusal_is_told_with_platform_call_status_message_and_advice(status, content, told):
     with pytest.raises(RegistryError) as caught:
-        sentry.read_hook(CREATE, answer(content, status))
+        API.read_hook(CREATE, answer(content, status))
     assert str(caught.value).startswith(f"Sentry, register a service hook: HTTP {status}: ")
     assert told in str(caught.value)
     assert caught.value.status_code == status
@@ -160,23 +158,24 @@ def test_a_refusal_is_told_with_platform_call_status_message_and_advice(status, 
         (b'{"id": "a', "not JSON"),
         (b"[" * 100_000, "not JSON"),
         (b"\xff", "not JSON"),
-        ({}, "id, url, status, dateCreated, events"),
+        ({}, "id, url, status, dateCreated"),
         ([], "id, url"),
         ({**OBJECT, "secret": 7}, "secret"),
         ({**OBJECT, "events": [1]}, "events"),
-        ({**OBJECT, "id": "x\n\x1b[31m", "events": ["\x1b[2J"], "status": "a\nb"}, "id, status, events"),
+        ({**OBJECT, "id": "../x"}, "id"),
+        ({**OBJECT, "id": "x\n\x1b[31m", "events": ["\x1b[2J"], "status": "a\nb"}, "id, status"),
     ],
 )
 def test_an_answer_of_another_form_is_an_error_that_shows_nothing_of_it(content, told):
     with pytest.raises(RegistryError, match="answered") as caught:
-        sentry.read_hook(CREATE, answer(content, 201))
+        API.read_hook(CREATE, answer(content, 201))
     assert told in str(caught.value)
     assert SECRET not in str(caught.value)
 
 
 def test_a_list_that_is_none_is_an_error():
     with pytest.raises(RegistryError, match="no list"):
-        sentry.read_page(LIST, answer({"a": 1}))
+        API.read_page(LIST, answer({"a": 1}))
 
 
 @pytest.mark.parametrize(("status", "passing"), [(None, True), (429, True), (503, True), (400, False), (403, False)])
@@ -186,7 +185,7 @@ def test_only_a_call_that_may_succeed_later_is_passing(status, passing):
 
 @given(body=st.one_of(st.binary(), st.text().map(str.encode)), status=st.integers(100, 599), link=st.text())
 def test_no_answer_raises_anything_else(body, status, link):
-    for read in (sentry.read_hook, sentry.read_page, sentry.read_deletion):
+    for read in (API.read_hook, API.read_page, API.read_deletion, API.read_stats):
         try:
             read(CREATE, Answer(status_code=status, headers={"link": link}, body=body))
         except RegistryError:
