@@ -8,11 +8,12 @@ The tables themselves stand beside what is read from them: ``delivery.endpoint``
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_hooks.errors import Problems
-from airflow_provider_hooks.text import quoted
+from airflow_provider_hooks.text import printable, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,6 +62,8 @@ class ConnectionFields:
     host: str = field(repr=False)
     password: str | None = field(repr=False)
     extra: Mapping[str, object] = field(repr=False)
+    unused: tuple[str, ...] = ()
+    """The standard fields that are set although no type of ours uses them."""
 
 
 _STANDARD_FIELDS = ("host", "schema", "login", "password", "port", "extra")
@@ -90,19 +93,27 @@ def read_extra(kind: ConnectionType, extra: Mapping[str, object], problems: Prob
     known = {field.name: field for field in kind.extra}
     for name in extra:
         if name not in known:
-            problems.add(str(name), f"is not a field of {kind.name}; there are {', '.join(known)}")
+            near = difflib.get_close_matches(str(name), known, n=1)
+            told = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            problems.add(f"extra.{printable(str(name), limit=60)}", f"is not a field of {kind.name}; {told}")
     values: dict[str, str] = {}
     for name, known_field in known.items():
         value = extra.get(name)
         if isinstance(value, bool) or not (value is None or isinstance(value, str | int | float)):
-            problems.add(name, "must be text")
+            problems.add(f"extra.{name}", "must be text")
             continue
         text = "" if value is None else str(value).strip()
         if text and known_field.choices and text not in known_field.choices:
-            problems.add(name, f"must be one of {', '.join(known_field.choices)}, not {quoted(text)}")
+            problems.add(f"extra.{name}", f"must be one of {', '.join(known_field.choices)}, not {quoted(text)}")
         elif text:
             values[name] = text
     return values
+
+
+def note_unused(fields: ConnectionFields, problems: Problems) -> None:
+    """Note the standard fields that are set and would be ignored, because somebody meant something by them."""
+    for name in fields.unused:
+        problems.add(name, "is not used by this type and must be empty; all of the address is in host")
 
 
 def read_seconds(name: str, text: str | None, default: float, problems: Problems) -> float:
@@ -114,7 +125,7 @@ def read_seconds(name: str, text: str | None, default: float, problems: Problems
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= 3_600:  # noqa: PLR2004  (an hour)
-        problems.add(name, f"must be a number of seconds up to 3600, not {quoted(text)}")
+        problems.add(f"extra.{name}", f"must be a number of seconds above 0 and up to 3600, not {quoted(text)}")
     return seconds
 
 

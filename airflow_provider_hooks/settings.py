@@ -117,14 +117,14 @@ def parse_settings(read: Callable[[str], str | None]) -> Settings:
     :raises InvalidFieldsError: naming each option that cannot be used
     """
     texts = {option.name: (read(option.name) or "").strip() or option.default for option in OPTIONS}
-    problems = Problems(f"[{SECTION}] in airflow.cfg")
+    problems = Problems(f"section {SECTION} of airflow.cfg")
     ports = _split(texts["allowed_ports"])
     if not all(_PORT.fullmatch(port) for port in ports):
         problems.add("allowed_ports", f"must be port numbers separated by commas, not {quoted(texts['allowed_ports'])}")
     numbers = {name: _read_positive(name, texts[name], problems) for name in ("timeout", "connect_timeout")}
     max_payload_bytes = _read_positive("max_payload_bytes", texts["max_payload_bytes"], problems)
     if max_payload_bytes != int(max_payload_bytes):
-        problems.add("max_payload_bytes", f"must be a whole number, not {quoted(texts['max_payload_bytes'])}")
+        problems.add("max_payload_bytes", f"must be a whole number of bytes, not {quoted(texts['max_payload_bytes'])}")
     problems.raise_if_any()
     return Settings(
         allowed_networks=tuple(_split(texts["allowed_networks"])),
@@ -146,6 +146,6 @@ def _read_positive(name: str, text: str, problems: Problems) -> float:
     except ValueError:
         number = 0.0
     if not 0 < number < 10**9:
-        problems.add(name, f"must be a positive number, not {quoted(text)}")
+        problems.add(name, f"must be a number above 0, not {quoted(text)}")
         return 1.0
     return number

@@ -8,7 +8,14 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from airflow_provider_hooks.connections import ConnectionType, ExtraField, StandardField, read_extra, read_seconds
+from airflow_provider_hooks.connections import (
+    ConnectionType,
+    ExtraField,
+    StandardField,
+    note_unused,
+    read_extra,
+    read_seconds,
+)
 from airflow_provider_hooks.errors import Problems
 from airflow_provider_hooks.event_types import EVENT_TYPES
 from airflow_provider_hooks.network.urls import parse_url
@@ -108,6 +115,7 @@ def read_endpoint(
     """
     problems = Problems(f"connection '{fields.conn_id}'")
     extra = read_extra(SERVICE_HOOK, fields.extra, problems)
+    note_unused(fields, problems)
     url = fields.host.strip()
     try:
         parse_url(url)
@@ -119,10 +127,10 @@ def read_endpoint(
     events = tuple(name.strip() for name in extra.get("events", "").split(",") if name.strip()) or EVENT_TYPES
     unknown = [name for name in events if name not in EVENT_TYPES]
     if unknown:
-        problems.add("events", f"{quoted(unknown[0])} is not an event; there are {', '.join(EVENT_TYPES)}")
+        problems.add("extra.events", f"{quoted(unknown[0])} is not an event; there are {', '.join(EVENT_TYPES)}")
     timeout = read_seconds("timeout", extra.get("timeout"), default_timeout, problems)
     secrets: tuple[str, ...] = ()
-    if "scheme" not in problems:
+    if "extra.scheme" not in problems:
         secrets = _read_secrets(fields, extra.get("secret_variable"), scheme, read_variable, problems)
     problems.raise_if_any()
     return Endpoint(
@@ -143,17 +151,21 @@ def _read_secrets(
     problems: Problems,
 ) -> tuple[str, ...]:
     if scheme.signature_header is None:
+        if fields.password or variable:
+            problems.add(
+                "password" if fields.password else "secret_variable", "is set, but the scheme none signs nothing"
+            )
         return ()
     if fields.password and variable:
         problems.add("password", "is set beside secret_variable; keep the secret in one of them")
         return ()
-    place = f"the Variable '{variable}' (secret_variable)" if variable else "password (signing secret)"
+    place = f"the Variable '{variable}' (extra.secret_variable)" if variable else "password (signing secret)"
     if not variable:
         secrets: tuple[str, ...] = (fields.password,) if fields.password else ()
         missing = f"is empty; the scheme {scheme.name} needs a secret here or in a secret_variable"
     else:
         text = read_variable(variable)
-        missing = "does not exist yet; register the hook first" if text is None else "holds no secret"
+        missing = "does not exist: register the hook first, or set it" if text is None else "holds no secret"
         try:
             secrets = parse_secrets(text or "")
         except ValueError as error:
@@ -164,5 +176,6 @@ def _read_secrets(
     for secret in secrets:
         problem = find_secret_problem(secret, scheme.key_format)
         if problem is not None:
-            problems.add(place, problem)
+            remedy = f"; the scheme {scheme.name} takes base64, unless key_format says text"
+            problems.add(place, problem + (remedy if scheme.key_format == "whsec" else ""))
     return secrets

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from airflow_provider_hooks.errors import ServiceHookError
+from airflow_provider_hooks.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,6 +130,9 @@ class Record:
             f"HTTP {attempt.status_code}" if attempt.status_code else "",
             attempt.error_class.value if attempt.error_class else "",
             attempt.message or "",
+            f"it said: {printable(attempt.response_body)}"
+            if self.outcome is Outcome.REJECTED and attempt.response_body
+            else "",
         ]
         told = ", ".join(detail for detail in details if detail)
         return f"{said} ({told}), delivery {self.facts.delivery_id}" if told else f"{said}, {self.facts.delivery_id}"

@@ -84,8 +84,11 @@ def read_event(event_type: str, source: Mapping[str, object] | None, given: Mapp
     values = {**_complete_times(read_fields(source or {})), **_complete_times(given)}
     problems = Problems(event_type)
     read: dict[str, object] = {}
+    same_time = values.get("datetime") is values.get("timestamp")
     for field in FIELDS[event_type]:
         value = values.get(field.name, field.default)
+        if field.name == "timestamp" and same_time and "datetime" in problems:
+            continue  # one time was given for both, or none for either: told once
         if value is None:
             problems.add(field.name, "is missing")
             continue

@@ -105,7 +105,8 @@ def read_rules(value: object) -> list[str]:
     """Read the names of the rules that triggered an alert: at least one."""
     if isinstance(value, list | tuple) and value and all(isinstance(rule, str) and rule.strip() for rule in value):
         return list(value)
-    raise ValueError(f"must be a list of at least one rule name, not {quoted(value)}")
+    told = "it is empty" if value in ([], ()) else f"not {quoted(value)}"
+    raise ValueError(f"must be a list of at least one rule name that is not blank; {told}")
 
 
 def read_exception(value: object) -> dict[str, object]:

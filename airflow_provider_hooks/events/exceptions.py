@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pendulum
 
 from airflow_provider_hooks.errors import Problems, ServiceHookError
-from airflow_provider_hooks.events.checks import read_level, read_moment
+from airflow_provider_hooks.events.checks import read_event_id, read_level, read_moment, read_tags
+from airflow_provider_hooks.text import quoted
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -39,7 +40,7 @@ def event_from_exception(
 
     :param event_id: the event's id; a new one if ``None``
     :param occurred_at: when it was raised, with a zone; now if ``None``
-    :raises InvalidFieldsError: naming ``level`` or ``occurred_at`` where it cannot be used
+    :raises InvalidFieldsError: naming each argument that cannot be used
     :raises MissingExtraError: if ``sentry-sdk`` is not installed
 
     Source: Sentry, "Event payloads", exception interface.
@@ -51,7 +52,8 @@ def event_from_exception(
             "event_from_exception needs sentry-sdk: pip install 'airflow-provider-hooks[sentry]'"
         ) from None
     moment = occurred_at or pendulum.now("UTC")
-    _check(level=level, occurred_at=moment)
+    chosen_id = event_id or uuid.uuid4().hex
+    _check(exception, {"event_id": chosen_id, "occurred_at": moment, "level": level, "tags": tags or {}})
     options = {
         "include_local_variables": False,
         "include_source_context": True,
@@ -59,7 +61,7 @@ def event_from_exception(
     }
     event, _ = read_exception(exception, client_options=options)
     return {
-        "event_id": event_id or uuid.uuid4().hex,
+        "event_id": chosen_id,
         "timestamp": moment.astimezone(pendulum.UTC).isoformat(),
         "platform": "python",
         "level": level,
@@ -68,15 +70,19 @@ def event_from_exception(
     }
 
 
-def _check(*, level: object, occurred_at: object) -> None:
+def _check(exception: object, given: Mapping[str, object]) -> None:
     problems = Problems("event_from_exception")
-    readers: tuple[tuple[str, object, Callable[[object], object]], ...] = (
-        ("level", level, read_level),
-        ("occurred_at", occurred_at, read_moment),
-    )
-    for name, value, read in readers:
+    if not isinstance(exception, BaseException):
+        problems.add("exception", f"must be an exception that was raised, not {quoted(exception)}")
+    readers: dict[str, Callable[[object], object]] = {
+        "event_id": read_event_id,
+        "occurred_at": read_moment,
+        "level": read_level,
+        "tags": read_tags,
+    }
+    for name, read in readers.items():
         try:
-            read(value)
+            read(given[name])
         except ValueError as error:
             problems.add(name, str(error))
     problems.raise_if_any()

@@ -21,13 +21,13 @@ def read_fields(source: Mapping[str, object]) -> dict[str, object]:
     :raises InvalidFieldsError: if it is no mapping, or its inner ``event`` is none
     """
     if not isinstance(source, Mapping):
-        raise InvalidFieldsError("event", {"event": f"must be a mapping of fields, not {quoted(source)}"})
+        raise InvalidFieldsError("the event", {"event": f"must be a mapping of fields, not {quoted(source)}"})
     if "event_id" in source:
         return _read_sentry_event(source)
     fields = {name: value for name, value in source.items() if name != "event"}
     inner = source.get("event")
     if inner is not None and not isinstance(inner, Mapping):
-        raise InvalidFieldsError("event", {"event": f"must hold a mapping of fields, not {quoted(inner)}"})
+        raise InvalidFieldsError("the event", {"event": f"must hold a mapping of fields, not {quoted(inner)}"})
     if inner is not None:
         known = {name: inner[name] for name in _INNER_ONLY if name in inner}
         shared = {"id": inner.get("event_id"), "message": inner.get("message"), "level": inner.get("level")}

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 from airflow import sdk
@@ -15,6 +16,7 @@ from airflow_provider_hooks.connections import ConnectionFields, check_connectio
 from airflow_provider_hooks.errors import InvalidFieldsError
 from airflow_provider_hooks.settings import SECTION, Settings, parse_settings
 from airflow_provider_hooks.signing.variable import parse_secrets
+from airflow_provider_hooks.text import quoted
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import TaskStateStoreAccessor
@@ -29,7 +31,11 @@ def read_settings() -> Settings:
 
     :raises InvalidFieldsError: naming each option that cannot be used
     """
-    return parse_settings(lambda name: conf.get(SECTION, name, fallback=None))
+    settings = parse_settings(lambda name: conf.get(SECTION, name, fallback=None))
+    if settings.ca_file and not os.access(settings.ca_file, os.R_OK):
+        told = f"{quoted(settings.ca_file)} is no file that can be read"
+        raise InvalidFieldsError(f"section {SECTION} of airflow.cfg", {"ca_file": told})
+    return settings
 
 
 def read_connection(kind: ConnectionType, conn_id: str) -> ConnectionFields:
@@ -48,7 +54,13 @@ def read_connection(kind: ConnectionType, conn_id: str) -> ConnectionFields:
         extra = None
     if not isinstance(extra, dict):
         raise InvalidFieldsError(f"connection '{conn_id}'", {"extra": "must be a JSON object"})
-    return ConnectionFields(conn_id=conn_id, host=connection.host or "", password=connection.password, extra=extra)
+    return ConnectionFields(
+        conn_id=conn_id,
+        host=connection.host or "",
+        password=connection.password,
+        extra=extra,
+        unused=tuple(name for name in ("schema", "login", "port") if getattr(connection, name)),
+    )
 
 
 def read_variable(name: str) -> str | None:

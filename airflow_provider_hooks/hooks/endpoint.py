@@ -10,18 +10,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_provider_hooks import __version__
 from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, Endpoint, read_endpoint
 from airflow_provider_hooks.delivery.ledger import Ledger
-from airflow_provider_hooks.delivery.once import Asking, Delivery, Prepared, deliver_once
+from airflow_provider_hooks.delivery.once import Asking, Prepared, deliver_once
 from airflow_provider_hooks.delivery.probe import probe
 from airflow_provider_hooks.delivery.record import Attempt, DeliveryFacts, make_delivery_id
 from airflow_provider_hooks.delivery.sender import Request, send_once
 from airflow_provider_hooks.delivery.transfer import Limits, UnreachableError
-from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
 from airflow_provider_hooks.events.serialization import serialize
 from airflow_provider_hooks.hooks.deployment import TaskStateStore, read_connection, read_settings, read_variable
+from airflow_provider_hooks.hooks.outcomes import fail_at_once, judge
+from airflow_provider_hooks.network.policy import BlockedAddressError
 from airflow_provider_hooks.network.urls import strip_private_parts
 from airflow_provider_hooks.redaction import list_private_parts
 from airflow_provider_hooks.signing import sign
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_hooks.events import EventAlert, EventCreated
+    from airflow_provider_hooks.json_types import JsonObject
+    from airflow_provider_hooks.network.policy import NetworkPolicy
     from airflow_provider_hooks.settings import Settings
 
     Payload = EventCreated | EventAlert
@@ -89,40 +94,45 @@ class EndpointHook(BaseHook):
         *,
         context: Context,
         slot: str = "",
-    ) -> Delivery:
+    ) -> JsonObject:
         """
         Deliver an event at most once for each time that a person asks for it, and return the record of it.
 
         What an earlier try left is told first. Then all that can be refused is refused before the claim; after it,
-        whatever happens is in the record.
+        whatever happens is in the record. It raises what tells Airflow the truth, so a task can leave it to this.
 
         :param payload: what a builder of ``airflow_provider_hooks.events`` gives, or a function that calls one, which
             is called only if the event is to be sent
         :param context: the task's context, whose state store keeps the claim
         :param slot: tells apart several deliveries of one task; the same on every try
-        :raises InvalidFieldsError: if the connection or the payload cannot be used; nothing was sent
-        :raises BlockedAddressError: if the endpoint's URL may not be sent to; nothing was sent
-        :raises RecordError: if what an earlier try left cannot be read; nothing was sent
+        :raises AirflowFailException: if the outcome is ``rejected`` or ``unknown``, or something cannot be used as it
+            is, all of which a retry must not or cannot change
+        :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
         """
         ti = context["ti"]
-        delivery = deliver_once(
-            asking=Asking(generation=str(ti.max_tries), try_number=ti.try_number),
-            ledger=Ledger(TaskStateStore(context["task_state_store"]), slot=slot),
-            prepare=lambda: self._prepare(event_type, payload() if callable(payload) else payload),
-        )
+        try:
+            delivery = deliver_once(
+                asking=Asking(generation=str(ti.max_tries), try_number=ti.try_number),
+                ledger=Ledger(TaskStateStore(context["task_state_store"]), slot=slot),
+                prepare=lambda: self._prepare(event_type, payload() if callable(payload) else payload),
+            )
+        except (ServiceHookError, AirflowNotFoundException) as error:
+            fail_at_once(error)
+        self.log.info("%s", delivery.record.summarize())
         if not delivery.attempted:
             self.log.warning("Nothing was sent by this try: an earlier one was made for the same asking")
-        return delivery
+        judge(delivery)
+        return delivery.record.as_json()
 
     def _prepare(self, event_type: str, payload: Payload) -> Prepared:
         endpoint = self.get_conn()
         if event_type not in endpoint.events:
             raise InvalidFieldsError(
                 f"connection '{endpoint.conn_id}'",
-                {"events": f"{event_type} is not among {', '.join(endpoint.events)}"},
+                {"events": f"this endpoint takes only {', '.join(endpoint.events)}, not {event_type}"},
             )
         policy, limits = self._settings.build_policy(), self._limits(endpoint)
-        policy.check_url(endpoint.url)
+        _check_url(policy, endpoint)
         body = serialize(payload, max_payload_bytes=self._settings.max_payload_bytes)
         facts = _describe(endpoint, event_type=event_type, event_id=payload["id"], body=body)
         request = _make_request(endpoint, facts, body)
@@ -140,7 +150,7 @@ class EndpointHook(BaseHook):
         try:
             endpoint = self.get_conn()
             peer = probe(endpoint.url, policy=self._settings.build_policy(), limits=self._limits(endpoint))
-        except (InvalidFieldsError, UnreachableError) as error:
+        except (ServiceHookError, UnreachableError) as error:
             return False, str(error)
         return (
             True,
@@ -150,6 +160,13 @@ class EndpointHook(BaseHook):
     def _limits(self, endpoint: Endpoint) -> Limits:
         settings = self._settings
         return Limits(timeout=endpoint.timeout, connect_timeout=settings.connect_timeout, ca_file=settings.ca_file)
+
+
+def _check_url(policy: NetworkPolicy, endpoint: Endpoint) -> None:
+    try:
+        policy.check_url(endpoint.url)
+    except BlockedAddressError as error:
+        raise BlockedAddressError(f"connection '{endpoint.conn_id}': {error}") from None
 
 
 def _describe(endpoint: Endpoint, *, event_type: str, event_id: str, body: bytes) -> DeliveryFacts:

@@ -17,7 +17,8 @@ from airflow_provider_hooks.text import quoted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_SETTING = "[service_hooks] allowed_networks"
+_SECTION = "(section service_hooks of airflow.cfg)"
+_SETTING = f"allowed_networks {_SECTION}"
 _HOST_NAME = re.compile(r"(?=.*[a-z])[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", re.ASCII)
 _SHORTEST = {4: 8, 6: 16}
 """The shortest prefix of an exception: a wider one would be an off switch in disguise."""
@@ -67,7 +68,7 @@ class NetworkPolicy:
         if not all(1 <= port <= _MAX_PORT for port in self._ports):
             problems["allowed_ports"] = f"a port must be 1 to {_MAX_PORT}"
         if problems:
-            raise InvalidFieldsError("[service_hooks]", problems)
+            raise InvalidFieldsError("section service_hooks of airflow.cfg", problems)
 
     def check_url(self, url: str) -> Target:
         """
@@ -89,7 +90,7 @@ class NetworkPolicy:
             self.check_address(target.host, target=target)
         if target.port not in self._ports:
             raise BlockedAddressError(
-                f"port {target.port} of {target.host} is not allowed: list it in [service_hooks] allowed_ports"
+                f"port {target.port} of {target.host} is not allowed: list it in allowed_ports {_SECTION}"
             )
         return target
 
@@ -148,8 +149,8 @@ def _read_entries(texts: Sequence[str], problems: dict[str, str]) -> Iterable[_E
             yield _read_entry(text)
         except ValueError:
             problems[f"allowed_networks {quoted(text)}"] = (
-                "must be a host name, an address or a network of one site (no bits set outside its mask), with an "
-                "optional :port"
+                "must be a host name, an address or a network, with an optional :port; a network has no bits set "
+                "outside its mask and is no wider than /8 (IPv4) or /16 (IPv6); entries are separated by commas"
             )
 
 

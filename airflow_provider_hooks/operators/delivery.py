@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
 
 
+_ARGUMENTS = {"event_id": "id", "event_logger": "logger", "occurred_at": "datetime"}
+"""The arguments that cannot have their field's documented name, because operators have that name already."""
+
+
 class _DeliverEventOperator(BaseOperator):
     """
     What both operators share: their common arguments, their defaults from the run, and what an outcome means.
@@ -96,20 +100,23 @@ class _DeliverEventOperator(BaseOperator):
             is, all of which a retry must not or cannot change
         :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
         """
-        from airflow_provider_hooks.errors import ServiceHookError
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
-        from airflow_provider_hooks.operators.outcomes import fail_at_once, judge
 
         def build() -> EventCreated | EventAlert:
-            return self.build_payload(self._collect_fields(context))
+            return self._build(context)
+
+        return EndpointHook(self.service_hook_conn_id).deliver(self.event_type, build, context=context)
+
+    def _build(self, context: Context) -> EventCreated | EventAlert:
+        """Build the payload; what is wrong with an argument is told under the argument's own name."""
+        from airflow_provider_hooks.errors import InvalidFieldsError
 
         try:
-            delivery = EndpointHook(self.service_hook_conn_id).deliver(self.event_type, build, context=context)
-        except ServiceHookError as error:
-            fail_at_once(error)
-        self.log.info("%s", delivery.record.summarize())
-        judge(delivery)
-        return delivery.record.as_json()
+            return self.build_payload(self._collect_fields(context))
+        except InvalidFieldsError as error:
+            names = {field: argument for argument, field in _ARGUMENTS.items() if getattr(self, argument, None)}
+            told = {names.get(field, field): problem for field, problem in error.problems.items()}
+            raise InvalidFieldsError(error.subject, told) from None
 
     def _collect_fields(self, context: Context) -> dict[str, object]:
         """Put together the run's defaults, the event and the arguments; the later wins."""

@@ -68,16 +68,20 @@ class RegisterServiceHookOperator(BaseOperator):
         :raises AirflowFailException: if something cannot be used as it is, or the platform refuses
         :raises AirflowException: if the platform could not be reached; Airflow's own ``retries`` then apply
         """
+        from airflow.sdk.exceptions import AirflowNotFoundException
+
         from airflow_provider_hooks.errors import ServiceHookError
+        from airflow_provider_hooks.hooks.outcomes import fail_call
         from airflow_provider_hooks.hooks.registry import RegistryHook
-        from airflow_provider_hooks.operators.outcomes import fail_call
 
         hook = RegistryHook(self.registry_conn_id)
         try:
             url, variable = self._find_subscription()
             registered, created = hook.register_hook(self._make_spec(url), variable=variable)
-        except ServiceHookError as error:
+        except (ServiceHookError, AirflowNotFoundException) as error:
             fail_call(error)
+        if registered.secret and not variable:
+            self.log.warning("The secret of hook %s is not kept: no secret_variable names where", registered.hook_id)
         told = "registered" if created else "was registered already as"
         self.log.info("%s %s service hook %s", self.registry_conn_id, told, registered.hook_id)
         return {**registered.as_json(), "created": created, "secret_variable": variable}

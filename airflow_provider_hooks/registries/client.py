@@ -4,17 +4,16 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import TYPE_CHECKING, TypeVar
 
 import requests
-from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import HTTPError
 
 from airflow_provider_hooks import __version__
 from airflow_provider_hooks.network.policy import BlockedAddressError
 from airflow_provider_hooks.redaction import list_private_parts, redact
 from airflow_provider_hooks.registries.model import Answer, Call, RegistryError
-from airflow_provider_hooks.registries.transport import Deadline, OneCallSession
+from airflow_provider_hooks.registries.transport import Deadline, NotConnectedError, OneCallSession
 from airflow_provider_hooks.text import printable
 
 if TYPE_CHECKING:
@@ -61,7 +60,8 @@ class RegistryClient:
             return read(call, self._send(call))
         except RegistryError as error:
             private = (self._registry.token, *_list_private(call))
-            raise error.retold(lambda told: redact(told, private)) from None
+            conn_id = self._registry.conn_id
+            raise error.retold(lambda told: f"{redact(told, private)} (connection '{conn_id}')") from None
 
     def _send(self, call: Call) -> Answer:
         title = self._registry.platform.title
@@ -128,9 +128,7 @@ def _read_body(response: requests.Response) -> bytes:
 
 def _is_before_sending(error: Exception) -> bool:
     """Tell whether a failure came before a byte of the request left: only then is the call surely without effect."""
-    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.InvalidURL):
-        return True
-    return isinstance(_find_root(error), NewConnectionError | ssl.SSLCertVerificationError)
+    return isinstance(error, requests.exceptions.InvalidURL) or isinstance(_find_root(error), NotConnectedError)
 
 
 def _find_root(error: BaseException) -> BaseException:
@@ -143,4 +141,4 @@ def _find_root(error: BaseException) -> BaseException:
 
 def _find_root_cause(error: Exception) -> str:
     root = _find_root(error)
-    return str(root) if isinstance(root, NewConnectionError) else f"{type(root).__name__}: {root}"
+    return root.told if isinstance(root, NotConnectedError) else f"{type(root).__name__}: {root}"

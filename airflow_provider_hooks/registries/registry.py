@@ -8,7 +8,14 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.connections import ConnectionType, ExtraField, StandardField, read_extra, read_seconds
+from airflow_provider_hooks.connections import (
+    ConnectionType,
+    ExtraField,
+    StandardField,
+    note_unused,
+    read_extra,
+    read_seconds,
+)
 from airflow_provider_hooks.errors import Problems
 from airflow_provider_hooks.network.urls import parse_url
 from airflow_provider_hooks.registries.platforms import PLATFORMS, Platform
@@ -27,7 +34,8 @@ SERVICE_HOOK_REGISTRY = ConnectionType(
         StandardField(
             name="host",
             label="Base URL",
-            description="Where the platform's API is. Empty: the platform's own; ZStack has none.",
+            description="Where the platform's API is, such as `https://sentry.example.com/api/0`. "
+            "Empty: the platform's own; ZStack has none.",
             placeholder="empty: the platform's own",
         ),
         StandardField(
@@ -84,6 +92,7 @@ def read_registry(fields: ConnectionFields, *, default_timeout: float) -> Regist
     """
     problems = Problems(f"connection '{fields.conn_id}'")
     extra = read_extra(SERVICE_HOOK_REGISTRY, fields.extra, problems)
+    note_unused(fields, problems)
     platform = PLATFORMS.get(extra.get("platform", next(iter(PLATFORMS)))) or next(iter(PLATFORMS.values()))
     base_url = (fields.host.strip() or platform.base_url or "").rstrip("/")
     try:
@@ -97,7 +106,7 @@ def read_registry(fields: ConnectionFields, *, default_timeout: float) -> Regist
     for name, pattern in platform.required.items():
         value = extra.get(name, "")
         if not re.fullmatch(pattern, value, re.ASCII):
-            problems.add(name, f"must look like {pattern}, not {quoted(value)}" if value else "is missing")
+            problems.add(f"extra.{name}", f"must look like {pattern}, not {quoted(value)}" if value else "is missing")
     timeout = read_seconds("timeout", extra.get("timeout"), default_timeout, problems)
     problems.raise_if_any()
     return Registry(

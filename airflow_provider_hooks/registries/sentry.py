@@ -37,7 +37,8 @@ class SentryApi(PlatformApi):
     advice: ClassVar[Mapping[int, str]] = {
         UNAUTHORIZED: "the token is missing, wrong or expired: check the connection's password",
         FORBIDDEN: "the token may not do this: it needs the scope project:write",
-        NOT_FOUND: "there is no such organization, project or hook, or the token may not see it",
+        NOT_FOUND: "there is no such organization, project or hook, the token may not see it, "
+        "or the base URL lacks /api/0",
     }
 
     def check(self, spec: HookSpec | HookChanges) -> None:

@@ -20,7 +20,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.util import Retry
 
 from airflow_provider_hooks.network.policy import BlockedAddressError, NetworkPolicy
@@ -28,7 +28,7 @@ from airflow_provider_hooks.network.resolver import ResolverError, find_addresse
 from airflow_provider_hooks.network.urls import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     Connect = Callable[[Target], socket.socket]
@@ -136,23 +136,44 @@ def connect_checked(target: Target, *, policy: NetworkPolicy, timeout: float) ->
     raise failure
 
 
+class NotConnectedError(NewConnectionError):
+    """Connecting failed, TLS included, so no byte of a request has left."""
+
+    def __init__(self, connection: HTTPConnection, told: str) -> None:
+        super().__init__(connection, told)
+        self.told = told
+
+
+@contextlib.contextmanager
+def _as_not_connected(connection: HTTPConnection) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, HTTPError) as error:
+        raise NotConnectedError(connection, str(error)) from None
+
+
 def _make_pool_classes(connect: Connect) -> dict[str, type[HTTPConnectionPool]]:
     """Make the classes that urllib3 makes its connections with, bound to one way of connecting."""
 
     def open_socket(connection: HTTPConnection, scheme: str) -> socket.socket:
         port = connection.port or connection.default_port
-        try:
-            return connect(Target(scheme=scheme, host=connection.host.strip("[]"), port=port))
-        except OSError as error:
-            raise NewConnectionError(connection, str(error)) from None
+        return connect(Target(scheme=scheme, host=connection.host.strip("[]"), port=port))
 
     class PlainConnection(HTTPConnection):
         def _new_conn(self) -> socket.socket:
             return open_socket(self, "http")
 
+        def connect(self) -> None:
+            with _as_not_connected(self):
+                super().connect()
+
     class SecureConnection(HTTPSConnection):
         def _new_conn(self) -> socket.socket:
             return open_socket(self, "https")
+
+        def connect(self) -> None:
+            with _as_not_connected(self):
+                super().connect()
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = PlainConnection

@@ -39,6 +39,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--answer",
         type=int,
+        choices=range(200, 600),
         default=200,
         metavar="STATUS",
         help="what the receiver answers a verified delivery with (default: %(default)s)",
@@ -55,6 +56,7 @@ def _describe(sandbox: Sandbox) -> str:
         "",
         "Point an Airflow at it:",
         f"  export AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS={sandbox.address}",
+        "  export AIRFLOW__CORE__TEST_CONNECTION=Enabled   # for 'airflow connections test'",
     ]
     for conn_id, connection in sandbox.describe_connections().items():
         lines.append(f"  export AIRFLOW_CONN_{conn_id.upper()}='{json.dumps(connection)}'")

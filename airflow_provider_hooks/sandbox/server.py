@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
 
 _START_SECONDS = 20
+_MAX_PORT = 65_535
 
 
 class SandboxError(ServiceHookError):
@@ -82,6 +83,8 @@ def open_listener(host: str, port: int, *, anywhere: bool = False) -> socket.soc
         is_loopback = False
     if not is_loopback and not anywhere:
         raise SandboxError(f"the sandbox listens on loopback only, not on {host}; --anywhere allows it")
+    if not 0 <= port <= _MAX_PORT:
+        raise SandboxError(f"the port must be 0 to {_MAX_PORT}, not {port}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)

@@ -56,6 +56,8 @@ class Received:
     answered: int
     body_bytes: int
     body_sha256: str
+    body: str
+    """As it came in, as far as it is UTF-8."""
 
 
 class SandboxState:
@@ -142,6 +144,7 @@ class SandboxState:
                 answered=self.answer_status if reason is None else 401,
                 body_bytes=len(body),
                 body_sha256=hashlib.sha256(body).hexdigest(),
+                body=body.decode(errors="replace"),
             )
             self._deliveries.append(delivery)
         return delivery
@@ -170,6 +173,8 @@ class SandboxState:
         signed = [s for s in SCHEMES.values() if s.signature_header and s.signature_header.lower() in present]
         if not signed:
             return None, "no signature header of a known scheme"
+        if not known and not self._receiver_secrets:
+            return signed[0].name, "no hook is registered for this URL"
         try:
             verify(signed[0], headers=headers, body=body, secrets=[*known, *self._receiver_secrets])
         except SignatureError as error:

@@ -82,7 +82,8 @@ def verify(
     careless replay only. Comparison takes the same time wherever two signatures differ.
 
     :param scheme: a row of ``SCHEMES`` or its name; ``none`` proves nothing and always returns
-    :param headers: the request's headers, names in any case
+    :param headers: the request's headers, names in any case: a mapping, or anything with its ``items()``, such as the
+        headers of ``http.server``
     :param body: the request's body as received, before any parsing
     :param secrets: every secret that is valid now
     :param now: unix seconds; the clock's if ``None``
@@ -143,11 +144,12 @@ def _derive_keys(scheme: Scheme, secrets: object) -> list[bytes]:
 
 
 def _read_header(headers: object, name: str) -> str:
-    if not isinstance(headers, Mapping):
+    items = getattr(headers, "items", None)
+    if not callable(items):
         raise SignatureError("the headers must be a mapping of names to values")
     wanted = name.lower()
-    names = (key for key in headers if isinstance(key, str) and key.isascii())
-    found = [headers[key] for key in names if key.lower() == wanted]
+    named = [(key, value) for key, value in items() if isinstance(key, str) and key.isascii()]
+    found = [value for key, value in named if key.lower() == wanted]
     if len(found) != 1:
         raise SignatureError(f"the header {name} is {'there more than once' if found else 'missing'}")
     value = found[0]

@@ -39,7 +39,7 @@ def parse_kept_secrets(text: str) -> tuple[KeptSecret, ...]:
         items = content["secrets"] if isinstance(content, dict) else content
         return tuple(_read_item(item) for item in items)
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise ValueError("is JSON, but not a list of secrets as registration writes it") from None
+        raise ValueError("begins like JSON, but is not a list of secrets as registration writes it") from None
 
 
 def parse_secrets(text: str) -> tuple[str, ...]:

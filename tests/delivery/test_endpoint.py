@@ -57,6 +57,14 @@ def test_every_field_is_read():
     )
 
 
+def test_what_would_be_ignored_is_named():
+    fields = ConnectionFields(conn_id="c", host="https://x.example/", password=SECRET, extra={}, unused=("port",))
+    with pytest.raises(InvalidFieldsError, match="port: is not used by this type"):
+        read_endpoint(fields, default_timeout=1, read_variable=lambda _name: None)
+    assert "signs nothing" in problems(scheme="none")["password"]
+    assert problems(secret_variabel="x")["extra.secret_variabel"].endswith("did you mean secret_variable?")
+
+
 def test_a_number_that_airflow_made_of_text_is_read():
     assert read(timeout=3).timeout == 3
 
@@ -73,7 +81,7 @@ def test_the_scheme_none_needs_no_secret():
 
 def test_one_error_names_every_wrong_field():
     found = problems(host="ftp://x", password="", scheme="nope", events="event.deleted", timeout="soon", colour="red")
-    assert set(found) == {"host (URL)", "scheme", "events", "timeout", "colour"}
+    assert set(found) == {"host (URL)", "extra.scheme", "extra.events", "extra.timeout", "extra.colour"}
 
 
 @pytest.mark.parametrize(
@@ -85,17 +93,25 @@ def test_one_error_names_every_wrong_field():
         ({"password": SECRET, "scheme": "standard_webhooks"}, "password (signing secret)", "not base64"),
         ({"password": SECRET, "key_format": "whsec"}, "password (signing secret)", "not base64"),
         ({"secret_variable": "v"}, "password", "beside secret_variable"),
-        ({"password": None, "secret_variable": "v"}, "the Variable 'v' (secret_variable)", "register the hook first"),
+        (
+            {"password": None, "secret_variable": "v"},
+            "the Variable 'v' (extra.secret_variable)",
+            "register the hook first",
+        ),
         (
             {"password": None, "secret_variable": "v", "variable": "[]"},
-            "the Variable 'v' (secret_variable)",
+            "the Variable 'v' (extra.secret_variable)",
             "no secret",
         ),
-        ({"password": None, "secret_variable": "v", "variable": "{"}, "the Variable 'v' (secret_variable)", "is JSON"),
-        ({"timeout": 0}, "timeout", "seconds"),
-        ({"timeout": "nan"}, "timeout", "seconds"),
-        ({"scheme": True}, "scheme", "must be text"),
-        ({"events": ["event.alert"]}, "events", "must be text"),
+        (
+            {"password": None, "secret_variable": "v", "variable": "{"},
+            "the Variable 'v' (extra.secret_variable)",
+            "begins like JSON",
+        ),
+        ({"timeout": 0}, "extra.timeout", "seconds"),
+        ({"timeout": "nan"}, "extra.timeout", "seconds"),
+        ({"scheme": True}, "extra.scheme", "must be text"),
+        ({"events": ["event.alert"]}, "extra.events", "must be text"),
     ],
 )
 def test_a_wrong_field_is_named_with_what_to_do(fields, name, told):

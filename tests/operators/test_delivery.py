@@ -14,8 +14,8 @@ from events_data import CREATED
 from servers import OK, find_closed_port, raw_server
 
 from airflow_provider_hooks.events import event_from_exception
+from airflow_provider_hooks.hooks.outcomes import DeliveryNotSentError
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator, DeliverEventCreatedOperator
-from airflow_provider_hooks.operators.outcomes import DeliveryNotSentError
 from airflow_provider_hooks.signing import SCHEMES
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -116,6 +116,14 @@ def test_an_event_gives_the_fields_and_an_argument_wins(connect):
     assert body_of(heard.requests[1]) == CREATED
 
 
+def test_a_refusal_is_told_with_what_the_receiver_said(connect):
+    with raw_server(b"HTTP/1.1 401 X\r\nContent-Length: 9\r\n\r\nno\x1b[31m\r\n") as heard:
+        connect(heard.url)
+        with pytest.raises(AirflowFailException, match=r"HTTP 401, it said: no\\x1b\[31m") as caught:
+            alert().execute(make_context())
+    assert "Clear the task to send it again" in str(caught.value)
+
+
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n", b""])
 def test_rejected_and_unknown_fail_at_once_and_no_later_try_sends(connect, answer):
     store = StateStore()
@@ -186,6 +194,18 @@ class TestRefusedBeforeAnythingIsClaimed:
         assert "host (URL)" in told
         assert "scheme" in told
 
+    def test_a_connection_that_is_not_there(self, monkeypatch):
+        assert "isn't defined" in self.refuse(alert(service_hook_conn_id="not_there"))
+
+    def test_an_argument_is_named_as_the_operator_calls_it(self, connect):
+        connect("https://example.com/")
+        operator = DeliverEventCreatedOperator(
+            task_id="a_task", message="x", event_id="a b", occurred_at="yesterday", event_logger=3
+        )
+        told = self.refuse(operator)
+        assert all(f"{name}: must be" in told for name in ("event_id", "occurred_at", "event_logger"))
+        assert "timestamp" not in told
+
     def test_an_extra_that_is_no_object(self, monkeypatch, connect):
         connection = {"conn_type": "service_hook", "host": "https://example.com/", "extra": "[1]"}
         monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
@@ -198,7 +218,7 @@ class TestRefusedBeforeAnythingIsClaimed:
 
     def test_an_event_that_is_not_subscribed(self, connect):
         connect("https://example.com/", events="event.created")
-        assert "event.alert is not among event.created" in self.refuse()
+        assert "takes only event.created, not event.alert" in self.refuse()
 
     def test_a_payload_over_the_limit(self, connect, monkeypatch):
         connect("https://example.com/")
@@ -208,12 +228,12 @@ class TestRefusedBeforeAnythingIsClaimed:
     def test_a_setting_that_cannot_be_used(self, connect, monkeypatch):
         connect("https://example.com/")
         monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__TIMEOUT", "soon")
-        assert "[service_hooks] in airflow.cfg: timeout" in self.refuse()
+        assert "section service_hooks of airflow.cfg: timeout" in self.refuse()
 
     @pytest.mark.parametrize("event", [["x"], "text", {"event": "text"}])
     def test_an_event_that_is_no_mapping(self, connect, event):
         connect("https://example.com/")
-        assert "event: event: must" in self.refuse(alert(event=event))
+        assert "the event: event: must" in self.refuse(alert(event=event))
 
 
 def test_the_fields_that_people_template_are_templated():

@@ -103,7 +103,7 @@ def test_a_missing_feature_is_told_in_words(connected, variables):
 
 def test_a_variable_that_holds_something_else_is_left_alone(connected, variables):
     variables["hooks"] = '{"something": "else"}'
-    with pytest.raises(AirflowFailException, match="Variable 'hooks' is JSON, but not a list of secrets"):
+    with pytest.raises(AirflowFailException, match="Variable 'hooks' begins like JSON, but is not a list"):
         register()
     assert variables["hooks"] == '{"something": "else"}'
 

@@ -149,6 +149,13 @@ def test_a_certificate_that_is_not_trusted_is_told_as_not_sent():
     assert "certificate verify failed" in str(error)
 
 
+def test_tls_to_a_plain_port_is_told_as_not_sent():
+    with raw_server(b"HTTP/1.1 400 X\r\n\r\n") as heard:
+        error = fail(base_url=f"https://127.0.0.1:{heard.port}")
+    assert error.sent is False
+    assert "Connection(" not in str(error), "nothing of the library's own"
+
+
 def test_nobody_listening_is_told_as_not_sent():
     error = fail(base_url=f"http://127.0.0.1:{find_closed_port()}")
     assert (error.sent, error.is_passing) == (False, True)

@@ -30,8 +30,8 @@ def test_a_host_is_kept_without_its_last_slash():
 def test_one_error_names_every_wrong_field_and_no_token():
     with pytest.raises(InvalidFieldsError) as caught:
         read(host="ftp://x", password=f"{TOKEN}\n", platform="x", organization="../x", project=None, timeout="-1", a=1)
-    names = {"host (base URL)", "password (API token)", "platform", "organization", "project", "timeout", "a"}
-    assert set(caught.value.problems) == names
+    extra = {f"extra.{name}" for name in ("platform", "organization", "project", "timeout", "a")}
+    assert set(caught.value.problems) == {"host (base URL)", "password (API token)", *extra}
     assert TOKEN not in str(caught.value)
 
 
@@ -45,7 +45,7 @@ def test_a_platform_without_a_host_of_its_own_needs_one_and_no_project():
 def test_a_platforms_ids_are_checked():
     with pytest.raises(InvalidFieldsError) as caught:
         read(platform="akinon", organization="org", project="5f1a" * 6)
-    assert set(caught.value.problems) == {"organization"}
+    assert set(caught.value.problems) == {"extra.organization"}
 
 
 @pytest.mark.parametrize("token", [None, "", " ", "a b", "ä", "a\x00"])

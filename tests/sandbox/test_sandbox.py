@@ -164,6 +164,12 @@ def test_it_listens_on_loopback_only_unless_told_to(host, capsys):
     assert "--anywhere" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", [["--port", "99999"], ["--port", "-1"]])
+def test_a_port_out_of_range_is_one_clear_error(arguments, capsys):
+    assert main(arguments) == 2
+    assert "the port must be 0 to 65535" in capsys.readouterr().err
+
+
 def test_a_port_in_use_is_one_clear_error():
     with open_listener("127.0.0.1", 0) as listener, pytest.raises(SandboxError, match="Address already in use"):
         open_listener("127.0.0.1", listener.getsockname()[1])

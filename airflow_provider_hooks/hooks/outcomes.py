@@ -33,7 +33,9 @@ def judge(delivery: Delivery) -> None:
     told = record.summarize()
     if record.outcome is Outcome.NOT_SENT and record.attempt.error_class is not ErrorClass.BLOCKED_ADDRESS:
         raise DeliveryNotSentError(f"{told}; nothing was sent, so it may be tried again")
-    raise AirflowFailException(told if delivery.attempted else f"{told}; as an earlier try left it, not sent again")
+    if not delivery.attempted:
+        told = f"{told}; as an earlier try left it, not sent again"
+    raise AirflowFailException(f"{told}. Clear the task to send it again")
 
 
 def fail_call(error: Exception) -> NoReturn:
