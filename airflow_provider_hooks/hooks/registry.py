@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
@@ -85,6 +86,8 @@ class RegistryHook(BaseHook):
         :raises RegistryError: if a call fails
         """
         api, client = self._connect()
+        if spec.events is None:
+            spec = replace(spec, events=api.all_events)
         call = api.create(spec)
         if Operation.LIST in api.platform.operations:
             found = _find_registered(api, client, spec)
@@ -250,7 +253,7 @@ def _find_registered(api: PlatformApi, client: RegistryClient, spec: HookSpec) -
     if not present:
         return None
     found = present[0]
-    if found.status != "active" or set(found.events) != set(spec.events):
+    if found.status != "active" or set(found.events) != set(spec.events or ()):
         raise HookConflictError(
             f"{api.platform.title}: hook {found.hook_id} is registered for this URL, {found.status}, with the events "
             f"{', '.join(found.events)}; update or delete it, or ask for what is there"

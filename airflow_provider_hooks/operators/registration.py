@@ -26,7 +26,7 @@ class RegisterServiceHookOperator(BaseOperator):
     :param registry_conn_id: a connection of type ``service_hook_registry``
     :param service_hook_conn_id: the endpoint to register: its URL, and its Variable for the secret
     :param url: where the platform shall send events, in place of an endpoint's URL
-    :param events: which events, such as ``["event.alert", "event.created"]``; on ZStack none are said
+    :param events: which events, such as ``["event.alert"]``; without them, on Sentry both
     :param hook_name: the hook's name, where the platform asks for one (Akinon, ZStack); else the task's id
     :param secret_variable: the Airflow Variable that gets the secret, in place of the endpoint's; without any the
         secret is not kept
@@ -48,7 +48,7 @@ class RegisterServiceHookOperator(BaseOperator):
         registry_conn_id: str = "service_hook_registry_default",
         service_hook_conn_id: str | None = None,
         url: str | None = None,
-        events: Sequence[str] = ("event.alert", "event.created"),
+        events: Sequence[str] | None = None,
         hook_name: str | None = None,
         secret_variable: str | None = None,
         **kwargs: object,
@@ -90,8 +90,8 @@ class RegisterServiceHookOperator(BaseOperator):
         from airflow_provider_hooks.registries.model import HookSpec
 
         # A template may have rendered text where a list is meant; the platform's check names it.
-        events = (self.events,) if isinstance(self.events, str) else tuple(self.events or ())
-        return HookSpec(url=url, events=events, name=self.hook_name or self.task_id)
+        events = (self.events,) if isinstance(self.events, str) else self.events
+        return HookSpec(url=url, events=None if events is None else tuple(events), name=self.hook_name or self.task_id)
 
     def _find_subscription(self) -> tuple[str, str | None]:
         """Return the URL to register and the Variable for its secret, of the endpoint or as given."""

@@ -44,8 +44,9 @@ class AkinonApi(PlatformApi):
             check_url(problems, spec.url)
         if (spec.name is not None or new) and not (isinstance(spec.name, str) and spec.name.strip()):
             problems.add("name", "is missing; Akinon asks for one")
-        if spec.events is not None and not (
-            spec.events and all(isinstance(event, str) and event for event in spec.events)
+        events = spec.events or ()
+        if (spec.events is not None or new) and not (
+            events and all(isinstance(event, str) and event for event in events)
         ):
             problems.add("events", "must be a list of at least one event, such as deployment.build.created")
         for name, value in (spec.headers or {}).items():
@@ -58,7 +59,7 @@ class AkinonApi(PlatformApi):
     def create(self, spec: HookSpec) -> Call:
         """Ask for a new webhook, by the documented request."""
         self.check(spec)
-        body: JsonObject = {"name": spec.name, "url": spec.url, "events": list(spec.events)}
+        body: JsonObject = {"name": spec.name, "url": spec.url, "events": list(spec.events or ())}
         body |= self._write_optional({"headers": spec.headers, "active": spec.is_active})
         return Call(operation=Operation.CREATE, method="POST", path=self._path(), body=body)
 

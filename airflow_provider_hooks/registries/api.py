@@ -40,6 +40,8 @@ class PlatformApi:
 
     hook_id_pattern: ClassVar[str] = r"[A-Za-z0-9_-]{1,64}"
     """What a hook's id looks like, so that none can lead to another path."""
+    all_events: ClassVar[tuple[str, ...]] = ()
+    """What a hook is subscribed to where nobody says to what."""
     one_event_a_hook: ClassVar[bool] = False
     """Whether a hook has exactly one event, so that another event is another hook."""
     advice: ClassVar[Mapping[int, str]] = {}

@@ -49,8 +49,8 @@ class HookSpec:
     """A service hook as it is asked for."""
 
     url: str = field(repr=False)
-    events: tuple[str, ...] = ()
-    """Which events; ZStack's hooks have none."""
+    events: tuple[str, ...] | None = None
+    """Which events; ``None``: those that the platform's API takes for all, if it knows any."""
     name: str | None = None
     """Asked for by Akinon and ZStack."""
     headers: Mapping[str, str] | None = field(default=None, repr=False)

@@ -34,6 +34,7 @@ class SentryApi(PlatformApi):
     """Sentry's calls and answers."""
 
     hook_id_pattern: ClassVar[str] = r"[A-Za-z0-9-]{1,64}"
+    all_events: ClassVar[tuple[str, ...]] = tuple(sorted(EVENT_TYPES))
     advice: ClassVar[Mapping[int, str]] = {
         UNAUTHORIZED: "the token is missing, wrong or expired: check the connection's password",
         FORBIDDEN: "the token may not do this: it needs the scope project:write",
@@ -46,8 +47,8 @@ class SentryApi(PlatformApi):
         problems = Problems("service hook on Sentry")
         if spec.url is not None or isinstance(spec, HookSpec):
             check_url(problems, spec.url, max_characters=MAX_URL_CHARACTERS)
-        if spec.events is not None:
-            unknown = [event for event in spec.events if event not in EVENT_TYPES]
+        if spec.events is not None or isinstance(spec, HookSpec):
+            unknown = [event for event in spec.events or () if event not in EVENT_TYPES]
             if not spec.events or unknown:
                 told = f"must be a list of {' and '.join(EVENT_TYPES)}"
                 problems.add("events", f"{told}, not {quoted(unknown[0])}" if unknown else f"{told}; it is empty")
@@ -56,7 +57,7 @@ class SentryApi(PlatformApi):
     def create(self, spec: HookSpec) -> Call:
         """Ask for a new hook, by the documented request."""
         self.check(spec)
-        body: JsonObject = {"url": spec.url, "events": list(spec.events)}
+        body: JsonObject = {"url": spec.url, "events": list(spec.events or ())}
         return Call(operation=Operation.CREATE, method="POST", path=self._path(), body=body)
 
     def list_hooks(self, cursor: str | None = None) -> Call:

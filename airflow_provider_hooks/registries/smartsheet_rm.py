@@ -65,7 +65,7 @@ class SmartsheetRmApi(PlatformApi):
     def create(self, spec: HookSpec) -> Call:
         """Ask for a new webhook, by the documented request."""
         self.check(spec)
-        body = {"url": spec.url, "event_type": spec.events[0]}
+        body = {"url": spec.url, "event_type": (spec.events or ("",))[0]}
         return Call(operation=Operation.CREATE, method="POST", path="/webhooks", body={**body})
 
     def list_hooks(self, cursor: str | None = None) -> Call:

@@ -36,6 +36,11 @@ def test_a_hook_is_registered_and_its_secret_kept_where_endpoints_find_it(connec
     assert hook.secret not in json.dumps(told)
 
 
+def test_no_events_is_an_error_and_not_all_of_them(connected, variables):
+    with pytest.raises(AirflowFailException, match="events: must be a list"):
+        register(events=[])
+
+
 def test_running_again_registers_nothing_and_keeps_the_secret_once(connected, variables):
     first, second = register(), register()
     assert connected.state.count_hooks() == 1
