@@ -84,21 +84,25 @@ def describe_form(kind: ConnectionType) -> dict[str, object]:
     }
 
 
-def read_extra(kind: ConnectionType, extra: Mapping[str, object], problems: Problems) -> dict[str, str]:
+def read_extra(kind: ConnectionType, fields: ConnectionFields, problems: Problems) -> dict[str, str]:
     """
     Return the extra fields that are set, as stripped text; note those that are unknown or not among their choices.
 
+    A standard field that is set and would be ignored is noted too, because somebody meant something by it.
+
     ``null`` and blank text count as not set, as Airflow's form saves untouched fields.
     """
+    for name in fields.unused:
+        problems.add(name, "is not used by this type and must be empty; all of the address is in host")
     known = {field.name: field for field in kind.extra}
-    for name in extra:
+    for name in fields.extra:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1)
             told = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
             problems.add(f"extra.{printable(str(name), limit=60)}", f"is not a field of {kind.name}; {told}")
     values: dict[str, str] = {}
     for name, known_field in known.items():
-        value = extra.get(name)
+        value = fields.extra.get(name)
         if isinstance(value, bool) or not (value is None or isinstance(value, str | int | float)):
             problems.add(f"extra.{name}", "must be text")
             continue
@@ -108,12 +112,6 @@ def read_extra(kind: ConnectionType, extra: Mapping[str, object], problems: Prob
         elif text:
             values[name] = text
     return values
-
-
-def note_unused(fields: ConnectionFields, problems: Problems) -> None:
-    """Note the standard fields that are set and would be ignored, because somebody meant something by them."""
-    for name in fields.unused:
-        problems.add(name, "is not used by this type and must be empty; all of the address is in host")
 
 
 def read_seconds(name: str, text: str | None, default: float, problems: Problems) -> float:

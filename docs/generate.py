@@ -75,6 +75,7 @@ def _draw_platforms() -> str:
     for operation in Operation:
         cells = ["yes" if operation in one.operations else one.instead[operation] for one in PLATFORMS.values()]
         rows.append([operation.value, *cells])
+    rows.append(["documented in", *(one.source for one in PLATFORMS.values())])
     return _draw(["", *(f"{one.title} (`{one.name}`)" for one in PLATFORMS.values())], rows)
 
 

@@ -12,7 +12,6 @@ from airflow_provider_hooks.connections import (
     ConnectionType,
     ExtraField,
     StandardField,
-    note_unused,
     read_extra,
     read_seconds,
 )
@@ -114,8 +113,7 @@ def read_endpoint(
     :raises InvalidFieldsError: naming each field that cannot be used, without quoting a secret
     """
     problems = Problems(f"connection '{fields.conn_id}'")
-    extra = read_extra(SERVICE_HOOK, fields.extra, problems)
-    note_unused(fields, problems)
+    extra = read_extra(SERVICE_HOOK, fields, problems)
     url = fields.host.strip()
     try:
         parse_url(url)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.registries.api import PlatformApi
     from airflow_provider_hooks.registries.model import Call, HookChanges, HookSpec, Security, Stat
     from airflow_provider_hooks.registries.registry import Registry
+    from airflow_provider_hooks.settings import Settings
 
 _MAX_PAGES = 1_000
 
@@ -55,6 +57,10 @@ class RegistryHook(BaseHook):
         super().__init__()
         self.registry_conn_id = registry_conn_id
 
+    @cached_property
+    def _settings(self) -> Settings:
+        return read_settings()
+
     def get_conn(self) -> Registry:
         """
         Read the registry, with its token registered with Airflow's masker.
@@ -62,7 +68,7 @@ class RegistryHook(BaseHook):
         :raises InvalidFieldsError: naming each field of the connection that cannot be used
         """
         fields = read_connection(SERVICE_HOOK_REGISTRY, self.registry_conn_id)
-        return read_registry(fields, default_timeout=read_settings().timeout)
+        return read_registry(fields, default_timeout=self._settings.timeout)
 
     def list_hooks(self) -> list[ServiceHook]:
         """
@@ -191,7 +197,7 @@ class RegistryHook(BaseHook):
         return True, f"{api.platform.title} lists {len(hooks)} service hook(s)."
 
     def _connect(self) -> tuple[PlatformApi, RegistryClient]:
-        api, settings = open_api(self.get_conn()), read_settings()
+        api, settings = open_api(self.get_conn()), self._settings
         policy = settings.build_policy()
         return api, RegistryClient(
             api, policy=policy, connect_timeout=settings.connect_timeout, ca_file=settings.ca_file

@@ -175,9 +175,8 @@ class RegistryError(ServiceHookError):
         self.told = told
         self.status_code = status_code
         self.sent = sent
-        self.is_passing = is_passing
-        if is_passing is None:
-            self.is_passing = status_code is None or status_code in _PASSING_STATUSES
+        by_status = status_code is None or status_code in _PASSING_STATUSES
+        self.is_passing = by_status if is_passing is None else is_passing
         answered = f"HTTP {status_code}: " if status_code is not None else ""
         super().__init__(f"{platform}, {operation}: {answered}{told}")
 

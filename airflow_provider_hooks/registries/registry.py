@@ -12,7 +12,6 @@ from airflow_provider_hooks.connections import (
     ConnectionType,
     ExtraField,
     StandardField,
-    note_unused,
     read_extra,
     read_seconds,
 )
@@ -91,8 +90,7 @@ def read_registry(fields: ConnectionFields, *, default_timeout: float) -> Regist
     :raises InvalidFieldsError: naming each field that cannot be used, without quoting the token
     """
     problems = Problems(f"connection '{fields.conn_id}'")
-    extra = read_extra(SERVICE_HOOK_REGISTRY, fields.extra, problems)
-    note_unused(fields, problems)
+    extra = read_extra(SERVICE_HOOK_REGISTRY, fields, problems)
     platform = PLATFORMS.get(extra.get("platform", next(iter(PLATFORMS)))) or next(iter(PLATFORMS.values()))
     base_url = (fields.host.strip() or platform.base_url or "").rstrip("/")
     try:

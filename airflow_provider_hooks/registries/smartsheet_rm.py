@@ -31,7 +31,6 @@ EVENT_TYPES = (
     "assignment.created",
     "assignment.updated",
 )
-MAX_WEBHOOKS_PER_EVENT_TYPE = 10
 PER_PAGE = 1_000
 
 
