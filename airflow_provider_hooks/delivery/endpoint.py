@@ -150,9 +150,8 @@ def _read_secrets(
 ) -> tuple[str, ...]:
     if scheme.signature_header is None:
         if fields.password or variable:
-            problems.add(
-                "password" if fields.password else "secret_variable", "is set, but the scheme none signs nothing"
-            )
+            name = "password" if fields.password else "extra.secret_variable"
+            problems.add(name, "is set, but the scheme none signs nothing")
         return ()
     if fields.password and variable:
         problems.add("password", "is set beside secret_variable; keep the secret in one of them")

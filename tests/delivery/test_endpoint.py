@@ -62,6 +62,7 @@ def test_what_would_be_ignored_is_named():
     with pytest.raises(InvalidFieldsError, match="port: is not used by this type"):
         read_endpoint(fields, default_timeout=1, read_variable=lambda _name: None)
     assert "signs nothing" in problems(scheme="none")["password"]
+    assert "signs nothing" in problems(scheme="none", password=None, secret_variable="v")["extra.secret_variable"]
     assert problems(secret_variabel="x")["extra.secret_variabel"].endswith("did you mean secret_variable?")
 
 
