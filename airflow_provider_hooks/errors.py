@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 class ServiceHookError(Exception):
     """The base of every error that this package raises on purpose."""
 
+    is_passing: bool = False
+    """Whether the same may succeed later without anybody changing anything."""
+
 
 class InvalidFieldsError(ServiceHookError, ValueError):
     """

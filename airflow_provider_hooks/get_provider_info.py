@@ -34,6 +34,7 @@ def get_provider_info() -> dict[str, object]:
                 "integration-name": "Service Hooks",
                 "python-modules": [
                     "airflow_provider_hooks.operators.delivery",
+                    "airflow_provider_hooks.operators.management",
                     "airflow_provider_hooks.operators.registration",
                 ],
             }

@@ -27,7 +27,10 @@ os.environ |= {
 }
 
 import pytest  # noqa: E402  (Airflow reads its configuration when it is first imported)
+from variables import Variables  # noqa: E402
 
+from airflow_provider_hooks.hooks import deployment  # noqa: E402
+from airflow_provider_hooks.hooks import variables as variables_module  # noqa: E402
 from airflow_provider_hooks.sandbox import Sandbox, serve_sandbox  # noqa: E402
 
 
@@ -48,3 +51,12 @@ def connected(sandbox: Sandbox, allow_loopback: None, monkeypatch: pytest.Monkey
     for conn_id, connection in sandbox.describe_connections().items():
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
     return sandbox
+
+
+@pytest.fixture
+def variables(monkeypatch: pytest.MonkeyPatch) -> Variables:
+    """Airflow's Variables, which a test without a task runner can neither write nor list."""
+    played = Variables()
+    monkeypatch.setattr(deployment, "Variable", played)
+    monkeypatch.setattr(variables_module, "Variable", played)
+    return played

@@ -76,11 +76,6 @@ def read_variable(name: str) -> str | None:
     return str(text)
 
 
-def write_variable(name: str, text: str, *, description: str) -> None:
-    """Write the text of a Variable that keeps secrets."""
-    Variable.set(name, text, description=description)
-
-
 class TaskStateStore:
     """The task instance's own state store as the ledger needs it: what is kept there never expires."""
 

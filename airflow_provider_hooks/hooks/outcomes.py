@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
-from airflow_provider_hooks.registries.model import RegistryError
+from airflow_provider_hooks.errors import ServiceHookError
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.delivery.once import Delivery
@@ -45,7 +45,7 @@ def fail_call(error: Exception) -> NoReturn:
     :raises AirflowException: if no answer came, or the platform said to come back later
     :raises AirflowFailException: otherwise
     """
-    if isinstance(error, RegistryError) and error.is_passing:
+    if isinstance(error, ServiceHookError) and error.is_passing:
         raise AirflowException(str(error)) from None
     fail_at_once(error)
 

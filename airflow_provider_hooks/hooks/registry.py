@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,38 +15,42 @@ from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
-from airflow_provider_hooks.hooks.deployment import (
-    read_connection,
-    read_settings,
-    read_variable,
-    write_variable,
-)
+from airflow_provider_hooks.hooks.deployment import read_connection, read_settings
+from airflow_provider_hooks.hooks.variables import VariableLock, VariableMemory, check_variable_name
 from airflow_provider_hooks.registries.apis import open_api
 from airflow_provider_hooks.registries.client import RegistryClient
-from airflow_provider_hooks.registries.model import HookConflictError, RegistryError, ServiceHook
+from airflow_provider_hooks.registries.keeping import HookKeeper
+from airflow_provider_hooks.registries.management import HookManager
+from airflow_provider_hooks.registries.memory import Forgetful, find_declared
 from airflow_provider_hooks.registries.platforms import Operation
 from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY, Registry, read_registry
-from airflow_provider_hooks.signing.variable import (
-    KeptSecret,
-    format_kept_secrets,
-    parse_kept_secrets,
-    put_first,
-)
+from airflow_provider_hooks.registries.rotation import SecretRotation
 
 if TYPE_CHECKING:
-    from airflow_provider_hooks.registries.api import PlatformApi
-    from airflow_provider_hooks.registries.model import Call, HookChanges, HookSpec, Security, Stat
-    from airflow_provider_hooks.registries.registry import Registry
+    from collections.abc import Iterator
+
+    from airflow_provider_hooks.registries.keeping import Ensured, WhenUnknown
+    from airflow_provider_hooks.registries.memory import Memory
+    from airflow_provider_hooks.registries.model import HookChanges, HookSpec, Security, ServiceHook, Stat
+    from airflow_provider_hooks.registries.rotation import Rotated
     from airflow_provider_hooks.settings import Settings
 
-_MAX_PAGES = 1_000
+
+@dataclass(frozen=True, kw_only=True)
+class _Session:
+    """What changes hooks, as long as nobody else does with the same Variable."""
+
+    manager: HookManager
+    memory: Memory
+    keeper: HookKeeper
 
 
 class RegistryHook(BaseHook):
     """
     Manages service hooks on the platform that a connection describes.
 
-    Every secret that an answer holds is registered with Airflow's masker before anything else is done with it.
+    Every secret that an answer holds is registered with Airflow's masker before anything else is done with it. What is
+    registered, kept, rotated or deleted with a Variable holds a lock on that Variable, which only a running task can.
 
     :param registry_conn_id: a connection of type ``service_hook_registry``
     """
@@ -61,6 +68,10 @@ class RegistryHook(BaseHook):
     def _settings(self) -> Settings:
         return read_settings()
 
+    @cached_property
+    def _registry(self) -> Registry:
+        return self.get_conn()
+
     def get_conn(self) -> Registry:
         """
         Read the registry, with its token registered with Airflow's masker.
@@ -77,32 +88,7 @@ class RegistryHook(BaseHook):
         :raises UnsupportedOperationError: if the platform documents no list
         :raises RegistryError: if a call fails, or the pages never end
         """
-        return _list_all(*self._connect())
-
-    def register_hook(self, spec: HookSpec, *, variable: str | None = None) -> tuple[ServiceHook, bool]:
-        """
-        Register a hook unless one for this URL is registered, keep its secret, and tell whether it was created now.
-
-        A platform that documents no list cannot be asked what is registered. There the Variable remembers it, and the
-        hook that it names is asked for instead.
-
-        :param variable: the Airflow Variable that gets the secret, if the platform shows one
-        :raises InvalidFieldsError: naming each field that the platform would refuse; nothing was sent
-        :raises HookConflictError: if a hook for this URL is disabled or has other events; it is left as it is
-        :raises RegistryError: if a call fails
-        """
-        api, client = self._connect()
-        if spec.events is None:
-            spec = replace(spec, events=api.all_events)
-        call = api.create(spec)
-        if Operation.LIST in api.platform.operations:
-            found = _find_registered(api, client, spec)
-        else:
-            found = _find_remembered(api, client, spec, variable=variable)
-        hook, created = (found, False) if found is not None else (_create(api, client, call, spec), True)
-        if variable and hook.secret:
-            self.keep_secret(hook, variable=variable)
-        return hook, created
+        return self._manage().list_all()
 
     def fetch_hook(self, hook_id: str) -> ServiceHook:
         """
@@ -110,8 +96,58 @@ class RegistryHook(BaseHook):
 
         :raises RegistryError: if there is none, or the call fails
         """
-        api, client = self._connect()
-        return _mask(client.call(api.get(hook_id), api.read_hook))
+        return self._manage().fetch(hook_id)
+
+    def register_hook(
+        self, spec: HookSpec, *, variable: str | None = None, when_unknown: WhenUnknown = "fail"
+    ) -> tuple[ServiceHook, bool]:
+        """
+        Register a hook unless one for this URL is registered, remember it, and tell whether it was created now.
+
+        :param variable: the Airflow Variable that remembers the hook and its secret; needed where there is no list
+        :param when_unknown: what to do where an earlier try may have registered it and the platform cannot be asked:
+            ``fail`` or ``create``
+        :raises InvalidFieldsError: naming each field that the platform would refuse; nothing was sent
+        :raises HookConflictError: if a hook for this URL rests or has other events; it is left as it is
+        :raises HookUncertainError: if an earlier try may have registered it and the platform cannot be asked
+        :raises LockError: if other runs do not let this one go on
+        :raises RegistryError: if a call fails
+        """
+        api = open_api(self._registry)
+        api.create(api.complete(spec))
+        if variable is None and Operation.LIST not in api.platform.operations:
+            told = f"is needed on {api.platform.title}, which cannot list: it remembers which hook is registered"
+            raise InvalidFieldsError(f"service hook on {api.platform.title}", {"secret_variable": told})
+        with self._changing(variable, when_unknown=when_unknown) as session:
+            return session.keeper.register(spec)
+
+    def ensure_hooks(
+        self,
+        spec: HookSpec,
+        *,
+        name: str,
+        variable: str,
+        hook_id: str | None = None,
+        when_unknown: WhenUnknown = "fail",
+    ) -> Ensured:
+        """
+        See to it that the hooks of a declaration are there as declared: create, update, or leave alone.
+
+        Where a hook has one event, a declaration of several events is several hooks.
+
+        :param name: what the declaration is known by on this registry; the same from run to run
+        :param variable: the Airflow Variable that remembers the hooks and their secrets
+        :param hook_id: a hook that is there already and shall be kept as declared from now on
+        :param when_unknown: as for ``register_hook``
+        :raises InvalidFieldsError: naming each field that the platform would refuse; nothing was sent
+        :raises HookConflictError: if several hooks could be meant
+        :raises HookUncertainError: if an earlier try may have registered it and the platform cannot be asked
+        :raises LockError: if other runs do not let this one go on
+        :raises RegistryError: if a call fails; what was done before it is remembered
+        """
+        open_api(self._registry).split(spec)
+        with self._changing(variable, when_unknown=when_unknown) as session:
+            return session.keeper.ensure(spec, name=name, adopt=hook_id)
 
     def update_hook(self, hook_id: str, changes: HookChanges) -> ServiceHook:
         """
@@ -121,17 +157,63 @@ class RegistryHook(BaseHook):
         :raises InvalidFieldsError: naming each field that the platform would refuse; nothing was sent
         :raises RegistryError: if there is no such hook, or the call fails
         """
-        api, client = self._connect()
-        return _mask(client.call(api.update(hook_id, changes), api.read_hook))
+        return self._manage().update(hook_id, changes)
 
-    def delete_hook(self, hook_id: str) -> bool:
+    def delete_hook(self, hook_id: str, *, variable: str | None = None) -> bool:
         """
-        Delete a hook and return whether it was there.
+        Delete a hook, forget it, and return whether it was there.
 
+        :param variable: the Airflow Variable that remembers it
+        :raises LockError: if other runs do not let this one go on
         :raises RegistryError: if the call fails
         """
-        api, client = self._connect()
-        return client.call(api.delete(hook_id), api.read_deletion)
+        open_api(self._registry).delete(hook_id)
+        with self._changing(variable) as session:
+            deleted, _ = session.keeper.delete([hook_id])
+        return bool(deleted)
+
+    def find_declared_ids(self, name: str, *, variable: str) -> list[str]:
+        """
+        Return the ids of the hooks that a Variable remembers for a declaration.
+
+        :raises ServiceHookError: if the Variable cannot be read
+        """
+        check_variable_name(variable)
+        memory = VariableMemory(variable)
+        memory.check()
+        return [one.hook_id for one in find_declared(memory.read(), registry=self.registry_conn_id, name=name)]
+
+    def rotate_secret(self, hook_id: str, *, variable: str, asking: str, overlap: timedelta) -> Rotated:
+        """
+        Have a new secret of a hook in use, once for each asking.
+
+        ZStack makes a new secret, and the old one ends. On Sentry a new hook is registered beside the old one, which
+        ``finish_rotation`` deletes once the overlap is over.
+
+        :param variable: the Airflow Variable that endpoints read the secret from
+        :param asking: which asking of which task this is; the same on every try of it
+        :param overlap: how long the old hook stays beside the new one, where there are two
+        :raises UnsupportedOperationError: if the platform signs nothing, saying what to do instead
+        :raises HookConflictError: if an earlier rotation's overlap is not over
+        :raises LockError: if other runs do not let this one go on
+        :raises RegistryError: if a call fails
+        """
+        api = open_api(self._registry)
+        if not api.signs:
+            api.refuse(Operation.ROTATE)
+        api.get(hook_id)
+        with self._changing(variable) as session:
+            return self._rotation(session, asking).rotate(hook_id, overlap=overlap, now=datetime.now(timezone.utc))
+
+    def finish_rotation(self, rotated: Rotated, *, variable: str) -> None:
+        """
+        Delete the old hook of a rotation and forget its secret.
+
+        :raises LockError: if other runs do not let this one go on
+        :raises RegistryError: if the call fails
+        """
+        with self._changing(variable) as session:
+            self._rotation(session, asking="").finish(rotated)
 
     def fetch_stats(
         self, hook_id: str, *, since: int | None = None, until: int | None = None, resolution: str | None = None
@@ -145,19 +227,7 @@ class RegistryHook(BaseHook):
         :raises UnsupportedOperationError: on every other platform
         :raises RegistryError: if the call fails
         """
-        api, client = self._connect()
-        call = api.stats(hook_id, since=since, until=until, resolution=resolution)
-        return client.call(call, api.read_stats)
-
-    def rotate_secret(self, hook_id: str) -> ServiceHook:
-        """
-        Have the platform make a new secret of a hook; on ZStack. It is shown once, in what this returns.
-
-        :raises UnsupportedOperationError: on every other platform, saying what to do instead
-        :raises RegistryError: if the call fails
-        """
-        api, client = self._connect()
-        return _mask(client.call(api.rotate(hook_id), api.read_hook))
+        return self._manage().fetch_stats(hook_id, since=since, until=until, resolution=resolution)
 
     def fetch_security(self) -> Security:
         """
@@ -166,109 +236,58 @@ class RegistryHook(BaseHook):
         :raises UnsupportedOperationError: on every other platform
         :raises RegistryError: if the call fails
         """
-        api, client = self._connect()
-        return client.call(api.security(), api.read_security)
-
-    def keep_secret(self, hook: ServiceHook, *, variable: str) -> None:
-        """
-        Write a hook's secret to an Airflow Variable, in front of those that are there; an endpoint reads it back.
-
-        :raises ServiceHookError: if the hook came without a secret, or the Variable holds something else
-        """
-        if hook.secret is None:
-            raise ServiceHookError(f"hook {hook.hook_id} came without a secret; the Variable '{variable}' is unchanged")
-        kept = KeptSecret(secret=hook.secret, hook_id=hook.hook_id, url=hook.url, created_at=hook.created_at)
-        before = _read_kept(variable)
-        after = put_first(before, kept)
-        if after != before:
-            description = "Signing secrets of a service hook, newest first"
-            write_variable(variable, format_kept_secrets(after), description=description)
+        return self._manage().fetch_security()
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask the platform for its hooks, or for what else it documents that changes nothing."""
         try:
-            api, client = self._connect()
-            if Operation.LIST not in api.platform.operations:
-                security = client.call(api.security(), api.read_security)
-                return True, f"{api.platform.title} answers; it signs with {security.algorithm}."
-            hooks = _list_all(api, client)
+            manager = self._manage()
+            title = manager.api.platform.title
+            if not manager.supports(Operation.LIST):
+                return True, f"{title} answers; it signs with {manager.fetch_security().algorithm}."
+            return True, f"{title} lists {len(manager.list_all())} service hook(s)."
         except ServiceHookError as error:
             return False, str(error)
-        return True, f"{api.platform.title} lists {len(hooks)} service hook(s)."
 
-    def _connect(self) -> tuple[PlatformApi, RegistryClient]:
-        api, settings = open_api(self.get_conn()), self._settings
-        policy = settings.build_policy()
-        return api, RegistryClient(
-            api, policy=policy, connect_timeout=settings.connect_timeout, ca_file=settings.ca_file
+    def _manage(self, lock: VariableLock | None = None) -> HookManager:
+        registry, settings = self._registry, self._settings
+        api = open_api(registry)
+        client = RegistryClient(
+            api,
+            policy=settings.build_policy(),
+            connect_timeout=settings.connect_timeout,
+            ca_file=settings.ca_file,
+        )
+        sleep = lock.wait if lock else time.sleep
+
+        def wait(seconds: float) -> None:
+            self.log.info("%s had too many calls; waiting %.0f s, as it said", api.platform.title, seconds)
+            sleep(seconds)
+
+        return HookManager(
+            api,
+            client,
+            mask=mask_secret,
+            max_wait=registry.max_wait,
+            wait=wait,
+            keep_alive=lock.keep_alive if lock else lambda: None,
         )
 
+    @contextmanager
+    def _changing(self, variable: str | None, *, when_unknown: WhenUnknown = "fail") -> Iterator[_Session]:
+        """Open what changes hooks, and let nobody else in with the same Variable."""
+        if variable is not None:
+            check_variable_name(variable)
+        with VariableLock(variable or f"service_hook_registry_{self.registry_conn_id}") as lock:
+            memory: Memory = Forgetful()
+            if variable is not None:
+                memory = kept = VariableMemory(variable)
+                kept.check()
+            manager = self._manage(lock)
+            keeper = HookKeeper(manager, memory, registry=self.registry_conn_id, when_unknown=when_unknown)
+            yield _Session(manager=manager, memory=memory, keeper=keeper)
 
-def _list_all(api: PlatformApi, client: RegistryClient) -> list[ServiceHook]:
-    hooks: list[ServiceHook] = []
-    cursor: str | None = None
-    seen: set[str] = set()
-    for _ in range(_MAX_PAGES):
-        page = client.call(api.list_hooks(cursor), api.read_page)
-        hooks += [_mask(hook) for hook in page.hooks]
-        cursor = page.next_cursor
-        if cursor is None:
-            return hooks
-        if cursor in seen:
-            break
-        seen.add(cursor)
-    raise RegistryError(api.platform.title, Operation.LIST.value, "the pages never end")
-
-
-def _create(api: PlatformApi, client: RegistryClient, call: Call, spec: HookSpec) -> ServiceHook:
-    created = client.call(call, api.read_created) or _find_registered(api, client, spec)
-    if created is None:
-        raise RegistryError(api.platform.title, call.operation.value, "registered a hook that it does not list")
-    return _mask(created)
-
-
-def _find_remembered(
-    api: PlatformApi, client: RegistryClient, spec: HookSpec, *, variable: str | None
-) -> ServiceHook | None:
-    """Return the hook that the Variable remembers for this URL, if the platform still has it."""
-    if variable is None:
-        told = f"is needed on {api.platform.title}, which cannot list: it remembers which hook is registered"
-        raise InvalidFieldsError(f"service hook on {api.platform.title}", {"secret_variable": told})
-    for kept in _read_kept(variable):
-        if kept.hook_id and kept.url == spec.url:
-            try:
-                return _mask(client.call(api.get(kept.hook_id), api.read_hook))
-            except RegistryError as error:
-                if not error.is_gone:
-                    raise
-    return None
-
-
-def _read_kept(variable: str) -> tuple[KeptSecret, ...]:
-    try:
-        return parse_kept_secrets(read_variable(variable) or "")
-    except ValueError as error:
-        raise ServiceHookError(f"the Variable '{variable}' {error}; it is unchanged") from None
-
-
-def _find_registered(api: PlatformApi, client: RegistryClient, spec: HookSpec) -> ServiceHook | None:
-    """Return the hook that is registered as asked for; where a webhook has one event, another event is another hook."""
-    present = [hook for hook in _list_all(api, client) if hook.url == spec.url]
-    if api.one_event_a_hook:
-        present = [hook for hook in present if hook.events == spec.events]
-    if not present:
-        return None
-    found = present[0]
-    if found.status != "active" or set(found.events) != set(spec.events or ()):
-        raise HookConflictError(
-            f"{api.platform.title}: hook {found.hook_id} is registered for this URL, {found.status}, with the events "
-            f"{', '.join(found.events)}; update or delete it, or ask for what is there"
+    def _rotation(self, session: _Session, asking: str) -> SecretRotation:
+        return SecretRotation(
+            session.manager, session.keeper, session.memory, registry=self.registry_conn_id, asking=asking
         )
-    return found
-
-
-def _mask(hook: ServiceHook) -> ServiceHook:
-    for private in (hook.secret, *hook.headers.values()):
-        if private:
-            mask_secret(private)
-    return hook

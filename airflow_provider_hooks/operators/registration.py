@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Operators that register service hooks on a platform through its documented API."""
+"""Operators that register service hooks on a platform, once or as they are declared, through its documented API."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_hooks.operators.arguments import read_flag, read_name, read_when_unknown
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow.sdk import Context
 
+    from airflow_provider_hooks.errors import Problems
     from airflow_provider_hooks.json_types import JsonObject
+    from airflow_provider_hooks.registries.keeping import WhenUnknown
     from airflow_provider_hooks.registries.model import HookSpec
 
 
-class RegisterServiceHookOperator(BaseOperator):
+class _SubscribeOperator(BaseOperator):
     """
-    Register a service hook, unless one for this URL is registered, and keep its secret where endpoints find it.
-
-    Returns the hook's id, URL, events, status and times, and whether it was created now; never its secret.
+    What both operators share: which hook is asked for, on which registry, and where its secret goes.
 
     :param registry_conn_id: a connection of type ``service_hook_registry``
     :param service_hook_conn_id: the endpoint to register: its URL, and its Variable for the secret
     :param url: where the platform shall send events, in place of an endpoint's URL
     :param events: which events, such as ``["event.alert"]``; without them, on Sentry both
-    :param hook_name: the hook's name, where the platform asks for one (Akinon, ZStack); else the task's id
-    :param secret_variable: the Airflow Variable that gets the secret, in place of the endpoint's; without any the
-        secret is not kept
+    :param headers: what Akinon sends along, such as a secret header; rendered, and shown nowhere
+    :param when_unknown: where an earlier try may have registered the hook and the platform cannot be asked (ZStack):
+        ``fail``, or ``create`` another
     """
 
     template_fields: Sequence[str] = (
@@ -39,6 +41,7 @@ class RegisterServiceHookOperator(BaseOperator):
         "events",
         "hook_name",
         "secret_variable",
+        "when_unknown",
     )
     ui_color = "#e3dff5"
 
@@ -50,7 +53,9 @@ class RegisterServiceHookOperator(BaseOperator):
         url: str | None = None,
         events: Sequence[str] | None = None,
         hook_name: str | None = None,
+        headers: Mapping[str, str] | None = None,
         secret_variable: str | None = None,
+        when_unknown: WhenUnknown = "fail",
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)  # type: ignore[arg-type]  # BaseOperator's own arguments
@@ -59,11 +64,13 @@ class RegisterServiceHookOperator(BaseOperator):
         self.url = url
         self.events = events
         self.hook_name = hook_name
+        self.headers = headers
         self.secret_variable = secret_variable
+        self.when_unknown = when_unknown
 
-    def execute(self, context: Context) -> JsonObject:  # noqa: ARG002  (Airflow passes it)
+    def execute(self, context: Context) -> JsonObject:
         """
-        Register the hook and return what may be known of it.
+        Ask for the hook and return what may be known of it.
 
         :raises AirflowFailException: if something cannot be used as it is, or the platform refuses
         :raises AirflowException: if the platform could not be reached; Airflow's own ``retries`` then apply
@@ -72,37 +79,120 @@ class RegisterServiceHookOperator(BaseOperator):
 
         from airflow_provider_hooks.errors import ServiceHookError
         from airflow_provider_hooks.hooks.outcomes import fail_call
-        from airflow_provider_hooks.hooks.registry import RegistryHook
 
-        hook = RegistryHook(self.registry_conn_id)
         try:
-            url, variable = self._find_subscription()
-            registered, created = hook.register_hook(self._make_spec(url), variable=variable)
+            return self._ask(context)
         except (ServiceHookError, AirflowNotFoundException) as error:
             fail_call(error)
+
+    def _ask(self, context: Context) -> JsonObject:
+        raise NotImplementedError
+
+    def _find_subscription(self, problems: Problems) -> tuple[str, str | None]:
+        """Return the URL to register and the Variable for its secret, of the endpoint or as given."""
+        from airflow_provider_hooks.hooks.endpoint import EndpointHook
+
+        if bool(self.url) == bool(self.service_hook_conn_id):
+            problems.add("url", "give either url or service_hook_conn_id, and not both")
+        problems.raise_if_any()
+        if self.url:
+            return self.url, self.secret_variable
+        url, variable = EndpointHook(str(self.service_hook_conn_id)).read_subscription()
+        return url, self.secret_variable or variable
+
+    def _make_spec(self, context: Context, *, url: str, name: str) -> HookSpec:
+        from airflow.sdk.log import mask_secret
+
+        from airflow_provider_hooks.registries.model import HookSpec
+
+        # A template may have rendered text where a list is meant; the platform's check names it.
+        events = (self.events,) if isinstance(self.events, str) else self.events
+        # Rendered here and not as a template field, since those are shown in the UI.
+        headers = None if self.headers is None else self.render_template(self.headers, context)
+        for value in headers.values() if isinstance(headers, dict) else ():
+            mask_secret(value)
+        return HookSpec(url=url, events=None if events is None else tuple(events), name=name, headers=headers)
+
+
+class RegisterServiceHookOperator(_SubscribeOperator):
+    """
+    Register a service hook, unless one for this URL is registered, and keep its secret where endpoints find it.
+
+    Returns the hook's id, URL, events, status and times, and whether it was created now; never its secret. Beside the
+    arguments that it shares with ``EnsureServiceHookOperator``:
+
+    :param hook_name: the hook's name, where the platform asks for one (Akinon, ZStack); else the task's id
+    :param secret_variable: the Airflow Variable that gets the secret, in place of the endpoint's; without any the
+        secret is not kept
+    """
+
+    def _ask(self, context: Context) -> JsonObject:
+        from airflow_provider_hooks.errors import Problems
+        from airflow_provider_hooks.hooks.registry import RegistryHook
+
+        problems = Problems(f"task '{self.task_id}'")
+        when_unknown = read_when_unknown(problems, self.when_unknown)
+        url, variable = self._find_subscription(problems)
+        spec = self._make_spec(context, url=url, name=self.hook_name or self.task_id)
+        hook = RegistryHook(self.registry_conn_id)
+        registered, created = hook.register_hook(spec, variable=variable, when_unknown=when_unknown)
         if registered.secret and not variable:
             self.log.warning("The secret of hook %s is not kept: no secret_variable names where", registered.hook_id)
         told = "registered" if created else "was registered already as"
         self.log.info("%s %s service hook %s", self.registry_conn_id, told, registered.hook_id)
         return {**registered.as_json(), "created": created, "secret_variable": variable}
 
-    def _make_spec(self, url: str) -> HookSpec:
-        from airflow_provider_hooks.registries.model import HookSpec
 
-        # A template may have rendered text where a list is meant; the platform's check names it.
-        events = (self.events,) if isinstance(self.events, str) else self.events
-        return HookSpec(url=url, events=None if events is None else tuple(events), name=self.hook_name or self.task_id)
+class EnsureServiceHookOperator(_SubscribeOperator):
+    """
+    Have service hooks on a platform as they are declared here, however often it runs.
 
-    def _find_subscription(self) -> tuple[str, str | None]:
-        """Return the URL to register and the Variable for its secret, of the endpoint or as given."""
-        from airflow_provider_hooks.errors import InvalidFieldsError
-        from airflow_provider_hooks.hooks.endpoint import EndpointHook
+    A hook that is missing is created, one that differs is updated, or replaced where the platform has no update, and
+    one that matches is left alone; there are never two. Where a hook has one event (Smartsheet) a declaration of
+    several events is several hooks.
 
-        if bool(self.url) == bool(self.service_hook_conn_id):
-            raise InvalidFieldsError(
-                f"task '{self.task_id}'", {"url": "give either url or service_hook_conn_id, and not both"}
-            )
-        if self.url:
-            return self.url, self.secret_variable
-        url, variable = EndpointHook(str(self.service_hook_conn_id)).read_subscription()
-        return url, self.secret_variable or variable
+    Returns ``change`` (``created``, ``updated`` or ``unchanged``), the hooks, and the name of the Variable; never a
+    secret. Beside the arguments that it shares with ``RegisterServiceHookOperator``:
+
+    :param hook_name: what the declaration is known by on this registry, from run to run; on Akinon and ZStack it is
+        the hook's name too
+    :param is_active: whether the hook shall be active; only Sentry and Akinon know hooks that rest
+    :param hook_id: a hook that is there already and shall be kept as declared from now on
+    :param secret_variable: the Airflow Variable that remembers the hooks and their secrets, in place of the
+        endpoint's; without any, ``service_hook_secret_<registry_conn_id>_<hook_name>``
+    """
+
+    template_fields: Sequence[str] = (*_SubscribeOperator.template_fields, "is_active", "hook_id")
+
+    def __init__(self, *, hook_name: str, is_active: bool = True, hook_id: str | None = None, **kwargs: object) -> None:
+        super().__init__(hook_name=hook_name, **kwargs)  # type: ignore[arg-type]  # those of both operators
+        self.is_active = is_active
+        self.hook_id = hook_id
+
+    def _ask(self, context: Context) -> JsonObject:
+        from dataclasses import replace
+
+        from airflow_provider_hooks.errors import Problems
+        from airflow_provider_hooks.hooks.registry import RegistryHook
+        from airflow_provider_hooks.hooks.variables import name_variable
+
+        problems = Problems(f"task '{self.task_id}'")
+        name = read_name(problems, "hook_name", self.hook_name)
+        is_active = read_flag(problems, "is_active", self.is_active)
+        when_unknown = read_when_unknown(problems, self.when_unknown)
+        url, variable = self._find_subscription(problems)
+        variable = variable or name_variable(self.registry_conn_id, name)
+        ensured = RegistryHook(self.registry_conn_id).ensure_hooks(
+            replace(self._make_spec(context, url=url, name=name), is_active=is_active),
+            name=name,
+            variable=variable,
+            hook_id=self.hook_id or None,
+            when_unknown=when_unknown,
+        )
+        ids = ", ".join(hook.hook_id for hook in ensured.hooks)
+        self.log.info("%s: '%s' is %s: service hook %s", self.registry_conn_id, name, ensured.change, ids)
+        return {
+            "change": ensured.change,
+            "hooks": [hook.as_json() for hook in ensured.hooks],
+            "secret_variable": variable,
+        }

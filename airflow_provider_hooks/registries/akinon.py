@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from airflow_provider_hooks.errors import Problems
-from airflow_provider_hooks.registries.api import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, PlatformApi, check_url
+from airflow_provider_hooks.registries.answers import FORBIDDEN, NOT_FOUND, UNAUTHORIZED
+from airflow_provider_hooks.registries.api import PlatformApi, check_url
 from airflow_provider_hooks.registries.model import Answer, Call, HookChanges, HookSpec, Page, ServiceHook
 from airflow_provider_hooks.registries.platforms import Operation
 
@@ -30,6 +31,7 @@ class AkinonApi(PlatformApi):
     """Akinon's calls and answers."""
 
     hook_id_pattern: ClassVar[str] = r"[0-9a-fA-F]{24}"
+    fields: ClassVar[frozenset[str]] = frozenset({"url", "events", "name", "headers", "is_active"})
     advice: ClassVar[Mapping[int, str]] = {
         UNAUTHORIZED: "the token is missing, wrong or expired: check the connection's password",
         FORBIDDEN: "the token may not do this in this organization or project",
@@ -55,6 +57,10 @@ class AkinonApi(PlatformApi):
             elif not (isinstance(value, str) and value.isascii() and value.isprintable()):
                 problems.add("headers", f"has a value for {name} that cannot be a header's")
         problems.raise_if_any()
+
+    def is_same(self, spec: HookSpec, hook: ServiceHook) -> bool:
+        """Tell whether a webhook is the one that is meant: by its name, which the platform keeps."""
+        return hook.name == spec.name
 
     def create(self, spec: HookSpec) -> Call:
         """Ask for a new webhook, by the documented request."""

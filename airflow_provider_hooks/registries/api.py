@@ -4,34 +4,23 @@
 
 from __future__ import annotations
 
-import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from airflow_provider_hooks.errors import Problems
 from airflow_provider_hooks.network.urls import parse_url
-from airflow_provider_hooks.registries.model import (
-    Answer,
-    Call,
-    Page,
-    RegistryError,
-    ServiceHook,
-    UnsupportedOperationError,
-)
+from airflow_provider_hooks.registries.answers import GONE, NO_CONTENT, NOT_FOUND, OK, AnswerForms
+from airflow_provider_hooks.registries.model import HookChanges, UnsupportedOperationError
 from airflow_provider_hooks.registries.platforms import Operation
-from airflow_provider_hooks.text import printable, quoted
+from airflow_provider_hooks.text import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from airflow_provider_hooks.registries.model import HookChanges, HookSpec, Security, Stat
+    from airflow_provider_hooks.registries.model import Answer, Call, HookSpec, Page, Security, ServiceHook, Stat
     from airflow_provider_hooks.registries.registry import Registry
 
-_MAX_NUMBER = 10**18
-OK, CREATED, NO_CONTENT, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, GONE, TOO_MANY = 200, 201, 204, 401, 403, 404, 410, 429
 
-
-class PlatformApi:
+class PlatformApi(AnswerForms):
     """
     One platform's API. A subclass says how its calls are made; what the platform does not document is refused here.
 
@@ -44,10 +33,12 @@ class PlatformApi:
     """What a hook is subscribed to where nobody says to what."""
     one_event_a_hook: ClassVar[bool] = False
     """Whether a hook has exactly one event, so that another event is another hook."""
-    advice: ClassVar[Mapping[int, str]] = {}
-    """For a status, what a person can do."""
-    error_fields: ClassVar[tuple[str, ...]] = ("message", "detail")
-    """Where an answer's JSON says what is wrong; nothing else of a refusal is ever shown."""
+    max_hooks_an_event: ClassVar[int | None] = None
+    """How many hooks an event may have."""
+    signs: ClassVar[bool] = False
+    """Whether a hook has a secret that deliveries are signed with."""
+    fields: ClassVar[frozenset[str]] = frozenset()
+    """What of a ``HookSpec`` the platform takes; a field that it would ignore is refused."""
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
@@ -64,6 +55,41 @@ class PlatformApi:
         :raises InvalidFieldsError: naming each field that the platform would refuse
         """
         raise NotImplementedError
+
+    def complete(self, spec: HookSpec) -> HookSpec:
+        """Return what is asked for, with all events where nobody said which, as far as the platform knows all."""
+        return spec if spec.events is not None else replace(spec, events=self.all_events)
+
+    def split(self, spec: HookSpec) -> tuple[HookSpec, ...]:
+        """
+        Return the hooks that one declaration stands for: where a hook has one event, one for each of its events.
+
+        :raises InvalidFieldsError: naming each field that the platform would refuse
+        """
+        spec = self.complete(spec)
+        self.check(spec)
+        if not self.one_event_a_hook:
+            return (spec,)
+        return tuple(replace(spec, events=(event,)) for event in dict.fromkeys(spec.events or ()))
+
+    def is_same(self, spec: HookSpec, hook: ServiceHook) -> bool:
+        """Tell whether a hook is the one that is meant, where nothing but the platform itself can tell."""
+        return hook.url == spec.url and (not self.one_event_a_hook or hook.events == spec.events)
+
+    def find_differences(self, spec: HookSpec, hook: ServiceHook) -> HookChanges:
+        """Return what would have to change of a hook to make it as it is asked for; a field not asked for is left."""
+        wanted: dict[str, object] = {"url": spec.url, "name": spec.name, "headers": spec.headers}
+        found: dict[str, object] = {"url": hook.url, "name": hook.name, "headers": dict(hook.headers)}
+        changes = {
+            name: value
+            for name, value in wanted.items()
+            if name in self.fields and value is not None and value != found[name]
+        }
+        if "events" in self.fields and spec.events is not None and set(spec.events) != set(hook.events):
+            changes["events"] = spec.events
+        if spec.is_active is not None and spec.is_active != (hook.status == "active"):
+            changes["is_active"] = spec.is_active
+        return HookChanges(**changes)  # type: ignore[arg-type]  # each value is of the field that it is named for
 
     def create(self, spec: HookSpec) -> Call:
         """
@@ -173,63 +199,13 @@ class PlatformApi:
         """
         raise UnsupportedOperationError(self.platform, operation)
 
-    def read_json(self, call: Call, answer: Answer, *, expected: Sequence[int] = (OK, CREATED)) -> object:
-        """
-        Return the JSON of an answer with an expected status.
-
-        :raises RegistryError: if the platform refused, or answered something that is not JSON
-        """
-        if answer.status_code not in expected:
-            self.raise_refused(call, answer)
-        try:
-            content: object = json.loads(answer.body)
-        except (ValueError, RecursionError):
-            self.raise_malformed(call, answer, "something that is not JSON")
-        return content
-
-    def read_texts(
-        self,
-        call: Call,
-        answer: Answer,
-        content: object,
-        names: Sequence[str],
-        *,
-        optional: Sequence[str] = (),
-        numbers: Sequence[str] = (),
-    ) -> dict[str, str]:
-        """
-        Return fields of a JSON object as text; an optional one that is not there as empty.
-
-        :param numbers: fields that are documented as whole numbers, which are returned as their digits
-        :raises RegistryError: naming each field that is missing or of another form
-        """
-        item = content if isinstance(content, dict) else {}
-        texts: dict[str, str] = {}
-        wrong = []
-        for name in (*names, *numbers, *optional):
-            value = item.get(name)
-            if name in numbers:
-                value = str(value) if type(value) is int and 0 <= value < _MAX_NUMBER else None
-            if value is None and name in optional:
-                value = ""
-            if isinstance(value, str) and value.isprintable():
-                texts[name] = value
-            else:
-                wrong.append(name)
-        if wrong:
-            self.raise_malformed(call, answer, f"a hook whose {', '.join(wrong)} is missing or of another form")
-        return texts
-
-    def read_events(self, call: Call, answer: Answer, content: object) -> tuple[str, ...]:
-        """
-        Return the events of a hook's JSON.
-
-        :raises RegistryError: if they are no list of text
-        """
-        events = content.get("events") if isinstance(content, dict) else None
-        if not isinstance(events, list) or not all(isinstance(event, str) and event.isprintable() for event in events):
-            self.raise_malformed(call, answer, "a hook whose events are missing or of another form")
-        return tuple(events)
+    def note_unknown(self, problems: Problems, spec: HookSpec | HookChanges) -> None:
+        """Note what is asked for and would be ignored. A name is the declaration's too, and a secret is never said."""
+        for name in ("events", "headers"):
+            if getattr(spec, name) and name not in self.fields:
+                problems.add(name, f"are not taken by {self.platform.title}; leave them out")
+        if spec.is_active is False and "is_active" not in self.fields:
+            problems.add("is_active", f"cannot be false: {self.platform.title} has no hooks that rest; delete it")
 
     def quote_id(self, hook_id: str) -> str:
         """
@@ -242,46 +218,6 @@ class PlatformApi:
             problems.add("hook_id", f"must be the id that {self.platform.title} gave, not {quoted(hook_id)}")
             problems.raise_if_any()
         return hook_id
-
-    def raise_malformed(self, call: Call, answer: Answer, told: str) -> NoReturn:
-        """
-        Say that an answer cannot be read, without showing it.
-
-        :raises RegistryError: always
-        """
-        raise RegistryError(
-            self.platform.title, call.operation.value, f"answered {told}", status_code=answer.status_code
-        )
-
-    def raise_refused(self, call: Call, answer: Answer) -> NoReturn:
-        """
-        Say what the platform said, and what a person can do.
-
-        :raises RegistryError: always
-        """
-        parts = (self.read_message(answer.body), self.advise(answer))
-        told = "; ".join(part for part in parts if part) or "no message"
-        raise RegistryError(self.platform.title, call.operation.value, told, status_code=answer.status_code)
-
-    def advise(self, answer: Answer) -> str:
-        """Return what a person can do about a refusal, or nothing."""
-        if answer.status_code == TOO_MANY:
-            reset = answer.headers.get("x-ratelimit-reset") or answer.headers.get("retry-after") or "not said"
-            return f"too many calls; the limit is lifted at {printable(reset, limit=40)}"
-        return self.advice.get(answer.status_code, "")
-
-    def read_message(self, body: bytes) -> str:
-        """Return what the platform said, from its documented forms of an error."""
-        try:
-            content = json.loads(body)
-        except (ValueError, RecursionError):
-            return ""
-        return printable("; ".join(self.list_messages(content))) if isinstance(content, dict) else ""
-
-    def list_messages(self, content: Mapping[str, object]) -> list[str]:
-        """Return the messages in the JSON of a refusal."""
-        found = (content.get(name) for name in self.error_fields)
-        return [message for message in found if isinstance(message, str)]
 
 
 def check_url(problems: Problems, url: object, *, https_only: bool = False, max_characters: int | None = None) -> None:

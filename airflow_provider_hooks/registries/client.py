@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, TypeVar
 
 import requests
@@ -104,7 +105,7 @@ class RegistryClient:
             if deadline.passed:
                 raise TimeoutError
             names = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(status_code=response.status_code, headers=names, body=body)
+            return Answer(status_code=response.status_code, headers=names, body=body, received_at=time.time())
 
 
 def _list_private(call: Call) -> Iterable[str]:

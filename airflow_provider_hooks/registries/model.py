@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
+_REFUSALS = range(400, 500)
 _GONE_STATUSES = frozenset({404, 410})
 _PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -42,6 +43,8 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Names in lower case."""
     body: bytes = field(default=b"", repr=False)
+    received_at: float = 0.0
+    """When it came, in unix seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +59,7 @@ class HookSpec:
     headers: Mapping[str, str] | None = field(default=None, repr=False)
     """Sent along by Akinon; may hold a secret."""
     is_active: bool | None = None
-    """Known to Akinon; ``None`` leaves it to the platform."""
+    """Known to Sentry and Akinon; ``None`` leaves it to the platform."""
     secret: str | None = field(default=None, repr=False)
     """Taken by ZStack; it makes its own where none is given."""
 
@@ -74,6 +77,10 @@ class HookChanges:
     def list_given(self) -> dict[str, object]:
         """Return the fields that shall change."""
         return {name: value for name, value in vars(self).items() if value is not None}
+
+    def __bool__(self) -> bool:
+        """Tell whether anything shall change."""
+        return bool(self.list_given())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +141,11 @@ class Security:
 
 
 class HookConflictError(ServiceHookError):
-    """A hook is registered already, but not as it was asked for."""
+    """A hook is registered already, but not as it was asked for, or it cannot be told which one is meant."""
+
+
+class HookUncertainError(ServiceHookError):
+    """A hook was asked for, no answer told whether it is there, and the platform cannot be asked."""
 
 
 class UnsupportedOperationError(ServiceHookError):
@@ -158,6 +169,7 @@ class RegistryError(ServiceHookError):
     :param sent: whether the call may have reached the platform
     :param is_passing: whether the same call may succeed later without anybody changing anything; by the status if
         ``None``
+    :param retry_at: when the platform takes calls again, in unix seconds, where it said that there were too many
     """
 
     def __init__(
@@ -169,12 +181,14 @@ class RegistryError(ServiceHookError):
         status_code: int | None = None,
         sent: bool = True,
         is_passing: bool | None = None,
+        retry_at: float | None = None,
     ) -> None:
         self.platform = platform
         self.operation = operation
         self.told = told
         self.status_code = status_code
         self.sent = sent
+        self.retry_at = retry_at
         by_status = status_code is None or status_code in _PASSING_STATUSES
         self.is_passing = by_status if is_passing is None else is_passing
         answered = f"HTTP {status_code}: " if status_code is not None else ""
@@ -185,6 +199,11 @@ class RegistryError(ServiceHookError):
         """Whether the platform said that there is no such hook."""
         return self.status_code in _GONE_STATUSES
 
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether the call may have had its effect: it was sent, and the platform did not say that it refused."""
+        return self.sent and (self.status_code is None or self.status_code not in _REFUSALS)
+
     def retold(self, change: Callable[[str], str]) -> RegistryError:
         """Return the same error with its words changed."""
         return RegistryError(
@@ -194,4 +213,5 @@ class RegistryError(ServiceHookError):
             status_code=self.status_code,
             sent=self.sent,
             is_passing=self.is_passing,
+            retry_at=self.retry_at,
         )

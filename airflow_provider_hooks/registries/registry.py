@@ -63,6 +63,14 @@ SERVICE_HOOK_REGISTRY = ConnectionType(
             type="number",
             minimum=0.1,
         ),
+        ExtraField(
+            name="max_wait",
+            label="Longest wait",
+            description="Seconds that a task may wait in all where the platform says that there were too many calls. "
+            "Empty: it does not wait.",
+            type="number",
+            minimum=0.1,
+        ),
     ),
 )
 """The connection type of a registry."""
@@ -80,6 +88,8 @@ class Registry:
     project: str
     timeout: float
     """Seconds for one call."""
+    max_wait: float
+    """Seconds that may be waited in all where the platform says that there were too many calls."""
 
 
 def read_registry(fields: ConnectionFields, *, default_timeout: float) -> Registry:
@@ -106,6 +116,7 @@ def read_registry(fields: ConnectionFields, *, default_timeout: float) -> Regist
         if not re.fullmatch(pattern, value, re.ASCII):
             problems.add(f"extra.{name}", f"must look like {pattern}, not {quoted(value)}" if value else "is missing")
     timeout = read_seconds("timeout", extra.get("timeout"), default_timeout, problems)
+    max_wait = read_seconds("max_wait", extra.get("max_wait"), 0.0, problems)
     problems.raise_if_any()
     return Registry(
         conn_id=fields.conn_id,
@@ -115,4 +126,5 @@ def read_registry(fields: ConnectionFields, *, default_timeout: float) -> Regist
         organization=extra.get("organization", ""),
         project=extra.get("project", ""),
         timeout=timeout,
+        max_wait=max_wait,
     )

@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 from airflow_provider_hooks.errors import Problems
 from airflow_provider_hooks.event_types import EVENT_TYPES
-from airflow_provider_hooks.registries.api import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, PlatformApi, check_url
+from airflow_provider_hooks.registries.answers import FORBIDDEN, NOT_FOUND, UNAUTHORIZED
+from airflow_provider_hooks.registries.api import PlatformApi, check_url
 from airflow_provider_hooks.registries.model import Answer, Call, HookChanges, HookSpec, Page, ServiceHook, Stat
 from airflow_provider_hooks.registries.platforms import Operation
 from airflow_provider_hooks.text import quoted
@@ -34,6 +35,8 @@ class SentryApi(PlatformApi):
     """Sentry's calls and answers."""
 
     hook_id_pattern: ClassVar[str] = r"[A-Za-z0-9-]{1,64}"
+    signs: ClassVar[bool] = True
+    fields: ClassVar[frozenset[str]] = frozenset({"url", "events", "is_active"})
     all_events: ClassVar[tuple[str, ...]] = tuple(sorted(EVENT_TYPES))
     advice: ClassVar[Mapping[int, str]] = {
         UNAUTHORIZED: "the token is missing, wrong or expired: check the connection's password",
@@ -52,6 +55,7 @@ class SentryApi(PlatformApi):
             if not spec.events or unknown:
                 told = f"must be a list of {' and '.join(EVENT_TYPES)}"
                 problems.add("events", f"{told}, not {quoted(unknown[0])}" if unknown else f"{told}; it is empty")
+        self.note_unknown(problems, spec)
         problems.raise_if_any()
 
     def create(self, spec: HookSpec) -> Call:

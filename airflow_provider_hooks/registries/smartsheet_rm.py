@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from airflow_provider_hooks.errors import Problems
-from airflow_provider_hooks.registries.api import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, PlatformApi, check_url
+from airflow_provider_hooks.errors import InvalidFieldsError, Problems
+from airflow_provider_hooks.registries.answers import FORBIDDEN, NOT_FOUND, UNAUTHORIZED
+from airflow_provider_hooks.registries.api import PlatformApi, check_url
 from airflow_provider_hooks.registries.model import Answer, Call, HookChanges, HookSpec, Page, ServiceHook
 from airflow_provider_hooks.registries.platforms import Operation
 from airflow_provider_hooks.text import quoted
@@ -39,6 +40,8 @@ class SmartsheetRmApi(PlatformApi):
 
     hook_id_pattern: ClassVar[str] = r"[0-9]{1,20}"
     one_event_a_hook: ClassVar[bool] = True
+    max_hooks_an_event: ClassVar[int | None] = 10
+    fields: ClassVar[frozenset[str]] = frozenset({"url", "events"})
     advice: ClassVar[Mapping[int, str]] = {
         UNAUTHORIZED: "the token is missing, wrong or expired: check the connection's password",
         FORBIDDEN: "the token may not do this, or the event type has its ten webhooks",
@@ -50,20 +53,23 @@ class SmartsheetRmApi(PlatformApi):
         return {"auth": self.registry.token}
 
     def check(self, spec: HookSpec | HookChanges) -> None:
-        """Check that the URL is HTTPS, and that there is exactly one of the eight event types."""
+        """Check that the URL is HTTPS, and that there are only the eight event types, and at least one."""
         problems = Problems("service hook on Smartsheet Resource Management")
         check_url(problems, spec.url, https_only=True)
         events = spec.events or ()
         unknown = [event for event in events if event not in EVENT_TYPES]
         if unknown:
             problems.add("events", f"{quoted(unknown[0])} is not an event type; there are {', '.join(EVENT_TYPES)}")
-        elif len(events) != 1:
-            problems.add("events", f"must be one event type a webhook, not {len(events)}")
+        elif not events:
+            problems.add("events", f"must name at least one event type; there are {', '.join(EVENT_TYPES)}")
+        self.note_unknown(problems, spec)
         problems.raise_if_any()
 
     def create(self, spec: HookSpec) -> Call:
         """Ask for a new webhook, by the documented request."""
-        self.check(spec)
+        if len(self.split(spec)) != 1:
+            told = "must be one event type a webhook; EnsureServiceHookOperator keeps a webhook for each of several"
+            raise InvalidFieldsError("service hook on Smartsheet Resource Management", {"events": told})
         body = {"url": spec.url, "event_type": (spec.events or ("",))[0]}
         return Call(operation=Operation.CREATE, method="POST", path="/webhooks", body={**body})
 

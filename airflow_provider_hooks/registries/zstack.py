@@ -13,7 +13,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from airflow_provider_hooks.errors import Problems
-from airflow_provider_hooks.registries.api import FORBIDDEN, NOT_FOUND, OK, UNAUTHORIZED, PlatformApi, check_url
+from airflow_provider_hooks.registries.answers import FORBIDDEN, NOT_FOUND, OK, UNAUTHORIZED
+from airflow_provider_hooks.registries.api import PlatformApi, check_url
 from airflow_provider_hooks.registries.model import Answer, Call, HookChanges, HookSpec, Security, ServiceHook
 from airflow_provider_hooks.registries.platforms import Operation
 from airflow_provider_hooks.signing.keys import find_secret_problem
@@ -30,6 +31,8 @@ _SECURITY = "/api/v1/alerting/docs/webhook-security"
 class ZStackApi(PlatformApi):
     """ZStack's calls and answers."""
 
+    signs: ClassVar[bool] = True
+    fields: ClassVar[frozenset[str]] = frozenset({"url", "name", "secret"})
     advice: ClassVar[Mapping[int, str]] = {
         UNAUTHORIZED: "the token is missing, wrong or expired: check the connection's password",
         FORBIDDEN: "the token may not manage webhook endpoints",
@@ -46,6 +49,7 @@ class ZStackApi(PlatformApi):
         problem = None if secret is None else find_secret_problem(secret, "text")
         if problem is not None:
             problems.add("secret", problem)
+        self.note_unknown(problems, spec)
         problems.raise_if_any()
 
     def create(self, spec: HookSpec) -> Call:
@@ -106,6 +110,7 @@ class ZStackApi(PlatformApi):
             hook_id=texts["id"],
             url=texts["url"],
             name=texts["name"],
+            status="active" if isinstance(content, dict) and content.get("signingEnabled", True) else "unsigned",
             created_at=texts["createdAt"],
             updated_at=texts["updatedAt"],
         )

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 
+from airflow_provider_hooks.registries.platforms import PLATFORMS
 from airflow_provider_hooks.sandbox.server import Sandbox, SandboxError, make_sandbox, make_server, open_listener
 
 
@@ -30,12 +31,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_hooks.sandbox",
-        description="A local stand-in for a platform's hooks API, and a receiver that verifies signatures.",
+        description="A local stand-in for the platforms' hooks APIs, and a receiver that verifies signatures.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8099, help="the port; 0 takes a free one (default: %(default)s)")
     parser.add_argument("--anywhere", action="store_true", help="allow an address that others can reach")
-    parser.add_argument("--token", help="the API token (default: $SANDBOX_TOKEN, or a new one)")
+    parser.add_argument("--token", help="the token of every API (default: $SANDBOX_TOKEN, or new ones)")
     parser.add_argument(
         "--answer",
         type=int,
@@ -50,9 +51,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 def _describe(sandbox: Sandbox) -> str:
     lines = [
         f"Sandbox on http://{sandbox.address} - stop it with Ctrl+C",
-        f"  platform API   {sandbox.api_url}   (Sentry's documented hooks API)",
-        f"  receiver       {sandbox.receiver_url}",
-        f"  what it got    http://{sandbox.address}/deliveries",
+        *(f"  {PLATFORMS[name].title:<30} {sandbox.find_api_url(name)}" for name in sandbox.state.platforms),
+        f"  {'receiver':<30} {sandbox.receiver_url}",
+        f"  {'what they got':<30} http://{sandbox.address}/deliveries and /calls",
         "",
         "Point an Airflow at it:",
         f"  export AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS={sandbox.address}",

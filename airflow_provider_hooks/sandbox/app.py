@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The sandbox's HTTP application: the platform's API, the receiver, and what it got."""
+"""The sandbox's HTTP application: the platforms' APIs, the receiver, and what they got."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from airflow_provider_hooks.sandbox.sentry_api import PAGE_SIZE, build_sentry_router
+from airflow_provider_hooks.sandbox import akinon_api, sentry_api, smartsheet_rm_api, zstack_api
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
@@ -45,11 +45,21 @@ def tell_deliveries(request: Request) -> JSONResponse:
     return JSONResponse(content)
 
 
-def build_app(state: SandboxState, *, page_size: int = PAGE_SIZE) -> FastAPI:
-    """Build the application over a state; :param page_size: hooks on one page of a list."""
+@_receiver.get("/calls")
+def tell_calls(request: Request) -> JSONResponse:
+    """Tell how often each operation of each platform was called."""
+    state: SandboxState = request.app.state.sandbox
+    return JSONResponse({name: platform.count_calls() for name, platform in state.platforms.items()})
+
+
+def build_app(state: SandboxState, *, page_size: int = sentry_api.PAGE_SIZE) -> FastAPI:
+    """Build the application over a state; :param page_size: hooks on one page of Sentry's list."""
     app = FastAPI(title="airflow-provider-hooks sandbox", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.sandbox = state
-    app.include_router(build_sentry_router(page_size=page_size))
+    app.state.connections = set()
+    app.state.page_size = page_size
+    for module in (sentry_api, akinon_api, zstack_api, smartsheet_rm_api):
+        app.include_router(module.router)
     app.include_router(_receiver)
     return app
 

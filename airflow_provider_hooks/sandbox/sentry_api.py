@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Sentry's hooks API as documented: bearer token, 201, 400, 401, 403, 404, and pages by cursor."""
+"""Sentry's hooks API as documented: bearer token, 201, 400, 401, 403, 404, pages by cursor, and statistics."""
 
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Annotated, cast
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
-from airflow_provider_hooks.sandbox.state import Hook, SandboxState
+from airflow_provider_hooks.sandbox.platform import Hook, Refusal, SandboxPlatform
+from airflow_provider_hooks.sandbox.reading import check_bearer, read_object
+from airflow_provider_hooks.sandbox.route import PlatformRoute, find_platform
 
 if TYPE_CHECKING:
-    from airflow_provider_hooks.json_types import JsonObject
+    from airflow_provider_hooks.json_types import JsonObject, JsonValue
 
 PAGE_SIZE = 100
 EVENTS = ("event.alert", "event.created")
@@ -22,87 +25,102 @@ _URL = re.compile(r"https?://[^\s/?#]+[^\s]*")
 _CURSOR = re.compile(r"[0-9]+:([0-9]{1,9}):[01]", re.ASCII)
 _HOOKS = "/projects/{organization}/{project}/hooks/"
 _ONE_HOOK = _HOOKS + "{hook_id}/"
+_STEPS = {"10s": 10, "m": 60, "1h": 3_600, "1d": 86_400}
+_MAX_STEPS = 1_000
 
 
-def _state(request: Request) -> SandboxState:
-    state: SandboxState = request.app.state.sandbox
-    if request.headers.get("authorization") != f"Bearer {state.token}":
-        raise HTTPException(401, "Invalid token")
-    return state
+def _open(request: Request) -> SandboxPlatform:
+    """Return the platform, if the request carries its token."""
+    platform = find_platform(request)
+    check_bearer(request, platform, {"detail": "Invalid token"})
+    return platform
 
 
-State = Annotated[SandboxState, Depends(_state)]
+Open = Annotated[SandboxPlatform, Depends(_open)]
 
 
-def _find(state: State, organization: str, project: str, hook_id: str) -> Hook:
-    hooks = state.list_hooks((organization, project))
-    hook = next((hook for hook in hooks if hook.hook_id == hook_id), None)
+def _find(platform: Open, organization: str, project: str, hook_id: str) -> Hook:
+    hook = platform.find_hook(hook_id, (organization, project))
     if hook is None:
-        raise HTTPException(404, "The requested resource does not exist")
+        raise Refusal(404, {"detail": "The requested resource does not exist"})
     return hook
 
 
 Found = Annotated[Hook, Depends(_find)]
 
-
-def build_sentry_router(*, page_size: int = PAGE_SIZE) -> APIRouter:
-    """Build the routes below ``/api/0``; :param page_size: hooks on one page of a list."""
-    router = APIRouter(prefix="/api/0")
-
-    @router.get(_HOOKS)
-    def list_hooks(
-        state: State, request: Request, organization: str, project: str, cursor: str = "0:0:0", status: str = ""
-    ) -> JSONResponse:
-        hooks = [hook for hook in state.list_hooks((organization, project)) if status in {"", _status(hook)}]
-        start = _read_cursor(cursor)
-        content = [_show(hook) for hook in hooks[start : start + page_size]]
-        return JSONResponse(content, headers={"Link": _links(request, start, page_size, len(hooks))})
-
-    @router.post(_HOOKS, status_code=201)
-    async def create_hook(state: State, request: Request, organization: str, project: str) -> JSONResponse:
-        if "servicehooks" not in state.features:
-            content = {"error_type": "unavailable_feature", "detail": ["You do not have that feature enabled"]}
-            return JSONResponse(content, status_code=403)
-        body = await _read_body(request)
-        problems = _find_problems(body, required=True)
-        if problems:
-            return JSONResponse(problems, status_code=400)
-        events = cast("list[str]", body["events"])
-        hook = state.add_hook((organization, project), url=str(body["url"]), events=events)
-        return JSONResponse(_show(hook), status_code=201)
-
-    @router.get(_ONE_HOOK)
-    def get_hook(hook: Found) -> JSONResponse:
-        return JSONResponse(_show(hook))
-
-    @router.put(_ONE_HOOK)
-    async def update_hook(state: State, hook: Found, request: Request) -> JSONResponse:
-        body = await _read_body(request)
-        problems = _find_problems(body, required=False)
-        if problems:
-            return JSONResponse(problems, status_code=400)
-        changed = state.change_hook(
-            hook,
-            url=body.get("url", hook.url),
-            events=tuple(sorted(cast("list[str]", body.get("events", list(hook.events))))),
-            is_active=body.get("isActive", hook.is_active),
-        )
-        return JSONResponse(_show(changed))
-
-    @router.delete(_ONE_HOOK)
-    def delete_hook(state: State, hook: Found) -> Response:
-        state.remove_hook(hook)
-        return Response(status_code=204)
-
-    return router
+router = APIRouter(prefix="/sentry/api/0", route_class=PlatformRoute)
+"""The routes of the platform."""
 
 
-async def _read_body(request: Request) -> JsonObject:
-    try:
-        content = await request.json()
-    except (ValueError, RecursionError):
-        raise HTTPException(400, "JSON parse error") from None
-    return content if isinstance(content, dict) else {}
+@router.get(_HOOKS, name="list")
+def list_hooks(
+    platform: Open, request: Request, organization: str, project: str, cursor: str = "0:0:0", status: str = ""
+) -> JSONResponse:
+    """Answer with a page of hooks, the newest first."""
+    hooks = [hook for hook in platform.list_hooks((organization, project)) if status in {"", _status(hook)}]
+    start, size = _read_cursor(cursor), request.app.state.page_size
+    content = [_show(hook) for hook in hooks[start : start + size]]
+    return JSONResponse(content, headers={"Link": _links(request, start, size, len(hooks))})
+
+
+@router.post(_HOOKS, name="create", status_code=201)
+async def create_hook(platform: Open, request: Request, organization: str, project: str) -> JSONResponse:
+    """Register a hook."""
+    if "servicehooks" not in platform.features:
+        content: JsonObject = {
+            "error_type": "unavailable_feature",
+            "detail": ["You do not have that feature enabled"],
+        }
+        raise Refusal(403, content)
+    body = await _read_body(request, required=True)
+    events = sorted(cast("list[str]", body["events"]))
+    hook = platform.add_hook((organization, project), url=str(body["url"]), events=events)
+    return JSONResponse(_show(hook), status_code=201)
+
+
+@router.get(_ONE_HOOK, name="get")
+def get_hook(hook: Found) -> JSONResponse:
+    """Answer with one hook."""
+    return JSONResponse(_show(hook))
+
+
+@router.put(_ONE_HOOK, name="update")
+async def update_hook(platform: Open, hook: Found, request: Request) -> JSONResponse:
+    """Change a hook."""
+    body = await _read_body(request, required=False)
+    changed = platform.change_hook(
+        hook,
+        url=body.get("url", hook.url),
+        events=tuple(sorted(cast("list[str]", body.get("events", list(hook.events))))),
+        is_active=body.get("isActive", hook.is_active),
+    )
+    return JSONResponse(_show(changed))
+
+
+@router.delete(_ONE_HOOK, name="delete")
+def delete_hook(platform: Open, hook: Found) -> Response:
+    """Delete a hook."""
+    platform.remove_hook(hook)
+    return Response(status_code=204)
+
+
+@router.get(_ONE_HOOK + "stats/", name="stats", dependencies=[Depends(_find)])
+def get_stats(since: int = 0, until: int = 0, resolution: str = "1h") -> JSONResponse:
+    """Answer with the steps of time, in none of which anything was sent."""
+    if resolution not in _STEPS:
+        raise Refusal(400, {"detail": "Invalid resolution"})
+    step = _STEPS[resolution]
+    end = until or int(time.time())
+    start = max(since or end - 86_400, end - step * _MAX_STEPS) // step * step
+    return JSONResponse([{"ts": moment, "total": 0} for moment in range(start, end + 1, step)])
+
+
+async def _read_body(request: Request, *, required: bool) -> JsonObject:
+    body = await read_object(request, {"detail": "JSON parse error"})
+    problems = _find_problems(body, required=required)
+    if problems:
+        raise Refusal(400, problems)
+    return body
 
 
 def _find_problems(body: JsonObject, *, required: bool) -> JsonObject:
@@ -130,12 +148,13 @@ def _status(hook: Hook) -> str:
 
 
 def _show(hook: Hook) -> JsonObject:
+    events: list[JsonValue] = [*hook.events]
     return {
         "id": hook.hook_id,
         "url": hook.url,
         "secret": hook.secret,
         "status": _status(hook),
-        "events": list(hook.events),
+        "events": events,
         "dateCreated": hook.created_at,
     }
 
@@ -143,7 +162,7 @@ def _show(hook: Hook) -> JsonObject:
 def _read_cursor(cursor: str) -> int:
     found = _CURSOR.fullmatch(cursor)
     if found is None:
-        raise HTTPException(400, "Invalid cursor parameter.")
+        raise Refusal(400, {"detail": "Invalid cursor parameter."})
     return int(found[1])
 
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import secrets
 import socket
 import threading
 import time
@@ -26,6 +25,11 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
 
 _START_SECONDS = 20
+_BASE_PATHS = {"sentry": "/api/0", "akinon": "/api/v1", "zstack": "", "smartsheet_rm": "/api/v1"}
+_PLACES = {
+    "sentry": {"organization": "sandbox", "project": "pump-station"},
+    "akinon": {"organization": "a0" * 12, "project": "b1" * 12},
+}
 _MAX_PORT = 65_535
 
 
@@ -46,28 +50,25 @@ class Sandbox:
         """Where events may be delivered to."""
         return f"http://{self.address}{RECEIVER_PATH}/airflow"
 
-    @property
-    def api_url(self) -> str:
-        """The base URL of the platform's API."""
-        return f"http://{self.address}/api/0"
+    def find_api_url(self, platform: str) -> str:
+        """Return the base URL of a platform's API."""
+        return f"http://{self.address}/{platform}{_BASE_PATHS[platform]}"
 
     def describe_connections(self) -> dict[str, JsonObject]:
-        """Return the connections that lead here, as ``airflow connections import`` reads them; the token is in it."""
-        registry_extra: JsonObject = {"platform": "sentry", "organization": "sandbox", "project": "pump-station"}
-        endpoint_extra: JsonObject = {"scheme": "sentry", "secret_variable": "service_hook_sandbox"}
-        return {
-            "service_hook_registry_default": {
-                "conn_type": "service_hook_registry",
-                "host": self.api_url,
-                "password": self.state.token,
-                "extra": registry_extra,
-            },
-            "service_hook_default": {
-                "conn_type": "service_hook",
-                "host": self.receiver_url,
-                "extra": endpoint_extra,
-            },
+        """Return the connections that lead here, as ``airflow connections import`` reads them; tokens are in it."""
+        endpoint_extra: JsonObject = {"scheme": "sentry", "secret_variable": "service_hook_secret_sandbox"}
+        described: dict[str, JsonObject] = {
+            "service_hook_default": {"conn_type": "service_hook", "host": self.receiver_url, "extra": endpoint_extra}
         }
+        for name, platform in self.state.platforms.items():
+            conn_id = "service_hook_registry_default" if name == "sentry" else f"{name}_registry"
+            described[conn_id] = {
+                "conn_type": "service_hook_registry",
+                "host": self.find_api_url(name),
+                "password": platform.token,
+                "extra": {"platform": name, **_PLACES.get(name, {})},
+            }
+        return described
 
 
 def open_listener(host: str, port: int, *, anywhere: bool = False) -> socket.socket:
@@ -95,16 +96,18 @@ def open_listener(host: str, port: int, *, anywhere: bool = False) -> socket.soc
 def make_sandbox(
     listener: socket.socket, *, token: str | None = None, receiver_secrets: tuple[str, ...] = ()
 ) -> Sandbox:
-    """Make a sandbox for a socket, with a token of its own unless one is given."""
+    """Make a sandbox for a socket, where each platform has a token of its own unless one is given for all."""
     host, port = listener.getsockname()[:2]
-    state = SandboxState(token=token or secrets.token_hex(16), receiver_secrets=receiver_secrets)
+    state = SandboxState(token=token, receiver_secrets=receiver_secrets)
     return Sandbox(state=state, address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
 
 def make_server(sandbox: Sandbox, *, page_size: int = PAGE_SIZE) -> uvicorn.Server:
     """Make the server of a sandbox; it logs warnings only."""
     app = build_app(sandbox.state, page_size=page_size)
-    return uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
+    app.state.connections = server.server_state.connections
+    return server
 
 
 @contextmanager

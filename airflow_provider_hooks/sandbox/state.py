@@ -1,40 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What the sandbox remembers: the hooks of its platform, and every request that its receiver got."""
+"""What the sandbox remembers: its platforms and their hooks, and every request that its receiver got."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
 import threading
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pendulum
 
+from airflow_provider_hooks.sandbox.platform import Hook, SandboxPlatform
 from airflow_provider_hooks.signing import SCHEMES, SignatureError, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_hooks.json_types import JsonObject
 
 
 _SUCCESS = range(200, 300)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hook:
-    """A hook as the sandbox's platform keeps it."""
-
-    hook_id: str
-    owner: tuple[str, str]
-    """Organization and project."""
-    url: str
-    events: tuple[str, ...]
-    secret: str = field(repr=False)
-    created_at: str
-    is_active: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,56 +52,27 @@ class SandboxState:
     """
     Everything that the sandbox knows; safe to use from several threads.
 
-    :param token: the bearer token that the platform's API asks for
+    :param token: what every platform's API asks for, in place of a token of its own
     :param receiver_secrets: secrets that the receiver accepts besides those of registered hooks
     """
 
-    def __init__(self, *, token: str, receiver_secrets: Sequence[str] = ()) -> None:
-        self.token = token
+    def __init__(self, *, token: str | None = None, receiver_secrets: Sequence[str] = ()) -> None:
+        self.platforms: Mapping[str, SandboxPlatform] = _make_platforms(token)
+        """Each platform, by its name in a connection."""
         self.answer_status = 200
         """What the receiver answers with to what it verified."""
-        self.features = {"servicehooks"}
-        """What the platform's projects have; without ``servicehooks`` they may not register."""
         self._receiver_secrets = tuple(receiver_secrets)
-        self._hooks: list[Hook] = []
         self._deliveries: list[Received] = []
         self._lock = threading.Lock()
 
-    def list_hooks(self, owner: tuple[str, str]) -> list[Hook]:
-        """Return a project's hooks, the newest first."""
-        with self._lock:
-            return [hook for hook in reversed(self._hooks) if hook.owner == owner]
+    @property
+    def sentry(self) -> SandboxPlatform:
+        """The platform whose events are delivered."""
+        return self.platforms["sentry"]
 
-    def count_hooks(self) -> int:
-        """Return how many hooks are registered in all."""
-        with self._lock:
-            return len(self._hooks)
-
-    def add_hook(self, owner: tuple[str, str], *, url: str, events: Sequence[str]) -> Hook:
-        """Register a hook, with an id and a secret of its own."""
-        hook = Hook(
-            hook_id=secrets.token_hex(16),
-            owner=owner,
-            url=url,
-            events=tuple(sorted(events)),
-            secret=secrets.token_hex(32),
-            created_at=pendulum.now("UTC").format("YYYY-MM-DDTHH:mm:ss.SSSSSS[Z]"),
-        )
-        with self._lock:
-            self._hooks.append(hook)
-        return hook
-
-    def change_hook(self, hook: Hook, **changes: object) -> Hook:
-        """Put a changed hook in the place of the old."""
-        changed = replace(hook, **changes)  # type: ignore[arg-type]  # its callers name fields of Hook
-        with self._lock:
-            self._hooks = [changed if one.hook_id == hook.hook_id else one for one in self._hooks]
-        return changed
-
-    def remove_hook(self, hook: Hook) -> None:
-        """Forget a hook."""
-        with self._lock:
-            self._hooks = [one for one in self._hooks if one.hook_id != hook.hook_id]
+    def list_hooks(self) -> list[Hook]:
+        """Return the hooks of all platforms."""
+        return [hook for platform in self.platforms.values() for hook in platform.list_hooks()]
 
     def take_delivery(
         self,
@@ -158,7 +117,7 @@ class SandboxState:
         """Return all deliveries and their counts, as ``GET /deliveries`` tells them."""
         deliveries = self.list_deliveries()
         return {
-            "registered": self.count_hooks(),
+            "registered": len(self.list_hooks()),
             "received": len(deliveries),
             "delivered": sum(one.verified and one.answered in _SUCCESS for one in deliveries),
             "verified": sum(one.verified for one in deliveries),
@@ -167,8 +126,7 @@ class SandboxState:
         }
 
     def _verify(self, url: str, *, headers: Mapping[str, str], body: bytes) -> tuple[str | None, str | None]:
-        with self._lock:
-            known = [hook.secret for hook in self._hooks if hook.url == url and hook.is_active]
+        known = [hook.secret for hook in self.list_hooks() if hook.url == url and hook.is_active and hook.secret]
         present = {name.lower() for name in headers}
         signed = [s for s in SCHEMES.values() if s.signature_header and s.signature_header.lower() in present]
         if not signed:
@@ -180,3 +138,18 @@ class SandboxState:
         except SignatureError as error:
             return signed[0].name, str(error)
         return signed[0].name, None
+
+
+def _make_platforms(token: str | None) -> dict[str, SandboxPlatform]:
+    """Make the platforms, with ids and secrets of the documented forms; only two of them sign."""
+    endpoints, webhooks = count(1), count(123_456)
+    makers: dict[str, tuple[Callable[[], str], Callable[[], str]]] = {
+        "sentry": (lambda: secrets.token_hex(16), lambda: secrets.token_hex(32)),
+        "akinon": (lambda: secrets.token_hex(12), str),
+        "zstack": (lambda: f"wh-{next(endpoints):03}", lambda: f"whsec_{secrets.token_hex(16)}"),
+        "smartsheet_rm": (lambda: str(next(webhooks)), str),
+    }
+    return {
+        name: SandboxPlatform(name, token=token or secrets.token_hex(16), make_id=make_id, make_secret=make_secret)
+        for name, (make_id, make_secret) in makers.items()
+    }

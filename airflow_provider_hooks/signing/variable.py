@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-The text of the Airflow Variable that keeps an endpoint's secrets, newest first, with the hooks they came from.
+The text of the Airflow Variable that keeps hooks and their secrets, newest first.
 
 Registration writes it and endpoints read it, so a secret travels from a platform to deliveries without a person, a log
-or an XCom in between.
+or an XCom in between. Everything stands below the one name ``secrets``, which makes Airflow's UI mask all of it.
 """
 
 from __future__ import annotations
@@ -14,18 +14,42 @@ from dataclasses import asdict, dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptSecret:
-    """One secret and where it came from."""
+class KeptHook:
+    """One hook as a Variable remembers it; of a secret that a person typed only the secret is known."""
 
-    secret: str = field(repr=False)
+    secret: str = field(default="", repr=False)
+    """Empty on platforms that sign nothing."""
     hook_id: str = ""
+    registry: str = ""
+    """The connection id of the registry it is registered on."""
+    name: str = ""
+    """The name it was declared by."""
     url: str = field(default="", repr=False)
     created_at: str = ""
+    """When the platform says that it was created."""
+    asked_at: str = ""
+    """When it was asked for, of a hook whose id no answer has told yet."""
+    delete_after: str = ""
+    """Of a hook whose secret was rotated out: when its overlap ends, after which it is deleted."""
+    rotated_by: str = ""
+    """Of a hook whose secret came from a rotation: which asking of which task rotated it."""
+    beside: str = ""
+    """Of a rotation that was asked for: the ids of the hooks for the URL before it, separated by blanks."""
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it was asked for and nobody knows whether the platform has it, so nothing may be signed with it."""
+        return bool(self.asked_at) and not self.hook_id
+
+    @property
+    def is_retiring(self) -> bool:
+        """Whether another hook has taken its place."""
+        return bool(self.delete_after)
 
 
-def parse_kept_secrets(text: str) -> tuple[KeptSecret, ...]:
+def parse_kept_hooks(text: str) -> tuple[KeptHook, ...]:
     """
-    Read a Variable's text: what ``format_kept_secrets`` wrote, a JSON list of secrets, or one secret as it is.
+    Read a Variable's text: what ``format_kept_hooks`` wrote, a JSON list of secrets, or one secret as it is.
 
     :raises ValueError: if it is JSON of another form; the message does not quote it
     """
@@ -33,7 +57,7 @@ def parse_kept_secrets(text: str) -> tuple[KeptSecret, ...]:
     if not stripped:
         return ()
     if not stripped.startswith(("{", "[")):
-        return (KeptSecret(secret=stripped),)
+        return (KeptHook(secret=stripped),)
     try:
         content = json.loads(stripped)
         items = content["secrets"] if isinstance(content, dict) else content
@@ -44,29 +68,26 @@ def parse_kept_secrets(text: str) -> tuple[KeptSecret, ...]:
 
 def parse_secrets(text: str) -> tuple[str, ...]:
     """
-    Return the secrets of a Variable's text, newest first.
+    Return the secrets that may sign, newest first.
 
-    :raises ValueError: if it is JSON of another form; the message does not quote it
+    :raises ValueError: if the text is JSON of another form; the message does not quote it
     """
-    return tuple(kept.secret for kept in parse_kept_secrets(text))
+    return tuple(kept.secret for kept in parse_kept_hooks(text) if kept.secret and not kept.is_pending)
 
 
-def put_first(kept: tuple[KeptSecret, ...], newest: KeptSecret) -> tuple[KeptSecret, ...]:
-    """Return the secrets with ``newest`` in front, in place of what was kept for the same hook or secret."""
-    others = (one for one in kept if one.hook_id != newest.hook_id and one.secret != newest.secret)
-    return (newest, *others)
-
-
-def format_kept_secrets(kept: tuple[KeptSecret, ...]) -> str:
+def format_kept_hooks(kept: tuple[KeptHook, ...]) -> str:
     """Write the text of the Variable."""
-    return json.dumps({"secrets": [asdict(one) for one in kept]})
+    items = [{name: value for name, value in asdict(one).items() if value} for one in kept]
+    return json.dumps({"secrets": items})
 
 
-def _read_item(item: object) -> KeptSecret:
-    if isinstance(item, str):
-        return KeptSecret(secret=item)
-    if not isinstance(item, dict) or not all(
-        isinstance(item.get(name, ""), str) for name in KeptSecret.__annotations__
-    ):
+def _read_item(item: object) -> KeptHook:
+    if isinstance(item, str) and item:
+        return KeptHook(secret=item)
+    names = KeptHook.__dataclass_fields__
+    if not isinstance(item, dict) or not all(isinstance(item.get(name, ""), str) for name in names):
         raise TypeError
-    return KeptSecret(**{name: item[name] for name in KeptSecret.__annotations__ if name in item})
+    kept = KeptHook(**{name: item[name] for name in names if name in item})
+    if not (kept.secret or kept.hook_id or kept.asked_at):
+        raise TypeError
+    return kept

@@ -19,7 +19,7 @@ EVENTS = ("event.alert", "event.created")
 
 
 @pytest.fixture
-def registry(connected) -> RegistryHook:
+def registry(connected, variables) -> RegistryHook:
     return RegistryHook("service_hook_registry_default")
 
 
@@ -36,12 +36,14 @@ def test_a_hook_is_listed_fetched_updated_and_deleted(registry, connected):
         registry.fetch_hook(created.hook_id)
 
 
-def test_every_page_is_read(allow_loopback, monkeypatch):
+def test_every_page_is_read(allow_loopback, monkeypatch, variables):
     with serve_sandbox(page_size=2) as sandbox:
         for conn_id, connection in sandbox.describe_connections().items():
             monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
         for number in range(5):
-            sandbox.state.add_hook(("sandbox", "pump-station"), url=f"https://example.com/{number}", events=EVENTS)
+            sandbox.state.sentry.add_hook(
+                ("sandbox", "pump-station"), url=f"https://example.com/{number}", events=EVENTS
+            )
         registry = RegistryHook("service_hook_registry_default")
         assert [hook.url[-1] for hook in registry.list_hooks()] == ["4", "3", "2", "1", "0"]
         assert registry.register_hook(HookSpec(url="https://example.com/0", events=EVENTS))[1] is False
@@ -50,13 +52,13 @@ def test_every_page_is_read(allow_loopback, monkeypatch):
 class TestTestConnection:
     def test_a_registry_is_asked_for_its_hooks(self, registry, connected):
         assert registry.test_connection() == (True, "Sentry lists 0 service hook(s).")
-        connected.state.token = "another-token"
+        connected.state.sentry.token = "another-token"
         good, told = registry.test_connection()
         assert not good
         assert "HTTP 401" in told
 
     def test_an_endpoint_is_connected_to_and_gets_nothing(self, connected, monkeypatch):
-        monkeypatch.setenv("AIRFLOW_VAR_SERVICE_HOOK_SANDBOX", "a-secret-of-ours")
+        monkeypatch.setenv("AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX", "a-secret-of-ours")
         good, told = EndpointHook("service_hook_default").test_connection()
         assert (good, told.startswith("Connected to 127.0.0.1")) == (True, True)
         assert connected.state.list_deliveries() == []
@@ -72,7 +74,7 @@ class TestTestConnection:
         ],
     )
     def test_an_endpoint_that_cannot_be_used_is_told_why(self, connected, monkeypatch, changes, told):
-        monkeypatch.setenv("AIRFLOW_VAR_SERVICE_HOOK_SANDBOX", "a-secret-of-ours")
+        monkeypatch.setenv("AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX", "a-secret-of-ours")
         connection = {**connected.describe_connections()["service_hook_default"], **changes}
         monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
         good, said = EndpointHook("service_hook_default").test_connection()
@@ -89,7 +91,7 @@ def test_a_connection_of_the_other_type_is_refused_by_name(connected, hook):
 
 def test_secrets_are_registered_with_airflows_masker(connected, registry, monkeypatch):
     hook, _ = registry.register_hook(HookSpec(url="https://example.com/a", events=EVENTS))
-    monkeypatch.setenv("AIRFLOW_VAR_SERVICE_HOOK_SANDBOX", json.dumps(["newer-secret-x", "older-secret-y"]))
+    monkeypatch.setenv("AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX", json.dumps(["newer-secret-x", "older-secret-y"]))
     EndpointHook("service_hook_default").get_conn()
-    for private in (hook.secret, connected.state.token, "newer-secret-x", "older-secret-y"):
+    for private in (hook.secret, connected.state.sentry.token, "newer-secret-x", "older-secret-y"):
         assert redact(f"said {private} aloud") == "said *** aloud"

@@ -54,8 +54,8 @@ def test_the_record_is_returned_and_holds_no_secret(connect):
 
 @pytest.mark.parametrize("scheme", [scheme for scheme in SCHEMES.values() if scheme.signature_header])
 def test_every_scheme_is_verified_by_a_receiver(connect, sandbox, scheme):
-    hook = sandbox.state.add_hook(("o", "p"), url=sandbox.receiver_url, events=["event.alert"])
-    sandbox.state.change_hook(hook, secret=SECRET)
+    hook = sandbox.state.sentry.add_hook(("o", "p"), url=sandbox.receiver_url, events=["event.alert"])
+    sandbox.state.sentry.change_hook(hook, secret=SECRET)
     connect(sandbox.receiver_url, scheme=scheme.name)
     record = alert().execute(make_context())
     (delivery,) = sandbox.state.list_deliveries()

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.log import redact
 from airflow_context import make_context
-from servers import find_closed_port, raw_server
+from servers import find_closed_port
 
-from airflow_provider_hooks.hooks import registry
-from airflow_provider_hooks.operators.registration import RegisterServiceHookOperator
-from airflow_provider_hooks.signing.variable import parse_secrets
-
-
-@pytest.fixture
-def variables(monkeypatch):
-    """Airflow's Variables, of which a test without a task runner can only read."""
-    kept: dict[str, str] = {}
-    monkeypatch.setattr(registry, "read_variable", kept.get)
-    monkeypatch.setattr(registry, "write_variable", lambda name, text, *, description: kept.update({name: text}))
-    return kept
+from airflow_provider_hooks.operators.registration import EnsureServiceHookOperator, RegisterServiceHookOperator
+from airflow_provider_hooks.signing.variable import parse_kept_hooks, parse_secrets
 
 
 def register(**options):
@@ -30,9 +22,9 @@ def register(**options):
 
 def test_a_hook_is_registered_and_its_secret_kept_where_endpoints_find_it(connected, variables):
     told = register()
-    (hook,) = connected.state.list_hooks(("sandbox", "pump-station"))
+    (hook,) = connected.state.sentry.list_hooks(("sandbox", "pump-station"))
     assert (told["hook_id"], told["created"], told["events"]) == (hook.hook_id, True, ["event.alert", "event.created"])
-    assert parse_secrets(variables["hooks"]) == (hook.secret,)
+    assert parse_secrets(variables.kept["hooks"]) == (hook.secret,)
     assert hook.secret not in json.dumps(told)
 
 
@@ -43,30 +35,30 @@ def test_no_events_is_an_error_and_not_all_of_them(connected, variables):
 
 def test_running_again_registers_nothing_and_keeps_the_secret_once(connected, variables):
     first, second = register(), register()
-    assert connected.state.count_hooks() == 1
+    assert len(connected.state.list_hooks()) == 1
     assert (first["hook_id"], first["created"], second["created"]) == (second["hook_id"], True, False)
-    assert len(parse_secrets(variables["hooks"])) == 1
+    assert len(parse_secrets(variables.kept["hooks"])) == 1
 
 
 def test_a_secret_that_was_lost_is_read_back_from_the_platform(connected, variables):
     register()
-    kept = variables.pop("hooks")
+    kept = variables.kept.pop("hooks")
     register()
-    assert variables["hooks"] == kept
+    assert variables.kept["hooks"] == kept
 
 
 def test_a_second_hook_comes_in_front_of_the_first(connected, variables):
     register()
     register(url="https://example.com/other")
-    hooks = connected.state.list_hooks(("sandbox", "pump-station"))
-    assert parse_secrets(variables["hooks"]) == tuple(hook.secret for hook in hooks)
+    hooks = connected.state.sentry.list_hooks(("sandbox", "pump-station"))
+    assert parse_secrets(variables.kept["hooks"]) == tuple(hook.secret for hook in hooks)
 
 
 def test_an_endpoint_gives_its_url_and_its_variable(connected, variables):
     told = register(url=None, service_hook_conn_id="service_hook_default", secret_variable=None)
-    (hook,) = connected.state.list_hooks(("sandbox", "pump-station"))
-    assert (hook.url, told["secret_variable"]) == (connected.receiver_url, "service_hook_sandbox")
-    assert parse_secrets(variables["service_hook_sandbox"]) == (hook.secret,)
+    (hook,) = connected.state.sentry.list_hooks(("sandbox", "pump-station"))
+    assert (hook.url, told["secret_variable"]) == (connected.receiver_url, "service_hook_secret_sandbox")
+    assert parse_secrets(variables.kept["service_hook_secret_sandbox"]) == (hook.secret,)
 
 
 @pytest.mark.parametrize("options", [{"url": None}, {"url": ""}, {"service_hook_conn_id": "service_hook_default"}])
@@ -81,8 +73,8 @@ def test_a_token_in_a_url_is_not_told(connected, variables):
 
 def test_a_hook_that_is_disabled_is_left_alone_and_told(connected, variables):
     register()
-    (hook,) = connected.state.list_hooks(("sandbox", "pump-station"))
-    connected.state.change_hook(hook, is_active=False)
+    (hook,) = connected.state.sentry.list_hooks(("sandbox", "pump-station"))
+    connected.state.sentry.change_hook(hook, is_active=False)
     with pytest.raises(AirflowFailException, match="disabled"):
         register()
 
@@ -91,26 +83,26 @@ def test_a_hook_with_other_events_is_left_alone_and_told(connected, variables):
     register(events=["event.alert"])
     with pytest.raises(AirflowFailException, match="update or delete it"):
         register()
-    assert connected.state.count_hooks() == 1
+    assert len(connected.state.list_hooks()) == 1
 
 
 def test_what_the_platform_would_refuse_is_refused_before_any_call(connected, variables):
     with pytest.raises(AirflowFailException, match=r"url: .*; events: "):
         register(url="example.com", events=["event.deleted"])
-    assert connected.state.count_hooks() == 0
+    assert len(connected.state.list_hooks()) == 0
 
 
 def test_a_missing_feature_is_told_in_words(connected, variables):
-    connected.state.features.clear()
+    connected.state.sentry.features.clear()
     with pytest.raises(AirflowFailException, match="'servicehooks' feature"):
         register()
 
 
 def test_a_variable_that_holds_something_else_is_left_alone(connected, variables):
-    variables["hooks"] = '{"something": "else"}'
+    variables.kept["hooks"] = '{"something": "else"}'
     with pytest.raises(AirflowFailException, match="Variable 'hooks' begins like JSON, but is not a list"):
         register()
-    assert variables["hooks"] == '{"something": "else"}'
+    assert variables.kept["hooks"] == '{"something": "else"}'
 
 
 def test_a_platform_that_is_not_there_is_left_to_airflows_retries(connected, variables, monkeypatch):
@@ -123,52 +115,144 @@ def test_a_platform_that_is_not_there_is_left_to_airflows_retries(connected, var
 
 
 class TestZStackWhichCannotList:
-    """A raw server plays it, as the sandbox does not."""
+    OPTIONS = {"registry_conn_id": "zstack_registry", "hook_name": "orders"}
 
-    ENDPOINT = {"id": "wh-001", "name": "n", "url": "https://example.com/hook"}
+    def test_running_again_asks_for_the_hook_that_the_variable_remembers(self, connected, variables):
+        first, second = register(**self.OPTIONS), register(**self.OPTIONS)
+        zstack = connected.state.platforms["zstack"]
+        assert zstack.forget_calls() == {"create": 1, "get": 1}
+        (hook,) = zstack.list_hooks()
+        assert (first["hook_id"], first["created"], second["created"]) == (hook.hook_id, True, False)
+        assert parse_secrets(variables.kept["hooks"]) == (hook.secret,)
+        assert hook.secret not in json.dumps([first, second])
 
-    @pytest.fixture
-    def zstack(self, allow_loopback, monkeypatch):
-        state = {"gone": False}
+    def test_a_hook_that_is_gone_is_registered_anew(self, connected, variables):
+        zstack = connected.state.platforms["zstack"]
+        register(**self.OPTIONS)
+        zstack.remove_hook(zstack.list_hooks()[0])
+        assert register(**self.OPTIONS)["created"] is True
+        assert zstack.forget_calls() == {"create": 2, "get": 1}
 
-        def play(connection):
-            request = heard.requests[-1]
-            if request.startswith(b"POST"):
-                content, status = {"endpoint": self.ENDPOINT, "signingSecretPlaintext": "whsec_abc123def456"}, 200
-            elif state["gone"]:
-                content, status = {"error": {"code": "SYS.1001", "description": "gone"}}, 404
-            else:
-                content, status = self.ENDPOINT, 200
-            body = json.dumps(content).encode()
-            connection.sendall(f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-
-        with raw_server(play) as heard:
-            connection = {
-                "conn_type": "service_hook_registry",
-                "host": f"http://127.0.0.1:{heard.port}",
-                "password": "t0ken-of-ours",
-                "extra": {"platform": "zstack"},
-            }
-            monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_REGISTRY_DEFAULT", json.dumps(connection))
-            yield heard, state
-
-    def test_running_again_asks_for_the_hook_that_the_variable_remembers(self, zstack, variables):
-        heard, _ = zstack
-        first, second = register(events=[]), register(events=[])
-        assert [request.split()[0] for request in heard.requests] == [b"POST", b"GET"]
-        assert (first["hook_id"], first["created"], second["created"]) == ("wh-001", True, False)
-        assert parse_secrets(variables["hooks"]) == ("whsec_abc123def456",)
-        assert "abc123" not in json.dumps([first, second])
-
-    def test_a_hook_that_is_gone_is_registered_anew(self, zstack, variables):
-        heard, state = zstack
-        register(events=[])
-        state["gone"] = True
-        assert register(events=[])["created"] is True
-        assert [request.split()[0] for request in heard.requests] == [b"POST", b"GET", b"POST"]
-
-    def test_without_a_variable_nothing_is_sent(self, zstack, variables):
-        heard, _ = zstack
+    def test_without_a_variable_nothing_is_sent(self, connected, variables):
         with pytest.raises(AirflowFailException, match="secret_variable: is needed on ZStack"):
-            register(events=[], secret_variable=None)
-        assert heard.requests == []
+            register(**self.OPTIONS, secret_variable=None)
+        assert connected.state.platforms["zstack"].forget_calls() == {}
+
+    def test_a_lost_answer_fails_at_once_and_says_what_to_do(self, connected, variables):
+        connected.state.platforms["zstack"].misbehave("create", "lost")
+        with pytest.raises(AirflowFailException, match="may be registered all the same"):
+            register(**self.OPTIONS)
+        with pytest.raises(AirflowFailException, match="when_unknown='create'"):
+            register(**self.OPTIONS)
+        assert register(**self.OPTIONS, when_unknown="create")["created"] is True
+
+
+def ensure(**options):
+    options = {"hook_name": "orders", "url": "https://example.com/hook", **options}
+    return EnsureServiceHookOperator(task_id="ensure", **options).execute(make_context())
+
+
+DECLARED = {
+    "service_hook_registry_default": {"events": ["event.alert"]},
+    "akinon_registry": {"events": ["deployment.build.created"], "headers": {"X-Key": "{{ ti.task_id }}-s3cret"}},
+    "zstack_registry": {},
+    "smartsheet_rm_registry": {"events": ["project.created", "user.created"]},
+}
+
+
+class TestEnsure:
+    @pytest.mark.parametrize(("registry", "options"), list(DECLARED.items()))
+    def test_it_tells_what_it_took_and_no_secret(self, connected, variables, registry, options):
+        first, second = ensure(registry_conn_id=registry, **options), ensure(registry_conn_id=registry, **options)
+        third = ensure(registry_conn_id=registry, **options, url="https://example.com/moved")
+        assert [told["change"] for told in (first, second, third)] == ["created", "unchanged", "updated"]
+        assert {hook["url"] for hook in third["hooks"]} == {"https://example.com/moved"}
+        assert first["secret_variable"] == f"service_hook_secret_{registry}_orders"
+        kept = parse_kept_hooks(variables.kept[first["secret_variable"]])
+        assert {one.hook_id for one in kept} == {hook["hook_id"] for hook in third["hooks"]}
+        private = [hook.secret for hook in connected.state.list_hooks() if hook.secret] + ["s3cret"]
+        assert not any(secret in json.dumps([first, second, third]) for secret in private)
+
+    def test_headers_are_rendered_masked_and_no_template_field(self, connected, variables):
+        ensure(registry_conn_id="akinon_registry", **DECLARED["akinon_registry"])
+        (hook,) = connected.state.platforms["akinon"].list_hooks()
+        assert hook.headers == {"X-Key": "a_task-s3cret"}
+        assert redact("it is a_task-s3cret") == "it is ***"
+        assert "headers" not in EnsureServiceHookOperator.template_fields
+
+    def test_an_endpoint_gives_its_url_and_its_variable(self, connected, variables):
+        told = ensure(url=None, service_hook_conn_id="service_hook_default")
+        (hook,) = connected.state.list_hooks()
+        assert (hook.url, told["secret_variable"]) == (connected.receiver_url, "service_hook_secret_sandbox")
+        assert parse_secrets(variables.kept["service_hook_secret_sandbox"]) == (hook.secret,)
+
+    @pytest.mark.parametrize(
+        ("options", "told"),
+        [
+            (
+                {"is_active": "maybe", "when_unknown": "resend", "hook_name": " ", "url": None},
+                "hook_name: .*is_active: .*when_unknown: .*url: ",
+            ),
+            ({"hook_id": "../x"}, "hook_id: must be the id that Sentry gave"),
+            ({"secret_variable": "x" * 201}, "secret_variable: must have at most 200"),
+            ({"events": "event.alert,event.created"}, "events: must be a list"),
+            ({"hook_name": "x" * 300}, "secret_variable: must have at most 200"),
+        ],
+    )
+    def test_what_cannot_be_used_is_told_before_any_call(self, connected, variables, options, told):
+        with pytest.raises(AirflowFailException, match=told):
+            ensure(**options)
+        assert connected.state.sentry.forget_calls() == {}
+        assert variables.kept == {}
+
+    @pytest.mark.parametrize("flag", [True, "True", "true"])
+    def test_a_flag_may_have_been_rendered_as_text(self, connected, variables, flag):
+        assert ensure(is_active=flag)["change"] == "created"
+
+    def test_too_many_calls_are_left_to_airflows_retries(self, connected, variables):
+        connected.state.sentry.misbehave("list", "limited", seconds=30)
+        with pytest.raises(AirflowException, match="the limit is lifted at") as caught:
+            ensure()
+        assert not isinstance(caught.value, AirflowFailException)
+
+    def test_a_connection_can_say_how_long_to_wait(self, connected, variables, monkeypatch):
+        connection = connected.describe_connections()["service_hook_registry_default"]
+        connection["extra"]["max_wait"] = 5
+        monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_REGISTRY_DEFAULT", json.dumps(connection))
+        connected.state.sentry.misbehave("list", "limited", seconds=1)
+        assert ensure()["change"] == "created"
+
+    def test_two_runs_at_once_register_one_hook_and_lose_no_secret(self, connected, variables):
+        for registry, options in DECLARED.items():
+            told = []
+            threads = [
+                threading.Thread(target=lambda: told.append(ensure(registry_conn_id=registry, **options)["change"]))  # noqa: B023
+                for _ in range(4)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(30)
+            assert sorted(told) == ["created", "unchanged", "unchanged", "unchanged"]
+        assert [len(one.list_hooks()) for one in connected.state.platforms.values()] == [1, 1, 1, 2]
+
+    def test_different_hooks_at_once_in_one_variable_are_all_kept(self, connected, variables):
+        threads = [
+            threading.Thread(
+                target=ensure,
+                kwargs={
+                    "hook_name": f"n{number}",
+                    "url": f"https://example.com/{number}",
+                    "secret_variable": "hooks",
+                    "registry_conn_id": "zstack_registry",
+                },
+            )
+            for number in range(6)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        secrets = {hook.secret for hook in connected.state.platforms["zstack"].list_hooks()}
+        assert len(secrets) == 6
+        assert set(parse_secrets(variables.kept["hooks"])) == secrets

@@ -31,6 +31,7 @@ def make_registry(platform: str, *, base_url: str = "https://api.example.com", t
         organization=organization,
         project=project,
         timeout=timeout,
+        max_wait=0,
     )
 
 

@@ -244,15 +244,14 @@ class TestSmartsheet:
     def test_too_many_calls_are_told_with_the_time_of_the_reset(self):
         headers = {"x-ratelimit-reset": "1700000000"}
         refused = Answer(status_code=429, headers=headers, body=b"{}")
-        with pytest.raises(RegistryError, match="the limit is lifted at 1700000000") as caught:
+        with pytest.raises(RegistryError, match="the limit is lifted at 2023-11-14T22:13:20Z") as caught:
             SMARTSHEET.read_hook(SMARTSHEET.get("1"), refused)
         assert caught.value.is_passing
 
 
+EVENTS = {"sentry": ("event.alert",), "akinon": ("a.b",), "smartsheet_rm": ("project.created",)}
 ASK = {
-    Operation.CREATE: lambda api: api.create(
-        HookSpec(url=URL, events=("event.alert" if api.platform.name == "sentry" else "project.created",), name="n")
-    ),
+    Operation.CREATE: lambda api: api.create(HookSpec(url=URL, events=EVENTS.get(api.platform.name), name="n")),
     Operation.LIST: lambda api: api.list_hooks(),
     Operation.GET: lambda api: api.get(ID_1 if api.platform.name == "akinon" else "1"),
     Operation.UPDATE: lambda api: api.update(ID_1 if api.platform.name == "akinon" else "1", HookChanges(url=URL)),

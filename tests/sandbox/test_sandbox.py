@@ -21,10 +21,10 @@ EVENTS = ["event.alert", "event.created"]
 @pytest.fixture
 def api(sandbox):
     class Api:
-        url = f"{sandbox.api_url}/projects/org/project/hooks/"
+        url = f"{sandbox.find_api_url('sentry')}/projects/org/project/hooks/"
         session = requests.Session()
 
-        def __call__(self, method, path="", token=sandbox.state.token, **options):
+        def __call__(self, method, path="", token=sandbox.state.sentry.token, **options):
             headers = {"Authorization": f"Bearer {token}"} if token else {}
             return self.session.request(method, self.url + path, headers=headers, timeout=5, **options)
 
@@ -76,7 +76,7 @@ def test_without_the_token_it_is_401(api, token):
 
 
 def test_without_the_feature_it_is_403_in_the_documented_words(api, sandbox):
-    sandbox.state.features.clear()
+    sandbox.state.sentry.features.clear()
     answer = register(api)
     assert answer.status_code == 403
     assert answer.json()["error_type"] == "unavailable_feature"
@@ -86,13 +86,13 @@ def test_pages_lead_from_the_newest_to_the_oldest_hook():
     with serve_sandbox(page_size=2) as sandbox:
         urls = [f"https://example.com/{number}" for number in range(5)]
         for url in urls:
-            sandbox.state.add_hook(("org", "project"), url=url, events=EVENTS)
+            sandbox.state.sentry.add_hook(("org", "project"), url=url, events=EVENTS)
         found, query = [], {}
         while True:
             answer = requests.get(
-                f"{sandbox.api_url}/projects/org/project/hooks/",
+                f"{sandbox.find_api_url('sentry')}/projects/org/project/hooks/",
                 params=query,
-                headers={"Authorization": f"Bearer {sandbox.state.token}"},
+                headers={"Authorization": f"Bearer {sandbox.state.sentry.token}"},
                 timeout=5,
             )
             found += [hook["url"] for hook in answer.json()]
@@ -116,7 +116,7 @@ class TestReceiver:
 
     @pytest.fixture
     def secret(self, sandbox):
-        return sandbox.state.add_hook(("o", "p"), url=sandbox.receiver_url, events=EVENTS).secret
+        return sandbox.state.sentry.add_hook(("o", "p"), url=sandbox.receiver_url, events=EVENTS).secret
 
     def told(self, sandbox):
         return requests.get(f"http://{sandbox.address}/deliveries", timeout=5).json()

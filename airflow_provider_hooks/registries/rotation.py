@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+Rotates the secret of a hook, once for each asking, however often a try of it dies.
+
+Where the platform has a call for it (ZStack), the old secret ends with it. Else (Sentry) a new hook is registered
+beside the old one, its secret is the one in use from then on, and the old hook is deleted when the overlap is over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
+from airflow_provider_hooks.registries.memory import drop, forget, remember
+from airflow_provider_hooks.registries.model import HookConflictError, HookSpec
+from airflow_provider_hooks.registries.platforms import Operation
+from airflow_provider_hooks.signing.variable import KeptHook
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from airflow_provider_hooks.registries.keeping import HookKeeper
+    from airflow_provider_hooks.registries.management import HookManager
+    from airflow_provider_hooks.registries.memory import Kept, Memory
+    from airflow_provider_hooks.registries.model import ServiceHook
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotated:
+    """The hook whose secret is in use now, and the one before it where that is another."""
+
+    hook_id: str
+    old_hook_id: str | None = None
+    delete_after: datetime | None = None
+    """When the old hook is to be deleted."""
+
+
+class SecretRotation:
+    """
+    Rotates the secret of one remembered hook.
+
+    :param registry: the registry's connection id
+    :param asking: which asking of which task this is; the same on every try of it
+    """
+
+    def __init__(self, manager: HookManager, keeper: HookKeeper, memory: Memory, *, registry: str, asking: str) -> None:
+        self._manager = manager
+        self._api = manager.api
+        self._keeper = keeper
+        self._memory = memory
+        self._registry = registry
+        self._asking = asking
+
+    def rotate(self, hook_id: str, *, overlap: timedelta, now: datetime) -> Rotated:
+        """
+        Have a new secret in use, unless this asking has one already.
+
+        :param hook_id: the hook whose secret is in use
+        :param overlap: how long the old hook stays beside the new one, where there are two
+        :raises HookConflictError: if another asking's overlap is not over
+        :raises InvalidFieldsError: if there is no such hook
+        :raises UnsupportedOperationError: if the platform has neither way
+        :raises RegistryError: if a call fails
+        """
+        kept = self._memory.read()
+        done = next((one for one in kept if one.rotated_by == self._asking and one.hook_id), None)
+        if done is not None:
+            return self._tell(done, kept)
+        if not self._manager.supports(Operation.ROTATE) and self._api.signs:
+            return self._register_beside(hook_id, kept, delete_after=now + overlap, now=now)
+        hook = self._manager.rotate(hook_id)
+        self._memory.write(remember(kept, hook, registry=self._registry, rotated_by=self._asking))
+        return Rotated(hook_id=hook.hook_id)
+
+    def finish(self, rotated: Rotated) -> None:
+        """
+        Delete the old hook, whose overlap is over.
+
+        :raises RegistryError: if the call fails
+        """
+        if rotated.old_hook_id is not None:
+            self._keeper.delete([rotated.old_hook_id])
+
+    def _register_beside(self, hook_id: str, kept: Kept, *, delete_after: datetime, now: datetime) -> Rotated:
+        present = self._manager.list_all()
+        old = next((hook for hook in present if hook.hook_id == hook_id), None)
+        if old is None:
+            told = f"{hook_id} is not there to be rotated; ensure or register the hook first"
+            raise InvalidFieldsError(f"service hook on {self._api.platform.title}", {"hook_id": told})
+        kept = remember(kept, old, registry=self._registry)
+        name = next(one.name for one in kept if one.hook_id == hook_id)
+        kept = self._end_overlaps(kept, name=name, now=now)
+        asked = next((one for one in kept if one.is_pending and one.rotated_by == self._asking), None)
+        if asked is None:
+            asked = self._note_asking(old, present, name=name, now=now)
+            kept = (*kept, asked)
+            self._memory.write(kept)
+        before = set(asked.beside.split())
+        left = [hook for hook in present if hook.url == old.url and hook.hook_id not in before]
+        spec = HookSpec(url=old.url, events=old.events)
+        new = left[0] if left else self._manager.create(spec, known={hook.hook_id for hook in present})
+        until = delete_after.isoformat(timespec="seconds")
+        kept = tuple(replace(one, delete_after=until) if one.hook_id == hook_id else one for one in drop(kept, asked))
+        kept = remember(kept, new, registry=self._registry, name=name, rotated_by=self._asking)
+        self._memory.write(kept)
+        return Rotated(hook_id=new.hook_id, old_hook_id=hook_id, delete_after=delete_after)
+
+    def _note_asking(self, old: ServiceHook, present: Sequence[ServiceHook], *, name: str, now: datetime) -> KeptHook:
+        """Say what is there before another hook is asked for, so that the next try knows the new one."""
+        beside = [hook.hook_id for hook in present if hook.url == old.url]
+        return KeptHook(
+            registry=self._registry,
+            name=name,
+            asked_at=now.isoformat(timespec="seconds"),
+            rotated_by=self._asking,
+            beside=" ".join(beside),
+        )
+
+    def _end_overlaps(self, kept: Kept, *, name: str, now: datetime) -> Kept:
+        """Delete what an earlier rotation of the same hook left behind, if its overlap is over."""
+        for one in self._list_retiring(kept, name=name):
+            if _read_time(one) > now:
+                raise HookConflictError(
+                    f"hook {one.hook_id} is retiring by another rotation, until {one.delete_after}; rotate after that"
+                )
+            self._keeper.delete([one.hook_id])
+            kept = forget(kept, one.hook_id)
+        return kept
+
+    def _tell(self, done: KeptHook, kept: Kept) -> Rotated:
+        for one in self._list_retiring(kept, name=done.name):
+            return Rotated(hook_id=done.hook_id, old_hook_id=one.hook_id, delete_after=_read_time(one))
+        return Rotated(hook_id=done.hook_id)
+
+    def _list_retiring(self, kept: Kept, *, name: str) -> list[KeptHook]:
+        return [one for one in kept if one.is_retiring and (one.registry, one.name) == (self._registry, name)]
+
+
+def _read_time(kept: KeptHook) -> datetime:
+    try:
+        return datetime.fromisoformat(kept.delete_after)
+    except ValueError:
+        raise ServiceHookError(f"delete_after of hook {kept.hook_id} in the Variable is no ISO 8601 time") from None

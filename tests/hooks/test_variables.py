@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""The memory in a Variable, and the lock that keeps two runs from losing what the other wrote."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
+from airflow_provider_hooks.hooks.variables import LockError, VariableLock, VariableMemory, check_variable_name
+from airflow_provider_hooks.signing.variable import KeptHook
+
+ONE, TWO = KeptHook(secret="s1", hook_id="h1"), KeptHook(secret="s2", hook_id="h2")
+
+
+class TestMemory:
+    def test_what_was_written_is_read_back(self, variables):
+        memory = VariableMemory("hooks")
+        memory.check()
+        assert memory.read() == ()
+        memory.write((ONE, TWO))
+        memory.check()
+        assert memory.read() == (ONE, TWO)
+
+    def test_a_variable_that_cannot_be_read_is_not_one_that_is_not_there(self, variables):
+        variables.set("hooks", "a-secret")
+        variables.unreadable.add("hooks")
+        with pytest.raises(ServiceHookError, match="is there and cannot be read now"):
+            VariableMemory("hooks").check()
+
+    def test_a_variable_of_the_environment_is_refused_before_anything_is_done(self, variables, monkeypatch):
+        monkeypatch.setenv("AIRFLOW_VAR_HOOKS", "a-secret")
+        with pytest.raises(ServiceHookError, match="comes from the environment or a secrets backend"):
+            VariableMemory("hooks").check()
+
+    def test_a_write_that_does_not_read_back_is_told(self, variables, monkeypatch):
+        variables.set("hooks", "a-secret")
+        monkeypatch.setenv("AIRFLOW_VAR_HOOKS", "another-secret")
+        with pytest.raises(ServiceHookError, match="does not read back"):
+            VariableMemory("hooks").write((ONE,))
+
+    @pytest.mark.parametrize("name", ["", "  ", "x" * 201, "a\nb", None, 7])
+    def test_a_name_that_no_variable_can_have_is_refused(self, name):
+        with pytest.raises(InvalidFieldsError, match="secret_variable"):
+            check_variable_name(name)
+
+
+class TestLock:
+    def test_it_leaves_nothing_behind(self, variables):
+        with VariableLock("hooks"):
+            assert len(variables.kept) == 1
+        assert variables.kept == {}
+        with pytest.raises(ZeroDivisionError), VariableLock("hooks"):
+            raise ZeroDivisionError
+        assert variables.kept == {}
+
+    def test_of_many_who_read_change_and_write_none_loses_anothers_change(self, variables):
+        variables.pause = 0.001
+        inside, most, lock = 0, 0, threading.Lock()
+
+        def register(number):
+            nonlocal inside, most
+            with VariableLock("hooks"):
+                with lock:
+                    inside += 1
+                    most = max(most, inside)
+                memory = VariableMemory("hooks")
+                kept = memory.read()
+                time.sleep(0.002)
+                memory.write((KeptHook(secret=f"s{number}", hook_id=f"h{number}"), *kept))
+                with lock:
+                    inside -= 1
+
+        threads = [threading.Thread(target=register, args=(number,)) for number in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert most == 1
+        assert {one.hook_id for one in VariableMemory("hooks").read()} == {f"h{number}" for number in range(12)}
+        assert set(variables.kept) == {"hooks"}
+
+    def test_another_name_is_another_lock(self, variables):
+        with VariableLock("hooks"), VariableLock("hooks2"), VariableLock("hook"):
+            assert len(variables.kept) == 3
+
+    def test_a_holder_that_died_is_waited_for_as_long_as_its_lease(self, variables):
+        dead = VariableLock("hooks", lease=0.3)
+        dead.__enter__()
+        started = time.monotonic()
+        with VariableLock("hooks", lease=0.3):
+            waited = time.monotonic() - started
+        assert 0.3 <= waited < 2
+        assert variables.kept == {}
+
+    def test_a_holder_that_gives_signs_of_life_is_not_taken_for_dead(self, variables):
+        with VariableLock("hooks", lease=0.4) as holder:
+            patient = VariableLock("hooks", lease=0.4)
+            thread = threading.Thread(target=patient.__enter__, daemon=True)
+            thread.start()
+            holder.wait(1.2)
+            assert thread.is_alive()
+        thread.join(5)
+        assert not thread.is_alive()
+
+    def test_a_holder_that_stood_still_learns_that_it_lost_the_lock(self, variables):
+        now = [0.0]
+        slow = VariableLock("hooks", lease=60, clock=lambda: now[0])
+        slow.__enter__()
+        slow.keep_alive()
+        variables.kept.clear()
+        slow.keep_alive()
+        now[0] = 30
+        with pytest.raises(LockError, match="took over"):
+            slow.keep_alive()
+
+    def test_it_does_not_wait_for_ever(self, variables):
+        now = [0.0]
+
+        def busy(seconds):
+            now[0] += seconds
+            variables.kept = {f"hooks__lock__other-{now[0]}": "held"}
+
+        busy(0)
+        with pytest.raises(LockError, match="other runs hold") as caught:
+            VariableLock("hooks", lease=1, sleep=busy, clock=lambda: now[0]).__enter__()
+        assert caught.value.is_passing

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+from airflow_context import make_context
+
+from airflow_provider_hooks.operators.management import (
+    DeleteServiceHookOperator,
+    ListServiceHooksOperator,
+    RotateServiceHookSecretOperator,
+    UpdateServiceHookOperator,
+)
+from airflow_provider_hooks.operators.registration import EnsureServiceHookOperator
+from airflow_provider_hooks.signing.variable import parse_secrets
+
+URL = "https://example.com/hook"
+EVENTS = {"akinon": ["a.b"], "smartsheet_rm": ["project.created", "user.created"]}
+
+
+def run(kind, **options):
+    return kind(task_id="manage", **options).execute(make_context())
+
+
+def conn_id(platform):
+    return "service_hook_registry_default" if platform == "sentry" else f"{platform}_registry"
+
+
+@pytest.fixture
+def declared(connected, variables):
+    def declare(platform):
+        options = {"registry_conn_id": conn_id(platform), "hook_name": "orders"}
+        run(EnsureServiceHookOperator, **options, url=URL, events=EVENTS.get(platform))
+        connected.state.platforms[platform].forget_calls()
+        return connected.state.platforms[platform], options
+
+    return declare
+
+
+class TestList:
+    @pytest.mark.parametrize("platform", ["sentry", "akinon", "smartsheet_rm"])
+    def test_it_returns_every_hook_and_no_secret(self, declared, platform):
+        played, _ = declared(platform)
+        told = run(ListServiceHooksOperator, registry_conn_id=conn_id(platform))
+        assert {hook["hook_id"] for hook in told} == {hook.hook_id for hook in played.list_hooks()}
+        assert not any(hook.secret and hook.secret in json.dumps(told) for hook in played.list_hooks())
+
+    def test_a_platform_that_cannot_list_says_what_to_do_instead(self, declared):
+        declared("zstack")
+        with pytest.raises(AirflowFailException, match="documents no call to list service hooks: keep the id"):
+            run(ListServiceHooksOperator, registry_conn_id="zstack_registry")
+
+    def test_a_platform_that_does_not_answer_is_left_to_airflows_retries(self, declared):
+        played, _ = declared("sentry")
+        played.misbehave("list", "error")
+        with pytest.raises(AirflowException, match="HTTP 500") as caught:
+            run(ListServiceHooksOperator)
+        assert not isinstance(caught.value, AirflowFailException)
+
+
+class TestUpdate:
+    @pytest.mark.parametrize("platform", ["sentry", "akinon"])
+    @pytest.mark.parametrize("by", ["hook_id", "hook_name"])
+    def test_it_changes_what_is_given_and_leaves_the_rest(self, declared, platform, by):
+        played, options = declared(platform)
+        (before,) = played.list_hooks()
+        if by == "hook_id":
+            options = {"registry_conn_id": options["registry_conn_id"], "hook_id": before.hook_id}
+        told = run(UpdateServiceHookOperator, **options, url="https://example.com/new", is_active="False")
+        (after,) = played.list_hooks()
+        assert (after.url, after.is_active, after.events) == ("https://example.com/new", False, before.events)
+        assert (told["url"], told["status"]) == ("https://example.com/new", "disabled")
+        assert played.forget_calls() == {"update": 1}
+
+    @pytest.mark.parametrize("platform", ["zstack", "smartsheet_rm"])
+    def test_a_platform_without_updates_says_what_to_do_instead(self, declared, platform):
+        played, _ = declared(platform)
+        with pytest.raises(AirflowFailException, match="delete the hook and register it anew"):
+            run(
+                UpdateServiceHookOperator,
+                registry_conn_id=conn_id(platform),
+                hook_id=played.list_hooks()[0].hook_id,
+                url=URL,
+            )
+
+    @pytest.mark.parametrize(
+        ("options", "told"),
+        [
+            ({"hook_id": "a"}, "url: give at least one of"),
+            ({"hook_id": "a", "url": URL, "is_active": 7}, "is_active: must be true or false, not 7"),
+            ({"url": URL}, "hook_id: give either hook_id or hook_name"),
+            ({"hook_id": "a", "hook_name": "b", "url": URL}, "hook_id: give either hook_id or hook_name"),
+            ({"hook_name": "never", "url": URL}, "hook_name: 'never' is remembered for 0 hooks"),
+            ({"hook_id": "a", "url": "nope", "events": "x"}, "url: .*events: "),
+            ({"hook_id": "a", "headers": {"A": "b"}}, "headers: are not taken by Sentry"),
+        ],
+    )
+    def test_what_cannot_be_used_is_told_before_any_call(self, connected, variables, options, told):
+        with pytest.raises(AirflowFailException, match=told):
+            run(UpdateServiceHookOperator, **options)
+        assert connected.state.sentry.forget_calls() == {}
+
+
+class TestDelete:
+    @pytest.mark.parametrize("platform", ["sentry", "akinon", "zstack", "smartsheet_rm"])
+    def test_it_deletes_the_hooks_of_a_declaration_and_forgets_them(self, declared, variables, platform):
+        played, options = declared(platform)
+        ids = {hook.hook_id for hook in played.list_hooks()}
+        told = run(DeleteServiceHookOperator, **options)
+        assert (set(told["deleted"]), told["gone"], played.list_hooks()) == (ids, [], [])
+        assert json.loads(variables.kept[f"service_hook_secret_{conn_id(platform)}_orders"]) == {"secrets": []}
+        assert run(DeleteServiceHookOperator, **options) == {"deleted": [], "gone": []}
+
+    def test_gone_already_is_a_success(self, declared):
+        played, options = declared("sentry")
+        (hook,) = played.list_hooks()
+        played.remove_hook(hook)
+        assert run(DeleteServiceHookOperator, **options) == {"deleted": [], "gone": [hook.hook_id]}
+
+    def test_an_id_that_could_lead_elsewhere_is_refused(self, connected, variables):
+        with pytest.raises(AirflowFailException, match="hook_id: must be the id"):
+            run(DeleteServiceHookOperator, hook_id="../../other")
+        assert connected.state.sentry.forget_calls() == {}
+
+
+class TestRotate:
+    def test_zstack_has_a_new_secret_once_for_each_asking(self, declared, variables):
+        played, options = declared("zstack")
+        (before,) = played.list_hooks()
+        told = [run(RotateServiceHookSecretOperator, **options) for _ in range(2)]
+        (after,) = played.list_hooks()
+        assert played.forget_calls() == {"rotate": 1}
+        assert before.secret != after.secret
+        assert parse_secrets(variables.kept["service_hook_secret_zstack_registry_orders"]) == (after.secret,)
+        assert told[0]["hook_id"] == after.hook_id
+        assert after.secret not in json.dumps(told)
+
+    def test_sentry_has_two_hooks_until_the_overlap_is_over(self, declared, variables):
+        played, options = declared("sentry")
+        (old,) = played.list_hooks()
+        name = "service_hook_secret_service_hook_registry_default_orders"
+        with pytest.raises(TaskDeferred) as deferred:
+            run(RotateServiceHookSecretOperator, **options)
+        new, _ = played.list_hooks()
+        assert parse_secrets(variables.kept[name]) == (new.secret, old.secret)
+        assert abs(deferred.value.trigger.moment - datetime.now(timezone.utc) - timedelta(hours=1)) < timedelta(
+            minutes=1
+        )
+        assert new.secret not in repr(deferred.value.kwargs)
+        operator = RotateServiceHookSecretOperator(task_id="manage", **options)
+        told = getattr(operator, deferred.value.method_name)(make_context(), event=None, **deferred.value.kwargs)
+        assert told == {"hook_id": new.hook_id, "deleted": old.hook_id, "secret_variable": name}
+        assert played.list_hooks() == [new]
+        assert parse_secrets(variables.kept[name]) == (new.secret,)
+
+    def test_without_an_overlap_it_ends_at_once(self, declared):
+        played, options = declared("sentry")
+        (old,) = played.list_hooks()
+        told = run(RotateServiceHookSecretOperator, **options, overlap=timedelta(0))
+        assert told["deleted"] == old.hook_id
+        assert [hook.hook_id for hook in played.list_hooks()] == [told["hook_id"]]
+
+    @pytest.mark.parametrize(
+        ("options", "told"),
+        [
+            ({"hook_id": "a"}, "secret_variable: must say which Variable"),
+            ({"hook_name": "orders", "overlap": timedelta(-1)}, "overlap: must be a timedelta of 0 or more"),
+            ({"hook_name": "orders", "overlap": 3600}, "overlap: must be a timedelta"),
+            ({"hook_name": "never"}, "remembered for 0 hooks"),
+            (
+                {"hook_id": "1", "secret_variable": "v", "registry_conn_id": "smartsheet_rm_registry"},
+                "Smartsheet Resource Management documents no call to rotate",
+            ),
+        ],
+    )
+    def test_what_cannot_be_used_is_told_before_any_call(self, connected, variables, options, told):
+        with pytest.raises(AirflowFailException, match=told):
+            run(RotateServiceHookSecretOperator, **options)
+        assert all(platform.forget_calls() == {} for platform in connected.state.platforms.values())

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Each platform of a sandbox, as a keeper works with it, and a memory that is a tuple."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from airflow_provider_hooks.connections import ConnectionFields
+from airflow_provider_hooks.network import NetworkPolicy
+from airflow_provider_hooks.registries.apis import open_api
+from airflow_provider_hooks.registries.client import RegistryClient
+from airflow_provider_hooks.registries.keeping import HookKeeper
+from airflow_provider_hooks.registries.management import HookManager
+from airflow_provider_hooks.registries.model import HookSpec
+from airflow_provider_hooks.registries.registry import read_registry
+from airflow_provider_hooks.registries.rotation import SecretRotation
+
+URL, OTHER_URL = "https://hooks.example.com/a", "https://hooks.example.com/b"
+SPECS = {
+    "sentry": HookSpec(url=URL, events=("event.alert",), name="orders", is_active=True),
+    "akinon": HookSpec(
+        url=URL, events=("deployment.build.created",), name="orders", headers={"X-Key": "s3cret-key"}, is_active=True
+    ),
+    "zstack": HookSpec(url=URL, name="orders", is_active=True),
+    "smartsheet_rm": HookSpec(url=URL, events=("project.created", "user.created"), name="orders", is_active=True),
+}
+"""One declaration for each platform."""
+
+
+@dataclass
+class Kept:
+    """A memory that counts how often it is written."""
+
+    kept: tuple = ()
+    writes: int = 0
+
+    def read(self):
+        return self.kept
+
+    def write(self, kept):
+        self.kept = kept
+        self.writes += 1
+
+
+@dataclass
+class Kit:
+    """A keeper of one platform, and what it works with."""
+
+    sandbox: object
+    name: str
+    memory: Kept = field(default_factory=Kept)
+    masked: list = field(default_factory=list)
+    waited: list = field(default_factory=list)
+    max_wait: float = 0
+    timeout: float = 5
+
+    @property
+    def platform(self):
+        return self.sandbox.state.platforms[self.name]
+
+    @property
+    def spec(self):
+        return SPECS[self.name]
+
+    @property
+    def manager(self):
+        described = self.sandbox.describe_connections()
+        connection = next(one for one in described.values() if one.get("extra", {}).get("platform") == self.name)
+        fields = ConnectionFields(
+            conn_id="r", host=connection["host"], password=connection["password"], extra=connection["extra"]
+        )
+        api = open_api(read_registry(fields, default_timeout=self.timeout))
+        client = RegistryClient(api, policy=NetworkPolicy(allowed_networks=["127.0.0.1"]), connect_timeout=2)
+        return HookManager(api, client, mask=self.masked.append, max_wait=self.max_wait, wait=self.waited.append)
+
+    def keeper(self, when_unknown="fail"):
+        return HookKeeper(self.manager, self.memory, registry="r", when_unknown=when_unknown)
+
+    def ensure(self, spec=None, *, adopt=None, when_unknown="fail", name="orders"):
+        """Ensure, and return what changed and which calls that took."""
+        self.platform.forget_calls()
+        ensured = self.keeper(when_unknown).ensure(spec or self.spec, name=name, adopt=adopt)
+        return ensured.change, self.platform.forget_calls()
+
+    def rotation(self, asking="a"):
+        manager = self.manager
+        keeper = HookKeeper(manager, self.memory, registry="r")
+        return SecretRotation(manager, keeper, self.memory, registry="r", asking=asking)

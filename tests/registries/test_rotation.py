@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""A secret is rotated once for each asking, whatever dies in between."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from keeper_data import Kit
+
+from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
+from airflow_provider_hooks.registries.model import HookConflictError, RegistryError, UnsupportedOperationError
+from airflow_provider_hooks.signing.variable import format_kept_hooks, parse_kept_hooks, parse_secrets
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def make_kit(sandbox):
+    def make(name):
+        kit = Kit(sandbox=sandbox, name=name)
+        kit.ensure()
+        kit.platform.forget_calls()
+        return kit
+
+    return make
+
+
+def rotate(kit, *, asking="a", hook_id=None, now=NOW):
+    hook_id = hook_id or kit.memory.kept[0].hook_id
+    return kit.rotation(asking).rotate(hook_id, overlap=HOUR, now=now)
+
+
+def secrets_in_use(kit):
+    return parse_secrets(format_kept_hooks(kit.memory.kept))
+
+
+class TestZStack:
+    def test_the_platforms_own_call_gives_a_new_secret_that_is_kept_alone(self, make_kit):
+        kit = make_kit("zstack")
+        (before,) = secrets_in_use(kit)
+        rotated = rotate(kit)
+        (hook,) = kit.platform.list_hooks()
+        assert kit.platform.forget_calls() == {"rotate": 1}
+        assert secrets_in_use(kit) == (hook.secret,) != (before,)
+        assert hook.secret in kit.masked
+        assert (rotated.hook_id, rotated.old_hook_id, rotated.delete_after) == (hook.hook_id, None, None)
+
+    def test_the_same_asking_rotates_once(self, make_kit):
+        kit = make_kit("zstack")
+        assert rotate(kit) == rotate(kit)
+        assert kit.platform.forget_calls() == {"rotate": 1}
+        rotate(kit, asking="b")
+        assert kit.platform.forget_calls() == {"rotate": 1}
+
+    def test_a_lost_answer_is_followed_by_another_rotation(self, make_kit):
+        kit = make_kit("zstack")
+        kit.platform.misbehave("rotate", "lost")
+        with pytest.raises(RegistryError) as caught:
+            rotate(kit)
+        assert caught.value.is_passing
+        rotate(kit)
+        assert secrets_in_use(kit) == (kit.platform.list_hooks()[0].secret,)
+
+
+class TestSentry:
+    @pytest.fixture
+    def kit(self, make_kit):
+        return make_kit("sentry")
+
+    def test_a_new_hook_stands_beside_the_old_and_its_secret_is_first(self, kit):
+        (old,) = kit.platform.list_hooks()
+        rotated = rotate(kit)
+        new, before = kit.platform.list_hooks()
+        assert before == old
+        assert (new.url, new.events) == (old.url, old.events)
+        assert secrets_in_use(kit) == (new.secret, old.secret)
+        assert (rotated.hook_id, rotated.old_hook_id) == (new.hook_id, old.hook_id)
+        assert rotated.delete_after == NOW + HOUR
+        assert kit.platform.forget_calls() == {"list": 1, "create": 1}
+
+    def test_the_end_deletes_the_old_hook_and_its_secret(self, kit):
+        rotated = rotate(kit)
+        kit.rotation().finish(rotated)
+        (hook,) = kit.platform.list_hooks()
+        assert hook.hook_id == rotated.hook_id
+        assert secrets_in_use(kit) == (hook.secret,)
+        kit.rotation().finish(rotated)
+        assert len(kit.platform.list_hooks()) == 1, "a second end does no harm"
+
+    def test_the_same_asking_rotates_once_and_knows_the_end_of_its_overlap(self, kit):
+        old_id = kit.memory.kept[0].hook_id
+        first = rotate(kit, hook_id=old_id)
+        assert rotate(kit, hook_id=old_id, now=NOW + timedelta(minutes=9)) == first
+        kit.rotation().finish(first)
+        again = rotate(kit, hook_id=old_id)
+        assert (again.hook_id, again.old_hook_id) == (first.hook_id, None)
+        assert len(kit.platform.list_hooks()) == 1
+
+    @pytest.mark.parametrize("kind", ["lost", "truncated"])
+    def test_a_lost_answer_is_looked_for(self, kit, kind):
+        kit.platform.misbehave("create", kind)
+        rotated = rotate(kit)
+        assert rotated.hook_id == kit.platform.list_hooks()[0].hook_id
+        assert len(kit.platform.list_hooks()) == 2
+
+    def test_a_try_that_died_after_the_new_hook_is_taken_up_by_the_next(self, kit, monkeypatch):
+        write = kit.memory.write
+
+        def die(kept):
+            if kit.memory.writes and any(one.rotated_by and one.hook_id for one in kept):
+                raise KeyboardInterrupt
+            write(kept)
+
+        monkeypatch.setattr(kit.memory, "write", die)
+        with pytest.raises(KeyboardInterrupt):
+            rotate(kit)
+        monkeypatch.undo()
+        assert len(kit.platform.list_hooks()) == 2
+        kit.platform.forget_calls()
+        rotated = rotate(kit, hook_id=kit.memory.kept[0].hook_id)
+        assert kit.platform.forget_calls() == {"list": 1}, "no third hook"
+        assert rotated.hook_id == kit.platform.list_hooks()[0].hook_id
+
+    def test_a_hook_for_the_url_that_was_there_before_is_not_taken_for_the_new_one(self, kit):
+        (old,) = kit.platform.list_hooks()
+        other = kit.platform.add_hook(old.owner, url=old.url, events=old.events)
+        rotated = rotate(kit)
+        assert rotated.hook_id not in {old.hook_id, other.hook_id}
+
+    def test_another_asking_within_the_overlap_is_refused_and_one_after_it_ends_it(self, kit):
+        first = rotate(kit)
+        with pytest.raises(HookConflictError, match="retiring by another rotation"):
+            rotate(kit, asking="b", hook_id=first.hook_id, now=NOW + timedelta(minutes=59))
+        second = rotate(kit, asking="b", hook_id=first.hook_id, now=NOW + 2 * HOUR)
+        assert second.old_hook_id == first.hook_id
+        assert {hook.hook_id for hook in kit.platform.list_hooks()} == {first.hook_id, second.hook_id}
+
+    def test_a_declaration_keeps_the_new_hook_and_leaves_the_retiring_one(self, kit):
+        rotated = rotate(kit)
+        assert kit.ensure() == ("unchanged", {"list": 1})
+        assert secrets_in_use(kit)[0] == kit.platform.find_hook(rotated.hook_id).secret
+        assert len(kit.platform.list_hooks()) == 2
+
+    def test_a_hook_that_is_not_there_is_told(self, kit):
+        with pytest.raises(InvalidFieldsError, match="hook_id: abc is not there"):
+            rotate(kit, hook_id="abc")
+
+    def test_a_time_that_somebody_wrote_wrongly_is_told(self, kit):
+        rotated = rotate(kit)
+        text = format_kept_hooks(kit.memory.kept).replace(str(NOW.year), "soon")
+        kit.memory.kept = parse_kept_hooks(text)
+        with pytest.raises(ServiceHookError, match="no ISO 8601 time"):
+            rotate(kit, asking="b", hook_id=rotated.hook_id)
+
+
+@pytest.mark.parametrize("name", ["akinon", "smartsheet_rm"])
+def test_a_platform_that_signs_nothing_says_what_to_do_instead(make_kit, name):
+    with pytest.raises(UnsupportedOperationError, match="nothing is signed"):
+        rotate(make_kit(name))

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Airflow's Variables without a task runner: a dictionary, behind the environment as in Airflow."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+
+class Variables:
+    """Plays ``airflow.sdk.Variable``; several threads may share it, each call is atomic, and none of them waits."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+        self.unreadable: set[str] = set()
+        self.pause = 0.0
+        self._lock = threading.Lock()
+
+    def get(self, key, default=None):
+        time.sleep(self.pause)
+        with self._lock:
+            there = {} if key in self.unreadable else self.kept
+            return os.environ.get(f"AIRFLOW_VAR_{key.upper()}", there.get(key, default))
+
+    def set(self, key, value, description=None):
+        time.sleep(self.pause)
+        with self._lock:
+            self.kept[key] = value
+
+    def delete(self, key):
+        with self._lock:
+            self.kept.pop(key, None)
+
+    def keys(self, prefix=""):
+        time.sleep(self.pause)
+        with self._lock:
+            return [key for key in self.kept if key.startswith(prefix)]
