@@ -12,7 +12,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_hooks.operators.registration import RegisterServiceHookOperator
 
-with DAG("example_register_service_hook", schedule=None, tags=["service hooks"], doc_md=__doc__):
+with DAG("example_register_on_sentry", schedule=None, tags=["service hooks"], doc_md=__doc__):
     RegisterServiceHookOperator(
         task_id="register",
         service_hook_conn_id="service_hook_default",

@@ -3,8 +3,8 @@
 """
 ``make demo``: the main job on embedded defaults, in a real Airflow, counted by the receiver.
 
-It makes its own ``AIRFLOW_HOME`` with a SQLite database, starts the sandbox, sets the two connections, and runs the
-example Dags that register a service hook and deliver an exception that was really raised.
+It makes its own ``AIRFLOW_HOME`` with a SQLite database, starts the sandbox, sets the connections, and runs the
+example Dags that have service hooks on four platforms and deliver an exception that was really raised.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from airflow_provider_hooks.sandbox.server import Sandbox, serve_sandbox
 if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
 
-REQUIRED = {"registered": 1, "delivered": 2, "verified": 2, "duplicates": 0}
+REQUIRED = {"registered": 4, "delivered": 2, "verified": 2, "duplicates": 0}
 """What the receiver must have counted for the demonstration to have succeeded."""
 
 _MARKER = "made-by-service-hooks-demo"
@@ -57,13 +57,14 @@ def main() -> int:
     try:
         _make_home(home)
         with serve_sandbox() as sandbox:
-            console.print(f"Sandbox on http://{sandbox.address}: Sentry's hooks API and a receiver", soft_wrap=True)
+            console.print(f"Sandbox on http://{sandbox.address}: the four hooks APIs and a receiver", soft_wrap=True)
             _run_steps(console, sandbox, home=home)
             told = _ask_receiver(sandbox)
     except DemoError as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
-    console.print(_draw_table(told))
+    console.print(_draw_hooks(sandbox))
+    console.print(_draw_deliveries(told))
     counted = {name: told[name] for name in REQUIRED}
     console.print(
         f"Took {time.monotonic() - started:.0f} s. Airflow's own logs: {_shorten(home / 'demo-logs')}",
@@ -86,15 +87,15 @@ def _run_steps(console: Console, sandbox: Sandbox, *, home: Path) -> None:
     connections = write_connections(sandbox, home)
     steps = (
         Step(title="Migrate a SQLite Airflow", arguments=("db", "migrate")),
-        Step(title="Set the two connections", arguments=("connections", "import", str(connections))),
-        Step(title="Register the service hook", arguments=("dags", "test", "example_register_service_hook")),
+        Step(title="Set the connections", arguments=("connections", "import", str(connections))),
+        Step(title="Have the service hooks as declared", arguments=("dags", "test", "example_keep_service_hooks")),
         Step(title="Raise, build, sign and deliver", arguments=("dags", "test", "example_scheduled_delivery")),
     )
     try:
         for number, step in enumerate(steps, start=1):
             with console.status(f"{number}/{len(steps)} {step.title} …"):
                 seconds = _run_airflow(step, number=number, sandbox=sandbox, home=home)
-            console.print(f"[green]✓[/green] {number}/{len(steps)} {step.title:<32} {seconds:5.1f} s")
+            console.print(f"[green]✓[/green] {number}/{len(steps)} {step.title:<36} {seconds:5.1f} s")
     finally:
         connections.unlink()
 
@@ -157,7 +158,19 @@ def _ask_receiver(sandbox: Sandbox) -> JsonObject:
         return cast("JsonObject", json.load(response))
 
 
-def _draw_table(told: JsonObject) -> Table:
+def _draw_hooks(sandbox: Sandbox) -> Table:
+    table = Table(title="What the platforms have", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("platform", "hook", "events", "calls it took"):
+        table.add_column(heading, no_wrap=True)
+    for platform in sandbox.state.platforms.values():
+        calls = ", ".join(f"{operation} {count}" for operation, count in platform.count_calls().items())
+        for hook in platform.list_hooks():
+            events = ", ".join(hook.events) or "the platform's"
+            table.add_row(platform.name, hook.hook_id[:8], escape(events), calls)
+    return table
+
+
+def _draw_deliveries(told: JsonObject) -> Table:
     table = Table(title="What the receiver got", title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("event", "id", "delivery", "signature", "answered", "body"):
         table.add_column(heading, no_wrap=True, justify="right" if heading in {"answered", "body"} else "left")

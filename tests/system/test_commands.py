@@ -35,7 +35,7 @@ def test_airflow_tests_both_connections_and_sends_no_event(sandboxed, sandbox):
     assert "Connection success!" in good.stdout
     unregistered = sandboxed.run("connections", "test", "service_hook_default")
     assert "register the hook first" in " ".join(unregistered.stdout.split())
-    secret = {"AIRFLOW_VAR_SERVICE_HOOK_SANDBOX": "a-secret-of-ours"}
+    secret = {"AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX": "a-secret-of-ours"}
     assert "Connection success!" in sandboxed.run("connections", "test", "service_hook_default", **secret).stdout
     assert sandbox.state.list_deliveries() == []
 

@@ -30,7 +30,7 @@ def test_it_ends_with_what_the_receiver_counted(tmp_path):
     done = run_demo(tmp_path / "home")
     assert done.returncode == 0, done.stdout + done.stderr
     counted = json.loads(done.stdout.splitlines()[-1])
-    assert counted == {"registered": 1, "delivered": 2, "verified": 2, "duplicates": 0}
+    assert counted == {"registered": 4, "delivered": 2, "verified": 2, "duplicates": 0}
     assert read_rows(tmp_path / "home", "SELECT count(*) FROM task_state_store") == [(2,)]
 
 

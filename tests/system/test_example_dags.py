@@ -20,7 +20,7 @@ def run_dag(airflow, dag_id: str, *arguments: str, **environment: str):
 
 
 def test_registering_and_delivering_leaves_no_secret_behind(sandboxed, sandbox):
-    for dag_id in ("example_register_service_hook", "example_register_service_hook", "example_scheduled_delivery"):
+    for dag_id in ("example_register_on_sentry", "example_register_on_sentry", "example_scheduled_delivery"):
         done = run_dag(sandboxed, dag_id)
         assert done.returncode == 0, done.stdout + done.stderr
         (sandboxed.home / "logs" / f"{dag_id}.log").write_text(done.stdout + done.stderr)
@@ -31,8 +31,8 @@ def test_registering_and_delivering_leaves_no_secret_behind(sandboxed, sandbox):
         "verified": 2,
         "duplicates": 0,
     }
-    (hook,) = sandbox.state.list_hooks(("sandbox", "pump-station"))
-    private = [hook.secret, sandbox.state.token]
+    (hook,) = sandbox.state.sentry.list_hooks(("sandbox", "pump-station"))
+    private = [hook.secret, sandbox.state.sentry.token]
     assert find_everywhere(sandboxed.home, private) == ["file connections.json"], "the search finds what is there"
     (sandboxed.home / "connections.json").unlink()
     assert find_everywhere(sandboxed.home, private) == []
@@ -40,9 +40,23 @@ def test_registering_and_delivering_leaves_no_secret_behind(sandboxed, sandbox):
     assert [json.loads(value)["created"] for (value,) in registered] == [True, False]
 
 
+@pytest.mark.parametrize("platform", ["akinon", "zstack", "smartsheet_rm"])
+def test_a_hook_is_registered_on_every_other_platform(sandboxed, sandbox, platform):
+    secret = {"AIRFLOW_VAR_AKINON_HEADER_SECRET": "s3cret-in-a-header"}
+    done = run_dag(sandboxed, f"example_register_on_{platform}", **secret)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (hook,) = sandbox.state.platforms[platform].list_hooks()
+    if platform == "akinon":
+        assert hook.headers == {"X-Hook-Secret": "s3cret-in-a-header"}
+    (sandboxed.home / "logs" / "register.log").write_text(done.stdout + done.stderr)
+    (sandboxed.home / "connections.json").unlink()
+    private = ["s3cret-in-a-header", *([hook.secret] if hook.secret else [])]
+    assert find_everywhere(sandboxed.home, private) == []
+
+
 def test_a_triggered_delivery_says_what_its_params_say(sandboxed, sandbox):
-    sandbox.state.add_hook(("o", "p"), url=sandbox.receiver_url, events=["event.alert"])
-    secret = {"AIRFLOW_VAR_SERVICE_HOOK_SANDBOX": sandbox.state.list_hooks(("o", "p"))[0].secret}
+    sandbox.state.sentry.add_hook(("o", "p"), url=sandbox.receiver_url, events=["event.alert"])
+    secret = {"AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX": sandbox.state.sentry.list_hooks(("o", "p"))[0].secret}
     conf = {"message": "Stock is low", "level": "info", "url": "https://example.com/", "rules": ["Stock", "By hand"]}
     done = run_dag(sandboxed, "example_triggered_delivery", "--conf", json.dumps(conf), **secret)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -60,9 +74,9 @@ def test_params_are_checked_before_anything_is_sent(sandboxed, sandbox):
 
 
 def test_a_receiver_that_answers_500_gets_one_request_and_the_task_fails_without_retry(sandboxed, sandbox):
-    sandbox.state.add_hook(("o", "p"), url=sandbox.receiver_url, events=["event.alert"])
+    sandbox.state.sentry.add_hook(("o", "p"), url=sandbox.receiver_url, events=["event.alert"])
     sandbox.state.answer_status = 500
-    secret = {"AIRFLOW_VAR_SERVICE_HOOK_SANDBOX": sandbox.state.list_hooks(("o", "p"))[0].secret}
+    secret = {"AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX": sandbox.state.sentry.list_hooks(("o", "p"))[0].secret}
     done = run_dag(sandboxed, "example_triggered_delivery", **secret)
     assert done.returncode == 1
     assert len(sandbox.state.list_deliveries()) == 1

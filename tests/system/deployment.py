@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""A whole Airflow as processes: API server, scheduler with the LocalExecutor, Dag processor, triggerer."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import requests
+from servers import find_closed_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+FINAL = {"success", "failed", "upstream_failed", "skipped"}
+
+
+@dataclass
+class Deployment:
+    """A running Airflow, driven through its REST API."""
+
+    home: Path
+    dags: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=find_closed_port)
+    processes: dict[str, subprocess.Popen] = field(default_factory=dict)
+    token: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def full_environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "8",
+            "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "8",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API_AUTH__JWT_SECRET": "for-tests-only-for-tests-only-for-tests-only-for-tests-only-1234",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+            **self.environment,
+        }
+
+    def start(self, component: str) -> None:
+        log = (self.home / f"{component}.log").open("ab")
+        self.processes[component] = subprocess.Popen(
+            [sys.executable, "-m", "airflow", component],
+            env=self.full_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def stop(self) -> None:
+        """End every process that was started, and those that they started, by their group."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for process in self.processes.values():
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, number)
+            deadline = time.monotonic() + 10
+            for process in self.processes.values():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.1, deadline - time.monotonic()))
+
+    def call(self, method: str, path: str, **options: object) -> requests.Response:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return requests.request(method, f"{self.url}{path}", headers=headers, timeout=30, **options)
+
+    def wait_until(self, what: str, is_so, *, seconds: float = 120):
+        deadline = time.monotonic() + seconds
+        while True:
+            with contextlib.suppress(requests.RequestException, KeyError):
+                if found := is_so():
+                    return found
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{what} did not come within {seconds} s\n{self.tell()}")
+            time.sleep(0.3)
+
+    def tell(self) -> str:
+        """Return the ends of the logs."""
+        parts = []
+        for component in self.processes:
+            lines = (self.home / f"{component}.log").read_text(errors="replace").splitlines()
+            parts.append(f"--- {component}\n" + "\n".join(lines[-30:]))
+        return "\n".join(parts)
+
+    def trigger(self, dag_id: str, run_id: str, conf: dict | None = None) -> None:
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf or {}}
+        answer = self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)
+        assert answer.status_code == 200, answer.text
+
+    def list_tasks(self, dag_id: str, run_id: str) -> list[dict]:
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=100"
+        return self.call("GET", path).json()["task_instances"]
+
+    def wait_for_run(self, dag_id: str, run_id: str, *, seconds: float = 180) -> list[dict]:
+        """Return a run's task instances once all of it has ended."""
+
+        def has_ended():
+            state = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}").json()["state"]
+            return state in {"success", "failed"}
+
+        self.wait_until(f"the end of {run_id}", has_ended, seconds=seconds)
+        return self.list_tasks(dag_id, run_id)
+
+
+@contextlib.contextmanager
+def run_airflow(home: Path, dags: Path, **environment: str) -> Iterator[Deployment]:
+    """Run a whole Airflow on a migrated home for as long as the block runs."""
+    deployment = Deployment(home=home, dags=dags, environment=environment)
+    try:
+        for component in COMPONENTS:
+            deployment.start(component)
+
+        def is_up():
+            deployment.token = requests.get(f"{deployment.url}/auth/token", timeout=5).json()["access_token"]
+            health = deployment.call("GET", "/api/v2/monitor/health").json()
+            return all(health[name]["status"] == "healthy" for name in ("scheduler", "dag_processor", "metadatabase"))
+
+        deployment.wait_until("a healthy Airflow", is_up)
+        names = {path.stem for path in dags.glob("*.py")}
+        deployment.wait_until(
+            "every Dag",
+            lambda: (
+                names
+                <= {
+                    one["dag_id"]
+                    for one in deployment.call("GET", "/api/v2/dags?limit=100&paused=false").json()["dags"]
+                }
+            ),
+        )
+        yield deployment
+    finally:
+        deployment.stop()
