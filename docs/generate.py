@@ -4,16 +4,22 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow.sdk import BaseOperator
+
 from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
 from airflow_provider_hooks.delivery.record import ErrorClass
 from airflow_provider_hooks.events.building import FIELDS
+from airflow_provider_hooks.operators import management, registration
 from airflow_provider_hooks.registries.platforms import PLATFORMS, Operation
 from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY
+from airflow_provider_hooks.sandbox.platform import FAULTS
 from airflow_provider_hooks.settings import OPTIONS
 from airflow_provider_hooks.signing import SCHEMES
 
@@ -24,6 +30,14 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parent
 PAGES = (*sorted(DOCS.glob("*.md")), DOCS.parent / "README.md")
+OPERATORS = {
+    "register": registration.RegisterServiceHookOperator,
+    "ensure": registration.EnsureServiceHookOperator,
+    "update": management.UpdateServiceHookOperator,
+    "delete": management.DeleteServiceHookOperator,
+    "rotate": management.RotateServiceHookSecretOperator,
+}
+_PARAM = re.compile(r":param (\w+): (.*?)(?=\n(?::|\n|\Z)|\Z)", re.DOTALL)
 _BLOCK = re.compile(r"(<!-- table: (?P<name>[a-z_]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -79,7 +93,32 @@ def _draw_platforms() -> str:
     return _draw(["", *(f"{one.title} (`{one.name}`)" for one in PLATFORMS.values())], rows)
 
 
+def _draw_operator(operator: type[BaseOperator]) -> str:
+    """Draw an operator's own arguments, from its docstring and those above it; what they leave out has no default."""
+    rows: dict[str, list[str]] = {}
+    for kind in operator.__mro__[: operator.__mro__.index(BaseOperator)]:
+        parameters = inspect.signature(kind.__init__).parameters
+        for name, told in _PARAM.findall(inspect.cleandoc(kind.__doc__ or "") + "\n"):
+            default = parameters[name].default if name in parameters else inspect.Parameter.empty
+            if default is inspect.Parameter.empty or name not in rows:
+                shown = {inspect.Parameter.empty: "", None: ""}.get(default, f"`{default}`")
+                rows.setdefault(name, [f"`{name}`", " ".join(told.split()).replace("``", "`"), shown])
+    return _draw(["argument", "what it says", "default"], rows.values())
+
+
+def _draw_secrets() -> str:
+    rows = [[f"{one.title} (`{one.name}`)", one.shows_secret] for one in PLATFORMS.values()]
+    return _draw(["platform", "its secret"], rows)
+
+
+def _draw_faults() -> str:
+    return _draw(["kind", "what it does"], [[f"`{kind.value}`", told] for kind, told in FAULTS.items()])
+
+
 TABLES = {
+    "secrets": _draw_secrets,
+    "faults": _draw_faults,
+    **{name: functools.partial(_draw_operator, operator) for name, operator in OPERATORS.items()},
     "platforms": _draw_platforms,
     "service_hook": lambda: _draw_connection(SERVICE_HOOK),
     "service_hook_registry": lambda: _draw_connection(SERVICE_HOOK_REGISTRY),
