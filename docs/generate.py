@@ -107,7 +107,7 @@ def _draw_operator(operator: type[BaseOperator]) -> str:
 
 
 def _draw_secrets() -> str:
-    rows = [[f"{one.title} (`{one.name}`)", one.shows_secret] for one in PLATFORMS.values()]
+    rows = [[f"{one.title} (`{one.name}`)", one.signing] for one in PLATFORMS.values()]
     return _draw(["platform", "its secret"], rows)
 
 

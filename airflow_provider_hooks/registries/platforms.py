@@ -42,7 +42,7 @@ class Platform:
     """What it documents."""
     instead: Mapping[Operation, str] = field(default_factory=dict)
     """For what it does not document: what to do instead."""
-    shows_secret: str
+    signing: str
     """When it shows a hook's secret."""
     source: str
 
@@ -64,7 +64,7 @@ _ROWS = (
             Operation.ROTATE: "register a new hook beside the old, deliver with its secret, then delete the old",
             **_NO_SECURITY,
         },
-        shows_secret="is shown on every read, so one that was lost is read back",
+        signing="is shown on every read, so one that was lost is read back",
         source="https://docs.sentry.io/api/projects/register-a-new-service-hook/",
     ),
     Platform(
@@ -78,7 +78,7 @@ _ROWS = (
             Operation.ROTATE: "nothing is signed: change the secret header by an update of headers",
             Operation.SECURITY: "nothing is signed: receivers know a delivery by a secret header of their own",
         },
-        shows_secret="is none: nothing is signed",
+        signing="is none: nothing is signed",
         source="Akinon AppMaker API: organizations, projects, settings, webhooks",
     ),
     Platform(
@@ -92,7 +92,7 @@ _ROWS = (
             Operation.LIST: "keep the id that registration returned",
             Operation.UPDATE: "delete the hook and register it anew",
         },
-        shows_secret="is shown once, when it is made or rotated; ours is taken when it is registered",
+        signing="is shown once, when it is made or rotated; ours is taken when it is registered",
         source="ZStack API: CreateAlertWebhookEndpoint",
     ),
     Platform(
@@ -107,7 +107,7 @@ _ROWS = (
             Operation.ROTATE: "nothing is signed, so there is no secret",
             Operation.SECURITY: "nothing is signed, so there is nothing to verify",
         },
-        shows_secret="is none: nothing is signed",
+        signing="is none: nothing is signed",
         source="Smartsheet Resource Management API: webhooks",
     ),
 )
