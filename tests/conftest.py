@@ -34,10 +34,17 @@ from airflow_provider_hooks.hooks import variables as variables_module  # noqa: 
 from airflow_provider_hooks.sandbox import Sandbox, serve_sandbox  # noqa: E402
 
 
-@pytest.fixture
-def sandbox():
+@pytest.fixture(scope="session")
+def served_sandbox():
     with serve_sandbox() as running:
         yield running
+
+
+@pytest.fixture
+def sandbox(served_sandbox: Sandbox) -> Sandbox:
+    """A sandbox that has forgotten the test before."""
+    served_sandbox.state.reset()
+    return served_sandbox
 
 
 @pytest.fixture

@@ -57,13 +57,18 @@ class SandboxState:
     """
 
     def __init__(self, *, token: str | None = None, receiver_secrets: Sequence[str] = ()) -> None:
-        self.platforms: Mapping[str, SandboxPlatform] = _make_platforms(token)
+        self._token = token
+        self._receiver_secrets = tuple(receiver_secrets)
+        self._lock = threading.Lock()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, as if started anew; tokens are new too unless one was given."""
+        self.platforms: Mapping[str, SandboxPlatform] = _make_platforms(self._token)
         """Each platform, by its name in a connection."""
         self.answer_status = 200
         """What the receiver answers with to what it verified."""
-        self._receiver_secrets = tuple(receiver_secrets)
         self._deliveries: list[Received] = []
-        self._lock = threading.Lock()
 
     @property
     def sentry(self) -> SandboxPlatform:
