@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from airflow.sdk import BaseOperator
+from airflow_provider_hooks.operators.registry import RegistryOperator, read_events
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,42 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.registries.rotation import Rotated
 
 
-class _ManageOperator(BaseOperator):
-    """
-    What all of them share: the registry, and the failures that tell Airflow whether a retry can help.
-
-    :param registry_conn_id: a connection of type ``service_hook_registry``
-    """
-
-    template_fields: Sequence[str] = ("registry_conn_id",)
-    ui_color = "#e3dff5"
-
-    def __init__(self, *, registry_conn_id: str = "service_hook_registry_default", **kwargs: object) -> None:
-        super().__init__(**kwargs)  # type: ignore[arg-type]  # BaseOperator's own arguments
-        self.registry_conn_id = registry_conn_id
-
-    def execute(self, context: Context) -> JsonValue:
-        """
-        Make the call and return what may be known of its result.
-
-        :raises AirflowFailException: if something cannot be used as it is, or the platform refuses
-        :raises AirflowException: if the platform could not be reached; Airflow's own ``retries`` then apply
-        """
-        from airflow.sdk.exceptions import AirflowNotFoundException
-
-        from airflow_provider_hooks.errors import ServiceHookError
-        from airflow_provider_hooks.hooks.outcomes import fail_call
-
-        try:
-            return self._call(context)
-        except (ServiceHookError, AirflowNotFoundException) as error:
-            fail_call(error)
-
-    def _call(self, context: Context) -> JsonValue:
-        raise NotImplementedError
-
-
-class _ManageHookOperator(_ManageOperator):
+class _ManageHookOperator(RegistryOperator):
     """
     What those share that work on hooks that are there.
 
@@ -65,7 +30,7 @@ class _ManageHookOperator(_ManageOperator):
     """
 
     template_fields: Sequence[str] = (
-        *_ManageOperator.template_fields,
+        *RegistryOperator.template_fields,
         "hook_id",
         "hook_name",
         "service_hook_conn_id",
@@ -120,14 +85,14 @@ class _ManageHookOperator(_ManageOperator):
         return ids[0]
 
 
-class ListServiceHooksOperator(_ManageOperator):
+class ListServiceHooksOperator(RegistryOperator):
     """
     List the service hooks that a platform has, reading all pages.
 
     Returns each hook's id, name, URL without its query, events, status and times; never a secret or a header.
     """
 
-    def _call(self, context: Context) -> JsonValue:  # noqa: ARG002  (Airflow passes it)
+    def _call_platform(self, context: Context) -> JsonValue:  # noqa: ARG002  (Airflow passes it)
         from airflow_provider_hooks.hooks.registry import RegistryHook
 
         hooks = RegistryHook(self.registry_conn_id).list_hooks()
@@ -165,9 +130,7 @@ class UpdateServiceHookOperator(_ManageHookOperator):
         self.new_name = new_name
         self.is_active = is_active
 
-    def _call(self, context: Context) -> JsonValue:
-        from airflow.sdk.log import mask_secret
-
+    def _call_platform(self, context: Context) -> JsonValue:
         from airflow_provider_hooks.errors import Problems
         from airflow_provider_hooks.hooks.registry import RegistryHook
         from airflow_provider_hooks.operators.arguments import read_flag
@@ -175,15 +138,11 @@ class UpdateServiceHookOperator(_ManageHookOperator):
 
         problems = Problems(f"task '{self.task_id}'")
         is_active = None if self.is_active is None else read_flag(problems, "is_active", self.is_active)
-        headers = None if self.headers is None else self.render_template(self.headers, context)
-        for value in headers.values() if isinstance(headers, dict) else ():
-            mask_secret(value)
-        events = (self.events,) if isinstance(self.events, str) else self.events
         changes = HookChanges(
             url=self.url,
-            events=None if events is None else tuple(events),
+            events=read_events(self.events),
             name=self.new_name,
-            headers=headers,
+            headers=self._render_headers(self.headers, context),
             is_active=is_active,
         )
         if not changes:
@@ -202,7 +161,7 @@ class DeleteServiceHookOperator(_ManageHookOperator):
     Returns the ids that were ``deleted`` and those that were ``gone`` already.
     """
 
-    def _call(self, context: Context) -> JsonValue:  # noqa: ARG002  (Airflow passes it)
+    def _call_platform(self, context: Context) -> JsonValue:  # noqa: ARG002  (Airflow passes it)
         from airflow_provider_hooks.hooks.registry import RegistryHook
 
         variable = self._find_variable()
@@ -234,7 +193,7 @@ class RotateServiceHookSecretOperator(_ManageHookOperator):
         super().__init__(**kwargs)  # type: ignore[arg-type]  # those of the operators above it
         self.overlap = overlap
 
-    def _call(self, context: Context) -> JsonValue:
+    def _call_platform(self, context: Context) -> JsonValue:
         from airflow_provider_hooks.errors import InvalidFieldsError
         from airflow_provider_hooks.hooks.registry import RegistryHook
 

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow.sdk import BaseOperator
-
 from airflow_provider_hooks.operators.arguments import read_flag, read_name, read_when_unknown
+from airflow_provider_hooks.operators.registry import RegistryOperator, read_events
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,11 +20,10 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.registries.model import HookSpec
 
 
-class _SubscribeOperator(BaseOperator):
+class _SubscribeOperator(RegistryOperator):
     """
     What both operators share: which hook is asked for, on which registry, and where its secret goes.
 
-    :param registry_conn_id: a connection of type ``service_hook_registry``
     :param service_hook_conn_id: the endpoint to register: its URL, and its Variable for the secret
     :param url: where the platform shall send events, in place of an endpoint's URL
     :param events: which events, such as ``["event.alert"]``; without them, on Sentry both
@@ -35,7 +33,7 @@ class _SubscribeOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = (
-        "registry_conn_id",
+        *RegistryOperator.template_fields,
         "service_hook_conn_id",
         "url",
         "events",
@@ -43,12 +41,10 @@ class _SubscribeOperator(BaseOperator):
         "secret_variable",
         "when_unknown",
     )
-    ui_color = "#e3dff5"
 
     def __init__(
         self,
         *,
-        registry_conn_id: str = "service_hook_registry_default",
         service_hook_conn_id: str | None = None,
         url: str | None = None,
         events: Sequence[str] | None = None,
@@ -58,8 +54,7 @@ class _SubscribeOperator(BaseOperator):
         when_unknown: WhenUnknown = "fail",
         **kwargs: object,
     ) -> None:
-        super().__init__(**kwargs)  # type: ignore[arg-type]  # BaseOperator's own arguments
-        self.registry_conn_id = registry_conn_id
+        super().__init__(**kwargs)  # type: ignore[arg-type]  # those of the operator above it
         self.service_hook_conn_id = service_hook_conn_id
         self.url = url
         self.events = events
@@ -67,26 +62,6 @@ class _SubscribeOperator(BaseOperator):
         self.headers = headers
         self.secret_variable = secret_variable
         self.when_unknown = when_unknown
-
-    def execute(self, context: Context) -> JsonObject:
-        """
-        Ask for the hook and return what may be known of it.
-
-        :raises AirflowFailException: if something cannot be used as it is, or the platform refuses
-        :raises AirflowException: if the platform could not be reached; Airflow's own ``retries`` then apply
-        """
-        from airflow.sdk.exceptions import AirflowNotFoundException
-
-        from airflow_provider_hooks.errors import ServiceHookError
-        from airflow_provider_hooks.hooks.outcomes import fail_call
-
-        try:
-            return self._ask(context)
-        except (ServiceHookError, AirflowNotFoundException) as error:
-            fail_call(error)
-
-    def _ask(self, context: Context) -> JsonObject:
-        raise NotImplementedError
 
     def _find_subscription(self, problems: Problems) -> tuple[str, str | None]:
         """Return the URL to register and the Variable for its secret, of the endpoint or as given."""
@@ -101,17 +76,11 @@ class _SubscribeOperator(BaseOperator):
         return url, self.secret_variable or variable
 
     def _make_spec(self, context: Context, *, url: str, name: str) -> HookSpec:
-        from airflow.sdk.log import mask_secret
-
         from airflow_provider_hooks.registries.model import HookSpec
 
-        # A template may have rendered text where a list is meant; the platform's check names it.
-        events = (self.events,) if isinstance(self.events, str) else self.events
-        # Rendered here and not as a template field, since those are shown in the UI.
-        headers = None if self.headers is None else self.render_template(self.headers, context)
-        for value in headers.values() if isinstance(headers, dict) else ():
-            mask_secret(value)
-        return HookSpec(url=url, events=None if events is None else tuple(events), name=name, headers=headers)
+        return HookSpec(
+            url=url, events=read_events(self.events), name=name, headers=self._render_headers(self.headers, context)
+        )
 
 
 class RegisterServiceHookOperator(_SubscribeOperator):
@@ -126,7 +95,7 @@ class RegisterServiceHookOperator(_SubscribeOperator):
         secret is not kept
     """
 
-    def _ask(self, context: Context) -> JsonObject:
+    def _call_platform(self, context: Context) -> JsonObject:
         from airflow_provider_hooks.errors import Problems
         from airflow_provider_hooks.hooks.registry import RegistryHook
 
@@ -169,7 +138,7 @@ class EnsureServiceHookOperator(_SubscribeOperator):
         self.is_active = is_active
         self.hook_id = hook_id
 
-    def _ask(self, context: Context) -> JsonObject:
+    def _call_platform(self, context: Context) -> JsonObject:
         from dataclasses import replace
 
         from airflow_provider_hooks.errors import Problems

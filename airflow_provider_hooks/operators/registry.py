@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""What all operators share that work on a registry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.sdk import BaseOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_provider_hooks.json_types import JsonValue
+
+
+class RegistryOperator(BaseOperator):
+    """
+    Calls a platform's management API, and fails so that Airflow knows whether a retry can help.
+
+    :param registry_conn_id: a connection of type ``service_hook_registry``
+    """
+
+    template_fields: Sequence[str] = ("registry_conn_id",)
+    ui_color = "#e3dff5"
+
+    def __init__(self, *, registry_conn_id: str = "service_hook_registry_default", **kwargs: object) -> None:
+        super().__init__(**kwargs)  # type: ignore[arg-type]  # BaseOperator's own arguments
+        self.registry_conn_id = registry_conn_id
+
+    def execute(self, context: Context) -> JsonValue:
+        """
+        Make the calls and return what may be known of their results.
+
+        :raises AirflowFailException: if something cannot be used as it is, or the platform refuses
+        :raises AirflowException: if the platform could not be reached; Airflow's own ``retries`` then apply
+        """
+        from airflow.sdk.exceptions import AirflowNotFoundException
+
+        from airflow_provider_hooks.errors import ServiceHookError
+        from airflow_provider_hooks.hooks.outcomes import fail_call
+
+        try:
+            return self._call_platform(context)
+        except (ServiceHookError, AirflowNotFoundException) as error:
+            fail_call(error)
+
+    def _call_platform(self, context: Context) -> JsonValue:
+        """
+        Make the calls of one operator.
+
+        :raises ServiceHookError: if one cannot be made or fails
+        """
+        raise NotImplementedError
+
+    def _render_headers(self, headers: Mapping[str, str] | None, context: Context) -> Mapping[str, str] | None:
+        """Render headers here and not as a template field, since those are shown in the UI, and mask their values."""
+        from airflow.sdk.log import mask_secret
+
+        rendered = None if headers is None else self.render_template(headers, context)
+        for value in rendered.values() if isinstance(rendered, dict) else ():
+            mask_secret(value)
+        return rendered
+
+
+def read_events(events: object) -> tuple[str, ...] | None:
+    """Return events as the platforms take them; a template may have rendered text, which their check names."""
+    if events is None:
+        return None
+    return tuple(events) if isinstance(events, list | tuple | set | frozenset) else (events,)  # type: ignore[return-value]
