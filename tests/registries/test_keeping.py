@@ -131,6 +131,13 @@ class TestEnsure:
         assert kit.ensure(replace(kit.spec, **changes)) == ("updated", {"list": 1, "update": 1})
         assert kit.ensure(replace(kit.spec, **changes))[0] == "unchanged"
 
+    @pytest.mark.parametrize("name", ["sentry", "akinon"])
+    def test_the_order_of_events_is_no_difference(self, make_kit, name):
+        kit = make_kit(name)
+        events = ("event.created", "event.alert")
+        kit.ensure(replace(kit.spec, events=events))
+        assert kit.ensure(replace(kit.spec, events=events[::-1])) == ("unchanged", {"list": 1})
+
     def test_a_field_that_is_not_declared_is_left_as_it_is(self, make_kit):
         kit = make_kit("akinon")
         kit.ensure()

@@ -106,6 +106,14 @@ class TestSentry:
         assert rotated.hook_id == kit.platform.list_hooks()[0].hook_id
         assert len(kit.platform.list_hooks()) == 2
 
+    def test_a_hook_that_was_not_made_is_not_taken_for_the_old_one(self, kit):
+        kit.platform.misbehave("create", "unheard")
+        with pytest.raises(RegistryError, match="no complete answer"):
+            rotate(kit)
+        assert len(kit.platform.list_hooks()) == 1
+        rotate(kit)
+        assert len(kit.platform.list_hooks()) == 2
+
     def test_a_try_that_died_after_the_new_hook_is_taken_up_by_the_next(self, kit, monkeypatch):
         write = kit.memory.write
 
