@@ -180,6 +180,12 @@ class TestEnsure:
         assert redact("it is a_task-s3cret") == "it is ***"
         assert "headers" not in EnsureServiceHookOperator.template_fields
 
+    def test_headers_are_masked_before_any_call(self, connected, variables):
+        connected.state.platforms["akinon"].misbehave("list", "error")
+        with pytest.raises(AirflowException, match="HTTP 500"):
+            ensure(registry_conn_id="akinon_registry", events=["a.b"], headers={"X-Key": "a-header-never-sent"})
+        assert redact("it is a-header-never-sent") == "it is ***"
+
     def test_an_endpoint_gives_its_url_and_its_variable(self, connected, variables):
         told = ensure(url=None, service_hook_conn_id="service_hook_default")
         (hook,) = connected.state.list_hooks()
