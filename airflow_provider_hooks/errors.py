@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 class ServiceHookError(Exception):
@@ -42,6 +42,14 @@ class Problems:
     def add(self, field: str, problem: str) -> None:
         """Note what is wrong with a field; the first word on a field stands."""
         self._found.setdefault(field, problem)
+
+    def take_from(self, check: Callable[[], object]) -> None:
+        """Run a check, and note what it says of each field in place of letting it raise."""
+        try:
+            check()
+        except InvalidFieldsError as error:
+            for field, problem in error.problems.items():
+                self.add(field, problem)
 
     def __contains__(self, field: str) -> bool:
         return field in self._found

@@ -30,6 +30,7 @@ import pytest  # noqa: E402  (Airflow reads its configuration when it is first i
 from variables import Variables  # noqa: E402
 
 from airflow_provider_hooks.hooks import deployment  # noqa: E402
+from airflow_provider_hooks.hooks import lock as lock_module  # noqa: E402
 from airflow_provider_hooks.hooks import variables as variables_module  # noqa: E402
 from airflow_provider_hooks.sandbox import Sandbox, serve_sandbox  # noqa: E402
 
@@ -66,4 +67,5 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> Variables:
     played = Variables()
     monkeypatch.setattr(deployment, "Variable", played)
     monkeypatch.setattr(variables_module, "Variable", played)
+    monkeypatch.setattr(lock_module, "Variable", played)
     return played

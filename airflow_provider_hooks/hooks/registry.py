@@ -4,45 +4,32 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
-from airflow.sdk.log import mask_secret
 
-from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
+from airflow_provider_hooks.errors import Problems, ServiceHookError
 from airflow_provider_hooks.hooks.deployment import read_connection, read_settings
-from airflow_provider_hooks.hooks.variables import VariableLock, VariableMemory, check_variable_name
+from airflow_provider_hooks.hooks.session import change_hooks, open_manager
+from airflow_provider_hooks.hooks.variables import VariableMemory, check_variable_name
 from airflow_provider_hooks.registries.apis import open_api
-from airflow_provider_hooks.registries.client import RegistryClient
-from airflow_provider_hooks.registries.keeping import HookKeeper
-from airflow_provider_hooks.registries.management import HookManager
-from airflow_provider_hooks.registries.memory import Forgetful, find_declared
+from airflow_provider_hooks.registries.memory import find_declared
 from airflow_provider_hooks.registries.platforms import Operation
 from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY, Registry, read_registry
 from airflow_provider_hooks.registries.rotation import SecretRotation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
+    from airflow_provider_hooks.hooks.session import ChangingSession
     from airflow_provider_hooks.registries.keeping import Ensured, WhenUnknown
-    from airflow_provider_hooks.registries.memory import Memory
+    from airflow_provider_hooks.registries.management import HookManager
     from airflow_provider_hooks.registries.model import HookChanges, HookSpec, Security, ServiceHook, Stat
     from airflow_provider_hooks.registries.rotation import Rotated
     from airflow_provider_hooks.settings import Settings
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Session:
-    """What changes hooks, as long as nobody else does with the same Variable."""
-
-    manager: HookManager
-    memory: Memory
-    keeper: HookKeeper
 
 
 class RegistryHook(BaseHook):
@@ -98,6 +85,22 @@ class RegistryHook(BaseHook):
         """
         return self._manage().fetch(hook_id)
 
+    def check_registration(self, spec: HookSpec, *, variable: str | None) -> None:
+        """
+        Return if ``register_hook`` would be taken by the platform's own rules. Nothing is sent.
+
+        :raises InvalidFieldsError: naming each field that is wrong
+        """
+        api = open_api(self._registry)
+        problems = Problems(f"service hook on {api.platform.title}")
+        problems.take_from(lambda: api.create(api.complete(spec)))
+        if variable is not None:
+            problems.take_from(lambda: check_variable_name(variable))
+        elif Operation.LIST not in api.platform.operations:
+            told = f"is needed on {api.platform.title}, which cannot list: it remembers which hook is registered"
+            problems.add("secret_variable", told)
+        problems.raise_if_any()
+
     def register_hook(
         self, spec: HookSpec, *, variable: str | None = None, when_unknown: WhenUnknown = "fail"
     ) -> tuple[ServiceHook, bool]:
@@ -108,18 +111,28 @@ class RegistryHook(BaseHook):
         :param when_unknown: what to do where an earlier try may have registered it and the platform cannot be asked:
             ``fail`` or ``create``
         :raises InvalidFieldsError: naming each field that the platform would refuse; nothing was sent
-        :raises HookConflictError: if a hook for this URL rests or has other events; it is left as it is
+        :raises HookConflictError: if a hook for this URL rests or differs; it is left as it is
         :raises HookUncertainError: if an earlier try may have registered it and the platform cannot be asked
         :raises LockError: if other runs do not let this one go on
         :raises RegistryError: if a call fails
         """
-        api = open_api(self._registry)
-        api.create(api.complete(spec))
-        if variable is None and Operation.LIST not in api.platform.operations:
-            told = f"is needed on {api.platform.title}, which cannot list: it remembers which hook is registered"
-            raise InvalidFieldsError(f"service hook on {api.platform.title}", {"secret_variable": told})
+        self.check_registration(spec, variable=variable)
         with self._changing(variable, when_unknown=when_unknown) as session:
             return session.keeper.register(spec)
+
+    def check_declaration(self, spec: HookSpec, *, variable: str, hook_id: str | None = None) -> None:
+        """
+        Return if ``ensure_hooks`` would be taken by the platform's own rules. Nothing is sent.
+
+        :raises InvalidFieldsError: naming each field that is wrong
+        """
+        api = open_api(self._registry)
+        problems = Problems(f"service hook on {api.platform.title}")
+        problems.take_from(lambda: api.split(spec))
+        problems.take_from(lambda: check_variable_name(variable))
+        if hook_id is not None:
+            problems.take_from(lambda: api.quote_id(hook_id))
+        problems.raise_if_any()
 
     def ensure_hooks(
         self,
@@ -140,14 +153,26 @@ class RegistryHook(BaseHook):
         :param hook_id: a hook that is there already and shall be kept as declared from now on
         :param when_unknown: as for ``register_hook``
         :raises InvalidFieldsError: naming each field that the platform would refuse; nothing was sent
-        :raises HookConflictError: if several hooks could be meant
+        :raises HookConflictError: if it cannot be told which hook is meant
         :raises HookUncertainError: if an earlier try may have registered it and the platform cannot be asked
         :raises LockError: if other runs do not let this one go on
         :raises RegistryError: if a call fails; what was done before it is remembered
         """
-        open_api(self._registry).split(spec)
+        self.check_declaration(spec, variable=variable, hook_id=hook_id)
         with self._changing(variable, when_unknown=when_unknown) as session:
             return session.keeper.ensure(spec, name=name, adopt=hook_id)
+
+    def check_changes(self, changes: HookChanges) -> None:
+        """
+        Return if the platform would take a change of a hook. Nothing is sent.
+
+        :raises UnsupportedOperationError: if it documents no update
+        :raises InvalidFieldsError: naming each field that it would refuse
+        """
+        api = open_api(self._registry)
+        if Operation.UPDATE not in api.platform.operations:
+            api.refuse(Operation.UPDATE)
+        api.check(changes)
 
     def update_hook(self, hook_id: str, changes: HookChanges) -> ServiceHook:
         """
@@ -159,18 +184,19 @@ class RegistryHook(BaseHook):
         """
         return self._manage().update(hook_id, changes)
 
-    def delete_hook(self, hook_id: str, *, variable: str | None = None) -> bool:
+    def delete_hooks(self, hook_ids: Sequence[str], *, variable: str | None = None) -> tuple[list[str], list[str]]:
         """
-        Delete a hook, forget it, and return whether it was there.
+        Delete hooks, forget them, and return the ids of those that were there and of those that were gone already.
 
-        :param variable: the Airflow Variable that remembers it
+        :param variable: the Airflow Variable that remembers them
+        :raises InvalidFieldsError: if an id is none of this platform; nothing was sent
         :raises LockError: if other runs do not let this one go on
-        :raises RegistryError: if the call fails
+        :raises RegistryError: if a call fails; what was deleted before it is forgotten
         """
-        open_api(self._registry).delete(hook_id)
+        for hook_id in hook_ids:
+            open_api(self._registry).delete(hook_id)
         with self._changing(variable) as session:
-            deleted, _ = session.keeper.delete([hook_id])
-        return bool(deleted)
+            return session.keeper.delete(hook_ids)
 
     def find_declared_ids(self, name: str, *, variable: str) -> list[str]:
         """
@@ -180,7 +206,6 @@ class RegistryHook(BaseHook):
         """
         check_variable_name(variable)
         memory = VariableMemory(variable)
-        memory.check()
         return [one.hook_id for one in find_declared(memory.read(), registry=self.registry_conn_id, name=name)]
 
     def rotate_secret(self, hook_id: str, *, variable: str, asking: str, overlap: timedelta) -> Rotated:
@@ -249,45 +274,15 @@ class RegistryHook(BaseHook):
         except ServiceHookError as error:
             return False, str(error)
 
-    def _manage(self, lock: VariableLock | None = None) -> HookManager:
-        registry, settings = self._registry, self._settings
-        api = open_api(registry)
-        client = RegistryClient(
-            api,
-            policy=settings.build_policy(),
-            connect_timeout=settings.connect_timeout,
-            ca_file=settings.ca_file,
-        )
-        sleep = lock.wait if lock else time.sleep
+    def _manage(self) -> HookManager:
+        return open_manager(self._registry, self._settings)
 
-        def wait(seconds: float) -> None:
-            self.log.info("%s had too many calls; waiting %.0f s, as it said", api.platform.title, seconds)
-            sleep(seconds)
+    def _changing(
+        self, variable: str | None, *, when_unknown: WhenUnknown = "fail"
+    ) -> AbstractContextManager[ChangingSession]:
+        return change_hooks(self._registry, self._settings, variable=variable, when_unknown=when_unknown)
 
-        return HookManager(
-            api,
-            client,
-            mask=mask_secret,
-            max_wait=registry.max_wait,
-            wait=wait,
-            keep_alive=lock.keep_alive if lock else lambda: None,
-        )
-
-    @contextmanager
-    def _changing(self, variable: str | None, *, when_unknown: WhenUnknown = "fail") -> Iterator[_Session]:
-        """Open what changes hooks, and let nobody else in with the same Variable."""
-        if variable is not None:
-            check_variable_name(variable)
-        with VariableLock(variable or f"service_hook_registry_{self.registry_conn_id}") as lock:
-            memory: Memory = Forgetful()
-            if variable is not None:
-                memory = kept = VariableMemory(variable)
-                kept.check()
-            manager = self._manage(lock)
-            keeper = HookKeeper(manager, memory, registry=self.registry_conn_id, when_unknown=when_unknown)
-            yield _Session(manager=manager, memory=memory, keeper=keeper)
-
-    def _rotation(self, session: _Session, asking: str) -> SecretRotation:
+    def _rotation(self, session: ChangingSession, asking: str) -> SecretRotation:
         return SecretRotation(
             session.manager, session.keeper, session.memory, registry=self.registry_conn_id, asking=asking
         )

@@ -4,27 +4,33 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.operators.registry import RegistryOperator, read_events
+from airflow_provider_hooks.operators.arguments import choose, read_events, read_flag, read_name, read_overlap
+from airflow_provider_hooks.operators.registry import RegistryOperator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow.sdk import Context
 
+    from airflow_provider_hooks.errors import Problems
+    from airflow_provider_hooks.hooks.registry import RegistryHook
     from airflow_provider_hooks.json_types import JsonValue
-    from airflow_provider_hooks.registries.rotation import Rotated
+
+_LONGEST_SLEEP = 60
+"""Seconds: a shorter wait is not worth a trigger, and Airflow 3.3 can lose a task whose trigger fires at once."""
 
 
 class _ManageHookOperator(RegistryOperator):
     """
     What those share that work on hooks that are there.
 
-    :param hook_id: the hook, by the platform's id
-    :param hook_name: the hooks of a declaration of ``EnsureServiceHookOperator``, in place of ``hook_id``
-    :param service_hook_conn_id: the endpoint whose Variable remembers the hook
+    :param hook_id: the hook, by the platform's id, such as registration returned; this or ``hook_name`` is needed
+    :param hook_name: the hooks of a declaration of ``EnsureServiceHookOperator``
+    :param service_hook_conn_id: the endpoint whose Variable remembers the hook, as its registration named it
     :param secret_variable: the Airflow Variable that remembers the hook, in place of the endpoint's; without any, for a
         ``hook_name``, ``service_hook_secret_<registry_conn_id>_<hook_name>``
     """
@@ -60,29 +66,31 @@ class _ManageHookOperator(RegistryOperator):
         if not variable and self.service_hook_conn_id:
             _, variable = EndpointHook(self.service_hook_conn_id).read_subscription()
         if not variable and self.hook_name:
-            variable = name_variable(self.registry_conn_id, self.hook_name)
+            variable = name_variable(self.registry_conn_id, str(self.hook_name))
         return variable or None
 
-    def _find_ids(self, variable: str | None) -> list[str]:
-        from airflow_provider_hooks.errors import InvalidFieldsError
-        from airflow_provider_hooks.hooks.registry import RegistryHook
+    def _check_target(self, problems: Problems) -> None:
+        choose(problems, hook_id=self.hook_id, hook_name=self.hook_name)
+        for name in ("hook_id", "hook_name", "secret_variable", "service_hook_conn_id"):
+            if getattr(self, name):
+                read_name(problems, name, getattr(self, name))
 
-        if bool(self.hook_id) == bool(self.hook_name):
-            raise InvalidFieldsError(
-                f"task '{self.task_id}'", {"hook_id": "give either hook_id or hook_name, and not both"}
-            )
+    def _find_ids(self, hook: RegistryHook, variable: str | None) -> list[str]:
         if self.hook_id:
             return [self.hook_id]
-        return RegistryHook(self.registry_conn_id).find_declared_ids(str(self.hook_name), variable=str(variable))
+        return hook.find_declared_ids(str(self.hook_name), variable=str(variable))
 
-    def _find_id(self, variable: str | None) -> str:
+    def _find_id(self, hook: RegistryHook, variable: str | None) -> str:
         from airflow_provider_hooks.errors import InvalidFieldsError
 
-        ids = self._find_ids(variable)
-        if len(ids) != 1:
-            told = f"'{self.hook_name}' is remembered for {len(ids)} hooks in '{variable}', not for one; say hook_id"
-            raise InvalidFieldsError(f"task '{self.task_id}'", {"hook_name": told})
-        return ids[0]
+        ids = self._find_ids(hook, variable)
+        if len(ids) == 1:
+            return ids[0]
+        told = f"'{self.hook_name}' has {len(ids)} hooks in the Variable '{variable}'; say hook_id"
+        if not ids:
+            told = f"'{self.hook_name}' is not remembered in the Variable '{variable}'; say the name, and the "
+            told += "secret_variable or service_hook_conn_id, that its declaration says"
+        raise InvalidFieldsError(f"task '{self.task_id}'", {"hook_name": told})
 
 
 class ListServiceHooksOperator(RegistryOperator):
@@ -133,46 +141,51 @@ class UpdateServiceHookOperator(_ManageHookOperator):
     def _call_platform(self, context: Context) -> JsonValue:
         from airflow_provider_hooks.errors import Problems
         from airflow_provider_hooks.hooks.registry import RegistryHook
-        from airflow_provider_hooks.operators.arguments import read_flag
         from airflow_provider_hooks.registries.model import HookChanges
 
         problems = Problems(f"task '{self.task_id}'")
-        is_active = None if self.is_active is None else read_flag(problems, "is_active", self.is_active)
+        self._check_target(problems)
         changes = HookChanges(
             url=self.url,
-            events=read_events(self.events),
+            events=read_events(problems, self.events),
             name=self.new_name,
             headers=self._render_headers(self.headers, context),
-            is_active=is_active,
+            is_active=None if self.is_active is None else read_flag(problems, "is_active", self.is_active),
         )
         if not changes:
             problems.add("url", "give at least one of url, events, headers, new_name and is_active")
+        hook = RegistryHook(self.registry_conn_id)
+        problems.take_from(lambda: hook.check_changes(changes))
         problems.raise_if_any()
-        hook_id = self._find_id(self._find_variable())
-        hook = RegistryHook(self.registry_conn_id).update_hook(hook_id, changes)
-        self.log.info("%s: service hook %s is updated", self.registry_conn_id, hook.hook_id)
-        return hook.as_json()
+        updated = hook.update_hook(self._find_id(hook, self._find_variable()), changes)
+        self.log.info("%s: service hook %s is updated", self.registry_conn_id, updated.hook_id)
+        return updated.as_json()
 
 
 class DeleteServiceHookOperator(_ManageHookOperator):
     """
-    Delete service hooks and forget their secrets; one that is gone already is a success.
+    Delete service hooks; one that is gone already is a success.
 
-    Returns the ids that were ``deleted`` and those that were ``gone`` already.
+    Their secrets are forgotten where a Variable is known: always for a ``hook_name``. Returns the ids that were
+    ``deleted`` and those that were ``gone`` already.
     """
 
     def _call_platform(self, context: Context) -> JsonValue:  # noqa: ARG002  (Airflow passes it)
+        from airflow_provider_hooks.errors import Problems
         from airflow_provider_hooks.hooks.registry import RegistryHook
 
-        variable = self._find_variable()
-        deleted: list[JsonValue] = []
-        gone: list[JsonValue] = []
-        for hook_id in self._find_ids(variable):
-            was_there = RegistryHook(self.registry_conn_id).delete_hook(hook_id, variable=variable)
-            (deleted if was_there else gone).append(hook_id)
-            state = "is deleted" if was_there else "was gone already"
-            self.log.info("%s: service hook %s %s", self.registry_conn_id, hook_id, state)
-        return {"deleted": deleted, "gone": gone}
+        problems = Problems(f"task '{self.task_id}'")
+        self._check_target(problems)
+        problems.raise_if_any()
+        variable, hook = self._find_variable(), RegistryHook(self.registry_conn_id)
+        ids = self._find_ids(hook, variable)
+        if not ids:
+            self.log.warning("'%s' is not remembered in the Variable '%s': nothing to delete", self.hook_name, variable)
+            return {"deleted": [], "gone": []}
+        deleted, gone = hook.delete_hooks(ids, variable=variable)
+        told = f"deleted {', '.join(deleted) or 'none'}; gone already {', '.join(gone) or 'none'}"
+        self.log.info("%s: %s", self.registry_conn_id, told)
+        return {"deleted": [*deleted], "gone": [*gone]}
 
 
 class RotateServiceHookSecretOperator(_ManageHookOperator):
@@ -180,69 +193,57 @@ class RotateServiceHookSecretOperator(_ManageHookOperator):
     Have a new secret of a service hook in use, once for each time that a person asks for it.
 
     ZStack makes a new secret, and the old one ends at once. Sentry has no call for it: there a new hook is registered
-    beside the old one, the new secret is in use from then on, and the old hook is deleted after the overlap, for which
-    the task is deferred. Until then Sentry sends its own events by both hooks. Endpoints read the new secret from the
-    Variable. Returns the id of the hook whose secret is in use, and of the hook that was deleted.
+    beside the old one, the new secret is in use from then on, and the old hook is deleted after the overlap. For an
+    overlap of more than a minute the task is deferred, and holds no worker. Until its end Sentry sends its own events
+    by both hooks. Endpoints read the new secret from the Variable. Returns the id of the hook whose secret is in use,
+    and of the hook that was deleted.
 
-    :param overlap: how long the old hook stays beside the new one, on Sentry
+    :param overlap: how long the old hook stays beside the new one, on Sentry; at most a year
     """
-
-    template_fields: Sequence[str] = (*_ManageHookOperator.template_fields, "overlap")
 
     def __init__(self, *, overlap: timedelta = timedelta(hours=1), **kwargs: object) -> None:
         super().__init__(**kwargs)  # type: ignore[arg-type]  # those of the operators above it
         self.overlap = overlap
 
     def _call_platform(self, context: Context) -> JsonValue:
-        from airflow_provider_hooks.errors import InvalidFieldsError
+        from airflow_provider_hooks.errors import Problems
         from airflow_provider_hooks.hooks.registry import RegistryHook
 
-        if not isinstance(self.overlap, timedelta) or self.overlap < timedelta(0):
-            raise InvalidFieldsError(f"task '{self.task_id}'", {"overlap": "must be a timedelta of 0 or more"})
+        problems = Problems(f"task '{self.task_id}'")
+        self._check_target(problems)
+        overlap = read_overlap(problems, self.overlap)
         variable = self._find_variable()
         if variable is None:
-            told = "must say which Variable the new secret goes to, where the endpoint's secret_variable finds it"
-            raise InvalidFieldsError(f"task '{self.task_id}'", {"secret_variable": told})
-        ti = context["ti"]
+            problems.add("secret_variable", "must say which Variable the new secret goes to, or service_hook_conn_id")
+        problems.raise_if_any()
+        ti, hook = context["ti"], RegistryHook(self.registry_conn_id)
         asking = f"{ti.dag_id}/{ti.task_id}/{ti.run_id}/{ti.map_index}/{ti.max_tries}"
-        rotated = RegistryHook(self.registry_conn_id).rotate_secret(
-            self._find_id(variable), variable=variable, asking=asking, overlap=self.overlap
+        rotated = hook.rotate_secret(
+            self._find_id(hook, variable), variable=str(variable), asking=asking, overlap=overlap
         )
         self.log.info("%s: the secret of service hook %s is in use", self.registry_conn_id, rotated.hook_id)
-        if rotated.delete_after is not None and rotated.delete_after > datetime.now(timezone.utc):
-            self._defer_until(rotated, rotated.delete_after, variable=variable)
-        return self._finish(rotated, variable=variable)
+        if rotated.old_hook_id is not None and rotated.delete_after is not None:
+            self._wait_until(rotated.delete_after, rotated.old_hook_id)
+            hook.finish_rotation(rotated, variable=str(variable))
+            self.log.info("%s: service hook %s is deleted", self.registry_conn_id, rotated.old_hook_id)
+        return {"hook_id": rotated.hook_id, "deleted": rotated.old_hook_id, "secret_variable": variable}
 
-    def finish(self, context: Context, event: object, hook_id: str, old_hook_id: str, variable: str) -> JsonValue:  # noqa: ARG002  (Airflow passes them)
+    def resume(self, context: Context, event: object = None) -> JsonValue:  # noqa: ARG002  (Airflow passes it)
         """
-        Delete the old hook after the overlap.
+        Go on after the overlap: the Variable knows what this asking did, so nothing else has to be handed over.
 
         :raises AirflowFailException: if the platform refuses
         :raises AirflowException: if the platform could not be reached; Airflow's own ``retries`` then apply
         """
-        from airflow_provider_hooks.errors import ServiceHookError
-        from airflow_provider_hooks.hooks.outcomes import fail_call
-        from airflow_provider_hooks.registries.rotation import Rotated
+        return self.execute(context)
 
-        try:
-            return self._finish(Rotated(hook_id=hook_id, old_hook_id=old_hook_id), variable=variable)
-        except ServiceHookError as error:
-            fail_call(error)
-
-    def _defer_until(self, rotated: Rotated, moment: datetime, *, variable: str) -> None:
+    def _wait_until(self, moment: datetime, old_hook_id: str) -> None:
         from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
-        self.log.info("Service hook %s is deleted after %s", rotated.old_hook_id, moment.isoformat(timespec="seconds"))
-        self.defer(
-            trigger=DateTimeTrigger(moment=moment),
-            method_name="finish",
-            kwargs={"hook_id": rotated.hook_id, "old_hook_id": rotated.old_hook_id, "variable": variable},
-        )
-
-    def _finish(self, rotated: Rotated, *, variable: str) -> JsonValue:
-        from airflow_provider_hooks.hooks.registry import RegistryHook
-
-        if rotated.old_hook_id is not None:
-            RegistryHook(self.registry_conn_id).finish_rotation(rotated, variable=variable)
-            self.log.info("%s: service hook %s is deleted", self.registry_conn_id, rotated.old_hook_id)
-        return {"hook_id": rotated.hook_id, "deleted": rotated.old_hook_id, "secret_variable": variable}
+        seconds = (moment - datetime.now(timezone.utc)).total_seconds()
+        if seconds <= 0:
+            return
+        self.log.info("Service hook %s is deleted after %s", old_hook_id, moment.isoformat(timespec="seconds"))
+        if seconds > _LONGEST_SLEEP:
+            self.defer(trigger=DateTimeTrigger(moment=moment), method_name="resume")
+        time.sleep(seconds)

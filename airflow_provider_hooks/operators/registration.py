@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.operators.arguments import read_flag, read_name, read_when_unknown
-from airflow_provider_hooks.operators.registry import RegistryOperator, read_events
+from airflow_provider_hooks.operators.arguments import choose, read_events, read_flag, read_name, read_when_unknown
+from airflow_provider_hooks.operators.registry import RegistryOperator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,24 +63,23 @@ class _SubscribeOperator(RegistryOperator):
         self.secret_variable = secret_variable
         self.when_unknown = when_unknown
 
-    def _find_subscription(self, problems: Problems) -> tuple[str, str | None]:
-        """Return the URL to register and the Variable for its secret, of the endpoint or as given."""
+    def _read_arguments(self, context: Context, problems: Problems, *, name: str) -> tuple[HookSpec, str | None]:
+        """Return the hook that is asked for and the Variable for its secret, of the endpoint or as given."""
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
-
-        if bool(self.url) == bool(self.service_hook_conn_id):
-            problems.add("url", "give either url or service_hook_conn_id, and not both")
-        problems.raise_if_any()
-        if self.url:
-            return self.url, self.secret_variable
-        url, variable = EndpointHook(str(self.service_hook_conn_id)).read_subscription()
-        return url, self.secret_variable or variable
-
-    def _make_spec(self, context: Context, *, url: str, name: str) -> HookSpec:
         from airflow_provider_hooks.registries.model import HookSpec
 
-        return HookSpec(
-            url=url, events=read_events(self.events), name=name, headers=self._render_headers(self.headers, context)
+        choose(problems, url=self.url, service_hook_conn_id=self.service_hook_conn_id)
+        url, variable = self.url, self.secret_variable
+        if self.service_hook_conn_id and not self.url:
+            url, kept = EndpointHook(self.service_hook_conn_id).read_subscription()
+            variable = variable or kept
+        spec = HookSpec(
+            url=url,  # type: ignore[arg-type]  # the platform's check says what is wrong with it
+            events=read_events(problems, self.events),
+            name=name,
+            headers=self._render_headers(self.headers, context),
         )
+        return spec, variable or None
 
 
 class RegisterServiceHookOperator(_SubscribeOperator):
@@ -101,9 +100,11 @@ class RegisterServiceHookOperator(_SubscribeOperator):
 
         problems = Problems(f"task '{self.task_id}'")
         when_unknown = read_when_unknown(problems, self.when_unknown)
-        url, variable = self._find_subscription(problems)
-        spec = self._make_spec(context, url=url, name=self.hook_name or self.task_id)
+        name = self.task_id if self.hook_name is None else read_name(problems, "hook_name", self.hook_name)
+        spec, variable = self._read_arguments(context, problems, name=name)
         hook = RegistryHook(self.registry_conn_id)
+        problems.take_from(lambda: hook.check_registration(spec, variable=variable))
+        problems.raise_if_any()
         registered, created = hook.register_hook(spec, variable=variable, when_unknown=when_unknown)
         if registered.secret and not variable:
             self.log.warning("The secret of hook %s is not kept: no secret_variable names where", registered.hook_id)
@@ -149,15 +150,13 @@ class EnsureServiceHookOperator(_SubscribeOperator):
         name = read_name(problems, "hook_name", self.hook_name)
         is_active = read_flag(problems, "is_active", self.is_active)
         when_unknown = read_when_unknown(problems, self.when_unknown)
-        url, variable = self._find_subscription(problems)
+        spec, variable = self._read_arguments(context, problems, name=name)
+        spec, hook_id = replace(spec, is_active=is_active), self.hook_id or None
         variable = variable or name_variable(self.registry_conn_id, name)
-        ensured = RegistryHook(self.registry_conn_id).ensure_hooks(
-            replace(self._make_spec(context, url=url, name=name), is_active=is_active),
-            name=name,
-            variable=variable,
-            hook_id=self.hook_id or None,
-            when_unknown=when_unknown,
-        )
+        hook = RegistryHook(self.registry_conn_id)
+        problems.take_from(lambda: hook.check_declaration(spec, variable=variable, hook_id=hook_id))
+        problems.raise_if_any()
+        ensured = hook.ensure_hooks(spec, name=name, variable=variable, hook_id=hook_id, when_unknown=when_unknown)
         ids = ", ".join(hook.hook_id for hook in ensured.hooks)
         self.log.info("%s: '%s' is %s: service hook %s", self.registry_conn_id, name, ensured.change, ids)
         return {

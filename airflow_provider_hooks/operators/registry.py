@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_hooks.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -57,16 +59,19 @@ class RegistryOperator(BaseOperator):
 
     def _render_headers(self, headers: Mapping[str, str] | None, context: Context) -> Mapping[str, str] | None:
         """Render headers here and not as a template field, since those are shown in the UI, and mask their values."""
+        from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
         from airflow.sdk.log import mask_secret
+        from jinja2 import TemplateError
 
-        rendered = None if headers is None else self.render_template(headers, context)
+        from airflow_provider_hooks.errors import InvalidFieldsError
+
+        try:
+            rendered = None if headers is None else self.render_template(headers, context)
+        except (AirflowRuntimeError, TemplateError) as error:
+            if isinstance(error, AirflowRuntimeError) and error.error.error is not ErrorType.VARIABLE_NOT_FOUND:
+                raise
+            told = f"cannot be rendered: {printable(str(error))}"
+            raise InvalidFieldsError(f"task '{self.task_id}'", {"headers": told}) from None
         for value in rendered.values() if isinstance(rendered, dict) else ():
             mask_secret(value)
         return rendered
-
-
-def read_events(events: object) -> tuple[str, ...] | None:
-    """Return events as the platforms take them; a template may have rendered text, which their check names."""
-    if events is None:
-        return None
-    return tuple(events) if isinstance(events, list | tuple | set | frozenset) else (events,)  # type: ignore[return-value]

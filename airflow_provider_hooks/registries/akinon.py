@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from airflow_provider_hooks.errors import Problems
 from airflow_provider_hooks.registries.answers import FORBIDDEN, NOT_FOUND, UNAUTHORIZED
-from airflow_provider_hooks.registries.api import PlatformApi, check_url
+from airflow_provider_hooks.registries.api import PlatformApi, check_name, check_url
 from airflow_provider_hooks.registries.model import Answer, Call, HookChanges, HookSpec, Page, ServiceHook
 from airflow_provider_hooks.registries.platforms import Operation
+from airflow_provider_hooks.text import quoted
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject, JsonValue
@@ -44,18 +45,20 @@ class AkinonApi(PlatformApi):
         new = isinstance(spec, HookSpec)
         if spec.url is not None or new:
             check_url(problems, spec.url)
-        if (spec.name is not None or new) and not (isinstance(spec.name, str) and spec.name.strip()):
-            problems.add("name", "is missing; Akinon asks for one")
+        if spec.name is not None or new:
+            check_name(problems, spec.name, platform="Akinon")
         events = spec.events or ()
         if (spec.events is not None or new) and not (
-            events and all(isinstance(event, str) and event for event in events)
+            events and all(isinstance(event, str) and event and event.isprintable() for event in events)
         ):
             problems.add("events", "must be a list of at least one event, such as deployment.build.created")
-        for name, value in (spec.headers or {}).items():
+        if not isinstance(spec.headers, Mapping | None):
+            problems.add("headers", f"must be a mapping of names to values, not {quoted(spec.headers)}")
+        for name, value in spec.headers.items() if isinstance(spec.headers, Mapping) else ():
             if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
                 problems.add("headers", "has a name that cannot be a header's")
-            elif not (isinstance(value, str) and value.isascii() and value.isprintable()):
-                problems.add("headers", f"has a value for {name} that cannot be a header's")
+            elif not (isinstance(value, str) and value.strip() and value.isascii() and value.isprintable()):
+                problems.add("headers", f"has a value for {name} that is empty or cannot be a header's")
         problems.raise_if_any()
 
     def is_same(self, spec: HookSpec, hook: ServiceHook) -> bool:
@@ -105,7 +108,8 @@ class AkinonApi(PlatformApi):
 
     def read_item(self, call: Call, answer: Answer, content: object) -> ServiceHook:
         """Read a webhook."""
-        texts = self.read_texts(call, answer, content, ("_id", "name", "url"), optional=("createdAt", "updatedAt"))
+        optional = ("createdAt", "updatedAt")
+        texts = self.read_texts(call, answer, content, ("_id", "url"), free=("name",), optional=optional)
         item = content if isinstance(content, dict) else {}
         headers = item.get("headers") or {}
         if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):

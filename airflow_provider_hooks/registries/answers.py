@@ -67,18 +67,22 @@ class AnswerForms:
         *,
         optional: Sequence[str] = (),
         numbers: Sequence[str] = (),
+        free: Sequence[str] = (),
     ) -> dict[str, str]:
         """
         Return fields of a JSON object as text; an optional one that is not there as empty.
 
         :param numbers: fields that are documented as whole numbers, which are returned as their digits
+        :param free: fields in which a person may have written anything, which is escaped
         :raises RegistryError: naming each field that is missing or of another form
         """
         item = content if isinstance(content, dict) else {}
         texts: dict[str, str] = {}
         wrong = []
-        for name in (*names, *numbers, *optional):
+        for name in (*names, *numbers, *free, *optional):
             value = item.get(name)
+            if name in free and isinstance(value, str):
+                value = printable(value)
             if name in numbers:
                 value = str(value) if type(value) is int and 0 <= value < _MAX_NUMBER else None
             if value is None and name in optional:
@@ -118,7 +122,8 @@ class AnswerForms:
 
         :raises RegistryError: always
         """
-        parts = (self.read_message(answer.body), self.advise(answer))
+        message = self.read_message(answer.body)
+        parts = (message, self.advise(answer))
         told = "; ".join(part for part in parts if part) or "no message"
         is_limited = answer.status_code == TOO_MANY
         raise RegistryError(
@@ -127,6 +132,7 @@ class AnswerForms:
             told,
             status_code=answer.status_code,
             retry_at=read_retry_at(answer.headers, received_at=answer.received_at) if is_limited else None,
+            explained=bool(message),
         )
 
     def advise(self, answer: Answer) -> str:

@@ -145,14 +145,16 @@ class PlatformApi(AnswerForms):
 
     def read_deletion(self, call: Call, answer: Answer) -> bool:
         """
-        Return whether the hook was there to be deleted.
+        Return whether the hook was there to be deleted. A 404 without the platform's own words may be anybody's.
 
-        :raises RegistryError: if the platform refused
+        :raises RegistryError: if the platform refused, or answered something else
         """
-        if answer.status_code in {NOT_FOUND, GONE}:
+        if answer.status_code in {NOT_FOUND, GONE} and self.read_message(answer.body):
             return False
         if answer.status_code not in {OK, NO_CONTENT}:
             self.raise_refused(call, answer)
+        if answer.body.strip():
+            self.read_json(call, answer)
         return True
 
     def stats(self, hook_id: str, *, since: int | None, until: int | None, resolution: str | None) -> Call:
@@ -169,6 +171,14 @@ class PlatformApi(AnswerForms):
 
     def rotate(self, hook_id: str) -> Call:
         """Ask for a new secret of a hook."""
+        self.refuse(Operation.ROTATE)
+
+    def read_rotated(self, call: Call, answer: Answer) -> ServiceHook:
+        """
+        Read the hook with its new secret.
+
+        :raises RegistryError: if the platform refused, or answered without the secret
+        """
         self.refuse(Operation.ROTATE)
 
     def security(self) -> Call:
@@ -204,6 +214,8 @@ class PlatformApi(AnswerForms):
         for name in ("events", "headers"):
             if getattr(spec, name) and name not in self.fields:
                 problems.add(name, f"are not taken by {self.platform.title}; leave them out")
+        if isinstance(spec, HookChanges) and spec.name is not None and "name" not in self.fields:
+            problems.add("name", f"is not kept by {self.platform.title}")
         if spec.is_active is False and "is_active" not in self.fields:
             problems.add("is_active", f"cannot be false: {self.platform.title} has no hooks that rest; delete it")
 
@@ -222,12 +234,23 @@ class PlatformApi(AnswerForms):
 
 def check_url(problems: Problems, url: object, *, https_only: bool = False, max_characters: int | None = None) -> None:
     """Note what is wrong with the URL of a hook."""
+    if not isinstance(url, str):
+        problems.add("url", f"must be text, not {quoted(url)}")
+        return
     try:
-        target = parse_url(url)  # type: ignore[arg-type]  # it says what is wrong with anything
+        target = parse_url(url)
     except ValueError as error:
         problems.add("url", str(error))
         return
     if https_only and target.scheme != "https":
         problems.add("url", "must start with https://")
-    if max_characters is not None and len(str(url)) > max_characters:
-        problems.add("url", f"must have at most {max_characters} characters, not {len(str(url))}")
+    if max_characters is not None and len(url) > max_characters:
+        problems.add("url", f"must have at most {max_characters} characters, not {len(url)}")
+
+
+def check_name(problems: Problems, name: object, *, platform: str) -> None:
+    """Note what is wrong with the name of a hook, where a platform asks for one."""
+    if not (isinstance(name, str) and name.strip()):
+        problems.add("name", f"is missing; {platform} asks for one")
+    elif not name.isprintable():
+        problems.add("name", f"must be one line of text, not {quoted(name)}")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.registries.model import Answer, Call, HookChanges, HookSpec, Security, ServiceHook, Stat
 
 MAX_PAGES = 1_000
+_LEAST_WAIT = 1.0
 
 Read = TypeVar("Read")
 
@@ -147,9 +148,17 @@ class HookManager:
         """
         Delete a hook and return whether it was there.
 
-        :raises RegistryError: if the call fails
+        That it was not is believed only if the list says so too, since a project that is not seen answers the same.
+
+        :raises RegistryError: if a call fails
         """
-        return self._call(self.api.delete(hook_id), self.api.read_deletion)
+        call = self.api.delete(hook_id)
+        if self._call(call, self.api.read_deletion):
+            return True
+        if self.supports(Operation.LIST) and any(hook.hook_id == hook_id for hook in self.list_all()):
+            told = "answered that there is no such hook, but lists it"
+            raise RegistryError(self.api.platform.title, call.operation.value, told, is_passing=True)
+        return False
 
     def rotate(self, hook_id: str) -> ServiceHook:
         """
@@ -158,7 +167,7 @@ class HookManager:
         :raises UnsupportedOperationError: if the platform documents no such call, saying what to do instead
         :raises RegistryError: if the call fails
         """
-        return self._masked(self._call(self.api.rotate(hook_id), self.api.read_hook))
+        return self._masked(self._call(self.api.rotate(hook_id), self.api.read_rotated))
 
     def fetch_stats(self, hook_id: str, *, since: int | None, until: int | None, resolution: str | None) -> list[Stat]:
         """
@@ -191,11 +200,12 @@ class HookManager:
             except RegistryError as error:
                 if error.retry_at is None:
                     raise
-                seconds = max(0.0, error.retry_at - time.time())
-                if seconds >= self._wait_left:
+                # A limit that is lifted already is waited for a moment, so that nobody is asked without end.
+                seconds = max(_LEAST_WAIT, error.retry_at - time.time())
+                if seconds > self._wait_left:
                     raise
-                self._wait_left -= max(seconds, 1.0)
-                self._wait(max(seconds, 1.0))
+                self._wait_left -= seconds
+                self._wait(seconds)
 
     def _find_new(self, spec: HookSpec, known: Collection[str]) -> ServiceHook | None:
         for hook in self.list_all():

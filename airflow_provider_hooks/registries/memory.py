@@ -9,11 +9,15 @@ Every function takes what is kept, newest first, and returns what shall be kept 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Protocol
 
+from airflow_provider_hooks.errors import ServiceHookError
 from airflow_provider_hooks.signing.variable import KeptHook
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from airflow_provider_hooks.registries.model import ServiceHook
 
 Kept = tuple[KeptHook, ...]
@@ -58,16 +62,18 @@ def find_declared(kept: Kept, *, registry: str, name: str) -> Kept:
 
 
 def find_pending(kept: Kept, *, registry: str, name: str, url: str) -> KeptHook | None:
-    """Return the hook of this name or for this URL that was asked for without an answer."""
+    """Return the hook that was asked for without an answer: that of a declaration by its name, else by its URL."""
     for one in kept:
-        if one.is_pending and one.registry == registry and ((name and one.name == name) or one.url == url):
+        if not one.is_pending or one.replaces or one.registry != registry:
+            continue
+        if (one.name == name) if one.name and name else (one.url == url):
             return one
     return None
 
 
 def remember(kept: Kept, hook: ServiceHook, *, registry: str, name: str = "", rotated_by: str = "") -> Kept:
     """Return what is kept with a hook in it: in its old place if nothing new is signed with, else in front."""
-    before = next((one for one in kept if one.hook_id == hook.hook_id), KeptHook())
+    before = find_kept(kept, hook.hook_id, registry=registry) or KeptHook()
     secret = hook.secret or before.secret
     entry = replace(
         before,
@@ -82,13 +88,37 @@ def remember(kept: Kept, hook: ServiceHook, *, registry: str, name: str = "", ro
     )
     if before.hook_id and before.secret == secret:
         return tuple(entry if one is before else one for one in kept)
-    others = (one for one in kept if one is not before and not (secret and one.secret == secret))
+    # What was typed or asked for under the same secret is this hook.
+    others = (one for one in kept if one is not before and (one.hook_id or not secret or one.secret != secret))
     return (entry, *others)
 
 
-def forget(kept: Kept, hook_id: str) -> Kept:
+def find_kept(kept: Kept, hook_id: str, *, registry: str) -> KeptHook | None:
+    """Return what is kept of a hook; two registries may well have the same ids."""
+    return next((one for one in kept if (one.registry, one.hook_id) == (registry, hook_id)), None)
+
+
+def forget(kept: Kept, hook_id: str, *, registry: str) -> Kept:
     """Return what is kept without a hook."""
-    return tuple(one for one in kept if one.hook_id != hook_id)
+    return tuple(one for one in kept if (one.registry, one.hook_id) != (registry, hook_id))
+
+
+def find_retiring(kept: Kept, hook_ids: Collection[str], *, registry: str) -> Kept:
+    """Return the hooks that were rotated out and whose place one of these hooks has taken."""
+    return tuple(one for one in kept if one.is_retiring and one.registry == registry and one.replaced_by in hook_ids)
+
+
+def read_end(kept: KeptHook) -> datetime:
+    """
+    Return when the overlap of a hook that is retiring ends.
+
+    :raises ServiceHookError: if somebody wrote no time there
+    """
+    try:
+        moment = datetime.fromisoformat(kept.delete_after)
+    except ValueError:
+        raise ServiceHookError(f"delete_after of hook {kept.hook_id} in the Variable is no ISO 8601 time") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
 def drop(kept: Kept, entry: KeptHook | None) -> Kept:

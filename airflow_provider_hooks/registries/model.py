@@ -169,6 +169,7 @@ class RegistryError(ServiceHookError):
     :param sent: whether the call may have reached the platform
     :param is_passing: whether the same call may succeed later without anybody changing anything; by the status if
         ``None``
+    :param explained: whether the platform's own words came with the refusal
     :param retry_at: when the platform takes calls again, in unix seconds, where it said that there were too many
     """
 
@@ -182,6 +183,7 @@ class RegistryError(ServiceHookError):
         sent: bool = True,
         is_passing: bool | None = None,
         retry_at: float | None = None,
+        explained: bool = False,
     ) -> None:
         self.platform = platform
         self.operation = operation
@@ -189,6 +191,7 @@ class RegistryError(ServiceHookError):
         self.status_code = status_code
         self.sent = sent
         self.retry_at = retry_at
+        self.explained = explained
         by_status = status_code is None or status_code in _PASSING_STATUSES
         self.is_passing = by_status if is_passing is None else is_passing
         answered = f"HTTP {status_code}: " if status_code is not None else ""
@@ -196,8 +199,8 @@ class RegistryError(ServiceHookError):
 
     @property
     def is_gone(self) -> bool:
-        """Whether the platform said that there is no such hook."""
-        return self.status_code in _GONE_STATUSES
+        """Whether the platform said, in words of its own, that there is no such hook."""
+        return self.explained and self.status_code in _GONE_STATUSES
 
     @property
     def is_uncertain(self) -> bool:
@@ -214,4 +217,5 @@ class RegistryError(ServiceHookError):
             sent=self.sent,
             is_passing=self.is_passing,
             retry_at=self.retry_at,
+            explained=self.explained,
         )

@@ -72,6 +72,7 @@ def make_plan(
     present: Sequence[ServiceHook],
     own: Collection[str],
     taken: Collection[str],
+    adopt: str | None = None,
 ) -> tuple[Step, ...]:
     """
     Return what has to be done, at most one step for each hook that is wanted or has to go.
@@ -80,14 +81,19 @@ def make_plan(
     :param present: the hooks that the platform has
     :param own: the ids that are remembered for this declaration
     :param taken: the ids that are remembered for something else, which are left alone
-    :raises HookConflictError: if several hooks could be meant
+    :param adopt: the id of the hook that is meant, whatever is remembered
+    :raises HookConflictError: if several hooks could be meant, or the one that is meant differs and may be another's
     :raises InvalidFieldsError: if the platform would refuse one more hook of an event
     """
     steps: list[Step] = []
     used: set[str] = set()
+    adopted = next((hook for hook in present if hook.hook_id == adopt), None)
+    if adopted is not None:
+        _check_adopted(api, wanted, adopted, taken)
     for spec in wanted:
         left = [hook for hook in present if hook.hook_id not in used and hook.hook_id not in taken]
-        hook = _find_meant(api, spec, left, own)
+        is_adopted = adopted is not None and _has_event(api, spec, adopted)
+        hook = adopted if is_adopted else _find_meant(api, spec, left, own)
         if hook is not None:
             used.add(hook.hook_id)
         steps.append(_make_step(api, spec, hook, present))
@@ -98,20 +104,34 @@ def make_plan(
 def _find_meant(
     api: PlatformApi, spec: HookSpec, left: Sequence[ServiceHook], own: Collection[str]
 ) -> ServiceHook | None:
-    mine = [hook for hook in left if hook.hook_id in own and (not api.one_event_a_hook or hook.events == spec.events)]
+    mine = [hook for hook in left if hook.hook_id in own and _has_event(api, spec, hook)]
     meant = mine or [hook for hook in left if api.is_same(spec, hook)]
     for hook in meant:
         if not api.find_differences(spec, hook):
             return hook
-    exact = [hook for hook in meant if hook.url == spec.url]
     if not meant:
         return None
-    if mine or exact or len(meant) == 1:
+    exact = [hook for hook in meant if hook.url == spec.url]
+    # A name is the declaration's own; a URL may be that of another declaration, or of somebody else.
+    is_known = bool(mine) or ("name" in api.fields and (len(meant) == 1 or len(exact) == 1))
+    if is_known:
         return (exact or meant)[0]
     raise HookConflictError(
-        f"{api.platform.title} has {len(meant)} hooks that could be meant: "
-        f"{', '.join(hook.hook_id for hook in meant)}; say which by hook_id"
+        f"{api.platform.title} has {', '.join(f'hook {hook.hook_id}' for hook in meant)}, which could be meant but "
+        "differs and is not remembered; say by hook_id which hook shall be kept, or keep the declarations of one URL "
+        "in one secret_variable"
     )
+
+
+def _has_event(api: PlatformApi, spec: HookSpec, hook: ServiceHook) -> bool:
+    return not api.one_event_a_hook or hook.events == spec.events
+
+
+def _check_adopted(api: PlatformApi, wanted: Sequence[HookSpec], adopted: ServiceHook, taken: Collection[str]) -> None:
+    if adopted.hook_id in taken:
+        raise HookConflictError(f"hook {adopted.hook_id} is remembered for another declaration")
+    if not any(_has_event(api, spec, adopted) for spec in wanted):
+        raise HookConflictError(f"hook {adopted.hook_id} has the event {', '.join(adopted.events)}, not one declared")
 
 
 def _make_step(api: PlatformApi, spec: HookSpec, hook: ServiceHook | None, present: Sequence[ServiceHook]) -> Step:

@@ -10,18 +10,17 @@ beside the old one, its secret is the one in use from then on, and the old hook 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
-from airflow_provider_hooks.registries.memory import drop, forget, remember
-from airflow_provider_hooks.registries.model import HookConflictError, HookSpec
+from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.registries.memory import drop, find_retiring, read_end, remember
+from airflow_provider_hooks.registries.model import HookConflictError, HookSpec, RegistryError
 from airflow_provider_hooks.registries.platforms import Operation
 from airflow_provider_hooks.signing.variable import KeptHook
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from airflow_provider_hooks.registries.keeping import HookKeeper
     from airflow_provider_hooks.registries.management import HookManager
@@ -67,7 +66,7 @@ class SecretRotation:
         :raises RegistryError: if a call fails
         """
         kept = self._memory.read()
-        done = next((one for one in kept if one.rotated_by == self._asking and one.hook_id), None)
+        done = next((one for one in kept if one.rotated_by == self._asking and not one.is_pending), None)
         if done is not None:
             return self._tell(done, kept)
         if not self._manager.supports(Operation.ROTATE) and self._api.signs:
@@ -91,57 +90,70 @@ class SecretRotation:
         if old is None:
             told = f"{hook_id} is not there to be rotated; ensure or register the hook first"
             raise InvalidFieldsError(f"service hook on {self._api.platform.title}", {"hook_id": told})
-        kept = remember(kept, old, registry=self._registry)
-        name = next(one.name for one in kept if one.hook_id == hook_id)
-        kept = self._end_overlaps(kept, name=name, now=now)
-        asked = next((one for one in kept if one.is_pending and one.rotated_by == self._asking), None)
-        if asked is None:
-            asked = self._note_asking(old, present, name=name, now=now)
-            kept = (*kept, asked)
-            self._memory.write(kept)
-        before = set(asked.beside.split())
-        left = [hook for hook in present if hook.url == old.url and hook.hook_id not in before]
-        spec = HookSpec(url=old.url, events=old.events)
-        new = left[0] if left else self._manager.create(spec, known={hook.hook_id for hook in present})
+        self._end_overlaps(hook_id, kept, now=now)
+        kept = remember(self._memory.read(), old, registry=self._registry)
+        kept, asked = self._note_asking(kept, old, present, now=now)
+        new = self._find_left(old, present, kept, asked) or self._create(old, present, kept, asked)
         until = delete_after.isoformat(timespec="seconds")
-        kept = tuple(replace(one, delete_after=until) if one.hook_id == hook_id else one for one in drop(kept, asked))
+        name = next(one.name for one in kept if one.hook_id == hook_id)
+        kept = tuple(
+            replace(one, delete_after=until, replaced_by=new.hook_id)
+            if (one.registry, one.hook_id) == (self._registry, hook_id)
+            else one
+            for one in drop(kept, asked)
+        )
         kept = remember(kept, new, registry=self._registry, name=name, rotated_by=self._asking)
         self._memory.write(kept)
         return Rotated(hook_id=new.hook_id, old_hook_id=hook_id, delete_after=delete_after)
 
-    def _note_asking(self, old: ServiceHook, present: Sequence[ServiceHook], *, name: str, now: datetime) -> KeptHook:
-        """Say what is there before another hook is asked for, so that the next try knows the new one."""
-        beside = [hook.hook_id for hook in present if hook.url == old.url]
-        return KeptHook(
+    def _note_asking(
+        self, kept: Kept, old: ServiceHook, present: Sequence[ServiceHook], *, now: datetime
+    ) -> tuple[Kept, KeptHook]:
+        """Say what is there before another hook is asked for, so that whoever rotates next knows the new one."""
+        for one in kept:
+            if one.is_pending and (one.registry, one.replaces) == (self._registry, old.hook_id):
+                return kept, one
+        asked = KeptHook(
             registry=self._registry,
-            name=name,
             asked_at=now.isoformat(timespec="seconds"),
             rotated_by=self._asking,
-            beside=" ".join(beside),
+            replaces=old.hook_id,
+            beside=" ".join(hook.hook_id for hook in present if hook.url == old.url),
         )
+        kept = (*kept, asked)
+        self._memory.write(kept)
+        return kept, asked
 
-    def _end_overlaps(self, kept: Kept, *, name: str, now: datetime) -> Kept:
+    def _find_left(
+        self, old: ServiceHook, present: Sequence[ServiceHook], kept: Kept, asked: KeptHook
+    ) -> ServiceHook | None:
+        """Return the hook that a try registered and died before it could remember it."""
+        known = {*asked.beside.split(), *(one.hook_id for one in kept if one.registry == self._registry)}
+        for hook in present:
+            if hook.url == old.url and set(hook.events) == set(old.events) and hook.hook_id not in known:
+                return hook
+        return None
+
+    def _create(self, old: ServiceHook, present: Sequence[ServiceHook], kept: Kept, asked: KeptHook) -> ServiceHook:
+        spec = HookSpec(url=old.url, events=old.events, is_active=old.status == "active")
+        try:
+            new = self._manager.create(spec, known={hook.hook_id for hook in present})
+        except RegistryError as error:
+            if not error.is_uncertain:
+                self._memory.write(drop(kept, asked))
+            raise
+        return self._keeper.activate(new, spec)
+
+    def _end_overlaps(self, hook_id: str, kept: Kept, *, now: datetime) -> None:
         """Delete what an earlier rotation of the same hook left behind, if its overlap is over."""
-        for one in self._list_retiring(kept, name=name):
-            if _read_time(one) > now:
+        for one in find_retiring(kept, [hook_id], registry=self._registry):
+            if read_end(one) > now:
                 raise HookConflictError(
                     f"hook {one.hook_id} is retiring by another rotation, until {one.delete_after}; rotate after that"
                 )
-            self._keeper.delete([one.hook_id])
-            kept = forget(kept, one.hook_id)
-        return kept
+        self._keeper.end_overlaps([hook_id], now=now)
 
     def _tell(self, done: KeptHook, kept: Kept) -> Rotated:
-        for one in self._list_retiring(kept, name=done.name):
-            return Rotated(hook_id=done.hook_id, old_hook_id=one.hook_id, delete_after=_read_time(one))
+        for one in find_retiring(kept, [done.hook_id], registry=self._registry):
+            return Rotated(hook_id=done.hook_id, old_hook_id=one.hook_id, delete_after=read_end(one))
         return Rotated(hook_id=done.hook_id)
-
-    def _list_retiring(self, kept: Kept, *, name: str) -> list[KeptHook]:
-        return [one for one in kept if one.is_retiring and (one.registry, one.name) == (self._registry, name)]
-
-
-def _read_time(kept: KeptHook) -> datetime:
-    try:
-        return datetime.fromisoformat(kept.delete_after)
-    except ValueError:
-        raise ServiceHookError(f"delete_after of hook {kept.hook_id} in the Variable is no ISO 8601 time") from None

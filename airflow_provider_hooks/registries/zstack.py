@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from airflow_provider_hooks.errors import Problems
 from airflow_provider_hooks.registries.answers import FORBIDDEN, NOT_FOUND, OK, UNAUTHORIZED
-from airflow_provider_hooks.registries.api import PlatformApi, check_url
+from airflow_provider_hooks.registries.api import PlatformApi, check_name, check_url
 from airflow_provider_hooks.registries.model import Answer, Call, HookChanges, HookSpec, Security, ServiceHook
 from airflow_provider_hooks.registries.platforms import Operation
 from airflow_provider_hooks.signing.keys import find_secret_problem
@@ -43,8 +43,7 @@ class ZStackApi(PlatformApi):
         """Check what a new endpoint needs: a name and a URL, and a secret that can sign if one is given."""
         problems = Problems("service hook on ZStack")
         check_url(problems, spec.url)
-        if not (isinstance(spec.name, str) and spec.name.strip()):
-            problems.add("name", "is missing; ZStack asks for one")
+        check_name(problems, spec.name, platform="ZStack")
         secret = spec.secret if isinstance(spec, HookSpec) else None
         problem = None if secret is None else find_secret_problem(secret, "text")
         if problem is not None:
@@ -85,6 +84,13 @@ class ZStackApi(PlatformApi):
         path = f"{_ENDPOINTS}/{self.quote_id(hook_id)}/rotate-secret"
         return Call(operation=Operation.ROTATE, method="POST", path=path, body={})
 
+    def read_rotated(self, call: Call, answer: Answer) -> ServiceHook:
+        """Read the endpoint with its new secret, without which the rotation would be lost."""
+        hook = self.read_hook(call, answer)
+        if not hook.secret:
+            self.raise_malformed(call, answer, "no signingSecretPlaintext")
+        return hook
+
     def security(self) -> Call:
         """Ask how deliveries are signed."""
         return Call(operation=Operation.SECURITY, method="GET", path=_SECURITY)
@@ -105,7 +111,8 @@ class ZStackApi(PlatformApi):
 
     def read_item(self, call: Call, answer: Answer, content: object) -> ServiceHook:
         """Read an endpoint."""
-        texts = self.read_texts(call, answer, content, ("id", "name", "url"), optional=("createdAt", "updatedAt"))
+        optional = ("createdAt", "updatedAt")
+        texts = self.read_texts(call, answer, content, ("id", "url"), free=("name",), optional=optional)
         return ServiceHook(
             hook_id=texts["id"],
             url=texts["url"],

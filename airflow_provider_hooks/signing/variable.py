@@ -33,6 +33,10 @@ class KeptHook:
     """Of a hook whose secret was rotated out: when its overlap ends, after which it is deleted."""
     rotated_by: str = ""
     """Of a hook whose secret came from a rotation: which asking of which task rotated it."""
+    replaced_by: str = ""
+    """Of a hook whose secret was rotated out: the id of the hook in its place."""
+    replaces: str = ""
+    """Of a rotation that was asked for: the id of the hook that is to be replaced."""
     beside: str = ""
     """Of a rotation that was asked for: the ids of the hooks for the URL before it, separated by blanks."""
 

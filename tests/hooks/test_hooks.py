@@ -30,8 +30,8 @@ def test_a_hook_is_listed_fetched_updated_and_deleted(registry, connected):
     assert registry.fetch_hook(created.hook_id) == created
     changed = registry.update_hook(created.hook_id, HookChanges(url="https://example.com/b", is_active=False))
     assert (changed.url, changed.status, changed.secret) == ("https://example.com/b", "disabled", created.secret)
-    assert registry.delete_hook(created.hook_id) is True
-    assert registry.delete_hook(created.hook_id) is False
+    assert registry.delete_hooks([created.hook_id]) == ([created.hook_id], [])
+    assert registry.delete_hooks([created.hook_id]) == ([], [created.hook_id])
     with pytest.raises(RegistryError, match="HTTP 404"):
         registry.fetch_hook(created.hook_id)
 

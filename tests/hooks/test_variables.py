@@ -10,7 +10,8 @@ import time
 import pytest
 
 from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
-from airflow_provider_hooks.hooks.variables import LockError, VariableLock, VariableMemory, check_variable_name
+from airflow_provider_hooks.hooks.lock import LockError, VariableLock
+from airflow_provider_hooks.hooks.variables import VariableMemory, check_variable_name, name_variable
 from airflow_provider_hooks.signing.variable import KeptHook
 
 ONE, TWO = KeptHook(secret="s1", hook_id="h1"), KeptHook(secret="s2", hook_id="h2")
@@ -28,12 +29,19 @@ class TestMemory:
     def test_a_variable_that_cannot_be_read_is_not_one_that_is_not_there(self, variables):
         variables.set("hooks", "a-secret")
         variables.unreadable.add("hooks")
-        with pytest.raises(ServiceHookError, match="is there and cannot be read now"):
-            VariableMemory("hooks").check()
+        with pytest.raises(ServiceHookError, match="is there and cannot be read now") as caught:
+            VariableMemory("hooks").read()
+        assert caught.value.is_passing
 
     def test_a_variable_of_the_environment_is_refused_before_anything_is_done(self, variables, monkeypatch):
         monkeypatch.setenv("AIRFLOW_VAR_HOOKS", "a-secret")
         with pytest.raises(ServiceHookError, match="comes from the environment or a secrets backend"):
+            VariableMemory("hooks").check()
+
+    def test_a_variable_of_the_environment_and_the_database_is_refused_too(self, variables, monkeypatch):
+        variables.set("hooks", "a-secret")
+        monkeypatch.setenv("AIRFLOW_VAR_HOOKS", "another-secret")
+        with pytest.raises(ServiceHookError, match="comes from the environment"):
             VariableMemory("hooks").check()
 
     def test_a_write_that_does_not_read_back_is_told(self, variables, monkeypatch):
@@ -42,10 +50,17 @@ class TestMemory:
         with pytest.raises(ServiceHookError, match="does not read back"):
             VariableMemory("hooks").write((ONE,))
 
-    @pytest.mark.parametrize("name", ["", "  ", "x" * 201, "a\nb", None, 7])
+    @pytest.mark.parametrize("name", ["", "  ", "x" * 201, "a\nb", "a b", "a?b", "a#b", "a/b", "a%b", "ü", None, 7])
     def test_a_name_that_no_variable_can_have_is_refused(self, name):
         with pytest.raises(InvalidFieldsError, match="secret_variable"):
             check_variable_name(name)
+
+
+@pytest.mark.parametrize("name", ["orders#2", "orders?x", "a b", "ü", "x" * 300, "a/b"])
+def test_a_declarations_own_variable_can_be_named_and_is_not_anothers(name):
+    check_variable_name(name_variable("r", name))
+    assert name_variable("r", name) != name_variable("r", "orders")
+    assert name_variable("r", "orders-2") == "service_hook_secret_r_orders-2"
 
 
 class TestLock:
@@ -116,6 +131,74 @@ class TestLock:
         now[0] = 30
         with pytest.raises(LockError, match="took over"):
             slow.keep_alive()
+
+    def test_a_holder_that_lost_the_lock_while_it_renewed_it_learns_of_it(self, variables, monkeypatch):
+        now = [0.0]
+        holder = VariableLock("hooks", lease=60, clock=lambda: now[0])
+        holder.__enter__()
+        (old,) = variables.kept
+        put = variables.set
+
+        def taken_meanwhile(key, value, description=None):
+            variables.kept.pop(old, None)
+            put(key, value)
+
+        monkeypatch.setattr(variables, "set", taken_meanwhile)
+        now[0] = 30
+        with pytest.raises(LockError, match="took over"):
+            holder.keep_alive()
+
+    def test_a_renewed_lock_is_never_without_a_key(self, variables, monkeypatch):
+        now = [0.0]
+        holder = VariableLock("hooks", lease=60, clock=lambda: now[0])
+        holder.__enter__()
+        counts, delete = [], variables.delete
+        monkeypatch.setattr(variables, "delete", lambda key: (delete(key), counts.append(len(variables.kept))))
+        now[0] = 30
+        holder.keep_alive()
+        assert counts == [1]
+
+    def test_a_key_is_believed_for_as_long_as_it_says(self, variables):
+        slow = VariableLock("hooks", lease=0.2, longest_call=0.8)
+        slow.__enter__()
+        started = time.monotonic()
+        with VariableLock("hooks", lease=0.2):
+            assert time.monotonic() - started >= 1
+
+    def test_a_write_is_kept_from_who_lost_the_lock(self, variables):
+        with VariableLock("hooks") as lock:
+            memory = VariableMemory("hooks")
+            memory.before_write = lock.make_sure
+            memory.write((ONE,))
+            for key in [key for key in variables.kept if "lock" in key]:
+                variables.delete(key)
+            with pytest.raises(LockError):
+                memory.write((TWO,))
+        assert VariableMemory("hooks").read() == (ONE,)
+
+    def test_what_went_wrong_inside_is_not_hidden_by_a_database_that_is_gone(self, variables, monkeypatch):
+        def gone(*_arguments, **_options):
+            raise RuntimeError("the database is gone")
+
+        def work():
+            with VariableLock("hooks"):
+                monkeypatch.setattr(variables, "keys", gone)
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            work()
+
+    def test_a_key_whose_writing_failed_after_all_is_removed(self, variables, monkeypatch):
+        put = variables.set
+
+        def written_and_failed(key, value, description=None):
+            put(key, value)
+            raise RuntimeError("the answer was lost")
+
+        monkeypatch.setattr(variables, "set", written_and_failed)
+        with pytest.raises(RuntimeError):
+            VariableLock("hooks").__enter__()
+        assert variables.kept == {}
 
     def test_it_does_not_wait_for_ever(self, variables):
         now = [0.0]

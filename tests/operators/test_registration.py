@@ -11,6 +11,7 @@ from airflow.sdk.log import redact
 from airflow_context import make_context
 from servers import find_closed_port
 
+from airflow_provider_hooks.hooks.lock import VariableLock
 from airflow_provider_hooks.operators.registration import EnsureServiceHookOperator, RegisterServiceHookOperator
 from airflow_provider_hooks.signing.variable import parse_kept_hooks, parse_secrets
 
@@ -63,7 +64,7 @@ def test_an_endpoint_gives_its_url_and_its_variable(connected, variables):
 
 @pytest.mark.parametrize("options", [{"url": None}, {"url": ""}, {"service_hook_conn_id": "service_hook_default"}])
 def test_either_a_url_or_an_endpoint_must_be_given(connected, variables, options):
-    with pytest.raises(AirflowFailException, match="either url or service_hook_conn_id"):
+    with pytest.raises(AirflowFailException, match="give url or service_hook_conn_id"):
         register(**options)
 
 
@@ -200,9 +201,17 @@ class TestEnsure:
                 "hook_name: .*is_active: .*when_unknown: .*url: ",
             ),
             ({"hook_id": "../x"}, "hook_id: must be the id that Sentry gave"),
-            ({"secret_variable": "x" * 201}, "secret_variable: must have at most 200"),
+            ({"secret_variable": "x" * 201}, "secret_variable: must be 1 to 200 letters"),
             ({"events": "event.alert,event.created"}, "events: must be a list"),
-            ({"hook_name": "x" * 300}, "secret_variable: must have at most 200"),
+            ({"events": 5}, "events: must be a list, not 5"),
+            ({"when_unknown": ["x"]}, "when_unknown: must be fail or create"),
+            ({"url": 5}, "url: must be text, not 5"),
+            ({"headers": "{{ nope }}", "registry_conn_id": "akinon_registry"}, "headers: "),
+            ({"headers": {"A": "{{ var.value.nope }}"}, "registry_conn_id": "akinon_registry"}, "headers: "),
+            (
+                {"url": "nope", "hook_id": "../x", "secret_variable": 7, "is_active": "maybe"},
+                "is_active: .*url: .*secret_variable: .*hook_id: ",
+            ),
         ],
     )
     def test_what_cannot_be_used_is_told_before_any_call(self, connected, variables, options, told):
@@ -227,6 +236,30 @@ class TestEnsure:
         monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_REGISTRY_DEFAULT", json.dumps(connection))
         connected.state.sentry.misbehave("list", "limited", seconds=1)
         assert ensure()["change"] == "created"
+
+    def test_the_lock_is_shown_to_live_before_every_call_and_while_waiting(self, connected, variables, monkeypatch):
+        beats, waits = [], []
+        monkeypatch.setattr(VariableLock, "keep_alive", lambda _lock: beats.append(1))
+        monkeypatch.setattr(VariableLock, "wait", lambda _lock, seconds: waits.append(seconds))
+        connection = connected.describe_connections()["service_hook_registry_default"]
+        connection["extra"]["max_wait"] = 60
+        monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_REGISTRY_DEFAULT", json.dumps(connection))
+        connected.state.sentry.misbehave("list", "limited", seconds=30)
+        ensure()
+        assert len(beats) >= sum(connected.state.sentry.forget_calls().values()) == 3
+        assert len(waits) == 1
+
+    def test_a_variable_that_cannot_be_written_is_told_before_any_call(self, connected, variables, monkeypatch):
+        monkeypatch.setenv("AIRFLOW_VAR_HOOKS", "a-secret")
+        with pytest.raises(AirflowFailException, match="comes from the environment"):
+            ensure(secret_variable="hooks")
+        assert connected.state.sentry.forget_calls() == {}
+
+    def test_a_name_with_marks_in_it_touches_no_other_variable(self, connected, variables):
+        ensure()
+        before = variables.kept["service_hook_secret_service_hook_registry_default_orders"]
+        ensure(hook_name="orders#2", url="https://example.com/2")
+        assert variables.kept["service_hook_secret_service_hook_registry_default_orders"] == before
 
     def test_two_runs_at_once_register_one_hook_and_lose_no_secret(self, connected, variables):
         for registry, options in DECLARED.items():

@@ -207,9 +207,69 @@ class TestEnsure:
         organization, project = "a0" * 12, "b1" * 12
         for url in (OTHER_URL, "https://hooks.example.com/c"):
             kit.platform.add_hook((organization, project), url=url, events=["a.b"], name="orders")
-        with pytest.raises(HookConflictError, match="say which by hook_id"):
+        with pytest.raises(HookConflictError, match="say by hook_id which hook"):
             kit.ensure()
         assert kit.platform.forget_calls() == {"list": 1}
+
+    def test_a_hook_that_is_only_known_by_its_url_and_differs_is_told_and_left(self, make_kit):
+        kit = make_kit("sentry")
+        kit.ensure()
+        before = kit.platform.list_hooks()
+        kit.memory = Kept()
+        with pytest.raises(HookConflictError, match="differs and is not remembered"):
+            kit.ensure(replace(kit.spec, events=("event.created",)), name="stock")
+        assert kit.platform.list_hooks() == before
+
+    def test_an_adopted_hook_stays_and_the_one_that_was_remembered_goes(self, make_kit):
+        kit = make_kit("sentry")
+        kit.ensure()
+        legacy = kit.platform.add_hook(("sandbox", "pump-station"), url=OTHER_URL, events=["event.alert"])
+        assert kit.ensure(adopt=legacy.hook_id) == ("updated", {"list": 1, "update": 1, "delete": 1})
+        assert [hook.hook_id for hook in kit.platform.list_hooks()] == [legacy.hook_id]
+        assert kit.ensure(adopt=legacy.hook_id) == kit.ensure() == ("unchanged", {"list": 1})
+
+    def test_an_adopted_hook_of_another_event_or_declaration_is_told_and_left(self, make_kit):
+        kit = make_kit("smartsheet_rm")
+        kit.ensure()
+        other = kit.platform.add_hook(url=OTHER_URL, events=["user.updated"])
+        with pytest.raises(HookConflictError, match="has the event user.updated, not one declared"):
+            kit.ensure(adopt=other.hook_id)
+        kit.ensure(replace(kit.spec, url=OTHER_URL, events=("assignment.created",)), name="stock")
+        with pytest.raises(HookConflictError, match="remembered for another declaration"):
+            kit.ensure(adopt=kit.memory.kept[0].hook_id)
+        assert len(kit.platform.list_hooks()) == 4
+
+    def test_a_hook_to_adopt_that_is_not_there_is_told(self, kit):
+        hook_id = {"akinon": "0" * 24, "smartsheet_rm": "999"}.get(kit.name, "nope")
+        with pytest.raises(InvalidFieldsError, match=f"hook_id: {hook_id} is not there"):
+            kit.ensure(adopt=hook_id)
+        assert kit.platform.list_hooks() == []
+        kit.ensure()
+        assert kit.ensure(adopt=hook_id)[0] == "unchanged", "what is remembered stands"
+
+    def test_an_adopted_hook_that_was_deleted_later_is_created_anew(self, make_kit):
+        kit = make_kit("sentry")
+        hook = kit.platform.add_hook(("sandbox", "pump-station"), url=URL, events=["event.alert"])
+        kit.ensure(adopt=hook.hook_id)
+        kit.platform.remove_hook(hook)
+        assert kit.ensure(adopt=hook.hook_id)[0] == "created"
+        assert kit.ensure(adopt=hook.hook_id)[0] == "unchanged"
+
+    def test_two_registries_with_the_same_ids_share_a_variable_without_harm(self, make_kit):
+        kit = make_kit("zstack")
+        kit.memory.kept = (KeptHook(secret="of-another", hook_id="wh-001", registry="another", name="orders"),)
+        assert kit.ensure()[0] == "created"
+        assert [one.secret for one in kit.memory.kept if one.registry == "another"] == ["of-another"]
+        kit.keeper().delete(["wh-001"])
+        assert [one.secret for one in kit.memory.kept] == ["of-another"]
+
+    def test_a_move_creates_the_new_hook_before_it_deletes_the_old(self, make_kit):
+        kit = make_kit("zstack")
+        kit.ensure()
+        kit.platform.misbehave("create", "limited", seconds=9)
+        with pytest.raises(RegistryError):
+            kit.ensure(replace(kit.spec, url=OTHER_URL))
+        assert [hook.url for hook in kit.platform.list_hooks()] == [URL]
 
     @pytest.mark.parametrize(
         ("name", "spec", "names"),
@@ -230,6 +290,25 @@ class TestEnsure:
 
 
 class TestRegister:
+    def test_the_hook_that_is_as_asked_is_taken_and_not_the_first_for_the_url(self, make_kit):
+        kit = make_kit("sentry")
+        owner = ("sandbox", "pump-station")
+        match = kit.platform.add_hook(owner, url=URL, events=["event.alert"])
+        kit.platform.add_hook(owner, url=URL, events=["event.created"])
+        assert kit.keeper().register(kit.spec)[0].hook_id == match.hook_id
+
+    def test_other_headers_are_told_and_left(self, make_kit):
+        kit = make_kit("akinon")
+        kit.keeper().register(kit.spec)
+        with pytest.raises(HookConflictError, match="differs in headers"):
+            kit.keeper().register(replace(kit.spec, headers={"X-Key": "another-key"}))
+
+    def test_a_retiring_hook_is_not_taken(self, make_kit):
+        kit = make_kit("sentry")
+        hook, _ = kit.keeper().register(kit.spec)
+        kit.memory.kept = (replace(kit.memory.kept[0], delete_after="2999-01-01T00:00:00+00:00", replaced_by="x"),)
+        assert kit.keeper().register(kit.spec)[0].hook_id != hook.hook_id
+
     def test_it_registers_once(self, make_kit):
         for name in PLATFORMS:
             kit = make_kit(name)
@@ -379,6 +458,35 @@ class TestZStackWhichCannotList:
         (hook,), (kept,) = kit.platform.list_hooks(), kit.memory.kept
         assert (kept.hook_id, kept.secret) == (hook.hook_id, asked.secret)
 
+    def test_a_note_never_takes_the_place_of_a_secret_that_is_known(self, kit):
+        kit.ensure()
+        kit.platform.misbehave("create", "unheard")
+        with pytest.raises(HookUncertainError):
+            kit.ensure(replace(kit.spec, url=OTHER_URL))
+        assert kit.ensure() == ("unchanged", {"get": 1}), "the person goes back to what was"
+        secrets = {one.hook_id: one.secret for one in kit.memory.kept if one.hook_id}
+        assert secrets == {hook.hook_id: hook.secret for hook in kit.platform.list_hooks()}
+        with pytest.raises(HookUncertainError):
+            kit.ensure(replace(kit.spec, url=OTHER_URL))
+
+    def test_a_lost_move_is_settled_by_the_id_of_the_new_hook(self, kit):
+        kit.ensure()
+        moved = replace(kit.spec, url=OTHER_URL)
+        kit.platform.misbehave("create", "lost")
+        with pytest.raises(HookUncertainError):
+            kit.ensure(moved)
+        new = kit.platform.list_hooks()[0]
+        assert kit.ensure(moved, adopt=new.hook_id) == ("updated", {"get": 2, "delete": 1})
+        assert [(one.hook_id, one.secret) for one in kit.memory.kept] == [(new.hook_id, new.secret)]
+
+    def test_a_note_of_one_declaration_is_not_anothers(self, kit):
+        kit.ensure(name="stock")
+        kit.platform.misbehave("create", "unheard")
+        with pytest.raises(HookUncertainError):
+            kit.ensure(name="orders")
+        assert kit.ensure(name="stock")[0] == "unchanged"
+        assert {one.secret for one in kit.memory.kept if one.hook_id} == {kit.platform.list_hooks()[0].secret}
+
     @pytest.mark.parametrize("status", ["limited"])
     def test_a_refusal_leaves_nothing_pending(self, kit, status):
         kit.platform.misbehave("create", status, seconds=5)
@@ -402,6 +510,17 @@ class TestZStackWhichCannotList:
 
 
 class TestDelete:
+    @pytest.mark.parametrize("name", LISTING)
+    def test_a_404_that_may_be_anybodys_is_not_taken_for_gone(self, make_kit, name, monkeypatch):
+        kit = make_kit(name)
+        kit.ensure()
+        monkeypatch.setattr(type(kit.manager.api), "read_deletion", lambda *_: False)
+        monkeypatch.setattr(kit.platform, "remove_hook", lambda _hook: None)
+        ids = [hook.hook_id for hook in kit.platform.list_hooks()]
+        with pytest.raises(RegistryError, match="but lists it"):
+            kit.keeper().delete(ids)
+        assert {one.hook_id for one in kit.memory.kept} == set(ids)
+
     def test_a_hook_is_deleted_and_forgotten_and_gone_already_is_fine(self, kit):
         kit.ensure()
         ids = [hook.hook_id for hook in kit.platform.list_hooks()]

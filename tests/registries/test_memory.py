@@ -64,4 +64,10 @@ def test_a_pending_hook_is_known_by_its_name_or_url(registry, name, url, found):
 
 
 def test_forgetting_leaves_the_others():
-    assert forget((OLD, OTHER, TYPED), "h1") == (OTHER, TYPED)
+    assert forget((OLD, OTHER, TYPED), "h1", registry="r") == (OTHER, TYPED)
+    assert forget((OLD, OTHER), "h1", registry="another") == (OLD, OTHER)
+
+
+def test_the_same_id_on_another_registry_is_another_hook():
+    after = remember((OLD,), hook("h1", "s9"), registry="another")
+    assert [(one.registry, one.secret) for one in after] == [("another", "s9"), ("r", "s1")]

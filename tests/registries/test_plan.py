@@ -82,7 +82,8 @@ def test_a_plan_leads_to_what_is_declared_and_then_to_nothing(name, data):
     try:
         steps = make_plan(api, wanted, present=present, own=own, taken=taken)
     except HookConflictError:
-        assert name == "akinon"
+        others = [hook for hook in present if hook.hook_id not in own | taken]
+        assert any(hook.url == spec.url or hook.name == spec.name for hook in others), "only where another may be meant"
         return
     after, kept = carry_out(api, steps, present)
     assert len(kept) == len(set(kept)) == len(wanted)

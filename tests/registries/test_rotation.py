@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -54,6 +55,15 @@ class TestZStack:
         assert kit.platform.forget_calls() == {"rotate": 1}
         rotate(kit, asking="b")
         assert kit.platform.forget_calls() == {"rotate": 1}
+
+    def test_an_answer_without_the_secret_is_no_success(self, make_kit, monkeypatch):
+        kit = make_kit("zstack")
+        monkeypatch.setattr(kit.platform, "make_secret", str)
+        with pytest.raises(RegistryError, match="no signingSecretPlaintext"):
+            rotate(kit)
+        monkeypatch.undo()
+        rotate(kit)
+        assert secrets_in_use(kit) == (kit.platform.list_hooks()[0].secret,)
 
     def test_a_lost_answer_is_followed_by_another_rotation(self, make_kit):
         kit = make_kit("zstack")
@@ -147,10 +157,68 @@ class TestSentry:
         assert {hook.hook_id for hook in kit.platform.list_hooks()} == {first.hook_id, second.hook_id}
 
     def test_a_declaration_keeps_the_new_hook_and_leaves_the_retiring_one(self, kit):
-        rotated = rotate(kit)
+        rotated = rotate(kit, now=datetime.now(timezone.utc))
         assert kit.ensure() == ("unchanged", {"list": 1})
         assert secrets_in_use(kit)[0] == kit.platform.find_hook(rotated.hook_id).secret
         assert len(kit.platform.list_hooks()) == 2
+
+    def test_a_declaration_ends_an_overlap_that_nobody_ended(self, kit):
+        rotated = rotate(kit)
+        assert kit.ensure()[0] == "updated"
+        assert [hook.hook_id for hook in kit.platform.list_hooks()] == [rotated.hook_id]
+
+    def test_a_try_that_died_is_taken_up_by_another_asking_too(self, kit, monkeypatch):
+        write = kit.memory.write
+
+        def die(kept):
+            if any(one.rotated_by and one.hook_id for one in kept):
+                raise KeyboardInterrupt
+            write(kept)
+
+        monkeypatch.setattr(kit.memory, "write", die)
+        with pytest.raises(KeyboardInterrupt):
+            rotate(kit, asking="a")
+        monkeypatch.undo()
+        rotated = rotate(kit, asking="b")
+        kit.rotation("b").finish(rotated)
+        assert [hook.hook_id for hook in kit.platform.list_hooks()] == [rotated.hook_id]
+        assert [one.hook_id for one in kit.memory.kept] == [rotated.hook_id], "no note is left"
+
+    def test_a_hook_that_another_declaration_registered_meanwhile_is_not_taken(self, kit):
+        kit.platform.misbehave("create", "lost")
+        kit.platform.misbehave("list", "nothing")
+        kit.platform.misbehave("list", "error")
+        with pytest.raises(RegistryError):
+            rotate(kit)
+        lost = kit.platform.list_hooks()[0]
+        kit.platform.remove_hook(lost)
+        stock = kit.platform.add_hook(lost.owner, url=lost.url, events=["event.created"])
+        rotated = rotate(kit)
+        assert rotated.hook_id not in {stock.hook_id, lost.hook_id}
+
+    def test_a_clear_refusal_leaves_no_note(self, kit):
+        kit.platform.misbehave("create", "limited", seconds=9)
+        with pytest.raises(RegistryError, match="HTTP 429"):
+            rotate(kit)
+        assert len(kit.memory.kept) == 1
+
+    def test_a_resting_hook_stays_at_rest(self, kit):
+        (old,) = kit.platform.list_hooks()
+        kit.platform.change_hook(old, is_active=False)
+        rotate(kit)
+        assert [hook.is_active for hook in kit.platform.list_hooks()] == [False, False]
+
+    def test_the_new_hook_has_the_events_of_the_old(self, kit):
+        (old,) = kit.platform.list_hooks()
+        kit.platform.change_hook(old, events=("event.alert", "event.created"))
+        rotate(kit)
+        assert kit.platform.list_hooks()[0].events == ("event.alert", "event.created")
+
+    def test_two_hooks_of_one_memory_rotate_side_by_side(self, kit):
+        other, _ = kit.keeper().register(replace(kit.spec, url="https://hooks.example.com/z"))
+        first = rotate(kit, hook_id=kit.platform.list_hooks()[1].hook_id)
+        second = rotate(kit, asking="b", hook_id=other.hook_id)
+        assert second.old_hook_id == other.hook_id != first.old_hook_id
 
     def test_a_hook_that_is_not_there_is_told(self, kit):
         with pytest.raises(InvalidFieldsError, match="hook_id: abc is not there"):

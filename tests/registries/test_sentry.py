@@ -96,9 +96,21 @@ def test_pages_are_followed_by_cursor_only():
     assert API.read_page(LIST, answer([])).next_cursor is None
 
 
-@pytest.mark.parametrize(("status", "there"), [(204, True), (404, False)])
-def test_deleting_tells_whether_it_was_there(status, there):
-    assert API.read_deletion(API.delete("a1"), answer(b"", status)) is there
+@pytest.mark.parametrize(
+    ("status", "content", "there"), [(204, b"", True), (200, {}, True), (404, {"detail": "gone"}, False)]
+)
+def test_deleting_tells_whether_it_was_there(status, content, there):
+    assert API.read_deletion(API.delete("a1"), answer(content, status)) is there
+
+
+@pytest.mark.parametrize(("status", "content"), [(200, b"<html>"), (404, b"<html>"), (404, b""), (302, b"")])
+def test_an_answer_to_a_deletion_that_may_be_anybodys_is_an_error(status, content):
+    with pytest.raises(RegistryError):
+        API.read_deletion(API.delete("a1"), answer(content, status))
+
+
+def test_410_is_gone_too():
+    assert API.read_deletion(API.delete("a1"), answer({"detail": "gone for good"}, 410)) is False
 
 
 @pytest.mark.parametrize(
