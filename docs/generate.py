@@ -17,6 +17,7 @@ from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
 from airflow_provider_hooks.delivery.record import ErrorClass
 from airflow_provider_hooks.events.building import FIELDS
 from airflow_provider_hooks.operators import management, registration
+from airflow_provider_hooks.registries.apis import APIS
 from airflow_provider_hooks.registries.platforms import PLATFORMS, Operation
 from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY
 from airflow_provider_hooks.sandbox.platform import FAULTS
@@ -106,6 +107,15 @@ def _draw_operator(operator: type[BaseOperator]) -> str:
     return _draw(["argument", "what it says", "default"], rows.values())
 
 
+def _draw_platform_events() -> str:
+    rows = []
+    for name, platform in PLATFORMS.items():
+        known = ", ".join(f"`{event}`" for event in APIS[name].known_events)
+        none = "none can be named: its alerts decide" if "events" not in APIS[name].fields else ""
+        rows.append([platform.title, known or none or "any name; `deployment.build.created` is documented"])
+    return _draw(["platform", "events"], rows)
+
+
 def _draw_secrets() -> str:
     rows = [[f"{one.title} (`{one.name}`)", one.signing] for one in PLATFORMS.values()]
     return _draw(["platform", "its secret"], rows)
@@ -116,6 +126,7 @@ def _draw_faults() -> str:
 
 
 TABLES = {
+    "platform_events": _draw_platform_events,
     "secrets": _draw_secrets,
     "faults": _draw_faults,
     **{name: functools.partial(_draw_operator, operator) for name, operator in OPERATORS.items()},

@@ -31,6 +31,8 @@ class PlatformApi(AnswerForms):
     """What a hook's id looks like, so that none can lead to another path."""
     all_events: ClassVar[tuple[str, ...]] = ()
     """What a hook is subscribed to where nobody says to what."""
+    known_events: ClassVar[tuple[str, ...]] = ()
+    """Which events it documents, where those are all."""
     one_event_a_hook: ClassVar[bool] = False
     """Whether a hook has exactly one event, so that another event is another hook."""
     max_hooks_an_event: ClassVar[int | None] = None

@@ -38,6 +38,7 @@ class SentryApi(PlatformApi):
     signs: ClassVar[bool] = True
     fields: ClassVar[frozenset[str]] = frozenset({"url", "events", "is_active"})
     all_events: ClassVar[tuple[str, ...]] = tuple(sorted(EVENT_TYPES))
+    known_events: ClassVar[tuple[str, ...]] = all_events
     advice: ClassVar[Mapping[int, str]] = {
         UNAUTHORIZED: "the token is missing, wrong or expired: check the connection's password",
         FORBIDDEN: "the token may not do this: it needs the scope project:write",

@@ -39,6 +39,7 @@ class SmartsheetRmApi(PlatformApi):
     """Smartsheet Resource Management's calls and answers."""
 
     hook_id_pattern: ClassVar[str] = r"[0-9]{1,20}"
+    known_events: ClassVar[tuple[str, ...]] = EVENT_TYPES
     one_event_a_hook: ClassVar[bool] = True
     max_hooks_an_event: ClassVar[int | None] = 10
     fields: ClassVar[frozenset[str]] = frozenset({"url", "events"})

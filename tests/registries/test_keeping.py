@@ -232,7 +232,7 @@ class TestEnsure:
         kit = make_kit("smartsheet_rm")
         kit.ensure()
         other = kit.platform.add_hook(url=OTHER_URL, events=["user.updated"])
-        with pytest.raises(HookConflictError, match="has the event user.updated, not one declared"):
+        with pytest.raises(HookConflictError, match=r"has the event user.updated, not one declared"):
             kit.ensure(adopt=other.hook_id)
         kit.ensure(replace(kit.spec, url=OTHER_URL, events=("assignment.created",)), name="stock")
         with pytest.raises(HookConflictError, match="remembered for another declaration"):

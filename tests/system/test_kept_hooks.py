@@ -73,6 +73,36 @@ def test_every_run_makes_the_calls_that_are_needed_and_no_others(sandboxed, sand
     assert read_rows(sandboxed.home, "SELECT key FROM variable WHERE key LIKE '%lock%'") == []
 
 
+ROTATE = """
+from datetime import timedelta
+from airflow.sdk import DAG
+from airflow_provider_hooks.operators import management
+from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
+from airflow_provider_hooks.operators.registration import EnsureServiceHookOperator
+
+management._LONGEST_SLEEP = 0  # so that a short overlap is deferred too
+
+with DAG("rotate", schedule=None):
+    here = {"hook_name": "orders", "service_hook_conn_id": "service_hook_default"}
+    ensure = EnsureServiceHookOperator(task_id="ensure", **here)
+    rotate = management.RotateServiceHookSecretOperator(task_id="rotate", overlap=timedelta(seconds=3), **here)
+    alert = DeliverEventAlertOperator(task_id="deliver_alert", message="x", triggering_rules=["r"])
+    ensure >> rotate >> alert
+"""
+
+
+def test_a_rotation_is_deferred_and_the_next_delivery_is_signed_with_the_new_secret(sandboxed, sandbox, tmp_path):
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "rotate.py").write_text(ROTATE)
+    done = sandboxed.run("dags", "test", "rotate", AIRFLOW__CORE__DAGS_FOLDER=str(tmp_path / "dags"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    (hook,) = sandbox.state.sentry.list_hooks()
+    assert sandbox.state.sentry.count_calls() == {"list": 2, "create": 2, "delete": 1}
+    (delivery,) = sandbox.state.list_deliveries()
+    assert delivery.verified, "the receiver knows the new hook's secret only"
+    assert hook.secret not in done.stdout + done.stderr
+
+
 TRIALS = [(registry, milliseconds) for registry in ("sentry", "zstack") for milliseconds in (0, 10, 30, 100)]
 TRIALS += [("akinon", 0), ("smartsheet_rm", 0)]
 CONN_IDS = {"sentry": "service_hook_registry_default"}
