@@ -119,6 +119,18 @@ with DAG("killed", schedule=None, is_paused_upon_creation=False):
 """
 
 
+SHARED = """
+from airflow.sdk import DAG
+from airflow_provider_hooks.operators.registration import EnsureServiceHookOperator
+
+with DAG("shared", schedule=None, is_paused_upon_creation=False):
+    EnsureServiceHookOperator.partial(
+        task_id="ensure", registry_conn_id="zstack_registry", secret_variable="service_hook_secret_shared"
+    ).expand_kwargs([{"hook_name": f"n{n}", "url": f"https://hooks.example.com/shared/{n}"} for n in range(6)])
+"""
+"""Two runs of six declarations at once, all in one Variable."""
+
+
 def find_owner(port: int) -> psutil.Process:
     """Return the process that has a connection from a port: the task itself."""
     (pid,) = {one.pid for one in psutil.net_connections("tcp4") if one.laddr.port == port} - {None, os.getpid()}
@@ -156,13 +168,23 @@ def test_a_kill_between_the_platforms_answer_and_the_tasks_end_leaves_one_hook_a
     dags = tmp_path / "dags"
     dags.mkdir()
     (dags / "killed.py").write_text(f"DECLARED = {declared!r}\n{KILLED}")
+    (dags / "shared.py").write_text(SHARED)
     with run_airflow(sandboxed.home, dags, **sandboxed.environment) as deployment:
         deployment.trigger("killed", "r1")
         tasks = deployment.wait_for_run("killed", "r1", seconds=250)
+        for number in (1, 2):
+            deployment.trigger("shared", f"r{number}")
+        for number in (1, 2):
+            ended = deployment.wait_for_run("shared", f"r{number}")
+            assert {task["state"] for task in ended} == {"success"}, deployment.tell()
     assert len(killed) >= len(TRIALS) - 2, "the last may have been done before"
     sandboxed.run("variables", "export", str(tmp_path / "variables.json"))
     variables = json.loads((tmp_path / "variables.json").read_text())
     assert not [name for name in variables if "lock" in name], "what a killed holder left is cleared away"
+    shared = [hook for hook in sandbox.state.platforms["zstack"].list_hooks() if "/shared/" in hook.url]
+    kept = parse_kept_hooks(json.dumps(variables["service_hook_secret_shared"]["value"]))
+    assert len(shared) == 6, "two runs at once registered nothing twice"
+    assert {one.secret for one in kept} == {hook.secret for hook in shared}, "and lost no secret"
     for task in tasks:
         registry, milliseconds = TRIALS[task["map_index"]]
         name = f"{registry}-{milliseconds}"
