@@ -11,7 +11,7 @@ from airflow.sdk.log import redact
 from airflow_context import make_context
 from servers import find_closed_port
 
-from airflow_provider_hooks.hooks.lock import VariableLock
+from airflow_provider_hooks.hooks.lock import LockError, VariableLock
 from airflow_provider_hooks.operators.registration import EnsureServiceHookOperator, RegisterServiceHookOperator
 from airflow_provider_hooks.signing.variable import parse_kept_hooks, parse_secrets
 
@@ -248,6 +248,28 @@ class TestEnsure:
         ensure()
         assert len(beats) >= sum(connected.state.sentry.forget_calls().values()) == 3
         assert len(waits) == 1
+
+    def test_who_lost_the_lock_writes_no_variable(self, connected, variables, monkeypatch):
+        def lost(_lock):
+            raise LockError("another run took over")
+
+        monkeypatch.setattr(VariableLock, "make_sure", lost)
+        with pytest.raises(AirflowException, match="took over") as caught:
+            ensure(registry_conn_id="zstack_registry")
+        assert not isinstance(caught.value, AirflowFailException)
+        assert variables.kept == {}
+        assert connected.state.platforms["zstack"].forget_calls() == {}, "it is made sure of before the call"
+
+    def test_the_lock_outlives_the_longest_call(self, connected, variables, monkeypatch):
+        connection = connected.describe_connections()["service_hook_registry_default"]
+        connection["extra"]["timeout"] = 7
+        monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_REGISTRY_DEFAULT", json.dumps(connection))
+        written, put = [], variables.set
+        monkeypatch.setattr(
+            variables, "set", lambda key, *rest, **named: (written.append(key), put(key, *rest, **named))
+        )
+        ensure()
+        assert [key for key in written if "__lock__" in key][0].endswith("-67s")
 
     def test_a_variable_that_cannot_be_written_is_told_before_any_call(self, connected, variables, monkeypatch):
         monkeypatch.setenv("AIRFLOW_VAR_HOOKS", "a-secret")
