@@ -269,7 +269,7 @@ class TestEnsure:
             variables, "set", lambda key, *rest, **named: (written.append(key), put(key, *rest, **named))
         )
         ensure()
-        assert [key for key in written if "__lock__" in key][0].endswith("-67s")
+        assert next(key for key in written if "__lock__" in key).endswith("-67s")
 
     def test_a_variable_that_cannot_be_written_is_told_before_any_call(self, connected, variables, monkeypatch):
         monkeypatch.setenv("AIRFLOW_VAR_HOOKS", "a-secret")
