@@ -263,6 +263,18 @@ class TestEnsure:
         kit.keeper().delete(["wh-001"])
         assert [one.secret for one in kit.memory.kept] == ["of-another"]
 
+    def test_an_id_that_another_registry_remembers_is_not_taken_here(self, make_kit):
+        kit = make_kit("smartsheet_rm")
+        kit.ensure()
+        kit.memory.kept = tuple(replace(one, registry="another", name="stock") for one in kit.memory.kept)
+        assert kit.ensure() == ("unchanged", {"list": 1})
+
+    def test_a_retiring_hook_without_a_name_is_not_taken(self, make_kit):
+        kit = make_kit("sentry")
+        kit.keeper().register(kit.spec)
+        kit.memory.kept = (replace(kit.memory.kept[0], delete_after="2999-01-01T00:00:00+00:00", replaced_by="x"),)
+        assert kit.ensure()[0] == "created"
+
     def test_a_move_creates_the_new_hook_before_it_deletes_the_old(self, make_kit):
         kit = make_kit("zstack")
         kit.ensure()
@@ -296,6 +308,12 @@ class TestRegister:
         match = kit.platform.add_hook(owner, url=URL, events=["event.alert"])
         kit.platform.add_hook(owner, url=URL, events=["event.created"])
         assert kit.keeper().register(kit.spec)[0].hook_id == match.hook_id
+
+    def test_the_hook_of_another_registry_is_not_asked_for(self, make_kit):
+        kit = make_kit("zstack")
+        kit.memory.kept = (KeptHook(secret="s", hook_id="wh-009", registry="another", url=URL),)
+        assert kit.keeper().register(kit.spec)[1] is True
+        assert kit.platform.forget_calls() == {"create": 1}
 
     def test_other_headers_are_told_and_left(self, make_kit):
         kit = make_kit("akinon")
