@@ -19,6 +19,7 @@ NOW = 1_700_000_000.0
         ({"retry-after": "30"}, 1_700_000_030),
         ({"retry-after": "Tue, 14 Nov 2023 22:13:50 GMT"}, 1_700_000_030),
         ({"retry-after": "30", "x-ratelimit-reset": "1700000040"}, 1_700_000_040),
+        ({"retry-after": "50", "x-ratelimit-reset": "1700000040"}, 1_700_000_050),
         ({"retry-after": "-1"}, None),
         ({"retry-after": "soon"}, None),
         ({"x-ratelimit-reset": "1e9"}, None),

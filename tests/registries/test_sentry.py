@@ -198,6 +198,29 @@ def test_only_a_call_that_may_succeed_later_is_passing(status, passing):
     assert RegistryError("Sentry", "list", "x", status_code=status).is_passing is passing
 
 
+@pytest.mark.parametrize(
+    ("status", "sent", "uncertain"),
+    [
+        (None, True, True),
+        (None, False, False),
+        (200, True, True),
+        (302, True, True),
+        (400, True, False),
+        (429, True, False),
+        (500, True, True),
+    ],
+)
+def test_a_call_may_have_had_its_effect_unless_it_was_refused_or_not_sent(status, sent, uncertain):
+    assert RegistryError("Sentry", "create", "x", status_code=status, sent=sent).is_uncertain is uncertain
+
+
+@pytest.mark.parametrize(
+    ("status", "explained", "gone"), [(404, True, True), (410, True, True), (404, False, False), (403, True, False)]
+)
+def test_gone_is_what_the_platform_says_in_words_of_its_own(status, explained, gone):
+    assert RegistryError("Sentry", "get", "x", status_code=status, explained=explained).is_gone is gone
+
+
 @given(body=st.one_of(st.binary(), st.text().map(str.encode)), status=st.integers(100, 599), link=st.text())
 def test_no_answer_raises_anything_else(body, status, link):
     for read in (API.read_hook, API.read_page, API.read_deletion, API.read_stats):
