@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_hooks.registries.memory import find_declared, find_pending, forget, remember
+from airflow_provider_hooks.registries.memory import find_declared, find_pending, find_retiring, forget, remember
 from airflow_provider_hooks.registries.model import ServiceHook
 from airflow_provider_hooks.signing.variable import KeptHook
 
@@ -66,6 +66,13 @@ def test_a_pending_hook_is_known_by_its_name_or_url(registry, name, url, found):
 def test_forgetting_leaves_the_others():
     assert forget((OLD, OTHER, TYPED), "h1", registry="r") == (OTHER, TYPED)
     assert forget((OLD, OTHER), "h1", registry="another") == (OLD, OTHER)
+
+
+def test_a_retiring_hook_is_known_by_the_registry_and_the_hook_in_its_place():
+    retiring = KeptHook(secret="s", hook_id="h5", registry="r", delete_after="2026-01-01", replaced_by="h1")
+    assert find_retiring((OLD, retiring), ["h1"], registry="r") == (retiring,)
+    assert find_retiring((OLD, retiring), ["h2"], registry="r") == ()
+    assert find_retiring((OLD, retiring), ["h1"], registry="another") == ()
 
 
 def test_the_same_id_on_another_registry_is_another_hook():

@@ -178,6 +178,12 @@ class TestZStack:
         with pytest.raises(RegistryError, match="replayWindowSec"):
             ZSTACK.read_security(ZSTACK.security(), answer({**said, "replayWindowSec": "soon"}))
 
+    def test_a_404_in_nobodys_words_is_not_its_own(self):
+        for content, gone in ((b"<html>", False), ({"error": {"description": "not found"}}, True)):
+            with pytest.raises(RegistryError) as caught:
+                ZSTACK.read_hook(ZSTACK.get("wh-001"), answer(content, 404))
+            assert caught.value.is_gone is gone
+
     def test_its_errors_are_told(self):
         said = {"error": {"code": "SYS.1001", "description": "invalid url", "details": "no host"}}
         with pytest.raises(RegistryError, match=r"HTTP 400: SYS.1001; invalid url; no host"):
