@@ -85,7 +85,20 @@ OPTIONS = (
             "bundle. TLS verification itself cannot be switched off."
         ),
     ),
+    Option(
+        name="claim_settle_time",
+        type="float",
+        default="0",
+        description=(
+            "Seconds after which a claim is believed. 0 is right for Airflow's own state store; a [workers] "
+            "state_store_backend that does not refuse a try that another has followed needs more than its slowest "
+            "write takes."
+        ),
+    ),
 )
+
+
+_MAX_SETTLE_TIME = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +111,7 @@ class Settings:
     connect_timeout: float = 5.0
     max_payload_bytes: int = 1_048_576
     ca_file: str | None = None
+    claim_settle_time: float = 0.0
 
     def build_policy(self) -> NetworkPolicy:
         """
@@ -125,6 +139,7 @@ def parse_settings(read: Callable[[str], str | None]) -> Settings:
     max_payload_bytes = _read_positive("max_payload_bytes", texts["max_payload_bytes"], problems)
     if max_payload_bytes != int(max_payload_bytes):
         problems.add("max_payload_bytes", f"must be a whole number of bytes, not {quoted(texts['max_payload_bytes'])}")
+    settle_time = _read_number("claim_settle_time", texts["claim_settle_time"], problems, maximum=_MAX_SETTLE_TIME)
     problems.raise_if_any()
     return Settings(
         allowed_networks=tuple(_split(texts["allowed_networks"])),
@@ -133,11 +148,23 @@ def parse_settings(read: Callable[[str], str | None]) -> Settings:
         connect_timeout=numbers["connect_timeout"],
         max_payload_bytes=int(max_payload_bytes),
         ca_file=texts["ca_file"] or None,
+        claim_settle_time=settle_time,
     )
 
 
 def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _read_number(name: str, text: str, problems: Problems, *, maximum: float) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= maximum:
+        problems.add(name, f"must be a number from 0 to {maximum:g}, not {quoted(text)}")
+        return 0.0
+    return number
 
 
 def _read_positive(name: str, text: str, problems: Problems) -> float:

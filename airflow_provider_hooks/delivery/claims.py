@@ -10,10 +10,11 @@ value serves as an opaque label of the generation.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from airflow_provider_hooks.delivery.record import (
     Attempt,
@@ -23,12 +24,31 @@ from airflow_provider_hooks.delivery.record import (
     Record,
     RecordError,
     read_facts,
+    read_record,
 )
+from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.text import quoted
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
 
 CLAIMED = "claimed"
+SETTLED = "settled"
+"""What a person writes over the state of a claim to say that the event did arrive."""
+
+WhenUnknown = Literal["fail", "resend"]
+"""What to do where an attempt may have arrived: leave it to a person, or send it again."""
+
+
+def check_when_unknown(value: object) -> None:
+    """
+    Return if this is one of the two choices.
+
+    :raises InvalidFieldsError: if it is not
+    """
+    if value not in get_args(WhenUnknown):
+        told = f"must be {' or '.join(get_args(WhenUnknown))}, not {quoted(value)}"
+        raise InvalidFieldsError("delivery", {"when_unknown": told})
 
 
 class Decision(str, Enum):
@@ -38,6 +58,8 @@ class Decision(str, Enum):
     """Claim it and send it."""
     KEEP = "keep"
     """It came to an outcome before; that outcome stands."""
+    ACCEPT = "accept"
+    """A person settled that it arrived."""
     REPORT_UNKNOWN = "report_unknown"
     """An earlier try claimed it and never told how it ended."""
 
@@ -47,13 +69,15 @@ class Claim:
     """The note that a delivery is being sent, and later what came of it."""
 
     state: str
-    """``claimed``, or the value of an outcome."""
+    """``claimed``, ``settled``, or the value of an outcome."""
     generation: str
     try_number: int
     claimed_at: str
     """ISO 8601, UTC."""
     redelivery: bool
-    """Whether an earlier generation may have sent this before."""
+    """Whether it may have been sent before."""
+    nonce: str
+    """Tells whose claim this is, where two processes claim at the same moment."""
     facts: JsonObject
     """What is being sent: the fields of ``DeliveryFacts``."""
     record: JsonObject | None = None
@@ -70,12 +94,22 @@ _SAME_GENERATION = {
     Outcome.DELIVERED.value: Decision.KEEP,
     Outcome.REJECTED.value: Decision.KEEP,
     Outcome.UNKNOWN.value: Decision.KEEP,
+    SETTLED: Decision.ACCEPT,
 }
+_MAY_HAVE_ARRIVED = frozenset({CLAIMED, Outcome.UNKNOWN.value})
 
 
-def decide(found: Claim | None, *, generation: str) -> Decision:
-    """Decide what a try of ``generation`` does when it finds a claim, or none."""
-    if found is None or found.generation != generation:
+def decide(found: Claim | None, *, generation: str, when_unknown: WhenUnknown = "fail") -> Decision:
+    """
+    Decide what a try of ``generation`` does when it finds a claim, or none.
+
+    :param when_unknown: ``resend`` gives up "at most once" for "at least once", where an attempt may have arrived
+    """
+    if found is None:
+        return Decision.SEND
+    if found.generation != generation and found.state != SETTLED:
+        return Decision.SEND
+    if when_unknown == "resend" and found.state in _MAY_HAVE_ARRIVED:
         return Decision.SEND
     return _SAME_GENERATION[found.state]
 
@@ -84,13 +118,14 @@ def make_claim(
     found: Claim | None, *, facts: DeliveryFacts, generation: str, try_number: int, claimed_at: str
 ) -> Claim:
     """Make a new claim in place of the one found."""
-    earlier = found is not None and found.generation != generation and found.state != Outcome.NOT_SENT.value
+    earlier = found is not None and found.state != Outcome.NOT_SENT.value
     return Claim(
         state=CLAIMED,
         generation=generation,
         try_number=try_number,
         claimed_at=claimed_at,
         redelivery=earlier or (found is not None and found.redelivery),
+        nonce=uuid.uuid4().hex,
         facts=dict(vars(facts)),
     )
 
@@ -116,6 +151,18 @@ def report_interrupted(claim: Claim) -> Record:
     return Record(
         facts=read_facts(claim.facts), generation=claim.generation, redelivery=claim.redelivery, attempt=attempt
     )
+
+
+def accept_settled(claim: Claim, *, generation: str) -> tuple[Claim, Record]:
+    """
+    Take a person's word that the event did arrive, once: return the claim as it stands then, and the record of it.
+
+    :raises RecordError: if what the claim says of the delivery cannot be read
+    """
+    before = read_record(claim.record) if claim.record else report_interrupted(claim)
+    attempt = replace(before.attempt, outcome=Outcome.DELIVERED, message="a person settled that it arrived")
+    record = replace(before, attempt=attempt, generation=generation, settled=True)
+    return replace(settle_claim(claim, record), generation=generation), record
 
 
 def read_claim(kept: object) -> Claim | None:

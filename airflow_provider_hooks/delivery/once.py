@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING
 
 import pendulum
 
-from airflow_provider_hooks.delivery.claims import Decision, decide, make_claim, report_interrupted, settle_claim
+from airflow_provider_hooks.delivery.claims import (
+    Decision,
+    WhenUnknown,
+    accept_settled,
+    decide,
+    make_claim,
+    report_interrupted,
+    settle_claim,
+)
 from airflow_provider_hooks.delivery.record import Record, read_record
 
 if TYPE_CHECKING:
@@ -33,6 +41,7 @@ class Asking:
 
     generation: str
     try_number: int
+    when_unknown: WhenUnknown = "fail"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +69,20 @@ def deliver_once(*, asking: Asking, ledger: Ledger, prepare: Callable[[], Prepar
     What an earlier try left is told from the ledger alone, so it is not lost with a connection that was changed since.
 
     :param prepare: called only if the delivery is to be sent; what it raises leaves the ledger as it is
+    :raises ClaimLostError: if another process claimed it at the same moment; this one sent nothing
     :raises RecordError: if the claim found cannot be read; nothing was sent
     """
     found = ledger.read()
-    decision = decide(found, generation=asking.generation)
+    decision = decide(found, generation=asking.generation, when_unknown=asking.when_unknown)
     if found is not None and decision is Decision.KEEP:
         return Delivery(record=read_record(found.record or {}), attempted=False)
     if found is not None and decision is Decision.REPORT_UNKNOWN:
         record = report_interrupted(found)
         ledger.write(settle_claim(found, record))
+        return Delivery(record=record, attempted=False)
+    if found is not None and decision is Decision.ACCEPT:
+        claim, record = accept_settled(found, generation=asking.generation)
+        ledger.write(claim)
         return Delivery(record=record, attempted=False)
     prepared = prepare()
     claim = make_claim(
@@ -78,7 +92,7 @@ def deliver_once(*, asking: Asking, ledger: Ledger, prepare: Callable[[], Prepar
         try_number=asking.try_number,
         claimed_at=pendulum.now("UTC").isoformat(),
     )
-    ledger.write(claim)
+    ledger.take(claim)
     record = Record(
         facts=prepared.facts,
         generation=claim.generation,

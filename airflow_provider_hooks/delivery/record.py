@@ -105,8 +105,10 @@ class Record:
     generation: str
     """Which asking of a person this answers; see ``delivery.claims``."""
     redelivery: bool
-    """Whether an earlier generation had sent this before."""
+    """Whether it may have been sent before: by an earlier generation, or by ``when_unknown="resend"``."""
     attempt: Attempt
+    settled: bool = False
+    """Whether it is a person's word that it arrived, and no answer."""
 
     @property
     def outcome(self) -> Outcome:
@@ -120,7 +122,13 @@ class Record:
         attempt["error_class"] = self.attempt.error_class.value if self.attempt.error_class else None
         attempt["phases"] = vars(self.attempt.phases)
         attempt["response_headers"] = dict(self.attempt.response_headers)
-        return {**vars(self.facts), "generation": self.generation, "redelivery": self.redelivery, **attempt}
+        return {
+            **vars(self.facts),
+            "generation": self.generation,
+            "redelivery": self.redelivery,
+            "settled": self.settled,
+            **attempt,
+        }
 
     def summarize(self) -> str:
         """Say in one line what happened, for logs and errors."""
@@ -175,6 +183,7 @@ def read_record(kept: Mapping[str, object]) -> Record:
             facts=facts,
             generation=str(kept["generation"]),
             redelivery=bool(kept["redelivery"]),
+            settled=bool(kept["settled"]),
             attempt=Attempt(**values),  # type: ignore[arg-type]
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -13,6 +13,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_provider_hooks import __version__
+from airflow_provider_hooks.delivery.claims import check_when_unknown
 from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, Endpoint, read_endpoint
 from airflow_provider_hooks.delivery.ledger import Ledger
 from airflow_provider_hooks.delivery.once import Asking, Prepared, deliver_once
@@ -24,6 +25,7 @@ from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
 from airflow_provider_hooks.events.serialization import serialize
 from airflow_provider_hooks.hooks.deployment import TaskStateStore, read_connection, read_settings, read_variable
 from airflow_provider_hooks.hooks.outcomes import fail_at_once, judge
+from airflow_provider_hooks.hooks.telemetry import count_delivery, note_attempt, trace_attempt
 from airflow_provider_hooks.network.policy import BlockedAddressError
 from airflow_provider_hooks.network.urls import strip_private_parts
 from airflow_provider_hooks.redaction import list_private_parts
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_provider_hooks.delivery.claims import WhenUnknown
     from airflow_provider_hooks.events import EventAlert, EventCreated
     from airflow_provider_hooks.json_types import JsonObject
     from airflow_provider_hooks.network.policy import NetworkPolicy
@@ -94,6 +97,7 @@ class EndpointHook(BaseHook):
         *,
         context: Context,
         slot: str = "",
+        when_unknown: WhenUnknown = "fail",
     ) -> JsonObject:
         """
         Deliver an event at most once for each time that a person asks for it, and return the record of it.
@@ -105,23 +109,32 @@ class EndpointHook(BaseHook):
             is called only if the event is to be sent
         :param context: the task's context, whose state store keeps the claim
         :param slot: tells apart several deliveries of one task; the same on every try
+        :param when_unknown: where an attempt may have arrived, ``fail`` and leave it to a person, or ``resend`` it with
+            the same delivery id by Airflow's own ``retries``, which is at least once
         :raises AirflowFailException: if the outcome is ``rejected`` or ``unknown``, or something cannot be used as it
             is, all of which a retry must not or cannot change
         :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
+        :raises DeliveryUnknownError: if it may have arrived and shall be sent again; ``retries`` then apply
         """
         ti = context["ti"]
         try:
+            check_when_unknown(when_unknown)
             delivery = deliver_once(
-                asking=Asking(generation=str(ti.max_tries), try_number=ti.try_number),
-                ledger=Ledger(TaskStateStore(context["task_state_store"]), slot=slot),
+                asking=Asking(generation=str(ti.max_tries), try_number=ti.try_number, when_unknown=when_unknown),
+                ledger=Ledger(
+                    TaskStateStore(context["task_state_store"]),
+                    slot=slot,
+                    settle_time=self._settings.claim_settle_time,
+                ),
                 prepare=lambda: self._prepare(event_type, payload() if callable(payload) else payload),
             )
         except (ServiceHookError, AirflowNotFoundException) as error:
             fail_at_once(error)
+        count_delivery(delivery.record)
         self.log.info("%s", delivery.record.summarize())
         if not delivery.attempted:
             self.log.warning("Nothing was sent by this try: an earlier one was made for the same asking")
-        judge(delivery)
+        judge(delivery, when_unknown=when_unknown)
         return delivery.record.as_json()
 
     def _prepare(self, event_type: str, payload: Payload) -> Prepared:
@@ -138,7 +151,9 @@ class EndpointHook(BaseHook):
         request = _make_request(endpoint, facts, body)
 
         def attempt() -> Attempt:
-            made = send_once(request, policy=policy, limits=limits)
+            with trace_attempt(facts) as span:
+                made = send_once(request, policy=policy, limits=limits)
+                note_attempt(span, facts, made)
             # Said before it is kept, so that it is not lost with a database that is gone by now.
             self.log.info("Attempt of delivery %s ended as %s", facts.delivery_id, made.outcome.value)
             return made

@@ -12,6 +12,7 @@ from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
 from airflow_provider_hooks.errors import ServiceHookError
 
 if TYPE_CHECKING:
+    from airflow_provider_hooks.delivery.claims import WhenUnknown
     from airflow_provider_hooks.delivery.once import Delivery
 
 
@@ -19,13 +20,18 @@ class DeliveryNotSentError(AirflowException):
     """No byte of the request left, so Airflow's own ``retries`` may try again."""
 
 
-def judge(delivery: Delivery) -> None:
+class DeliveryUnknownError(AirflowException):
+    """The event may have arrived and shall be sent again, so Airflow's own ``retries`` try again."""
+
+
+def judge(delivery: Delivery, *, when_unknown: WhenUnknown = "fail") -> None:
     """
     Return if the event was delivered; raise what tells Airflow the truth otherwise.
 
     :raises AirflowFailException: for ``rejected`` and ``unknown``, which are never retried, and for an address that
         is not allowed, which a retry does not change
     :raises DeliveryNotSentError: for every other ``not_sent``
+    :raises DeliveryUnknownError: for ``unknown`` where it shall be sent again
     """
     record = delivery.record
     if record.outcome is Outcome.DELIVERED:
@@ -33,6 +39,8 @@ def judge(delivery: Delivery) -> None:
     told = record.summarize()
     if record.outcome is Outcome.NOT_SENT and record.attempt.error_class is not ErrorClass.BLOCKED_ADDRESS:
         raise DeliveryNotSentError(f"{told}; nothing was sent, so it may be tried again")
+    if record.outcome is Outcome.UNKNOWN and when_unknown == "resend":
+        raise DeliveryUnknownError(f"{told}; it may have arrived and is sent again, as when_unknown says")
     if not delivery.attempted:
         told = f"{told}; as an earlier try left it, not sent again"
     raise AirflowFailException(f"{told}. Clear the task to send it again")

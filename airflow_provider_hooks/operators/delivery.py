@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_provider_hooks.delivery.claims import WhenUnknown
     from airflow_provider_hooks.events import EventAlert, EventCreated
     from airflow_provider_hooks.json_types import JsonObject
 
@@ -37,6 +38,8 @@ class _DeliverEventOperator(BaseOperator):
     :param message: what happened, in a line
     :param url: where a person can look; without one, the log of the task instance
     :param level: ``fatal``, ``error``, ``warning``, ``info`` or ``debug``
+    :param when_unknown: where an attempt may have arrived, ``fail`` and leave it to a person (at most once), or
+        ``resend`` it with the same delivery id by Airflow's own ``retries`` (at least once)
     """
 
     template_fields: Sequence[str] = (
@@ -50,6 +53,7 @@ class _DeliverEventOperator(BaseOperator):
         "message",
         "url",
         "level",
+        "when_unknown",
     )
     template_fields_renderers = {"event": "json"}  # noqa: RUF012  (as BaseOperator declares it)
     ui_color = "#d7e8f7"
@@ -67,6 +71,7 @@ class _DeliverEventOperator(BaseOperator):
         message: str | None = None,
         url: str | None = None,
         level: str | None = None,
+        when_unknown: WhenUnknown = "fail",
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)  # type: ignore[arg-type]  # BaseOperator's own arguments
@@ -80,6 +85,7 @@ class _DeliverEventOperator(BaseOperator):
         self.message = message
         self.url = url
         self.level = level
+        self.when_unknown = when_unknown
 
     event_type: str
     """The event that a subclass delivers."""
@@ -99,13 +105,16 @@ class _DeliverEventOperator(BaseOperator):
         :raises AirflowFailException: if the outcome is ``rejected`` or ``unknown``, or something cannot be used as it
             is, all of which a retry must not or cannot change
         :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
+        :raises DeliveryUnknownError: if it may have arrived and shall be sent again; ``retries`` then apply
         """
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
 
         def build() -> EventCreated | EventAlert:
             return self._build(context)
 
-        return EndpointHook(self.service_hook_conn_id).deliver(self.event_type, build, context=context)
+        return EndpointHook(self.service_hook_conn_id).deliver(
+            self.event_type, build, context=context, when_unknown=self.when_unknown
+        )
 
     def _build(self, context: Context) -> EventCreated | EventAlert:
         """Build the payload; what is wrong with an argument is told under the argument's own name."""

@@ -256,7 +256,7 @@ def test_a_record_that_lost_a_field_is_an_error(name):
 
 def test_a_record_has_exactly_the_fields_of_the_design():
     assert set(claim("delivered", "2").record) == {
-        "delivery_id", "event_id", "event_type", "endpoint", "generation", "redelivery", "url", "peer_address",
+        "delivery_id", "event_id", "event_type", "endpoint", "generation", "redelivery", "settled", "url", "peer_address",
         "scheme", "body_sha256", "body_bytes", "requested_at", "responded_at", "duration_ms", "phases", "outcome",
         "status_code", "response_headers", "response_body", "error_class", "message",
     }  # fmt: skip

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""What a delivery tells Airflow's own metrics and traces: a counter by outcome, a timer, and a span per attempt."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from airflow.sdk.observability import stats
+from opentelemetry import trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from opentelemetry.trace import Span
+
+    from airflow_provider_hooks.delivery.record import Attempt, DeliveryFacts, Record
+
+DELIVERIES = "service_hooks.deliveries"
+"""A counter, one for each outcome of a task: ``service_hooks.deliveries.<outcome>``."""
+ATTEMPT_DURATION = "service_hooks.attempt.duration"
+"""A timer, one for each HTTP request."""
+ATTEMPT_SPAN = "service_hooks.attempt"
+"""A span, one for each HTTP request, with the outcome."""
+
+_tracer = trace.get_tracer("airflow_provider_hooks")
+
+
+def count_delivery(record: Record) -> None:
+    """Count what a delivery came to."""
+    outcome = record.outcome.value
+    stats.incr(f"{DELIVERIES}.{outcome}", tags=_describe(record.facts, outcome))
+
+
+@contextmanager
+def trace_attempt(facts: DeliveryFacts) -> Iterator[Span]:
+    """Open the span of an attempt."""
+    with _tracer.start_as_current_span(ATTEMPT_SPAN) as span:
+        span.set_attribute("service_hooks.endpoint", facts.endpoint)
+        span.set_attribute("service_hooks.event_type", facts.event_type)
+        span.set_attribute("service_hooks.delivery_id", facts.delivery_id)
+        yield span
+
+
+def note_attempt(span: Span, facts: DeliveryFacts, attempt: Attempt) -> None:
+    """Tell the span and the timer what an attempt came to."""
+    outcome = attempt.outcome.value
+    span.set_attribute("service_hooks.outcome", outcome)
+    if attempt.status_code is not None:
+        span.set_attribute("http.response.status_code", attempt.status_code)
+    if attempt.error_class is not None:
+        span.set_attribute("error.type", attempt.error_class.value)
+    stats.timing(ATTEMPT_DURATION, timedelta(milliseconds=attempt.duration_ms), tags=_describe(facts, outcome))
+
+
+def _describe(facts: DeliveryFacts, outcome: str) -> dict[str, str]:
+    endpoint = re.sub(r"[^A-Za-z0-9_.-]", "_", facts.endpoint)
+    return {"endpoint": endpoint, "outcome": outcome, "event_type": facts.event_type}
