@@ -22,7 +22,14 @@ import pycurl
 
 from airflow_provider_hooks.delivery.answer import KEPT_BODY_CHARACTERS, AnswerReader
 from airflow_provider_hooks.delivery.record import Attempt, ErrorClass, Outcome, Phases
-from airflow_provider_hooks.delivery.transfer import Limits, UnreachableError, classify, locate, open_transfer
+from airflow_provider_hooks.delivery.transfer import (
+    Connections,
+    Limits,
+    UnreachableError,
+    classify,
+    locate,
+    open_transfer,
+)
 from airflow_provider_hooks.network.policy import BlockedAddressError
 from airflow_provider_hooks.redaction import redact
 from airflow_provider_hooks.text import SHOWN_CHARACTERS, printable
@@ -47,18 +54,23 @@ class Request:
     """Secrets, signatures and tokens, to be masked where the receiver sends them back."""
 
 
-def send_once(request: Request, *, policy: NetworkPolicy, limits: Limits) -> Attempt:
+def send_once(
+    request: Request, *, policy: NetworkPolicy, limits: Limits, connections: Connections | None = None
+) -> Attempt:
     """
     Send a request at most once and return what came of it. Nothing that a network or a peer does raises.
 
     Reading the answer stops at its bounds; an answer whose headers were complete counts, whatever its body did.
+
+    :param connections: kept connections, of which one may be used; without them it is a new one, closed afterwards
     """
     started, requested_at = time.monotonic(), pendulum.now("UTC").isoformat()
     try:
         target = policy.check_url(request.url)
         addresses = locate(target, policy=policy, limits=limits)
         resolved = time.monotonic() - started
-        transfer = _Transfer(request, target, addresses, policy=policy, limits=limits, resolved=resolved)
+        curl = open_transfer(request.url, target, addresses, limits=limits, spent=resolved, connections=connections)
+        transfer = _Transfer(curl, request, target, policy=policy, resolved=resolved)
     except BlockedAddressError as error:
         return _not_sent(ErrorClass.BLOCKED_ADDRESS, str(error), requested_at=requested_at, started=started)
     except UnreachableError as error:
@@ -69,7 +81,8 @@ def send_once(request: Request, *, policy: NetworkPolicy, limits: Limits) -> Att
     try:
         return transfer.run(requested_at=requested_at, started=started)
     finally:
-        transfer.close()
+        if connections is None:
+            curl.close()
 
 
 def _not_sent(error_class: ErrorClass, message: str, *, requested_at: str, started: float) -> Attempt:
@@ -87,12 +100,11 @@ class _Transfer:
 
     def __init__(
         self,
+        curl: pycurl.Curl,
         request: Request,
         target: Target,
-        addresses: list[str],
         *,
         policy: NetworkPolicy,
-        limits: Limits,
         resolved: float,
     ) -> None:
         self._request, self._target, self._policy, self._resolved = request, target, policy, resolved
@@ -100,7 +112,7 @@ class _Transfer:
         self._let_out = False
         self._peer: str | None = None
         self._refused: tuple[ErrorClass, str] | None = None
-        self._curl = open_transfer(request.url, target, addresses, limits=limits, spent=resolved)
+        self._curl = curl
         self._curl.setopt(pycurl.PREREQFUNCTION, self._before_request)
         self._curl.setopt(pycurl.HEADERFUNCTION, self._answer.take_header_line)
         self._curl.setopt(pycurl.WRITEFUNCTION, self._answer.take_body)
@@ -138,9 +150,6 @@ class _Transfer:
             error_class=failure[0] if failure else None,
             message=self._make_safe(failure[1]) if failure else None,
         )
-
-    def close(self) -> None:
-        self._curl.close()
 
     def _before_request(self, peer: str, _local: str, _peer_port: int, _local_port: int) -> int:
         if self._let_out:

@@ -58,14 +58,46 @@ def locate(target: Target, *, policy: NetworkPolicy, limits: Limits) -> list[str
         raise UnreachableError(ErrorClass.BLOCKED_ADDRESS, str(error)) from None
 
 
-def open_transfer(url: str, target: Target, addresses: list[str], *, limits: Limits, spent: float = 0.0) -> pycurl.Curl:
+class Connections:
     """
-    Set up a transfer to exactly these addresses: no redirect, proxy, netrc, decompression or reuse.
+    Connections that are kept alive from one transfer to the next, and used by one at a time.
+
+    A connection may be dead by the time it is used again; that libcurl then sends nothing twice is the sender's task.
+    """
+
+    def __init__(self) -> None:
+        self._curl = pycurl.Curl()
+
+    def take(self) -> pycurl.Curl:
+        """Return the handle that holds the connections, without the settings of the transfer before."""
+        self._curl.reset()
+        return self._curl
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._curl.close()
+
+
+def open_transfer(
+    url: str,
+    target: Target,
+    addresses: list[str],
+    *,
+    limits: Limits,
+    spent: float = 0.0,
+    connections: Connections | None = None,
+) -> pycurl.Curl:
+    """
+    Set up a transfer to exactly these addresses: no redirect, proxy, netrc or decompression.
 
     :param spent: seconds of the limits that are gone already
+    :param connections: kept connections, of which one may be used; without them it is a new one, closed afterwards
     :raises pycurl.error: if libcurl refuses a setting; nothing was sent
     """
-    curl = pycurl.Curl()
+    curl = pycurl.Curl() if connections is None else connections.take()
+    if connections is None:
+        curl.setopt(pycurl.FRESH_CONNECT, 1)
+        curl.setopt(pycurl.FORBID_REUSE, 1)
     curl.setopt(pycurl.URL, url)
     curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
     curl.setopt(pycurl.FOLLOWLOCATION, 0)
@@ -73,8 +105,6 @@ def open_transfer(url: str, target: Target, addresses: list[str], *, limits: Lim
     curl.setopt(pycurl.PROXY, "")
     curl.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
     curl.setopt(pycurl.NOSIGNAL, 1)
-    curl.setopt(pycurl.FRESH_CONNECT, 1)
-    curl.setopt(pycurl.FORBID_REUSE, 1)
     curl.setopt(pycurl.SSL_VERIFYPEER, 1)
     curl.setopt(pycurl.SSL_VERIFYHOST, 2)
     curl.setopt(pycurl.CAINFO, os.fsencode(limits.ca_file or certifi.where()))

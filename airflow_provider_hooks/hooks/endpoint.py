@@ -20,7 +20,7 @@ from airflow_provider_hooks.delivery.once import Asking, Prepared, deliver_once
 from airflow_provider_hooks.delivery.probe import probe
 from airflow_provider_hooks.delivery.record import Attempt, DeliveryFacts, make_delivery_id
 from airflow_provider_hooks.delivery.sender import Request, send_once
-from airflow_provider_hooks.delivery.transfer import Limits, UnreachableError
+from airflow_provider_hooks.delivery.transfer import Connections, Limits, UnreachableError
 from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
 from airflow_provider_hooks.events.serialization import serialize
 from airflow_provider_hooks.hooks.deployment import TaskStateStore, read_connection, read_settings, read_variable
@@ -70,6 +70,11 @@ class EndpointHook(BaseHook):
     @cached_property
     def _settings(self) -> Settings:
         return read_settings()
+
+    @cached_property
+    def _connections(self) -> Connections:
+        """Kept alive from one delivery of this hook to the next."""
+        return Connections()
 
     def get_conn(self) -> Endpoint:
         """
@@ -152,7 +157,7 @@ class EndpointHook(BaseHook):
 
         def attempt() -> Attempt:
             with trace_attempt(facts) as span:
-                made = send_once(request, policy=policy, limits=limits)
+                made = send_once(request, policy=policy, limits=limits, connections=self._connections)
                 note_attempt(span, facts, made)
             # Said before it is kept, so that it is not lost with a database that is gone by now.
             self.log.info("Attempt of delivery %s ended as %s", facts.delivery_id, made.outcome.value)

@@ -6,11 +6,21 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import pytest
 
-from airflow_provider_hooks.delivery.claims import CLAIMED, Decision, decide, make_claim, read_claim, settle_claim
-from airflow_provider_hooks.delivery.ledger import KEY_PREFIX, Ledger
+from airflow_provider_hooks.delivery.claims import (
+    CLAIMED,
+    SETTLED,
+    Decision,
+    check_when_unknown,
+    decide,
+    make_claim,
+    read_claim,
+    settle_claim,
+)
+from airflow_provider_hooks.delivery.ledger import KEY_PREFIX, ClaimLostError, Ledger
 from airflow_provider_hooks.delivery.once import Asking, Prepared, deliver_once
 from airflow_provider_hooks.delivery.record import (
     Attempt,
@@ -23,6 +33,7 @@ from airflow_provider_hooks.delivery.record import (
     make_delivery_id,
     read_record,
 )
+from airflow_provider_hooks.errors import InvalidFieldsError
 
 FACTS = DeliveryFacts(
     delivery_id="d-1",
@@ -66,9 +77,9 @@ class Sends:
         return Attempt(outcome=self.outcomes.pop(0), requested_at="2026-01-01T00:00:00+00:00", duration_ms=1.5)
 
 
-def deliver(store, sends, *, generation="2", try_number=1, facts=FACTS, slot=""):
-    asking = Asking(generation=generation, try_number=try_number)
-    ledger = Ledger(store, slot=slot)
+def deliver(store, sends, *, generation="2", try_number=1, facts=FACTS, slot="", when_unknown="fail", **options):
+    asking = Asking(generation=generation, try_number=try_number, when_unknown=when_unknown)
+    ledger = Ledger(store, slot=slot, **options)
     return deliver_once(asking=asking, ledger=ledger, prepare=lambda: Prepared(facts=facts, attempt=sends))
 
 
@@ -81,20 +92,123 @@ def claim(state: str, generation: str):
 
 
 SAME = {
-    CLAIMED: Decision.REPORT_UNKNOWN,
-    "not_sent": Decision.SEND,
-    "delivered": Decision.KEEP,
-    "rejected": Decision.KEEP,
-    "unknown": Decision.KEEP,
+    CLAIMED: (Decision.REPORT_UNKNOWN, Decision.SEND),
+    "not_sent": (Decision.SEND, Decision.SEND),
+    "delivered": (Decision.KEEP, Decision.KEEP),
+    "rejected": (Decision.KEEP, Decision.KEEP),
+    "unknown": (Decision.KEEP, Decision.SEND),
+    SETTLED: (Decision.ACCEPT, Decision.ACCEPT),
 }
+"""What a state leads to in the same generation: where an unknown outcome fails, and where it is sent again."""
 
 
-@pytest.mark.parametrize("state", [CLAIMED, *Outcome])
-def test_the_table_says_what_every_state_leads_to(state):
-    name = state if isinstance(state, str) and not isinstance(state, Outcome) else state.value
-    assert decide(claim(name, "2"), generation="2") is SAME[name]
-    assert decide(claim(name, "2"), generation="4") is Decision.SEND
-    assert decide(None, generation="2") is Decision.SEND
+@pytest.mark.parametrize("when_unknown", ["fail", "resend"])
+@pytest.mark.parametrize("state", list(SAME))
+def test_the_table_says_what_every_state_leads_to(state, when_unknown):
+    found = replace(claim(CLAIMED if state == SETTLED else state, "2"), state=state)
+    fails, resends = SAME[state]
+    assert decide(found, generation="2", when_unknown=when_unknown) is (fails if when_unknown == "fail" else resends)
+    newer = Decision.ACCEPT if state == SETTLED else Decision.SEND
+    assert decide(found, generation="4", when_unknown=when_unknown) is newer
+    assert decide(None, generation="2", when_unknown=when_unknown) is Decision.SEND
+
+
+class TestResend:
+    def test_what_may_have_arrived_is_sent_again_with_the_same_id_and_marked(self):
+        store, sends = Store(), Sends(Outcome.UNKNOWN, Outcome.DELIVERED)
+        first = deliver(store, sends, when_unknown="resend")
+        second = deliver(store, sends, try_number=2, when_unknown="resend")
+        assert [one.record.redelivery for one in (first, second)] == [False, True]
+        assert first.record.facts.delivery_id == second.record.facts.delivery_id
+        assert sends.count == 2
+
+    def test_a_claim_that_a_crash_left_open_is_sent_again(self):
+        store, sends = Store(), Sends(Outcome.DELIVERED)
+        with pytest.raises(KeyboardInterrupt):
+            deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt), when_unknown="resend")
+        assert deliver(store, sends, try_number=2, when_unknown="resend").record.redelivery is True
+
+    @pytest.mark.parametrize("value", ["create", "", None, ["resend"]])
+    def test_another_word_is_refused(self, value):
+        with pytest.raises(InvalidFieldsError, match="when_unknown: must be fail or resend"):
+            check_when_unknown(value)
+
+
+class TestSettled:
+    def settle(self, store):
+        store.set(KEY_PREFIX, {**store.get(KEY_PREFIX), "state": SETTLED})
+
+    @pytest.mark.parametrize("generation", ["2", "4"])
+    @pytest.mark.parametrize("crashed", [True, False])
+    def test_a_persons_word_is_taken_and_nothing_is_sent(self, generation, crashed):
+        store, sends = Store(), Sends(Outcome.UNKNOWN)
+        if crashed:
+            with pytest.raises(KeyboardInterrupt):
+                deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+        else:
+            deliver(store, sends)
+        self.settle(store)
+        accepted = deliver(store, sends, generation=generation, try_number=2)
+        assert (accepted.attempted, accepted.record.outcome, accepted.record.settled) == (
+            False,
+            Outcome.DELIVERED,
+            True,
+        )
+        assert accepted.record.generation == generation
+        assert "a person settled" in accepted.record.summarize()
+        again = deliver(store, sends, generation=generation, try_number=3)
+        assert again.record == accepted.record, "it stands for every later try"
+
+    def test_it_is_taken_once_and_a_later_clear_sends_again(self):
+        store, sends = Store(), Sends(Outcome.UNKNOWN, Outcome.DELIVERED)
+        deliver(store, sends)
+        self.settle(store)
+        deliver(store, sends, generation="4")
+        later = deliver(store, sends, generation="6")
+        assert (later.attempted, later.record.redelivery, later.record.settled) == (True, True, False)
+
+
+class TestTwoProcesses:
+    def test_a_claim_that_another_has_overwritten_sends_nothing(self):
+        store, sends = Store(), Sends(Outcome.DELIVERED)
+        other = claim(CLAIMED, "2").as_json()
+
+        class Overwritten(Store):
+            def get(self, key):
+                return other if self.writes else None
+
+        with pytest.raises(ClaimLostError, match="this one sent nothing"):
+            deliver(Overwritten(), sends)
+        assert sends.count == 0
+        assert store.kept == {}
+
+    def test_a_store_that_refuses_to_read_the_claim_back_sends_nothing(self):
+        sends = Sends(Outcome.DELIVERED)
+
+        class Refusing(Store):
+            def get(self, key):
+                if self.writes:
+                    raise LookupError("no such task instance")
+
+        with pytest.raises(LookupError):
+            deliver(Refusing(), sends)
+        assert sends.count == 0
+
+    def test_a_settle_time_is_waited_for_before_the_claim_is_believed(self):
+        slept, store = [], Store()
+
+        def sleep(seconds):
+            assert store.get(KEY_PREFIX)["state"] == CLAIMED
+            slept.append(seconds)
+
+        deliver(store, Sends(Outcome.DELIVERED), settle_time=0.5, sleep=sleep)
+        assert slept == [0.5]
+
+    def test_a_claim_that_took_longer_than_the_settle_time_is_given_up(self):
+        now, sends = iter([0.0, 0.6]), Sends(Outcome.DELIVERED)
+        with pytest.raises(ClaimLostError, match="took too long"):
+            deliver(Store(), sends, settle_time=0.5, clock=lambda: next(now))
+        assert sends.count == 0
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DELIVERED, Outcome.REJECTED, Outcome.UNKNOWN])
@@ -256,9 +370,9 @@ def test_a_record_that_lost_a_field_is_an_error(name):
 
 def test_a_record_has_exactly_the_fields_of_the_design():
     assert set(claim("delivered", "2").record) == {
-        "delivery_id", "event_id", "event_type", "endpoint", "generation", "redelivery", "settled", "url", "peer_address",
-        "scheme", "body_sha256", "body_bytes", "requested_at", "responded_at", "duration_ms", "phases", "outcome",
-        "status_code", "response_headers", "response_body", "error_class", "message",
+        "delivery_id", "event_id", "event_type", "endpoint", "generation", "redelivery", "settled", "url",
+        "peer_address", "scheme", "body_sha256", "body_bytes", "requested_at", "responded_at", "duration_ms",
+        "phases", "outcome", "status_code", "response_headers", "response_body", "error_class", "message",
     }  # fmt: skip
 
 

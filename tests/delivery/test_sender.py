@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import re
 import socket
 import ssl
 import struct
@@ -13,17 +15,15 @@ import time
 from base64 import b64encode
 from urllib.parse import quote
 
-import pycurl
 import pytest
 import trustme
 from servers import OK, find_closed_port, raw_server, read_request
 
-from airflow_provider_hooks.delivery import sender
 from airflow_provider_hooks.delivery.answer import KEPT_BODY_CHARACTERS
 from airflow_provider_hooks.delivery.probe import probe
 from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
 from airflow_provider_hooks.delivery.sender import Request, send_once
-from airflow_provider_hooks.delivery.transfer import Limits, UnreachableError
+from airflow_provider_hooks.delivery.transfer import Connections, Limits, UnreachableError
 from airflow_provider_hooks.network import BlockedAddressError, NetworkPolicy, resolver
 from airflow_provider_hooks.network.resolver import ResolverError
 
@@ -331,41 +331,92 @@ def test_a_probe_says_why_it_cannot_connect(url, policy, error_class):
     assert caught.value.error_class is error_class
 
 
-def test_libcurl_is_never_let_send_twice():
+class TestKeptConnections:
     """A kept connection that dies on reuse makes libcurl send again by itself; the check at the line refuses."""
-    requests: list[bytes] = []
-    listener = socket.create_server(("127.0.0.1", 0))
 
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return  # the test is over
-            requests.append(read_request(connection))
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-            second = read_request(connection)
-            if second:
-                requests.append(second)
-            connection.close()
+    LIMITS = Limits(timeout=5, connect_timeout=1)
 
-    threading.Thread(target=serve, daemon=True).start()
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-    share = pycurl.CurlShare()
-    share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_CONNECT)
-    outcomes = []
-    for _ in range(4):
-        request = Request(url=url, headers={}, body=BODY)
-        target = LOOPBACK.check_url(url)
-        limits = Limits(timeout=2, connect_timeout=1)
-        one = sender._Transfer(request, target, ["127.0.0.1"], policy=LOOPBACK, limits=limits, resolved=0.0)
-        one._curl.setopt(pycurl.FRESH_CONNECT, 0)
-        one._curl.setopt(pycurl.FORBID_REUSE, 0)
-        one._curl.setopt(pycurl.SHARE, share)
-        attempt = one.run(requested_at="", started=time.monotonic())
-        one.close()
-        outcomes.append((attempt.outcome, attempt.error_class))
-    listener.close()
-    lost = (Outcome.UNKNOWN, ErrorClass.REUSED_CONNECTION_LOST)
-    assert outcomes == [(Outcome.DELIVERED, None), lost, (Outcome.DELIVERED, None), lost]
-    assert len([request for request in requests if request]) == 4
+    @staticmethod
+    @contextlib.contextmanager
+    def receiver(end):
+        """Answer the first request of each connection; read the second, and end the connection."""
+        requests: list[bytes] = []
+        listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return  # the test is over
+                first = read_request(connection)  # nothing, where libcurl connected again and was refused
+                requests.append(first)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                second = read_request(connection)
+                if second:
+                    requests.append(second)
+                end(connection)
+
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/", requests
+        finally:
+            listener.close()
+
+    @staticmethod
+    def close(connection):
+        connection.close()
+
+    @staticmethod
+    def reset(connection):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    def deliver(self, url, connections, number):
+        request = Request(url=url, headers={"X-Number": str(number)}, body=BODY)
+        return send_once(request, policy=LOOPBACK, limits=self.LIMITS, connections=connections)
+
+    @pytest.mark.parametrize("end", [close, reset], ids=["closed", "reset"])
+    def test_a_thousand_deliveries_on_connections_that_die_are_one_request_each_and_unknown(self, end):
+        connections = Connections()
+        with self.receiver(end.__func__) as (url, requests):
+            attempts = [self.deliver(url, connections, number) for number in range(2_000)]
+        connections.close()
+        assert [attempt.outcome for attempt in attempts[::2]] == [Outcome.DELIVERED] * 1_000, "on new connections"
+        assert [attempt.outcome for attempt in attempts[1::2]] == [Outcome.UNKNOWN] * 1_000, "on those that were kept"
+        numbers = [int(re.search(rb"X-Number: ([0-9]+)", request)[1]) for request in requests if request]
+        assert sorted(numbers) == list(range(2_000)), "one request for each delivery, and no second"
+
+    def test_why_libcurl_was_refused_is_told(self):
+        with self.receiver(self.close) as (url, _):
+            connections = Connections()
+            lost = [self.deliver(url, connections, number) for number in range(2)][1]
+        assert (lost.outcome, lost.error_class) == (Outcome.UNKNOWN, ErrorClass.REUSED_CONNECTION_LOST)
+
+    def test_a_connection_is_kept_and_nothing_else_of_the_delivery_before(self):
+        def keep(connection):
+            for _ in range(2):
+                heard.requests.append(read_request(connection))
+                connection.sendall(OK)
+
+        with raw_server(lambda connection: (connection.sendall(OK), keep(connection))) as heard:
+            connections = Connections()
+            self.deliver(heard.url, connections, 1)
+            other = Request(url=heard.url, headers={}, body=b"other")
+            assert send_once(other, policy=LOOPBACK, limits=self.LIMITS, connections=connections).status_code == 200
+        assert heard.connections == 1
+        assert b"X-Number" not in heard.requests[1]
+        assert heard.requests[1].endswith(b"other")
+
+    def test_the_peer_of_a_kept_connection_is_judged_again(self):
+        def keep(connection):
+            connection.sendall(OK)
+            heard.requests.append(read_request(connection))
+
+        with raw_server(keep) as heard:
+            connections = Connections()
+            self.deliver(heard.url, connections, 1)
+            request = Request(url=heard.url, headers={}, body=BODY)
+            refused = send_once(request, policy=NetworkPolicy(), limits=self.LIMITS, connections=connections)
+        assert (refused.outcome, refused.error_class) == (Outcome.NOT_SENT, ErrorClass.BLOCKED_ADDRESS)
+        assert len([one for one in heard.requests if one]) == 1

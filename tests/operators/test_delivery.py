@@ -14,7 +14,7 @@ from events_data import CREATED
 from servers import OK, find_closed_port, raw_server
 
 from airflow_provider_hooks.events import event_from_exception
-from airflow_provider_hooks.hooks.outcomes import DeliveryNotSentError
+from airflow_provider_hooks.hooks.outcomes import DeliveryNotSentError, DeliveryUnknownError
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator, DeliverEventCreatedOperator
 from airflow_provider_hooks.signing import SCHEMES
 
@@ -241,3 +241,34 @@ def test_the_fields_that_people_template_are_templated():
         assert {"service_hook_conn_id", "event", "event_id", "message", "url"} <= set(operator.template_fields)
     assert "triggering_rules" in DeliverEventAlertOperator.template_fields
     assert {"occurred_at", "tags"} <= set(DeliverEventCreatedOperator.template_fields)
+
+
+class TestWhenUnknown:
+    @pytest.fixture
+    def dropping(self, connect):
+        """A receiver that drops the first request and answers the second."""
+        with raw_server(lambda connection: connection.sendall(OK) if len(heard.requests) > 1 else None) as heard:
+            connect(heard.url)
+            yield heard
+
+    def test_resend_leaves_it_to_airflows_retries_with_the_same_id(self, dropping):
+        store = StateStore()
+        with pytest.raises(DeliveryUnknownError, match="is sent again") as caught:
+            alert(when_unknown="resend").execute(make_context(store))
+        assert not isinstance(caught.value, AirflowFailException)
+        record = alert(when_unknown="resend").execute(make_context(store, try_number=2))
+        assert (record["outcome"], record["redelivery"]) == ("delivered", True)
+        ids = {line for one in dropping.requests for line in one.split(b"\r\n") if b"X-Service-Hook-Delivery" in line}
+        assert (len(dropping.requests), len(ids)) == (2, 1)
+
+    def test_fail_sends_once(self, dropping):
+        store = StateStore()
+        for number in (1, 2):
+            with pytest.raises(AirflowFailException):
+                alert().execute(make_context(store, try_number=number))
+        assert len(dropping.requests) == 1
+
+    def test_another_word_fails_at_once_and_sends_nothing(self, dropping):
+        with pytest.raises(AirflowFailException, match="when_unknown: must be fail or resend, not 'maybe'"):
+            alert(when_unknown="maybe").execute(make_context())
+        assert dropping.requests == []
