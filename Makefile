@@ -8,11 +8,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 export PIP_CONSTRAINT :=
 
-.PHONY: help demo test lint docs clean
+.PHONY: help demo test test-crash lint docs clean
 
 help:
 	@echo "make demo   register a service hook and deliver two events, for real, on embedded defaults"
 	@echo "make test   pass the tests"
+	@echo "make test-crash  kill a real Airflow at every point of a delivery, some 290 times (PostgreSQL needed)"
 	@echo "make lint   ruff, mypy and import-linter"
 	@echo "make docs   write the generated tables of the docs anew"
 	@echo "make clean  remove the environment and Airflow's home from this checkout"
@@ -39,6 +40,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+
+test-crash: $(VENV)/.installed-dev
+	@CRASH_TRIALS_WANTED=full $(BIN)/python -m pytest -s --timeout 3600 tests/system/test_crash.py tests/system/test_claim_race.py
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .

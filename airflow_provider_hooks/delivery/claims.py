@@ -160,7 +160,9 @@ def accept_settled(claim: Claim, *, generation: str) -> tuple[Claim, Record]:
     :raises RecordError: if what the claim says of the delivery cannot be read
     """
     before = read_record(claim.record) if claim.record else report_interrupted(claim)
-    attempt = replace(before.attempt, outcome=Outcome.DELIVERED, message="a person settled that it arrived")
+    attempt = replace(
+        before.attempt, outcome=Outcome.DELIVERED, error_class=None, message="a person settled that it arrived"
+    )
     record = replace(before, attempt=attempt, generation=generation, settled=True)
     return replace(settle_claim(claim, record), generation=generation), record
 

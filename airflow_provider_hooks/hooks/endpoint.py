@@ -137,7 +137,9 @@ class EndpointHook(BaseHook):
             fail_at_once(error)
         count_delivery(delivery.record)
         self.log.info("%s", delivery.record.summarize())
-        if not delivery.attempted:
+        if delivery.record.settled:
+            self.log.info("Nothing was sent by this try, as a person settled it")
+        elif not delivery.attempted:
             self.log.warning("Nothing was sent by this try: an earlier one was made for the same asking")
         judge(delivery, when_unknown=when_unknown)
         return delivery.record.as_json()

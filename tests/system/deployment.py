@@ -32,6 +32,8 @@ class Deployment:
     dags: Path
     environment: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=find_closed_port)
+    log_ports: tuple[int, int] = field(default_factory=lambda: (find_closed_port(), find_closed_port()))
+    """Of the servers that serve logs, so that two deployments do not want the same."""
     processes: dict[str, subprocess.Popen] = field(default_factory=dict)
     token: str = ""
 
@@ -53,6 +55,8 @@ class Deployment:
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(self.log_ports[0]),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(self.log_ports[1]),
             "AIRFLOW__API_AUTH__JWT_SECRET": "for-tests-only-for-tests-only-for-tests-only-for-tests-only-1234",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",

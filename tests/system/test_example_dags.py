@@ -54,6 +54,27 @@ def test_a_hook_is_registered_on_every_other_platform(sandboxed, sandbox, platfo
     assert find_everywhere(sandboxed.home, private) == []
 
 
+def test_many_events_of_one_run_are_delivered_once_each_with_a_claim_each(sandboxed, sandbox):
+    hook = sandbox.state.sentry.add_hook(("o", "p"), url=sandbox.receiver_url, events=["event.alert"])
+    done = run_dag(sandboxed, "example_many_events", AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX=hook.secret)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = sandbox.state.summarize()
+    assert (told["received"], told["verified"], told["duplicates"]) == (3, 3, 0)
+    assert read_rows(sandboxed.home, "SELECT count(DISTINCT map_index) FROM task_state_store") == [(3,)]
+
+
+def test_an_event_that_is_heard_of_twice_is_one_run(sandboxed):
+    for _ in range(2):
+        done = run_dag(sandboxed, "example_hear_of_event")
+        assert done.returncode == 0, done.stdout + done.stderr
+    runs = read_rows(sandboxed.home, "SELECT run_id FROM dag_run WHERE dag_id = 'example_once_per_event'")
+    assert runs == [("event-order-1001-late",)]
+    states = read_rows(
+        sandboxed.home, "SELECT state FROM task_instance WHERE task_id = 'deliver_once' ORDER BY start_date"
+    )
+    assert states == [("success",), ("skipped",)]
+
+
 def test_a_triggered_delivery_says_what_its_params_say(sandboxed, sandbox):
     sandbox.state.sentry.add_hook(("o", "p"), url=sandbox.receiver_url, events=["event.alert"])
     secret = {"AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX": sandbox.state.sentry.list_hooks(("o", "p"))[0].secret}

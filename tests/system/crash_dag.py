@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+The Dag of the crash suite: delivers as anybody would, and ends its own process at one point of its first try.
+
+Copied into the Dags folder of a real Airflow; the trials are in a file beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from airflow.sdk import DAG
+
+from airflow_provider_hooks.delivery import sender
+from airflow_provider_hooks.delivery.ledger import Ledger
+from airflow_provider_hooks.operators.delivery import DeliverEventCreatedOperator
+
+TRIALS = json.loads(Path(os.environ["CRASH_TRIALS"]).read_text())
+PIDS = Path(os.environ["CRASH_PIDS"])
+
+
+def strike(how: str) -> None:
+    """End this process, or its supervisor, or have it asked to end."""
+    if how == "kill_supervisor":
+        if os.getppid() > 1:
+            os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(0.2)  # what lives on goes on without it
+    elif how == "error":
+        raise ConnectionError("the database is gone")
+    else:
+        os.kill(os.getpid(), signal.SIGKILL if how == "kill_task" else signal.SIGTERM)
+
+
+def arm(point: str, how: str) -> None:
+    """Have the process struck when it comes to a point of a delivery, once."""
+    take, write, let_out = Ledger.take, Ledger.write, sender._Transfer._before_request
+
+    def armed_take(self, claim):
+        if point == "before_claim":
+            strike(how)
+        take(self, claim)
+        if point == "after_claim":
+            strike(how)
+
+    def armed_let_out(self, *arguments):
+        if point == "connected":
+            strike(how)
+        return let_out(self, *arguments)
+
+    def armed_write(self, claim):
+        if point == "after_answer":
+            strike(how)
+        write(self, claim)
+        if point == "recorded":
+            strike(how)
+
+    Ledger.take, Ledger.write, sender._Transfer._before_request = armed_take, armed_write, armed_let_out
+
+
+class CrashingOperator(DeliverEventCreatedOperator):
+    """Delivers to the receiver of one trial, whose own doing may be to strike."""
+
+    def __init__(self, *, trial, point, how, port, **kwargs):
+        super().__init__(event_id=f"trial-{trial}", message="A trial", **kwargs)
+        self.trial, self.point, self.how, self.port = trial, point, how, port
+
+    def execute(self, context):
+        """Deliver; on the first try come to an end on the way."""
+        url = f"http://127.0.0.1:{self.port}/{self.trial}"
+        endpoint = {"conn_type": "service_hook", "host": url, "password": "s3cret-of-ours"}
+        os.environ[f"AIRFLOW_CONN_TRIAL_{self.trial}"] = json.dumps(endpoint)
+        self.service_hook_conn_id = f"trial_{self.trial}"
+        first = context["ti"].try_number == 1
+        (PIDS / str(self.trial)).write_text(f"{os.getpid()} {os.getppid()}" if first else "")
+        if first:
+            arm(self.point, self.how)
+        return super().execute(context)
+
+
+with DAG("crash_dag", schedule=None, is_paused_upon_creation=False):
+    CrashingOperator.partial(
+        task_id="deliver", retries=3, retry_delay=timedelta(seconds=1), max_retry_delay=timedelta(seconds=1)
+    ).expand_kwargs(TRIALS)

@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+Two processes that claim one delivery at one moment: how often both send it, counted over many rounds.
+
+Run as a script, this file is one of the two processes, or makes the rows that they need.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider_hooks.delivery.ledger import ClaimLostError, Ledger
+from airflow_provider_hooks.delivery.once import Asking, Prepared, deliver_once
+from airflow_provider_hooks.delivery.record import Attempt, DeliveryFacts, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_provider_hooks.delivery.ledger import StateStore
+    from airflow_provider_hooks.json_types import JsonObject
+
+pytestmark = pytest.mark.system
+
+ROUNDS = 500
+SLOWEST_CALL = 0.003
+"""Seconds that one call of the store that refuses nobody may wait."""
+SETTLE_TIME = 0.05
+"""Far more than the slowest call, so that a busy machine seldom makes a claim too slow to be believed."""
+LATEST_FOLLOWER = 0.020
+"""Seconds after the start of a try until the next begins to follow it, at most: some deliveries have been sent then."""
+LEAD = 0.004
+"""Seconds from the order of a round to its start, so that both processes have read it by then."""
+DAG_ID, TASK_ID, RUN_ID = "claim_race", "send", "race"
+FACTS = DeliveryFacts(
+    delivery_id="d-1",
+    event_id="e-1",
+    event_type="event.created",
+    endpoint="endpoint",
+    url="https://example.com/hook",
+    scheme="sentry",
+    body_sha256="0" * 64,
+    body_bytes=2,
+)
+chance = random.SystemRandom()
+
+
+# The two processes
+
+
+class Files:
+    """A store that refuses nobody: each call is atomic by itself, and takes a while."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def get(self, key: str) -> object:
+        time.sleep(chance.uniform(0, SLOWEST_CALL))
+        try:
+            return json.loads((self.folder / key).read_text())
+        except FileNotFoundError:
+            return None
+
+    def set(self, key: str, value: JsonObject) -> None:
+        time.sleep(chance.uniform(0, SLOWEST_CALL))
+        whole = self.folder / f"{key}.{os.getpid()}"
+        whole.write_text(json.dumps(value))
+        whole.replace(self.folder / key)
+
+
+class RefusedError(Exception):
+    """The store does not take what is written by a try that another has followed."""
+
+
+class Watched:
+    """A store, and the steps of one delivery through it."""
+
+    def __init__(self, store: StateStore) -> None:
+        self.store = store
+        self.steps: list[str] = []
+        self.nonce = ""
+
+    def get(self, key: str) -> object:
+        value = self.store.get(key)
+        if value is None:
+            self.steps.append("read nothing")
+        else:
+            self.steps.append("read its own" if value["nonce"] == self.nonce else f"read another's {value['state']}")
+        return value
+
+    def set(self, key: str, value: JsonObject) -> None:
+        try:
+            self.store.set(key, value)
+        except RefusedError:
+            self.steps.append("write refused")
+            raise
+        self.nonce = value["nonce"]
+        self.steps.append("wrote")
+
+
+def deliver(
+    store: StateStore,
+    sends: Path,
+    *,
+    number: int,
+    try_number: int,
+    slot: str = "",
+    settle_time: float = 0.0,
+) -> list[str]:
+    """Deliver once, and return what happened, step by step; a line in the file of sends is a send."""
+    watched = Watched(store)
+
+    def attempt() -> Attempt:
+        with sends.open("a") as file:
+            file.write(f"{number} {try_number}\n")
+        watched.steps.append("SENT")
+        return Attempt(outcome=Outcome.DELIVERED, requested_at="2026-01-01T00:00:00+00:00", duration_ms=1.0)
+
+    asking = Asking(generation="0", try_number=try_number)
+    ledger = Ledger(watched, slot=slot, settle_time=settle_time)
+    with contextlib.suppress(ClaimLostError, RefusedError):
+        deliver_once(asking=asking, ledger=ledger, prepare=lambda: Prepared(facts=FACTS, attempt=attempt))
+    return watched.steps
+
+
+def wait_until(at: float) -> None:
+    """Wait for a moment of the clock that all processes of a machine share."""
+    time.sleep(max(0.0, at - time.monotonic()))
+
+
+def race_through_files(*, folder: str, sends: str, number: int, at: float, try_number: int, settle_time: float):
+    slot = f"round-{number}"
+    wait_until(at)
+    return deliver(
+        Files(Path(folder)), Path(sends), number=number, try_number=try_number, slot=slot, settle_time=settle_time
+    )
+
+
+def make_rows() -> list[str]:
+    """Make a run and a running first try for each round, and return the ids of the tries."""
+    # Airflow is imported where it is needed: the other test's processes do without it, and it reads its home then.
+    from airflow.models.dagrun import DagRun  # noqa: PLC0415
+    from airflow.models.taskinstance import TaskInstance  # noqa: PLC0415
+    from airflow.providers.standard.operators.empty import EmptyOperator  # noqa: PLC0415
+    from airflow.sdk import DAG  # noqa: PLC0415
+    from airflow.utils.session import create_session  # noqa: PLC0415
+    from airflow.utils.state import DagRunState, TaskInstanceState  # noqa: PLC0415
+    from airflow.utils.types import DagRunType  # noqa: PLC0415
+
+    task = EmptyOperator(task_id=TASK_ID, dag=DAG(DAG_ID, schedule=None))
+    with create_session() as session:
+        session.add(DagRun(dag_id=DAG_ID, run_id=RUN_ID, run_type=DagRunType.MANUAL, state=DagRunState.RUNNING))
+        session.flush()
+        tries = []
+        for number in range(ROUNDS):
+            one = TaskInstance(task, None, run_id=RUN_ID, state=TaskInstanceState.RUNNING, map_index=number)
+            one.try_number = 1
+            tries.append(one)
+        session.add_all(tries)
+        session.flush()
+        return [str(one.id) for one in tries]
+
+
+def follow(try_id: str) -> str:
+    """Give a task instance the id of its next try, as Airflow does when it retries a task, and return it."""
+    from airflow.models.taskinstance import TaskInstance  # noqa: PLC0415
+    from airflow.utils.session import create_session  # noqa: PLC0415
+
+    with create_session(scoped=False) as session:
+        one = session.get(TaskInstance, uuid.UUID(try_id))
+        one.prepare_db_for_next_try(session)
+        session.commit()
+        return str(one.id)
+
+
+def serve_airflow() -> Callable[..., list[str]]:
+    """Run the Execution API in this process, with the real client before it, as ``dag.test`` does."""
+    import psutil  # noqa: PLC0415
+    import structlog  # noqa: PLC0415
+    from airflow._shared.state import TaskScope  # noqa: PLC0415
+    from airflow.sdk.api.client import Client, ServerResponseError  # noqa: PLC0415
+    from airflow.sdk.execution_time import supervisor as sdk  # noqa: PLC0415
+    from airflow.sdk.execution_time.context import TaskStateStoreAccessor  # noqa: PLC0415
+
+    from airflow_provider_hooks.hooks.deployment import TaskStateStore  # noqa: PLC0415
+
+    class OwnStore(TaskStateStore):
+        def set(self, key: str, value: JsonObject) -> None:
+            try:
+                super().set(key, value)
+            except ServerResponseError as error:
+                if error.response.status_code != 404:
+                    raise
+                raise RefusedError from None
+
+    client = Client(base_url=None, token="", dry_run=True, transport=sdk.in_process_api_server().transport)
+    client.base_url = "http://in-process.invalid./"
+    supervisor = sdk.InProcessTestSupervisor(
+        id=uuid.uuid4(), pid=os.getpid(), process=psutil.Process(), process_log=structlog.get_logger(), client=client
+    )
+    supervisor.comms = sdk.InProcessSupervisorComms(supervisor=supervisor)
+
+    def race(*, sends: str, number: int, at: float, try_id: str, try_number: int) -> list[str]:
+        wait_until(at)
+        current = try_id if try_number == 1 else follow(try_id)
+        scope = TaskScope(dag_id=DAG_ID, run_id=RUN_ID, task_id=TASK_ID, map_index=number)
+        with sdk.set_supervisor_comms(supervisor.comms):
+            store = OwnStore(TaskStateStoreAccessor(uuid.UUID(current), scope))
+            return deliver(store, Path(sends), number=number, try_number=try_number)
+
+    return race
+
+
+def work(role: str) -> None:
+    """Answer one order a line until there are no more."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what Airflow prints is no answer
+
+    def answer(value: object) -> None:
+        answers.write(json.dumps(value) + "\n")
+        answers.flush()
+
+    if role == "rows":
+        answer(make_rows())
+        return
+    race = race_through_files if role == "files" else serve_airflow()
+    answer("ready")
+    for line in sys.stdin:
+        answer(race(**json.loads(line)))
+
+
+# The tests
+
+
+@dataclass
+class Worker:
+    """One of the two processes, seen from the test."""
+
+    process: subprocess.Popen[str]
+    log: Path
+
+    def order(self, **order: object) -> None:
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+
+    def read(self):
+        line = self.process.stdout.readline()
+        assert line, self.log.read_text()[-3000:]
+        return json.loads(line)
+
+
+@contextlib.contextmanager
+def start(role: str, log: Path, **environment: str) -> Iterator[Worker]:
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            [sys.executable, __file__, role],
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as process,
+    ):
+        try:
+            yield Worker(process, log)
+            process.stdin.close()
+            process.wait(30)
+        finally:
+            process.kill()
+
+
+@dataclass
+class Tally:
+    """What came of all rounds."""
+
+    sends: Path
+    stories: list[tuple[list[str], list[str]]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def list_senders(self) -> dict[int, list[int]]:
+        """Return which tries sent, by round; taken from the file of sends, not from what the processes say."""
+        senders = {number: [] for number in range(len(self.stories))}
+        for line in self.sends.read_text().splitlines():
+            number, try_number = map(int, line.split())
+            senders[number].append(try_number)
+        return senders
+
+    def count_sends(self) -> list[int]:
+        """Return how many rounds sent nothing, once and twice."""
+        counted = Counter(len(tries) for tries in self.list_senders().values())
+        return [counted[times] for times in (0, 1, 2)]
+
+    def tell(self, title: str, *more: str) -> None:
+        nothing, once, twice = self.count_sends()
+        lines = [
+            f"\n{title}: {len(self.stories)} rounds in {self.seconds:.1f} s",
+            f"  sent nothing {nothing}, once {once}, twice {twice}",
+            *more,
+        ]
+        for process in (0, 1):
+            counted = Counter(", ".join(story[process]) for story in self.stories)
+            lines += [f"  process {process + 1}: {count:4} x {story}" for story, count in counted.most_common()]
+        print("\n".join(lines), flush=True)  # noqa: T201  (the counts are what one runs this for)
+
+
+def run_rounds(first: Worker, second: Worker, sends: Path, order: Callable[[int], tuple[dict, dict]]) -> Tally:
+    """Let both processes start each round together, and wait for both before the next."""
+    sends.touch()
+    tally, started = Tally(sends), time.monotonic()
+    for number in range(ROUNDS):
+        for worker, one in zip((first, second), order(number), strict=True):
+            worker.order(sends=str(sends), number=number, **one)
+        tally.stories.append((first.read(), second.read()))
+    tally.seconds = time.monotonic() - started
+    return tally
+
+
+def test_two_processes_and_one_key_of_a_store_that_refuses_nobody(tmp_path):
+    """Without a settle time both send now and then; with one longer than the slowest write, never."""
+    tallies = {}
+    with start("files", tmp_path / "first.log") as first, start("files", tmp_path / "second.log") as second:
+        assert (first.read(), second.read()) == ("ready", "ready")
+        for settle_time in (0.0, SETTLE_TIME):
+            folder = tmp_path / f"store-{settle_time}"
+            folder.mkdir()
+
+            def order(number: int, settle_time: float = settle_time, folder: Path = folder) -> tuple[dict, dict]:
+                same = {"folder": str(folder), "at": time.monotonic() + LEAD, "settle_time": settle_time}
+                return {**same, "try_number": 1}, {**same, "try_number": 2}
+
+            tallies[settle_time] = run_rounds(first, second, tmp_path / f"sends-{settle_time}", order)
+            tallies[settle_time].tell(f"a store that refuses nobody, settle time {settle_time} s")
+
+    assert sum(tallies[0.0].count_sends()) == ROUNDS
+    nothing, once, twice = tallies[SETTLE_TIME].count_sends()
+    assert twice == 0
+    assert nothing + once == ROUNDS
+    assert once > ROUNDS / 2
+
+
+def test_a_try_that_another_has_followed_cannot_claim_through_airflow(airflow, tmp_path):
+    """Airflow's refusal of the old id is enough: it needs no settle time."""
+    environment = {
+        "AIRFLOW_HOME": str(airflow.home),
+        # Two processes write one SQLite file, so each waits for the other longer than a busy machine may take.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow.home}/airflow.db?timeout=30",
+    }
+    with start("rows", tmp_path / "rows.log", **environment) as worker:
+        try_ids = worker.read()
+
+    def order(number: int) -> tuple[dict, dict]:
+        at = time.monotonic() + LEAD
+        same = {"try_id": try_ids[number]}
+        later = at + chance.uniform(0, LATEST_FOLLOWER)
+        return {**same, "at": at, "try_number": 1}, {**same, "at": later, "try_number": 2}
+
+    with (
+        start("airflow", tmp_path / "first.log", **environment) as first,
+        start("airflow", tmp_path / "second.log", **environment) as second,
+    ):
+        assert (first.read(), second.read()) == ("ready", "ready")
+        tally = run_rounds(first, second, tmp_path / "sends", order)
+
+    senders = tally.list_senders()
+    # A read of the old id is answered as if nothing were kept, so a claim that is gone when read back was refused.
+    refused = {
+        number: "SENT" in story
+        for number, (story, _) in enumerate(tally.stories)
+        if "write refused" in story or story[-2:] == ["wrote", "read nothing"]
+    }
+    late = [
+        number
+        for number, (story, follower) in enumerate(tally.stories)
+        if "wrote" in story and follower[0] == "read nothing"
+    ]
+    tally.tell(
+        "through Airflow",
+        f"  the first try was refused in {len(refused)}: before it sent {len(refused) - sum(refused.values())}, "
+        f"at its record after it sent {sum(refused.values())}",
+        f"  a claim of the first try was kept after the second had read that there is none in {len(late)}",
+    )
+    assert [number for number, tries in senders.items() if len(tries) > 1] == []
+    assert [number for number, sent in refused.items() if (1 in senders[number]) is not sent] == []
+    unexplained = [
+        follower
+        for number, (_, follower) in enumerate(tally.stories)
+        if not senders[number] and not any("another's" in step for step in follower)
+    ]
+    assert unexplained == []
+    assert refused, "no round was a race"
+
+
+if __name__ == "__main__":
+    work(sys.argv[1])

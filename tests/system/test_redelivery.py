@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""What a person asks for by clearing or settling in a real Airflow, by the calls that its pages make; and mapping."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+import pytest
+from deployment import Deployment, run_airflow
+from servers import OK, raw_server, read_request
+
+from airflow_provider_hooks.delivery.ledger import KEY_PREFIX
+
+pytestmark = pytest.mark.system
+
+SECRET = "a-secret-of-ours"
+UNWELL = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 6\r\n\r\nunwell"
+
+DAGS = """
+from datetime import timedelta
+from airflow.sdk import DAG
+from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
+
+EVENTS = [{"event_id": f"{n:032x}", "level": "loud" if n == 3 else "error"} for n in range(5)]
+SAID = {"message": "x", "triggering_rules": ["r"], "retries": 3, "retry_delay": timedelta(seconds=1)}
+
+with DAG("deliver", schedule=None, is_paused_upon_creation=False, params={"when_unknown": "fail"}):
+    DeliverEventAlertOperator(
+        task_id="deliver",
+        service_hook_conn_id="{{ params.endpoint }}",
+        when_unknown="{{ params.when_unknown }}",
+        **SAID,
+    )
+
+with DAG("map_events", schedule=None, is_paused_upon_creation=False):
+    DeliverEventAlertOperator.partial(
+        task_id="deliver", service_hook_conn_id="{{ params.endpoint }}", **SAID
+    ).expand_kwargs(EVENTS)
+
+with DAG("map_endpoints", schedule=None, is_paused_upon_creation=False):
+    DeliverEventAlertOperator.partial(task_id="deliver", event_id="e" * 32, **SAID).expand(
+        service_hook_conn_id=[f"mapped_{n}" for n in range(5)]
+    )
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a Dag with the one task ``deliver``, and what a person does to it."""
+
+    airflow: Deployment
+    dag_id: str
+    run_id: str
+
+    def find_path(self, map_index: int, rest: str = "") -> str:
+        query = f"?map_index={map_index}"
+        return f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/deliver/{rest}{query}"
+
+    def wait(self) -> list[tuple[str, int]]:
+        """Return state and try number of each task instance, in order, once the run has ended."""
+        tasks = sorted(self.airflow.wait_for_run(self.dag_id, self.run_id), key=lambda task: task["map_index"])
+        return [(task["state"], task["try_number"]) for task in tasks]
+
+    def clear(self, map_index: int = -1) -> None:
+        """Clear the task as the button in the user interface does, without "downstream" and the like."""
+        body = {
+            "dag_run_id": self.run_id,
+            "dry_run": False,
+            "include_downstream": False,
+            "include_future": False,
+            "include_past": False,
+            "include_upstream": False,
+            "only_failed": False,
+            "reset_dag_runs": True,
+            "task_ids": [["deliver", map_index]],
+        }
+        answer = self.airflow.call("POST", f"/api/v2/dags/{self.dag_id}/clearTaskInstances", json=body)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["total_entries"] == 1
+
+    def settle(self, method: str, options: dict) -> None:
+        """Write "settled" over the claim's state in the Storage tab."""
+        body = {"value": {**self.read_claim(), "state": "settled"}, **options}
+        answer = self.airflow.call(method, self.find_path(-1, f"state-store/{KEY_PREFIX}"), json=body)
+        assert answer.ok, answer.text
+
+    def read_claim(self, map_index: int = -1) -> dict | None:
+        """Return the claim as the Storage tab shows it, if there is one."""
+        answer = self.airflow.call("GET", self.find_path(map_index, f"state-store/{KEY_PREFIX}"))
+        if answer.status_code == 404:
+            return None
+        entry = answer.json()
+        assert entry["expires_at"] is None, "it is kept while the run is"
+        return entry["value"]
+
+    def read_record(self, map_index: int = -1) -> dict:
+        """Return what the operator returned, after a look that it is what the claim says too."""
+        value = self.airflow.call("GET", self.find_path(map_index, "xcomEntries/return_value")).json()["value"]
+        record = value if isinstance(value, dict) else json.loads(value)
+        assert record == self.read_claim(map_index)["record"]
+        return record
+
+
+@pytest.fixture(scope="module")
+def airflow(migrated_home, tmp_path_factory):
+    """One running Airflow for all of these tests, that may deliver to loopback."""
+    place = tmp_path_factory.mktemp("redelivery")
+    home, dags = place / "airflow", place / "dags"
+    shutil.copytree(migrated_home, home)
+    (home / "airflow.cfg").write_text((home / "airflow.cfg").read_text().replace(str(migrated_home), str(home)))
+    dags.mkdir()
+    (dags / "deliver.py").write_text(DAGS)
+    with run_airflow(home, dags, AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS="127.0.0.1") as running:
+        dag_ids = ("deliver", "map_events", "map_endpoints")
+        running.wait_until("every Dag", lambda: all(running.call("GET", f"/api/v2/dags/{one}").ok for one in dag_ids))
+        yield running
+
+
+def add_endpoint(airflow, conn_id: str, url: str) -> str:
+    body = {"connection_id": conn_id, "conn_type": "service_hook", "host": url, "password": SECRET}
+    answer = airflow.call("POST", "/api/v2/connections", json=body)
+    assert answer.status_code == 201, answer.text
+    return conn_id
+
+
+def add_hook(sandbox) -> str:
+    """Have the sandbox's receiver know the secret, and return its URL."""
+    return sandbox.state.sentry.add_hook(("o", "p"), url=sandbox.receiver_url, secret=SECRET).url
+
+
+def trigger(airflow, name: str, url: str, *, dag_id: str = "deliver", **conf: str) -> Run:
+    """Trigger a run that delivers to a URL."""
+    endpoint = add_endpoint(airflow, name, url)
+    airflow.trigger(dag_id, name, {"endpoint": endpoint, **conf})
+    return Run(airflow, dag_id, name)
+
+
+def read_delivery_id(request: bytes) -> str:
+    (line,) = [one for one in request.split(b"\r\n") if one.lower().startswith(b"x-service-hook-delivery:")]
+    return line.split(b":")[1].strip().decode()
+
+
+def test_a_clear_after_delivered_delivers_again_and_says_so(airflow, sandbox):
+    started = time.monotonic()
+    run = trigger(airflow, "delivered", add_hook(sandbox))
+    assert run.wait() == [("success", 1)]
+    taken = time.monotonic() - started
+    first = run.read_record()
+    assert (first["outcome"], first["redelivery"], run.read_claim()["redelivery"]) == ("delivered", False, False)
+
+    run.clear()
+    assert run.wait() == [("success", 2)]
+    second = run.read_record()
+    assert (second["outcome"], second["redelivery"], run.read_claim()["redelivery"]) == ("delivered", True, True)
+    assert second["generation"] != first["generation"]
+    received = sandbox.state.list_deliveries()
+    assert [(one.delivery_id, one.verified) for one in received] == [(first["delivery_id"], True)] * 2
+    assert second["delivery_id"] == first["delivery_id"]
+    print(f"\nfrom trigger to end: {taken:.1f} s, the request {first['duration_ms']:.0f} ms")  # noqa: T201
+
+
+def test_a_clear_after_rejected_delivers_once_the_receiver_is_well(airflow, sandbox):
+    sandbox.state.answer_status = 500
+    run = trigger(airflow, "rejected", add_hook(sandbox))
+    assert run.wait() == [("failed", 1)], "three retries are left and none is used"
+    claim = run.read_claim()
+    assert (claim["state"], claim["record"]["status_code"], claim["redelivery"]) == ("rejected", 500, False)
+
+    sandbox.state.answer_status = 200
+    run.clear()
+    assert run.wait() == [("success", 2)]
+    record = run.read_record()
+    assert (record["outcome"], record["status_code"], record["redelivery"]) == ("delivered", 200, True)
+    received = [(one.delivery_id, one.answered) for one in sandbox.state.list_deliveries()]
+    assert received == [(record["delivery_id"], 500), (record["delivery_id"], 200)]
+
+
+def drop_first(count: int = 1):
+    """Return an answer that closes without a word for so many requests, and is well from then on."""
+    left = [None] * count
+
+    def answer(connection):
+        if left:
+            left.pop()
+        else:
+            connection.sendall(OK)
+
+    return answer
+
+
+def test_an_unknown_is_not_retried_and_a_clear_sends_it_again(airflow):
+    with raw_server(drop_first()) as heard:
+        run = trigger(airflow, "unknown", heard.url)
+        assert run.wait() == [("failed", 1)], "three retries are left and none is used"
+        claim = run.read_claim()
+        assert (claim["state"], claim["redelivery"], len(heard.requests)) == ("unknown", False, 1)
+
+        run.clear()
+        assert run.wait() == [("success", 2)]
+        record = run.read_record()
+        assert (record["outcome"], record["redelivery"]) == ("delivered", True)
+        assert [read_delivery_id(one) for one in heard.requests] == [record["delivery_id"]] * 2
+
+
+@pytest.mark.parametrize(("method", "options"), [("PUT", {"expires_at": None}), ("PATCH", {})])
+def test_what_a_person_settled_is_not_sent_until_the_next_clear(airflow, method, options):
+    """The Storage tab saves with PUT and the expiry it found; PATCH is what a script would rather use."""
+    with raw_server(drop_first()) as heard:
+        run = trigger(airflow, f"settled_{method}", heard.url)
+        assert run.wait() == [("failed", 1)]
+        delivery_id = run.read_claim()["facts"]["delivery_id"]
+
+        run.settle(method, options)
+        run.clear()
+        assert run.wait() == [("success", 2)]
+        record = run.read_record()
+        assert (record["outcome"], record["settled"], record["delivery_id"]) == ("delivered", True, delivery_id)
+        assert (run.read_claim()["state"], len(heard.requests)) == ("delivered", 1), "nothing more was sent"
+
+        run.clear()
+        assert run.wait() == [("success", 3)]
+        record = run.read_record()
+        assert (record["outcome"], record["settled"], record["redelivery"]) == ("delivered", False, True)
+        assert [read_delivery_id(one) for one in heard.requests] == [delivery_id] * 2
+
+
+def test_an_unknown_is_sent_again_by_a_retry_where_asked(airflow):
+    with raw_server(drop_first()) as heard:
+        run = trigger(airflow, "resent", heard.url, when_unknown="resend")
+        assert run.wait() == [("success", 2)]
+        record = run.read_record()
+        assert (record["outcome"], record["redelivery"]) == ("delivered", True)
+        assert [read_delivery_id(one) for one in heard.requests] == [record["delivery_id"]] * 2
+
+
+def test_a_mapped_event_that_is_invalid_fails_alone(airflow, sandbox):
+    run = trigger(airflow, "events", add_hook(sandbox), dag_id="map_events")
+    good = [0, 1, 2, 4]
+    assert run.wait() == [("failed" if n == 3 else "success", 1) for n in range(5)]
+    assert run.read_claim(3) is None, "what cannot be built is refused before it is claimed"
+    records = {n: run.read_record(n) for n in good}
+    assert {n: record["event_id"] for n, record in records.items()} == {n: f"{n:032x}" for n in good}
+    received = Counter(one.delivery_id for one in sandbox.state.list_deliveries())
+    assert received == {record["delivery_id"]: 1 for record in records.values()}
+
+
+def test_a_mapped_endpoint_that_is_unwell_fails_alone_and_is_cleared_alone(airflow, sandbox):
+    well = []
+    with raw_server(lambda connection: connection.sendall(OK if well else UNWELL)) as heard:
+        url = add_hook(sandbox)
+        for n in range(5):
+            add_endpoint(airflow, f"mapped_{n}", heard.url if n == 3 else url)
+        airflow.trigger("map_endpoints", "endpoints")
+        run = Run(airflow, "map_endpoints", "endpoints")
+        assert run.wait() == [("failed" if n == 3 else "success", 1) for n in range(5)]
+        claims = [run.read_claim(n) for n in range(5)]
+        assert [claim["state"] for claim in claims] == ["rejected" if n == 3 else "delivered" for n in range(5)]
+        assert [claim["facts"]["endpoint"] for claim in claims] == [f"mapped_{n}" for n in range(5)]
+        ids = [claim["facts"]["delivery_id"] for claim in claims]
+        others = {one: 1 for n, one in enumerate(ids) if n != 3}
+        assert len(others) == 4, "one event has a delivery id for each endpoint"
+        assert Counter(one.delivery_id for one in sandbox.state.list_deliveries()) == others
+
+        well.append(True)
+        run.clear(3)
+        assert run.wait() == [("success", 2 if n == 3 else 1) for n in range(5)]
+        assert [run.read_record(n)["redelivery"] for n in range(5)] == [n == 3 for n in range(5)]
+        assert [read_delivery_id(one) for one in heard.requests] == [ids[3]] * 2
+        assert Counter(one.delivery_id for one in sandbox.state.list_deliveries()) == others
+
+
+def test_a_receiver_that_starts_between_two_tries_gets_one_request(airflow):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))  # not listening yet: connections are refused, and nobody else takes the port
+        run = trigger(airflow, "late", f"http://127.0.0.1:{listener.getsockname()[1]}/hook")
+        refused = airflow.wait_until(
+            "a first try that found nobody",
+            lambda: (claim := run.read_claim()) and claim["state"] == "not_sent" and claim,
+        )
+        assert refused["record"]["error_class"] == "connection_refused"
+        listener.listen()
+        listener.settimeout(60)
+        with listener.accept()[0] as connection:
+            delivery_id = read_delivery_id(read_request(connection))
+            connection.sendall(OK)
+        ((state, tries),) = run.wait()
+        assert state == "success"
+        assert tries > 1
+        record = run.read_record()
+        assert (record["outcome"], record["redelivery"]) == ("delivered", False), "nothing was sent before"
+        assert record["delivery_id"] == delivery_id
+        listener.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            listener.accept()
