@@ -113,8 +113,13 @@ class Deployment:
         assert answer.status_code == 200, answer.text
 
     def list_tasks(self, dag_id: str, run_id: str) -> list[dict]:
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=100"
-        return self.call("GET", path).json()["task_instances"]
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        found: list[dict] = []
+        while True:
+            page = self.call("GET", f"{path}?limit=100&offset={len(found)}").json()
+            found += page["task_instances"]
+            if len(found) >= page["total_entries"] or not page["task_instances"]:
+                return found
 
     def wait_for_run(self, dag_id: str, run_id: str, *, seconds: float = 180) -> list[dict]:
         """Return a run's task instances once all of it has ended."""
