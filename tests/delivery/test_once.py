@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from dataclasses import replace
 
+import pendulum
 import pytest
 
 from airflow_provider_hooks.delivery.claims import (
@@ -286,6 +288,30 @@ def test_a_try_that_crashed_after_its_claim_is_reported_as_unknown_and_not_sent_
         assert found.record.attempt.error_class is ErrorClass.INTERRUPTED
         assert "try 1" in (found.record.attempt.message or "")
     assert sends.count == sent
+
+
+def test_a_claim_of_the_same_try_is_reported_as_unknown_too():
+    store, sends = Store(), Sends(Outcome.DELIVERED)
+    with pytest.raises(KeyboardInterrupt):
+        deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    found = deliver(store, sends)
+    assert (found.attempted, found.record.outcome, sends.count) == (False, Outcome.UNKNOWN, 0)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+@pytest.mark.parametrize("outcome", [Outcome.DELIVERED, Outcome.REJECTED, Outcome.UNKNOWN, None])
+def test_a_clock_that_was_set_decides_nothing(monkeypatch, hours, outcome):
+    store, sends = Store(), Sends(*[outcome] * bool(outcome))
+    if outcome is None:
+        with pytest.raises(KeyboardInterrupt):
+            deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    else:
+        deliver(store, sends)
+    now = pendulum.now("UTC").add(hours=hours)
+    monkeypatch.setattr(pendulum, "now", lambda _zone=None: now)
+    monkeypatch.setattr(time, "time", now.timestamp)
+    assert deliver(store, sends, try_number=2).attempted is False
+    assert sends.count == bool(outcome)
 
 
 def test_an_interrupted_try_is_reported_with_what_it_was_sending():
