@@ -58,6 +58,7 @@ class Ledger:
         self._sleep = sleep
         self._clock = clock
         self._read_at = 0.0
+        self._found: Claim | None = None
 
     def read(self) -> Claim | None:
         """
@@ -66,7 +67,8 @@ class Ledger:
         :raises RecordError: if it has another form
         """
         self._read_at = self._clock()
-        return read_claim(self._store.get(self._key))
+        self._found = read_claim(self._store.get(self._key))
+        return self._found
 
     def take(self, claim: Claim) -> None:
         """
@@ -80,10 +82,14 @@ class Ledger:
 
         :raises ClaimLostError: if another process claimed it, or this one was too slow to be sure
         """
-        found = self._read_at
+        before = self._found
+        # Preparing may have taken a while since it was read; the settle time counts from here.
+        if self._settle_time and self.read() != before:
+            raise ClaimLostError("another process claimed this delivery meanwhile; this one sent nothing")
+        read_at = self._read_at
         self._store.set(self._key, claim.as_json())
         if self._settle_time:
-            if self._clock() - found > self._settle_time:
+            if self._clock() - read_at > self._settle_time:
                 raise ClaimLostError("the claim took too long to be sure that it is the only one; nothing was sent")
             self._sleep(self._settle_time)
         kept = self.read()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,22 +61,28 @@ def locate(target: Target, *, policy: NetworkPolicy, limits: Limits) -> list[str
 
 class Connections:
     """
-    Connections that are kept alive from one transfer to the next, and used by one at a time.
+    Connections that are kept alive from one transfer to the next; every thread has its own.
 
     A connection may be dead by the time it is used again; that libcurl then sends nothing twice is the sender's task.
     """
 
     def __init__(self) -> None:
-        self._curl = pycurl.Curl()
+        self._local = threading.local()
 
     def take(self) -> pycurl.Curl:
-        """Return the handle that holds the connections, without the settings of the transfer before."""
-        self._curl.reset()
-        return self._curl
+        """Return the handle that holds this thread's connections, without the settings of the transfer before."""
+        curl: pycurl.Curl | None = getattr(self._local, "curl", None)
+        if curl is None:
+            curl = self._local.curl = pycurl.Curl()
+        curl.reset()
+        return curl
 
     def close(self) -> None:
-        """Close every connection."""
-        self._curl.close()
+        """Close every connection of this thread; those of others close with them."""
+        curl: pycurl.Curl | None = getattr(self._local, "curl", None)
+        if curl is not None:
+            del self._local.curl
+            curl.close()
 
 
 def open_transfer(

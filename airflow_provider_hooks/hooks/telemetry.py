@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from contextlib import contextmanager
 from datetime import timedelta
@@ -26,13 +27,15 @@ ATTEMPT_DURATION = "service_hooks.attempt.duration"
 ATTEMPT_SPAN = "service_hooks.attempt"
 """A span, one for each HTTP request, with the outcome."""
 
+_log = logging.getLogger(__name__)
 _tracer = trace.get_tracer("airflow_provider_hooks")
 
 
 def count_delivery(record: Record) -> None:
     """Count what a delivery came to."""
     outcome = record.outcome.value
-    stats.incr(f"{DELIVERIES}.{outcome}", tags=_describe(record.facts, outcome))
+    with _harmless():
+        stats.incr(f"{DELIVERIES}.{outcome}", tags=_describe(record.facts, outcome))
 
 
 @contextmanager
@@ -48,12 +51,22 @@ def trace_attempt(facts: DeliveryFacts) -> Iterator[Span]:
 def note_attempt(span: Span, facts: DeliveryFacts, attempt: Attempt) -> None:
     """Tell the span and the timer what an attempt came to."""
     outcome = attempt.outcome.value
-    span.set_attribute("service_hooks.outcome", outcome)
-    if attempt.status_code is not None:
-        span.set_attribute("http.response.status_code", attempt.status_code)
-    if attempt.error_class is not None:
-        span.set_attribute("error.type", attempt.error_class.value)
-    stats.timing(ATTEMPT_DURATION, timedelta(milliseconds=attempt.duration_ms), tags=_describe(facts, outcome))
+    with _harmless():
+        span.set_attribute("service_hooks.outcome", outcome)
+        if attempt.status_code is not None:
+            span.set_attribute("http.response.status_code", attempt.status_code)
+        if attempt.error_class is not None:
+            span.set_attribute("error.type", attempt.error_class.value)
+        stats.timing(ATTEMPT_DURATION, timedelta(milliseconds=attempt.duration_ms), tags=_describe(facts, outcome))
+
+
+@contextmanager
+def _harmless() -> Iterator[None]:
+    """Keep a metrics backend that fails from hiding what was sent: the record is not written yet."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001  (whatever a backend raises)
+        _log.warning("Metrics or traces could not be told of a delivery", exc_info=True)
 
 
 def _describe(facts: DeliveryFacts, outcome: str) -> dict[str, str]:

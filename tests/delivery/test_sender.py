@@ -387,6 +387,16 @@ class TestKeptConnections:
         numbers = [int(re.search(rb"X-Number: ([0-9]+)", request)[1]) for request in requests if request]
         assert sorted(numbers) == list(range(2_000)), "one request for each delivery, and no second"
 
+    def test_each_thread_has_connections_of_its_own(self):
+        connections, handles = Connections(), []
+        threads = [threading.Thread(target=lambda: handles.append(connections.take())) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len({id(handle) for handle in [*handles, connections.take()]}) == 3
+        assert connections.take() is connections.take()
+
     def test_why_libcurl_was_refused_is_told(self):
         with self.receiver(self.close) as (url, _):
             connections = Connections()

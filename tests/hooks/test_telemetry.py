@@ -76,3 +76,15 @@ def test_what_goes_wrong_is_told_with_its_class_and_a_later_try_is_counted_witho
     ]
     (span,) = exporter.get_finished_spans()
     assert span.attributes["error.type"] == "connection_reset"
+
+
+def test_a_metrics_backend_that_fails_does_not_hide_what_was_sent(allow_loopback, monkeypatch):
+    def fail(*_arguments, **_options):
+        raise RuntimeError("no backend")
+
+    monkeypatch.setattr(stats, "incr", fail)
+    monkeypatch.setattr(stats, "timing", fail)
+    store = StateStore()
+    with raw_server(OK) as server:
+        assert deliver(monkeypatch, server.url, store)["outcome"] == "delivered"
+    assert store.get("service_hook_delivery")["state"] == "delivered"
