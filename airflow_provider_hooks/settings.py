@@ -90,9 +90,8 @@ OPTIONS = (
         type="float",
         default="0",
         description=(
-            "Seconds after which a claim is believed. 0 is right for Airflow's own state store; a [workers] "
-            "state_store_backend that does not refuse a try that another has followed needs more than its slowest "
-            "write takes."
+            "Seconds after which a claim is believed. 0 is right for Airflow's state store, which refuses a try that "
+            "another has followed; a store that does not refuse one needs more than its slowest write takes."
         ),
     ),
 )

@@ -82,6 +82,8 @@ class Claim:
     """What is being sent: the fields of ``DeliveryFacts``."""
     record: JsonObject | None = None
     """What came of it, once the state is an outcome."""
+    may_have_arrived: bool = False
+    """Whether an earlier attempt of the same asking may have arrived, which a later one that was not sent keeps."""
 
     def as_json(self) -> JsonObject:
         """Return the claim as it is kept."""
@@ -119,6 +121,7 @@ def make_claim(
 ) -> Claim:
     """Make a new claim in place of the one found."""
     earlier = found is not None and found.state != Outcome.NOT_SENT.value
+    same = found is not None and found.generation == generation
     return Claim(
         state=CLAIMED,
         generation=generation,
@@ -126,8 +129,17 @@ def make_claim(
         claimed_at=claimed_at,
         redelivery=earlier or (found is not None and found.redelivery),
         nonce=uuid.uuid4().hex,
+        may_have_arrived=same and found is not None and found.state in _MAY_HAVE_ARRIVED,
         facts=dict(vars(facts)),
     )
+
+
+def judge_attempt(claim: Claim, attempt: Attempt) -> Attempt:
+    """Return an attempt as it counts for the whole asking: not sent, after one that may have arrived, is unknown."""
+    if attempt.outcome is not Outcome.NOT_SENT or not claim.may_have_arrived:
+        return attempt
+    message = f"an earlier attempt may have arrived; this one was not sent: {attempt.message or 'no connection'}"
+    return replace(attempt, outcome=Outcome.UNKNOWN, message=message)
 
 
 def settle_claim(claim: Claim, record: Record) -> Claim:
@@ -157,9 +169,13 @@ def accept_settled(claim: Claim, *, generation: str) -> tuple[Claim, Record]:
     """
     Take a person's word that the event did arrive, once: return the claim as it stands then, and the record of it.
 
-    :raises RecordError: if what the claim says of the delivery cannot be read
+    :raises RecordError: if what the claim says of the delivery cannot be read, or was known without a person
     """
     before = read_record(claim.record) if claim.record else report_interrupted(claim)
+    if before.outcome is not Outcome.UNKNOWN:
+        raise RecordError(
+            f"the delivery was {before.outcome.value}, which nobody can settle; put that back as the claim's state"
+        )
     attempt = replace(
         before.attempt, outcome=Outcome.DELIVERED, error_class=None, message="a person settled that it arrived"
     )
@@ -179,8 +195,24 @@ def read_claim(kept: object) -> Claim | None:
         if not isinstance(kept, Mapping):
             raise TypeError  # noqa: TRY301  (one form, one error)
         claim = Claim(**cast("Mapping[str, str]", kept))  # type: ignore[arg-type]
-        if claim.state not in _SAME_GENERATION or not isinstance(claim.facts, Mapping):
+        if claim.state not in _SAME_GENERATION or not _has_its_types(claim):
             raise ValueError(claim.state)  # noqa: TRY301
     except (TypeError, ValueError):
-        raise RecordError("the claim kept in the task's state store has another form; nothing is sent") from None
+        raise RecordError(
+            "the claim kept in the task's state store has another form, so nothing is sent; put the whole claim back, "
+            "or delete it in the task's Storage tab to have the event sent anew"
+        ) from None
     return claim
+
+
+def _has_its_types(claim: Claim) -> bool:
+    """Tell whether every field is of its type: a generation that is a number would compare as another one."""
+    texts = (claim.state, claim.generation, claim.claimed_at, claim.nonce)
+    flags = (claim.redelivery, claim.may_have_arrived)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(isinstance(flag, bool) for flag in flags)
+        and type(claim.try_number) is int
+        and isinstance(claim.facts, Mapping)
+        and isinstance(claim.record, Mapping | None)
+    )

@@ -18,15 +18,18 @@ from typing import TYPE_CHECKING
 import pendulum
 
 from airflow_provider_hooks.delivery.claims import (
+    CLAIMED,
     Decision,
     WhenUnknown,
     accept_settled,
     decide,
+    judge_attempt,
     make_claim,
     report_interrupted,
     settle_claim,
 )
 from airflow_provider_hooks.delivery.record import Record, read_record
+from airflow_provider_hooks.errors import ServiceHookError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +63,12 @@ class Delivery:
     record: Record
     attempted: bool
     """Whether this call made the attempt; otherwise the record tells of an earlier try."""
+    left_open: Record | None = None
+    """What an earlier asking left open, of which no try of it told."""
+
+
+class SlotError(ServiceHookError):
+    """A task delivers a second event in one try, in the place of the first."""
 
 
 def deliver_once(*, asking: Asking, ledger: Ledger, prepare: Callable[[], Prepared]) -> Delivery:
@@ -69,13 +78,17 @@ def deliver_once(*, asking: Asking, ledger: Ledger, prepare: Callable[[], Prepar
     What an earlier try left is told from the ledger alone, so it is not lost with a connection that was changed since.
 
     :param prepare: called only if the delivery is to be sent; what it raises leaves the ledger as it is
+    :raises SlotError: if this try delivered another event in the same slot; nothing was sent
     :raises ClaimLostError: if another process claimed it at the same moment; this one sent nothing
     :raises RecordError: if the claim found cannot be read; nothing was sent
     """
     found = ledger.read()
     decision = decide(found, generation=asking.generation, when_unknown=asking.when_unknown)
     if found is not None and decision is Decision.KEEP:
-        return Delivery(record=read_record(found.record or {}), attempted=False)
+        record = read_record(found.record or {})
+        if found.try_number == asking.try_number and prepare().facts.delivery_id != record.facts.delivery_id:
+            raise SlotError("this task delivered another event in this try; give each delivery a slot of its own")
+        return Delivery(record=record, attempted=False)
     if found is not None and decision is Decision.REPORT_UNKNOWN:
         record = report_interrupted(found)
         ledger.write(settle_claim(found, record))
@@ -93,11 +106,12 @@ def deliver_once(*, asking: Asking, ledger: Ledger, prepare: Callable[[], Prepar
         claimed_at=pendulum.now("UTC").isoformat(),
     )
     ledger.take(claim)
+    left_open = report_interrupted(found) if found is not None and found.state == CLAIMED else None
     record = Record(
         facts=prepared.facts,
         generation=claim.generation,
         redelivery=claim.redelivery,
-        attempt=prepared.attempt(),
+        attempt=judge_attempt(claim, prepared.attempt()),
     )
     ledger.write(settle_claim(claim, record))
-    return Delivery(record=record, attempted=True)
+    return Delivery(record=record, attempted=True, left_open=left_open)

@@ -163,8 +163,8 @@ def read_facts(kept: Mapping[str, object]) -> DeliveryFacts:
     """
     try:
         return DeliveryFacts(**{item.name: kept[item.name] for item in fields(DeliveryFacts)})  # type: ignore[arg-type]
-    except KeyError as error:
-        raise RecordError(f"the kept record has no {error}") from None
+    except (KeyError, TypeError) as error:
+        raise RecordError(f"what is kept of the delivery cannot be read: {error}") from None
 
 
 def read_record(kept: Mapping[str, object]) -> Record:

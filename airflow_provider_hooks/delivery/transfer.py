@@ -59,9 +59,13 @@ def locate(target: Target, *, policy: NetworkPolicy, limits: Limits) -> list[str
         raise UnreachableError(ErrorClass.BLOCKED_ADDRESS, str(error)) from None
 
 
+_OF_PARENTS: list[pycurl.Curl] = []
+"""Handles that a process was forked with, kept so that nothing closes them."""
+
+
 class Connections:
     """
-    Connections that are kept alive from one transfer to the next; every thread has its own.
+    Connections that are kept alive from one transfer to the next; every thread and every process has its own.
 
     A connection may be dead by the time it is used again; that libcurl then sends nothing twice is the sender's task.
     """
@@ -72,8 +76,13 @@ class Connections:
     def take(self) -> pycurl.Curl:
         """Return the handle that holds this thread's connections, without the settings of the transfer before."""
         curl: pycurl.Curl | None = getattr(self._local, "curl", None)
+        if curl is not None and self._local.pid != os.getpid():
+            # The parent uses these connections: closing them here would end its TLS.
+            _OF_PARENTS.append(curl)
+            curl = None
         if curl is None:
             curl = self._local.curl = pycurl.Curl()
+            self._local.pid = os.getpid()
         curl.reset()
         return curl
 

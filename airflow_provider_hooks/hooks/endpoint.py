@@ -127,7 +127,7 @@ class EndpointHook(BaseHook):
             delivery = deliver_once(
                 asking=Asking(generation=str(ti.max_tries), try_number=ti.try_number, when_unknown=when_unknown),
                 ledger=Ledger(
-                    TaskStateStore(context["task_state_store"]),
+                    _open_store(context),
                     slot=slot,
                     settle_time=self._settings.claim_settle_time,
                 ),
@@ -135,6 +135,8 @@ class EndpointHook(BaseHook):
             )
         except (ServiceHookError, AirflowNotFoundException) as error:
             fail_at_once(error)
+        if delivery.left_open is not None:
+            self.log.warning("The asking before this left it open: %s", delivery.left_open.summarize())
         count_delivery(delivery.record)
         self.log.info("%s", delivery.record.summarize())
         if delivery.record.settled:
@@ -155,9 +157,11 @@ class EndpointHook(BaseHook):
         _check_url(policy, endpoint)
         body = serialize(payload, max_payload_bytes=self._settings.max_payload_bytes)
         facts = _describe(endpoint, event_type=event_type, event_id=payload["id"], body=body)
-        request = _make_request(endpoint, facts, body)
+        _make_request(endpoint, facts, body)  # what cannot be signed is told before it is claimed
 
         def attempt() -> Attempt:
+            # Signed anew, since the claim may have taken a while and a signature may carry the time.
+            request = _make_request(endpoint, facts, body)
             with trace_attempt(facts) as span:
                 made = send_once(request, policy=policy, limits=limits, connections=self._connections)
                 note_attempt(span, facts, made)
@@ -182,6 +186,13 @@ class EndpointHook(BaseHook):
     def _limits(self, endpoint: Endpoint) -> Limits:
         settings = self._settings
         return Limits(timeout=endpoint.timeout, connect_timeout=settings.connect_timeout, ca_file=settings.ca_file)
+
+
+def _open_store(context: Context) -> TaskStateStore:
+    store = context.get("task_state_store")
+    if store is None:
+        raise ServiceHookError("this context has no task_state_store to keep the claim in; nothing was sent")
+    return TaskStateStore(store)
 
 
 def _check_url(policy: NetworkPolicy, endpoint: Endpoint) -> None:

@@ -40,7 +40,8 @@ def judge(delivery: Delivery, *, when_unknown: WhenUnknown = "fail") -> None:
     if record.outcome is Outcome.NOT_SENT and record.attempt.error_class is not ErrorClass.BLOCKED_ADDRESS:
         raise DeliveryNotSentError(f"{told}; nothing was sent, so it may be tried again")
     if record.outcome is Outcome.UNKNOWN and when_unknown == "resend":
-        raise DeliveryUnknownError(f"{told}; it may have arrived and is sent again, as when_unknown says")
+        after = "is sent again if a retry is left; else clear the task, or settle it"
+        raise DeliveryUnknownError(f"{told}; it may have arrived, and {after}")
     if not delivery.attempted:
         told = f"{told}; as an earlier try left it, not sent again"
     raise AirflowFailException(f"{told}. Clear the task to send it again")

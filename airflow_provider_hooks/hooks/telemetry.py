@@ -41,11 +41,17 @@ def count_delivery(record: Record) -> None:
 @contextmanager
 def trace_attempt(facts: DeliveryFacts) -> Iterator[Span]:
     """Open the span of an attempt."""
-    with _tracer.start_as_current_span(ATTEMPT_SPAN) as span:
+    span: Span = trace.INVALID_SPAN
+    with _harmless():
+        span = _tracer.start_span(ATTEMPT_SPAN)
         span.set_attribute("service_hooks.endpoint", facts.endpoint)
         span.set_attribute("service_hooks.event_type", facts.event_type)
         span.set_attribute("service_hooks.delivery_id", facts.delivery_id)
+    try:
         yield span
+    finally:
+        with _harmless():
+            span.end()
 
 
 def note_attempt(span: Span, facts: DeliveryFacts, attempt: Attempt) -> None:

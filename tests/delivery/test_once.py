@@ -23,7 +23,7 @@ from airflow_provider_hooks.delivery.claims import (
     settle_claim,
 )
 from airflow_provider_hooks.delivery.ledger import KEY_PREFIX, ClaimLostError, Ledger
-from airflow_provider_hooks.delivery.once import Asking, Prepared, deliver_once
+from airflow_provider_hooks.delivery.once import Asking, Prepared, SlotError, deliver_once
 from airflow_provider_hooks.delivery.record import (
     Attempt,
     DeliveryFacts,
@@ -130,6 +130,14 @@ class TestResend:
             deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt), when_unknown="resend")
         assert deliver(store, sends, try_number=2, when_unknown="resend").record.redelivery is True
 
+    def test_an_attempt_that_was_not_sent_after_one_that_may_have_arrived_leaves_it_unknown(self):
+        store, sends = Store(), Sends(Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.NOT_SENT, Outcome.DELIVERED)
+        outcomes = [deliver(store, sends, try_number=n, when_unknown="resend").record.outcome for n in (1, 2, 3)]
+        assert outcomes == [Outcome.UNKNOWN] * 3
+        assert deliver(store, sends, try_number=4).attempted is False, "'fail' does not send what may have arrived"
+        last = deliver(store, sends, try_number=5, when_unknown="resend")
+        assert (last.record.outcome, last.record.redelivery) == (Outcome.DELIVERED, True)
+
     @pytest.mark.parametrize("value", ["create", "", None, ["resend"]])
     def test_another_word_is_refused(self, value):
         with pytest.raises(InvalidFieldsError, match="when_unknown: must be fail or resend"):
@@ -161,6 +169,14 @@ class TestSettled:
         again = deliver(store, sends, generation=generation, try_number=3)
         assert again.record == accepted.record, "it stands for every later try"
 
+    @pytest.mark.parametrize("outcome", [Outcome.REJECTED, Outcome.NOT_SENT, Outcome.DELIVERED])
+    def test_what_is_known_cannot_be_settled(self, outcome):
+        store, sends = Store(), Sends(outcome)
+        deliver(store, sends)
+        self.settle(store)
+        with pytest.raises(RecordError, match=f"the delivery was {outcome.value}"):
+            deliver(store, sends, generation="4")
+
     def test_it_is_taken_once_and_a_later_clear_sends_again(self):
         store, sends = Store(), Sends(Outcome.UNKNOWN, Outcome.DELIVERED)
         deliver(store, sends)
@@ -168,6 +184,33 @@ class TestSettled:
         deliver(store, sends, generation="4")
         later = deliver(store, sends, generation="6")
         assert (later.attempted, later.record.redelivery, later.record.settled) == (True, True, False)
+
+
+class TestSlots:
+    OTHER = DeliveryFacts(**{**vars(FACTS), "event_id": "e-2", "delivery_id": "d-2"})
+
+    @pytest.mark.parametrize("outcome", [Outcome.DELIVERED, Outcome.REJECTED, Outcome.UNKNOWN])
+    def test_a_second_event_of_one_try_in_the_same_slot_is_refused_and_not_told_as_the_first(self, outcome):
+        store, sends = Store(), Sends(outcome)
+        deliver(store, sends)
+        with pytest.raises(SlotError, match="give each delivery a slot of its own"):
+            deliver(store, sends, facts=self.OTHER)
+        assert sends.count == 1
+
+    def test_the_same_event_again_in_one_try_is_told_as_it_was(self):
+        store, sends = Store(), Sends(Outcome.DELIVERED)
+        assert deliver(store, sends).record == deliver(store, sends).record
+        assert sends.count == 1
+
+
+def test_a_new_asking_tells_what_the_one_before_left_open():
+    store, sends = Store(), Sends(Outcome.DELIVERED, Outcome.DELIVERED)
+    with pytest.raises(KeyboardInterrupt):
+        deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    cleared = deliver(store, sends, generation="4")
+    assert cleared.left_open is not None
+    assert (cleared.left_open.outcome, cleared.record.redelivery) == (Outcome.UNKNOWN, True)
+    assert deliver(store, sends, generation="6").left_open is None
 
 
 class TestTwoProcesses:
@@ -372,6 +415,12 @@ def test_slots_of_one_task_do_not_see_each_other():
         {"state": "claimed"},
         {**claim(CLAIMED, "2").as_json(), "state": "x"},
         {**claim(CLAIMED, "2").as_json(), "facts": None},
+        {**claim("unknown", "2").as_json(), "generation": 2},
+        {**claim("unknown", "2").as_json(), "record": "x"},
+        {**claim("unknown", "2").as_json(), "try_number": "1"},
+        {**claim("unknown", "2").as_json(), "nonce": None},
+        {**claim("unknown", "2").as_json(), "redelivery": "no"},
+        {"state": SETTLED},
     ],
 )
 def test_a_claim_that_cannot_be_read_sends_nothing(kept):

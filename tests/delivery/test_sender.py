@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import os
 import re
 import socket
 import ssl
@@ -15,6 +16,7 @@ import time
 from base64 import b64encode
 from urllib.parse import quote
 
+import pycurl
 import pytest
 import trustme
 from servers import OK, find_closed_port, raw_server, read_request
@@ -396,6 +398,13 @@ class TestKeptConnections:
             thread.join()
         assert len({id(handle) for handle in [*handles, connections.take()]}) == 3
         assert connections.take() is connections.take()
+
+    def test_a_process_that_was_forked_leaves_its_parents_connections_alone(self, monkeypatch):
+        connections = Connections()
+        parents = connections.take()
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        assert connections.take() is not parents
+        assert parents.getinfo(pycurl.NUM_CONNECTS) == 0, "it is not closed"
 
     def test_why_libcurl_was_refused_is_told(self):
         with self.receiver(self.close) as (url, _):

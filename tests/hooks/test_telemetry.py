@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.observability import stats
 from airflow_context import StateStore, make_context
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from servers import OK, raw_server
@@ -88,3 +88,33 @@ def test_a_metrics_backend_that_fails_does_not_hide_what_was_sent(allow_loopback
     with raw_server(OK) as server:
         assert deliver(monkeypatch, server.url, store)["outcome"] == "delivered"
     assert store.get("service_hook_delivery")["state"] == "delivered"
+
+
+@pytest.mark.parametrize("moment", ["on_start", "on_end"])
+def test_a_traces_backend_that_fails_does_not_hide_what_was_sent(allow_loopback, monkeypatch, moment):
+    class Failing(SpanProcessor):
+        pass
+
+    def fail(*_arguments, **_options):
+        raise RuntimeError("no backend")
+
+    setattr(Failing, moment, fail)
+    provider = TracerProvider()
+    provider.add_span_processor(Failing())
+    monkeypatch.setattr(telemetry, "_tracer", provider.get_tracer("test"))
+    store = StateStore()
+    with raw_server(OK) as server:
+        assert deliver(monkeypatch, server.url, store)["outcome"] == "delivered"
+    assert store.get("service_hook_delivery")["state"] == "delivered"
+
+
+def test_a_context_without_a_state_store_sends_nothing(allow_loopback, monkeypatch):
+    with raw_server(OK) as server:
+        connection = {"conn_type": "service_hook", "host": server.url, "password": SECRET}
+        monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
+        context = make_context()
+        del context["task_state_store"]
+        operator = DeliverEventAlertOperator(task_id="t", message="It broke", triggering_rules=["A rule"])
+        with pytest.raises(AirflowFailException, match="no task_state_store"):
+            operator.execute(context)
+    assert server.requests == []
