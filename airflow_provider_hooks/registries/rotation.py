@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_hooks.errors import InvalidFieldsError
-from airflow_provider_hooks.registries.memory import drop, find_retiring, read_end, remember
+from airflow_provider_hooks.registries.memory import drop, find_kept, find_retiring, read_end, remember
 from airflow_provider_hooks.registries.model import HookConflictError, HookSpec, RegistryError
 from airflow_provider_hooks.registries.platforms import Operation
 from airflow_provider_hooks.signing.variable import KeptHook
@@ -94,15 +94,11 @@ class SecretRotation:
         kept = remember(self._memory.read(), old, registry=self._registry)
         kept, asked = self._note_asking(kept, old, present, now=now)
         new = self._find_left(old, present, kept, asked) or self._create(old, present, kept, asked)
+        before = find_kept(kept, hook_id, registry=self._registry) or KeptHook()
         until = delete_after.isoformat(timespec="seconds")
-        name = next(one.name for one in kept if one.hook_id == hook_id)
-        kept = tuple(
-            replace(one, delete_after=until, replaced_by=new.hook_id)
-            if (one.registry, one.hook_id) == (self._registry, hook_id)
-            else one
-            for one in drop(kept, asked)
-        )
-        kept = remember(kept, new, registry=self._registry, name=name, rotated_by=self._asking)
+        retiring = replace(before, delete_after=until, replaced_by=new.hook_id)
+        kept = tuple(retiring if one is before else one for one in drop(kept, asked))
+        kept = remember(kept, new, registry=self._registry, name=before.name, rotated_by=self._asking)
         self._memory.write(kept)
         return Rotated(hook_id=new.hook_id, old_hook_id=hook_id, delete_after=delete_after)
 

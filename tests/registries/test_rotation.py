@@ -214,6 +214,14 @@ class TestSentry:
         rotate(kit)
         assert kit.platform.list_hooks()[0].events == ("event.alert", "event.created")
 
+    def test_the_same_id_on_another_registry_gives_it_no_name(self, kit):
+        (mine,) = kit.memory.kept
+        kit.memory.kept = (replace(mine, registry="another", name="stock", secret="of-another"), mine)
+        rotated = rotate(kit, hook_id=mine.hook_id)
+        names = {(one.registry, one.hook_id): (one.name, one.is_retiring) for one in kit.memory.kept}
+        assert names["r", rotated.hook_id] == ("orders", False)
+        assert names["another", mine.hook_id] == ("stock", False)
+
     def test_two_hooks_of_one_memory_rotate_side_by_side(self, kit):
         other, _ = kit.keeper().register(replace(kit.spec, url="https://hooks.example.com/z"))
         first = rotate(kit, hook_id=kit.platform.list_hooks()[1].hook_id)
