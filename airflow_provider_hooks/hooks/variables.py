@@ -61,6 +61,7 @@ class VariableMemory:
         self.name = name
         self.before_write: Callable[[], None] = lambda: None
         """Is called before each write, and may raise to keep it from being made."""
+        self._kept: Kept | None = None
 
     def check(self) -> None:
         """
@@ -77,18 +78,21 @@ class VariableMemory:
 
     def read(self) -> Kept:
         """
-        Return what the Variable holds.
+        Return what the Variable holds. It is read once: whoever changes it holds the lock, so nobody else writes it.
 
         :raises ServiceHookError: if it holds something else, or is there and cannot be read
         """
+        if self._kept is not None:
+            return self._kept
         text = read_variable(self.name)
         if text is None and self._is_listed():
             # Airflow reads a Variable whose backend fails as one that is not there.
             raise UnreadableError(f"the Variable '{self.name}' is there and cannot be read now; it is unchanged")
         try:
-            return parse_kept_hooks(text or "")
+            self._kept = parse_kept_hooks(text or "")
         except ValueError as error:
             raise ServiceHookError(f"the Variable '{self.name}' {error}; it is unchanged") from None
+        return self._kept
 
     def _is_listed(self) -> bool:
         return self.name in list(Variable.keys(prefix=self.name))
@@ -104,3 +108,4 @@ class VariableMemory:
         Variable.set(self.name, text, description="Service hooks and their signing secrets, newest first")
         if read_variable(self.name) != text:
             raise ServiceHookError(f"the Variable '{self.name}' does not read back as it was written")
+        self._kept = kept

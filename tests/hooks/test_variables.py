@@ -26,6 +26,13 @@ class TestMemory:
         memory.check()
         assert memory.read() == (ONE, TWO)
 
+    def test_it_is_read_once_since_nobody_else_writes_it_under_the_lock(self, variables, monkeypatch):
+        memory, reads, get = VariableMemory("hooks"), [], variables.get
+        monkeypatch.setattr(variables, "get", lambda *arguments, **named: reads.append(1) or get(*arguments, **named))
+        assert [memory.read() for _ in range(3)] == [()] * 3
+        memory.write((ONE,))
+        assert (memory.read(), len(reads)) == ((ONE,), 2)
+
     def test_a_variable_that_cannot_be_read_is_not_one_that_is_not_there(self, variables):
         variables.set("hooks", "a-secret")
         variables.unreadable.add("hooks")
