@@ -8,6 +8,7 @@ Imports nothing from Airflow, because provider metadata is built from it before 
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -155,11 +156,16 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _read_number(name: str, text: str, problems: Problems, *, maximum: float) -> float:
+def _parse_number(text: str) -> float:
+    """Return a number; what is none is in no range."""
     try:
-        number = float(text)
+        return float(text)
     except ValueError:
-        number = -1.0
+        return math.nan
+
+
+def _read_number(name: str, text: str, problems: Problems, *, maximum: float) -> float:
+    number = _parse_number(text)
     if not 0 <= number <= maximum:
         problems.add(name, f"must be a number from 0 to {maximum:g}, not {quoted(text)}")
         return 0.0
@@ -167,10 +173,7 @@ def _read_number(name: str, text: str, problems: Problems, *, maximum: float) ->
 
 
 def _read_positive(name: str, text: str, problems: Problems) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
+    number = _parse_number(text)
     if not 0 < number < 10**9:
         problems.add(name, f"must be a number above 0, not {quoted(text)}")
         return 1.0

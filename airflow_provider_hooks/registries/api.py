@@ -76,7 +76,15 @@ class PlatformApi(AnswerForms):
 
     def is_same(self, spec: HookSpec, hook: ServiceHook) -> bool:
         """Tell whether a hook is the one that is meant, where nothing but the platform itself can tell."""
-        return hook.url == spec.url and (not self.one_event_a_hook or hook.events == spec.events)
+        return self.is_for_url(spec, hook)
+
+    def is_for_url(self, spec: HookSpec, hook: ServiceHook) -> bool:
+        """Tell whether a hook sends to the URL that is asked for; where a hook has one event, another is another."""
+        return hook.url == spec.url and self.has_event(spec, hook)
+
+    def has_event(self, spec: HookSpec, hook: ServiceHook) -> bool:
+        """Tell whether a hook can be the one that is asked for by its event, which counts where a hook has one."""
+        return not self.one_event_a_hook or hook.events == spec.events
 
     def find_differences(self, spec: HookSpec, hook: ServiceHook) -> HookChanges:
         """Return what would have to change of a hook to make it as it is asked for; a field not asked for is left."""

@@ -234,11 +234,7 @@ class HookKeeper:
     def _find_for_url(self, spec: HookSpec, present: Sequence[ServiceHook]) -> ServiceHook | None:
         """Return the hook that is registered as asked for; where a hook has one event, another event is another."""
         asked = replace(spec, name=None, is_active=True)
-        same = [
-            hook
-            for hook in present
-            if hook.url == spec.url and (not self._api.one_event_a_hook or hook.events == spec.events)
-        ]
+        same = [hook for hook in present if self._api.is_for_url(spec, hook)]
         for hook in same:
             if not self._api.find_differences(asked, hook):
                 return hook

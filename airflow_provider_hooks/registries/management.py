@@ -210,8 +210,7 @@ class HookManager:
     def _find_new(self, spec: HookSpec, known: Collection[str]) -> ServiceHook | None:
         for hook in self.list_all():
             is_named = "name" not in self.api.fields or hook.name == spec.name
-            is_for_event = not self.api.one_event_a_hook or hook.events == spec.events
-            if hook.hook_id not in known and hook.url == spec.url and is_named and is_for_event:
+            if hook.hook_id not in known and is_named and self.api.is_for_url(spec, hook):
                 return hook
         return None
 

@@ -53,11 +53,9 @@ class Forgetful:
 
 
 def find_declared(kept: Kept, *, registry: str, name: str) -> Kept:
-    """Return the hooks that are kept for a declaration, without those that are retiring or pending."""
+    """Return the hooks that are kept for a declaration: those whose id is known and that are not retiring."""
     return tuple(
-        one
-        for one in kept
-        if (one.registry, one.name) == (registry, name) and one.hook_id and not one.is_retiring and not one.is_pending
+        one for one in kept if (one.registry, one.name) == (registry, name) and one.hook_id and not one.is_retiring
     )
 
 

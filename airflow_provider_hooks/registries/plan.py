@@ -92,7 +92,7 @@ def make_plan(
         _check_adopted(api, wanted, adopted, taken)
     for spec in wanted:
         left = [hook for hook in present if hook.hook_id not in used and hook.hook_id not in taken]
-        is_adopted = adopted is not None and _has_event(api, spec, adopted)
+        is_adopted = adopted is not None and api.has_event(spec, adopted)
         hook = adopted if is_adopted else _find_meant(api, spec, left, own)
         if hook is not None:
             used.add(hook.hook_id)
@@ -104,7 +104,7 @@ def make_plan(
 def _find_meant(
     api: PlatformApi, spec: HookSpec, left: Sequence[ServiceHook], own: Collection[str]
 ) -> ServiceHook | None:
-    mine = [hook for hook in left if hook.hook_id in own and _has_event(api, spec, hook)]
+    mine = [hook for hook in left if hook.hook_id in own and api.has_event(spec, hook)]
     meant = mine or [hook for hook in left if api.is_same(spec, hook)]
     for hook in meant:
         if not api.find_differences(spec, hook):
@@ -123,14 +123,10 @@ def _find_meant(
     )
 
 
-def _has_event(api: PlatformApi, spec: HookSpec, hook: ServiceHook) -> bool:
-    return not api.one_event_a_hook or hook.events == spec.events
-
-
 def _check_adopted(api: PlatformApi, wanted: Sequence[HookSpec], adopted: ServiceHook, taken: Collection[str]) -> None:
     if adopted.hook_id in taken:
         raise HookConflictError(f"hook {adopted.hook_id} is remembered for another declaration")
-    if not any(_has_event(api, spec, adopted) for spec in wanted):
+    if not any(api.has_event(spec, adopted) for spec in wanted):
         raise HookConflictError(f"hook {adopted.hook_id} has the event {', '.join(adopted.events)}, not one declared")
 
 

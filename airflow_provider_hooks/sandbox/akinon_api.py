@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
 from airflow_provider_hooks.sandbox.platform import Hook, Refusal, SandboxPlatform
-from airflow_provider_hooks.sandbox.reading import check_bearer, is_texts, read_object
+from airflow_provider_hooks.sandbox.reading import check_bearer, find_or_refuse, is_texts, read_object
 from airflow_provider_hooks.sandbox.route import PlatformRoute, find_platform
 
 if TYPE_CHECKING:
@@ -39,10 +39,7 @@ Open = Annotated[SandboxPlatform, Depends(_open)]
 def _find(platform: Open, organization: str, project: str, hook_id: str) -> Hook:
     if not _ID.fullmatch(hook_id):
         raise Refusal(400, {"message": "webhookId must be 24 hex digits"})
-    hook = platform.find_hook(hook_id, (organization, project))
-    if hook is None:
-        raise Refusal(404, {"message": "Webhook not found"})
-    return hook
+    return find_or_refuse(platform, hook_id, {"message": "Webhook not found"}, owner=(organization, project))
 
 
 Found = Annotated[Hook, Depends(_find)]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from airflow_provider_hooks.sandbox.platform import Refusal, SandboxPlatform
+from airflow_provider_hooks.sandbox.platform import Hook, Refusal, SandboxPlatform
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -27,6 +27,16 @@ async def read_object(request: Request, refusal: JsonObject) -> JsonObject:
     except (ValueError, RecursionError):
         raise Refusal(400, refusal) from None
     return cast("JsonObject", content) if isinstance(content, dict) else {}
+
+
+def find_or_refuse(
+    platform: SandboxPlatform, hook_id: str, refusal: JsonObject, *, owner: tuple[str, ...] | None = None
+) -> Hook:
+    """Return a hook, or refuse with 404, in the platform's words."""
+    hook = platform.find_hook(hook_id, owner)
+    if hook is None:
+        raise Refusal(404, refusal)
+    return hook
 
 
 def is_texts(value: object) -> bool:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
 from airflow_provider_hooks.sandbox.platform import Hook, Refusal, SandboxPlatform
-from airflow_provider_hooks.sandbox.reading import check_bearer, read_object
+from airflow_provider_hooks.sandbox.reading import check_bearer, find_or_refuse, read_object
 from airflow_provider_hooks.sandbox.route import PlatformRoute, find_platform
 
 if TYPE_CHECKING:
@@ -40,10 +40,9 @@ Open = Annotated[SandboxPlatform, Depends(_open)]
 
 
 def _find(platform: Open, organization: str, project: str, hook_id: str) -> Hook:
-    hook = platform.find_hook(hook_id, (organization, project))
-    if hook is None:
-        raise Refusal(404, {"detail": "The requested resource does not exist"})
-    return hook
+    return find_or_refuse(
+        platform, hook_id, {"detail": "The requested resource does not exist"}, owner=(organization, project)
+    )
 
 
 Found = Annotated[Hook, Depends(_find)]

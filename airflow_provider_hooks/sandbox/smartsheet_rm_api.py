@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
 from airflow_provider_hooks.sandbox.platform import Hook, Refusal, SandboxPlatform
-from airflow_provider_hooks.sandbox.reading import read_object
+from airflow_provider_hooks.sandbox.reading import find_or_refuse, read_object
 from airflow_provider_hooks.sandbox.route import PlatformRoute, find_platform
 
 if TYPE_CHECKING:
@@ -40,10 +40,7 @@ Open = Annotated[SandboxPlatform, Depends(_open)]
 
 
 def _find(platform: Open, hook_id: str) -> Hook:
-    hook = platform.find_hook(hook_id)
-    if hook is None:
-        raise Refusal(404, {"message": "not found"})
-    return hook
+    return find_or_refuse(platform, hook_id, {"message": "not found"})
 
 
 Found = Annotated[Hook, Depends(_find)]

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
 from airflow_provider_hooks.sandbox.platform import Hook, Refusal, SandboxPlatform
-from airflow_provider_hooks.sandbox.reading import check_bearer, read_object
+from airflow_provider_hooks.sandbox.reading import check_bearer, find_or_refuse, read_object
 from airflow_provider_hooks.sandbox.route import PlatformRoute, find_platform
 
 if TYPE_CHECKING:
@@ -41,10 +41,7 @@ Open = Annotated[SandboxPlatform, Depends(_open)]
 
 
 def _find(platform: Open, hook_id: str) -> Hook:
-    hook = platform.find_hook(hook_id)
-    if hook is None:
-        raise Refusal(404, _describe_error("SYS.1002", "not found", "no such webhook endpoint"))
-    return hook
+    return find_or_refuse(platform, hook_id, _describe_error("SYS.1002", "not found", "no such webhook endpoint"))
 
 
 Found = Annotated[Hook, Depends(_find)]
