@@ -13,7 +13,7 @@ export PIP_CONSTRAINT :=
 help:
 	@echo "make demo   register a service hook and deliver two events, for real, on embedded defaults"
 	@echo "make test   pass the tests"
-	@echo "make test-crash  kill a real Airflow at every point of a delivery, some 290 times (PostgreSQL needed)"
+	@echo "make test-crash  kill a real Airflow at every point of a delivery, some 290 times"
 	@echo "make lint   ruff, mypy and import-linter"
 	@echo "make docs   write the generated tables of the docs anew"
 	@echo "make clean  remove the environment and Airflow's home from this checkout"
