@@ -86,19 +86,7 @@ OPTIONS = (
             "bundle. TLS verification itself cannot be switched off."
         ),
     ),
-    Option(
-        name="claim_settle_time",
-        type="float",
-        default="0",
-        description=(
-            "Seconds after which a claim is believed. 0 is right for Airflow's state store, which refuses a try that "
-            "another has followed; a store that does not refuse one needs more than its slowest write takes."
-        ),
-    ),
 )
-
-
-_MAX_SETTLE_TIME = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +99,6 @@ class Settings:
     connect_timeout: float = 5.0
     max_payload_bytes: int = 1_048_576
     ca_file: str | None = None
-    claim_settle_time: float = 0.0
 
     def build_policy(self) -> NetworkPolicy:
         """
@@ -139,7 +126,6 @@ def parse_settings(read: Callable[[str], str | None]) -> Settings:
     max_payload_bytes = _read_positive("max_payload_bytes", texts["max_payload_bytes"], problems)
     if max_payload_bytes != int(max_payload_bytes):
         problems.add("max_payload_bytes", f"must be a whole number of bytes, not {quoted(texts['max_payload_bytes'])}")
-    settle_time = _read_number("claim_settle_time", texts["claim_settle_time"], problems, maximum=_MAX_SETTLE_TIME)
     problems.raise_if_any()
     return Settings(
         allowed_networks=tuple(_split(texts["allowed_networks"])),
@@ -148,7 +134,6 @@ def parse_settings(read: Callable[[str], str | None]) -> Settings:
         connect_timeout=numbers["connect_timeout"],
         max_payload_bytes=int(max_payload_bytes),
         ca_file=texts["ca_file"] or None,
-        claim_settle_time=settle_time,
     )
 
 
@@ -156,24 +141,11 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _parse_number(text: str) -> float:
-    """Return a number; what is none is in no range."""
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def _read_number(name: str, text: str, problems: Problems, *, maximum: float) -> float:
-    number = _parse_number(text)
-    if not 0 <= number <= maximum:
-        problems.add(name, f"must be a number from 0 to {maximum:g}, not {quoted(text)}")
-        return 0.0
-    return number
-
-
 def _read_positive(name: str, text: str, problems: Problems) -> float:
-    number = _parse_number(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
     if not 0 < number < 10**9:
         problems.add(name, f"must be a number above 0, not {quoted(text)}")
         return 1.0

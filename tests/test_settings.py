@@ -21,7 +21,6 @@ def test_every_option_is_read():
         "connect_timeout": "1",
         "max_payload_bytes": "100",
         "ca_file": "/ca.pem",
-        "claim_settle_time": "0.5",
     }
     assert parse_settings(texts.get) == Settings(
         allowed_networks=("hooks.internal", "10.0.0.0/8"),
@@ -30,14 +29,11 @@ def test_every_option_is_read():
         connect_timeout=1.0,
         max_payload_bytes=100,
         ca_file="/ca.pem",
-        claim_settle_time=0.5,
     )
 
 
 def test_one_error_names_every_wrong_option():
-    texts = dict.fromkeys(
-        ("allowed_ports", "timeout", "connect_timeout", "max_payload_bytes", "claim_settle_time"), "soon"
-    )
+    texts = dict.fromkeys(("allowed_ports", "timeout", "connect_timeout", "max_payload_bytes"), "soon")
     with pytest.raises(InvalidFieldsError) as caught:
         parse_settings(texts.get)
     assert set(caught.value.problems) == set(texts)
@@ -53,12 +49,6 @@ def test_a_time_must_be_positive_and_finite(text):
 def test_a_number_that_is_not_whole_or_not_small_is_named(name, text):
     with pytest.raises(InvalidFieldsError, match=name):
         parse_settings({name: text}.get)
-
-
-@pytest.mark.parametrize("text", ["-1", "61", "nan"])
-def test_a_settle_time_is_at_most_a_minute(text):
-    with pytest.raises(InvalidFieldsError, match="claim_settle_time: must be a number from 0 to 60"):
-        parse_settings({"claim_settle_time": text}.get)
 
 
 def test_networks_are_checked_when_the_policy_is_built():

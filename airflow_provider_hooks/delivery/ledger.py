@@ -4,15 +4,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_hooks.delivery.claims import Claim, read_claim
 from airflow_provider_hooks.errors import ServiceHookError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_provider_hooks.json_types import JsonObject
 
 KEY_PREFIX = "service_hook_delivery"
@@ -39,26 +36,11 @@ class Ledger:
 
     :param slot: names the delivery within the task. It must be the same on every try, so it cannot be taken from an
         event whose id is made anew by each try.
-    :param settle_time: seconds after which a claim is believed. Airflow's own store needs none: it refuses the writes
-        and reads of a try that another has followed. A store that does not needs more than its slowest write takes.
     """
 
-    def __init__(
-        self,
-        store: StateStore,
-        *,
-        slot: str = "",
-        settle_time: float = 0.0,
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, store: StateStore, *, slot: str = "") -> None:
         self._store = store
         self._key = f"{KEY_PREFIX}:{slot}" if slot else KEY_PREFIX
-        self._settle_time = settle_time
-        self._sleep = sleep
-        self._clock = clock
-        self._read_at = 0.0
-        self._found: Claim | None = None
 
     def read(self) -> Claim | None:
         """
@@ -66,32 +48,19 @@ class Ledger:
 
         :raises RecordError: if it has another form
         """
-        self._read_at = self._clock()
-        self._found = read_claim(self._store.get(self._key))
-        return self._found
+        return read_claim(self._store.get(self._key))
 
     def take(self, claim: Claim) -> None:
         """
         Keep a claim, and return only if no other process can have taken the same.
 
-        The store has no compare-and-set. Reading the claim back is enough where the store refuses a try that another
-        has followed: this one is not followed yet, so whoever follows reads this claim. Where the store does not
-        refuse, two writers are told apart by time (Fischer's algorithm): a claim that overwrites another was written
-        within the settle time after it was read that there is none, or is given up; and one that still stands after
-        the settle time has not been overwritten by such a writer.
+        The store has no compare-and-set, but it refuses the reads and writes of a try that another has followed. So
+        it is enough to read the claim back: if that is answered, this try is not followed yet, and whoever follows
+        it reads this claim.
 
-        :raises ClaimLostError: if another process claimed it, or this one was too slow to be sure
+        :raises ClaimLostError: if another process claimed it
         """
-        before = self._found
-        # Preparing may have taken a while since it was read; the settle time counts from here.
-        if self._settle_time and self.read() != before:
-            raise ClaimLostError("another process claimed this delivery meanwhile; this one sent nothing")
-        read_at = self._read_at
         self._store.set(self._key, claim.as_json())
-        if self._settle_time:
-            if self._clock() - read_at > self._settle_time:
-                raise ClaimLostError("the claim took too long to be sure that it is the only one; nothing was sent")
-            self._sleep(self._settle_time)
         kept = self.read()
         if kept is None or kept.nonce != claim.nonce:
             raise ClaimLostError("another process claimed this delivery at the same moment; this one sent nothing")

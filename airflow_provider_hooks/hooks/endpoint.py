@@ -126,11 +126,7 @@ class EndpointHook(BaseHook):
             check_when_unknown(when_unknown)
             delivery = deliver_once(
                 asking=Asking(generation=str(ti.max_tries), try_number=ti.try_number, when_unknown=when_unknown),
-                ledger=Ledger(
-                    _open_store(context),
-                    slot=slot,
-                    settle_time=self._settings.claim_settle_time,
-                ),
+                ledger=Ledger(_open_store(context), slot=slot),
                 prepare=lambda: self._prepare(event_type, payload() if callable(payload) else payload),
             )
         except (ServiceHookError, AirflowNotFoundException) as error:

@@ -79,9 +79,9 @@ class Sends:
         return Attempt(outcome=self.outcomes.pop(0), requested_at="2026-01-01T00:00:00+00:00", duration_ms=1.5)
 
 
-def deliver(store, sends, *, generation="2", try_number=1, facts=FACTS, slot="", when_unknown="fail", **options):
+def deliver(store, sends, *, generation="2", try_number=1, facts=FACTS, slot="", when_unknown="fail"):
     asking = Asking(generation=generation, try_number=try_number, when_unknown=when_unknown)
-    ledger = Ledger(store, slot=slot, **options)
+    ledger = Ledger(store, slot=slot)
     return deliver_once(asking=asking, ledger=ledger, prepare=lambda: Prepared(facts=facts, attempt=sends))
 
 
@@ -237,39 +237,6 @@ class TestTwoProcesses:
 
         with pytest.raises(LookupError):
             deliver(Refusing(), sends)
-        assert sends.count == 0
-
-    def test_a_settle_time_is_waited_for_before_the_claim_is_believed(self):
-        slept, store = [], Store()
-
-        def sleep(seconds):
-            assert store.get(KEY_PREFIX)["state"] == CLAIMED
-            slept.append(seconds)
-
-        deliver(store, Sends(Outcome.DELIVERED), settle_time=0.5, sleep=sleep)
-        assert slept == [0.5]
-
-    def test_what_took_long_before_the_claim_does_not_count(self):
-        now, sends = iter([0.0, 9.0, 9.4, 9.9]), Sends(Outcome.DELIVERED)
-        options = {"settle_time": 0.5, "clock": lambda: next(now), "sleep": lambda _seconds: None}
-        assert deliver(Store(), sends, **options).record.outcome is Outcome.DELIVERED
-
-    def test_a_claim_that_another_made_while_this_one_was_prepared_is_left_alone(self):
-        store, sends = Store(), Sends(Outcome.DELIVERED)
-        ledger = Ledger(store, settle_time=0.1)
-
-        def prepare():
-            store.set(KEY_PREFIX, claim(CLAIMED, "2").as_json())
-            return Prepared(facts=FACTS, attempt=sends)
-
-        with pytest.raises(ClaimLostError, match="meanwhile"):
-            deliver_once(asking=Asking(generation="2", try_number=1), ledger=ledger, prepare=prepare)
-        assert (sends.count, store.writes) == (0, 1)
-
-    def test_a_claim_that_took_longer_than_the_settle_time_is_given_up(self):
-        now, sends = iter([0.0, 9.0, 9.6]), Sends(Outcome.DELIVERED)
-        with pytest.raises(ClaimLostError, match="took too long"):
-            deliver(Store(), sends, settle_time=0.5, clock=lambda: next(now))
         assert sends.count == 0
 
 

@@ -38,8 +38,6 @@ pytestmark = pytest.mark.system
 ROUNDS = 500
 SLOWEST_CALL = 0.003
 """Seconds that one call of the store that refuses nobody may wait."""
-SETTLE_TIME = 0.05
-"""Far more than the slowest call, so that a busy machine seldom makes a claim too slow to be believed."""
 LATEST_FOLLOWER = 0.020
 """Seconds after the start of a try until the next begins to follow it, at most: some deliveries have been sent then."""
 LEAD = 0.004
@@ -111,15 +109,7 @@ class Watched:
         self.steps.append("wrote")
 
 
-def deliver(
-    store: StateStore,
-    sends: Path,
-    *,
-    number: int,
-    try_number: int,
-    slot: str = "",
-    settle_time: float = 0.0,
-) -> list[str]:
+def deliver(store: StateStore, sends: Path, *, number: int, try_number: int, slot: str = "") -> list[str]:
     """Deliver once, and return what happened, step by step; a line in the file of sends is a send."""
     watched = Watched(store)
 
@@ -130,7 +120,7 @@ def deliver(
         return Attempt(outcome=Outcome.DELIVERED, requested_at="2026-01-01T00:00:00+00:00", duration_ms=1.0)
 
     asking = Asking(generation="0", try_number=try_number)
-    ledger = Ledger(watched, slot=slot, settle_time=settle_time)
+    ledger = Ledger(watched, slot=slot)
     with contextlib.suppress(ClaimLostError, RefusedError):
         deliver_once(asking=asking, ledger=ledger, prepare=lambda: Prepared(facts=FACTS, attempt=attempt))
     return watched.steps
@@ -141,12 +131,9 @@ def wait_until(at: float) -> None:
     time.sleep(max(0.0, at - time.monotonic()))
 
 
-def race_through_files(*, folder: str, sends: str, number: int, at: float, try_number: int, settle_time: float):
-    slot = f"round-{number}"
+def race_through_files(*, folder: str, sends: str, number: int, at: float, try_number: int):
     wait_until(at)
-    return deliver(
-        Files(Path(folder)), Path(sends), number=number, try_number=try_number, slot=slot, settle_time=settle_time
-    )
+    return deliver(Files(Path(folder)), Path(sends), number=number, try_number=try_number, slot=f"round-{number}")
 
 
 def make_rows() -> list[str]:
@@ -330,30 +317,27 @@ def run_rounds(first: Worker, second: Worker, sends: Path, order: Callable[[int]
 
 
 def test_two_processes_and_one_key_of_a_store_that_refuses_nobody(tmp_path):
-    """Without a settle time both send now and then; with one longer than the slowest write, never."""
-    tallies = {}
+    """How wide the window is that Airflow's refusal closes: only two that both read nothing can both send."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+
+    def order(_number: int) -> tuple[dict, dict]:
+        same = {"folder": str(folder), "at": time.monotonic() + LEAD}
+        return {**same, "try_number": 1}, {**same, "try_number": 2}
+
     with start("files", tmp_path / "first.log") as first, start("files", tmp_path / "second.log") as second:
         assert (first.read(), second.read()) == ("ready", "ready")
-        for settle_time in (0.0, SETTLE_TIME):
-            folder = tmp_path / f"store-{settle_time}"
-            folder.mkdir()
+        tally = run_rounds(first, second, tmp_path / "sends", order)
+    tally.tell("a store that refuses nobody")
 
-            def order(number: int, settle_time: float = settle_time, folder: Path = folder) -> tuple[dict, dict]:
-                same = {"folder": str(folder), "at": time.monotonic() + LEAD, "settle_time": settle_time}
-                return {**same, "try_number": 1}, {**same, "try_number": 2}
-
-            tallies[settle_time] = run_rounds(first, second, tmp_path / f"sends-{settle_time}", order)
-            tallies[settle_time].tell(f"a store that refuses nobody, settle time {settle_time} s")
-
-    assert sum(tallies[0.0].count_sends()) == ROUNDS
-    nothing, once, twice = tallies[SETTLE_TIME].count_sends()
-    assert twice == 0
-    assert nothing + once == ROUNDS
-    assert once > ROUNDS / 2
+    nothing, once, twice = tally.count_sends()
+    assert (nothing, once + twice) == (0, ROUNDS)
+    both = [stories for number, stories in enumerate(tally.stories) if len(tally.list_senders()[number]) > 1]
+    assert all(story[0] == "read nothing" for stories in both for story in stories)
 
 
 def test_a_try_that_another_has_followed_cannot_claim_through_airflow(airflow, tmp_path):
-    """Airflow's refusal of the old id is enough: it needs no settle time."""
+    """Airflow's refusal of the old id is enough."""
     environment = {
         "AIRFLOW_HOME": str(airflow.home),
         # Two processes write one SQLite file, so each waits for the other longer than a busy machine may take.
