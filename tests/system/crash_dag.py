@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-The Dag of the crash suite: delivers as anybody would, and ends its own process at one point of its first try.
+The Dags of the crash suite: deliver as anybody would, and end their own process at one point of the first try.
 
-Copied into the Dags folder of a real Airflow; the trials are in a file beside it.
+Copied into the Dags folder of a real Airflow; the trials of each Dag are in a file beside it.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ class CrashingOperator(DeliverEventCreatedOperator):
         return super().execute(context)
 
 
-with DAG("crash_dag", schedule=None, is_paused_upon_creation=False):
-    CrashingOperator.partial(
-        task_id="deliver", retries=3, retry_delay=timedelta(seconds=1), max_retry_delay=timedelta(seconds=1)
-    ).expand_kwargs(TRIALS)
+for dag_id, retries in (("crash_dag", 3), ("last_try_dag", 0)):
+    with DAG(dag_id, schedule=None, is_paused_upon_creation=False):
+        CrashingOperator.partial(
+            task_id="deliver", retries=retries, retry_delay=timedelta(seconds=1), max_retry_delay=timedelta(seconds=1)
+        ).expand_kwargs(TRIALS[dag_id])

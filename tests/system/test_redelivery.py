@@ -69,20 +69,7 @@ class Run:
 
     def clear(self, map_index: int = -1) -> None:
         """Clear the task as the button in the user interface does, without "downstream" and the like."""
-        body = {
-            "dag_run_id": self.run_id,
-            "dry_run": False,
-            "include_downstream": False,
-            "include_future": False,
-            "include_past": False,
-            "include_upstream": False,
-            "only_failed": False,
-            "reset_dag_runs": True,
-            "task_ids": [["deliver", map_index]],
-        }
-        answer = self.airflow.call("POST", f"/api/v2/dags/{self.dag_id}/clearTaskInstances", json=body)
-        assert answer.status_code == 200, answer.text
-        assert answer.json()["total_entries"] == 1
+        assert self.airflow.clear(self.dag_id, self.run_id, [["deliver", map_index]]) == 1
 
     def settle(self, method: str, options: dict) -> None:
         """Write "settled" over the claim's state in the Storage tab."""
