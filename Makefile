@@ -8,13 +8,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 export PIP_CONSTRAINT :=
 
-.PHONY: help demo test test-crash lint docs clean
+.PHONY: help demo test test-crash fuzz lint docs clean
 
 help:
 	@echo "make demo   register a service hook and deliver two events, for real, on embedded defaults"
 	@echo "make test   pass the tests"
 	@echo "make test-crash  kill a real Airflow at every point of a delivery, some 290 times"
-	@echo "make lint   ruff, mypy and import-linter"
+	@echo "make fuzz   look for input that breaks a promise, for SECONDS (600)"
+	@echo "make lint   ruff, mypy, import-linter, bandit and pip check"
 	@echo "make docs   write the generated tables of the docs anew"
 	@echo "make clean  remove the environment and Airflow's home from this checkout"
 
@@ -44,11 +45,16 @@ test: $(VENV)/.installed-dev
 test-crash: $(VENV)/.installed-dev
 	@CRASH_TRIALS_WANTED=full $(BIN)/python -m pytest -s --timeout 3600 tests/system/test_crash.py tests/system/test_claim_race.py
 
+fuzz: $(VENV)/.installed-dev
+	@$(BIN)/python tests/security/fuzz.py --seconds $(or $(SECONDS),600)
+
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/bandit --quiet --recursive --severity-level medium airflow_provider_hooks dags
+	@$(BIN)/python -m pip --disable-pip-version-check check
 
 docs: $(VENV)/.installed-dev
 	@$(BIN)/python docs/generate.py

@@ -86,7 +86,9 @@ def describe_form(kind: ConnectionType) -> dict[str, object]:
 
 def read_extra(kind: ConnectionType, fields: ConnectionFields, problems: Problems) -> dict[str, str]:
     """
-    Return the extra fields that are set, as stripped text; note those that are unknown or not among their choices.
+    Return the extra fields of text and numbers that are set, as stripped text; note what cannot be used.
+
+    That is a field that is unknown, of another type, or not among its choices.
 
     A standard field that is set and would be ignored is noted too, because somebody meant something by it.
 
@@ -103,6 +105,8 @@ def read_extra(kind: ConnectionType, fields: ConnectionFields, problems: Problem
     values: dict[str, str] = {}
     for name, known_field in known.items():
         value = fields.extra.get(name)
+        if known_field.type == "object":
+            continue  # whoever reads it judges it
         if isinstance(value, bool) or not (value is None or isinstance(value, str | int | float)):
             problems.add(f"extra.{name}", "must be text")
             continue

@@ -62,4 +62,5 @@ def _describe_option(option: Option) -> dict[str, object]:
         "type": option.type,
         "example": option.example,
         "default": option.default,
+        "sensitive": option.sensitive,
     }

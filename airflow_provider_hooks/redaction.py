@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 MASK = "***"
 _MIN_CHARACTERS = 4
 """Shorter values would mask half of any text."""
+_BASE64_BYTES = 3
+"""So many bytes become four characters, so a value within a longer text can be encoded in as many ways."""
 
 
 def redact(text: str, private: Iterable[str]) -> str:
     """
-    Return ``text`` with each private value masked, whatever its case: as it is, URL-, base64-, JSON- or HTML-encoded.
+    Return ``text`` with each private value masked: as it is, URL-, base64-, hex-, JSON- or HTML-encoded, in any case.
 
+    Base64 is found within a longer text that was encoded as a whole, such as all of a request.
     Redact before cutting a text, so that no value survives with its end cut off.
     """
     forms = {form for value in private for form in _list_forms(value) if len(form) >= _MIN_CHARACTERS}
@@ -38,6 +41,14 @@ def list_private_parts(url: str) -> tuple[str, ...]:
     return (query, *(value for _, value in parse_qsl(query))) if query else ()
 
 
+def _encode_inside(raw: bytes, before: int, encode: Callable[[bytes], bytes]) -> str:
+    """Return the base64 characters that a value alone decides where so many bytes of a longer text stand before it."""
+    encoded = encode(b"\0" * before + raw).decode("ascii").rstrip("=")
+    shared_at_start = -(-before * 8 // 6)
+    shared_at_end = (before + len(raw)) * 8 % 6 != 0
+    return encoded[shared_at_start : len(encoded) - shared_at_end]
+
+
 def _list_forms(value: str) -> Iterable[str]:
     raw = value.encode(errors="surrogatepass")
     yield value
@@ -47,6 +58,9 @@ def _list_forms(value: str) -> Iterable[str]:
     yield json.dumps(value)[1:-1]
     yield json.dumps(value, ensure_ascii=False)[1:-1]
     yield html.escape(value)
-    for encoded in (base64.b64encode(raw), base64.urlsafe_b64encode(raw)):
-        yield encoded.decode("ascii")
-        yield encoded.decode("ascii").rstrip("=")
+    yield raw.hex()
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        yield encode(raw).decode("ascii")
+        yield encode(raw).decode("ascii").rstrip("=")
+        for before in range(_BASE64_BYTES):
+            yield _encode_inside(raw, before, encode)

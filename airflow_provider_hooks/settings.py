@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_hooks.errors import Problems
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SECTION = "service_hooks"
 
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
 
 OptionType = Literal["string", "integer", "float"]
 
@@ -37,6 +38,8 @@ class Option:
     default: str
     description: str
     example: str | None = None
+    sensitive: bool = False
+    """Whether it may hold a password, so that Airflow hides it and reads it from a command or a secrets backend too."""
 
 
 OPTIONS = (
@@ -57,6 +60,27 @@ OPTIONS = (
         default="443",
         example="443, 8443",
         description="Ports on which public addresses may be sent to, separated by commas; 443 always may.",
+    ),
+    Option(
+        name="allowed_headers",
+        type="string",
+        default="",
+        example="Api-Key, Cookie",
+        description=(
+            "Names of headers, separated by commas, that a connection may add to its deliveries besides Authorization "
+            "and X-…; none that the provider or HTTP itself sets."
+        ),
+    ),
+    Option(
+        name="proxy",
+        type="string",
+        default="",
+        example="http://proxy.internal:3128",
+        sensitive=True,
+        description=(
+            "An HTTP proxy for everything that is not listed in allowed_networks. It is asked for tunnels to addresses "
+            "that were resolved and judged here. Proxies that the environment names are never used."
+        ),
     ),
     Option(
         name="timeout",
@@ -95,6 +119,8 @@ class Settings:
 
     allowed_networks: tuple[str, ...] = ()
     allowed_ports: tuple[int, ...] = (443,)
+    allowed_headers: tuple[str, ...] = ()
+    proxy: str | None = field(default=None, repr=False)
     timeout: float = 10.0
     connect_timeout: float = 5.0
     max_payload_bytes: int = 1_048_576
@@ -104,11 +130,11 @@ class Settings:
         """
         Build the network policy of this deployment.
 
-        :raises InvalidFieldsError: naming each entry that cannot be read
+        :raises InvalidFieldsError: naming each entry that cannot be read, and a proxy that cannot
         """
         from airflow_provider_hooks.network.policy import NetworkPolicy  # noqa: PLC0415  (provider metadata is light)
 
-        return NetworkPolicy(allowed_networks=self.allowed_networks, allowed_ports=self.allowed_ports)
+        return NetworkPolicy(allowed_networks=self.allowed_networks, allowed_ports=self.allowed_ports, proxy=self.proxy)
 
 
 def parse_settings(read: Callable[[str], str | None]) -> Settings:
@@ -122,6 +148,9 @@ def parse_settings(read: Callable[[str], str | None]) -> Settings:
     ports = _split(texts["allowed_ports"])
     if not all(_PORT.fullmatch(port) for port in ports):
         problems.add("allowed_ports", f"must be port numbers separated by commas, not {quoted(texts['allowed_ports'])}")
+    headers = _split(texts["allowed_headers"])
+    if not all(_HEADER_NAME.fullmatch(name) for name in headers):
+        problems.add("allowed_headers", f"must be names separated by commas, not {quoted(texts['allowed_headers'])}")
     numbers = {name: _read_positive(name, texts[name], problems) for name in ("timeout", "connect_timeout")}
     max_payload_bytes = _read_positive("max_payload_bytes", texts["max_payload_bytes"], problems)
     if max_payload_bytes != int(max_payload_bytes):
@@ -130,6 +159,8 @@ def parse_settings(read: Callable[[str], str | None]) -> Settings:
     return Settings(
         allowed_networks=tuple(_split(texts["allowed_networks"])),
         allowed_ports=tuple(int(port) for port in ports),
+        allowed_headers=tuple(headers),
+        proxy=texts["proxy"] or None,
         timeout=numbers["timeout"],
         connect_timeout=numbers["connect_timeout"],
         max_payload_bytes=int(max_payload_bytes),

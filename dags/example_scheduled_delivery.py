@@ -16,7 +16,7 @@ from airflow.sdk import DAG, task
 from airflow_provider_hooks.events import event_from_exception
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator, DeliverEventCreatedOperator
 
-INBOX = Path(os.environ.get("ORDERS_INBOX", "/tmp/orders-inbox"))  # noqa: S108  (an example)
+INBOX = Path(os.environ.get("ORDERS_INBOX", "/tmp/orders-inbox"))  # noqa: S108  # nosec
 
 
 @task.short_circuit

@@ -17,6 +17,8 @@ def test_every_option_is_read():
     texts = {
         "allowed_networks": "hooks.internal, 10.0.0.0/8,,",
         "allowed_ports": "443, 8443",
+        "allowed_headers": "Api-Key, Cookie",
+        "proxy": "http://proxy.internal:3128",
         "timeout": "2.5",
         "connect_timeout": "1",
         "max_payload_bytes": "100",
@@ -25,6 +27,8 @@ def test_every_option_is_read():
     assert parse_settings(texts.get) == Settings(
         allowed_networks=("hooks.internal", "10.0.0.0/8"),
         allowed_ports=(443, 8443),
+        allowed_headers=("Api-Key", "Cookie"),
+        proxy="http://proxy.internal:3128",
         timeout=2.5,
         connect_timeout=1.0,
         max_payload_bytes=100,
@@ -34,6 +38,7 @@ def test_every_option_is_read():
 
 def test_one_error_names_every_wrong_option():
     texts = dict.fromkeys(("allowed_ports", "timeout", "connect_timeout", "max_payload_bytes"), "soon")
+    texts["allowed_headers"] = "Api Key"
     with pytest.raises(InvalidFieldsError) as caught:
         parse_settings(texts.get)
     assert set(caught.value.problems) == set(texts)

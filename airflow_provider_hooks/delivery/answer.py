@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import pendulum
 
-KEPT_BODY_CHARACTERS = 20_000
-"""How much of an answer's body the record keeps."""
-READ_BODY_BYTES = KEPT_BODY_CHARACTERS + 65_536
+KEPT_BODY_BYTES = 20_000
+"""How much of an answer's body the record keeps, in UTF-8."""
+READ_BODY_BYTES = KEPT_BODY_BYTES + 65_536
 """How much of it is read at most."""
 READ_HEADER_BYTES = 65_536
 """How much of the headers is read at most, interim answers included."""

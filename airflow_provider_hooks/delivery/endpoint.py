@@ -15,6 +15,8 @@ from airflow_provider_hooks.connections import (
     read_extra,
     read_seconds,
 )
+from airflow_provider_hooks.delivery.headers import FIELD as SECRET_HEADERS
+from airflow_provider_hooks.delivery.headers import read_headers
 from airflow_provider_hooks.errors import Problems
 from airflow_provider_hooks.event_types import EVENT_TYPES
 from airflow_provider_hooks.network.urls import parse_url
@@ -24,7 +26,7 @@ from airflow_provider_hooks.signing.variable import parse_secrets
 from airflow_provider_hooks.text import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from airflow_provider_hooks.connections import ConnectionFields
 
@@ -76,6 +78,13 @@ SERVICE_HOOK = ConnectionType(
             description="The event types that may go to this endpoint, separated by commas. Empty: all.",
         ),
         ExtraField(
+            name=SECRET_HEADERS,
+            label="Headers",
+            description='What to add to each delivery, such as `{"Authorization": "Bearer …"}`: Authorization, X-… '
+            "and those of [service_hooks] allowed_headers. Their values are treated as secrets.",
+            type="object",
+        ),
+        ExtraField(
             name="timeout",
             label="Timeout",
             description="Seconds that one attempt may take in all. Empty: [service_hooks] timeout.",
@@ -98,18 +107,25 @@ class Endpoint:
     secrets: tuple[str, ...] = field(repr=False)
     """Newest first; empty only for the scheme ``none``."""
     events: tuple[str, ...]
+    headers: Mapping[str, str] = field(repr=False)
+    """What a connection adds to each delivery; its values are secrets."""
     timeout: float
     """Seconds for one attempt in all."""
 
 
 def read_endpoint(
-    fields: ConnectionFields, *, default_timeout: float, read_variable: Callable[[str], str | None]
+    fields: ConnectionFields,
+    *,
+    default_timeout: float,
+    read_variable: Callable[[str], str | None],
+    allowed_headers: Iterable[str] = (),
 ) -> Endpoint:
     """
     Read an endpoint from what somebody typed into a connection.
 
     :param default_timeout: seconds for one attempt where the connection says none
     :param read_variable: returns the text of an Airflow Variable, or ``None`` where there is none
+    :param allowed_headers: names of headers that the deployment allows besides ``Authorization`` and ``X-…``
     :raises InvalidFieldsError: naming each field that cannot be used, without quoting a secret
     """
     problems = Problems(f"connection '{fields.conn_id}'")
@@ -127,6 +143,7 @@ def read_endpoint(
     if unknown:
         problems.add("extra.events", f"{quoted(unknown[0])} is not an event; there are {', '.join(EVENT_TYPES)}")
     timeout = read_seconds("timeout", extra.get("timeout"), default_timeout, problems)
+    headers = read_headers(fields.extra.get(SECRET_HEADERS), allowed=allowed_headers, problems=problems)
     secrets: tuple[str, ...] = ()
     if "extra.scheme" not in problems:
         secrets = _read_secrets(fields, extra.get("secret_variable"), scheme, read_variable, problems)
@@ -137,6 +154,7 @@ def read_endpoint(
         scheme=scheme,
         secrets=secrets,
         events=events,
+        headers=headers,
         timeout=timeout,
     )
 

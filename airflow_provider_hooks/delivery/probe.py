@@ -22,11 +22,12 @@ def probe(url: str, *, policy: NetworkPolicy, limits: Limits) -> str:
     except BlockedAddressError as error:
         raise UnreachableError(ErrorClass.BLOCKED_ADDRESS, str(error)) from None
     addresses = locate(target, policy=policy, limits=limits)
-    curl = open_transfer(url, target, addresses, limits=limits)
+    proxy = policy.find_proxy(addresses[0], target=target)
+    curl = open_transfer(url, target, addresses, limits=limits, proxy=proxy)
     try:
         curl.setopt(pycurl.CONNECT_ONLY, 1)
         curl.perform()
-        peer = str(curl.getinfo(pycurl.PRIMARY_IP))
+        peer = addresses[0] if proxy else str(curl.getinfo(pycurl.PRIMARY_IP))
         policy.check_address(peer, target=target)
     except pycurl.error as error:
         raise UnreachableError(*classify(curl, error)) from None

@@ -39,6 +39,7 @@ class ErrorClass(str, Enum):
 
     BLOCKED_ADDRESS = "blocked_address"
     DNS_ERROR = "dns_error"
+    PROXY_ERROR = "proxy_error"
     CONNECTION_REFUSED = "connection_refused"
     NETWORK_UNREACHABLE = "network_unreachable"
     CONNECTION_FAILED = "connection_failed"

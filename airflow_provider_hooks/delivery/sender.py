@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import pendulum
 import pycurl
 
-from airflow_provider_hooks.delivery.answer import KEPT_BODY_CHARACTERS, AnswerReader
+from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES, AnswerReader
 from airflow_provider_hooks.delivery.record import Attempt, ErrorClass, Outcome, Phases
 from airflow_provider_hooks.delivery.transfer import (
     Connections,
@@ -69,8 +69,13 @@ def send_once(
         target = policy.check_url(request.url)
         addresses = locate(target, policy=policy, limits=limits)
         resolved = time.monotonic() - started
-        curl = open_transfer(request.url, target, addresses, limits=limits, spent=resolved, connections=connections)
-        transfer = _Transfer(curl, request, target, policy=policy, resolved=resolved)
+        proxy = policy.find_proxy(addresses[0], target=target)
+        curl = open_transfer(
+            request.url, target, addresses, limits=limits, proxy=proxy, spent=resolved, connections=connections
+        )
+        # The peer of a tunnel is the proxy; where it leads was judged, and is what the proxy is told.
+        tunnel_end = addresses[0] if proxy else None
+        transfer = _Transfer(curl, request, target, policy=policy, resolved=resolved, tunnel_end=tunnel_end)
     except BlockedAddressError as error:
         return _not_sent(ErrorClass.BLOCKED_ADDRESS, str(error), requested_at=requested_at, started=started)
     except UnreachableError as error:
@@ -106,8 +111,10 @@ class _Transfer:
         *,
         policy: NetworkPolicy,
         resolved: float,
+        tunnel_end: str | None,
     ) -> None:
         self._request, self._target, self._policy, self._resolved = request, target, policy, resolved
+        self._tunnel_end = tunnel_end
         self._answer = AnswerReader()
         self._let_out = False
         self._peer: str | None = None
@@ -136,7 +143,7 @@ class _Transfer:
             failure = (ErrorClass.INVALID_RESPONSE, "no complete answer arrived")
         answered = answer.status_code is not None
         headers = {name: self._make_safe(value) for name, value in answer.headers.items()}
-        body = self._make_safe(bytes(answer.body).decode(errors="replace"), limit=KEPT_BODY_CHARACTERS)
+        body = self._make_safe(bytes(answer.body).decode(errors="replace"), limit=KEPT_BODY_BYTES)
         return Attempt(
             outcome=self._judge(),
             requested_at=requested_at,
@@ -155,9 +162,9 @@ class _Transfer:
         if self._let_out:
             self._refused = (ErrorClass.REUSED_CONNECTION_LOST, "libcurl wanted to send the request again")
             return pycurl.PREREQFUNC_ABORT
-        self._peer = peer
+        self._peer = self._tunnel_end or peer
         try:
-            self._policy.check_address(peer, target=self._target)
+            self._policy.check_address(self._peer, target=self._target)
         except BlockedAddressError as error:
             self._refused = (ErrorClass.BLOCKED_ADDRESS, str(error))
             return pycurl.PREREQFUNC_ABORT
@@ -165,8 +172,9 @@ class _Transfer:
         return pycurl.PREREQFUNC_OK
 
     def _make_safe(self, text: str, *, limit: int = SHOWN_CHARACTERS) -> str:
-        """Mask what is private before anything is cut, and bound what escaping made of it."""
-        return printable(redact(text, self._request.private), limit=limit)[:limit]
+        """Mask what is private before anything is cut, and bound what escaping made of it, in bytes."""
+        safe = printable(redact(text, self._request.private), limit=limit)
+        return safe.encode()[:limit].decode(errors="ignore")
 
     def _judge(self) -> Outcome:
         if not self._let_out:

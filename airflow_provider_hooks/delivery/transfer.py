@@ -15,11 +15,13 @@ import pycurl
 
 from airflow_provider_hooks.delivery.record import ErrorClass
 from airflow_provider_hooks.network.policy import BlockedAddressError
+from airflow_provider_hooks.network.proxy import format_authority
 from airflow_provider_hooks.network.resolver import ResolverError, find_addresses
 from airflow_provider_hooks.text import printable
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.network.policy import NetworkPolicy
+    from airflow_provider_hooks.network.proxy import Proxy
     from airflow_provider_hooks.network.urls import Target
 
 
@@ -100,12 +102,14 @@ def open_transfer(
     addresses: list[str],
     *,
     limits: Limits,
+    proxy: Proxy | None = None,
     spent: float = 0.0,
     connections: Connections | None = None,
 ) -> pycurl.Curl:
     """
-    Set up a transfer to exactly these addresses: no redirect, proxy, netrc or decompression.
+    Set up a transfer to exactly these addresses: no redirect, netrc or decompression, no proxy but the deployment's.
 
+    :param proxy: asked for a tunnel to the first of the addresses
     :param spent: seconds of the limits that are gone already
     :param connections: kept connections, of which one may be used; without them it is a new one, closed afterwards
     :raises pycurl.error: if libcurl refuses a setting; nothing was sent
@@ -118,7 +122,6 @@ def open_transfer(
     curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
     curl.setopt(pycurl.FOLLOWLOCATION, 0)
     curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
-    curl.setopt(pycurl.PROXY, "")
     curl.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
     curl.setopt(pycurl.NOSIGNAL, 1)
     curl.setopt(pycurl.SSL_VERIFYPEER, 1)
@@ -126,10 +129,31 @@ def open_transfer(
     curl.setopt(pycurl.CAINFO, os.fsencode(limits.ca_file or certifi.where()))
     curl.setopt(pycurl.TIMEOUT_MS, max(1, int((limits.timeout - spent) * 1000)))
     curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int((min(limits.connect_timeout, limits.timeout) - spent) * 1000)))
+    if proxy is not None:
+        _go_through(curl, proxy, target, addresses[0])
+        return curl
+    curl.setopt(pycurl.PROXY, "")
     if not target.is_address:
         pinned = ",".join(f"[{address}]" if ":" in address else address for address in addresses)
         curl.setopt(pycurl.RESOLVE, [f"{target.host}:{target.port}:{pinned}"])
     return curl
+
+
+_SUPPRESS_CONNECT_HEADERS = 265
+"""libcurl's CURLOPT_SUPPRESS_CONNECT_HEADERS, for which pycurl has no name: a proxy's answer is not the receiver's."""
+
+
+def _go_through(curl: pycurl.Curl, proxy: Proxy, target: Target, address: str) -> None:
+    """Have a proxy open a tunnel to an address: TLS and all of the request are between us and the receiver."""
+    curl.setopt(pycurl.PROXY, f"http://{format_authority(proxy.host, proxy.port)}")
+    curl.setopt(pycurl.NOPROXY, "")
+    curl.setopt(pycurl.HTTPPROXYTUNNEL, 1)
+    curl.setopt(_SUPPRESS_CONNECT_HEADERS, 1)
+    curl.setopt(pycurl.CONNECT_TO, [f"::{format_authority(address, target.port)}"])
+    if proxy.user is not None:
+        curl.setopt(pycurl.PROXYAUTH, pycurl.HTTPAUTH_BASIC)
+        curl.setopt(pycurl.PROXYUSERNAME, proxy.user.encode())
+        curl.setopt(pycurl.PROXYPASSWORD, proxy.password.encode())
 
 
 _TLS_CODES = frozenset(
@@ -145,6 +169,10 @@ _TLS_CODES = frozenset(
 )
 _E_TOO_LARGE = 100
 """libcurl's CURLE_TOO_LARGE, for which pycurl has no name."""
+_E_PROXY = 97
+"""libcurl's CURLE_PROXY, which pycurl may have no name for."""
+_SUCCESSFUL = 2
+"""The first digit of a status that opens a tunnel."""
 _RESET_CODES = frozenset({pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR, pycurl.E_GOT_NOTHING, pycurl.E_PARTIAL_FILE})
 _ERRNO_CLASSES = {
     errno.ECONNREFUSED: ErrorClass.CONNECTION_REFUSED,
@@ -157,10 +185,15 @@ _ERRNO_CLASSES = {
 def classify(curl: pycurl.Curl, error: pycurl.error) -> tuple[ErrorClass, str]:
     """Return the class and the words of the error that a transfer ended with."""
     code, words = (*error.args, "")[:2]
+    refused = curl.getinfo(pycurl.HTTP_CONNECTCODE)
+    if refused and refused // 100 != _SUCCESSFUL:
+        return ErrorClass.PROXY_ERROR, f"the proxy refused to connect, with status {refused}"
     known = {
         _E_TOO_LARGE: ErrorClass.RESPONSE_TOO_LARGE,
         pycurl.E_OPERATION_TIMEDOUT: ErrorClass.TIMEOUT,
         pycurl.E_COULDNT_RESOLVE_HOST: ErrorClass.DNS_ERROR,
+        pycurl.E_COULDNT_RESOLVE_PROXY: ErrorClass.PROXY_ERROR,
+        _E_PROXY: ErrorClass.PROXY_ERROR,
         pycurl.E_COULDNT_CONNECT: _ERRNO_CLASSES.get(curl.getinfo(pycurl.OS_ERRNO), ErrorClass.CONNECTION_FAILED),
         **dict.fromkeys(_TLS_CODES, ErrorClass.TLS_ERROR),
         **dict.fromkeys(_RESET_CODES, ErrorClass.CONNECTION_RESET),

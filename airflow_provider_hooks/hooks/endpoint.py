@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.log import mask_secret
 
 from airflow_provider_hooks import __version__
 from airflow_provider_hooks.delivery.claims import check_when_unknown
 from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, Endpoint, read_endpoint
+from airflow_provider_hooks.delivery.headers import (
+    DELIVERY_HEADER,
+    EVENT_HEADER,
+    list_private_values,
+    merge_headers,
+)
 from airflow_provider_hooks.delivery.ledger import Ledger
 from airflow_provider_hooks.delivery.once import Asking, Prepared, deliver_once
 from airflow_provider_hooks.delivery.probe import probe
@@ -45,11 +52,6 @@ if TYPE_CHECKING:
 
     Payload = EventCreated | EventAlert
 
-DELIVERY_HEADER = "X-Service-Hook-Delivery"
-"""Carries the delivery id, which is the same whenever the same event goes to the same endpoint again."""
-EVENT_HEADER = "X-Service-Hook-Event"
-"""Carries the event type."""
-
 
 class EndpointHook(BaseHook):
     """
@@ -78,12 +80,20 @@ class EndpointHook(BaseHook):
 
     def get_conn(self) -> Endpoint:
         """
-        Read the endpoint, with its secrets registered with Airflow's masker.
+        Read the endpoint, with its secrets and the values of its headers registered with Airflow's masker.
 
         :raises InvalidFieldsError: naming each field of the connection that cannot be used
         """
         fields = read_connection(SERVICE_HOOK, self.service_hook_conn_id)
-        return read_endpoint(fields, default_timeout=self._settings.timeout, read_variable=read_variable)
+        endpoint = read_endpoint(
+            fields,
+            default_timeout=self._settings.timeout,
+            read_variable=read_variable,
+            allowed_headers=self._settings.allowed_headers,
+        )
+        for value in list_private_values(endpoint.headers):
+            mask_secret(value)
+        return endpoint
 
     def read_subscription(self) -> tuple[str, str | None]:
         """
@@ -219,15 +229,20 @@ def _make_request(endpoint: Endpoint, facts: DeliveryFacts, body: bytes) -> Requ
         delivery_id=facts.delivery_id,
         timestamp=int(time.time()),
     )
-    headers = {
+    ours = {
         "Content-Type": "application/json",
         "User-Agent": f"airflow-provider-hooks/{__version__}",
         DELIVERY_HEADER: facts.delivery_id,
         EVENT_HEADER: facts.event_type,
         **signature,
     }
-    private = (*endpoint.secrets, *_list_signatures(endpoint, signature), *list_private_parts(endpoint.url))
-    return Request(url=endpoint.url, headers=headers, body=body, private=private)
+    private = (
+        *endpoint.secrets,
+        *_list_signatures(endpoint, signature),
+        *list_private_values(endpoint.headers),
+        *list_private_parts(endpoint.url),
+    )
+    return Request(url=endpoint.url, headers=merge_headers(endpoint.headers, ours), body=body, private=private)
 
 
 def _list_signatures(endpoint: Endpoint, headers: dict[str, str]) -> Iterable[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
 from airflow_provider_hooks.network.addresses import IPAddress, find_special_use
+from airflow_provider_hooks.network.proxy import Proxy, read_proxy
 from airflow_provider_hooks.network.urls import Target, parse_url
 from airflow_provider_hooks.text import quoted
 
@@ -57,16 +58,28 @@ class NetworkPolicy:
     :param allowed_networks: host names (``hooks.internal``), addresses and networks (``10.1.0.0/16``), each with an
         optional port (``127.0.0.1:8099``, ``[::1]:8099``); to these plain HTTP and any port, or that port, are allowed
     :param allowed_ports: further ports on which HTTPS to public addresses is allowed
+    :param proxy: ``http://host:port`` through which all goes that is not listed in ``allowed_networks``
     :raises InvalidFieldsError: naming each entry that is none of these
     """
 
-    def __init__(self, *, allowed_networks: Iterable[str] = (), allowed_ports: Iterable[int] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        allowed_networks: Iterable[str] = (),
+        allowed_ports: Iterable[int] = (),
+        proxy: str | None = None,
+    ) -> None:
         problems: dict[str, str] = {}
         texts = [text.strip() for text in allowed_networks if text.strip()]
         self._entries = tuple(_read_entries(texts, problems))
         self._ports = frozenset((_HTTPS_PORT, *allowed_ports))
         if not all(1 <= port <= _MAX_PORT for port in self._ports):
             problems["allowed_ports"] = f"a port must be 1 to {_MAX_PORT}"
+        self._proxy: Proxy | None = None
+        try:
+            self._proxy = read_proxy(proxy) if proxy else None
+        except ValueError as error:
+            problems["proxy"] = str(error)
         if problems:
             raise InvalidFieldsError("section service_hooks of airflow.cfg", problems)
 
@@ -107,15 +120,17 @@ class NetworkPolicy:
         except ValueError:
             raise BlockedAddressError(f"{quoted(address)} is not an IP address") from None
         port = target.port if target else None
-        if target is not None and any(entry.covers_host(target.host, target.port) for entry in self._entries):
-            return
-        if any(entry.covers_address(_unwrap(parsed), port) for entry in self._entries):
+        if self._lists(parsed, port=port, target=target):
             return
         special_use = find_special_use(parsed)
         if special_use is not None:
             raise BlockedAddressError(
                 f"{parsed} is not a public address ({special_use}): if it is meant, list it in {_SETTING}"
             )
+
+    def find_proxy(self, address: str, *, target: Target) -> Proxy | None:
+        """Return the proxy to reach an address through, or ``None`` where it is connected to directly."""
+        return None if self._lists(ip_address(address), port=target.port, target=target) else self._proxy
 
     def check_addresses(self, addresses: Sequence[str], *, target: Target) -> None:
         """
@@ -128,13 +143,16 @@ class NetworkPolicy:
         for address in addresses:
             self.check_address(address, target=target)
 
-    def _is_listed(self, target: Target) -> bool:
-        if any(entry.covers_host(target.host, target.port) for entry in self._entries):
+    def _lists(self, address: IPAddress, *, port: int | None, target: Target | None) -> bool:
+        """Tell whether an address is an exception, by itself or by the host name that led to it."""
+        if target is not None and any(entry.covers_host(target.host, target.port) for entry in self._entries):
             return True
-        if not target.is_address:
-            return False
-        address = _unwrap(ip_address(target.host))
-        return any(entry.covers_address(address, target.port) for entry in self._entries)
+        return any(entry.covers_address(_unwrap(address), port) for entry in self._entries)
+
+    def _is_listed(self, target: Target) -> bool:
+        if target.is_address:
+            return self._lists(ip_address(target.host), port=target.port, target=target)
+        return any(entry.covers_host(target.host, target.port) for entry in self._entries)
 
 
 def _unwrap(address: IPAddress) -> IPAddress:

@@ -24,6 +24,13 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.util import Retry
 
 from airflow_provider_hooks.network.policy import BlockedAddressError, NetworkPolicy
+from airflow_provider_hooks.network.proxy import (
+    MAX_ANSWER_BYTES,
+    Proxy,
+    ProxyError,
+    check_connect_answer,
+    make_connect_request,
+)
 from airflow_provider_hooks.network.resolver import ResolverError, find_addresses
 from airflow_provider_hooks.network.urls import Target
 
@@ -122,7 +129,10 @@ def connect_checked(target: Target, *, policy: NetworkPolicy, timeout: float) ->
         raise OSError(str(error)) from None
     failure = OSError(f"{target.host} has no address")
     for address in addresses:
+        proxy = policy.find_proxy(address, target=target)
         try:
+            if proxy is not None:
+                return open_tunnel(proxy, address=address, port=target.port, timeout=timeout)
             sock = socket.create_connection((address, target.port), timeout=timeout)
         except OSError as error:
             failure = error
@@ -134,6 +144,30 @@ def connect_checked(target: Target, *, policy: NetworkPolicy, timeout: float) ->
             raise
         return sock
     raise failure
+
+
+def open_tunnel(proxy: Proxy, *, address: str, port: int, timeout: float) -> socket.socket:
+    """
+    Return a connection to an address through a proxy.
+
+    :param timeout: seconds for connecting to the proxy, and again for its answer
+    :raises OSError: if the proxy cannot be connected to, or does not open the tunnel
+    """
+    sock = socket.create_connection((proxy.host, proxy.port), timeout=timeout)
+    try:
+        end = time.monotonic() + timeout
+        sock.sendall(make_connect_request(proxy, address=address, port=port))
+        answer = bytearray()
+        while not answer.endswith(b"\r\n\r\n"):
+            part = sock.recv(1)  # not a byte more: what follows belongs to whoever is behind the proxy
+            if not part or len(answer) >= MAX_ANSWER_BYTES or time.monotonic() > end:
+                raise ProxyError("the proxy did not answer in HTTP, or not in time")
+            answer += part
+        check_connect_answer(bytes(answer))
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 class NotConnectedError(NewConnectionError):

@@ -21,7 +21,7 @@ import pytest
 import trustme
 from servers import OK, find_closed_port, raw_server, read_request
 
-from airflow_provider_hooks.delivery.answer import KEPT_BODY_CHARACTERS
+from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES
 from airflow_provider_hooks.delivery.probe import probe
 from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
 from airflow_provider_hooks.delivery.sender import Request, send_once
@@ -135,7 +135,7 @@ def test_reading_an_endless_answer_stops_at_the_bound(answer):
     with raw_server(answer) as heard:
         attempt = send(heard.url)
     assert (attempt.outcome, attempt.error_class) == (Outcome.DELIVERED, ErrorClass.RESPONSE_TOO_LARGE)
-    assert len(attempt.response_body or "") == KEPT_BODY_CHARACTERS
+    assert len(attempt.response_body or "") == KEPT_BODY_BYTES
 
 
 def test_an_answer_whose_headers_are_complete_counts_whatever_its_body_does():
@@ -183,10 +183,10 @@ def test_a_transfer_that_cannot_be_set_up_is_not_sent():
 
 
 def test_a_secret_across_the_bound_of_what_is_kept_is_masked_too():
-    said = b"x" * (KEPT_BODY_CHARACTERS - 10) + SECRET.encode() + b"\0" * 100
+    said = b"x" * (KEPT_BODY_BYTES - 10) + SECRET.encode() + b"\0" * 100
     with raw_server(b"HTTP/1.1 400 X\r\nContent-Length: %d\r\n\r\n" % len(said) + said) as heard:
         body = send(heard.url).response_body or ""
-    assert (len(body), SECRET[:8] in body) == (KEPT_BODY_CHARACTERS, False)
+    assert (len(body), SECRET[:8] in body) == (KEPT_BODY_BYTES, False)
 
 
 def test_a_compressed_answer_is_not_decompressed():
@@ -196,7 +196,7 @@ def test_a_compressed_answer_is_not_decompressed():
     ) as heard:
         attempt = send(heard.url)
     assert attempt.outcome is Outcome.DELIVERED
-    assert len(attempt.response_body or "") <= KEPT_BODY_CHARACTERS
+    assert len(attempt.response_body or "") <= KEPT_BODY_BYTES
 
 
 def test_what_a_receiver_says_is_made_safe_and_our_secrets_are_masked():

@@ -89,6 +89,18 @@ def test_a_connection_of_the_other_type_is_refused_by_name(connected, hook):
     assert hook.test_connection()[0] is False
 
 
+def test_the_values_of_headers_are_registered_with_airflows_masker(connected, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX", "a-secret-of-ours")
+    connection = connected.describe_connections()["service_hook_default"]
+    headers = {"Authorization": "Bearer a-token-of-ours", "X-Team": "a-team-of-ours"}
+    connection["extra"] = {**connection["extra"], "secret_headers": headers}
+    monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
+    assert EndpointHook("service_hook_default").get_conn().headers == headers
+    for private in ("Bearer a-token-of-ours", "a-token-of-ours", "a-team-of-ours"):
+        assert redact(f"said {private} aloud") == "said *** aloud"
+    assert redact(connection["extra"])["secret_headers"] == dict.fromkeys(headers, "***")
+
+
 def test_secrets_are_registered_with_airflows_masker(connected, registry, monkeypatch):
     hook, _ = registry.register_hook(HookSpec(url="https://example.com/a", events=EVENTS))
     monkeypatch.setenv("AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX", json.dumps(["newer-secret-x", "older-secret-y"]))

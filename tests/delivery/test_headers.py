@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_hooks.connections import ConnectionFields
+from airflow_provider_hooks.delivery.endpoint import read_endpoint
+from airflow_provider_hooks.delivery.headers import MAX_HEADERS, list_private_values, merge_headers
+from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.signing import SCHEMES
+
+VALUE = "a-value-of-ours"
+
+
+def read(value, *allowed):
+    fields = ConnectionFields(
+        conn_id="c", host="https://x.example/", password="s" * 20, extra={"secret_headers": value}
+    )
+    return read_endpoint(fields, default_timeout=10, read_variable=lambda _name: None, allowed_headers=allowed)
+
+
+def problem(value, *allowed) -> str:
+    with pytest.raises(InvalidFieldsError) as caught:
+        read(value, *allowed)
+    assert VALUE not in str(caught.value)
+    (found,) = caught.value.problems.items()
+    return ": ".join(found)
+
+
+@pytest.mark.parametrize("value", [None, "", "  ", {}, "{}"])
+def test_no_header_is_added_where_none_is_named(value):
+    assert read(value).headers == {}
+
+
+@pytest.mark.parametrize("as_kept", [dict, json.dumps])
+def test_headers_are_read_as_an_object_or_as_its_text(as_kept):
+    headers = {"Authorization": "Bearer a-token", "x-Team": "data, all of it", "Api-Key": VALUE}
+    assert read(as_kept(headers), "api-key").headers == headers
+    assert VALUE not in repr(read(as_kept(headers), "api-key"))
+
+
+@pytest.mark.parametrize("value", ["{", "[]", "null", '"x"', 7, True, ["X-A"], "[" * 100_000])
+def test_what_is_no_object_is_refused(value):
+    assert problem(value).startswith("extra.secret_headers: must be a JSON object")
+
+
+OURS = {
+    name
+    for scheme in SCHEMES.values()
+    for name in (scheme.signature_header, scheme.id_header, scheme.timestamp_header)
+    if name
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *sorted(OURS),
+        *("Host", "Content-Length", "Transfer-Encoding", "Expect", "Content-Type", "User-Agent", "Connection"),
+        *("Proxy-Authorization", "X-Service-Hook-Delivery", "X-Service-Hook-Event", "X-ServiceHook-Anything"),
+    ],
+)
+@pytest.mark.parametrize("case", [str, str.upper, str.lower])
+def test_a_header_of_ours_or_of_http_itself_cannot_be_given_even_where_the_deployment_lists_it(name, case):
+    assert "is set by the provider" in problem({case(name): VALUE}, name)
+
+
+@pytest.mark.parametrize("name", ["Cookie", "Api-Key", "Accept", "Authorization2"])
+def test_a_name_that_nobody_allowed_is_refused_with_what_to_do(name):
+    assert "list it in allowed_headers" in problem({name: VALUE})
+    assert read({name: VALUE}, name.upper()).headers == {name: VALUE}
+
+
+@pytest.mark.parametrize("name", ["", "X-A:", "X A", "X-A\r\nHost", "X-A\0", "X-Ü", "X-A\n", "X-" + "a" * 200])
+def test_what_is_no_name_of_a_header_is_refused(name):
+    assert "is not the name of a header" in problem({name: VALUE})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        f" {VALUE}",
+        f"{VALUE} ",
+        f"{VALUE}\r\nHost: evil",
+        f"{VALUE}\n",
+        f"{VALUE}\0",
+        f"{VALUE}ü",
+        "\t",
+        "a\tb",
+    ],
+)
+def test_a_value_that_could_be_more_than_a_value_is_refused(text):
+    assert "has a value that" in problem({"X-A": text})
+
+
+@pytest.mark.parametrize("text", [None, 7, True, ["a"], {"a": "b"}])
+def test_a_value_must_be_text(text):
+    assert "must have text as its value" in problem({"X-A": text})
+
+
+def test_a_value_and_a_list_of_headers_have_their_bounds():
+    assert "longer than" in problem({"X-A": "a" * 5_000})
+    assert "there can be" in problem({f"X-{number}": VALUE for number in range(MAX_HEADERS + 1)})
+
+
+@pytest.mark.parametrize("value", [{"X-A": VALUE, "x-a": VALUE}, f'{{"X-A": "{VALUE}", "X-A": "{VALUE}"}}'])
+def test_a_header_that_is_there_twice_is_refused(value):
+    assert "more than once" in problem(value)
+
+
+def test_one_error_names_every_wrong_header():
+    with pytest.raises(InvalidFieldsError) as caught:
+        read({"Host": VALUE, "X-A": "", "Cookie": VALUE})
+    assert set(caught.value.problems) == {f"extra.secret_headers '{name}'" for name in ("Host", "X-A", "Cookie")}
+
+
+def test_ours_win_whatever_the_case():
+    assert merge_headers({"x-a": "theirs", "X-B": "b"}, {"X-A": "ours"}) == {"X-B": "b", "X-A": "ours"}
+
+
+def test_a_token_is_private_with_and_without_the_word_before_it():
+    assert list(list_private_values({"Authorization": "Bearer T0ken", "X-A": "b"})) == ["Bearer T0ken", "T0ken", "b"]

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+from __future__ import annotations
+
+import base64
+import html
+import json
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_hooks.redaction import MASK, redact
+
+SECRET = "s3cret+value/with=signs & <ümlaut>"
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        str,
+        str.upper,
+        lambda text: quote(text, safe=""),
+        lambda text: quote(text, safe="").lower(),
+        lambda text: base64.b64encode(text.encode()).decode(),
+        lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
+        lambda text: text.encode().hex(),
+        json.dumps,
+        html.escape,
+    ],
+)
+def test_a_secret_is_masked_in_every_form_that_a_receiver_may_echo(encode):
+    assert redact(f"before {encode(SECRET)} after", [SECRET]).replace('"', "") == f"before {MASK} after"
+
+
+@given(before=st.binary(max_size=20), after=st.binary(max_size=20), secret=st.text(min_size=12, max_size=40))
+def test_a_secret_within_a_text_that_was_base64_encoded_as_a_whole_is_masked(before, after, secret):
+    raw = secret.encode(errors="surrogatepass")
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        whole = encode(before + raw + after).decode()
+        shown = redact(whole, [secret])
+        assert MASK in shown
+        told = len(shown.replace(MASK, ""))
+        assert told <= len(whole) - (len(raw) * 8 // 6 - 2), "more than the characters shared with the neighbours"
+
+
+def test_what_is_too_short_to_be_a_secret_masks_nothing():
+    assert redact("abc abc", ["abc"]) == "abc abc"
