@@ -13,7 +13,7 @@ export PIP_CONSTRAINT :=
 help:
 	@echo "make demo   register a service hook and deliver two events, for real, on embedded defaults"
 	@echo "make test   pass the tests"
-	@echo "make test-crash  kill a real Airflow at every point of a delivery, some 290 times"
+	@echo "make test-crash  kill a real Airflow at every point of a delivery, some 300 times"
 	@echo "make fuzz   look for input that breaks a promise, for SECONDS (600)"
 	@echo "make lint   ruff, mypy, import-linter, bandit and pip check"
 	@echo "make docs   write the generated tables of the docs anew"

@@ -9,7 +9,7 @@ import html
 import json
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,11 +28,13 @@ def redact(text: str, private: Iterable[str]) -> str:
     Base64 is found within a longer text that was encoded as a whole, such as all of a request.
     Redact before cutting a text, so that no value survives with its end cut off.
     """
-    forms = {form for value in private for form in _list_forms(value) if len(form) >= _MIN_CHARACTERS}
-    if not forms:
+    values = {value for value in private if len(value) >= _MIN_CHARACTERS}
+    forms = {form for value in values for form in _list_forms(value) if len(form) >= _MIN_CHARACTERS}
+    patterns = {form: re.escape(form) for form in forms} | {value: _match_url_encoded(value) for value in values}
+    if not patterns:
         return text
-    longest_first = sorted(forms, key=len, reverse=True)
-    return re.sub("|".join(map(re.escape, longest_first)), MASK, text, flags=re.IGNORECASE)
+    longest_first = sorted(patterns, key=len, reverse=True)
+    return re.sub("|".join(patterns[form] for form in longest_first), MASK, text, flags=re.IGNORECASE)
 
 
 def list_private_parts(url: str) -> tuple[str, ...]:
@@ -49,12 +51,20 @@ def _encode_inside(raw: bytes, before: int, encode: Callable[[bytes], bytes]) ->
     return encoded[shared_at_start : len(encoded) - shared_at_end]
 
 
+def _match_url_encoded(value: str) -> str:
+    """Return a pattern of a value any characters of which may be percent-encoded: encoders differ in which they are."""
+    return "".join(map(_match_character, value))
+
+
+def _match_character(character: str) -> str:
+    encoded = "".join(f"%{byte:02x}" for byte in character.encode(errors="surrogatepass"))
+    forms = [re.escape(character), encoded, *([re.escape("+")] if character == " " else [])]
+    return f"(?:{'|'.join(forms)})"
+
+
 def _list_forms(value: str) -> Iterable[str]:
     raw = value.encode(errors="surrogatepass")
-    yield value
     yield raw.decode("latin-1")
-    yield quote(value, safe="", errors="surrogatepass")
-    yield quote_plus(value, errors="surrogatepass")
     yield json.dumps(value)[1:-1]
     yield json.dumps(value, ensure_ascii=False)[1:-1]
     yield html.escape(value)

@@ -174,7 +174,7 @@ def _read_secrets(
     if fields.password and variable:
         problems.add("password", "is set beside secret_variable; keep the secret in one of them")
         return ()
-    place = f"the Variable '{variable}' (extra.secret_variable)" if variable else "password (signing secret)"
+    place = f"the Variable {quoted(variable)} (extra.secret_variable)" if variable else "password (signing secret)"
     if not variable:
         secrets: tuple[str, ...] = (fields.password,) if fields.password else ()
         missing = f"is empty; the scheme {scheme.name} needs a secret here or in a secret_variable"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -14,8 +15,6 @@ from airflow_provider_hooks.errors import ServiceHookError
 from airflow_provider_hooks.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from airflow_provider_hooks.json_types import JsonObject
 
 _DELIVERY_NAMESPACE = uuid.UUID("5d8fbc09-b0a5-5c9c-8a8e-1f9f6f2c7a11")
@@ -179,6 +178,8 @@ def read_record(kept: Mapping[str, object]) -> Record:
         values = {item.name: kept[item.name] for item in fields(Attempt)}
         values["outcome"] = Outcome(values["outcome"])
         values["error_class"] = ErrorClass(values["error_class"]) if values["error_class"] else None
+        if not _has_its_types(values):
+            raise TypeError("a field is of another type")  # noqa: TRY301  (one form, one error)
         values["phases"] = Phases(**values["phases"])  # type: ignore[arg-type]
         return Record(
             facts=facts,
@@ -189,3 +190,17 @@ def read_record(kept: Mapping[str, object]) -> Record:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"the kept record cannot be read: {error}") from None
+
+
+def _has_its_types(values: Mapping[str, object]) -> bool:
+    """Tell whether what a record is shown by is of its type: somebody may have edited it."""
+    texts = ("responded_at", "peer_address", "response_body", "message")
+    headers = values["response_headers"]
+    return (
+        isinstance(headers, Mapping)
+        and all(isinstance(text, str) for pair in headers.items() for text in pair)
+        and all(isinstance(values[name], str | None) for name in texts)
+        and isinstance(values["requested_at"], str)
+        and isinstance(values["status_code"], int | None)
+        and isinstance(values["duration_ms"], int | float)
+    )

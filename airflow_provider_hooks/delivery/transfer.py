@@ -188,6 +188,8 @@ def classify(curl: pycurl.Curl, error: pycurl.error) -> tuple[ErrorClass, str]:
     refused = curl.getinfo(pycurl.HTTP_CONNECTCODE)
     if refused and refused // 100 != _SUCCESSFUL:
         return ErrorClass.PROXY_ERROR, f"the proxy refused to connect, with status {refused}"
+    if code == pycurl.E_RECV_ERROR and "chunk" in str(words):
+        return ErrorClass.INVALID_RESPONSE, printable(str(words))  # libcurl has one code for both
     known = {
         _E_TOO_LARGE: ErrorClass.RESPONSE_TOO_LARGE,
         pycurl.E_OPERATION_TIMEDOUT: ErrorClass.TIMEOUT,

@@ -22,6 +22,7 @@ from airflow_provider_hooks.text import quoted
 
 _EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _MAX_URL_CHARACTERS = 2_048
+_MAX_DIGITS = 64
 
 
 def read_event_id(value: object) -> str:
@@ -49,7 +50,9 @@ def read_name(value: object) -> str:
 
 def read_number_name(value: object) -> str:
     """Read an id that is documented as text and often kept as a number."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else read_name(value)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**_MAX_DIGITS:
+        return str(value)
+    return read_name(value)
 
 
 def read_level(value: object) -> str:

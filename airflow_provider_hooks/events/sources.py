@@ -59,7 +59,8 @@ def _find_message(event: Mapping[str, object]) -> object:
     if event.get("message"):
         return event["message"]
     last = _last_exception(event)
-    return f"{last.get('type')}: {last.get('value')}" if last else None
+    parts = [last.get("type"), last.get("value")] if last else []
+    return ": ".join(part for part in parts if isinstance(part, str)) or None
 
 
 def _find_culprit(event: Mapping[str, object]) -> str | None:
@@ -73,7 +74,8 @@ def _find_culprit(event: Mapping[str, object]) -> str | None:
     chosen = next((frame for frame in reversed(known) if frame.get("in_app")), known[-1] if known else None)
     if chosen is None:
         return None
-    return f"{chosen.get('module') or chosen.get('filename')} in {chosen.get('function')}"
+    parts = [chosen.get("module") or chosen.get("filename"), chosen.get("function")]
+    return " in ".join(part for part in parts if isinstance(part, str)) or None
 
 
 def _last_exception(event: Mapping[str, object]) -> Mapping[str, object] | None:

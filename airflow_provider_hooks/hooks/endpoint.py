@@ -38,6 +38,7 @@ from airflow_provider_hooks.network.urls import strip_private_parts
 from airflow_provider_hooks.redaction import list_private_parts
 from airflow_provider_hooks.signing import sign
 from airflow_provider_hooks.signing.keys import WHSEC_PREFIX
+from airflow_provider_hooks.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -162,7 +163,7 @@ class EndpointHook(BaseHook):
         policy, limits = self._settings.build_policy(), self._limits(endpoint)
         _check_url(policy, endpoint)
         body = serialize(payload, max_payload_bytes=self._settings.max_payload_bytes)
-        facts = _describe(endpoint, event_type=event_type, event_id=payload["id"], body=body)
+        facts = _describe(endpoint, event_type=event_type, event_id=_read_event_id(payload), body=body)
         _make_request(endpoint, facts, body)  # what cannot be signed is told before it is claimed
 
         def attempt() -> Attempt:
@@ -192,6 +193,14 @@ class EndpointHook(BaseHook):
     def _limits(self, endpoint: Endpoint) -> Limits:
         settings = self._settings
         return Limits(timeout=endpoint.timeout, connect_timeout=settings.connect_timeout, ca_file=settings.ca_file)
+
+
+def _read_event_id(payload: Payload) -> str:
+    """Return the id of a payload, which may not come from a builder."""
+    event_id: object = payload.get("id")
+    if not isinstance(event_id, str):
+        raise InvalidFieldsError("payload", {"id": f"must be text, as the builders make it, not {quoted(event_id)}"})
+    return event_id
 
 
 def _open_store(context: Context) -> TaskStateStore:

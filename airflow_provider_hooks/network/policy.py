@@ -13,7 +13,7 @@ from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
 from airflow_provider_hooks.network.addresses import IPAddress, find_special_use
 from airflow_provider_hooks.network.proxy import Proxy, read_proxy
 from airflow_provider_hooks.network.urls import Target, parse_url
-from airflow_provider_hooks.text import quoted
+from airflow_provider_hooks.text import printable, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -125,7 +125,8 @@ class NetworkPolicy:
         special_use = find_special_use(parsed)
         if special_use is not None:
             raise BlockedAddressError(
-                f"{parsed} is not a public address ({special_use}): if it is meant, list it in {_SETTING}"
+                f"{printable(str(parsed), limit=60)} is not a public address ({special_use}): "
+                f"if it is meant, list it in {_SETTING}"
             )
 
     def find_proxy(self, address: str, *, target: Target) -> Proxy | None:

@@ -143,7 +143,8 @@ class SentryApi(PlatformApi):
             parts = detail if isinstance(detail, list) else [detail]
             return [part for part in parts if isinstance(part, str)]
         told = {name: content.get(name) for name in ("url", "events", "isActive")}
-        return [f"{name}: {message}" for name, found in told.items() if isinstance(found, list) for message in found]
+        listed = {name: found for name, found in told.items() if isinstance(found, list)}
+        return [f"{name}: {part}" for name, found in listed.items() for part in found if isinstance(part, str)]
 
     def _path(self) -> str:
         organization, project = quote(self.registry.organization, safe=""), quote(self.registry.project, safe="")

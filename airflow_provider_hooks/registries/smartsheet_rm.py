@@ -84,10 +84,11 @@ class SmartsheetRmApi(PlatformApi):
         content = self.read_json(call, answer)
         item = content if isinstance(content, dict) else {}
         rows, paging = item.get("data"), item.get("paging")
-        if not isinstance(rows, list) or not isinstance(paging, dict) or not isinstance(paging.get("page"), int):
+        page = paging.get("page") if isinstance(paging, dict) else None
+        if not isinstance(rows, list) or not isinstance(paging, dict) or type(page) is not int or not 0 < page < 10**9:
             self.raise_malformed(call, answer, "no page of webhooks")
         hooks = tuple(self.read_item(call, answer, row) for row in rows)
-        return Page(hooks=hooks, next_cursor=str(paging["page"] + 1) if paging.get("next") else None)
+        return Page(hooks=hooks, next_cursor=str(page + 1) if paging.get("next") else None)
 
     def get(self, hook_id: str) -> Call:
         """Ask for one webhook."""

@@ -34,6 +34,12 @@ def test_links_lead_to_files_that_are_there(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_test_that_is_said_to_hold_a_promise_is_there(page):
+    for path in re.findall(r"`(tests/[a-z_/]+\.py)`", page.read_text()):
+        assert (REPOSITORY / path).is_file(), f"{page.name} names {path}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_is_shown_as_python_is_python(page):
     for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
         ast.parse(code)

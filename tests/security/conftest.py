@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""A sender for these tests, in a deployment that lists one address of loopback and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from deliveries import CONNECT_TIMEOUT, Sender
+from hostile import write_authority
+from servers import OK, raw_server
+
+_warm: list[bool] = []
+
+
+@pytest.fixture
+def sender(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    tmp_path_factory: pytest.TempPathFactory,
+    allow_loopback: None,
+) -> Sender:
+    sender = Sender(monkeypatch, capfd, caplog)
+    ca_file = write_authority(tmp_path_factory.mktemp("authority") / "ca.pem")
+    sender.set(connect_timeout=CONNECT_TIMEOUT, ca_file=ca_file)
+    if not _warm:
+        # What Airflow imports at the first delivery of a process is no part of any delivery's time and memory.
+        with raw_server(OK) as heard:
+            sender.connect(heard.url)
+            assert sender.deliver().error is None
+        _warm.append(True)
+    return sender

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""A delivery through the real sender, and all that can be told of it: outcome, time, memory and every output."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from email.message import Message
+from http.client import parse_headers
+from urllib.parse import quote, quote_plus
+
+import psutil
+import pycurl
+import pytest
+from airflow_context import StateStore, make_context
+from events_data import ALERT
+
+from airflow_provider_hooks.delivery import sender as sender_module
+from airflow_provider_hooks.hooks.endpoint import EndpointHook
+from airflow_provider_hooks.signing import SCHEMES
+
+CONN_ID = "hostile"
+SECRET = "s3cret+value/with=signs"
+TIMEOUT = 1.0
+CONNECT_TIMEOUT = 0.8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a delivery came to."""
+
+    record: dict | None
+    """What ``deliver`` returned, or else what the claim kept; ``None`` where nothing was claimed."""
+    error: Exception | None
+    seconds: float
+    grown: int
+    """Bytes that the process grew by at its largest."""
+    output: str
+    """All that anybody can read: both streams, logs, the error with its traceback, and what is kept."""
+
+    @property
+    def ended(self) -> tuple[str, str | None]:
+        """The outcome and the error class, as the record has them."""
+        assert self.record is not None, self.error
+        return self.record["outcome"], self.record["error_class"]
+
+
+class Sender:
+    """Delivers through ``EndpointHook``, of which nothing is replaced, by a connection from the environment."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        self._monkeypatch, self._capfd, self._caplog = monkeypatch, capfd, caplog
+
+    def set(self, **options: object) -> None:
+        """Set options of the section ``[service_hooks]``."""
+        for name, value in options.items():
+            self._monkeypatch.setenv(f"AIRFLOW__SERVICE_HOOKS__{name.upper()}", str(value))
+
+    def connect(self, url: str, *, password: str = SECRET, timeout: float = TIMEOUT, **extra: object) -> None:
+        extra = {"timeout": timeout, **extra}
+        connection = {"conn_type": "service_hook", "host": url, "password": password, "extra": extra}
+        self._monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(connection))
+
+    def deliver(
+        self,
+        payload: object = None,
+        *,
+        run: Callable[..., object] | None = None,
+        hook: EndpointHook | None = None,
+        store: StateStore | None = None,
+        try_number: int = 1,
+    ) -> Told:
+        """
+        Deliver, and tell what came of it.
+
+        :param run: an operator's ``execute``, in place of the hook's ``deliver``
+        """
+        store = store or StateStore()
+        context = make_context(store, try_number=try_number)
+        hook, error, returned = hook or EndpointHook(CONN_ID), None, None
+        self._caplog.clear()
+        self._capfd.readouterr()
+        with _watch_memory() as memory:
+            started = time.monotonic()
+            try:
+                if run is None:
+                    event = dict(ALERT) if payload is None else payload
+                    returned = hook.deliver("event.alert", event, context=context)
+                else:
+                    returned = run(context)
+            except Exception as caught:  # noqa: BLE001  (which one it is, is what the tests ask)
+                error = caught
+            seconds = time.monotonic() - started
+        kept = [json.loads(text) for text in store.kept.values()]
+        record = returned or next((claim["record"] for claim in kept), None)
+        told = "".join(traceback.format_exception(error)) if error else ""
+        output = (*self._capfd.readouterr(), self._caplog.text, told, repr(error), _show(kept), _show(returned))
+        return Told(record=record, error=error, seconds=seconds, grown=memory[1] - memory[0], output="\n".join(output))
+
+
+def _show(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+@contextlib.contextmanager
+def _watch_memory() -> Iterator[list[int]]:
+    """Sample the resident memory, since libcurl's own is not Python's; yields what it was and its peak."""
+    process, done = psutil.Process(), threading.Event()
+    sizes = [process.memory_info().rss] * 2
+
+    def sample() -> None:
+        while not done.wait(0.002):
+            sizes[1] = max(sizes[1], process.memory_info().rss)
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield sizes
+    finally:
+        done.set()
+        thread.join()
+        sizes[1] = max(sizes[1], process.memory_info().rss)
+
+
+def list_forms(value: str) -> Iterable[str]:
+    """Return what a private value may look like once somebody has sent it back."""
+    raw = value.encode()
+    yield from (value, quote(value, safe=""), quote_plus(value), raw.decode("latin-1"), raw.hex())
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        yield encode(raw).decode().rstrip("=")
+        yield from (encode(before + raw).decode()[4:-4] for before in (b"x", b"xy"))  # within a longer text
+
+
+def list_signatures(request: bytes) -> list[str]:
+    """Return the signatures of a request that was heard, each as it was sent and without its prefix."""
+    found = []
+    lines = [line.partition(": ") for line in request.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")]
+    for scheme in SCHEMES.values():
+        for signature in next((value for name, _, value in lines if name == scheme.signature_header), "").split():
+            found += [signature, signature.removeprefix(scheme.signature_prefix)]
+    return found
+
+
+def find_leaks(output: str, *, secret: str = SECRET, requests: Iterable[bytes] = ()) -> list[str]:
+    """Return the private values that an output holds in any form and any case; there must be none."""
+    private = [secret, *(signature for request in requests for signature in list_signatures(request))]
+    return [form for value in private for form in list_forms(value) if form.lower() in output.lower()]
+
+
+def count_sockets(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """
+    Count the sockets that libcurl wants to open, and let it open none.
+
+    So a test of what is refused connects to nobody even where the refusal is broken.
+    """
+    wanted: list[object] = []
+    really_open = sender_module.open_transfer
+
+    def open_guarded(*args: object, **options: object) -> pycurl.Curl:
+        curl = really_open(*args, **options)
+        curl.setopt(pycurl.OPENSOCKETFUNCTION, lambda _purpose, address: wanted.append(address) or pycurl.SOCKET_BAD)
+        return curl
+
+    monkeypatch.setattr(sender_module, "open_transfer", open_guarded)
+    return wanted
+
+
+def read_heard(request: bytes) -> tuple[Message, bytes]:
+    """Return the headers and the body of a request, read as a server of the standard library reads them."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    return parse_headers(io.BytesIO(head.partition(b"\r\n")[2] + b"\r\n\r\n")), body

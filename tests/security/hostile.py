@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Receivers on loopback that do what no good one would; each is a context manager that yields what it heard."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import functools
+import itertools
+import socket
+import ssl
+import struct
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from servers import OK, Answer, Heard, find_closed_port, raw_server
+
+Receiver = Callable[[], contextlib.AbstractContextManager[Heard]]
+
+MEGABYTE = 1_048_576
+EMPTY = b"Content-Length: 0\r\n\r\n"
+
+
+def answering(answer: bytes | Answer) -> Receiver:
+    """Read one request, then answer with bytes or with a function's doing, and close."""
+    return functools.partial(raw_server, answer)
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[Heard]:
+    yield Heard(port=find_closed_port())
+
+
+@contextlib.contextmanager
+def black_hole() -> Iterator[Heard]:
+    """A listener whose queue is full: the kernel drops every further SYN, as a firewall that says nothing does."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(8):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield Heard(port=listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def never_accepting() -> Iterator[Heard]:
+    """A process that hangs: the kernel completes connections and takes bytes on its behalf, and nobody reads them."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield Heard(port=listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def redirecting(status: int, *, address: str) -> Iterator[Heard]:
+    """Redirect to another listener on loopback, and tell whether anybody came there."""
+    with socket.create_server((address, 0)) as other:
+        location = f"Location: http://{address}:{other.getsockname()[1]}/\r\n".encode()
+        with raw_server(b"HTTP/1.1 %d X\r\n" % status + location + EMPTY) as heard:
+            yield heard
+        other.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            other.accept()
+            raise AssertionError("the redirect was followed")
+
+
+# TLS
+
+
+@functools.cache
+def _authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def write_authority(path: Path) -> str:
+    """Write the certificate that every receiver here but the self-signed one is issued by."""
+    _authority().cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+def issue(name: str, **options: dt.datetime) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _authority().issue_cert(name, **options).configure_cert(context)
+    return context
+
+
+def secured(name: str = "127.0.0.1", **options: dt.datetime) -> Receiver:
+    return lambda: raw_server(OK, tls=issue(name, **options))
+
+
+@contextlib.contextmanager
+def self_signed(directory: Path) -> Iterator[Heard]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = (
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+        certificate.public_bytes(serialization.Encoding.PEM),
+    )
+    file = directory / "self-signed.pem"
+    file.write_bytes(b"".join(pem))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    with raw_server(OK, tls=context) as heard:
+        yield heard
+
+
+@contextlib.contextmanager
+def hanging_in_the_handshake() -> Iterator[Heard]:
+    """Accept, and read what should be a request: the answer to the first message of TLS never comes."""
+    with raw_server(OK) as heard:
+        heard.scheme = "https"
+        yield heard
+
+
+# What is done once a request was read. A peer that hung up ends each of them.
+
+
+def stay_silent(connection: socket.socket) -> None:
+    connection.recv(1)
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def drip(head: bytes, slow: bytes) -> Answer:
+    """Send the head at once, and the rest one byte at a time, for longer than any deadline here."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(head)
+        for byte in itertools.islice(itertools.cycle(slow), 300):
+            connection.sendall(bytes([byte]))
+            time.sleep(0.02)
+
+    return answer
+
+
+def endless(head: bytes, part: bytes) -> Answer:
+    """Send the head, and the part again and again as long as anybody reads."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(head)
+        while True:
+            connection.sendall(part)
+
+    return answer
+
+
+def gzip_bomb(megabytes: int) -> bytes:
+    """Return an answer whose body is about a thousandth of what it inflates to; made without ever holding that."""
+    packer, block = zlib.compressobj(9, wbits=31), bytes(MEGABYTE)
+    body = b"".join(packer.compress(block) for _ in range(megabytes)) + packer.flush()
+    return b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body

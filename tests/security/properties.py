@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""All properties in one table, so that the tests and the fuzz runner hold the package to the same."""
+
+from __future__ import annotations
+
+import properties_delivery
+import properties_network
+import properties_payload
+import properties_registries
+import properties_signing
+import properties_typed
+from properties_data import PropertyTable
+
+PROPERTIES: PropertyTable = {
+    **properties_network.PROPERTIES,
+    **properties_signing.PROPERTIES,
+    **properties_payload.PROPERTIES,
+    **properties_registries.PROPERTIES,
+    **properties_delivery.PROPERTIES,
+    **properties_typed.PROPERTIES,
+}
+"""Every property by its name."""

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Deliveries: answers are read within bounds, and a claim that somebody changed is refused, never guessed at."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import strategies as st
+from properties_data import PropertyTable, attempt, json_values, mutations_of, state
+
+from airflow_provider_hooks.delivery.answer import READ_BODY_BYTES, READ_HEADER_BYTES, AnswerReader
+from airflow_provider_hooks.delivery.claims import (
+    CLAIMED,
+    SETTLED,
+    Claim,
+    accept_settled,
+    decide,
+    judge_attempt,
+    make_claim,
+    read_claim,
+    report_interrupted,
+    settle_claim,
+)
+from airflow_provider_hooks.delivery.record import (
+    Attempt,
+    DeliveryFacts,
+    Outcome,
+    Record,
+    RecordError,
+    read_facts,
+    read_record,
+)
+
+KEPT_HEADERS = {"content-type", "content-length", "date", "location", "retry-after", "server", "x-request-id"}
+FACTS = DeliveryFacts(
+    delivery_id="5d8fbc09-b0a5-5c9c-8a8e-1f9f6f2c7a11",
+    event_id="e1",
+    event_type="event.created",
+    endpoint="c",
+    url="https://example.com/",
+    scheme="sentry",
+    body_sha256="0" * 64,
+    body_bytes=10,
+)
+ANSWERED = Attempt(
+    outcome=Outcome.REJECTED,
+    requested_at="2026-01-01T00:00:00Z",
+    duration_ms=1.5,
+    status_code=500,
+    response_headers={"server": "x"},
+    response_body="no",
+    message="m",
+)
+OPEN = Attempt(outcome=Outcome.UNKNOWN, requested_at="2026-01-01T00:00:00Z", duration_ms=1.5, message="m")
+CLAIM = make_claim(None, facts=FACTS, generation="0", try_number=1, claimed_at="2026-01-01T00:00:00Z")
+RECORDS = [
+    Record(facts=FACTS, generation="0", redelivery=False, attempt=attempt).as_json() for attempt in (ANSWERED, OPEN)
+]
+CLAIMS = [
+    CLAIM.as_json(),
+    *({**CLAIM.as_json(), "state": record["outcome"], "record": record} for record in RECORDS),
+    *({**CLAIM.as_json(), "state": SETTLED, "record": record} for record in (*RECORDS, None)),
+]
+
+WRONG_RECORDS = ({"response_headers": None}, {"response_headers": ["server"]}, {"message": 7}, {"response_body": 7})
+"""What a person who edits a record by hand may leave in it."""
+
+lines = st.one_of(
+    st.sampled_from(
+        [b"HTTP/1.1 200 OK\r\n", b"HTTP/2 204\r\n", b"HTTP/1.1 103 Early Hints\r\n", b"HTTP/0.9 99 x\r\n", b"\r\n",
+         b"\n", b"HTTP/1.1 999\r\n", b"HTTP/1.1 0200 OK\r\n", b"Server: a\r\n", b"server: b\r\n", b"Location: /\r\n",
+         b": x\r\n", b"Set-Cookie: s\r\n", b"Retry-After: 1e99\r\n", b" folded\r\n", b"\xff\xfe: \x00\r\n"]
+    ),
+    st.binary(max_size=40),
+    st.builds(lambda name, size: name + b": " + b"x" * size + b"\r\n", st.sampled_from([b"Server", b"X"]),
+              st.integers(0, READ_HEADER_BYTES + 100)),
+)  # fmt: skip
+parts = st.binary(max_size=30) | st.builds(
+    lambda part, times: part * times, st.binary(min_size=1, max_size=4), st.integers(0, 60_000)
+)
+
+
+def check_answer(*, headers: list[bytes], body: list[bytes]) -> None:
+    """Feed an answer as libcurl does, which stops where fewer bytes are taken than it had."""
+    reader = AnswerReader()
+    told = 0
+    for line in headers:
+        taken = reader.take_header_line(line)
+        assert taken in {len(line), 0}
+        if taken != len(line):
+            break
+        told += taken
+    assert told <= READ_HEADER_BYTES
+    assert sum(len(name) + len(value) for name, value in reader.headers.items()) <= READ_HEADER_BYTES
+    assert set(reader.headers) <= KEPT_HEADERS
+    assert reader.status_code is None or 200 <= reader.status_code <= 999
+    assert (reader.status_code is None) == (reader.responded_at is None)
+    for part in body:
+        if reader.take_body(part) != len(part):
+            assert reader.too_large
+            break
+    whole = b"".join(body)
+    assert bytes(reader.body) == whole[:READ_BODY_BYTES]
+
+
+def check_claim(*, kept: object, generation: str, when_unknown: str) -> None:
+    """What is kept is a claim that every later step can work with, or nothing is sent."""
+    claim, error = attempt(RecordError, read_claim, kept)
+    if error is not None:
+        assert str(error).isprintable()
+        return
+    if claim is None:
+        assert kept is None
+        return
+    decide(claim, generation=generation, when_unknown=when_unknown)
+    assert read_claim(json.loads(json.dumps(claim.as_json()))) is not None
+    again = make_claim(claim, facts=FACTS, generation=generation, try_number=2, claimed_at="2026-01-01T00:00:00Z")
+    assert again.state == CLAIMED
+    judged = judge_attempt(again, Attempt(outcome=Outcome.NOT_SENT, requested_at="", duration_ms=0.0))
+    assert not again.may_have_arrived or judged.outcome is Outcome.UNKNOWN
+    _report(claim, generation=generation)
+
+
+def _report(claim: Claim, *, generation: str) -> None:
+    try:
+        record = report_interrupted(claim)
+        settled, accepted = accept_settled(claim, generation=generation)
+    except RecordError:
+        return
+    assert accepted.settled
+    assert settled.state == Outcome.DELIVERED.value
+    assert read_claim(settled.as_json()) == settled
+    for one in (record, accepted):
+        settle_claim(claim, one)
+        assert isinstance(one.summarize(), str)
+
+
+def check_record(*, kept: object) -> None:
+    """A record that is read can be told in a line and kept again; every other one is refused."""
+    try:
+        record = read_record(kept)
+    except RecordError:
+        return
+    assert isinstance(record.summarize(), str)
+    assert read_record(record.as_json()) == record
+    assert read_facts(record.as_json()) == record.facts
+
+
+PROPERTIES: PropertyTable = {
+    "answer_reader": state(check_answer, headers=st.lists(lines, max_size=12), body=st.lists(parts, max_size=6)),
+    "claim": state(
+        check_claim,
+        examples=[
+            {
+                "kept": {**CLAIM.as_json(), "state": SETTLED, "record": RECORDS[1] | changes},
+                "generation": "0",
+                "when_unknown": "fail",
+            }
+            for changes in WRONG_RECORDS
+        ],
+        kept=mutations_of(*CLAIMS) | json_values,
+        generation=st.sampled_from(["0", "1"]),
+        when_unknown=st.sampled_from(["fail", "resend"]),
+    ),
+    "record": state(
+        check_record,
+        examples=[{"kept": RECORDS[0] | changes} for changes in WRONG_RECORDS],
+        kept=mutations_of(*RECORDS),
+    ),
+}

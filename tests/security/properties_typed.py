@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""What people type (connections, headers, ``airflow.cfg``) and what may be shown: no field's value breaks or leaks."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable, Mapping
+from urllib.parse import quote, quote_plus, urlencode
+
+from hypothesis import strategies as st
+from properties_data import (
+    PropertyTable,
+    attempt,
+    has_none_of,
+    is_one_safe_line,
+    json_values,
+    nasty_texts,
+    state,
+    texts,
+)
+from properties_network import network_texts
+
+from airflow_provider_hooks.connections import ConnectionFields
+from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, Endpoint, read_endpoint
+from airflow_provider_hooks.delivery.headers import FIELD, merge_headers, read_headers
+from airflow_provider_hooks.errors import InvalidFieldsError, Problems
+from airflow_provider_hooks.network.policy import NetworkPolicy
+from airflow_provider_hooks.redaction import redact
+from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY, Registry, read_registry
+from airflow_provider_hooks.settings import OPTIONS, parse_settings
+from airflow_provider_hooks.signing.schemes import SCHEMES
+from airflow_provider_hooks.text import printable, quoted
+
+PRIVATE = "Zq7-private-9Xw"
+OURS = {"Content-Type": "application/json", "User-Agent": "u", "X-Service-Hook-Delivery": "d"}
+NEVER_GIVEN = (
+    {"host", "content-length", "transfer-encoding", "expect", "connection", "content-type", "user-agent", "te",
+     "trailer", "upgrade", "proxy-authorization"}
+    | {name.lower() for scheme in SCHEMES.values() for name in (scheme.signature_header, scheme.id_header,
+                                                                scheme.timestamp_header) if name}
+)  # fmt: skip
+"""Headers that are ours, or HTTP's own: a second one would be another request, another host or a forged signature."""
+ENCODERS: Mapping[str, Callable[[str], str]] = {
+    "as it is": str,
+    "in another case": lambda value: "".join(one.swapcase() if one.isascii() else one for one in value),
+    "URL": lambda value: quote(value, safe=""),
+    "URL in lower case": lambda value: re.sub("%..", lambda found: found[0].lower(), quote(value, safe="")),
+    "form": quote_plus,
+    "query": lambda value: urlencode({"t": value})[2:],
+    "base64": lambda value: base64.b64encode(value.encode()).decode(),
+    "base64 without padding": lambda value: base64.urlsafe_b64encode(value.encode()).decode().rstrip("="),
+    "JSON": lambda value: json.dumps(value)[1:-1],
+}
+"""How a peer may have written what we sent, where every character is encoded that can be."""
+URL_ENCODERS: Mapping[str, Callable[[str], str]] = {
+    "path (quote)": quote,
+    "encodeURIComponent": lambda value: quote(value, safe="-_.!~'()"),
+    "encodeURI": lambda value: quote(value, safe=";,/?:@&=+$-_.!~'()#"),
+}
+"""How others encode for a URL: RFC 3986 leaves open which reserved characters are encoded."""
+
+private_values = st.text(
+    alphabet=st.characters(exclude_categories=("C", "Z"), exclude_characters="*") | st.sampled_from(" /+&=%?~!'(é"),
+    min_size=6,
+    max_size=20,
+)
+"""Without an asterisk: a value made of the mask itself could stand in what was masked."""
+
+
+def check_redaction(*, value: str, others: list[str], encoder: str, before: str, after: str) -> None:
+    form = (ENCODERS | URL_ENCODERS)[encoder](value)
+    shown = redact(before + form + after, [*others, value])
+    assert form not in shown
+    assert value not in shown
+
+
+def check_text(*, value: object, limit: int) -> None:
+    """Whatever is shown stands on one line and is bounded: no character becomes more than ten."""
+    assert is_one_safe_line(quoted(value), limit=700)
+    if isinstance(value, str):
+        assert is_one_safe_line(printable(value, limit=limit), limit=10 * limit + 1)
+
+
+def check_endpoint(*, fields: Mapping[str, object], variable: str | None, allowed: list[str]) -> None:
+    """A connection is an endpoint or an error, and neither shows a secret."""
+    endpoint, error = attempt(
+        InvalidFieldsError,
+        read_endpoint,
+        ConnectionFields(conn_id="c", **fields),
+        default_timeout=10.0,
+        read_variable=lambda name: variable,
+        allowed_headers=allowed,
+    )
+    if error is not None:
+        assert has_none_of(PRIVATE, str(error), repr(error))
+        assert str(error).isprintable()
+        return
+    assert isinstance(endpoint, Endpoint)
+    assert 0 < endpoint.timeout <= 3_600
+    assert bool(endpoint.secrets) == (endpoint.scheme.signature_header is not None)
+    assert has_none_of(PRIVATE, endpoint)
+    check_given_headers(endpoint.headers)
+
+
+def check_registry(*, fields: Mapping[str, object]) -> None:
+    """A connection is a registry or an error, and neither shows the token."""
+    registry, error = attempt(
+        InvalidFieldsError, read_registry, ConnectionFields(conn_id="c", **fields), default_timeout=10.0
+    )
+    if error is not None:
+        assert has_none_of(PRIVATE, str(error), repr(error))
+        assert str(error).isprintable()
+        return
+    assert isinstance(registry, Registry)
+    assert registry.token.isascii()
+    assert registry.token.isprintable()
+
+
+def check_headers(*, value: object, allowed: list[str]) -> None:
+    """What is given becomes headers that can be sent and are not ours, or every other one is named."""
+    problems = Problems("connection 'c'")
+    headers = read_headers(value, allowed=allowed, problems=problems)
+    check_given_headers(headers)
+    listed = {name.lower() for name in allowed}
+    assert all(name.lower() in listed | {"authorization"} or name.lower().startswith("x-") for name in headers)
+    merged = merge_headers(headers, OURS)
+    assert len({name.lower() for name in merged}) == len(merged)
+    assert OURS.items() <= merged.items()
+    given = value if isinstance(value, Mapping) else {}
+    _, error = attempt(InvalidFieldsError, problems.raise_if_any)
+    if error is not None:
+        assert str(error).isprintable()
+        assert PRIVATE not in str(error)
+    else:
+        assert len(headers) == len(given) or isinstance(value, str)
+
+
+def check_given_headers(headers: Mapping[str, str]) -> None:
+    for name, text in headers.items():
+        assert re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name, re.ASCII)
+        assert re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?", text, re.ASCII)
+        assert name.lower() not in NEVER_GIVEN
+        assert not name.lower().startswith(("x-service-hook", "x-servicehook"))
+    assert len({name.lower() for name in headers}) == len(headers)
+
+
+def check_settings(*, options: Mapping[str, str]) -> None:
+    """The section is read into numbers that can be worked with, or every wrong option is named."""
+    settings, error = attempt(InvalidFieldsError, parse_settings, options.get)
+    if error is None:
+        policy, error = attempt(InvalidFieldsError, settings.build_policy)
+    if error is not None:
+        assert str(error).isprintable()
+        assert PRIVATE not in str(error)
+        return
+    assert isinstance(policy, NetworkPolicy)
+    assert 0 < settings.timeout < 10**9
+    assert 0 < settings.connect_timeout < 10**9
+    assert type(settings.max_payload_bytes) is int
+    assert settings.max_payload_bytes > 0
+    assert all(0 < port < 65_536 for port in settings.allowed_ports)
+    assert PRIVATE not in repr(settings)
+
+
+def draw_extra(*names: str, **known: st.SearchStrategy[object]) -> st.SearchStrategy[dict[str, object]]:
+    """Draw what a connection's ``extra`` may hold: its own fields with any JSON, and fields of nobody."""
+    anything = {name: known.get(name, st.nothing()) | json_values for name in (*names, *known)}
+    strays = st.just({}) | st.dictionaries(texts, json_values, max_size=2)
+    return st.builds(lambda own, other: {**other, **own}, st.fixed_dictionaries({}, optional=anything), strays)
+
+
+secrets = st.one_of(
+    st.none(),
+    st.just(PRIVATE),
+    st.builds("{}{}{}".format, texts, st.just(PRIVATE), texts),
+    st.sampled_from(["", "whsec_", "whsec_" + "QUJD" * 8, f"whsec_{PRIVATE}"]),
+)
+variable_texts = secrets | st.sampled_from(
+    ['["Zq7-private-9Xw"]', '{"secrets": ["Zq7-private-9Xw"]}', '["Zq7-private-9Xw", 1]', '{"Zq7-private-9Xw', "[]"]
+)
+hosts = texts | st.sampled_from(
+    ["https://example.com/hook", "https://127.0.0.1/", f"https://example.com/?t={PRIVATE}", f"https://u:{PRIVATE}@a.com/",
+     f"https://{PRIVATE} /", f"https://example.com:{PRIVATE}/", f"{PRIVATE}://a"]
+)  # fmt: skip
+strange_names = texts | st.sampled_from(
+    [change(name) for name in (*NEVER_GIVEN, "Authorization", "X-Team", "X-Service-Hook-Delivery", "Api-Key", "Cookie",
+                               "X-A\r\nHost", "X-é", "X-Servicehook", "X-\u212aey", "Proxy-X")
+     for change in (str.lower, str.upper, str.title)]
+)  # fmt: skip
+good_names = st.sampled_from(["X-Team", "x-team", "X-TEAM", "Authorization", "authorization", "X-Other"])
+strange_values = (
+    texts | json_values | st.sampled_from([f"Bearer {PRIVATE}", f"{PRIVATE}\r\nX: y", f" {PRIVATE}", "a b"])
+)
+header_names = st.booleans().flatmap(lambda good: good_names if good else strange_names)
+header_values = st.booleans().flatmap(lambda good: st.just("a b") if good else strange_values)
+header_objects = st.dictionaries(header_names, header_values, max_size=3)
+header_inputs = st.one_of(
+    header_objects,
+    header_objects.map(json.dumps),
+    st.lists(st.tuples(header_names, header_values), max_size=3).map(
+        lambda pairs: "{" + ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in pairs) + "}"
+    ),
+    st.integers(30, 40).map(lambda count: {f"X-{number}": "a" for number in range(count)}),
+    json_values,
+)
+schemes = st.sampled_from(list(SCHEMES))
+allowed_names = st.lists(header_names, max_size=4)
+unused = st.lists(st.sampled_from(["login", "port", "schema"]), max_size=2).map(tuple)
+numbers = st.one_of(st.integers(-1, 4_000), st.floats(), st.sampled_from(["10", "1e400", "nan", "٣", "1_0", "-0"]))
+number_texts = numbers.map(str)
+huge_integers = st.integers(4_298, 5_000).map(lambda digits: 10**digits)
+
+PROPERTIES: PropertyTable = {
+    "redaction": state(
+        check_redaction,
+        value=private_values,
+        others=st.lists(private_values | nasty_texts, max_size=2),
+        encoder=st.sampled_from(list(ENCODERS)),
+        before=st.text(max_size=8),
+        after=st.text(max_size=8),
+    ),
+    "redaction_any_url_encoding": state(
+        check_redaction,
+        examples=[
+            {"value": "abc/def (g)", "others": [], "encoder": encoder, "before": "/", "after": "?"}
+            for encoder in URL_ENCODERS
+        ],
+        value=private_values,
+        others=st.just([]),
+        encoder=st.sampled_from(list(URL_ENCODERS)),
+        before=st.text(max_size=8),
+        after=st.text(max_size=8),
+    ),
+    "text": state(check_text, value=texts | json_values | st.binary() | huge_integers, limit=st.integers(0, 300)),
+    "endpoint": state(
+        check_endpoint,
+        examples=[
+            {
+                "fields": {"host": "", "password": None, "extra": {"secret_variable": "v\r\nX"}, "unused": ()},
+                "variable": None,
+                "allowed": [],
+            }
+        ],
+        fields=st.fixed_dictionaries(
+            {
+                "host": hosts,
+                "password": secrets,
+                "extra": draw_extra(
+                    *(field.name for field in SERVICE_HOOK.extra),
+                    scheme=schemes,
+                    timeout=numbers,
+                    **{FIELD: header_inputs, "secret_variable": st.just("v"), "events": st.just("event.created")},
+                ),
+                "unused": unused,
+            }
+        ),
+        variable=variable_texts,
+        allowed=allowed_names,
+    ),
+    "registry_connection": state(
+        check_registry,
+        fields=st.fixed_dictionaries(
+            {
+                "host": hosts,
+                "password": secrets,
+                "extra": draw_extra(
+                    *(field.name for field in SERVICE_HOOK_REGISTRY.extra),
+                    platform=st.sampled_from(["sentry", "akinon", "zstack", "smartsheet_rm"]),
+                    organization=st.just("a"),
+                    project=st.just("b"),
+                    timeout=numbers,
+                ),
+                "unused": unused,
+            }
+        ),
+    ),
+    "headers": state(check_headers, value=header_inputs, allowed=allowed_names),
+    "settings": state(
+        check_settings,
+        options=st.fixed_dictionaries(
+            {},
+            optional={option.name: texts | number_texts for option in OPTIONS}
+            | {
+                "allowed_networks": st.lists(network_texts, max_size=3).map(", ".join),
+                "allowed_ports": texts | st.lists(number_texts, max_size=3).map(",".join),
+                "proxy": texts
+                | st.builds(
+                    "{}://{}:{}@{}{}".format,
+                    st.sampled_from(["http", "https", "socks5"]),
+                    texts,
+                    st.just(PRIVATE),
+                    network_texts,
+                    texts,
+                ),
+            },
+        ),
+    ),
+}

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Payloads and secrets that no delivery can be made of: delivered as meant, or one clear error before the claim."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from decimal import Decimal
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+from airflow_context import StateStore
+from deliveries import CONN_ID, find_leaks, read_heard
+from events_data import ALERT, CREATED
+from servers import OK, raw_server
+
+from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator, DeliverEventCreatedOperator
+from airflow_provider_hooks.signing import SCHEMES, verify
+
+
+@pytest.fixture
+def heard():
+    with raw_server(OK) as heard:
+        yield heard
+
+
+def refuse(sender, heard, **options) -> str:
+    """Deliver, expect one error before the claim, and return its words."""
+    store = StateStore()
+    told = sender.deliver(store=store, **options)
+    assert type(told.error) is AirflowFailException, told.error
+    assert told.error.__suppress_context__, "one error, and not a chain of them"
+    assert store.kept == {}
+    assert (heard.connections, heard.requests) == (0, [])
+    assert len(str(told.error)) < 1_000
+    assert told.seconds < 2
+    return str(told.error)
+
+
+def deliver_alert(**arguments: object):
+    """Return the ``execute`` of an operator that has these arguments as a rendered template or an XCom leaves them."""
+    return _render(DeliverEventAlertOperator, {"triggering_rules": ["A rule"], **arguments})
+
+
+def deliver_created(**arguments: object):
+    return _render(DeliverEventCreatedOperator, arguments)
+
+
+def _render(kind, arguments: dict[str, object]):
+    operator = kind(task_id="t", service_hook_conn_id=CONN_ID).prepare_for_execution()
+    for name, value in {"message": "x", **arguments}.items():
+        setattr(operator, name, value)
+    return operator.execute
+
+
+def make_cycle() -> object:
+    value: list[object] = []
+    value.append({"again": value})
+    return value
+
+
+def nest(levels: int) -> object:
+    value: object = "x"
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+UNSAYABLE = {
+    "NaN": (lambda: float("nan"), "is nan, which JSON cannot say"),
+    "Infinity": (lambda: float("inf"), "is inf, which JSON cannot say"),
+    "-Infinity": (lambda: float("-inf"), "is -inf, which JSON cannot say"),
+    "lone surrogate": (lambda: "a\ud800b", "has a lone surrogate"),
+    "datetime": (lambda: dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc), "is a datetime, which JSON cannot say"),
+    "date": (lambda: dt.date(2026, 1, 1), "is a date, which JSON cannot say"),
+    "Decimal": (lambda: Decimal("1.1"), "is a Decimal, which JSON cannot say"),
+    "Decimal NaN": (lambda: Decimal("NaN"), "is a Decimal, which JSON cannot say"),
+    "bytes": (lambda: b"bytes", "is a bytes, which JSON cannot say"),
+    "set": (lambda: {1, 2}, "is a set, which JSON cannot say"),
+    "cycle": (make_cycle, "contains itself"),
+    "100,000-deep list": (lambda: nest(100_000), "is nested over"),
+    "5,000-digit integer": (lambda: 10**4_999, "is an integer beyond 64 bits"),
+    "negative 5,000-digit integer": (lambda: -(10**4_999), "is an integer beyond 64 bits"),
+    "float of an integer beyond all": (lambda: float("1e999"), "is inf, which JSON cannot say"),
+    "key that is no text": (lambda: {b"key": 1}, "has a key that is not text"),
+    "key with a lone surrogate": (lambda: {"\udfff": 1}, "has a key that is not text"),
+}
+
+
+@pytest.mark.parametrize(("make", "words"), UNSAYABLE.values(), ids=UNSAYABLE)
+class TestWhatJsonCannotSay:
+    def test_in_a_payload_is_refused_by_the_name_of_its_field(self, sender, heard, make, words):
+        sender.connect(heard.url)
+        told = refuse(sender, heard, payload={**ALERT, "extra": {"inner": make()}})
+        assert told.startswith("payload: extra.inner")
+        assert words in told
+
+    def test_in_a_stack_frame_is_refused_by_its_place(self, sender, heard, make, words):
+        sender.connect(heard.url)
+        value = {"type": "E", "value": "", "stacktrace": {"frames": [{"lineno": make()}]}}
+        told = refuse(sender, heard, run=deliver_created(event={"exception": {"values": [value]}}))
+        assert told.startswith("payload: event.exception.values[0].stacktrace.frames[0].lineno")
+        assert words in told
+
+    @pytest.mark.parametrize("argument", ["message", "culprit", "project", "project_name", "level", "url", "event_id"])
+    def test_as_an_argument_is_refused_by_its_name(self, sender, heard, make, words, argument):
+        sender.connect(heard.url)
+        told = refuse(sender, heard, run=deliver_alert(**{argument: make()}))
+        assert f": {argument}: " in told
+        assert "must be" in told or words in told
+
+    @pytest.mark.parametrize("argument", ["tags", "triggering_rules"])
+    def test_inside_a_list_or_a_mapping_is_refused_by_the_arguments_name(self, sender, heard, make, words, argument):
+        sender.connect(heard.url)
+        run = deliver_created(tags={"a": make()}) if argument == "tags" else deliver_alert(triggering_rules=[make()])
+        told = refuse(sender, heard, run=run)
+        assert argument in told
+        assert "must be" in told or words in told
+
+
+def test_an_id_of_a_project_that_is_too_long_a_number_is_refused_in_words_that_help(sender, heard):
+    sender.connect(heard.url)
+    told = refuse(sender, heard, run=deliver_alert(project_id=10**4_999))
+    assert "project_id: " in told
+    assert "set_int_max_str_digits" not in told, "what Python says is no help to whoever wrote the Dag"
+
+
+MOMENTS = ["NaN", "Infinity", "5,000 digits", "negative", "5,000 digits of text", "now"]
+
+
+@pytest.mark.parametrize("moment", [float("nan"), float("inf"), 10**4_999, -(10**400), "9" * 5_000, "now"], ids=MOMENTS)
+def test_a_time_that_is_none_is_refused_by_the_arguments_name(sender, heard, moment):
+    sender.connect(heard.url)
+    assert "occurred_at: must be a time with a zone" in refuse(sender, heard, run=deliver_created(occurred_at=moment))
+
+
+@pytest.mark.parametrize("event", ["mapping", "inner"])
+def test_an_event_that_contains_itself_is_one_error_or_is_delivered(sender, heard, event):
+    """A cycle in what no field takes is not looked at; the documented fields of such an event are what is sent."""
+    source: dict[str, object] = dict(CREATED)
+    source["event"] = source if event == "mapping" else {"event_id": "e", "tags": source}
+    sender.connect(heard.url)
+    told = sender.deliver(run=deliver_created(event=source))
+    assert told.error is None or type(told.error) is AirflowFailException
+    assert len(heard.requests) == (told.error is None)
+
+
+@pytest.mark.parametrize("limit", [2_000, None])
+def test_an_oversize_payload_is_refused_with_its_largest_field(sender, heard, limit):
+    sender.connect(heard.url)
+    if limit:
+        sender.set(max_payload_bytes=limit)
+    size = limit or 1_048_576
+    told = refuse(sender, heard, payload={**ALERT, "message": "x" * size})
+    assert told.startswith("payload: message: the payload has ")
+    assert f"over max_payload_bytes={size}" in told
+
+
+@pytest.mark.parametrize("payload", [None, "text", [], 7, b"{}"], ids=repr)
+def test_what_is_no_mapping_is_no_payload(sender, heard, payload):
+    sender.connect(heard.url)
+    assert "must be a dict" in refuse(sender, heard, payload=lambda: payload)
+
+
+def test_a_payload_without_an_id_is_one_error_that_names_it(sender, heard):
+    sender.connect(heard.url)
+    assert "id: " in refuse(sender, heard, payload={"message": "It broke"})
+
+
+@pytest.mark.parametrize(
+    "make", [uuid.uuid4, lambda: None, lambda: ["x"], lambda: 7], ids=["UUID", "None", "list", "7"]
+)
+def test_an_id_that_is_no_text_is_one_error_or_is_delivered(sender, heard, make):
+    sender.connect(heard.url)
+    told = sender.deliver({**ALERT, "id": make()})
+    assert told.error is None or type(told.error) is AirflowFailException
+    assert len(heard.requests) == (told.error is None)
+
+
+TEXT = [name for name, scheme in SCHEMES.items() if scheme.signature_header and scheme.key_format == "text"]
+WHSEC = [name for name, scheme in SCHEMES.items() if scheme.signature_header and scheme.key_format == "whsec"]
+BLANKS = "has blanks at an end or control characters"
+UNUSABLE = {
+    "empty": ("", "is empty; the scheme"),
+    "blanks alone": ("   ", BLANKS),
+    "padded": (" s3cret-padded ", BLANKS),
+    "padded in front": (" s3cret-padded", BLANKS),
+    "padded with a no-break space": ("s3cret-padded\u00a0", BLANKS),
+    "a line's end": ("s3cret-padded\n", BLANKS),
+    "a line's end inside": ("s3cret-\r\npadded", BLANKS),
+    "NUL": ("s3cret-\x00padded", BLANKS),
+    "whsec_ alone": ("whsec_", "is the prefix 'whsec_' alone"),
+}
+NOT_BASE64 = {
+    "one byte": ("~", "is not base64 after 'whsec_'"),
+    "one byte of base64": ("QQ==", "decodes to 1 bytes"),
+    "whsec_ and one byte": ("whsec_QQ==", "decodes to 1 bytes"),
+    "non-ASCII": ("пароль-für-uns", "is not base64 after 'whsec_'"),
+    "whsec_ padded inside": ("whsec_ MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "is not base64 after 'whsec_'"),
+    "no padding": ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS", "is not base64 after 'whsec_'"),
+}
+USABLE = {
+    "one byte": "~",
+    "non-ASCII": "пароль-für-uns",
+    "blank inside": "a secret",
+    "10,000 characters": "s3cret-long" * 1_000,
+}
+REFUSED = [
+    *((scheme, *case) for scheme in (*TEXT, *WHSEC) for case in UNUSABLE.values()),
+    *((scheme, *case) for scheme in WHSEC for case in NOT_BASE64.values()),
+]
+
+
+class TestSecrets:
+    @pytest.mark.parametrize(("scheme", "secret", "words"), REFUSED)
+    def test_one_that_cannot_be_used_is_refused_without_being_quoted(self, sender, heard, scheme, secret, words):
+        sender.connect(heard.url, password=secret, scheme=scheme)
+        told = refuse(sender, heard)
+        assert told.startswith(f"connection '{CONN_ID}': password (signing secret): {words}")
+        parts = [part for part in (secret, secret.strip(), secret.removeprefix("whsec_")) if len(part) > 3]
+        assert [part for part in parts if part in told and part != "whsec_"] == []
+        assert "padded" not in told
+
+    @pytest.mark.parametrize("secret", USABLE.values(), ids=USABLE)
+    @pytest.mark.parametrize("scheme", TEXT)
+    def test_an_odd_one_signs_what_a_receiver_verifies(self, sender, heard, scheme, secret):
+        sender.connect(heard.url, password=secret, scheme=scheme)
+        told = sender.deliver()
+        assert told.ended == ("delivered", None)
+        headers, body = read_heard(heard.requests[0])
+        verify(scheme, headers=headers, body=body, secrets=[secret])
+        if len(secret) > 1:  # any text holds one byte
+            assert find_leaks(told.output, secret=secret, requests=heard.requests) == []
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            (None, "does not exist"),
+            ("", "holds no secret"),
+            (" \n", "holds no secret"),
+            ("[]", "holds no secret"),
+            ("whsec_", "is the prefix 'whsec_' alone"),
+            ('[" s3cret-padded "]', BLANKS),
+            ('["s3cret-fine", ""]', "is not a list of secrets"),
+            ('["s3cret-fine", 5]', "is not a list of secrets"),
+            ('{"secrets": "s3cret-fine', "is not a list of secrets"),
+            ('{"secrets": 5}', "is not a list of secrets"),
+            ('{"s3cret-fine": []}', "is not a list of secrets"),
+            ("[" * 100_000, "is not a list of secrets"),
+            (f"[{'9' * 5_000}]", "is not a list of secrets"),
+            ('["s3cret-\\ud800fine"]', BLANKS),
+        ],
+        ids=lambda value: repr(value)[:30],
+    )
+    def test_a_variable_without_a_usable_one_is_refused_by_its_name(self, sender, heard, variables, text, words):
+        if text is not None:
+            variables.set("a_secret", text)
+        sender.connect(heard.url, password="", secret_variable="a_secret")
+        told = refuse(sender, heard)
+        assert told.startswith(f"connection '{CONN_ID}': the Variable 'a_secret' (extra.secret_variable): ")
+        assert words in told
+        assert "s3cret" not in told
+
+    def test_one_padded_by_whoever_typed_the_variable_signs_without_its_blanks(self, sender, heard, variables):
+        variables.set("a_secret", " s3cret-padded\n")
+        sender.connect(heard.url, password="", secret_variable="a_secret")
+        assert sender.deliver().ended == ("delivered", None)
+        headers, body = read_heard(heard.requests[0])
+        verify("sentry", headers=headers, body=body, secrets=["s3cret-padded"])

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+Every hostile receiver, through a whole delivery: the truth is told, in time, in little memory, after one request.
+
+Nothing of the package is replaced: the claim, the signature, libcurl, the record and the log are the real ones.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from base64 import b64encode, urlsafe_b64encode
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+from airflow_context import StateStore
+from deliveries import CONN_ID, CONNECT_TIMEOUT, TIMEOUT, find_leaks, list_signatures
+from hostile import (
+    EMPTY,
+    MEGABYTE,
+    Receiver,
+    answering,
+    black_hole,
+    drip,
+    endless,
+    gzip_bomb,
+    hanging_in_the_handshake,
+    never_accepting,
+    redirecting,
+    refusing,
+    reset,
+    secured,
+    self_signed,
+    stay_silent,
+)
+from servers import OK, raw_server, read_request
+
+from airflow_provider_hooks.hooks.endpoint import EndpointHook
+from airflow_provider_hooks.hooks.outcomes import DeliveryNotSentError
+from airflow_provider_hooks.signing import SCHEMES
+
+DELIVERED, REJECTED, NOT_SENT, UNKNOWN = "delivered", "rejected", "not_sent", "unknown"
+RAISED = {
+    DELIVERED: type(None),
+    REJECTED: AirflowFailException,
+    UNKNOWN: AirflowFailException,
+    NOT_SENT: DeliveryNotSentError,
+}
+LATE = 1.2
+"""Times the deadline."""
+MOST_MEMORY = 20 * MEGABYTE
+
+
+@dataclass(frozen=True)
+class Case:
+    """A receiver, and what a delivery to it must come to."""
+
+    name: str
+    receiver: Receiver
+    outcome: str
+    error_class: str | None = None
+    deadline: float = TIMEOUT
+
+    @property
+    def requests(self) -> int:
+        return 0 if self.outcome == NOT_SENT or self.receiver is never_accepting else 1
+
+
+def status(line: bytes, headers: bytes = EMPTY) -> Receiver:
+    return answering(b"HTTP/1.1 " + line + b"\r\n" + headers)
+
+
+CHUNK = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
+PAST = dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)
+HEADERS_150 = b"".join(b"X-%d: y\r\n" % number for number in range(150))
+BIG_LINE = b"A: " + b"x" * 70_000 + b"\r\n"
+TWO_LENGTHS = b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nokk"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+BYTES_1000 = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
+GIGABYTES_10 = b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n"
+
+CASES = [
+    # no connection
+    Case("refused", refusing, NOT_SENT, "connection_refused"),
+    Case("black hole", black_hole, NOT_SENT, "timeout", CONNECT_TIMEOUT),
+    Case("never accepting", never_accepting, UNKNOWN, "timeout"),
+    # TLS
+    Case("TLS as it should be", secured(), DELIVERED),
+    Case("TLS expired", secured(not_before=PAST, not_after=PAST + dt.timedelta(days=1)), NOT_SENT, "tls_error"),
+    Case("TLS of another name", secured("other.test"), NOT_SENT, "tls_error"),
+    Case("TLS handshake hangs", hanging_in_the_handshake, NOT_SENT, "timeout", CONNECT_TIMEOUT),
+    # no answer
+    Case("silence", answering(stay_silent), UNKNOWN, "timeout"),
+    Case("closed after the request", answering(b""), UNKNOWN, "connection_reset"),
+    Case("reset after the request", answering(reset), UNKNOWN, "connection_reset"),
+    # no complete headers
+    Case("header one byte at a time", answering(drip(b"", OK[:-6] * 20)), UNKNOWN, "timeout"),
+    Case("endless 1xx", answering(endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n")), UNKNOWN, "response_too_large"),
+    Case("a slow 1xx", answering(drip(b"", b"HTTP/1.1 102 Processing\r\n\r\n")), UNKNOWN, "timeout"),
+    Case("header line of 70 kB", status(b"200 OK", BIG_LINE + EMPTY), UNKNOWN, "response_too_large"),
+    Case("endless headers", answering(endless(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n")), UNKNOWN, "response_too_large"),
+    Case("HTTP/0.9", answering(b"<html>hello</html>"), UNKNOWN, "invalid_response"),
+    Case("not HTTP", answering(b"SSH-2.0-OpenSSH_9.6\r\n"), UNKNOWN, "invalid_response"),
+    Case("status 0", status(b"0 X"), UNKNOWN, "invalid_response"),
+    Case("status 000", status(b"000 X"), UNKNOWN, "invalid_response"),
+    Case("status 99", status(b"99 X"), UNKNOWN, "invalid_response"),
+    Case("status 099", status(b"099 X"), UNKNOWN, "invalid_response"),
+    Case("status 2000", status(b"2000 X"), UNKNOWN, "invalid_response"),
+    Case("two Content-Lengths", status(b"200 OK", TWO_LENGTHS), UNKNOWN, "invalid_response"),
+    # an answer
+    Case("103 then 200", answering(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK), DELIVERED),
+    Case("150 headers", status(b"200 OK", HEADERS_150 + EMPTY), DELIVERED),
+    Case("status 410", status(b"410 Gone"), REJECTED),
+    Case("status 600", status(b"600 X"), REJECTED),
+    Case("status 999", status(b"999 X"), REJECTED),
+    Case("429 to come back never", status(b"429 X", b"Retry-After: 1e99\r\n" + EMPTY), REJECTED),
+    *(
+        Case(f"{code} to {address}", functools.partial(redirecting, code, address=address), REJECTED)
+        for code in range(300, 309)
+        for address in ("127.0.0.1", "127.0.0.2")
+    ),
+    # a body without end, or none
+    Case("body one byte at a time", answering(drip(BYTES_1000, b"x")), DELIVERED, "timeout"),
+    Case("body never comes", answering(endless(BYTES_1000, b"")), DELIVERED, "timeout"),
+    Case("endless chunked", answering(endless(CHUNKED, CHUNK)), DELIVERED, "response_too_large"),
+    Case("endless one-byte chunks", answering(endless(CHUNKED, b"1\r\nx\r\n" * 999)), DELIVERED, "response_too_large"),
+    Case("endless trailers", answering(endless(CHUNKED + b"0\r\n", b"A: b\r\n")), DELIVERED, "response_too_large"),
+    Case("10 GB", answering(endless(GIGABYTES_10, b"x" * 65_536)), DELIVERED, "response_too_large"),
+    Case("gzip bomb", answering(gzip_bomb(50)), DELIVERED),
+    Case("large gzip bomb", answering(gzip_bomb(200)), DELIVERED, "response_too_large"),
+    Case("truncated body", answering(BYTES_1000 + b"short"), DELIVERED, "connection_reset"),
+    Case("truncated chunk", answering(CHUNKED + b"10\r\nshort"), DELIVERED, "connection_reset"),
+    Case("no chunk", answering(CHUNKED + b"not a chunk\r\n"), DELIVERED, "invalid_response"),
+]  # fmt: skip
+
+
+def check(case: Case, sender, receiver) -> None:
+    store = StateStore()
+    with receiver as heard:
+        sender.connect(heard.url)
+        told = sender.deliver(store=store)
+        if case.outcome != NOT_SENT:
+            sender.deliver(store=store, try_number=2)
+    assert told.ended == (case.outcome, case.error_class), told.record
+    assert type(told.error) is RAISED[case.outcome]
+    sent = [request for request in heard.requests if request.startswith(b"POST")]  # a handshake is none
+    assert len(sent) == case.requests, "one request, and none by the next try"
+    assert heard.connections <= 1
+    assert told.seconds <= case.deadline * LATE
+    assert told.grown < MOST_MEMORY
+    assert find_leaks(told.output, requests=heard.requests) == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_truth_is_told_in_time_after_at_most_one_request(case, sender):
+    check(case, sender, case.receiver())
+
+
+def test_a_self_signed_certificate_is_not_sent_to(sender, tmp_path):
+    check(Case("self-signed", refusing, NOT_SENT, "tls_error"), sender, self_signed(tmp_path))
+
+
+def test_a_bomb_is_kept_as_it_came(sender):
+    with raw_server(gzip_bomb(50)) as heard:
+        sender.connect(heard.url)
+        assert sender.deliver().record["response_body"].startswith("\\x1f")
+
+
+def test_a_time_to_come_back_is_kept_and_not_waited_for(sender):
+    with raw_server(b"HTTP/1.1 429 X\r\nRetry-After: 1e99\r\n" + EMPTY) as heard:
+        sender.connect(heard.url)
+        told = sender.deliver()
+    assert told.record["response_headers"]["retry-after"] == "1e99"
+    assert told.seconds < TIMEOUT / 2
+
+
+def test_a_connection_that_is_closed_on_reuse_gets_each_request_once(sender):
+    def answer_once(connection) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + EMPTY)
+        second = read_request(connection)
+        if second:
+            heard.requests.append(second)
+
+    with raw_server(answer_once) as heard:
+        sender.connect(heard.url)
+        hook = EndpointHook(CONN_ID)
+        first, second = (sender.deliver(hook=hook) for _ in range(2))
+    assert (first.ended, second.ended) == ((DELIVERED, None), (UNKNOWN, "reused_connection_lost"))
+    assert len(heard.requests) == 2, "libcurl would send the second one again"
+    assert find_leaks(first.output + second.output, requests=heard.requests) == []
+
+
+SECRETS = {
+    "signs": "s3cret+value/with=signs&<more>\"'",
+    "non-ASCII": "пароль-für-uns",
+    "whsec": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+}
+SIGNED = [
+    (name, kind)
+    for name, scheme in SCHEMES.items()
+    for kind in SECRETS
+    if scheme.signature_header and (scheme.key_format == "text" or kind == "whsec")
+]
+ENCODINGS = {
+    "plain": lambda raw: raw,
+    "URL-encoded": lambda raw: quote(raw, safe="").encode(),
+    "URL-encoded in lower case": lambda raw: quote(raw, safe="").lower().encode(),
+    "base64": b64encode,
+    "base64 for URLs": urlsafe_b64encode,
+    "base64 of a text around it": lambda raw: b64encode(b"x" + raw + b"xy") + b64encode(b"xy" + raw + b"x"),
+    "hexadecimal": lambda raw: raw.hex().encode(),
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize(("scheme", "kind"), SIGNED)
+def test_what_a_receiver_echoes_of_our_secret_and_signature_is_masked(sender, scheme, kind, encoding):
+    secret = SECRETS[kind]
+    said = []
+
+    def echo(connection) -> None:
+        private = [secret, secret.removeprefix("whsec_"), *list_signatures(heard.requests[0])]
+        said.append(b" ".join(ENCODINGS[encoding](value.encode()) for value in private))
+        headers = b"Server: %b\r\nLocation: /%b\r\nX-Request-Id: %b\r\n" % (said[0], said[0], said[0])
+        body = b"filler " * 2_800 + said[0] * 20  # across the bound of what is kept too
+        connection.sendall(b"HTTP/1.1 400 X\r\n%bContent-Length: %d\r\n\r\n%b" % (headers, len(body), body))
+
+    with raw_server(echo) as heard:
+        sender.connect(heard.url, password=secret, scheme=scheme)
+        told = sender.deliver()
+    assert told.ended == (REJECTED, None)
+    assert "***" in told.record["response_headers"]["server"]
+    assert "***" in told.record["response_body"]
+    assert len(list_signatures(heard.requests[0])) >= 2
+    assert find_leaks(told.output, secret=secret, requests=heard.requests) == []
