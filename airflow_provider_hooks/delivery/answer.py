@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Reads an answer as it comes in, bounded, without ever decompressing or draining it."""
+"""
+Reads an answer as it comes in, bounded, without ever decompressing or draining it.
+
+Its headers are taken as they are, and read only when somebody asks: of most answers only the status is wanted.
+"""
 
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass, field
-
-import pendulum
+from datetime import datetime, timezone
 
 KEPT_BODY_BYTES = 20_000
 """How much of an answer's body the record keeps, in UTF-8."""
@@ -20,22 +24,30 @@ _KEPT_HEADERS = frozenset(
     {"content-type", "content-length", "date", "location", "retry-after", "server", "x-request-id"}
 )
 _STATUS_LINE = re.compile(rb"http/[0-9]+(?:\.[0-9]+)?[ \t]+([0-9]{3})(?![0-9])", re.IGNORECASE)
+_END_OF_BLOCK = frozenset({b"\r\n", b"\n"})
 _FIRST_FINAL_STATUS = 200
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """The status and the headers of a final answer, of which only some are kept."""
+
+    status_code: int
+    headers: dict[str, str]
+    ended_at: float
+    """Unix seconds."""
+
+
 class AnswerReader:
     """What has arrived of an answer so far."""
 
-    status_code: int | None = None
-    """Set only once the headers of a final answer are complete."""
-    responded_at: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytearray = field(default_factory=bytearray)
-    too_large: bool = False
-    _status_seen: int | None = None
-    """The status of the block of headers being read; ``None`` between blocks, where only a status line counts."""
-    _header_bytes: int = 0
+    def __init__(self) -> None:
+        self.body = bytearray()
+        self.too_large = False
+        self._lines: list[bytes] = []
+        self._ends: list[float] = []
+        """When each block of headers ended."""
+        self._header_bytes = 0
 
     def take_header_line(self, line: bytes) -> int:
         """Take one header line; fewer than its bytes tells libcurl to stop."""
@@ -43,16 +55,9 @@ class AnswerReader:
         if self._header_bytes > READ_HEADER_BYTES:
             self.too_large = True
             return 0
-        if self.status_code is not None:
-            return len(line)  # a trailer
-        if self._status_seen is None:
-            status_line = _STATUS_LINE.match(line)
-            self._status_seen = int(status_line[1]) if status_line else None
-            self.headers.clear()
-        elif line in {b"\r\n", b"\n"}:
-            self._end_block(self._status_seen)
-        else:
-            self._keep_header(line)
+        self._lines.append(line)
+        if line in _END_OF_BLOCK:
+            self._ends.append(time.time())
         return len(line)
 
     def take_body(self, part: bytes) -> int:
@@ -63,13 +68,47 @@ class AnswerReader:
         self.too_large = True
         return 0
 
-    def _end_block(self, status: int) -> None:
-        self._status_seen = None
-        if status >= _FIRST_FINAL_STATUS:
-            self.status_code = status
-            self.responded_at = pendulum.now("UTC").isoformat()
+    def read_head(self) -> Head | None:
+        """
+        Return the head of the final answer, or ``None`` as long as it is not complete.
 
-    def _keep_header(self, line: bytes) -> None:
-        name, _, value = line.decode("latin-1").partition(":")
-        if name.strip().lower() in _KEPT_HEADERS:
-            self.headers.setdefault(name.strip().lower(), value.strip())
+        Interim answers are passed over; of what is no status line nothing is believed, and after a final answer only
+        trailers come.
+        """
+        ends = iter(self._ends)
+        block = _Block()
+        for line in self._lines:
+            ended_at = next(ends) if line in _END_OF_BLOCK else None
+            if block.status is None:
+                block = _begin_block(line)
+            elif ended_at is None:
+                _keep_header(block.headers, line)
+            elif block.status >= _FIRST_FINAL_STATUS:
+                return Head(status_code=block.status, headers=block.headers, ended_at=ended_at)
+            else:
+                block = _Block()
+        return None
+
+
+@dataclass
+class _Block:
+    """A block of headers that is being read; without a status only a status line counts."""
+
+    status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def _begin_block(line: bytes) -> _Block:
+    status_line = _STATUS_LINE.match(line)
+    return _Block(status=int(status_line[1]) if status_line else None)
+
+
+def _keep_header(headers: dict[str, str], line: bytes) -> None:
+    name, _, value = line.decode("latin-1").partition(":")
+    if name.strip().lower() in _KEPT_HEADERS:
+        headers.setdefault(name.strip().lower(), value.strip())
+
+
+def write_time(unix_seconds: float) -> str:
+    """Return a time as records hold it: ISO 8601, UTC."""
+    return datetime.fromtimestamp(unix_seconds, tz=timezone.utc).isoformat()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from collections.abc import Mapping
@@ -151,8 +152,24 @@ class RecordError(ServiceHookError):
 
 
 def make_delivery_id(*, endpoint: str, event_type: str, event_id: str) -> str:
-    """Return the id of the delivery of an event to an endpoint: a UUIDv5, the same whoever repeats it."""
-    return str(uuid.uuid5(_DELIVERY_NAMESPACE, json.dumps([endpoint, event_type, event_id])))
+    """Return the id of the delivery of an event to an endpoint: a UUIDv5 (RFC 9562), the same whoever repeats it."""
+    return DeliveryIds(endpoint=endpoint, event_type=event_type).make(event_id)
+
+
+class DeliveryIds:
+    """The ids of the deliveries of many events of one type to one endpoint, faster than by ``uuid.uuid5``."""
+
+    def __init__(self, *, endpoint: str, event_type: str) -> None:
+        name = json.dumps([endpoint, event_type])[:-1] + ", "
+        self._hashed = hashlib.sha1(_DELIVERY_NAMESPACE.bytes + name.encode(), usedforsecurity=False)
+
+    def make(self, event_id: str) -> str:
+        """Return the id of the delivery of an event."""
+        hashed = self._hashed.copy()
+        hashed.update(f"{json.dumps(event_id)}]".encode())
+        digits = hashed.hexdigest()
+        variant = "89ab"[int(digits[16], 16) & 3]
+        return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
 def read_facts(kept: Mapping[str, object]) -> DeliveryFacts:

@@ -16,6 +16,7 @@ from airflow.sdk.log import mask_secret
 from airflow_provider_hooks import __version__
 from airflow_provider_hooks.delivery.claims import check_when_unknown
 from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, Endpoint, read_endpoint
+from airflow_provider_hooks.delivery.exchange import Request
 from airflow_provider_hooks.delivery.headers import (
     DELIVERY_HEADER,
     EVENT_HEADER,
@@ -26,7 +27,7 @@ from airflow_provider_hooks.delivery.ledger import Ledger
 from airflow_provider_hooks.delivery.once import Asking, Prepared, deliver_once
 from airflow_provider_hooks.delivery.probe import probe
 from airflow_provider_hooks.delivery.record import Attempt, DeliveryFacts, make_delivery_id
-from airflow_provider_hooks.delivery.sender import Request, send_once
+from airflow_provider_hooks.delivery.sender import send_once
 from airflow_provider_hooks.delivery.transfer import Connections, Limits, UnreachableError
 from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
 from airflow_provider_hooks.events.serialization import serialize

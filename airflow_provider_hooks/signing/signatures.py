@@ -29,13 +29,63 @@ class SignatureError(ServiceHookError, ValueError):
     """The one error of signing and verifying. Its message quotes neither a secret nor a signature."""
 
 
+class Signer:
+    """
+    Signs any number of bodies by one scheme with the same secrets, which are judged once.
+
+    With several secrets (newest first) the headers carry a signature by each where the scheme can, else by the newest.
+
+    :param scheme: a row of ``SCHEMES`` or its name
+    :param secrets: the secrets as kept, newest first; the scheme ``none`` takes no notice of them
+    :raises SignatureError: if the scheme is unknown or a secret cannot be used
+    """
+
+    def __init__(self, scheme: Scheme | str, secrets: Sequence[str]) -> None:
+        self._scheme = _find_scheme(scheme)
+        keys = _derive_keys(self._scheme, secrets) if self._scheme.signature_header else []
+        # A copy of a keyed HMAC takes half the time of a new one.
+        self._keyed = [
+            hmac.new(key, digestmod=hashlib.sha256) for key in (keys if self._scheme.several_signatures else keys[:1])
+        ]
+
+    def sign(self, body: bytes, *, delivery_id: str, timestamp: int) -> dict[str, str]:
+        """
+        Return the headers that prove who sent ``body``.
+
+        :param body: exactly the bytes that are sent
+        :param delivery_id: the delivery's id; printable ASCII without blanks and full stops
+        :param timestamp: the time of sending, in unix seconds
+        :raises SignatureError: if anything cannot be signed
+        """
+        scheme = self._scheme
+        if not isinstance(body, bytes):
+            raise SignatureError("the body to sign must be bytes")
+        if scheme.signature_header is None:
+            return {}
+        if not isinstance(delivery_id, str) or not _ID.fullmatch(delivery_id):
+            raise SignatureError("the delivery id must be 1 to 256 characters of printable ASCII without '.'")
+        if isinstance(timestamp, bool) or not isinstance(timestamp, int) or not 0 <= timestamp < 10**12:
+            raise SignatureError("the timestamp must be whole unix seconds")
+        content = _join_signed_parts(scheme, body=body, delivery_id=delivery_id, timestamp=str(timestamp))
+        headers = {}
+        if scheme.id_header:
+            headers[scheme.id_header] = delivery_id
+        if scheme.timestamp_header:
+            headers[scheme.timestamp_header] = str(timestamp)
+        signatures = []
+        for keyed in self._keyed:
+            digest = keyed.copy()
+            digest.update(content)
+            signatures.append(_encode(scheme, digest.digest()))
+        headers[scheme.signature_header] = " ".join(signatures)
+        return headers
+
+
 def sign(
     scheme: Scheme | str, *, body: bytes, secrets: Sequence[str], delivery_id: str, timestamp: int
 ) -> dict[str, str]:
     """
-    Return the headers that prove who sent ``body``.
-
-    With several secrets (newest first) the headers carry a signature by each where the scheme can, else by the newest.
+    Return the headers that prove who sent ``body``; ``Signer`` does the same for many.
 
     :param scheme: a row of ``SCHEMES`` or its name
     :param body: exactly the bytes that are sent
@@ -44,26 +94,7 @@ def sign(
     :param timestamp: the time of sending, in unix seconds
     :raises SignatureError: if the scheme is unknown or anything cannot be signed with
     """
-    known = _find_scheme(scheme)
-    if not isinstance(body, bytes):
-        raise SignatureError("the body to sign must be bytes")
-    if known.signature_header is None:
-        return {}
-    if not isinstance(delivery_id, str) or not _ID.fullmatch(delivery_id):
-        raise SignatureError("the delivery id must be 1 to 256 characters of printable ASCII without '.'")
-    if isinstance(timestamp, bool) or not isinstance(timestamp, int) or not 0 <= timestamp < 10**12:
-        raise SignatureError("the timestamp must be whole unix seconds")
-    keys = _derive_keys(known, secrets)
-    if not known.several_signatures:
-        keys = keys[:1]
-    content = _join_signed_parts(known, body=body, delivery_id=delivery_id, timestamp=str(timestamp))
-    headers = {}
-    if known.id_header:
-        headers[known.id_header] = delivery_id
-    if known.timestamp_header:
-        headers[known.timestamp_header] = str(timestamp)
-    headers[known.signature_header] = " ".join(_make_signature(known, key, content) for key in keys)
-    return headers
+    return Signer(scheme, secrets).sign(body, delivery_id=delivery_id, timestamp=timestamp)
 
 
 def verify(
@@ -175,12 +206,17 @@ def _is_finite(number: object) -> TypeGuard[int | float]:
 
 
 def _join_signed_parts(scheme: Scheme, *, body: bytes, delivery_id: str, timestamp: str) -> bytes:
+    if scheme.signed_parts == ("body",):
+        return body
     parts = {"id": delivery_id.encode("ascii"), "timestamp": timestamp.encode("ascii"), "body": body}
     return b".".join(parts[part] for part in scheme.signed_parts)
 
 
 def _make_signature(scheme: Scheme, key: bytes, content: bytes) -> str:
-    digest = hmac.digest(key, content, hashlib.sha256)
+    return _encode(scheme, hmac.digest(key, content, hashlib.sha256))
+
+
+def _encode(scheme: Scheme, digest: bytes) -> str:
     encoded = digest.hex() if scheme.encoding == "hex" else base64.b64encode(digest).decode("ascii")
     return scheme.signature_prefix + encoded
 

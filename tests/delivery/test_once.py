@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
+import uuid
 from dataclasses import replace
 
 import pendulum
@@ -443,6 +444,10 @@ def test_the_delivery_id_is_the_same_for_the_same_event_and_endpoint_and_no_othe
         )
     }
     assert len(ids) == 8
+    namespace = uuid.UUID("5d8fbc09-b0a5-5c9c-8a8e-1f9f6f2c7a11")
+    for event_id in ("1", "ü\u2028", 'a"b'):
+        expected = uuid.uuid5(namespace, json.dumps(["a", "event.created", event_id]))
+        assert make_delivery_id(endpoint="a", event_type="event.created", event_id=event_id) == str(expected)
     assert make_delivery_id(endpoint="a", event_type="event.created", event_id="1") == (
         make_delivery_id(endpoint="a", event_type="event.created", event_id="1")
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from airflow.sdk import DAG
 
-from airflow_provider_hooks.delivery import sender
+from airflow_provider_hooks.delivery.exchange import Exchange
 from airflow_provider_hooks.delivery.ledger import Ledger
 from airflow_provider_hooks.operators.delivery import DeliverEventCreatedOperator
 
@@ -39,7 +39,7 @@ def strike(how: str) -> None:
 
 def arm(point: str, how: str) -> None:
     """Have the process struck when it comes to a point of a delivery, once."""
-    take, write, let_out = Ledger.take, Ledger.write, sender._Transfer._before_request
+    take, write, let_out = Ledger.take, Ledger.write, Exchange._before_request
 
     def armed_take(self, claim):
         if point == "before_claim":
@@ -60,7 +60,7 @@ def arm(point: str, how: str) -> None:
         if point == "recorded":
             strike(how)
 
-    Ledger.take, Ledger.write, sender._Transfer._before_request = armed_take, armed_write, armed_let_out
+    Ledger.take, Ledger.write, Exchange._before_request = armed_take, armed_write, armed_let_out
 
 
 class CrashingOperator(DeliverEventCreatedOperator):

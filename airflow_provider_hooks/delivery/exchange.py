@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+A request and its answer over one libcurl handle, and the truth about how it ended. Single and bulk deliveries share it.
+
+The line between ``not_sent`` and ``unknown`` is libcurl's pre-request callback. It runs when a connection is ready and
+before the first byte of the request leaves; an attempt that fails before it has sent nothing, and any failure after it
+may have been received. The callback also judges the peer that is really connected to, and refuses to run twice,
+because libcurl would otherwise send a POST again when a connection dies early.
+
+Source: libcurl, CURLOPT_PREREQFUNCTION.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pycurl
+
+from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES, AnswerReader, Head, write_time
+from airflow_provider_hooks.delivery.record import Attempt, ErrorClass, Outcome, Phases
+from airflow_provider_hooks.delivery.transfer import classify
+from airflow_provider_hooks.network.policy import BlockedAddressError
+from airflow_provider_hooks.redaction import redact
+from airflow_provider_hooks.text import SHOWN_CHARACTERS, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from airflow_provider_hooks.network.policy import NetworkPolicy
+    from airflow_provider_hooks.network.urls import Target
+
+_SUCCESS = range(200, 300)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Exactly what is sent."""
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    private: tuple[str, ...] = field(default=(), repr=False)
+    """Secrets, signatures and tokens, to be masked where the receiver sends them back."""
+
+
+def write_header_lines(headers: Mapping[str, str]) -> list[str]:
+    """Write headers as libcurl takes them."""
+    return [f"{name}: {value}" for name, value in headers.items()]
+
+
+NOTHING_OF_LIBCURLS_OWN = ("Expect:", "Accept:")
+"""Keeps libcurl from asking "Expect: 100-continue", and from adding its own Accept."""
+
+
+class Exchange:
+    """
+    What one handle lets out, and what comes back; for one request after the other.
+
+    :param curl: a handle that leads to ``target``, and nowhere else
+    :param tunnel_end: the address that a proxy is told, where there is one: the peer is then the proxy
+    """
+
+    def __init__(
+        self, curl: pycurl.Curl, target: Target, *, policy: NetworkPolicy, tunnel_end: str | None = None
+    ) -> None:
+        self.curl = curl
+        self._target, self._policy, self._tunnel_end = target, policy, tunnel_end
+        self._judged: set[str] = set()
+        curl.setopt(pycurl.PREREQFUNCTION, self._before_request)
+        curl.setopt(pycurl.POST, 1)
+
+    def begin(self, body: bytes, header_lines: Sequence[str]) -> None:
+        """Make ready for a request: nothing of the one before is left."""
+        self.is_let_out = False
+        self.peer: str | None = None
+        self._refused: tuple[ErrorClass, str] | None = None
+        self._answer = AnswerReader()
+        curl = self.curl
+        curl.setopt(pycurl.HEADERFUNCTION, self._answer.take_header_line)
+        curl.setopt(pycurl.WRITEFUNCTION, self._answer.take_body)
+        curl.setopt(pycurl.POSTFIELDSIZE_LARGE, len(body))
+        curl.setopt(pycurl.POSTFIELDS, body)
+        curl.setopt(pycurl.HTTPHEADER, [*header_lines, *NOTHING_OF_LIBCURLS_OWN])
+
+    def read_attempt(
+        self,
+        error: pycurl.error | None,
+        *,
+        requested_at: float,
+        duration: float,
+        resolved: float = 0.0,
+        private: Iterable[str] = (),
+    ) -> Attempt:
+        """
+        Return what the request came to.
+
+        :param error: what libcurl ended it with
+        :param requested_at: unix seconds
+        :param duration: seconds from then to the end
+        :param resolved: seconds of these that the resolver took
+        :param private: what to mask where the receiver sends it back
+        """
+        answer, head = self._answer, self._answer.read_head()
+        failure = None if error is None else self._refused or classify(self.curl, error)
+        if answer.too_large:
+            failure = (ErrorClass.RESPONSE_TOO_LARGE, "reading stopped at the bound")
+        elif head is None and failure is None:
+            failure = (ErrorClass.INVALID_RESPONSE, "no complete answer arrived")
+        private = tuple(private)
+
+        def make_safe(text: str, *, limit: int = SHOWN_CHARACTERS) -> str:
+            """Mask what is private before anything is cut, and bound what escaping made of it, in bytes."""
+            return printable(redact(text, private), limit=limit).encode()[:limit].decode(errors="ignore")
+
+        body = bytes(answer.body).decode(errors="replace") if head else ""
+        return Attempt(
+            outcome=self._judge(head),
+            requested_at=write_time(requested_at),
+            responded_at=write_time(head.ended_at) if head else None,
+            duration_ms=to_milliseconds(duration),
+            peer_address=self.peer,
+            phases=self._measure_phases(resolved, answered=head is not None),
+            status_code=head.status_code if head else None,
+            response_headers={name: make_safe(value) for name, value in head.headers.items()} if head else {},
+            response_body=make_safe(body, limit=KEPT_BODY_BYTES) if head else None,
+            error_class=failure[0] if failure else None,
+            message=make_safe(failure[1]) if failure else None,
+        )
+
+    def _before_request(self, peer: str, _local: str, _peer_port: int, _local_port: int) -> int:
+        if self.is_let_out:
+            self._refused = (ErrorClass.REUSED_CONNECTION_LOST, "libcurl wanted to send the request again")
+            return pycurl.PREREQFUNC_ABORT
+        self.peer = self._tunnel_end or peer
+        if self.peer not in self._judged:
+            try:
+                self._policy.check_address(self.peer, target=self._target)
+            except BlockedAddressError as error:
+                self._refused = (ErrorClass.BLOCKED_ADDRESS, str(error))
+                return pycurl.PREREQFUNC_ABORT
+            self._judged.add(self.peer)
+        self.is_let_out = True
+        return pycurl.PREREQFUNC_OK
+
+    def _judge(self, head: Head | None) -> Outcome:
+        if not self.is_let_out:
+            return Outcome.NOT_SENT
+        if head is None:
+            return Outcome.UNKNOWN
+        return Outcome.DELIVERED if head.status_code in _SUCCESS else Outcome.REJECTED
+
+    def _measure_phases(self, resolved: float, *, answered: bool) -> Phases:
+        """Turn libcurl's running times, zero where it did not come to a phase, into the length of each."""
+        names = (pycurl.CONNECT_TIME, pycurl.APPCONNECT_TIME, pycurl.PRETRANSFER_TIME, pycurl.STARTTRANSFER_TIME)
+        connected, secured, ready, first_byte = (self.curl.getinfo(name) for name in names)
+        return Phases(
+            dns=to_milliseconds(resolved),
+            connect=to_milliseconds(connected) if connected else None,
+            tls=to_milliseconds(secured - connected) if secured else None,
+            first_byte=to_milliseconds(first_byte - ready) if answered else None,
+        )
+
+
+def to_milliseconds(seconds: float) -> float:
+    """Return seconds in milliseconds, to the microsecond."""
+    return round(seconds * 1000, 3)
