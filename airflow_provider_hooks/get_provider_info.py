@@ -33,6 +33,7 @@ def get_provider_info() -> dict[str, object]:
             {
                 "integration-name": "Service Hooks",
                 "python-modules": [
+                    "airflow_provider_hooks.operators.bulk",
                     "airflow_provider_hooks.operators.delivery",
                     "airflow_provider_hooks.operators.management",
                     "airflow_provider_hooks.operators.registration",
@@ -42,7 +43,11 @@ def get_provider_info() -> dict[str, object]:
         "hooks": [
             {
                 "integration-name": "Service Hooks",
-                "python-modules": ["airflow_provider_hooks.hooks.endpoint", "airflow_provider_hooks.hooks.registry"],
+                "python-modules": [
+                    "airflow_provider_hooks.hooks.bulk",
+                    "airflow_provider_hooks.hooks.endpoint",
+                    "airflow_provider_hooks.hooks.registry",
+                ],
             }
         ],
         "connection-types": [describe_form(kind) for kind in CONNECTION_TYPES],

@@ -12,6 +12,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parent.parent
 sys.path[:0] = [
     str(Path(__file__).parent),
+    str(Path(__file__).parent / "bulk"),
     str(Path(__file__).parent / "registries"),
     str(Path(__file__).parent / "system"),
 ]

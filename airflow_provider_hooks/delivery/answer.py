@@ -12,6 +12,13 @@ import re
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from airflow_provider_hooks.redaction import redact
+from airflow_provider_hooks.text import SHOWN_CHARACTERS, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 KEPT_BODY_BYTES = 20_000
 """How much of an answer's body the record keeps, in UTF-8."""
@@ -20,9 +27,10 @@ READ_BODY_BYTES = KEPT_BODY_BYTES + 65_536
 READ_HEADER_BYTES = 65_536
 """How much of the headers is read at most, interim answers included."""
 
-_KEPT_HEADERS = frozenset(
+KEPT_HEADERS = frozenset(
     {"content-type", "content-length", "date", "location", "retry-after", "server", "x-request-id"}
 )
+"""The headers that a record keeps."""
 _STATUS_LINE = re.compile(rb"http/[0-9]+(?:\.[0-9]+)?[ \t]+([0-9]{3})(?![0-9])", re.IGNORECASE)
 _END_OF_BLOCK = frozenset({b"\r\n", b"\n"})
 _FIRST_FINAL_STATUS = 200
@@ -105,8 +113,13 @@ def _begin_block(line: bytes) -> _Block:
 
 def _keep_header(headers: dict[str, str], line: bytes) -> None:
     name, _, value = line.decode("latin-1").partition(":")
-    if name.strip().lower() in _KEPT_HEADERS:
+    if name.strip().lower() in KEPT_HEADERS:
         headers.setdefault(name.strip().lower(), value.strip())
+
+
+def make_safe(text: str, private: Iterable[str], *, limit: int = SHOWN_CHARACTERS) -> str:
+    """Mask what is private before anything is cut, and bound what escaping made of it, in bytes."""
+    return printable(redact(text, private), limit=limit).encode()[:limit].decode(errors="ignore")
 
 
 def write_time(unix_seconds: float) -> str:

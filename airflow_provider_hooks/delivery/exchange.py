@@ -18,12 +18,10 @@ from typing import TYPE_CHECKING
 
 import pycurl
 
-from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES, AnswerReader, Head, write_time
+from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES, AnswerReader, Head, make_safe, write_time
 from airflow_provider_hooks.delivery.record import Attempt, ErrorClass, Outcome, Phases
 from airflow_provider_hooks.delivery.transfer import classify
 from airflow_provider_hooks.network.policy import BlockedAddressError
-from airflow_provider_hooks.redaction import redact
-from airflow_provider_hooks.text import SHOWN_CHARACTERS, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -109,11 +107,6 @@ class Exchange:
         elif head is None and failure is None:
             failure = (ErrorClass.INVALID_RESPONSE, "no complete answer arrived")
         private = tuple(private)
-
-        def make_safe(text: str, *, limit: int = SHOWN_CHARACTERS) -> str:
-            """Mask what is private before anything is cut, and bound what escaping made of it, in bytes."""
-            return printable(redact(text, private), limit=limit).encode()[:limit].decode(errors="ignore")
-
         body = bytes(answer.body).decode(errors="replace") if head else ""
         return Attempt(
             outcome=self._judge(head),
@@ -123,10 +116,10 @@ class Exchange:
             peer_address=self.peer,
             phases=self._measure_phases(resolved, answered=head is not None),
             status_code=head.status_code if head else None,
-            response_headers={name: make_safe(value) for name, value in head.headers.items()} if head else {},
-            response_body=make_safe(body, limit=KEPT_BODY_BYTES) if head else None,
+            response_headers={name: make_safe(text, private) for name, text in head.headers.items()} if head else {},
+            response_body=make_safe(body, private, limit=KEPT_BODY_BYTES) if head else None,
             error_class=failure[0] if failure else None,
-            message=make_safe(failure[1]) if failure else None,
+            message=make_safe(failure[1], private) if failure else None,
         )
 
     def _before_request(self, peer: str, _local: str, _peer_port: int, _local_port: int) -> int:

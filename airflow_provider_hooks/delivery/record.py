@@ -51,6 +51,8 @@ class ErrorClass(str, Enum):
     REUSED_CONNECTION_LOST = "reused_connection_lost"
     SETUP_FAILED = "setup_failed"
     INTERRUPTED = "interrupted"
+    INVALID_EVENT = "invalid_event"
+    STOPPED = "stopped"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -174,7 +174,7 @@ _E_PROXY = 97
 _SUCCESSFUL = 2
 """The first digit of a status that opens a tunnel."""
 _RESET_CODES = frozenset({pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR, pycurl.E_GOT_NOTHING, pycurl.E_PARTIAL_FILE})
-_ERRNO_CLASSES = {
+ERRNO_CLASSES = {
     errno.ECONNREFUSED: ErrorClass.CONNECTION_REFUSED,
     errno.ENETUNREACH: ErrorClass.NETWORK_UNREACHABLE,
     errno.EHOSTUNREACH: ErrorClass.NETWORK_UNREACHABLE,
@@ -196,7 +196,7 @@ def classify(curl: pycurl.Curl, error: pycurl.error) -> tuple[ErrorClass, str]:
         pycurl.E_COULDNT_RESOLVE_HOST: ErrorClass.DNS_ERROR,
         pycurl.E_COULDNT_RESOLVE_PROXY: ErrorClass.PROXY_ERROR,
         _E_PROXY: ErrorClass.PROXY_ERROR,
-        pycurl.E_COULDNT_CONNECT: _ERRNO_CLASSES.get(curl.getinfo(pycurl.OS_ERRNO), ErrorClass.CONNECTION_FAILED),
+        pycurl.E_COULDNT_CONNECT: ERRNO_CLASSES.get(curl.getinfo(pycurl.OS_ERRNO), ErrorClass.CONNECTION_FAILED),
         **dict.fromkeys(_TLS_CODES, ErrorClass.TLS_ERROR),
         **dict.fromkeys(_RESET_CODES, ErrorClass.CONNECTION_RESET),
     }

@@ -38,11 +38,11 @@ from airflow_provider_hooks.network.policy import BlockedAddressError
 from airflow_provider_hooks.network.urls import strip_private_parts
 from airflow_provider_hooks.redaction import list_private_parts
 from airflow_provider_hooks.signing import sign
-from airflow_provider_hooks.signing.keys import WHSEC_PREFIX
+from airflow_provider_hooks.signing.signatures import list_private_signatures
 from airflow_provider_hooks.text import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from airflow.sdk import Context
 
@@ -138,7 +138,7 @@ class EndpointHook(BaseHook):
             check_when_unknown(when_unknown)
             delivery = deliver_once(
                 asking=Asking(generation=str(ti.max_tries), try_number=ti.try_number, when_unknown=when_unknown),
-                ledger=Ledger(_open_store(context), slot=slot),
+                ledger=Ledger(open_store(context), slot=slot),
                 prepare=lambda: self._prepare(event_type, payload() if callable(payload) else payload),
             )
         except (ServiceHookError, AirflowNotFoundException) as error:
@@ -154,15 +154,25 @@ class EndpointHook(BaseHook):
         judge(delivery, when_unknown=when_unknown)
         return delivery.record.as_json()
 
-    def _prepare(self, event_type: str, payload: Payload) -> Prepared:
+    def get_endpoint_for(self, event_type: str) -> Endpoint:
+        """
+        Read the endpoint, and return it if it takes this event and may be sent to.
+
+        :raises InvalidFieldsError: naming each field of the connection that cannot be used
+        :raises BlockedAddressError: if the URL may not be sent to
+        """
         endpoint = self.get_conn()
         if event_type not in endpoint.events:
             raise InvalidFieldsError(
                 f"connection '{endpoint.conn_id}'",
                 {"events": f"this endpoint takes only {', '.join(endpoint.events)}, not {event_type}"},
             )
+        _check_url(self._settings.build_policy(), endpoint)
+        return endpoint
+
+    def _prepare(self, event_type: str, payload: Payload) -> Prepared:
+        endpoint = self.get_endpoint_for(event_type)
         policy, limits = self._settings.build_policy(), self._limits(endpoint)
-        _check_url(policy, endpoint)
         body = serialize(payload, max_payload_bytes=self._settings.max_payload_bytes)
         facts = _describe(endpoint, event_type=event_type, event_id=_read_event_id(payload), body=body)
         _make_request(endpoint, facts, body)  # what cannot be signed is told before it is claimed
@@ -204,7 +214,12 @@ def _read_event_id(payload: Payload) -> str:
     return event_id
 
 
-def _open_store(context: Context) -> TaskStateStore:
+def open_store(context: Context) -> TaskStateStore:
+    """
+    Return the task instance's own state store.
+
+    :raises ServiceHookError: if this context has none
+    """
     store = context.get("task_state_store")
     if store is None:
         raise ServiceHookError("this context has no task_state_store to keep the claim in; nothing was sent")
@@ -231,6 +246,15 @@ def _describe(endpoint: Endpoint, *, event_type: str, event_id: str, body: bytes
     )
 
 
+def describe_headers(event_type: str) -> dict[str, str]:
+    """Return the headers that every delivery of an event type has."""
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": f"airflow-provider-hooks/{__version__}",
+        EVENT_HEADER: event_type,
+    }
+
+
 def _make_request(endpoint: Endpoint, facts: DeliveryFacts, body: bytes) -> Request:
     signature = sign(
         endpoint.scheme,
@@ -239,28 +263,11 @@ def _make_request(endpoint: Endpoint, facts: DeliveryFacts, body: bytes) -> Requ
         delivery_id=facts.delivery_id,
         timestamp=int(time.time()),
     )
-    ours = {
-        "Content-Type": "application/json",
-        "User-Agent": f"airflow-provider-hooks/{__version__}",
-        DELIVERY_HEADER: facts.delivery_id,
-        EVENT_HEADER: facts.event_type,
-        **signature,
-    }
+    ours = {**describe_headers(facts.event_type), DELIVERY_HEADER: facts.delivery_id, **signature}
     private = (
         *endpoint.secrets,
-        *_list_signatures(endpoint, signature),
+        *list_private_signatures(endpoint.scheme, signature, endpoint.secrets),
         *list_private_values(endpoint.headers),
         *list_private_parts(endpoint.url),
     )
     return Request(url=endpoint.url, headers=merge_headers(endpoint.headers, ours), body=body, private=private)
-
-
-def _list_signatures(endpoint: Endpoint, headers: dict[str, str]) -> Iterable[str]:
-    """Return each signature and each bare digest, and the secrets without their prefix, as a receiver may show them."""
-    scheme = endpoint.scheme
-    if scheme.signature_header is None:
-        return
-    for signature in headers[scheme.signature_header].split(" "):
-        yield signature
-        yield signature.removeprefix(scheme.signature_prefix)
-    yield from (secret.removeprefix(WHSEC_PREFIX) for secret in endpoint.secrets)

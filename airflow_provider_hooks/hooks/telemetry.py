@@ -33,9 +33,16 @@ _tracer = trace.get_tracer("airflow_provider_hooks")
 
 def count_delivery(record: Record) -> None:
     """Count what a delivery came to."""
-    outcome = record.outcome.value
-    with _harmless():
-        stats.incr(f"{DELIVERIES}.{outcome}", tags=_describe(record.facts, outcome))
+    facts = record.facts
+    count_deliveries(1, endpoint=facts.endpoint, event_type=facts.event_type, outcome=record.outcome.value)
+
+
+def count_deliveries(count: int, *, endpoint: str, event_type: str, outcome: str) -> None:
+    """Count so many deliveries that came to the same."""
+    if count:
+        with _harmless():
+            tags = _describe(endpoint=endpoint, event_type=event_type, outcome=outcome)
+            stats.incr(f"{DELIVERIES}.{outcome}", count, tags=tags)
 
 
 @contextmanager
@@ -63,7 +70,8 @@ def note_attempt(span: Span, facts: DeliveryFacts, attempt: Attempt) -> None:
             span.set_attribute("http.response.status_code", attempt.status_code)
         if attempt.error_class is not None:
             span.set_attribute("error.type", attempt.error_class.value)
-        stats.timing(ATTEMPT_DURATION, timedelta(milliseconds=attempt.duration_ms), tags=_describe(facts, outcome))
+        tags = _describe(endpoint=facts.endpoint, event_type=facts.event_type, outcome=outcome)
+        stats.timing(ATTEMPT_DURATION, timedelta(milliseconds=attempt.duration_ms), tags=tags)
 
 
 @contextmanager
@@ -75,6 +83,5 @@ def _harmless() -> Iterator[None]:
         _log.warning("Metrics or traces could not be told of a delivery", exc_info=True)
 
 
-def _describe(facts: DeliveryFacts, outcome: str) -> dict[str, str]:
-    endpoint = re.sub(r"[^A-Za-z0-9_.-]", "_", facts.endpoint)
-    return {"endpoint": endpoint, "outcome": outcome, "event_type": facts.event_type}
+def _describe(*, endpoint: str, event_type: str, outcome: str) -> dict[str, str]:
+    return {"endpoint": re.sub(r"[^A-Za-z0-9_.-]", "_", endpoint), "outcome": outcome, "event_type": event_type}

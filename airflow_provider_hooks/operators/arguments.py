@@ -7,12 +7,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from airflow_provider_hooks.bulk.sources import WHOLE, Shard
 from airflow_provider_hooks.text import quoted
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.errors import Problems
     from airflow_provider_hooks.registries.keeping import WhenUnknown
 
+_MAX_RATE = 1e9
 MAX_OVERLAP = timedelta(days=366)
 
 _FLAGS = {"true": True, "false": False}
@@ -57,6 +59,42 @@ def read_overlap(problems: Problems, value: object) -> timedelta:
     told = f"must be a timedelta of 0 to {MAX_OVERLAP.days} days, such as timedelta(hours=1)"
     problems.add("overlap", f"{told}, not {value if isinstance(value, timedelta) else quoted(value)}")
     return timedelta(0)
+
+
+def read_count(problems: Problems, name: str, value: object, *, largest: int = 10**9) -> int | None:
+    """Return a whole number from 1 on, also from its digits in text, or note that it is none; ``None`` is none."""
+    if value is None:
+        return None
+    text = str(value).strip()
+    if isinstance(value, bool) or not (text.isascii() and text.isdigit() and 1 <= int(text[:12]) <= largest):
+        problems.add(name, f"must be a whole number from 1 to {largest}, not {quoted(value)}")
+        return None
+    return int(text)
+
+
+def read_rate(problems: Problems, name: str, value: object) -> float | None:
+    """Return a number above 0, also from text, or note that it is none; ``None`` is none."""
+    if value is None:
+        return None
+    try:
+        rate = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else 0.0
+    except (ValueError, OverflowError):
+        rate = 0.0
+    if not 0 < rate <= _MAX_RATE:
+        problems.add(name, f"must be a number of events per second above 0, not {quoted(value)}")
+        return None
+    return rate
+
+
+def read_shard(problems: Problems, value: object) -> Shard:
+    """Return a shard from its pair of numbers, or note that it is none; ``None`` is the whole."""
+    if value is None:
+        return WHOLE
+    pair = list(value) if isinstance(value, list | tuple) else []
+    if len(pair) == 2 and all(type(number) is int for number in pair) and 0 <= pair[0] < pair[1]:  # noqa: PLR2004
+        return Shard(index=pair[0], count=pair[1])
+    problems.add("shard", f"must be (i, n) with i from 0 to n - 1, not {pair or quoted(value)}")
+    return WHOLE
 
 
 def choose(problems: Problems, **given: object) -> None:

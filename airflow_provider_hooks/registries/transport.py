@@ -23,20 +23,15 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.util import Retry
 
-from airflow_provider_hooks.network.policy import BlockedAddressError, NetworkPolicy
-from airflow_provider_hooks.network.proxy import (
-    MAX_ANSWER_BYTES,
-    Proxy,
-    ProxyError,
-    check_connect_answer,
-    make_connect_request,
-)
-from airflow_provider_hooks.network.resolver import ResolverError, find_addresses
+from airflow_provider_hooks.network.connecting import connect_checked
+from airflow_provider_hooks.network.resolver import ResolverError
 from airflow_provider_hooks.network.urls import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
+
+    from airflow_provider_hooks.network.policy import NetworkPolicy
 
     Connect = Callable[[Target], socket.socket]
 
@@ -102,7 +97,10 @@ class OneCallSession(requests.Session):
 
         def connect(target: Target) -> socket.socket:
             timeout = min(connect_timeout, deadline.remaining())
-            sock = connect_checked(target, policy=policy, timeout=timeout)
+            try:
+                sock, _ = connect_checked(target, policy=policy, timeout=timeout)
+            except ResolverError as error:
+                raise OSError(str(error)) from None
             deadline.watch(sock)
             return sock
 
@@ -113,61 +111,6 @@ class OneCallSession(requests.Session):
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Keep ``requests`` from reading a redirect's whole body, decompressed, which it does even when told not to."""
-
-
-def connect_checked(target: Target, *, policy: NetworkPolicy, timeout: float) -> socket.socket:
-    """
-    Connect to a target whose every address may be sent to, trying one address after the other.
-
-    :param timeout: seconds for the resolver, and again for each address
-    :raises BlockedAddressError: if any address may not be sent to, or the peer turns out to be another
-    :raises OSError: if none can be connected to
-    """
-    try:
-        addresses = find_addresses(target, policy=policy, timeout=timeout)
-    except ResolverError as error:
-        raise OSError(str(error)) from None
-    failure = OSError(f"{target.host} has no address")
-    for address in addresses:
-        proxy = policy.find_proxy(address, target=target)
-        try:
-            if proxy is not None:
-                return open_tunnel(proxy, address=address, port=target.port, timeout=timeout)
-            sock = socket.create_connection((address, target.port), timeout=timeout)
-        except OSError as error:
-            failure = error
-            continue
-        try:
-            policy.check_address(sock.getpeername()[0], target=target)
-        except BlockedAddressError:
-            sock.close()
-            raise
-        return sock
-    raise failure
-
-
-def open_tunnel(proxy: Proxy, *, address: str, port: int, timeout: float) -> socket.socket:
-    """
-    Return a connection to an address through a proxy.
-
-    :param timeout: seconds for connecting to the proxy, and again for its answer
-    :raises OSError: if the proxy cannot be connected to, or does not open the tunnel
-    """
-    sock = socket.create_connection((proxy.host, proxy.port), timeout=timeout)
-    try:
-        end = time.monotonic() + timeout
-        sock.sendall(make_connect_request(proxy, address=address, port=port))
-        answer = bytearray()
-        while not answer.endswith(b"\r\n\r\n"):
-            part = sock.recv(1)  # not a byte more: what follows belongs to whoever is behind the proxy
-            if not part or len(answer) >= MAX_ANSWER_BYTES or time.monotonic() > end:
-                raise ProxyError("the proxy did not answer in HTTP, or not in time")
-            answer += part
-        check_connect_answer(bytes(answer))
-    except OSError:
-        sock.close()
-        raise
-    return sock
 
 
 class NotConnectedError(NewConnectionError):

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""One claimed block: prepares its events, has them sent, and writes the record of each."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_hooks.bulk.pace import BUSY
+from airflow_provider_hooks.bulk.payloads import InvalidEventError
+from airflow_provider_hooks.delivery.exchange import to_milliseconds
+from airflow_provider_hooks.delivery.record import Outcome
+from airflow_provider_hooks.registries.rate_limit import read_retry_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_provider_hooks.bulk.engine import Ending, Engine
+    from airflow_provider_hooks.bulk.pace import Breaker, Pace
+    from airflow_provider_hooks.bulk.preparing import PreparedEvent, Preparer
+    from airflow_provider_hooks.bulk.records import LineMaker, PartWriter
+    from airflow_provider_hooks.bulk.sources import RawEvent
+    from airflow_provider_hooks.bulk.summary import Summary
+
+_FLUSH_SECONDS = 1.0
+_DELIVERED = Outcome.DELIVERED.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockEnd:
+    """How far a block came."""
+
+    count: int
+    """Events of it that were read."""
+    position: int
+    """Where the first event begins that has no record."""
+    stopped: bool
+    """Whether the breaker is open."""
+
+
+class Block:
+    """
+    Listens to what becomes of each event of a block.
+
+    :param report: is told now and then how far the stream is
+    """
+
+    def __init__(
+        self,
+        *,
+        preparer: Preparer,
+        pace: Pace,
+        breaker: Breaker,
+        lines: LineMaker,
+        summary: Summary,
+        part: PartWriter,
+        report: Callable[[Summary, int], None],
+    ) -> None:
+        self._preparer, self._pace, self._breaker = preparer, pace, breaker
+        self._lines, self._summary, self._part, self._report = lines, summary, part, report
+        self._invalid: list[tuple[int, str]] = []
+        self._position = 0
+        self._count = 0
+        self._next_flush = 0.0
+
+    def send(self, events: Iterator[tuple[RawEvent, int]], *, start: int, engine: Engine) -> BlockEnd:
+        """Send the events, and return how far that came; each event before has a record then."""
+        self._position = start
+        left = engine.send(self._prepare(events), self)
+        position = left[0].position if left else self._position
+        for begins, problem in self._invalid:
+            if begins < position:
+                self._summary.add_invalid()
+                self._part.write(self._lines.tell_invalid(begins, problem))
+        return BlockEnd(count=self._count, position=position, stopped=self._breaker.is_open)
+
+    def take_success(self, event: PreparedEvent, status: int, peer: str, started_at: float, seconds: float) -> None:
+        """Record a request that a plain 2xx answered."""
+        milliseconds = round(seconds * 1000, 3)
+        self._summary.add(_DELIVERED, milliseconds)
+        self._breaker.note_success()
+        self._part.write(
+            self._lines.tell_success(event, status=status, peer=peer, started_at=started_at, milliseconds=milliseconds)
+        )
+
+    def take_ending(self, event: PreparedEvent, ending: Ending) -> None:
+        """Record a request that ended in any other way, and slow down where the receiver asks for it."""
+        outcome, line = self._lines.tell_ending(event, ending, private=self._preparer.list_private(event))
+        status = ending.answer.status if ending.answer else None
+        self._summary.add(outcome.value, to_milliseconds(ending.seconds) if status is not None else None)
+        if outcome is Outcome.DELIVERED:
+            self._breaker.note_success()
+        else:
+            self._breaker.note_failure()
+        self._part.write(line)
+        if ending.answer is not None and status in BUSY:
+            now = time.time()
+            at = read_retry_at(ending.answer.headers, received_at=now)
+            self._pace.slow_down(time.monotonic(), None if at is None else at - now)
+
+    def wants_more(self) -> bool:
+        """Tell whether anything more is to be sent; called often, so progress is told from here."""
+        now = time.monotonic()
+        if now >= self._next_flush:
+            self._next_flush = now + _FLUSH_SECONDS
+            self._part.flush()
+            self._report(self._summary, self._position)
+        return not self._breaker.is_open
+
+    def _prepare(self, events: Iterator[tuple[RawEvent, int]]) -> Iterator[PreparedEvent]:
+        prepare = self._preparer.prepare
+        for event, end in events:
+            begins, self._position = self._position, end
+            self._count += 1
+            try:
+                prepared = prepare(event, position=begins)
+            except InvalidEventError as error:
+                self._invalid.append((begins, str(error)))
+            else:
+                yield prepared

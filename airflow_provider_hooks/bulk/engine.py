@@ -1,0 +1,329 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+Sends many requests over kept connections, each at most once, and tells the truth about each.
+
+One thread, one ``epoll``. Requests are prepared in batches between two looks at the network, so that the receiver works
+on one batch while the next is made. The line between ``not_sent`` and ``unknown`` is the first call that hands bytes of
+a request to the system: before it nothing left. Nothing is ever handed over twice.
+"""
+
+from __future__ import annotations
+
+import select
+import ssl
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from airflow_provider_hooks.bulk.answers import AnswerParser, read_plain_success
+from airflow_provider_hooks.delivery.record import ErrorClass
+from airflow_provider_hooks.delivery.transfer import UnreachableError
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+    from airflow_provider_hooks.bulk.connection import OpenerPool
+    from airflow_provider_hooks.bulk.pace import Pace
+    from airflow_provider_hooks.bulk.preparing import PreparedEvent
+
+_RECEIVE_BYTES = 65_536
+_LOOK_SECONDS = 0.05
+"""How often deadlines are looked at, and how long the network is waited for at most."""
+_NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class Ending:
+    """How a request ended that was not plainly answered with success."""
+
+    __slots__ = ("answer", "failure", "is_let_out", "peer", "seconds", "started_at")
+
+    def __init__(
+        self,
+        *,
+        is_let_out: bool,
+        started_at: float,
+        seconds: float,
+        peer: str | None = None,
+        answer: AnswerParser | None = None,
+        failure: tuple[ErrorClass, str] | None = None,
+    ) -> None:
+        self.is_let_out = is_let_out
+        """Whether any byte of it may have left."""
+        self.started_at = started_at
+        self.seconds = seconds
+        self.peer = peer
+        self.answer = answer
+        self.failure = failure
+
+
+class Listener(Protocol):
+    """What the engine tells of each request, once."""
+
+    def take_success(self, event: PreparedEvent, status: int, peer: str, started_at: float, seconds: float) -> None:
+        """Take a request that a plain 2xx answered."""
+
+    def take_ending(self, event: PreparedEvent, ending: Ending) -> None:
+        """Take a request that ended in any other way."""
+
+    def wants_more(self) -> bool:
+        """Tell whether anything more is to be sent."""
+
+
+class _Connection:
+    """A connection, and the request that is on it."""
+
+    __slots__ = ("deadline", "event", "parser", "peer", "sock", "started", "started_at", "unsent", "uses")
+
+    def __init__(self, sock: socket.socket, peer: str) -> None:
+        self.sock, self.peer, self.uses = sock, peer, 0
+        self.event: PreparedEvent | None = None
+        self.parser: AnswerParser | None = None
+        self.unsent: memoryview | None = None
+        self.started = self.started_at = self.deadline = 0.0
+
+
+class Engine:
+    """
+    Sends what it is given over at most ``concurrency`` connections.
+
+    :param pool: opens the connections
+    :param timeout: seconds for one request in all, connecting included
+    """
+
+    def __init__(self, pool: OpenerPool, *, concurrency: int, timeout: float, pace: Pace) -> None:
+        self._pool, self._concurrency, self._timeout, self._pace = pool, concurrency, timeout, pace
+        self._poll = select.epoll()
+        self._poll.register(pool.fileno(), select.EPOLLIN)
+        self._connections: dict[int, _Connection] = {}
+        self._idle: list[_Connection] = []
+        self._opening: dict[int, tuple[PreparedEvent, float, float]] = {}
+        """The requests whose connection is being opened, with when they began (monotonic, unix)."""
+        self._tickets = 0
+        self._busy = 0
+        self._next_look = 0.0
+        self._plain: tuple[bytes, int] = (b"", 0)
+        """The last answer that was read at a glance: most are the same bytes."""
+
+    def close(self) -> None:
+        """Close every connection; nothing must be under way."""
+        for connection in list(self._connections.values()):
+            self._drop(connection)
+        self._pool.close()
+        self._poll.close()
+
+    def send(self, events: Iterator[PreparedEvent], listener: Listener) -> list[PreparedEvent]:
+        """
+        Send every event, and return those that were not begun because the listener wants no more.
+
+        The listener is told of each other one, and nothing is under way when this returns.
+        """
+        self._listener = listener
+        ready: deque[PreparedEvent] = deque()
+        is_more, ahead = True, self._pace.count_ahead(self._concurrency)
+        while True:
+            while is_more and len(ready) < ahead:
+                event = next(events, None)
+                if event is None:
+                    is_more = False
+                else:
+                    ready.append(event)
+            if not listener.wants_more():
+                is_more = False
+                if not self._busy:
+                    return list(ready)
+            elif ready:
+                self._start(ready)
+            if not self._busy and not ready and not is_more:
+                return []
+            self._wait(bool(ready))
+
+    def _start(self, ready: deque[PreparedEvent]) -> None:
+        now = time.monotonic()
+        room = min(self._concurrency - self._busy, len(ready))
+        if room <= 0:
+            return
+        allowed = self._pace.count_allowed(now, room)
+        if not allowed:
+            return
+        self._look(0.0)  # what an idle connection says now is no answer to what is sent on it next
+        started_at = time.time()
+        for _ in range(allowed):
+            event = ready.popleft()
+            self._busy += 1
+            if self._idle:
+                self._begin(self._idle.pop(), event, now, started_at)
+            else:
+                self._open_for(event, now, started_at)
+
+    def _open_for(self, event: PreparedEvent, now: float, started_at: float) -> None:
+        self._tickets += 1
+        self._opening[self._tickets] = (event, now, started_at)
+        self._pool.order(self._tickets)
+
+    def _begin(self, connection: _Connection, event: PreparedEvent, now: float, started_at: float) -> None:
+        """Hand a request to the system: from here on it may have left, unless the system refuses every byte of it."""
+        connection.event, connection.started, connection.started_at = event, now, started_at
+        connection.deadline = now + self._timeout
+        connection.uses += 1
+        request = event.request
+        try:
+            sent = connection.sock.send(request)
+        except _NOT_NOW:
+            sent = 0
+        except OSError as error:
+            if isinstance(error, ssl.SSLError) or isinstance(connection.sock, ssl.SSLSocket):
+                self._end(connection, failure=(ErrorClass.CONNECTION_RESET, str(error)))  # TLS may have let out a part
+                return
+            uses = connection.uses
+            self._drop(connection)
+            if uses > 1:
+                self._open_for(event, now, started_at)  # it died while it was idle, and took nothing
+            else:
+                self._tell(
+                    event,
+                    Ending(
+                        is_let_out=False,
+                        started_at=started_at,
+                        seconds=time.monotonic() - now,
+                        peer=connection.peer,
+                        failure=(ErrorClass.CONNECTION_RESET, str(error)),
+                    ),
+                )
+            return
+        if sent < len(request):
+            connection.unsent = memoryview(request)[sent:]
+            self._poll.modify(connection.sock.fileno(), select.EPOLLIN | select.EPOLLOUT)
+
+    def _wait(self, is_waiting: bool) -> None:
+        """Look at the network, for as long as nothing else can be done."""
+        now = time.monotonic()
+        timeout = _LOOK_SECONDS
+        if is_waiting and self._busy < self._concurrency:
+            timeout = min(timeout, self._pace.find_delay(now))
+        self._look(timeout)
+        if now >= self._next_look:
+            self._next_look = now + _LOOK_SECONDS
+            self._end_late_ones(time.monotonic())
+
+    def _look(self, timeout: float) -> None:
+        for descriptor, _ in self._poll.poll(timeout):
+            connection = self._connections.get(descriptor)
+            if connection is None:
+                self._take_opened()
+            elif connection.event is None:
+                self._drop(connection)  # an idle connection has nothing to say but that it is closed
+            elif connection.unsent is not None:
+                self._send_rest(connection)
+            else:
+                self._receive(connection)
+
+    def _take_opened(self) -> None:
+        for ticket, result in self._pool.take():
+            event, started, started_at = self._opening.pop(ticket)
+            if isinstance(result, UnreachableError):
+                seconds = time.monotonic() - started
+                failure = (result.error_class, str(result))
+                self._tell(event, Ending(is_let_out=False, started_at=started_at, seconds=seconds, failure=failure))
+                continue
+            connection = _Connection(*result)
+            self._connections[connection.sock.fileno()] = connection
+            self._poll.register(connection.sock.fileno(), select.EPOLLIN)
+            self._begin(connection, event, started, started_at)
+
+    def _send_rest(self, connection: _Connection) -> None:
+        rest = connection.unsent
+        try:
+            while rest:
+                rest = rest[connection.sock.send(rest) :]
+        except _NOT_NOW:
+            connection.unsent = rest
+        except OSError:
+            connection.unsent = None  # an answer may have come before the end of the request
+            self._receive(connection)
+        else:
+            connection.unsent = None
+            self._poll.modify(connection.sock.fileno(), select.EPOLLIN)
+
+    def _receive(self, connection: _Connection) -> None:
+        while connection.event is not None:
+            try:
+                data = connection.sock.recv(_RECEIVE_BYTES)
+            except _NOT_NOW:
+                return
+            except OSError as error:
+                self._end(connection, failure=(ErrorClass.CONNECTION_RESET, str(error)))
+                return
+            if connection.parser is None and data:
+                status = self._plain[1] if data == self._plain[0] else read_plain_success(data)
+                if status is not None:
+                    self._plain = (data, status)
+                    self._succeed(connection, status)
+                    return
+                connection.parser = AnswerParser()
+            self._parse(connection, data)
+            if len(data) < _RECEIVE_BYTES and not isinstance(connection.sock, ssl.SSLSocket):
+                return
+
+    def _parse(self, connection: _Connection, data: bytes) -> None:
+        parser = connection.parser
+        if parser is None:
+            lost = ErrorClass.REUSED_CONNECTION_LOST if connection.uses > 1 else ErrorClass.CONNECTION_RESET
+            self._end(connection, failure=(lost, "the connection was closed before an answer"))
+            return
+        if data:
+            parser.feed(data)
+        else:
+            parser.end()
+        if parser.is_ended:
+            self._end(connection, keep=parser.keeps_connection and bool(data))
+
+    def _succeed(self, connection: _Connection, status: int) -> None:
+        event = connection.event
+        assert event is not None  # noqa: S101  (only a busy connection receives)
+        connection.event = None
+        self._idle.append(connection)
+        self._busy -= 1
+        self._listener.take_success(
+            event, status, connection.peer, connection.started_at, time.monotonic() - connection.started
+        )
+
+    def _end(
+        self, connection: _Connection, *, keep: bool = False, failure: tuple[ErrorClass, str] | None = None
+    ) -> None:
+        event = connection.event
+        assert event is not None  # noqa: S101  (only a busy connection ends)
+        unsent = 0 if connection.unsent is None else len(connection.unsent)
+        ending = Ending(
+            is_let_out=unsent < len(event.request) or isinstance(connection.sock, ssl.SSLSocket),
+            started_at=connection.started_at,
+            seconds=time.monotonic() - connection.started,
+            peer=connection.peer,
+            answer=connection.parser,
+            failure=failure,
+        )
+        connection.event = connection.parser = None
+        if keep and connection.unsent is None:
+            self._idle.append(connection)
+        else:
+            self._drop(connection)
+        self._tell(event, ending)
+
+    def _tell(self, event: PreparedEvent, ending: Ending) -> None:
+        self._busy -= 1
+        self._listener.take_ending(event, ending)
+
+    def _end_late_ones(self, now: float) -> None:
+        for connection in list(self._connections.values()):
+            if connection.event is not None and now >= connection.deadline:
+                failure = (ErrorClass.TIMEOUT, f"no complete answer within {self._timeout:g} s")
+                self._end(connection, failure=failure)
+
+    def _drop(self, connection: _Connection) -> None:
+        descriptor = connection.sock.fileno()
+        if self._connections.pop(descriptor, None) is not None:
+            self._poll.unregister(descriptor)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        connection.sock.close()

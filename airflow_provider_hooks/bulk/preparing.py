@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""From an event as it was read to all the bytes of its request: built or validated, serialised once, signed."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from airflow_provider_hooks.bulk.payloads import PayloadReader
+from airflow_provider_hooks.delivery.headers import DELIVERY_HEADER, list_private_values, merge_headers
+from airflow_provider_hooks.delivery.record import DeliveryIds
+from airflow_provider_hooks.network.urls import parse_url
+from airflow_provider_hooks.redaction import list_private_parts
+from airflow_provider_hooks.signing.signatures import Signer, list_private_signatures
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_hooks.bulk.sources import RawEvent
+    from airflow_provider_hooks.delivery.endpoint import Endpoint
+
+
+class PreparedEvent(NamedTuple):
+    """An event that is ready to be sent."""
+
+    event_id: str
+    delivery_id: str
+    request: bytes
+    """Head and body, exactly as they are sent."""
+    body_sha256: str
+    body_bytes: int
+    position: int
+    """Where in its source it begins."""
+
+
+class Preparer:
+    """
+    Prepares the events of one type for one endpoint; what is the same for all of them is made once.
+
+    :param headers: of every request, besides the signature and the delivery id; ours
+    :param max_payload_bytes: the largest body allowed
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, event_type: str, *, headers: Mapping[str, str], max_payload_bytes: int
+    ) -> None:
+        self._endpoint = endpoint
+        self._reader = PayloadReader(event_type, max_payload_bytes=max_payload_bytes)
+        self._ids = DeliveryIds(endpoint=endpoint.conn_id, event_type=event_type)
+        self._signer = Signer(endpoint.scheme, endpoint.secrets)
+        signed = self._signer.sign(b"", delivery_id="x", timestamp=0)
+        ours = {**headers, DELIVERY_HEADER: "", "Content-Length": "", **signed}
+        constant = {name: text for name, text in merge_headers(endpoint.headers, ours).items() if name not in ours}
+        parts, target = urlsplit(endpoint.url), parse_url(endpoint.url)
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        host = parts.netloc.lower() if parts.port else (f"[{target.host}]" if ":" in target.host else target.host)
+        lines = [f"POST {path} HTTP/1.1", f"Host: {host}", *_write_lines({**constant, **headers}), DELIVERY_HEADER]
+        self._head = "\r\n".join(lines) + ": "
+
+    def prepare(self, event: RawEvent, *, position: int) -> PreparedEvent:
+        """
+        Make the request of an event.
+
+        :param position: where in its source the event begins
+        :raises InvalidEventError: saying what is wrong with it
+        """
+        event_id, body = self._reader.read(event)
+        delivery_id = self._ids.make(event_id)
+        signature = self._signer.sign(body, delivery_id=delivery_id, timestamp=int(time.time()))
+        signed = "".join([f"\r\n{name}: {value}" for name, value in signature.items()])
+        head = f"{self._head}{delivery_id}\r\nContent-Length: {len(body)}{signed}\r\n\r\n"
+        return PreparedEvent(
+            event_id, delivery_id, head.encode("ascii") + body, hashlib.sha256(body).hexdigest(), len(body), position
+        )
+
+    def check(self, event: RawEvent) -> None:
+        """
+        Return if an event can be delivered.
+
+        :raises InvalidEventError: saying what is wrong with it
+        """
+        self._reader.read(event)
+
+    def list_private(self, event: PreparedEvent) -> tuple[str, ...]:
+        """Return what a receiver may send back and nobody may see."""
+        endpoint = self._endpoint
+        carried = event.request.partition(b"\r\n\r\n")[0].decode("ascii").split("\r\n")
+        headers = dict(line.split(": ", 1) for line in carried[1:])
+        return (
+            *endpoint.secrets,
+            *list_private_signatures(endpoint.scheme, headers, endpoint.secrets),
+            *list_private_values(endpoint.headers),
+            *list_private_parts(endpoint.url),
+        )
+
+
+def _write_lines(headers: Mapping[str, str]) -> list[str]:
+    return [f"{name}: {value}" for name, value in headers.items()]

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+The records of a stream: JSON Lines in a folder, one file a block, written while the block is being sent.
+
+A block that a crash left open is written anew by the next try, under that try's name, and the earlier file is removed.
+Every event is in the folder once, with its place in the source.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+from typing import TYPE_CHECKING, Protocol
+
+import orjson
+
+from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES, make_safe, write_time
+from airflow_provider_hooks.delivery.exchange import to_milliseconds
+from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import BinaryIO
+
+    from airflow_provider_hooks.bulk.engine import Ending
+    from airflow_provider_hooks.bulk.preparing import PreparedEvent
+
+_PART = re.compile(r"part-(?P<block>[0-9]{6,})\.try-(?P<number>[0-9]+)\.jsonl", re.ASCII)
+_BUFFERED_BYTES = 262_144
+_ANSWERED = range(200, 300)
+
+
+class Folder(Protocol):
+    """Where parts are: Airflow's ``ObjectStoragePath``, or any other path of that kind."""
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+
+    def __truediv__(self, name: str) -> Folder:
+        """Return a path in this folder."""
+
+    def open(self, mode: str) -> BinaryIO:  # type: ignore[explicit-any,unused-ignore]
+        """Open a file."""
+
+    def iterdir(self) -> Iterable[Folder]:
+        """List the folder."""
+
+    def mkdir(self, *, parents: bool, exist_ok: bool) -> None:
+        """Make the folder."""
+
+    def unlink(self) -> None:
+        """Remove a file."""
+
+
+class RecordFolder:
+    """The parts of one asking's records."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+
+    def __str__(self) -> str:
+        return str(self._folder)
+
+    def make(self) -> None:
+        """Make the folder, if it is not there."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def create(self, block: int, *, try_number: int) -> PartWriter:
+        """Open the part of a block for writing."""
+        return PartWriter((self._folder / f"part-{block:06d}.try-{try_number}.jsonl").open("wb"))
+
+    def read_lines(self, block: int) -> dict[int, bytes]:
+        """Return the complete lines that earlier tries wrote of a block, by the place of the event in its source."""
+        lines: dict[int, bytes] = {}
+        for _, part in self._list_parts(block, block):
+            with part.open("rb") as file:
+                for line in file.read().split(b"\n")[:-1]:
+                    with contextlib.suppress(orjson.JSONDecodeError, KeyError, TypeError):
+                        lines[int(orjson.loads(line)["position"])] = line
+        return lines
+
+    def remove(self, *, first_block: int, except_try: int | None = None) -> None:
+        """Remove the parts from a block on; of that block itself, not the one that ``except_try`` wrote."""
+        for (block, number), part in list(self._list_parts(first_block, None)):
+            if (block, number) != (first_block, except_try):
+                part.unlink()
+
+    def _list_parts(self, first: int, last: int | None) -> Iterator[tuple[tuple[int, int], Folder]]:
+        for part in sorted(self._folder.iterdir(), key=lambda one: one.name):
+            named = _PART.fullmatch(part.name)
+            if named and first <= int(named["block"]) and (last is None or int(named["block"]) <= last):
+                yield (int(named["block"]), int(named["number"])), part
+
+
+class PartWriter:
+    """Writes the lines of one part; what was flushed survives this process."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._lines: list[bytes] = []
+        self._bytes = 0
+
+    def write(self, line: bytes) -> None:
+        """Write a line, without its end."""
+        self._lines.append(line)
+        self._bytes += len(line)
+        if self._bytes > _BUFFERED_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand what is buffered to the file system."""
+        if self._lines:
+            self._file.write(b"\n".join(self._lines) + b"\n")
+            self._lines.clear()
+            self._bytes = 0
+        self._file.flush()
+
+    def close(self) -> None:
+        """Make the part durable."""
+        self.flush()
+        with contextlib.suppress(OSError, AttributeError, io.UnsupportedOperation):
+            os.fsync(self._file.fileno())
+        self._file.close()
+
+
+class LineMaker:
+    """
+    Makes the line of each event.
+
+    :param constant: the fields that are the same in every record
+    """
+
+    def __init__(self, constant: Mapping[str, object]) -> None:
+        self._constant = b"," + orjson.dumps(dict(constant))[1:]
+        self._time = (0.0, "")
+
+    def tell_success(
+        self, event: PreparedEvent, *, status: int, peer: str, started_at: float, milliseconds: float
+    ) -> bytes:
+        """Make the line of an event that a plain 2xx answered."""
+        if self._time[0] != started_at:
+            self._time = (started_at, write_time(started_at))
+        return (
+            orjson.dumps(
+                {
+                    "position": event.position,
+                    "event_id": event.event_id,
+                    "delivery_id": event.delivery_id,
+                    "outcome": "delivered",
+                    "status_code": status,
+                    "requested_at": self._time[1],
+                    "duration_ms": milliseconds,
+                    "peer_address": peer,
+                    "body_sha256": event.body_sha256,
+                    "body_bytes": event.body_bytes,
+                }
+            )[:-1]
+            + self._constant
+        )
+
+    def tell_ending(self, event: PreparedEvent, ending: Ending, *, private: tuple[str, ...]) -> tuple[Outcome, bytes]:
+        """Judge how a request ended, and make the line of it."""
+        answer = ending.answer
+        status = answer.status if answer else None
+        failure = ending.failure or (answer.problem if answer else None)
+        outcome = _judge(status, is_let_out=ending.is_let_out)
+        line: dict[str, object] = {
+            "status_code": status,
+            "requested_at": write_time(ending.started_at),
+            "responded_at": write_time(answer.ended_at) if answer and answer.ended_at else None,
+            "duration_ms": to_milliseconds(ending.seconds),
+            "peer_address": ending.peer,
+            "error_class": failure[0].value if failure else None,
+            "message": make_safe(failure[1], private) if failure else None,
+        }
+        if answer is not None and status is not None:
+            body = bytes(answer.body).decode(errors="replace")
+            line["response_headers"] = {name: make_safe(value, private) for name, value in answer.headers.items()}
+            line["response_body"] = make_safe(body, private, limit=KEPT_BODY_BYTES)
+        return outcome, self._write(_describe(event), outcome, line)
+
+    def tell_untold(self, event: PreparedEvent, outcome: Outcome, error_class: ErrorClass, message: str) -> bytes:
+        """Make the line of an event of which no attempt of this try tells."""
+        told = {"error_class": error_class.value, "message": message}
+        return self._write(_describe(event), outcome, told)
+
+    def tell_invalid(self, position: int, message: str) -> bytes:
+        """Make the line of an event that cannot be delivered as it is."""
+        told = {"error_class": ErrorClass.INVALID_EVENT.value, "message": message}
+        return self._write({"position": position}, Outcome.NOT_SENT, told)
+
+    def _write(self, event: dict[str, object], outcome: Outcome, told: Mapping[str, object]) -> bytes:
+        return orjson.dumps({**event, "outcome": outcome.value, **told})[:-1] + self._constant
+
+
+def _describe(event: PreparedEvent) -> dict[str, object]:
+    return {
+        "position": event.position,
+        "event_id": event.event_id,
+        "delivery_id": event.delivery_id,
+        "body_sha256": event.body_sha256,
+        "body_bytes": event.body_bytes,
+    }
+
+
+def _judge(status: int | None, *, is_let_out: bool) -> Outcome:
+    if not is_let_out:
+        return Outcome.NOT_SENT
+    if status is None:
+        return Outcome.UNKNOWN
+    return Outcome.DELIVERED if status in _ANSWERED else Outcome.REJECTED

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Connects to a target whose every address was judged, directly or through the deployment's proxy."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from airflow_provider_hooks.network.policy import BlockedAddressError
+from airflow_provider_hooks.network.proxy import (
+    MAX_ANSWER_BYTES,
+    Proxy,
+    ProxyError,
+    check_connect_answer,
+    make_connect_request,
+)
+from airflow_provider_hooks.network.resolver import find_addresses
+
+if TYPE_CHECKING:
+    from airflow_provider_hooks.network.policy import NetworkPolicy
+    from airflow_provider_hooks.network.urls import Target
+
+
+def connect_checked(target: Target, *, policy: NetworkPolicy, timeout: float) -> tuple[socket.socket, str]:
+    """
+    Connect to a target whose every address may be sent to, trying one address after the other.
+
+    :param timeout: seconds for the resolver, and again for each address
+    :returns: the connection, and the address that it leads to
+    :raises BlockedAddressError: if any address may not be sent to, or the peer turns out to be another
+    :raises ResolverError: if there is no address
+    :raises OSError: if none can be connected to
+    """
+    failure = OSError(f"{target.host} has no address")
+    for address in find_addresses(target, policy=policy, timeout=timeout):
+        proxy = policy.find_proxy(address, target=target)
+        try:
+            if proxy is not None:
+                return open_tunnel(proxy, address=address, port=target.port, timeout=timeout), address
+            sock = socket.create_connection((address, target.port), timeout=timeout)
+        except OSError as error:
+            failure = error
+            continue
+        try:
+            peer = str(sock.getpeername()[0])
+            policy.check_address(peer, target=target)
+        except (BlockedAddressError, OSError):
+            sock.close()
+            raise
+        return sock, peer
+    raise failure
+
+
+def open_tunnel(proxy: Proxy, *, address: str, port: int, timeout: float) -> socket.socket:
+    """
+    Return a connection to an address through a proxy.
+
+    :param timeout: seconds for connecting to the proxy, and again for its answer
+    :raises OSError: if the proxy cannot be connected to, or does not open the tunnel
+    """
+    sock = socket.create_connection((proxy.host, proxy.port), timeout=timeout)
+    try:
+        end = time.monotonic() + timeout
+        sock.sendall(make_connect_request(proxy, address=address, port=port))
+        answer = bytearray()
+        while not answer.endswith(b"\r\n\r\n"):
+            part = sock.recv(1)  # not a byte more: what follows belongs to whoever is behind the proxy
+            if not part or len(answer) >= MAX_ANSWER_BYTES or time.monotonic() > end:
+                raise ProxyError("the proxy did not answer in HTTP, or not in time")
+            answer += part
+        check_connect_answer(bytes(answer))
+    except OSError:
+        sock.close()
+        raise
+    return sock
