@@ -7,10 +7,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.bulk.sources import WHOLE, Shard
 from airflow_provider_hooks.text import quoted
 
 if TYPE_CHECKING:
+    from airflow_provider_hooks.bulk.sources import Shard
     from airflow_provider_hooks.errors import Problems
     from airflow_provider_hooks.registries.keeping import WhenUnknown
 
@@ -88,6 +88,8 @@ def read_rate(problems: Problems, name: str, value: object) -> float | None:
 
 def read_shard(problems: Problems, value: object) -> Shard:
     """Return a shard from its pair of numbers, or note that it is none; ``None`` is the whole."""
+    from airflow_provider_hooks.bulk.sources import WHOLE, Shard
+
     if value is None:
         return WHOLE
     pair = list(value) if isinstance(value, list | tuple) else []

@@ -109,7 +109,7 @@ def test_an_event_that_cannot_be_sent_fails_before_anything_is_sent_or_is_skippe
     path = write_lines(tmp_path / "events.jsonl", events)
     with serve_receiver() as heard:
         connect(heard.url)
-        with pytest.raises(AirflowFailException, match="event at byte .*message: must be text"):
+        with pytest.raises(AirflowFailException, match=r"event at byte .*message: must be text"):
             deliver(path)
         assert heard.requests == []
         told = deliver(path, on_invalid="skip")
