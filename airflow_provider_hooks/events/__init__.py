@@ -4,6 +4,7 @@
 
 from airflow_provider_hooks.event_types import EVENT_ALERT, EVENT_CREATED, EVENT_TYPES
 from airflow_provider_hooks.events.alert import EventAlert, build_event_alert
+from airflow_provider_hooks.events.assets import events_from_assets
 from airflow_provider_hooks.events.created import EventCreated, build_event_created
 from airflow_provider_hooks.events.exceptions import event_from_exception
 from airflow_provider_hooks.events.serialization import DEFAULT_MAX_PAYLOAD_BYTES, PayloadError, serialize
@@ -20,6 +21,7 @@ __all__ = [
     "build_event_alert",
     "build_event_created",
     "event_from_exception",
+    "events_from_assets",
     "read_fields",
     "serialize",
 ]
