@@ -5,14 +5,27 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
+from conftest import REPOSITORY
 from database import find_everywhere, read_claim, read_rows
 from servers import find_closed_port
 
 pytestmark = pytest.mark.system
 
+OTHER_PLATFORMS = ("akinon", "zstack", "smartsheet_rm")
 ALERT_TASK = "SELECT state, try_number FROM task_instance WHERE task_id = 'deliver_alert'"
+
+
+def test_every_example_dag_is_run_by_a_test_of_this_folder():
+    examples = "".join(path.read_text() for path in (REPOSITORY / "dags").glob("*.py"))
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    named = set(re.findall(r"example_\w+", tests)) | {f"example_register_on_{platform}" for platform in OTHER_PLATFORMS}
+    declared = set(re.findall(r'DAG\(\s*"(\w+)"', examples))
+    assert len(declared) == 14
+    assert declared <= named
 
 
 def run_dag(airflow, dag_id: str, *arguments: str, **environment: str):
@@ -40,7 +53,7 @@ def test_registering_and_delivering_leaves_no_secret_behind(sandboxed, sandbox):
     assert [json.loads(value)["created"] for (value,) in registered] == [True, False]
 
 
-@pytest.mark.parametrize("platform", ["akinon", "zstack", "smartsheet_rm"])
+@pytest.mark.parametrize("platform", OTHER_PLATFORMS)
 def test_a_hook_is_registered_on_every_other_platform(sandboxed, sandbox, platform):
     secret = {"AIRFLOW_VAR_AKINON_HEADER_SECRET": "s3cret-in-a-header"}
     done = run_dag(sandboxed, f"example_register_on_{platform}", **secret)

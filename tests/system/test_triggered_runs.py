@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""The examples that are started by a form, by an asset and by a verified inbound hook, in one real Airflow."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from deployment import Deployment, run_airflow
+
+from airflow_provider_hooks.delivery.ledger import KEY_PREFIX
+
+pytestmark = pytest.mark.system
+
+EXAMPLES = Path(__file__).parent.parent.parent / "dags"
+SECRET = "a-secret-of-the-onward-endpoint"
+INBOUND_SECRET = "a-secret-of-the-inbound-hook"
+
+TELL = """
+from airflow.sdk import DAG
+from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
+
+with DAG("tell", schedule=None):
+    DeliverEventAlertOperator(
+        task_id="deliver",
+        service_hook_conn_id="{{ params.endpoint }}",
+        event_id="{{ params.event_id }}",
+        message="{{ params.message }}",
+        url="https://status.example.com/",
+        triggering_rules=["Orders arrive in time"],
+        retries=3,
+    )
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """The running Airflow, which delivers to the sandbox by default, and to itself where told so."""
+
+    airflow: Deployment
+
+    def list_runs(self, dag_id: str) -> list[str]:
+        """Return the ids of a Dag's runs, the oldest first."""
+        answer = self.airflow.call("GET", f"/api/v2/dags/{dag_id}/dagRuns?limit=100&order_by=id").json()
+        return [run["dag_run_id"] for run in answer["dag_runs"]]
+
+    def wait_for_new_run(self, dag_id: str, known: list[str]) -> str:
+        """Return the one run that a Dag has beyond those known, once it has ended."""
+        found = self.airflow.wait_until(
+            f"a run of {dag_id}", lambda: [run for run in self.list_runs(dag_id) if run not in known], seconds=60
+        )
+        (run_id,) = found
+        self.airflow.wait_for_run(dag_id, run_id, seconds=60)
+        return run_id
+
+    def read_states(self, dag_id: str, run_id: str) -> list[tuple[str, str]]:
+        """Return name and state of each task instance of a run, once it has ended."""
+        tasks = self.airflow.wait_for_run(dag_id, run_id, seconds=60)
+        return sorted((task["rendered_map_index"] or task["task_id"], task["state"]) for task in tasks)
+
+    def has_claim(self, dag_id: str, run_id: str, task_id: str) -> bool:
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/state-store/{KEY_PREFIX}"
+        answer = self.airflow.call("GET", f"{path}?map_index=-1")
+        assert answer.status_code in {200, 404}, answer.text
+        return answer.status_code == 200
+
+    def tell(self, run_id: str, event_id: str, message: str, endpoint: str = "inbound") -> dict:
+        """Deliver an alert to the inbound endpoint, and return the answer that is in the record."""
+        conf = {"event_id": event_id, "message": message, "endpoint": endpoint}
+        self.airflow.trigger("tell", run_id, conf)
+        return self.read_answer(run_id)
+
+    def read_answer(self, run_id: str) -> dict:
+        self.airflow.wait_for_run("tell", run_id, seconds=60)
+        path = f"/api/v2/dags/tell/dagRuns/{run_id}/taskInstances/deliver/state-store/{KEY_PREFIX}?map_index=-1"
+        record = self.airflow.call("GET", path).json()["value"]["record"]
+        answer = json.loads(record["response_body"])
+        return {"status": record["status_code"], "redelivery": record["redelivery"], **answer}
+
+
+@pytest.fixture(scope="module")
+def place(migrated_home, tmp_path_factory, served_sandbox):
+    """One running Airflow for all of these tests: three example files as they are, and one that tells it of events."""
+    root = tmp_path_factory.mktemp("triggered")
+    home, dags = root / "airflow", root / "dags"
+    shutil.copytree(migrated_home, home)
+    (home / "airflow.cfg").write_text((home / "airflow.cfg").read_text().replace(str(migrated_home), str(home)))
+    dags.mkdir()
+    (dags / "tell.py").write_text(TELL)
+    for name in ("triggered", "asset", "inbound"):
+        shutil.copy(EXAMPLES / f"example_{name}_delivery.py", dags)
+    settings = {
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": "127.0.0.1",
+        "AIRFLOW__INBOUND_WEBHOOKS__WEBHOOK_NAMES": "orders",
+    }
+    with run_airflow(home, dags, **settings) as running:
+        inbound = f"{running.url}/webhooks/orders"
+        add_connection(running, "service_hook_default", "service_hook", SECRET, host=served_sandbox.receiver_url)
+        add_connection(running, "inbound", "service_hook", INBOUND_SECRET, host=inbound)
+        add_connection(running, "forger", "service_hook", "a-secret-that-is-another", host=inbound)
+        extra = {
+            "source_type": "hmac_json",
+            "signature_header": "X-Sentry-Hook-Signature",
+            "event_header": "X-Service-Hook-Event",
+            "delivery_id_field": "id",
+        }
+        add_connection(running, "webhook_orders", "inbound_webhook", INBOUND_SECRET, extra=json.dumps(extra))
+        dag_ids = ("example_load_orders", "example_inbound_hook")
+        running.wait_until("every Dag", lambda: all(running.call("GET", f"/api/v2/dags/{one}").ok for one in dag_ids))
+        yield Place(running)
+
+
+def add_connection(airflow: Deployment, conn_id: str, conn_type: str, password: str, **fields: str) -> None:
+    body = {"connection_id": conn_id, "conn_type": conn_type, "password": password, **fields}
+    answer = airflow.call("POST", "/api/v2/connections", json=body)
+    assert answer.status_code == 201, answer.text
+
+
+@pytest.fixture
+def receiver(sandbox):
+    """The state of a sandbox whose receiver knows the secret of the onward endpoint."""
+    sandbox.state.sentry.add_hook(("o", "p"), url=sandbox.receiver_url, secret=SECRET)
+    return sandbox.state
+
+
+def read_events(receiver) -> list[dict]:
+    """Return what the receiver got, after a look that it verified all of it."""
+    received = receiver.list_deliveries()
+    assert [one.reason for one in received] == [None] * len(received)
+    return [json.loads(one.body) for one in received]
+
+
+@pytest.mark.parametrize(
+    "conf",
+    [
+        {"level": "loud"},
+        {"level": None},
+        {"message": ""},
+        {"message": "  "},
+        {"message": "x" * 201},
+        {"message": 7},
+        {"url": "status.example.com"},
+        {"url": "ftp://status.example.com/"},
+        {"url": "https://status.example.com/a b"},
+        {"rules": []},
+        {"rules": "a rule"},
+        {"rules": ["a rule", " "]},
+        {"event_id": "an id/with a slash"},
+    ],
+    ids=json.dumps,
+)
+def test_wrong_params_are_refused_before_there_is_a_run(place, receiver, conf):
+    known = place.list_runs("example_triggered_delivery")
+    body = {"dag_run_id": "wrong", "logical_date": None, "conf": conf}
+    answer = place.airflow.call("POST", "/api/v2/dags/example_triggered_delivery/dagRuns", json=body)
+    assert answer.status_code == 400, answer.text
+    assert place.list_runs("example_triggered_delivery") == known
+    assert receiver.list_deliveries() == []
+
+
+def test_right_params_are_what_the_event_says(place, receiver):
+    conf = {
+        "message": "Stock is low {{ 6 * 7 }}",
+        "level": "info",
+        "rules": ["Stock", "By hand"],
+        "event_id": "stock-1",
+    }
+    place.airflow.trigger("example_triggered_delivery", "right", conf)
+    assert place.read_states("example_triggered_delivery", "right") == [("deliver_alert", "success")]
+    (event,) = read_events(receiver)
+    told = {"id": "stock-1", "level": "info", "message": conf["message"], "url": "https://status.example.com/"}
+    assert {name: event[name] for name in told} == told, "and what a person typed is no template"
+    assert event["triggering_rules"] == ["Stock", "By hand"]
+
+
+def test_what_passes_the_form_is_validated_once_more_before_it_is_claimed(place, receiver):
+    place.airflow.trigger("example_triggered_delivery", "passing", {"url": "https://["})
+    assert place.read_states("example_triggered_delivery", "passing") == [("deliver_alert", "failed")]
+    assert not place.has_claim("example_triggered_delivery", "passing", "deliver_alert")
+    assert receiver.list_deliveries() == []
+
+
+def test_the_extra_of_an_asset_event_is_delivered(place, receiver):
+    known = place.list_runs("example_asset_delivery")
+    place.airflow.trigger("example_load_orders", "loaded-1")
+    run_id = place.wait_for_new_run("example_asset_delivery", known)
+    (event,) = read_events(receiver)
+    assert (event["message"], event["level"]) == ("12 orders were loaded by loaded-1", "info")
+    assert event["culprit"] == "example_load_orders.load_orders"
+    states = [("list_events", "success"), (event["id"], "success")]
+    assert place.read_states("example_asset_delivery", run_id) == sorted(states)
+
+    # Whatever is run anew tells the same event: here all of it, by hand.
+    assert place.airflow.clear("example_asset_delivery", run_id, ["list_events", "deliver"]) == 2
+    assert place.read_states("example_asset_delivery", run_id) == sorted(states)
+    assert read_events(receiver) == [event] * 2
+    assert len({one.delivery_id for one in receiver.list_deliveries()}) == 1
+
+
+def test_several_asset_events_of_one_run_are_delivered_once_each(place, receiver):
+    assets = place.airflow.call("GET", "/api/v2/assets?name_pattern=example_orders").json()["assets"]
+    (asset_id,) = [one["id"] for one in assets if one["name"] == "example_orders"]
+
+    def update(extra: dict) -> None:
+        answer = place.airflow.call("POST", "/api/v2/assets/events", json={"asset_id": asset_id, "extra": extra})
+        assert answer.status_code == 200, answer.text
+
+    def pause(is_paused: bool) -> None:
+        answer = place.airflow.call("PATCH", "/api/v2/dags/example_asset_delivery", json={"is_paused": is_paused})
+        assert answer.status_code == 200, answer.text
+
+    known = place.list_runs("example_asset_delivery")
+    pause(True)
+    update({"id": "several-1", "message": "one {{ 6 * 7 }}"})
+    update({"id": "several-2", "message": "two", "level": "loud"})
+    update({"id": "several-1", "message": "one, told again"})
+    pause(False)
+    update({"id": "several-3", "message": "three"})
+    run_id = place.wait_for_new_run("example_asset_delivery", known)
+    assert place.read_states("example_asset_delivery", run_id) == [
+        ("list_events", "success"),
+        ("several-1", "success"),
+        ("several-2", "failed"),
+        ("several-3", "success"),
+    ]
+    told = sorted((event["id"], event["message"]) for event in read_events(receiver))
+    expected = [("several-1", "one {{ 6 * 7 }}"), ("several-3", "three")]
+    assert told == expected, "the one that is wrong harms no other, and none is a template"
+
+
+def test_an_inbound_hook_that_is_repeated_is_one_run(place, receiver):
+    known = place.list_runs("example_inbound_hook")
+    message = "Order 1001 is late {{ 6 * 7 }}"
+    first = place.tell("first", "order-1001", message)
+    assert first == {"status": 202, "redelivery": False, "delivery_id": "order-1001", "outcome": "accepted"}
+    hook_run = place.wait_for_new_run("example_inbound_hook", known)
+    states = [("inbound-order-1001", "success"), ("list_events", "success")]
+    assert place.read_states("example_inbound_hook", hook_run) == states
+    assert place.read_states("example_inbound_delivery", "inbound-order-1001") == [("deliver", "success")]
+    (event,) = read_events(receiver)
+    assert (event["id"], event["message"], event["project"]) == ("order-1001", message, "tell"), "no template"
+
+    # A person clears the delivery: it comes once more, with the same id and the same body.
+    assert place.airflow.clear("tell", "first", ["deliver"]) == 1
+    again = place.read_answer("first")
+    assert again == {"status": 200, "redelivery": True, "delivery_id": "order-1001", "outcome": "duplicate"}
+    assert place.list_runs("example_inbound_hook") == [*known, hook_run]
+
+    # Another sender tells of the same event in other words, which the endpoint does not know for a repetition.
+    known = place.list_runs("example_inbound_hook")
+    assert place.tell("second", "order-1001", "Order 1001 is still late")["outcome"] == "accepted"
+    hook_run = place.wait_for_new_run("example_inbound_hook", known)
+    states = [("inbound-order-1001", "skipped"), ("list_events", "success")]
+    assert place.read_states("example_inbound_hook", hook_run) == states
+
+    assert place.list_runs("example_inbound_delivery") == ["inbound-order-1001"]
+    assert read_events(receiver) == [event]
+
+
+def test_a_hook_that_is_not_verified_starts_nothing(place, receiver):
+    known = place.list_runs("example_inbound_hook")
+    runs = place.list_runs("example_inbound_delivery")
+    forged = place.tell("forged", "order-1002", "Order 1002 is late", endpoint="forger")
+    assert forged["status"] == 401
+    # A verified one after it is the next that is heard of.
+    assert place.tell("verified", "order-1003", "Order 1003 is late")["status"] == 202
+    place.wait_for_new_run("example_inbound_hook", known)
+    place.read_states("example_inbound_delivery", "inbound-order-1003")
+    assert place.list_runs("example_inbound_delivery") == [*runs, "inbound-order-1003"]
+    assert [event["id"] for event in read_events(receiver)] == ["order-1003"]
