@@ -8,12 +8,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 export PIP_CONSTRAINT :=
 
-.PHONY: help demo test test-crash fuzz lint docs clean
+.PHONY: help demo test test-crash fuzz bench lint docs clean
 
 help:
 	@echo "make demo   register a service hook and deliver two events, for real, on embedded defaults"
 	@echo "make test   pass the tests"
 	@echo "make test-crash  kill a real Airflow at every point of a delivery, some 300 times"
+	@echo "make bench  measure bulk delivery against what people would use instead (needs nginx and wrk)"
 	@echo "make fuzz   look for input that breaks a promise, for SECONDS (600)"
 	@echo "make lint   ruff, mypy, import-linter, bandit and pip check"
 	@echo "make docs   write the generated tables of the docs anew"
@@ -47,6 +48,14 @@ test-crash: $(VENV)/.installed-dev
 
 fuzz: $(VENV)/.installed-dev
 	@$(BIN)/python tests/security/fuzz.py --seconds $(or $(SECONDS),600)
+
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	@echo "Installing what the benchmark compares with (once)"
+	@$(PIP) --editable '.[sentry,dev,bench]'
+	@touch $@
+
+bench: $(VENV)/.installed-bench
+	@$(BIN)/python benchmarks/bench.py $(BENCH_ARGUMENTS)
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .

@@ -60,6 +60,8 @@ class Block:
     ) -> None:
         self._preparer, self._pace, self._breaker = preparer, pace, breaker
         self._lines, self._summary, self._part, self._report = lines, summary, part, report
+        # Looked up once: these are called for every event.
+        self._add, self._write, self._tell_success = summary.add, part.write, lines.tell_success
         self._invalid: list[tuple[int, str]] = []
         self._position = 0
         self._count = 0
@@ -79,11 +81,9 @@ class Block:
     def take_success(self, event: PreparedEvent, status: int, peer: str, started_at: float, seconds: float) -> None:
         """Record a request that a plain 2xx answered."""
         milliseconds = round(seconds * 1000, 3)
-        self._summary.add(_DELIVERED, milliseconds)
-        self._breaker.note_success()
-        self._part.write(
-            self._lines.tell_success(event, status=status, peer=peer, started_at=started_at, milliseconds=milliseconds)
-        )
+        self._add(_DELIVERED, milliseconds)
+        self._breaker.failures = 0
+        self._write(self._tell_success(event, status, peer, started_at, milliseconds))
 
     def take_ending(self, event: PreparedEvent, ending: Ending) -> None:
         """Record a request that ended in any other way, and slow down where the receiver asks for it."""
@@ -91,7 +91,7 @@ class Block:
         status = ending.answer.status if ending.answer else None
         self._summary.add(outcome.value, to_milliseconds(ending.seconds) if status is not None else None)
         if outcome is Outcome.DELIVERED:
-            self._breaker.note_success()
+            self._breaker.failures = 0
         else:
             self._breaker.note_failure()
         self._part.write(line)

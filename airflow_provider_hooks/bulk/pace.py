@@ -76,14 +76,11 @@ class Breaker:
 
     limit: int | None
     is_open: bool = field(default=False, init=False)
-    _failures: int = field(default=0, init=False)
-
-    def note_success(self) -> None:
-        """Take note that an event was delivered."""
-        self._failures = 0
+    failures: int = field(default=0, init=False)
+    """In a row; whoever delivers an event sets it back."""
 
     def note_failure(self) -> None:
         """Take note that an event came to anything else."""
-        self._failures += 1
-        if self.limit is not None and self._failures >= self.limit:
+        self.failures += 1
+        if self.limit is not None and self.failures >= self.limit:
             self.is_open = True

@@ -123,7 +123,7 @@ class PayloadReader:
             if _is_plain(known):
                 body = self._encode(known)
                 if len(body) <= self._max_payload_bytes:
-                    return Payload(event_id=known.id, body=body)
+                    return Payload(known.id, body)
             return self._build(_parse(event))
         if isinstance(event, TooLongLine):
             raise InvalidEventError(f"the line is longer than {MAX_LINE_BYTES} bytes")
@@ -159,7 +159,9 @@ def _is_plain(event: _Shared) -> bool:
         return False
     if isinstance(event, _Alert):
         return all(map(str.strip, event.triggering_rules))
-    inner = cast("_Created", event).event
+    if not isinstance(event, _Created):
+        return False
+    inner = event.event
     return (
         inner.event_id == event.id
         and inner.message == event.message
@@ -167,7 +169,7 @@ def _is_plain(event: _Shared) -> bool:
         and bool(inner.platform.strip())
         and 0 <= inner.timestamp < _LAST_TIMESTAMP
         and round(inner.timestamp, 3) == inner.timestamp
-        and _is_datetime(cast("_Created", event).datetime)
+        and _is_datetime(event.datetime)
     )
 
 

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
+from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -50,6 +50,7 @@ class Preparer:
         self._endpoint = endpoint
         self._reader = PayloadReader(event_type, max_payload_bytes=max_payload_bytes)
         self._ids = DeliveryIds(endpoint=endpoint.conn_id, event_type=event_type)
+        self._is_timed = endpoint.scheme.timestamp_header is not None
         self._signer = Signer(endpoint.scheme, endpoint.secrets)
         signed = self._signer.sign(b"", delivery_id="x", timestamp=0)
         ours = {**headers, DELIVERY_HEADER: "", "Content-Length": "", **signed}
@@ -69,11 +70,15 @@ class Preparer:
         """
         event_id, body = self._reader.read(event)
         delivery_id = self._ids.make(event_id)
-        signature = self._signer.sign(body, delivery_id=delivery_id, timestamp=int(time.time()))
-        signed = "".join([f"\r\n{name}: {value}" for name, value in signature.items()])
-        head = f"{self._head}{delivery_id}\r\nContent-Length: {len(body)}{signed}\r\n\r\n"
+        signed = ""
+        timestamp = str(int(time.time())) if self._is_timed else ""
+        headers = self._signer.sign_known(body, delivery_id=delivery_id, timestamp=timestamp)
+        for name, value in headers.items():
+            signed += f"\r\n{name}: {value}"
+        size = len(body)
+        head = f"{self._head}{delivery_id}\r\nContent-Length: {size}{signed}\r\n\r\n"
         return PreparedEvent(
-            event_id, delivery_id, head.encode("ascii") + body, hashlib.sha256(body).hexdigest(), len(body), position
+            event_id, delivery_id, head.encode("ascii") + body, sha256(body).hexdigest(), size, position
         )
 
     def check(self, event: RawEvent) -> None:

@@ -139,7 +139,7 @@ class LineMaker:
         self._time = (0.0, "")
 
     def tell_success(
-        self, event: PreparedEvent, *, status: int, peer: str, started_at: float, milliseconds: float
+        self, event: PreparedEvent, status: int, peer: str, started_at: float, milliseconds: float
     ) -> bytes:
         """Make the line of an event that a plain 2xx answered."""
         if self._time[0] != started_at:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -18,6 +19,8 @@ from airflow_provider_hooks.text import printable
 if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
 
+_PLAIN = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
+"""What JSON writes as it is."""
 _DELIVERY_NAMESPACE = uuid.UUID("5d8fbc09-b0a5-5c9c-8a8e-1f9f6f2c7a11")
 
 
@@ -168,7 +171,8 @@ class DeliveryIds:
     def make(self, event_id: str) -> str:
         """Return the id of the delivery of an event."""
         hashed = self._hashed.copy()
-        hashed.update(f"{json.dumps(event_id)}]".encode())
+        quoted = f'"{event_id}"' if _PLAIN.fullmatch(event_id) else json.dumps(event_id)
+        hashed.update(f"{quoted}]".encode())
         digits = hashed.hexdigest()
         variant = "89ab"[int(digits[16], 16) & 3]
         return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"

@@ -55,27 +55,41 @@ class Signer:
         :param timestamp: the time of sending, in unix seconds
         :raises SignatureError: if anything cannot be signed
         """
-        scheme = self._scheme
         if not isinstance(body, bytes):
             raise SignatureError("the body to sign must be bytes")
-        if scheme.signature_header is None:
+        if self._scheme.signature_header is None:
             return {}
         if not isinstance(delivery_id, str) or not _ID.fullmatch(delivery_id):
             raise SignatureError("the delivery id must be 1 to 256 characters of printable ASCII without '.'")
         if isinstance(timestamp, bool) or not isinstance(timestamp, int) or not 0 <= timestamp < 10**12:
             raise SignatureError("the timestamp must be whole unix seconds")
-        content = _join_signed_parts(scheme, body=body, delivery_id=delivery_id, timestamp=str(timestamp))
-        headers = {}
+        return self.sign_known(body, delivery_id=delivery_id, timestamp=str(timestamp))
+
+    def sign_known(self, body: bytes, *, delivery_id: str, timestamp: str) -> dict[str, str]:
+        """Do what ``sign`` does for an id and a time that are known to be good: the caller made them."""
+        scheme = self._scheme
+        if scheme.signature_header is None:
+            return {}
+        content = body
+        if scheme.signed_parts != _BODY_ALONE:
+            content = _join_signed_parts(scheme, body=body, delivery_id=delivery_id, timestamp=timestamp)
+        signatures = []
+        for inner, outer in self._keyed:
+            inside, outside = inner.copy(), outer.copy()
+            inside.update(content)
+            outside.update(inside.digest())
+            signature = outside.hexdigest() if scheme.encoding == "hex" else _encode_base64(outside.digest())
+            signatures.append(scheme.signature_prefix + signature)
+        headers = {scheme.signature_header: " ".join(signatures)}
         if scheme.id_header:
             headers[scheme.id_header] = delivery_id
         if scheme.timestamp_header:
-            headers[scheme.timestamp_header] = str(timestamp)
-        signatures = [_encode(scheme, _digest(keyed, content)) for keyed in self._keyed]
-        headers[scheme.signature_header] = " ".join(signatures)
+            headers[scheme.timestamp_header] = timestamp
         return headers
 
 
 _Keyed = tuple["hashlib._Hash", "hashlib._Hash"]  # noqa: SLF001  (the type has no public name)
+_BODY_ALONE = ("body",)
 _BLOCK_BYTES = 64
 _INNER_PAD, _OUTER_PAD = bytes(byte ^ 0x36 for byte in range(256)), bytes(byte ^ 0x5C for byte in range(256))
 
@@ -84,13 +98,6 @@ def _key_hashes(key: bytes) -> _Keyed:
     """Return the inner and the outer hash of HMAC-SHA256, keyed and ready for any number of messages."""
     block = (hashlib.sha256(key).digest() if len(key) > _BLOCK_BYTES else key).ljust(_BLOCK_BYTES, b"\0")
     return hashlib.sha256(block.translate(_INNER_PAD)), hashlib.sha256(block.translate(_OUTER_PAD))
-
-
-def _digest(keyed: _Keyed, content: bytes) -> bytes:
-    inner, outer = keyed[0].copy(), keyed[1].copy()
-    inner.update(content)
-    outer.update(inner.digest())
-    return outer.digest()
 
 
 def sign(
@@ -228,19 +235,20 @@ def _is_finite(number: object) -> TypeGuard[int | float]:
 
 
 def _join_signed_parts(scheme: Scheme, *, body: bytes, delivery_id: str, timestamp: str) -> bytes:
-    if scheme.signed_parts == ("body",):
+    if scheme.signed_parts == _BODY_ALONE:
         return body
     parts = {"id": delivery_id.encode("ascii"), "timestamp": timestamp.encode("ascii"), "body": body}
     return b".".join(parts[part] for part in scheme.signed_parts)
 
 
 def _make_signature(scheme: Scheme, key: bytes, content: bytes) -> str:
-    return _encode(scheme, hmac.digest(key, content, hashlib.sha256))
-
-
-def _encode(scheme: Scheme, digest: bytes) -> str:
-    encoded = digest.hex() if scheme.encoding == "hex" else base64.b64encode(digest).decode("ascii")
+    digest = hmac.digest(key, content, hashlib.sha256)
+    encoded = digest.hex() if scheme.encoding == "hex" else _encode_base64(digest)
     return scheme.signature_prefix + encoded
+
+
+def _encode_base64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode("ascii")
 
 
 def _any_match(candidates: Sequence[str], expected: Sequence[str]) -> bool:

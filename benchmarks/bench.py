@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+One table: this package's bulk delivery against what people would use instead, measured in one run.
+
+Every sender is a process of its own on one core, the receiver (nginx answering 204) on the other; the rounds go through
+all senders in turn, and the table has medians. ``make bench`` runs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common import CONNECTIONS, SECRET, SENDER_CORE, make_events
+from receiver import Receiver, run_nginx
+from single_task import measure
+
+HERE = Path(__file__).parent
+NEEDED = {"nginx": "nginx-light", "wrk": "wrk"}
+HUGE, SMALL = 1_000_000, 10_000
+
+
+@dataclass
+class Sender:
+    """One row of the table."""
+
+    name: str
+    script: str
+    count: int
+    tls: bool = False
+    operator: bool = False
+    results: list[dict] = field(default_factory=list)
+
+    def find_median(self, read) -> float:
+        return statistics.median(read(result) for result in self.results)
+
+    @property
+    def rate(self) -> float:
+        return self.find_median(lambda result: result["events"] / result["seconds"])
+
+
+class Bench:
+    def __init__(self, folder: Path, home: Path, receiver: Receiver) -> None:
+        self.folder, self.home, self.receiver = folder, home, receiver
+
+    def send(self, script: str, count: int, *, tls: bool = False, shard: list[int] | None = None, core: int = 0):
+        """Start a sender; give its process."""
+        url = self.receiver.tls_url if tls else self.receiver.url
+        events = make_events(self.folder / f"events-{count}.jsonl", count)
+        options = ["--url", url, "--events", str(events), "--count", str(count), "--core", str(core)]
+        options += ["--ca", self.receiver.ca_file] if tls else []
+        if script == "send_operator.py":
+            options += ["--home", str(self.home), "--secret", SECRET]
+            options += ["--shard", json.dumps(shard)] if shard else []
+        return subprocess.Popen(
+            [sys.executable, str(HERE / script), *options],
+            env={**os.environ, "AIRFLOW_HOME": str(self.home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, script: str, count: int, **options) -> dict:
+        return read_result(self.send(script, count, **options))
+
+    def run_wrk(self) -> float:
+        """Return the requests per second of wrk with a constant body: the machine's limit."""
+        body = (self.folder / f"events-{SMALL}.jsonl").open().readline().strip()
+        script = self.folder / "post.lua"
+        script.write_text(f'wrk.method = "POST"\nwrk.body = [==[{body}]==]\n')
+        done = subprocess.run(
+            [
+                "taskset",
+                "-c",
+                str(SENDER_CORE),
+                "wrk",
+                "-t1",
+                f"-c{CONNECTIONS}",
+                "-d4s",
+                "-s",
+                str(script),
+                self.receiver.url,
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return float(next(line for line in done.stdout.splitlines() if "Requests/sec" in line).split()[1])
+
+
+def read_result(process: subprocess.Popen) -> dict:
+    output, errors = process.communicate(timeout=900)
+    lines = [line for line in output.splitlines() if line.startswith('{"events"')]
+    assert process.returncode == 0 and lines, output[-2000:] + errors[-3000:]  # noqa: PT018
+    return json.loads(lines[-1])
+
+
+def say(told: str) -> None:
+    print(told, flush=True)
+
+
+def measure_senders(bench: Bench, rounds: int) -> tuple[list[Sender], float]:
+    senders = [
+        Sender("this operator", "send_operator.py", 200_000, operator=True),
+        Sender("bare pycurl multi loop", "send_pycurl.py", 200_000),
+        Sender("aiohttp", "send_aiohttp.py", 20_000),
+        Sender("requests.Session loop", "send_requests.py", 5_000),
+        Sender("this operator, TLS", "send_operator.py", 200_000, tls=True, operator=True),
+        Sender("bare pycurl multi loop, TLS", "send_pycurl.py", 200_000, tls=True),
+        Sender("one mapped HttpOperator task an event", "send_http_operator.py", 40),
+    ]
+    limits = []
+    for number in range(1, rounds + 1):
+        for sender in senders:
+            started = time.monotonic()
+            sender.results.append(bench.run(sender.script, sender.count, tls=sender.tls))
+            rate = sender.results[-1]["events"] / sender.results[-1]["seconds"]
+            say(
+                f"round {number}/{rounds}  {sender.name:<40} {rate:>10,.0f} events/s  {time.monotonic() - started:.0f} s"
+            )
+        limits.append(bench.run_wrk())
+        say(f"round {number}/{rounds}  {'wrk, a constant body':<40} {limits[-1]:>10,.0f} requests/s")
+    return senders, statistics.median(limits)
+
+
+def draw_table(senders: list[Sender], limit: float) -> str:
+    ours = {sender.tls: sender.rate for sender in senders if sender.operator}
+    lines = [
+        "| sender | events/s | CPU µs an event | peak memory, MB | this operator is |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for sender in senders:
+        cpu = sender.find_median(lambda result: result["cpu"] / result["events"] * 1e6)
+        memory = sender.find_median(lambda result: result["memory"]) / 1e6
+        ratio = ours[sender.tls] / sender.rate
+        shown = f"{memory:,.0f}" if memory else ""
+        lines.append(f"| {sender.name} | {sender.rate:,.0f} | {cpu:,.1f} | {shown} | {ratio:,.2f} times |")
+    lines.append(
+        f"| wrk, a constant body (the machine's limit) | {limit:,.0f} | | | {ours[False] / limit:,.2f} times |"
+    )
+    return "\n".join(lines)
+
+
+def measure_sizes(bench: Bench, sizes: list[int]) -> dict[int, dict]:
+    told = {}
+    for size in sizes:
+        told[size] = bench.run("send_operator.py", size)
+        grown = (told[size]["memory"] - told[size]["memory_before"]) / 1e6
+        rate = size / told[size]["seconds"]
+        say(
+            f"{size:>9,} events: {rate:>8,.0f}/s, peak {told[size]['memory'] / 1e6:,.1f} MB, {grown:,.1f} MB above an idle task"
+        )
+    return told
+
+
+def draw_plot(told: dict[int, dict], path: Path) -> None:
+    import matplotlib as mpl  # noqa: PLC0415  (only this picture needs it)
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415
+
+    sizes = sorted(told)
+    figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(8, 6), constrained_layout=True)
+    above.plot(sizes, [size / told[size]["seconds"] for size in sizes], marker="o", color="#2a6f97")
+    above.set(ylabel="events per second", title="Bulk delivery: one task, one core, every guard and claim on")
+    below.plot(sizes, [told[size]["memory"] / 1e6 for size in sizes], marker="o", color="#9b2226", label="peak")
+    below.plot(
+        sizes, [told[size]["memory_before"] / 1e6 for size in sizes], linestyle="--", color="#999999", label="idle task"
+    )
+    below.set(xlabel="events", ylabel="resident memory, MB", xscale="log")
+    for axis in (above, below):
+        axis.set_ylim(bottom=0)
+        axis.grid(alpha=0.3)
+    below.legend()
+    figure.savefig(path, dpi=110)
+
+
+def measure_shards(folder: Path, home: Path, rounds: int) -> float:
+    """Return how many times as fast two shards on two cores are as one on one; the receiver is on both cores."""
+    ratios = []
+    with run_nginx(folder / "shared", cores=(0, 1)) as receiver:
+        bench = Bench(folder, home, receiver)
+        for _ in range(rounds):
+            one = bench.run("send_operator.py", 200_000)
+            both = [bench.send("send_operator.py", 200_000, shard=[core, 2], core=core) for core in (0, 1)]
+            results = [read_result(process) for process in both]
+            together = 200_000 / max(result["seconds"] for result in results)
+            ratios.append(together / (200_000 / one["seconds"]))
+            say(f"two shards: {together:,.0f} events/s, one: {200_000 / one['seconds']:,.0f}, {ratios[-1]:.2f} times")
+    return statistics.median(ratios)
+
+
+def make_home(folder: Path) -> Path:
+    home = folder / "airflow"
+    home.mkdir()
+    subprocess.run(
+        [sys.executable, "-m", "airflow", "db", "migrate"],
+        env={**os.environ, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"},
+        check=True,
+        capture_output=True,
+    )
+    return home
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--plot", type=Path, default=HERE.parent / "docs" / "bulk.png")
+    parser.add_argument("--parts", default="senders,sizes,shards,single")
+    arguments = parser.parse_args()
+    missing = [name for name in NEEDED if not shutil.which(name)]
+    if missing:
+        say(f"Needed, and not there: {', '.join(missing)}. On Debian:")
+        say(f"  apt-get install {' '.join(NEEDED[name] for name in missing)}")
+        return 1
+    parts = arguments.parts.split(",")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        home = make_home(folder)
+        make_events(folder / f"events-{SMALL}.jsonl", SMALL)
+        with run_nginx(folder / "nginx") as receiver:
+            bench = Bench(folder, home, receiver)
+            if "senders" in parts:
+                say("\n" + draw_table(*measure_senders(bench, arguments.rounds)) + "\n")
+            if "sizes" in parts:
+                told = measure_sizes(bench, [1_000, SMALL, 100_000, HUGE])
+                say(f"memory with {HUGE:,} events: {told[HUGE]['memory'] / told[SMALL]['memory']:.3f} of {SMALL:,}'s\n")
+                draw_plot(told, arguments.plot)
+            if "single" in parts:
+                nothing, deliver = measure(home, receiver.url, times=15)
+                say(
+                    f"a task that does nothing {nothing:.0f} ms, one that delivers {deliver:.0f} ms: {deliver - nothing:+.0f} ms\n"
+                )
+        if "shards" in parts:
+            say(f"two shards on two cores: {measure_shards(folder, home, arguments.rounds):.2f} times one")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
