@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from airflow import sdk
 from airflow.sdk import BaseHook, Variable, conf
@@ -19,10 +19,29 @@ from airflow_provider_hooks.signing.variable import parse_secrets
 from airflow_provider_hooks.text import quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow.sdk.execution_time.context import TaskStateStoreAccessor
 
     from airflow_provider_hooks.connections import ConnectionType
     from airflow_provider_hooks.json_types import JsonObject
+
+
+class VariableStore(Protocol):
+    """
+    Where Variables are written: ``airflow.sdk.Variable``, which only a running task can, or what plays it elsewhere.
+
+    Each call is durable, and seen by everybody, when it returns.
+    """
+
+    def set(self, key: str, value: str, description: str | None = None) -> None:
+        """Write a Variable."""
+
+    def delete(self, key: str) -> object:
+        """Delete a Variable, if it is there."""
+
+    def keys(self, prefix: str | None = None) -> Sequence[str]:
+        """Return the names of the Variables that begin so."""
 
 
 def read_settings() -> Settings:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from airflow_provider_hooks.hooks.deployment import VariableStore
+
 LEASE_SECONDS = 60.0
 """How long a lock outlives a holder that makes no call, without a sign of life."""
 
@@ -51,6 +53,7 @@ class VariableLock:
     :param name: what is guarded
     :param lease: seconds that a key is believed without a sign of life, beside the longest call
     :param longest_call: seconds that one call of the holder may take, in which it gives no sign
+    :param store: where its keys are written, if not by the running task
     """
 
     def __init__(
@@ -59,12 +62,14 @@ class VariableLock:
         *,
         lease: float = LEASE_SECONDS,
         longest_call: float = 0.0,
+        store: VariableStore | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._prefix = f"{name}__lock__"
         self._lease = lease
         self._longest_call = longest_call
+        self._store = store or Variable
         self._sleep = sleep
         self._clock = clock
         self._holder = uuid.uuid4().hex
@@ -117,7 +122,7 @@ class VariableLock:
         self._put()
         self._check_held(before)
         if before is not None:
-            Variable.delete(before)
+            self._store.delete(before)
 
     def _check_held(self, key: str | None) -> None:
         if key not in self._list_keys():
@@ -138,7 +143,7 @@ class VariableLock:
             first_seen = {key: first_seen.get(key, now) for key in others}
             for key in [key for key, since in first_seen.items() if now - since > self._read_lease(key)]:
                 _log.warning("The run that held %s gave no sign of life for %.0f s; taking it over", key, self._lease)
-                Variable.delete(key)
+                self._store.delete(key)
             longest = max([self._lease + self._longest_call, *map(self._read_lease, others)])
             if now - started > longest * _PATIENCE_LEASES:
                 raise LockError(f"other runs hold '{self._prefix}' for {now - started:.0f} s already")
@@ -160,28 +165,28 @@ class VariableLock:
         elif self._clock() - self._written > self._lease / 3:
             before = self._key
             self._put()
-            Variable.delete(before)
+            self._store.delete(before)
 
     def _list_keys(self) -> list[str]:
-        return list(Variable.keys(prefix=self._prefix))
+        return list(self._store.keys(prefix=self._prefix))
 
     def _put(self) -> None:
         """Write a key that is new to everybody."""
         self._count += 1
         seconds = self._lease + self._longest_call
         self._key, self._written = f"{self._prefix}{self._holder}-{self._count}-{seconds:g}s", self._clock()
-        Variable.set(self._key, "held", description="A run that changes service hooks; gone when it ends")
+        self._store.set(self._key, "held", description="A run that changes service hooks; gone when it ends")
 
     def _remove(self) -> None:
         if self._key is not None:
             key, self._key = self._key, None
-            Variable.delete(key)
+            self._store.delete(key)
 
     def _leave(self) -> None:
         """Remove what is left of this holder; a database that is gone by now must not hide what went wrong before."""
         try:
             for key in self._list_keys():
                 if key.startswith(self._prefix + self._holder):
-                    Variable.delete(key)
+                    self._store.delete(key)
         except Exception:  # noqa: BLE001  (whatever Airflow raises: the lease ends it)
             _log.warning("The lock '%s' could not be removed; it ends with its lease", self._prefix, exc_info=True)

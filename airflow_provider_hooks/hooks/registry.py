@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
+    from airflow_provider_hooks.hooks.deployment import VariableStore
     from airflow_provider_hooks.hooks.session import ChangingSession
     from airflow_provider_hooks.registries.keeping import Ensured, WhenUnknown
     from airflow_provider_hooks.registries.management import HookManager
@@ -40,6 +41,7 @@ class RegistryHook(BaseHook):
     registered, kept, rotated or deleted with a Variable holds a lock on that Variable, which only a running task can.
 
     :param registry_conn_id: a connection of type ``service_hook_registry``
+    :param store: where Variables are written, if not by a running task
     """
 
     conn_name_attr = "registry_conn_id"
@@ -47,9 +49,10 @@ class RegistryHook(BaseHook):
     conn_type = SERVICE_HOOK_REGISTRY.name
     hook_name = SERVICE_HOOK_REGISTRY.label
 
-    def __init__(self, registry_conn_id: str = default_conn_name) -> None:
+    def __init__(self, registry_conn_id: str = default_conn_name, *, store: VariableStore | None = None) -> None:
         super().__init__()
         self.registry_conn_id = registry_conn_id
+        self._store = store
 
     @cached_property
     def _settings(self) -> Settings:
@@ -205,7 +208,7 @@ class RegistryHook(BaseHook):
         :raises ServiceHookError: if the Variable cannot be read
         """
         check_variable_name(variable)
-        memory = VariableMemory(variable)
+        memory = VariableMemory(variable, store=self._store)
         return [one.hook_id for one in find_declared(memory.read(), registry=self.registry_conn_id, name=name)]
 
     def rotate_secret(self, hook_id: str, *, variable: str, asking: str, overlap: timedelta) -> Rotated:
@@ -280,7 +283,9 @@ class RegistryHook(BaseHook):
     def _changing(
         self, variable: str | None, *, when_unknown: WhenUnknown = "fail"
     ) -> AbstractContextManager[ChangingSession]:
-        return change_hooks(self._registry, self._settings, variable=variable, when_unknown=when_unknown)
+        return change_hooks(
+            self._registry, self._settings, variable=variable, when_unknown=when_unknown, store=self._store
+        )
 
     def _rotation(self, session: ChangingSession, asking: str) -> SecretRotation:
         return SecretRotation(

@@ -24,6 +24,7 @@ from airflow_provider_hooks.registries.memory import Forgetful
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_provider_hooks.hooks.deployment import VariableStore
     from airflow_provider_hooks.registries.keeping import WhenUnknown
     from airflow_provider_hooks.registries.memory import Memory
     from airflow_provider_hooks.registries.registry import Registry
@@ -65,12 +66,18 @@ def open_manager(registry: Registry, settings: Settings, *, lock: VariableLock |
 
 @contextmanager
 def change_hooks(
-    registry: Registry, settings: Settings, *, variable: str | None, when_unknown: WhenUnknown
+    registry: Registry,
+    settings: Settings,
+    *,
+    variable: str | None,
+    when_unknown: WhenUnknown,
+    store: VariableStore | None = None,
 ) -> Iterator[ChangingSession]:
     """
     Open what changes hooks, and let nobody else in with the same Variable.
 
     :param variable: the Airflow Variable that remembers them; without one nothing is remembered
+    :param store: where Variables are written, if not by the running task
     :raises InvalidFieldsError: if that cannot be a Variable's name
     :raises ServiceHookError: if a task cannot write it
     :raises LockError: if other runs do not let this one go on
@@ -80,10 +87,10 @@ def change_hooks(
     kept: VariableMemory | None = None
     if variable is not None:
         check_variable_name(variable)
-        kept = VariableMemory(variable)
+        kept = VariableMemory(variable, store=store)
         kept.check()
         name, memory = variable, kept
-    with VariableLock(name, longest_call=registry.timeout) as lock:
+    with VariableLock(name, longest_call=registry.timeout, store=store) as lock:
         if kept is not None:
             kept.before_write = lock.make_sure
         manager = open_manager(registry, settings, lock=lock)

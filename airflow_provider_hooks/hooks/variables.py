@@ -19,6 +19,7 @@ from airflow_provider_hooks.text import quoted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_provider_hooks.hooks.deployment import VariableStore
     from airflow_provider_hooks.registries.memory import Kept
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,200}", re.ASCII)
@@ -55,10 +56,12 @@ class VariableMemory:
     Remembers hooks in an Airflow Variable.
 
     :param name: the Variable's name
+    :param store: where it is written, if not by the running task
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, store: VariableStore | None = None) -> None:
         self.name = name
+        self._store = store or Variable
         self.before_write: Callable[[], None] = lambda: None
         """Is called before each write, and may raise to keep it from being made."""
         self._kept: Kept | None = None
@@ -95,7 +98,7 @@ class VariableMemory:
         return self._kept
 
     def _is_listed(self) -> bool:
-        return self.name in list(Variable.keys(prefix=self.name))
+        return self.name in list(self._store.keys(prefix=self.name))
 
     def write(self, kept: Kept) -> None:
         """
@@ -105,7 +108,7 @@ class VariableMemory:
         """
         self.before_write()
         text = format_kept_hooks(kept)
-        Variable.set(self.name, text, description="Service hooks and their signing secrets, newest first")
+        self._store.set(self.name, text, description="Service hooks and their signing secrets, newest first")
         if read_variable(self.name) != text:
             raise ServiceHookError(f"the Variable '{self.name}' does not read back as it was written")
         self._kept = kept
