@@ -26,13 +26,14 @@ from airflow_provider_hooks.delivery.headers import (
 from airflow_provider_hooks.delivery.ledger import Ledger
 from airflow_provider_hooks.delivery.once import Asking, Prepared, deliver_once
 from airflow_provider_hooks.delivery.probe import probe
-from airflow_provider_hooks.delivery.record import Attempt, DeliveryFacts, make_delivery_id
+from airflow_provider_hooks.delivery.record import Attempt, DeliveryFacts, Record, make_delivery_id
 from airflow_provider_hooks.delivery.sender import send_once
 from airflow_provider_hooks.delivery.transfer import Connections, Limits, UnreachableError
 from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
 from airflow_provider_hooks.events.serialization import serialize
 from airflow_provider_hooks.hooks.deployment import TaskStateStore, read_connection, read_settings, read_variable
 from airflow_provider_hooks.hooks.outcomes import fail_at_once, judge
+from airflow_provider_hooks.hooks.preview import Preview, preview_request
 from airflow_provider_hooks.hooks.telemetry import count_delivery, note_attempt, trace_attempt
 from airflow_provider_hooks.network.policy import BlockedAddressError
 from airflow_provider_hooks.network.urls import strip_private_parts
@@ -154,6 +155,30 @@ class EndpointHook(BaseHook):
         judge(delivery, when_unknown=when_unknown)
         return delivery.record.as_json()
 
+    def deliver_unclaimed(self, event_type: str, payload: Payload) -> Record:
+        """
+        Deliver an event by at most one request, outside of a task, and return the record whatever it came to.
+
+        Nothing remembers it, so a second call sends it again, with the same delivery id.
+
+        :param payload: what a builder of ``airflow_provider_hooks.events`` gives
+        :raises ServiceHookError: if something cannot be used as it is; nothing was sent
+        """
+        prepared = self._prepare(event_type, payload)
+        record = Record(facts=prepared.facts, generation="", redelivery=False, attempt=prepared.attempt())
+        count_delivery(record)
+        return record
+
+    def preview(self, event_type: str, payload: Payload) -> Preview:
+        """
+        Return the request of a delivery as it would be sent now, signed. No connection is opened.
+
+        :param payload: what a builder of ``airflow_provider_hooks.events`` gives
+        :raises ServiceHookError: if something cannot be used as it is
+        """
+        endpoint, facts, body = self._compose(event_type, payload)
+        return preview_request(endpoint, facts, _make_request(endpoint, facts, body))
+
     def get_endpoint_for(self, event_type: str) -> Endpoint:
         """
         Read the endpoint, and return it if it takes this event and may be sent to.
@@ -170,11 +195,15 @@ class EndpointHook(BaseHook):
         _check_url(self._settings.build_policy(), endpoint)
         return endpoint
 
-    def _prepare(self, event_type: str, payload: Payload) -> Prepared:
+    def _compose(self, event_type: str, payload: Payload) -> tuple[Endpoint, DeliveryFacts, bytes]:
         endpoint = self.get_endpoint_for(event_type)
-        policy, limits = self._settings.build_policy(), self._limits(endpoint)
         body = serialize(payload, max_payload_bytes=self._settings.max_payload_bytes)
         facts = _describe(endpoint, event_type=event_type, event_id=_read_event_id(payload), body=body)
+        return endpoint, facts, body
+
+    def _prepare(self, event_type: str, payload: Payload) -> Prepared:
+        endpoint, facts, body = self._compose(event_type, payload)
+        policy, limits = self._settings.build_policy(), self._limits(endpoint)
         _make_request(endpoint, facts, body)  # what cannot be signed is told before it is claimed
 
         def attempt() -> Attempt:
@@ -192,14 +221,21 @@ class EndpointHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Check URL, secret, scheme, address and TLS, by connecting; no event and no byte of a request is sent."""
         try:
-            endpoint = self.get_conn()
-            peer = probe(endpoint.url, policy=self._settings.build_policy(), limits=self._limits(endpoint))
+            endpoint, peer = self.connect()
         except (ServiceHookError, UnreachableError) as error:
             return False, str(error)
-        return (
-            True,
-            f"Connected to {peer}; deliveries are signed with the scheme {endpoint.scheme.name}. Nothing was sent.",
-        )
+        scheme = endpoint.scheme.name
+        return True, f"Connected to {peer}; deliveries are signed with the scheme {scheme}. Nothing was sent."
+
+    def connect(self) -> tuple[Endpoint, str]:
+        """
+        Connect, TLS included, and return the endpoint and the peer's address; no byte of a request is sent.
+
+        :raises ServiceHookError: if the connection cannot be used as it is
+        :raises UnreachableError: if it cannot be reached, or must not be
+        """
+        endpoint = self.get_conn()
+        return endpoint, probe(endpoint.url, policy=self._settings.build_policy(), limits=self._limits(endpoint))
 
     def _limits(self, endpoint: Endpoint) -> Limits:
         settings = self._settings
