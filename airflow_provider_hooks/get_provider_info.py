@@ -50,6 +50,7 @@ def get_provider_info() -> dict[str, object]:
                 ],
             }
         ],
+        "cli": ["airflow_provider_hooks.cli.definition.get_service_hooks_cli_commands"],
         "connection-types": [describe_form(kind) for kind in CONNECTION_TYPES],
         "config": {
             SECTION: {

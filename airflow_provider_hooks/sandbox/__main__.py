@@ -16,16 +16,28 @@ from airflow_provider_hooks.sandbox.server import Sandbox, SandboxError, make_sa
 def main(arguments: list[str] | None = None) -> int:
     """Serve until interrupted; the exit status is 2 where it cannot."""
     asked = _parse(arguments)
+    token = asked.token or os.environ.get("SANDBOX_TOKEN")
     try:
-        listener = open_listener(asked.host, asked.port, anywhere=asked.anywhere)
+        serve(host=asked.host, port=asked.port, anywhere=asked.anywhere, token=token, answer=asked.answer)
     except SandboxError as error:
         print(f"sandbox: {error}", file=sys.stderr)  # noqa: T201  (the command's output)
         return 2
-    sandbox = make_sandbox(listener, token=asked.token or os.environ.get("SANDBOX_TOKEN"))
-    sandbox.state.answer_status = asked.answer
-    print(_describe(sandbox), flush=True)  # noqa: T201
-    make_server(sandbox).run(sockets=[listener])
     return 0
+
+
+def serve(*, host: str, port: int, anywhere: bool, token: str | None, answer: int) -> None:
+    """
+    Serve until interrupted, saying where and how to point connections at it.
+
+    :param token: the token of every API; new ones if ``None``
+    :param answer: the status that the receiver answers a verified delivery with
+    :raises SandboxError: if it cannot be served as asked
+    """
+    listener = open_listener(host, port, anywhere=anywhere)
+    sandbox = make_sandbox(listener, token=token)
+    sandbox.state.answer_status = answer
+    print(_describe(sandbox), flush=True)  # noqa: T201  (the command's output)
+    make_server(sandbox).run(sockets=[listener])
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Airflow's Variables from a process with access to its database, such as a command: no task runs that could write."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from airflow.models import Variable
+from airflow.utils.session import create_session
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from airflow_provider_hooks.errors import ServiceHookError
+from airflow_provider_hooks.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+class StoredVariables:
+    """Writes, deletes and lists Variables, each call in a transaction of its own, as the Execution API does."""
+
+    def set(self, key: str, value: str, description: str | None = None) -> None:
+        """
+        Write a Variable.
+
+        :raises ServiceHookError: if the database cannot be used
+        """
+        with _telling():
+            Variable.set(key, value, description=description)
+
+    def delete(self, key: str) -> None:
+        """
+        Delete a Variable, if it is there.
+
+        :raises ServiceHookError: if the database cannot be used
+        """
+        with _telling():
+            Variable.delete(key)
+
+    def keys(self, prefix: str | None = None) -> Sequence[str]:
+        """
+        Return the names of the Variables that begin so, in the same case.
+
+        :raises ServiceHookError: if the database cannot be used
+        """
+        start = prefix or ""
+        with _telling(), create_session() as session:
+            found = session.scalars(select(Variable.key).where(Variable.key.startswith(start, autoescape=True)))
+            return [key for key in found if key and key.startswith(start)]
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Tell of a database that fails without the statement, whose parameters are secrets."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        told = printable(str(getattr(error, "orig", None) or type(error).__name__))
+        raise ServiceHookError(f"Airflow's database cannot be used: {told}") from None
