@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""``verify``: a request as it was saved, or changed since."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cli_secrets import SECRET
+from events_data import ALERT
+
+from airflow_provider_hooks.signing import SCHEMES, sign
+
+WHSEC = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLKfaKkO4b2vj"
+SIGNED = [name for name, scheme in SCHEMES.items() if scheme.signature_header]
+BODY = json.dumps(ALERT).encode() + b"\r\n\r\n\x00\xff after a blank line"
+
+
+def save(tmp_path, scheme="sentry", *, body=BODY, secret=SECRET, timestamp=None, end="\r\n", first="POST /x HTTP/1.1"):
+    headers = sign(scheme, body=body, secrets=[secret], delivery_id="an-id", timestamp=timestamp or int(time.time()))
+    lines = [*([first] if first else []), "Host: x", *(f"{name}: {value}" for name, value in headers.items())]
+    path = tmp_path / "saved.http"
+    path.write_bytes((end.join(lines) + 2 * end).encode() + body)
+    return str(path)
+
+
+def secret_of(scheme: str) -> str:
+    return WHSEC if scheme == "standard_webhooks" else SECRET
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("scheme", SIGNED)
+def test_every_scheme_verifies_and_a_changed_body_does_not(run, tmp_path, monkeypatch, scheme, end):
+    monkeypatch.setenv("SERVICE_HOOK_SECRET", secret_of(scheme))
+    path = save(tmp_path, scheme, secret=secret_of(scheme), end=end)
+    done = run("verify", "--scheme", scheme, path, "-o", "json")
+    assert (done.code, done.json["verified"], done.json["reason"], done.json["body_bytes"]) == (
+        0,
+        True,
+        None,
+        len(BODY),
+    )
+    Path(path).write_bytes(Path(path).read_bytes() + b" ")
+    done = run("verify", "--scheme", scheme, path, "-o", "json")
+    assert (done.code, done.json["verified"]) == (1, False)
+    assert "no signature in" in done.json["reason"]
+    assert secret_of(scheme) not in done.out + done.err
+
+
+def test_what_a_dry_run_shows_verifies(run, endpoint, tmp_path, monkeypatch):
+    shown = run(
+        "deliver",
+        endpoint("https://hooks.example.com/", scheme="zstack"),
+        "--dry-run",
+        stdin=json.dumps(ALERT).encode(),
+    )
+    monkeypatch.setenv("SERVICE_HOOK_SECRET", SECRET)
+    assert run("verify", "--scheme", "zstack", "-", stdin=shown.out.encode()).code == 0
+    changed = shown.out.replace("Rule Name", "Rule Game").encode()
+    assert run("verify", "--scheme", "zstack", "-", stdin=changed).code == 1
+    ended = run("verify", "--scheme", "zstack", "-", "-o", "json", stdin=shown.out.encode() + b"\n")
+    size = len(shown.out.partition("\n\n")[2].encode())
+    assert f"its Content-Length is {size}, but the body that was saved has {size + 1} bytes" in ended.json["reason"]
+
+
+class TestSecret:
+    def test_it_comes_from_a_file(self, run, tmp_path):
+        (tmp_path / "secret").write_text(f"{SECRET}\n")
+        path = save(tmp_path)
+        assert run("verify", "--scheme", "sentry", "--secret-file", str(tmp_path / "secret"), path).code == 0
+        (tmp_path / "secret").write_text("another-secret")
+        assert run("verify", "--scheme", "sentry", "--secret-file", str(tmp_path / "secret"), path).code == 1
+
+    def test_it_comes_from_a_variable_which_may_hold_several(self, run, tmp_path, monkeypatch):
+        monkeypatch.setenv("AIRFLOW_VAR_OURS", json.dumps(["a-newer-secret", SECRET]))
+        assert run("verify", "--scheme", "sentry", "--secret-variable", "ours", save(tmp_path)).code == 0
+
+    def test_it_may_be_text_where_the_scheme_takes_base64(self, run, tmp_path, monkeypatch):
+        monkeypatch.setenv("SERVICE_HOOK_SECRET", SECRET)
+        path = save(tmp_path, replace(SCHEMES["standard_webhooks"], key_format="text"))
+        assert run("verify", "--scheme", "standard_webhooks", "--key-format", "text", path).code == 0
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            ([], "SERVICE_HOOK_SECRET: is not there; say --secret-variable or --secret-file"),
+            (["--secret-variable", "nowhere"], "the Variable 'nowhere': is not there"),
+            (["--secret-file", "/nowhere/x"], "cannot be read"),
+            (["--secret-file", "/dev/null"], "is empty"),
+            (["--secret-file", "{secret}", "--secret-variable", "x"], "give one"),
+            (["--secret-file", "{blank}"], "holds no secret"),
+            (["--secret-file", "{json}"], "begins like JSON"),
+            (["--secret-file", "{secret}", "--key-format", "whsec"], "is not base64"),
+        ],
+    )
+    def test_one_that_cannot_be_used_is_one_line_that_does_not_quote_it(self, run, tmp_path, arguments, told):
+        files = {"secret": SECRET, "blank": " \n", "json": f'{{"{SECRET}'}
+        for name, text in files.items():
+            (tmp_path / name).write_text(text)
+        named = [argument.format(**{name: tmp_path / name for name in files}) for argument in arguments]
+        done = run("verify", "--scheme", "sentry", save(tmp_path), *named)
+        assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+        assert told in done.err
+        assert SECRET not in done.err
+
+    def test_the_command_line_takes_none(self, run, tmp_path):
+        assert run("verify", "--scheme", "sentry", "--secret", SECRET, save(tmp_path)).code in (1, 2)
+        done = run("verify", "--help")
+        assert "--secret-file" in done.out
+        assert "--secret " not in done.out
+
+
+class TestAge:
+    OLD = 1_700_000_000
+
+    def verify(self, run, tmp_path, monkeypatch, *arguments):
+        monkeypatch.setenv("SERVICE_HOOK_SECRET", SECRET)
+        path = save(tmp_path, "zstack", timestamp=self.OLD)
+        return run("verify", "--scheme", "zstack", path, "-o", "json", *arguments)
+
+    def test_an_old_request_is_not_verified(self, run, tmp_path, monkeypatch):
+        done = self.verify(run, tmp_path, monkeypatch)
+        assert done.code == 1
+        assert "300 seconds off" in done.json["reason"]
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [["--ignore-age"], ["--now", "1700000100"], ["--now", "2023-11-14T22:15:00Z"], ["--now", "1699999999.5"]],
+    )
+    def test_unless_it_is_judged_as_of_then(self, run, tmp_path, monkeypatch, arguments):
+        assert self.verify(run, tmp_path, monkeypatch, *arguments).code == 0
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            (["--now", "yesterday"], "--now: must be unix seconds or ISO 8601 with a zone, not 'yesterday'"),
+            (["--now", "2023-11-14T22:15:00"], "with a zone"),
+            (["--now", "1700000000", "--ignore-age"], "give one"),
+        ],
+    )
+    def test_a_time_that_is_none_is_one_line(self, run, tmp_path, monkeypatch, arguments, told):
+        done = self.verify(run, tmp_path, monkeypatch, *arguments)
+        assert (done.code, done.out) == (1, "")
+        assert told in done.err
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "is empty"),
+        (b"{}", "no blank line"),
+        (b"POST /x HTTP/1.1\nHost x\n\n{}", "no 'Name: value' in line 2"),
+        (b"nonsense\n\n{}", "no 'Name: value' in line 1"),
+        (b"X: 1\n folded\n\n{}", "no 'Name: value' in line 2"),
+        (b"POST /x HTTP/1.1\r\n\r\n{}", "X-Sentry-Hook-Signature is missing"),
+        (b"X-Sentry-Hook-Signature: a\nx-sentry-hook-signature: b\n\n{}", "there more than once"),
+        ("X-Sentry-Hook-Signature: \u00e9\n\n{}".encode(), "not ASCII"),
+        (b"\n\n", "X-Sentry-Hook-Signature is missing"),
+    ],
+)
+def test_a_request_that_cannot_be_read_or_has_no_signature_is_1(run, monkeypatch, content, told):
+    monkeypatch.setenv("SERVICE_HOOK_SECRET", SECRET)
+    done = run("verify", "--scheme", "sentry", "-", "-o", "json", stdin=content)
+    assert done.code == 1
+    assert told in done.out + done.err
+
+
+def test_a_scheme_that_proves_nothing_cannot_be_asked_for(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("SERVICE_HOOK_SECRET", SECRET)
+    assert run("verify", "--scheme", "none", save(tmp_path)).code == 2
