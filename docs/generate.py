@@ -11,8 +11,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow.cli.cli_config import GroupCommand
 from airflow.sdk import BaseOperator
 
+from airflow_provider_hooks.cli.definition import get_service_hooks_cli_commands
+from airflow_provider_hooks.cli.exit_codes import MEANINGS
 from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
 from airflow_provider_hooks.delivery.record import ErrorClass
 from airflow_provider_hooks.events.building import FIELDS
@@ -25,7 +28,9 @@ from airflow_provider_hooks.settings import OPTIONS
 from airflow_provider_hooks.signing import SCHEMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from airflow.cli.cli_config import CLICommand
 
     from airflow_provider_hooks.connections import ConnectionType
 
@@ -125,7 +130,28 @@ def _draw_faults() -> str:
     return _draw(["kind", "what it does"], [[f"`{kind.value}`", told] for kind, told in FAULTS.items()])
 
 
+def _list_commands(commands: Iterable[CLICommand], group: str = "") -> Iterator[Sequence[str]]:
+    for command in commands:
+        if isinstance(command, GroupCommand):
+            yield from _list_commands(command.subcommands, f"{group}{command.name} ")
+        else:
+            positional = [arg for arg in command.args if not arg.flags[0].startswith("-")]
+            shown = [arg.kwargs["metavar"] for arg in positional]
+            yield [f"`{' '.join([f'{group}{command.name}', *shown])}`", command.help]
+
+
+def _draw_commands() -> str:
+    (own,) = get_service_hooks_cli_commands()
+    return _draw(["`airflow service-hooks …`", "what it does"], _list_commands(own.subcommands))
+
+
+def _draw_exit_codes() -> str:
+    return _draw(["status", "what it says"], [[str(code.value), told] for code, told in MEANINGS.items()])
+
+
 TABLES = {
+    "commands": _draw_commands,
+    "exit_codes": _draw_exit_codes,
     "platform_events": _draw_platform_events,
     "secrets": _draw_secrets,
     "faults": _draw_faults,
