@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from airflow_provider_hooks.cli.exit_codes import ExitCode
-from airflow_provider_hooks.cli.output import show
+from airflow_provider_hooks.cli.output import show, writing
 from airflow_provider_hooks.cli.reading import read_event, read_input
 from airflow_provider_hooks.cli.running import command, tell
 from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
@@ -45,7 +45,7 @@ def deliver(args: Namespace) -> ExitCode:
     except KeyboardInterrupt:
         tell("interrupted; the event may have arrived")
         return ExitCode.UNKNOWN
-    show(record.as_json(), args.output)
+    show(record.as_json(), args.output, done=record.summarize())
     return _CODES[record.outcome]
 
 
@@ -69,8 +69,6 @@ def _show_preview(preview: Preview, output: str) -> None:
     if output in ("json", "yaml"):
         show(preview.as_json(), output)
         return
-    sys.stdout.flush()
-    sys.stdout.buffer.write(preview.as_message())
-    if sys.stdout.isatty():
-        sys.stdout.buffer.write(b"\n")  # for the prompt; a file gets the body alone
-    sys.stdout.buffer.flush()
+    end = b"\n" if sys.stdout.isatty() else b""  # for the prompt; a file gets the body alone
+    with writing():
+        sys.stdout.buffer.write(preview.as_message() + end)

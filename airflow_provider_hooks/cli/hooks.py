@@ -42,7 +42,8 @@ def ensure_hooks(args: Namespace) -> ExitCode:
     hooks = [one.as_json() for one in ensured.hooks]
     told: JsonObject = {"change": ensured.change, "hooks": [*hooks], "secret_variable": variable}
     rows: list[JsonObject] = [{"change": ensured.change, **one, "secret_variable": variable} for one in hooks]
-    show(told, args.output, rows=rows)
+    ids = ", ".join(one.hook_id for one in ensured.hooks)
+    show(told, args.output, rows=rows, done=f"'{args.name}' is {ensured.change}: service hook {ids}")
     return ExitCode.DONE
 
 
@@ -53,7 +54,8 @@ def delete_hooks(args: Namespace) -> ExitCode:
     deleted, gone = hook.delete_hooks(args.hook_ids, variable=args.variable)
     results = {**dict.fromkeys(deleted, "deleted"), **dict.fromkeys(gone, "gone")}
     rows: list[JsonObject] = [{"hook_id": hook_id, "result": result} for hook_id, result in results.items()]
-    show({"deleted": [*deleted], "gone": [*gone]}, args.output, rows=rows)
+    told = f"deleted {', '.join(deleted) or 'none'}; gone already {', '.join(gone) or 'none'}"
+    show({"deleted": [*deleted], "gone": [*gone]}, args.output, rows=rows, done=told)
     return ExitCode.DONE
 
 

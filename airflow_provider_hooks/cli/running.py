@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowException, AirflowSecretsBackendAccessDenied
 from airflow.utils.cli import suppress_logs_and_warning
 from airflow.utils.providers_configuration_loader import providers_configuration_loaded
 
@@ -51,7 +51,7 @@ def leave(body: Callable[[], ExitCode]) -> None:
     """
     try:
         code = int(body())
-    except (ServiceHookError, AirflowNotFoundException) as error:
+    except (ServiceHookError, AirflowException, AirflowSecretsBackendAccessDenied) as error:
         tell(str(error))
         code = int(ExitCode.REGISTRY if isinstance(error, _OF_REGISTRIES) else ExitCode.REFUSED)
     except KeyboardInterrupt:

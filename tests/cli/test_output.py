@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""What is printed holds what was found; what cannot be printed loses nothing and changes no exit status."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+import yaml
+from events_data import ALERT
+from servers import OK, raw_server
+
+from airflow_provider_hooks.cli.output import show
+
+DATA = {"text": "a\tb\x1b[31m …", "none": None, "flag": True, "number": 1.5, "list": ["x", 2], "inner": {"deep": "[b]"}}
+
+
+class Full(io.StringIO):
+    """A disk without room, or with a pipe's other end gone."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self.error = error
+
+    def write(self, _text: str) -> int:
+        raise self.error
+
+
+@pytest.mark.parametrize(("output", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
+def test_data_is_read_back_as_it_was(capsys, output, read):
+    data = {**DATA, "long": "word " * 10_000}
+    show(data, output)
+    assert read(capsys.readouterr().out) == data
+
+
+@pytest.mark.parametrize("output", ["table", "plain"])
+def test_a_table_is_literal_and_safe_for_a_terminal(capsys, output):
+    show(DATA, output)
+    rows = dict(
+        line.replace("|", " ").split(None, 1) for line in capsys.readouterr().out.splitlines()[1:] if "b" in line
+    )
+    assert rows["text"].strip() == r"a\tb\x1b[31m …"
+    assert rows["inner.deep"].strip() == "[b]"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), BrokenPipeError()], ids=str)
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_a_delivery_whose_record_cannot_be_printed_is_told_all_the_same(run, endpoint, monkeypatch, error, output):
+    with raw_server(OK) as heard:
+        conn_id = endpoint(heard.url)
+        monkeypatch.setattr("sys.stdout", Full(error))
+        done = run("deliver", conn_id, "-o", output, stdin=json.dumps(ALERT).encode())
+    assert done.code == 0
+    assert done.err.startswith(
+        "service-hooks: standard output cannot be written; event.alert abc123def456 to an_endpoint"
+    )
+    assert "delivered" in done.err
+
+
+def test_a_list_that_cannot_be_printed_is_1(run, monkeypatch):
+    monkeypatch.setattr("sys.stdout", Full(OSError(28, "No space left on device")))
+    done = run("schemes")
+    assert (done.code, done.err) == (1, "service-hooks: standard output cannot be written\n")
