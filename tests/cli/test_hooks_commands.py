@@ -12,6 +12,8 @@ from sqlalchemy.exc import OperationalError
 from airflow_provider_hooks.cli import hooks as commands
 from airflow_provider_hooks.cli import variables as stored
 from airflow_provider_hooks.errors import ServiceHookError
+from airflow_provider_hooks.hooks import lock
+from airflow_provider_hooks.hooks import variables as hook_variables
 
 REGISTRY = "service_hook_registry_default"
 URL = "https://hooks.example.com/airflow"
@@ -20,6 +22,8 @@ URL = "https://hooks.example.com/airflow"
 @pytest.fixture
 def sentry(connected, variables, monkeypatch):
     monkeypatch.setattr(commands, "StoredVariables", lambda: variables)
+    for module in (lock, hook_variables):  # no task runs that could write
+        monkeypatch.setattr(module, "Variable", None)
     return connected.state.sentry
 
 

@@ -18,14 +18,20 @@ DATA = {"text": "a\tb\x1b[31m …", "none": None, "flag": True, "number": 1.5, "
 
 
 class Full(io.StringIO):
-    """A disk without room, or with a pipe's other end gone."""
+    """A disk without room, or a pipe whose other end is gone, which a buffer may hide until it is written."""
 
-    def __init__(self, error: OSError) -> None:
+    def __init__(self, error: OSError, *, on: str = "write") -> None:
         super().__init__()
-        self.error = error
+        self.error, self.on = error, on
 
-    def write(self, _text: str) -> int:
-        raise self.error
+    def write(self, text: str) -> int:
+        if self.on == "write":
+            raise self.error
+        return len(text)
+
+    def flush(self) -> None:
+        if self.on == "flush":
+            raise self.error
 
 
 @pytest.mark.parametrize(("output", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
@@ -59,7 +65,9 @@ def test_a_delivery_whose_record_cannot_be_printed_is_told_all_the_same(run, end
     assert "delivered" in done.err
 
 
-def test_a_list_that_cannot_be_printed_is_1(run, monkeypatch):
-    monkeypatch.setattr("sys.stdout", Full(OSError(28, "No space left on device")))
-    done = run("schemes")
+@pytest.mark.parametrize("output", ["table", "plain"])
+@pytest.mark.parametrize("on", ["write", "flush"])
+def test_a_list_that_cannot_be_printed_is_1(run, monkeypatch, on, output):
+    monkeypatch.setattr("sys.stdout", Full(OSError(28, "No space left on device"), on=on))
+    done = run("schemes", "-o", output)
     assert (done.code, done.err) == (1, "service-hooks: standard output cannot be written\n")
