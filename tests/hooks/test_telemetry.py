@@ -28,7 +28,7 @@ def heard(monkeypatch):
     exporter, provider, metrics = InMemorySpanExporter(), TracerProvider(), []
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(telemetry, "_tracer", provider.get_tracer("test"))
-    monkeypatch.setattr(stats, "incr", lambda name, **named: metrics.append((name, named["tags"])))
+    monkeypatch.setattr(stats, "incr", lambda name, _count=1, **named: metrics.append((name, named["tags"])))
     monkeypatch.setattr(stats, "timing", lambda name, took, **named: metrics.append((name, named["tags"], took)))
     return metrics, exporter
 
