@@ -41,7 +41,7 @@ def deliver(args: Namespace) -> ExitCode:
         _show_preview(hook.preview(event_type, payload), args.output)
         return ExitCode.DONE
     try:
-        record = hook.deliver_unclaimed(event_type, payload)
+        record = hook.deliver_unclaimed(event_type, payload).record
     except KeyboardInterrupt:
         tell("interrupted; the event may have arrived")
         return ExitCode.UNKNOWN

@@ -115,3 +115,15 @@ def deliver_once(*, asking: Asking, ledger: Ledger, prepare: Callable[[], Prepar
     )
     ledger.write(settle_claim(claim, record))
     return Delivery(record=record, attempted=True, left_open=left_open)
+
+
+def deliver_unclaimed(prepare: Callable[[], Prepared]) -> Delivery:
+    """
+    Make the attempt where nothing can keep a claim, and return the record of it.
+
+    It is at most one request for each call. What it is called for may be called for again, so the receiver tells by the
+    delivery id.
+    """
+    prepared = prepare()
+    record = Record(facts=prepared.facts, generation="", redelivery=False, attempt=prepared.attempt())
+    return Delivery(record=record, attempted=True)

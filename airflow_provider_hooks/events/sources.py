@@ -60,7 +60,7 @@ def _find_message(event: Mapping[str, object]) -> object:
         return event["message"]
     last = _last_exception(event)
     parts = [last.get("type"), last.get("value")] if last else []
-    return ": ".join(part for part in parts if isinstance(part, str)) or None
+    return ": ".join(part for part in parts if isinstance(part, str) and part) or None
 
 
 def _find_culprit(event: Mapping[str, object]) -> str | None:

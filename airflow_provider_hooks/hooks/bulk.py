@@ -23,7 +23,8 @@ from airflow_provider_hooks.bulk.records import LineMaker, RecordFolder
 from airflow_provider_hooks.bulk.sources import FileSource, IterableSource, Shard, Source
 from airflow_provider_hooks.bulk.stream import StreamAsking, StreamEnd, Tools, deliver_stream, find_invalid
 from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
-from airflow_provider_hooks.hooks.endpoint import EndpointHook, describe_headers, open_store
+from airflow_provider_hooks.hooks.deployment import open_state_store
+from airflow_provider_hooks.hooks.endpoint import EndpointHook, describe_headers
 from airflow_provider_hooks.hooks.outcomes import DeliveryNotSentError, fail_at_once
 from airflow_provider_hooks.hooks.telemetry import count_deliveries
 from airflow_provider_hooks.network.urls import strip_private_parts
@@ -80,7 +81,7 @@ class StreamHook(EndpointHook):
         ti = context["ti"]
         generation = str(ti.max_tries)
         try:
-            store = open_store(context)
+            store = open_state_store(context)
             folder = _find_folder(records_path, context, generation)
             source = _open_source(events, options.shard)
             tools = self._make_tools(event_type, source, folder, options=options, generation=generation)

@@ -13,7 +13,7 @@ from airflow.sdk import BaseHook, Variable, conf
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_hooks.connections import ConnectionFields, check_connection_type
-from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
 from airflow_provider_hooks.settings import SECTION, Settings, parse_settings
 from airflow_provider_hooks.signing.variable import parse_secrets
 from airflow_provider_hooks.text import quoted
@@ -21,6 +21,7 @@ from airflow_provider_hooks.text import quoted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow.sdk import Context
     from airflow.sdk.execution_time.context import TaskStateStoreAccessor
 
     from airflow_provider_hooks.connections import ConnectionType
@@ -108,3 +109,15 @@ class TaskStateStore:
     def set(self, key: str, value: JsonObject) -> None:
         """Keep a value as long as its Dag run is kept."""
         self._accessor.set(key, value, retention=sdk.NEVER_EXPIRE)  # type: ignore[attr-defined]  # its stub lacks it
+
+
+def open_state_store(context: Context) -> TaskStateStore:
+    """
+    Return the state store of the context's task instance.
+
+    :raises ServiceHookError: if there is none, as outside of a task's run
+    """
+    store = context.get("task_state_store")
+    if store is None:
+        raise ServiceHookError("this context has no task_state_store to keep the claim in; nothing was sent")
+    return TaskStateStore(store)

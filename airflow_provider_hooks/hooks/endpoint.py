@@ -24,14 +24,14 @@ from airflow_provider_hooks.delivery.headers import (
     merge_headers,
 )
 from airflow_provider_hooks.delivery.ledger import Ledger
-from airflow_provider_hooks.delivery.once import Asking, Prepared, deliver_once
+from airflow_provider_hooks.delivery.once import Asking, Delivery, Prepared, deliver_once, deliver_unclaimed
 from airflow_provider_hooks.delivery.probe import probe
-from airflow_provider_hooks.delivery.record import Attempt, DeliveryFacts, Record, make_delivery_id
+from airflow_provider_hooks.delivery.record import Attempt, DeliveryFacts, make_delivery_id
 from airflow_provider_hooks.delivery.sender import send_once
 from airflow_provider_hooks.delivery.transfer import Connections, Limits, UnreachableError
 from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
 from airflow_provider_hooks.events.serialization import serialize
-from airflow_provider_hooks.hooks.deployment import TaskStateStore, read_connection, read_settings, read_variable
+from airflow_provider_hooks.hooks.deployment import open_state_store, read_connection, read_settings, read_variable
 from airflow_provider_hooks.hooks.outcomes import fail_at_once, judge
 from airflow_provider_hooks.hooks.preview import Preview, preview_request
 from airflow_provider_hooks.hooks.telemetry import count_delivery, note_attempt, trace_attempt
@@ -134,16 +134,50 @@ class EndpointHook(BaseHook):
         :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
         :raises DeliveryUnknownError: if it may have arrived and shall be sent again; ``retries`` then apply
         """
-        ti = context["ti"]
         try:
-            check_when_unknown(when_unknown)
-            delivery = deliver_once(
-                asking=Asking(generation=str(ti.max_tries), try_number=ti.try_number, when_unknown=when_unknown),
-                ledger=Ledger(open_store(context), slot=slot),
-                prepare=lambda: self._prepare(event_type, payload() if callable(payload) else payload),
-            )
+            delivery = self.deliver_once(event_type, payload, context=context, slot=slot, when_unknown=when_unknown)
         except (ServiceHookError, AirflowNotFoundException) as error:
             fail_at_once(error)
+        judge(delivery, when_unknown=when_unknown)
+        return delivery.record.as_json()
+
+    def deliver_once(
+        self,
+        event_type: str,
+        payload: Payload | Callable[[], Payload],
+        *,
+        context: Context,
+        slot: str = "",
+        when_unknown: WhenUnknown = "fail",
+    ) -> Delivery:
+        """
+        Deliver as ``deliver`` does, and return what it came to, whatever that is, instead of failing the task.
+
+        :raises ServiceHookError: if something cannot be used as it is; nothing was sent
+        :raises AirflowNotFoundException: if there is no such connection; nothing was sent
+        """
+        ti = context["ti"]
+        check_when_unknown(when_unknown)
+        delivery = deliver_once(
+            asking=Asking(generation=str(ti.max_tries), try_number=ti.try_number, when_unknown=when_unknown),
+            ledger=Ledger(open_state_store(context), slot=slot),
+            prepare=lambda: self._prepare(event_type, payload() if callable(payload) else payload),
+        )
+        self._tell(delivery)
+        return delivery
+
+    def deliver_unclaimed(self, event_type: str, payload: Payload) -> Delivery:
+        """
+        Send an event where Airflow has no state store to keep a claim in: one request for each call, if it can be sent.
+
+        :raises ServiceHookError: if something cannot be used as it is; nothing was sent
+        :raises AirflowNotFoundException: if there is no such connection; nothing was sent
+        """
+        delivery = deliver_unclaimed(lambda: self._prepare(event_type, payload))
+        self._tell(delivery)
+        return delivery
+
+    def _tell(self, delivery: Delivery) -> None:
         if delivery.left_open is not None:
             self.log.warning("The asking before this left it open: %s", delivery.left_open.summarize())
         count_delivery(delivery.record)
@@ -152,22 +186,6 @@ class EndpointHook(BaseHook):
             self.log.info("Nothing was sent by this try, as a person settled it")
         elif not delivery.attempted:
             self.log.warning("Nothing was sent by this try: an earlier one was made for the same asking")
-        judge(delivery, when_unknown=when_unknown)
-        return delivery.record.as_json()
-
-    def deliver_unclaimed(self, event_type: str, payload: Payload) -> Record:
-        """
-        Deliver an event by at most one request, outside of a task, and return the record whatever it came to.
-
-        Nothing remembers it, so a second call sends it again, with the same delivery id.
-
-        :param payload: what a builder of ``airflow_provider_hooks.events`` gives
-        :raises ServiceHookError: if something cannot be used as it is; nothing was sent
-        """
-        prepared = self._prepare(event_type, payload)
-        record = Record(facts=prepared.facts, generation="", redelivery=False, attempt=prepared.attempt())
-        count_delivery(record)
-        return record
 
     def preview(self, event_type: str, payload: Payload) -> Preview:
         """
@@ -248,18 +266,6 @@ def _read_event_id(payload: Payload) -> str:
     if not isinstance(event_id, str):
         raise InvalidFieldsError("payload", {"id": f"must be text, as the builders make it, not {quoted(event_id)}"})
     return event_id
-
-
-def open_store(context: Context) -> TaskStateStore:
-    """
-    Return the task instance's own state store.
-
-    :raises ServiceHookError: if this context has none
-    """
-    store = context.get("task_state_store")
-    if store is None:
-        raise ServiceHookError("this context has no task_state_store to keep the claim in; nothing was sent")
-    return TaskStateStore(store)
 
 
 def _check_url(policy: NetworkPolicy, endpoint: Endpoint) -> None:

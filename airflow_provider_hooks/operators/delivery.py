@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_hooks.operators.links import DeliveryRecordLink, EventLink
+
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping, Sequence
@@ -19,18 +21,11 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
 
 
-_ARGUMENTS = {"event_id": "id", "event_logger": "logger", "occurred_at": "datetime"}
-"""The arguments that cannot have their field's documented name, because operators have that name already."""
-
-
-class _DeliverEventOperator(BaseOperator):
+class DeliveringOperator(BaseOperator):
     """
-    What both operators share: their common arguments, their defaults from the run, and what an outcome means.
+    What every delivering task shares: the arguments that say where to and what of, and its links.
 
     :param service_hook_conn_id: a connection of type ``service_hook``
-    :param event: where the fields come from: an event of ``sentry-sdk`` (such as ``event_from_exception`` gives), a
-        documented payload, or fields by name; an argument below wins over it
-    :param event_id: the event's id; without one, an id made from the task instance, the same on every try
     :param project: the project's slug; without one, the Dag's id
     :param project_id: the project's id; without one, the project's slug
     :param project_name: the project's name; without one, the project's slug
@@ -44,8 +39,6 @@ class _DeliverEventOperator(BaseOperator):
 
     template_fields: Sequence[str] = (
         "service_hook_conn_id",
-        "event",
-        "event_id",
         "project",
         "project_id",
         "project_name",
@@ -55,15 +48,13 @@ class _DeliverEventOperator(BaseOperator):
         "level",
         "when_unknown",
     )
-    template_fields_renderers = {"event": "json"}  # noqa: RUF012  (as BaseOperator declares it)
     ui_color = "#d7e8f7"
+    operator_extra_links = (EventLink(), DeliveryRecordLink())
 
     def __init__(
         self,
         *,
         service_hook_conn_id: str = "service_hook_default",
-        event: Mapping[str, object] | None = None,
-        event_id: str | None = None,
         project: str | None = None,
         project_id: str | int | None = None,
         project_name: str | None = None,
@@ -76,8 +67,6 @@ class _DeliverEventOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)  # type: ignore[arg-type]  # BaseOperator's own arguments
         self.service_hook_conn_id = service_hook_conn_id
-        self.event = event
-        self.event_id = event_id
         self.project = project
         self.project_id = project_id
         self.project_name = project_name
@@ -87,16 +76,37 @@ class _DeliverEventOperator(BaseOperator):
         self.level = level
         self.when_unknown = when_unknown
 
+    def list_arguments(self) -> dict[str, object]:
+        """Return the arguments that are fields of the event, by their names."""
+        names = ("project", "project_id", "project_name", "culprit", "message", "url", "level")
+        return {name: getattr(self, name) for name in names}
+
+    def list_events(self) -> Sequence[Mapping[str, object]]:
+        """Return the events of the task, as far as they are known, for its link to them."""
+        raise NotImplementedError
+
+
+class _DeliverEventOperator(DeliveringOperator):
+    """
+    What both operators share: the one event that they deliver.
+
+    :param event: where the fields come from: an event of ``sentry-sdk`` (such as ``event_from_exception`` gives), a
+        documented payload, or fields by name; the other arguments win over it
+    :param event_id: the event's id; without one, an id made from the task instance, the same on every try
+    """
+
+    template_fields: Sequence[str] = (*DeliveringOperator.template_fields, "event", "event_id")
+    template_fields_renderers = {"event": "json"}  # noqa: RUF012  (as BaseOperator declares it)
+
+    def __init__(
+        self, *, event: Mapping[str, object] | None = None, event_id: str | None = None, **kwargs: object
+    ) -> None:
+        super().__init__(**kwargs)  # type: ignore[arg-type]  # what every delivering task takes
+        self.event = event
+        self.event_id = event_id
+
     event_type: str
     """The event that a subclass delivers."""
-
-    def build_payload(self, fields: Mapping[str, object]) -> EventCreated | EventAlert:
-        """
-        Build the payload from the fields of the event.
-
-        :raises InvalidFieldsError: naming each field that is missing or wrong
-        """
-        raise NotImplementedError
 
     def execute(self, context: Context) -> JsonObject:
         """
@@ -108,37 +118,28 @@ class _DeliverEventOperator(BaseOperator):
         :raises DeliveryUnknownError: if it may have arrived and shall be sent again; ``retries`` then apply
         """
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
+        from airflow_provider_hooks.operators.defaults import describe_task_instance
+        from airflow_provider_hooks.operators.payloads import build_payload
 
         def build() -> EventCreated | EventAlert:
-            return self._build(context)
+            return build_payload(
+                self.event_type,
+                event=self.event,
+                arguments=self.list_arguments(),
+                defaults=describe_task_instance(context),
+            )
 
         return EndpointHook(self.service_hook_conn_id).deliver(
             self.event_type, build, context=context, when_unknown=self.when_unknown
         )
 
-    def _build(self, context: Context) -> EventCreated | EventAlert:
-        """Build the payload; what is wrong with an argument is told under the argument's own name."""
-        from airflow_provider_hooks.errors import InvalidFieldsError
+    def list_arguments(self) -> dict[str, object]:
+        """Return the arguments that are fields of the event, by their names."""
+        return {**super().list_arguments(), "event_id": self.event_id}
 
-        try:
-            return self.build_payload(self._collect_fields(context))
-        except InvalidFieldsError as error:
-            names = {field: argument for argument, field in _ARGUMENTS.items() if getattr(self, argument, None)}
-            told = {names.get(field, field): problem for field, problem in error.problems.items()}
-            raise InvalidFieldsError(error.subject, told) from None
-
-    def _collect_fields(self, context: Context) -> dict[str, object]:
-        """Put together the run's defaults, the event and the arguments; the later wins."""
-        from airflow_provider_hooks.events import read_fields
-        from airflow_provider_hooks.operators.defaults import describe_task_instance
-
-        given = {name: value for name, value in self._list_arguments().items() if value is not None}
-        told = {**read_fields(self.event or {}), **given}
-        return {**describe_task_instance(context, project=told.get("project")), **told}
-
-    def _list_arguments(self) -> dict[str, object]:
-        names = ("project", "project_id", "project_name", "culprit", "message", "url", "level")
-        return {"id": self.event_id, **{name: getattr(self, name) for name in names}}
+    def list_events(self) -> Sequence[Mapping[str, object]]:
+        """Return the one event of the task, which its arguments may say all of."""
+        return [self.event or {}]
 
 
 class DeliverEventCreatedOperator(_DeliverEventOperator):
@@ -168,15 +169,10 @@ class DeliverEventCreatedOperator(_DeliverEventOperator):
         self.occurred_at = occurred_at
         self.tags = tags
 
-    def build_payload(self, fields: Mapping[str, object]) -> EventCreated:
-        """
-        Build the payload of ``event.created``.
-
-        :raises InvalidFieldsError: naming each field that is missing or wrong
-        """
-        from airflow_provider_hooks.events import build_event_created
-
-        return build_event_created(fields, logger=self.event_logger, datetime=self.occurred_at, tags=self.tags)
+    def list_arguments(self) -> dict[str, object]:
+        """Return the arguments that are fields of the event, by their names."""
+        own = {"event_logger": self.event_logger, "occurred_at": self.occurred_at, "tags": self.tags}
+        return {**super().list_arguments(), **own}
 
 
 class DeliverEventAlertOperator(_DeliverEventOperator):
@@ -195,12 +191,6 @@ class DeliverEventAlertOperator(_DeliverEventOperator):
         super().__init__(**kwargs)  # type: ignore[arg-type]  # what every delivery takes
         self.triggering_rules = triggering_rules
 
-    def build_payload(self, fields: Mapping[str, object]) -> EventAlert:
-        """
-        Build the payload of ``event.alert``.
-
-        :raises InvalidFieldsError: naming each field that is missing or wrong
-        """
-        from airflow_provider_hooks.events import build_event_alert
-
-        return build_event_alert(fields, triggering_rules=self.triggering_rules)
+    def list_arguments(self) -> dict[str, object]:
+        """Return the arguments that are fields of the event, by their names."""
+        return {**super().list_arguments(), "triggering_rules": self.triggering_rules}

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+The links of a delivering task: to its event, and to the record of the delivery.
+
+The worker asks for them when the task has ended, however it ended, and Airflow keeps them as XComs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, cast
+
+from airflow.sdk.bases.operatorlink import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.types import TaskInstanceKey
+
+    from airflow_provider_hooks.operators.delivery import DeliveringOperator
+
+STORAGE_TAB = "task-state-store"
+"""The last part of the address of a task instance's Storage tab."""
+
+
+class _TaskInstance(Protocol):
+    """What Airflow hands to a link in the place of a key."""
+
+    @property
+    def log_url(self) -> str: ...
+
+
+class EventLink(BaseOperatorLink):
+    """Leads to the event's ``url``; empty where the task has several events, or none that can be used."""
+
+    name = "Event"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the event's URL, which an event that was refused may not have."""
+        from airflow_provider_hooks.errors import InvalidFieldsError
+        from airflow_provider_hooks.events import read_fields
+        from airflow_provider_hooks.events.checks import read_url
+
+        task = cast("DeliveringOperator", operator)
+        events = task.list_events()
+        if len(events) != 1:
+            return ""
+        try:
+            return read_url(task.url or read_fields(events[0]).get("url") or _find_page(ti_key))
+        except (InvalidFieldsError, ValueError):
+            return ""
+
+
+class DeliveryRecordLink(BaseOperatorLink):
+    """Leads to the Storage tab of the task instance, where claim and record are."""
+
+    name = "Delivery record"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002  (Airflow's order)
+        """Return the address of the tab."""
+        return f"{_find_page(ti_key)}/{STORAGE_TAB}"
+
+
+def _find_page(ti_key: TaskInstanceKey) -> str:
+    """Return the address of the task instance's page: that of its log without the number of the try."""
+    address, _, _ = cast("_TaskInstance", ti_key).log_url.partition("?")
+    return address

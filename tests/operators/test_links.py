@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from airflow.sdk import DAG, task
+from airflow.sdk.exceptions import AirflowFailException
+from airflow_context import make_context
+
+from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
+from airflow_provider_hooks.operators.links import DeliveryRecordLink, EventLink
+
+TASK = "http://localhost:8080/dags/a_dag/runs/a_run/tasks/a_task"
+
+
+def find_link(link, operator):
+    return link.get_link(operator, ti_key=make_context()["ti"])
+
+
+def alert(**options):
+    return DeliverEventAlertOperator(task_id="a_task", message="x", triggering_rules=["r"], **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, TASK),
+        ({"url": "https://example.com/a"}, "https://example.com/a"),
+        ({"event": {"url": "https://example.com/b"}}, "https://example.com/b"),
+        ({"event": {"url": "https://example.com/b"}, "url": "https://example.com/a"}, "https://example.com/a"),
+        ({"url": "javascript:alert(1)"}, ""),
+        ({"event": {"url": "java\nscript:alert(1)"}}, ""),
+        ({"event": {"url": ["x"]}}, ""),
+        ({"event": "text"}, ""),
+    ],
+)
+def test_the_event_is_linked_by_an_address_of_the_web_or_not_at_all(options, expected):
+    assert find_link(EventLink(), alert(**options)) == expected
+
+
+@pytest.mark.parametrize(
+    ("returned", "expected"),
+    [
+        ({"url": "https://example.com/a"}, "https://example.com/a"),
+        ([{"url": "https://example.com/a"}], "https://example.com/a"),
+        ([{}], TASK),
+        ([{}, {}], ""),
+        (["text"], ""),
+        ([], ""),
+    ],
+)
+def test_the_one_event_of_a_function_is_linked(returned, expected):
+    with DAG("a_dag", schedule=None) as dag:
+        task.service_hook(task_id="a_task", service_hook_conn_id="nobody")(lambda: returned)()
+    operator = dag.get_task("a_task")
+    with contextlib.suppress(AirflowFailException):
+        operator.execute(make_context())
+    assert find_link(EventLink(), operator) == expected
+
+
+def test_a_function_that_raised_has_no_event_to_link():
+    with DAG("a_dag", schedule=None) as dag:
+        task.service_hook(task_id="a_task")(lambda: None)()
+    assert find_link(EventLink(), dag.get_task("a_task")) == ""
+
+
+def test_the_record_is_in_the_storage_tab():
+    assert find_link(DeliveryRecordLink(), alert()) == f"{TASK}/task-state-store"
+
+
+def test_every_delivering_task_has_both():
+    assert [link.name for link in alert().operator_extra_links] == ["Event", "Delivery record"]
