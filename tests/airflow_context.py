@@ -24,7 +24,9 @@ class StateStore:
         self.retention = retention
 
 
-def make_context(store: StateStore | None = None, *, try_number: int = 1, max_tries: int = 3) -> dict[str, object]:
+def make_context(
+    store: StateStore | None = None, *, try_number: int = 1, max_tries: int = 3, **of_ti: object
+) -> dict[str, object]:
     """Make a context; pass the same store for another try, another ``max_tries`` for a cleared task."""
     ti = SimpleNamespace(
         dag_id="a_dag",
@@ -35,6 +37,7 @@ def make_context(store: StateStore | None = None, *, try_number: int = 1, max_tr
         max_tries=max_tries,
         log_url="http://localhost:8080/dags/a_dag/runs/a_run/tasks/a_task?try_number=1",
     )
+    vars(ti).update(of_ti)
     noon = dt.datetime(2026, 1, 1, 12, tzinfo=dt.timezone.utc)
     dag_run = SimpleNamespace(data_interval_end=noon, run_after=noon)
     return {"ti": ti, "dag_run": dag_run, "task_state_store": store or StateStore()}
