@@ -51,6 +51,17 @@ def get_provider_info() -> dict[str, object]:
             }
         ],
         "cli": ["airflow_provider_hooks.cli.definition.get_service_hooks_cli_commands"],
+        "notifications": ["airflow_provider_hooks.notifications.service_hook.ServiceHookNotifier"],
+        "task-decorators": [
+            {
+                "name": "service_hook",
+                "class-name": "airflow_provider_hooks.decorators.service_hook.service_hook_task",
+            }
+        ],
+        "extra-links": [
+            "airflow_provider_hooks.operators.links.DeliveryRecordLink",
+            "airflow_provider_hooks.operators.links.EventLink",
+        ],
         "connection-types": [describe_form(kind) for kind in CONNECTION_TYPES],
         "config": {
             SECTION: {

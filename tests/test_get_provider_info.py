@@ -10,7 +10,9 @@ from pathlib import Path
 import airflow
 import jsonschema
 import pytest
+from airflow.sdk import BaseNotifier, BaseOperatorLink, task
 
+from airflow_provider_hooks.decorators.service_hook import service_hook_task
 from airflow_provider_hooks.get_provider_info import CONNECTION_TYPES, get_provider_info
 
 INFO = get_provider_info()
@@ -51,3 +53,18 @@ def test_every_module_named_is_there():
         for entry in INFO[kind]:
             for module in entry["python-modules"]:
                 importlib.import_module(module)
+
+
+def test_every_class_named_is_there_and_is_what_it_is_named_for():
+    decorators = [entry["class-name"] for entry in INFO["task-decorators"]]
+    found = {}
+    for path in (*INFO["notifications"], *INFO["extra-links"], *decorators):
+        module, _, name = path.rpartition(".")
+        found[name] = getattr(importlib.import_module(module), name)
+    assert issubclass(found["ServiceHookNotifier"], BaseNotifier)
+    assert issubclass(found["EventLink"], BaseOperatorLink)
+    assert issubclass(found["DeliveryRecordLink"], BaseOperatorLink)
+
+
+def test_airflow_knows_the_decorator_by_its_name():
+    assert task.service_hook is service_hook_task

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""``@task.service_hook`` against a real receiver: what a function returns is delivered, each event once."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+
+import pytest
+from airflow.sdk import DAG, task
+from airflow.sdk.exceptions import AirflowFailException
+from airflow_context import StateStore, make_context
+from servers import find_closed_port, raw_server
+
+from airflow_provider_hooks.events import event_from_exception
+from airflow_provider_hooks.hooks.outcomes import DeliveryNotSentError, DeliveryUnknownError
+
+WELL = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+UNWELL = b"HTTP/1.1 500 X\r\nConnection: close\r\nContent-Length: 6\r\n\r\nunwell"
+
+
+@pytest.fixture
+def connect(monkeypatch, allow_loopback):
+    def set_connection(url):
+        connection = {"conn_type": "service_hook", "host": url, "password": "a-secret-of-ours"}
+        monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
+
+    return set_connection
+
+
+@pytest.fixture
+def heard(connect):
+    with raw_server(WELL) as server:
+        connect(server.url)
+        yield server
+
+
+def bodies(heard) -> list[dict]:
+    return [json.loads(request.partition(b"\r\n\r\n")[2]) for request in heard.requests]
+
+
+def decorate(function, *arguments, **options):
+    """Return the operator that the decorated function makes."""
+    with DAG("a_dag", schedule=None) as dag:
+        task.service_hook(**{"task_id": "a_task", **options})(function)(*arguments)
+    return dag.get_task("a_task")
+
+
+def tell(returned, store=None, *, try_number=1, max_tries=3, **options):
+    operator = decorate(lambda: returned, **options)
+    return operator.execute(make_context(store, try_number=try_number, max_tries=max_tries))
+
+
+def orders(*numbers, **fields):
+    return [{"id": f"order-{number}", "message": f"Order {number}", **fields} for number in numbers]
+
+
+@contextmanager
+def answer_by_event(answers):
+    """Answer each event by its id; what is not named is well."""
+
+    def answer(connection):
+        connection.sendall(answers.get(bodies(heard)[-1]["id"], WELL))
+
+    with raw_server(answer) as heard:
+        yield heard
+
+
+class TestOneEvent:
+    def test_it_is_delivered_with_what_the_run_gives(self, heard):
+        record = tell({"message": "It broke"})
+        (body,) = bodies(heard)
+        assert (record["outcome"], record["event_type"]) == ("delivered", "event.created")
+        assert (body["message"], body["project"], body["culprit"]) == ("It broke", "a_dag", "a_dag.a_task")
+        assert body["datetime"] == "2026-01-01T12:00:00.000Z"
+
+    def test_arguments_are_those_of_the_operators(self, heard):
+        options = {"event_type": "event.alert", "triggering_rules": ["A rule"], "project": "orders", "level": "info"}
+        tell({"message": "It broke", "level": "fatal"}, **options)
+        (body,) = bodies(heard)
+        told = (body["project_id"], body["level"], body["triggering_rules"])
+        assert told == ("orders", "info", ["A rule"])
+
+    def test_an_event_whose_id_is_made_anew_by_each_try_is_sent_once(self, heard):
+        store = StateStore()
+        for number in (1, 2):
+            tell(event_from_exception(ValueError("x")), store, try_number=number)
+        assert len(heard.requests) == 1
+
+    def test_nothing_is_delivered_where_nothing_is_returned(self, heard):
+        assert tell(None) is None
+        assert tell([]) == []
+        assert heard.requests == []
+
+    @pytest.mark.parametrize("returned", ["text", 3, {1}, {"mesage": "x"}])
+    def test_what_is_no_event_fails_at_once(self, heard, returned):
+        with pytest.raises(AirflowFailException):
+            tell(returned)
+        assert heard.requests == []
+
+    def test_the_function_gets_its_arguments_and_the_context(self, heard):
+        def find(order, ti=None):
+            return {"message": f"{ti.task_id} {order}"}
+
+        decorate(find, 7).execute(make_context())
+        assert [body["message"] for body in bodies(heard)] == ["a_task 7"]
+
+    def test_a_function_may_be_async(self, heard):
+        async def find():
+            return {"message": "late"}
+
+        decorate(find).execute(make_context())
+        assert [body["message"] for body in bodies(heard)] == ["late"]
+
+    def test_the_decorator_needs_no_brackets(self, heard):
+        with DAG("a_dag", schedule=None) as dag:
+
+            @task.service_hook
+            def find():
+                return {"message": "x"}
+
+            find()
+        dag.get_task("find").execute(make_context())
+        assert len(heard.requests) == 1
+
+    def test_its_arguments_are_templated(self):
+        fields = decorate(lambda: None).template_fields
+        assert {"service_hook_conn_id", "event_type", "triggering_rules", "tags", "message", "op_args"} <= set(fields)
+
+
+class TestSeveralEvents:
+    def test_each_is_delivered_in_a_slot_of_its_own(self, heard):
+        store = StateStore()
+        records = tell([*orders(1, 2), {"message": "without an id"}], store)
+        assert [record["event_id"] for record in records[:2]] == ["order-1", "order-2"]
+        assert len({record["delivery_id"] for record in records}) == 3
+        assert set(store.kept) == {
+            "service_hook_slots",
+            "service_hook_delivery:order-1",
+            "service_hook_delivery:order-2",
+            "service_hook_delivery:position.2",
+        }
+
+    def test_none_is_sent_again_by_a_later_try(self, heard):
+        store = StateStore()
+        first, second = (tell([*orders(1), {"message": "x"}], store, try_number=number) for number in (1, 2))
+        assert first == second
+        assert len(heard.requests) == 2
+
+    def test_a_clear_sends_all_again_whatever_they_are_now(self, heard):
+        store = StateStore()
+        tell(orders(1, 2), store)
+        records = tell(orders(2, 3), store, try_number=2, max_tries=4)
+        assert [record["redelivery"] for record in records] == [True, False]
+
+    def test_one_that_fails_does_not_stop_the_others(self, connect):
+        with answer_by_event({"order-2": UNWELL}) as heard:
+            connect(heard.url)
+            with pytest.raises(AirflowFailException, match=r"^2 of 4 events were not delivered: .*order-2.*level"):
+                tell([*orders(1, 2), *orders(3, level="loud"), *orders(4)])
+        assert [body["id"] for body in bodies(heard)] == ["order-1", "order-2", "order-4"]
+
+    def test_what_was_not_sent_is_retried_alone_before_the_task_fails(self, connect, monkeypatch):
+        store, returned = StateStore(), orders(1, 2)
+        connect(f"http://127.0.0.1:{find_closed_port()}/")
+        with pytest.raises(DeliveryNotSentError, match="2 of 2 events were not delivered"):
+            tell(returned, store)
+        with answer_by_event({"order-1": UNWELL}) as heard:
+            connect(heard.url)
+            for number in (2, 3):
+                with pytest.raises(AirflowFailException, match="1 of 2 events were not delivered"):
+                    tell(returned, store, try_number=number)
+        assert [body["id"] for body in bodies(heard)] == ["order-1", "order-2"]
+
+    def test_one_that_may_have_arrived_is_sent_again_where_asked(self, connect):
+        store, answers = StateStore(), {"order-1": b""}
+        with answer_by_event(answers) as heard:
+            connect(heard.url)
+            with pytest.raises(DeliveryUnknownError):
+                tell(orders(1, 2), store, when_unknown="resend")
+            answers.clear()
+            records = tell(orders(1, 2), store, try_number=2, when_unknown="resend")
+        assert [record["redelivery"] for record in records] == [True, False]
+        assert [body["id"] for body in bodies(heard)] == ["order-1", "order-2", "order-1"]
+
+    def test_two_with_one_id_are_refused(self, heard):
+        with pytest.raises(AirflowFailException, match="have the same id, so nothing was sent: order-1"):
+            tell(orders(1, 2, 1))
+        assert heard.requests == []
+
+    def test_ids_that_are_made_anew_by_each_try_are_refused_and_not_sent_twice(self, heard):
+        store = StateStore()
+        tell([event_from_exception(ValueError("x"))], store)
+        with pytest.raises(AirflowFailException, match="give each event an id that is the same on every try"):
+            tell([event_from_exception(ValueError("x"))], store, try_number=2)
+        assert len(heard.requests) == 1
+
+    def test_a_context_without_a_store_sends_nothing(self, heard):
+        context = {**make_context(), "task_state_store": None}
+        with pytest.raises(AirflowFailException, match="no task_state_store"):
+            decorate(lambda: orders(1)).execute(context)
+        assert heard.requests == []
+
+
+def test_a_mapping_annotation_does_not_spread_the_record_over_xcoms(heard):
+    def find() -> dict[str, str]:
+        return {"message": "x"}
+
+    assert decorate(find).multiple_outputs is False
