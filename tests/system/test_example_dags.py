@@ -76,6 +76,24 @@ def test_many_events_of_one_run_are_delivered_once_each_with_a_claim_each(sandbo
     assert read_rows(sandboxed.home, "SELECT count(DISTINCT map_index) FROM task_state_store") == [(3,)]
 
 
+def test_a_task_that_fails_for_good_is_told_of_once_and_what_a_function_finds_is_delivered(sandboxed, sandbox):
+    hook = sandbox.state.sentry.add_hook(("o", "p"), url=sandbox.receiver_url)
+    secret = {"AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX": hook.secret, "ORDERS_INBOX": str(sandboxed.home / "no-inbox")}
+    done = run_dag(sandboxed, "example_alert_on_failure", **secret)
+    assert "FileNotFoundError" in done.stdout + done.stderr
+    told = [json.loads(one.body) for one in sandbox.state.list_deliveries() if one.verified]
+    failed = f"FileNotFoundError: [Errno 2] No such file or directory: '{sandboxed.home}/no-inbox/orders.csv'"
+    assert [body["message"] for body in told] == [
+        failed,
+        failed,
+        "Order 1001 is 3 days late",
+        "Order 1002 is 1 days late",
+    ]
+    assert told[0]["triggering_rules"] == ["Orders are loaded"]
+    (exception,) = told[1]["event"]["exception"]["values"]
+    assert "load_orders" in [frame["function"] for frame in exception["stacktrace"]["frames"]]
+
+
 def test_an_event_that_is_heard_of_twice_is_one_run(sandboxed):
     for _ in range(2):
         done = run_dag(sandboxed, "example_hear_of_event")

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+Tell of a task that fails for good, of a run that missed its deadline, and of what a function finds.
+
+A failure is told twice: as an alert with the exception's type and message, and as an event with its whole stack. Both
+are signed and sent once, after the last retry. Give the notifiers to a Dag's ``default_args`` to have every task told
+of, or to ``on_retry_callback`` to be told of every try.
+"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+from airflow.sdk import DAG, DeadlineAlert, DeadlineReference, SyncCallback, task
+
+from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifier
+
+INBOX = Path(os.environ.get("ORDERS_INBOX", "/tmp/orders-inbox"))  # noqa: S108  # nosec
+
+with DAG(
+    "example_alert_on_failure",
+    schedule=None,
+    tags=["service hooks"],
+    doc_md=__doc__,
+    default_args={
+        "retries": 2,
+        "retry_delay": timedelta(seconds=1),
+        "on_failure_callback": [
+            ServiceHookNotifier(triggering_rules=["Orders are loaded"]),
+            ServiceHookNotifier(event_type="event.created", tags={"team": "orders"}),
+        ],
+    },
+    deadline=DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(hours=1),
+        callback=SyncCallback(ServiceHookNotifier, {"triggering_rules": ["Orders are loaded within the hour"]}),
+    ),
+):
+
+    @task
+    def load_orders():
+        """Read the file of orders, which may not be there."""
+        return (INBOX / "orders.csv").read_text().splitlines()
+
+    @task.service_hook(event_type="event.alert", triggering_rules=["Orders arrive in time"], trigger_rule="all_done")
+    def find_late_orders():
+        """Return what is late, each with an id that is the same on every try; each is delivered once."""
+        late = {"1001": 3, "1002": 1}
+        return [
+            {"id": f"late-order-{order}", "message": f"Order {order} is {days} days late"}
+            for order, days in late.items()
+        ]
+
+    load_orders() >> find_late_orders()

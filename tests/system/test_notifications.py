@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+Callbacks, deadlines, the decorator and the links in a real Airflow: scheduler, LocalExecutor, Dag processor, triggerer.
+
+All Dags of ``notifying_dags.py`` run once, side by side; the tests look at what the receiver got of each.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import airflow
+import pytest
+from database import find_everywhere
+from deployment import Deployment, run_airflow
+from notifying_dags import KNOWN_SECRET
+
+from airflow_provider_hooks.sandbox.state import Received
+
+pytestmark = pytest.mark.system
+
+SECRET = "a-secret-of-ours"
+RUN = "a-run"
+EXPECTED = {
+    "at_the_end": 2,
+    "every_try": 3,
+    "store": 3,
+    "called_twice": 1,
+    "of_the_dag": 2,
+    "of_success": 2,
+    "mapped": 2,
+    "lost": 2,
+    "too_late": 2,
+    "linked": 4,
+}
+"""How many events at least each project gets; with one more, a test below fails."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """One event as the receiver got it."""
+
+    received: Received
+    body: dict
+
+    @property
+    def exception(self) -> dict:
+        (value,) = self.body["event"]["exception"]["values"]
+        return value
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of all the runs."""
+
+    airflow: Deployment
+    tasks: dict[str, list[dict]]
+    told: dict[str, list[Told]]
+
+    def read_task(self, dag_id: str, task_id: str, rest: str) -> dict:
+        answer = self.airflow.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{RUN}/taskInstances/{task_id}/{rest}")
+        assert answer.ok, answer.text
+        return answer.json()
+
+
+@pytest.fixture(scope="module")
+def outcome(migrated_home, tmp_path_factory, served_sandbox):
+    place = tmp_path_factory.mktemp("notifications")
+    home, dags = place / "airflow", place / "dags"
+    shutil.copytree(migrated_home, home)
+    (home / "airflow.cfg").write_text((home / "airflow.cfg").read_text().replace(str(migrated_home), str(home)))
+    dags.mkdir()
+    served_sandbox.state.reset()
+    served_sandbox.state.sentry.add_hook(("o", "p"), url=served_sandbox.receiver_url, secret=SECRET)
+    endpoint = {"conn_type": "service_hook", "host": served_sandbox.receiver_url, "password": SECRET}
+    options = {
+        "AIRFLOW_CONN_SERVICE_HOOK_DEFAULT": json.dumps(endpoint),
+        "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": "127.0.0.1",
+        "AIRFLOW__CORE__PARALLELISM": "3",  # SQLite takes one writer at a time
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "6",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    }
+    with run_airflow(home, dags, **options) as running:
+        shutil.copy(Path(__file__).parent / "notifying_dags.py", dags)  # many Dags in a file, so waited for here
+        dag_ids = [name for name in EXPECTED if name != "store"]
+        running.wait_until("every Dag", lambda: all(running.call("GET", f"/api/v2/dags/{one}").ok for one in dag_ids))
+        for dag_id in dag_ids:
+            running.wait_until(f"a run of {dag_id}", lambda dag_id=dag_id: trigger(running, dag_id), seconds=30)
+        tasks = {dag_id: running.wait_for_run(dag_id, RUN) for dag_id in dag_ids}
+
+        def all_have_come():
+            told = sort_by_project(served_sandbox.state.list_deliveries())
+            return all(len(told[name]) >= number for name, number in EXPECTED.items()) and told
+
+        yield Outcome(running, tasks, running.wait_until("every event", all_have_come, seconds=60))
+
+
+def trigger(airflow: Deployment, dag_id: str) -> bool:
+    """Trigger a Dag; where SQLite was locked, the caller tries again."""
+    body = {"dag_run_id": RUN, "logical_date": None}
+    answer = airflow.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)
+    return answer.status_code in {200, 409}
+
+
+def sort_by_project(received: list[Received]) -> dict[str, list[Told]]:
+    told = defaultdict(list)
+    for one in received:
+        body = json.loads(one.body)
+        told[body["project"]].append(Told(one, body))
+    return told
+
+
+def test_every_event_is_signed(outcome):
+    assert all(one.received.verified for told in outcome.told.values() for one in told)
+
+
+def test_a_task_with_two_retries_that_raises_is_told_once_at_the_end(outcome):
+    (failed,) = outcome.tasks["at_the_end"]
+    assert (failed["state"], failed["try_number"]) == ("failed", 3)
+    alert, created = sorted(outcome.told["at_the_end"], key=lambda one: one.received.event_type)
+    assert (alert.received.event_type, created.received.event_type) == ("event.alert", "event.created")
+    assert alert.body["message"] == created.body["message"] == "ValueError: no orders, *** 28"
+    assert alert.body["triggering_rules"] == ["at_the_end failure"]
+    assert alert.body["culprit"] == "at_the_end.fail"
+    assert alert.body["url"] == f"{outcome.airflow.url}/dags/at_the_end/runs/{RUN}/tasks/fail?try_number=3"
+    assert alert.body["id"] == created.body["id"]
+
+
+def test_the_exception_arrives_with_its_type_its_message_and_its_frames(outcome):
+    (created,) = [one for one in outcome.told["at_the_end"] if one.received.event_type == "event.created"]
+    assert (created.exception["type"], created.exception["value"]) == ("ValueError", "no orders, *** 28")
+    frame = created.exception["stacktrace"]["frames"][-1]
+    assert (frame["function"], frame["filename"].endswith("notifying_dags.py")) == ("fail", True)
+    assert "raise ValueError" in frame["context_line"]
+    assert "vars" not in frame
+    assert dict(created.body["event"]["tags"]) == {
+        "dag_id": "at_the_end",
+        "task_id": "fail",
+        "run_id": RUN,
+        "try_number": "3",
+        "team": "at_the_end",
+    }
+
+
+def test_a_notifier_that_fails_is_logged_and_stops_neither_the_task_nor_the_next_one(outcome):
+    logged = json.dumps(outcome.read_task("at_the_end", "fail", "logs/3?full_content=true"))
+    assert "Failed to send notification (sync): The conn_id `nobody` isn't defined" in logged
+
+
+def test_every_try_is_told_where_asked(outcome):
+    told = [(one.body["level"], one.body["url"][-1]) for one in outcome.told["every_try"]]
+    assert told == [("warning", "1"), ("warning", "2"), ("error", "3")]
+    assert {one.body["message"] for one in outcome.told["every_try"]} == {"fail: no orders, *** 28"}
+    assert {one.body["triggering_rules"][0] for one in outcome.told["every_try"]} == {"Rule of every_try"}
+
+
+def test_the_state_store_is_refused_to_a_try_that_is_retried_so_it_is_not_asked(outcome):
+    """If this fails, Airflow keeps claims for a retry's callback too, and so could the notifier."""
+    assert [one.body["message"] for one in outcome.told["store"]] == ["refused", "refused", "kept"]
+
+
+def test_a_callback_that_is_fired_twice_delivers_once_and_keeps_its_record(outcome):
+    (one,) = outcome.told["called_twice"]
+    entries = outcome.read_task("called_twice", "fail", "state-store")["task_state_store"]
+    (key,) = [entry["key"] for entry in entries]
+    assert key == f"service_hook_delivery:on_failure:event.alert:service_hook_default:{one.body['id']}"
+
+
+def test_each_mapped_task_is_told_of_alone(outcome):
+    told = sorted(one.body["url"].partition("/tasks/")[2] for one in outcome.told["mapped"])
+    assert told == ["fail_mapped/mapped/0?try_number=1", "fail_mapped/mapped/1?try_number=1"]
+
+
+def test_a_dag_that_fails_is_told_of(outcome):
+    alert, created = sorted(outcome.told["of_the_dag"], key=lambda one: one.received.event_type)
+    assert alert.body["message"] == created.body["message"] == "Dag of_the_dag failed: task_failure"
+    assert alert.body["url"] == f"{outcome.airflow.url}/dags/of_the_dag/runs/{RUN}"
+    assert created.body["event"]["tags"] == [["dag_id", "of_the_dag"], ["run_id", RUN], ["team", "of_the_dag"]]
+
+
+def test_success_of_a_task_and_of_a_dag_is_told(outcome):
+    told = {(one.body["message"], one.body["level"]) for one in outcome.told["of_success"]}
+    assert told == {("Task of_success.succeed succeeded", "info"), ("Dag of_success succeeded", "info")}
+    assert len(outcome.told["of_success"]) == 2
+
+
+def test_a_lost_heartbeat_is_told_and_fired_again_it_has_the_same_delivery_id(outcome):
+    """Airflow fires these callbacks in the Dag processor, where nothing can keep a claim, and sometimes twice."""
+    told = outcome.told["lost"]
+    assert {one.body["message"] for one in told} == {"Task lost.lose_heartbeat failed"}
+    assert len({one.received.delivery_id for one in told}) == 2, "one of each event"
+
+
+def test_a_missed_deadline_is_told_from_an_executor_and_from_the_triggerer(outcome):
+    told = {(one.body["message"], one.body["level"]) for one in outcome.told["too_late"]}
+    needed = "2026-01-01 00:00:00+00:00"
+    assert told == {
+        (f"Dag too_late missed its deadline: it was needed by {needed}", "fatal"),
+        ("too_late is late", "error"),
+    }
+    assert len({one.body["id"] for one in outcome.told["too_late"]}) == len(outcome.told["too_late"]) == 2
+
+
+def test_what_a_decorated_function_returns_is_delivered(outcome):
+    states = {task["task_id"]: (task["state"], task["try_number"]) for task in outcome.tasks["linked"]}
+    assert (states["tell_of_one"], states["tell_of_several"]) == (("success", 1), ("failed", 1))
+    told = {one.body["culprit"]: one.body for one in outcome.told["linked"] if "order" not in one.body["id"]}
+    one = told["linked.tell_of_one"]
+    assert (one["message"], one["level"], one["triggering_rules"]) == ("linked", "info", ["Orders"])
+    several = [one.body["id"] for one in outcome.told["linked"] if one.body["culprit"] == "linked.tell_of_several"]
+    assert several == ["order-1", "order-3"], "the one that is wrong fails alone"
+
+
+@pytest.mark.parametrize(
+    ("task_id", "address"),
+    [
+        ("elsewhere", "https://example.com/x"),
+        ("hostile", None),
+        ("tell_of_one", "https://example.com/one"),
+        ("tell_of_several", None),
+    ],
+)
+def test_a_task_links_to_its_event_and_to_its_record(outcome, task_id, address):
+    page = f"{outcome.airflow.url}/dags/linked/runs/{RUN}/tasks/{task_id}"
+    links = outcome.read_task("linked", task_id, "links")["extra_links"]
+    assert links == {"Event": address, "Delivery record": f"{page}/task-state-store"}
+
+
+def test_the_storage_tab_is_where_the_link_leads():
+    """The user interface is one page that finds its way itself; so its program is where the address has to be."""
+    built = Path(airflow.__file__).parent / "ui" / "dist" / "assets"
+    programs = [path for path in built.glob("*.js") if "path:`task-state-store`" in path.read_text(errors="replace")]
+    assert programs
+
+
+def test_no_secret_is_left_behind(outcome):
+    assert find_everywhere(outcome.airflow.home, [SECRET]) == []
+    in_components = [
+        f"file {name}.log" for name in outcome.airflow.processes
+    ]  # what Airflow itself leaves unmasked there
+    assert set(find_everywhere(outcome.airflow.home, [KNOWN_SECRET])) <= set(in_components)
+    assert not [one for told in outcome.told.values() for one in told if KNOWN_SECRET in one.received.body]
