@@ -20,6 +20,9 @@ from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
 from airflow_provider_hooks.delivery.record import ErrorClass
 from airflow_provider_hooks.events.building import FIELDS
 from airflow_provider_hooks.operators import bulk, management, registration
+from airflow_provider_hooks.decorators.service_hook import ServiceHookDecoratedOperator
+from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifier
+from airflow_provider_hooks.operators import management, registration
 from airflow_provider_hooks.registries.apis import APIS
 from airflow_provider_hooks.registries.platforms import PLATFORMS, Operation
 from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY
@@ -38,11 +41,14 @@ DOCS = Path(__file__).parent
 PAGES = (*sorted(DOCS.glob("*.md")), DOCS.parent / "README.md")
 OPERATORS = {
     "deliver_events": bulk.DeliverEventsOperator,
+FACES = {
     "register": registration.RegisterServiceHookOperator,
     "ensure": registration.EnsureServiceHookOperator,
     "update": management.UpdateServiceHookOperator,
     "delete": management.DeleteServiceHookOperator,
     "rotate": management.RotateServiceHookSecretOperator,
+    "decorator": ServiceHookDecoratedOperator,
+    "notifier": ServiceHookNotifier,
 }
 _PARAM = re.compile(r":param (\w+): (.*?)(?=\n(?::|\n|\Z)|\Z)", re.DOTALL)
 _BLOCK = re.compile(r"(<!-- table: (?P<name>[a-z_]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -100,10 +106,10 @@ def _draw_platforms() -> str:
     return _draw(["", *(f"{one.title} (`{one.name}`)" for one in PLATFORMS.values())], rows)
 
 
-def _draw_operator(operator: type[BaseOperator]) -> str:
-    """Draw an operator's own arguments, from its docstring and those above it; what they leave out has no default."""
+def _draw_arguments(face: type) -> str:
+    """Draw a class's own arguments, from its docstring and our own above it; what they leave out has no default."""
     rows: dict[str, list[str]] = {}
-    for kind in operator.__mro__[: operator.__mro__.index(BaseOperator)]:
+    for kind in (one for one in face.__mro__ if one.__module__.startswith("airflow_provider_hooks.")):
         parameters = inspect.signature(kind.__init__).parameters
         for name, told in _PARAM.findall(inspect.cleandoc(kind.__doc__ or "") + "\n"):
             default = parameters[name].default if name in parameters else inspect.Parameter.empty
@@ -156,7 +162,7 @@ TABLES = {
     "platform_events": _draw_platform_events,
     "secrets": _draw_secrets,
     "faults": _draw_faults,
-    **{name: functools.partial(_draw_operator, operator) for name, operator in OPERATORS.items()},
+    **{name: functools.partial(_draw_arguments, face) for name, face in FACES.items()},
     "platforms": _draw_platforms,
     "service_hook": lambda: _draw_connection(SERVICE_HOOK),
     "service_hook_registry": lambda: _draw_connection(SERVICE_HOOK_REGISTRY),

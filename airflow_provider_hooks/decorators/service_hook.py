@@ -29,7 +29,7 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
     Delivers what a function returns: an event, a list of them, or nothing.
 
     :param event_type: ``event.created`` or ``event.alert``
-    :param triggering_rules: the names of the rules that make an alert, where the event does not say
+    :param triggering_rules: the names of the rules that made an alert, at least one
     :param tags: what an ``event.created`` is tagged with, in place of the event's own tags
     """
 

@@ -7,7 +7,7 @@ import signal
 from datetime import datetime, timedelta, timezone
 
 from airflow.sdk import DAG, AsyncCallback, DeadlineAlert, DeadlineReference, SyncCallback, task
-from airflow.sdk.exceptions import AirflowRuntimeError
+from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifier
@@ -47,6 +47,11 @@ def succeed():
 
 
 @task
+def skip():
+    raise AirflowSkipException
+
+
+@task
 def lose_heartbeat():
     os.kill(os.getppid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -71,6 +76,8 @@ with new_dag("every_try"):
 
 with new_dag("called_twice"):
     fail.override(on_failure_callback=call_twice)()
+    succeed.override(on_success_callback=call_twice)()
+    skip.override(on_skipped_callback=call_twice)()
 
 with new_dag("of_the_dag", on_failure_callback=[ServiceHookNotifier(), CREATED]):
     fail()
@@ -113,5 +120,13 @@ with new_dag("linked"):
         events = [{"id": f"order-{number}", "message": f"Order {number}"} for number in (1, 2, 3)]
         return [events[0], {**events[1], "level": "loud"}, events[2]]
 
+    @task.service_hook
+    def tell_of_each(order):
+        return {"message": f"Order {order}", "url": f"https://example.com/{order}"}
+
     tell_of_one("{{ dag.dag_id }}")
     tell_of_several()
+    tell_of_each.expand(order=[1, 2])
+    DeliverEventAlertOperator.partial(task_id="each", message="x", triggering_rules=["r"]).expand(
+        url=["https://example.com/a", "https://example.com/b"]
+    )
