@@ -24,7 +24,7 @@ print(json.dumps([name for name in {HEAVY} if name in sys.modules]))
 TIMED = """
 import importlib, sys, time
 import airflow.sdk
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, task
 started = time.perf_counter()
 importlib.import_module(sys.argv[1])
 print(1000 * (time.perf_counter() - started))

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
     Event = Mapping[str, object]
 
+_MAX_TOLD = 10
+"""How many of the events that failed the task's error names; the log names each."""
+
 
 def deliver_event(operator: ServiceHookDecoratedOperator, event: Event, *, context: Context) -> JsonObject:
     """
@@ -66,8 +69,8 @@ def deliver_events(
             passing.append(error)
     if final or passing:
         failed = [*passing, *final]
-        told = f"{len(failed)} of {len(slots)} events were not delivered: {'; '.join(map(str, failed))}"
-        raise type(failed[0])(told)
+        told = "; ".join(map(str, failed[:_MAX_TOLD]))
+        raise type(failed[0])(f"{len(failed)} of {len(slots)} events were not delivered: {told}")
     return records
 
 

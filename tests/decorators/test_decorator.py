@@ -132,14 +132,15 @@ class TestOneEvent:
 class TestSeveralEvents:
     def test_each_is_delivered_in_a_slot_of_its_own(self, heard):
         store = StateStore()
-        records = tell([*orders(1, 2), {"message": "without an id"}], store)
+        records = tell([*orders(1, 2), {"message": "without an id"}, {"message": "nor this"}], store)
         assert [record["event_id"] for record in records[:2]] == ["order-1", "order-2"]
-        assert len({record["delivery_id"] for record in records}) == 3
+        assert len({record["delivery_id"] for record in records}) == 4
         assert set(store.kept) == {
             "service_hook_slots",
             "service_hook_delivery:order-1",
             "service_hook_delivery:order-2",
             "service_hook_delivery:position.2",
+            "service_hook_delivery:position.3",
         }
 
     def test_none_is_sent_again_by_a_later_try(self, heard):
@@ -172,6 +173,18 @@ class TestSeveralEvents:
                 with pytest.raises(AirflowFailException, match="1 of 2 events were not delivered"):
                     tell(returned, store, try_number=number)
         assert [body["id"] for body in bodies(heard)] == ["order-1", "order-2"]
+
+    def test_one_that_is_wrong_does_not_keep_another_from_its_retries(self, connect):
+        connect(f"http://127.0.0.1:{find_closed_port()}/")
+        with pytest.raises(DeliveryNotSentError, match=r"2 of 2 .*connection_refused.*level"):
+            tell([*orders(1, level="loud"), *orders(2)])
+
+    def test_of_many_that_fail_some_are_named_and_all_are_logged(self, connect, capsys):
+        connect("https://127.0.0.2/")
+        with pytest.raises(AirflowFailException, match="30 of 30 events were not delivered") as caught:
+            tell(orders(*range(30), level="loud"))
+        assert str(caught.value).count("must be one of") == 10
+        assert capsys.readouterr().out.count("must be one of") == 30
 
     def test_one_that_may_have_arrived_is_sent_again_where_asked(self, connect):
         store, answers = StateStore(), {"order-1": b""}

@@ -342,13 +342,14 @@ class TestHostileExceptions:
     def test_one_that_was_never_raised(self, tell):
         assert tell(ValueError("bad"))["message"] == "ValueError: bad"
 
-    def test_without_sentry_sdk_it_is_told_without_its_stack(self, tell, monkeypatch):
+    def test_without_sentry_sdk_it_is_told_without_its_stack(self, tell, monkeypatch, caplog):
         monkeypatch.setitem(sys.modules, "sentry_sdk.utils", None)
         body = tell(raised(ValueError("bad")))
         assert body["message"] == "ValueError: bad"
         assert body["event"]["exception"]["values"] == [
             {"type": "ValueError", "value": "bad", "stacktrace": {"frames": []}}
         ]
+        assert "pip install 'airflow-provider-hooks[sentry]'" in caplog.text
 
     def test_a_secret_is_not_cut_in_half_before_it_is_masked(self, tell):
         mask_secret("half-of-a-s3cret-is-too-much")
