@@ -117,7 +117,7 @@ def _read_text(value: object) -> str:
 def _shorten(exception: dict[str, object]) -> dict[str, object]:
     values = cast("list[dict[str, object]]", exception["values"])[-_MAX_EXCEPTIONS:]
     for value in values:
-        value["value"] = str(value.get("value") or "")[:_MAX_CHARACTERS]
+        value |= {name: str(value.get(name) or "")[:_MAX_CHARACTERS] for name in ("type", "value")}
         stacktrace = value.get("stacktrace")
         if isinstance(stacktrace, dict) and isinstance(stacktrace.get("frames"), list):
             stacktrace["frames"] = stacktrace["frames"][-_MAX_FRAMES:]

@@ -135,7 +135,7 @@ def _read_run(context: Context, *, base_url: str) -> Occasion:
     kind, reason = _read_run_kind(context.get("reason"), deadline)
     tags = {name: str(value) for name, value in {"dag_id": dag_id, "run_id": run_id}.items() if value is not None}
     # A run that is cleared and fails again is another occasion; a run has several deadlines.
-    identity = (dag_id, run_id, kind.value, run.find("clear_number"), deadline.find("id"))
+    identity = (dag_id, run_id, kind.value, run.find("clear_number", default=0), deadline.find("id"))
     page = f"{base_url.rstrip('/')}/dags/{quote(str(dag_id))}/runs/{quote(str(run_id))}"
     return Occasion(
         kind=kind,

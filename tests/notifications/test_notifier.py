@@ -237,6 +237,11 @@ class TestHowOften:
         ServiceHookNotifier().notify(make_context(UnheardStore(), try_number=4, task=SimpleNamespace(retries=3)))
         assert len(set(delivery_ids(heard))) == 1
 
+    def test_the_end_of_a_run_has_the_same_id_with_and_without_its_details(self, heard):
+        for context in (of_dag(), {**of_dag(), "dag_run": None}):
+            ServiceHookNotifier().notify(context)
+        assert len(set(delivery_ids(heard))) == 1
+
     def test_a_run_that_is_cleared_and_another_deadline_are_other_events(self, heard):
         for context in (of_dag(), of_dag(clear_number=1), of_deadline("1"), of_deadline("2")):
             ServiceHookNotifier().notify(context)
@@ -313,6 +318,7 @@ class TestHostileExceptions:
 
     def test_one_with_a_very_long_text(self, tell):
         assert len(tell(raised(ValueError("ä" * 5_000_000)))["message"]) < 2_000
+        assert len(tell(raised(type("X" * 2_000_000, (Exception,), {})()))["message"]) < 2_000
 
     def test_one_with_text_that_is_no_unicode(self, tell):
         assert tell(raised(ValueError("a\ud800b\x00\x1b[31m")))["message"].startswith("ValueError: a")
