@@ -125,9 +125,8 @@ def measure_senders(bench: Bench, rounds: int) -> tuple[list[Sender], float]:
             started = time.monotonic()
             sender.results.append(bench.run(sender.script, sender.count, tls=sender.tls))
             rate = sender.results[-1]["events"] / sender.results[-1]["seconds"]
-            say(
-                f"round {number}/{rounds}  {sender.name:<40} {rate:>10,.0f} events/s  {time.monotonic() - started:.0f} s"
-            )
+            took = time.monotonic() - started
+            say(f"round {number}/{rounds}  {sender.name:<40} {rate:>10,.0f} events/s  {took:.0f} s")
         limits.append(bench.run_wrk())
         say(f"round {number}/{rounds}  {'wrk, a constant body':<40} {limits[-1]:>10,.0f} requests/s")
     return senders, statistics.median(limits)
@@ -157,9 +156,8 @@ def measure_sizes(bench: Bench, sizes: list[int]) -> dict[int, dict]:
         told[size] = bench.run("send_operator.py", size)
         grown = (told[size]["memory"] - told[size]["memory_before"]) / 1e6
         rate = size / told[size]["seconds"]
-        say(
-            f"{size:>9,} events: {rate:>8,.0f}/s, peak {told[size]['memory'] / 1e6:,.1f} MB, {grown:,.1f} MB above an idle task"
-        )
+        peak = told[size]["memory"] / 1e6
+        say(f"{size:>9,} events: {rate:>8,.0f}/s, peak {peak:,.1f} MB, {grown:,.1f} MB above an idle task")
     return told
 
 
@@ -238,9 +236,8 @@ def main() -> int:
                 draw_plot(told, arguments.plot)
             if "single" in parts:
                 nothing, deliver = measure(home, receiver.url, times=15)
-                say(
-                    f"a task that does nothing {nothing:.0f} ms, one that delivers {deliver:.0f} ms: {deliver - nothing:+.0f} ms\n"
-                )
+                more = deliver - nothing
+                say(f"a task that does nothing {nothing:.0f} ms, one that delivers {deliver:.0f} ms: {more:+.0f} ms\n")
         if "shards" in parts:
             say(f"two shards on two cores: {measure_shards(folder, home, arguments.rounds):.2f} times one")
     return 0

@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow.cli.cli_config import GroupCommand
-from airflow.sdk import BaseOperator
 
 from airflow_provider_hooks.cli.definition import get_service_hooks_cli_commands
 from airflow_provider_hooks.cli.exit_codes import MEANINGS
+from airflow_provider_hooks.decorators.service_hook import ServiceHookDecoratedOperator
 from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
 from airflow_provider_hooks.delivery.record import ErrorClass
 from airflow_provider_hooks.events.building import FIELDS
-from airflow_provider_hooks.operators import bulk, management, registration
-from airflow_provider_hooks.decorators.service_hook import ServiceHookDecoratedOperator
 from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifier
-from airflow_provider_hooks.operators import management, registration
+from airflow_provider_hooks.operators import bulk, management, registration
 from airflow_provider_hooks.registries.apis import APIS
 from airflow_provider_hooks.registries.platforms import PLATFORMS, Operation
 from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY
@@ -39,9 +37,8 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parent
 PAGES = (*sorted(DOCS.glob("*.md")), DOCS.parent / "README.md")
-OPERATORS = {
-    "deliver_events": bulk.DeliverEventsOperator,
 FACES = {
+    "deliver_events": bulk.DeliverEventsOperator,
     "register": registration.RegisterServiceHookOperator,
     "ensure": registration.EnsureServiceHookOperator,
     "update": management.UpdateServiceHookOperator,

@@ -13,7 +13,6 @@ Source: libcurl, CURLOPT_PREREQFUNCTION.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pycurl
@@ -30,17 +29,6 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.network.urls import Target
 
 _SUCCESS = range(200, 300)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """Exactly what is sent."""
-
-    url: str = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-    private: tuple[str, ...] = field(default=(), repr=False)
-    """Secrets, signatures and tokens, to be masked where the receiver sends them back."""
 
 
 def write_header_lines(headers: Mapping[str, str]) -> list[str]:

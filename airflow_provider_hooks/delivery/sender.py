@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import pycurl
 
 from airflow_provider_hooks.delivery.answer import write_time
-from airflow_provider_hooks.delivery.exchange import Exchange, Request, to_milliseconds, write_header_lines
+from airflow_provider_hooks.delivery.exchange import Exchange, to_milliseconds, write_header_lines
 from airflow_provider_hooks.delivery.record import Attempt, ErrorClass, Outcome
 from airflow_provider_hooks.delivery.transfer import Connections, Limits, UnreachableError, locate, open_transfer
 from airflow_provider_hooks.network.policy import BlockedAddressError
 from airflow_provider_hooks.text import printable
 
 if TYPE_CHECKING:
+    from airflow_provider_hooks.delivery.request import Request
     from airflow_provider_hooks.network.policy import NetworkPolicy
 
 

@@ -22,9 +22,10 @@ from airflow_provider_hooks.bulk.preparing import Preparer
 from airflow_provider_hooks.bulk.records import LineMaker, RecordFolder
 from airflow_provider_hooks.bulk.sources import FileSource, IterableSource, Shard, Source
 from airflow_provider_hooks.bulk.stream import StreamAsking, StreamEnd, Tools, deliver_stream, find_invalid
+from airflow_provider_hooks.delivery.request import describe_headers
 from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
 from airflow_provider_hooks.hooks.deployment import open_state_store
-from airflow_provider_hooks.hooks.endpoint import EndpointHook, describe_headers
+from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.hooks.outcomes import DeliveryNotSentError, fail_at_once
 from airflow_provider_hooks.hooks.telemetry import count_deliveries
 from airflow_provider_hooks.network.urls import strip_private_parts
@@ -97,7 +98,7 @@ class StreamHook(EndpointHook):
                 tools.engine.close()
         except (ServiceHookError, AirflowNotFoundException, OSError) as error:
             fail_at_once(error)
-        return self._tell(end, event_type, context)
+        return self._conclude(end, event_type, context)
 
     def _make_tools(
         self, event_type: str, source: Source, folder: Folder, *, options: StreamOptions, generation: str
@@ -140,7 +141,7 @@ class StreamHook(EndpointHook):
             report=_Progress(lambda told: self.log.info("%s", told), source).tell,
         )
 
-    def _tell(self, end: StreamEnd, event_type: str, context: Context) -> JsonObject:
+    def _conclude(self, end: StreamEnd, event_type: str, context: Context) -> JsonObject:
         """Return what a stream came to if every event was delivered; else keep it, and fail as it deserves."""
         told: JsonObject = {**end.summary.describe(), "records": end.records, "stopped": end.is_stopped}
         if not end.is_earlier:

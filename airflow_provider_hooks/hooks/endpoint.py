@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,20 +11,13 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_hooks import __version__
 from airflow_provider_hooks.delivery.claims import check_when_unknown
 from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, Endpoint, read_endpoint
-from airflow_provider_hooks.delivery.exchange import Request
-from airflow_provider_hooks.delivery.headers import (
-    DELIVERY_HEADER,
-    EVENT_HEADER,
-    list_private_values,
-    merge_headers,
-)
+from airflow_provider_hooks.delivery.headers import list_private_values
 from airflow_provider_hooks.delivery.ledger import Ledger
 from airflow_provider_hooks.delivery.once import Asking, Delivery, Prepared, deliver_once, deliver_unclaimed
 from airflow_provider_hooks.delivery.probe import probe
-from airflow_provider_hooks.delivery.record import Attempt, DeliveryFacts, make_delivery_id
+from airflow_provider_hooks.delivery.request import describe_facts, find_event_id, make_request
 from airflow_provider_hooks.delivery.sender import send_once
 from airflow_provider_hooks.delivery.transfer import Connections, Limits, UnreachableError
 from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
@@ -36,11 +27,6 @@ from airflow_provider_hooks.hooks.outcomes import fail_at_once, judge
 from airflow_provider_hooks.hooks.preview import Preview, preview_request
 from airflow_provider_hooks.hooks.telemetry import count_delivery, note_attempt, trace_attempt
 from airflow_provider_hooks.network.policy import BlockedAddressError
-from airflow_provider_hooks.network.urls import strip_private_parts
-from airflow_provider_hooks.redaction import list_private_parts
-from airflow_provider_hooks.signing import sign
-from airflow_provider_hooks.signing.signatures import list_private_signatures
-from airflow_provider_hooks.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +34,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_hooks.delivery.claims import WhenUnknown
+    from airflow_provider_hooks.delivery.record import Attempt, DeliveryFacts
     from airflow_provider_hooks.events import EventAlert, EventCreated
     from airflow_provider_hooks.json_types import JsonObject
     from airflow_provider_hooks.network.policy import NetworkPolicy
@@ -195,7 +182,7 @@ class EndpointHook(BaseHook):
         :raises ServiceHookError: if something cannot be used as it is
         """
         endpoint, facts, body = self._compose(event_type, payload)
-        return preview_request(endpoint, facts, _make_request(endpoint, facts, body))
+        return preview_request(endpoint, facts, make_request(endpoint, facts, body))
 
     def get_endpoint_for(self, event_type: str) -> Endpoint:
         """
@@ -216,17 +203,17 @@ class EndpointHook(BaseHook):
     def _compose(self, event_type: str, payload: Payload) -> tuple[Endpoint, DeliveryFacts, bytes]:
         endpoint = self.get_endpoint_for(event_type)
         body = serialize(payload, max_payload_bytes=self._settings.max_payload_bytes)
-        facts = _describe(endpoint, event_type=event_type, event_id=_read_event_id(payload), body=body)
+        facts = describe_facts(endpoint, event_type=event_type, event_id=find_event_id(payload), body=body)
         return endpoint, facts, body
 
     def _prepare(self, event_type: str, payload: Payload) -> Prepared:
         endpoint, facts, body = self._compose(event_type, payload)
         policy, limits = self._settings.build_policy(), self._limits(endpoint)
-        _make_request(endpoint, facts, body)  # what cannot be signed is told before it is claimed
+        make_request(endpoint, facts, body)  # what cannot be signed is told before it is claimed
 
         def attempt() -> Attempt:
             # Signed anew, since the claim may have taken a while and a signature may carry the time.
-            request = _make_request(endpoint, facts, body)
+            request = make_request(endpoint, facts, body)
             with trace_attempt(facts) as span:
                 made = send_once(request, policy=policy, limits=limits, connections=self._connections)
                 note_attempt(span, facts, made)
@@ -260,56 +247,8 @@ class EndpointHook(BaseHook):
         return Limits(timeout=endpoint.timeout, connect_timeout=settings.connect_timeout, ca_file=settings.ca_file)
 
 
-def _read_event_id(payload: Payload) -> str:
-    """Return the id of a payload, which may not come from a builder."""
-    event_id: object = payload.get("id")
-    if not isinstance(event_id, str):
-        raise InvalidFieldsError("payload", {"id": f"must be text, as the builders make it, not {quoted(event_id)}"})
-    return event_id
-
-
 def _check_url(policy: NetworkPolicy, endpoint: Endpoint) -> None:
     try:
         policy.check_url(endpoint.url)
     except BlockedAddressError as error:
         raise BlockedAddressError(f"connection '{endpoint.conn_id}': {error}") from None
-
-
-def _describe(endpoint: Endpoint, *, event_type: str, event_id: str, body: bytes) -> DeliveryFacts:
-    return DeliveryFacts(
-        delivery_id=make_delivery_id(endpoint=endpoint.conn_id, event_type=event_type, event_id=event_id),
-        event_id=event_id,
-        event_type=event_type,
-        endpoint=endpoint.conn_id,
-        url=strip_private_parts(endpoint.url),
-        scheme=endpoint.scheme.name,
-        body_sha256=hashlib.sha256(body).hexdigest(),
-        body_bytes=len(body),
-    )
-
-
-def describe_headers(event_type: str) -> dict[str, str]:
-    """Return the headers that every delivery of an event type has."""
-    return {
-        "Content-Type": "application/json",
-        "User-Agent": f"airflow-provider-hooks/{__version__}",
-        EVENT_HEADER: event_type,
-    }
-
-
-def _make_request(endpoint: Endpoint, facts: DeliveryFacts, body: bytes) -> Request:
-    signature = sign(
-        endpoint.scheme,
-        body=body,
-        secrets=endpoint.secrets,
-        delivery_id=facts.delivery_id,
-        timestamp=int(time.time()),
-    )
-    ours = {**describe_headers(facts.event_type), DELIVERY_HEADER: facts.delivery_id, **signature}
-    private = (
-        *endpoint.secrets,
-        *list_private_signatures(endpoint.scheme, signature, endpoint.secrets),
-        *list_private_values(endpoint.headers),
-        *list_private_parts(endpoint.url),
-    )
-    return Request(url=endpoint.url, headers=merge_headers(endpoint.headers, ours), body=body, private=private)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_hooks.delivery.endpoint import Endpoint
-    from airflow_provider_hooks.delivery.exchange import Request
     from airflow_provider_hooks.delivery.record import DeliveryFacts
+    from airflow_provider_hooks.delivery.request import Request
     from airflow_provider_hooks.json_types import JsonObject
 
 METHOD = "POST"

@@ -20,9 +20,9 @@ import trustme
 from platform_data import make_api
 from servers import OK, find_closed_port, raw_server
 
-from airflow_provider_hooks.delivery.exchange import Request
 from airflow_provider_hooks.delivery.probe import probe
 from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
+from airflow_provider_hooks.delivery.request import Request
 from airflow_provider_hooks.delivery.sender import send_once
 from airflow_provider_hooks.delivery.transfer import Connections, Limits, UnreachableError
 from airflow_provider_hooks.errors import InvalidFieldsError

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""From an endpoint and a body to exactly what is sent: headers, signature, and what nobody may see of them."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airflow_provider_hooks import __version__
+from airflow_provider_hooks.delivery.headers import DELIVERY_HEADER, EVENT_HEADER, list_private_values, merge_headers
+from airflow_provider_hooks.delivery.record import DeliveryFacts, make_delivery_id
+from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.network.urls import strip_private_parts
+from airflow_provider_hooks.redaction import list_private_parts
+from airflow_provider_hooks.signing.signatures import list_private_signatures, sign
+from airflow_provider_hooks.text import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_hooks.delivery.endpoint import Endpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Exactly what is sent."""
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    private: tuple[str, ...] = field(default=(), repr=False)
+    """Secrets, signatures and tokens, to be masked where the receiver sends them back."""
+
+
+def find_event_id(payload: Mapping[str, object]) -> str:
+    """
+    Return the id of a payload, which may not come from a builder.
+
+    :raises InvalidFieldsError: if it has none
+    """
+    event_id = payload.get("id")
+    if not isinstance(event_id, str):
+        raise InvalidFieldsError("payload", {"id": f"must be text, as the builders make it, not {quoted(event_id)}"})
+    return event_id
+
+
+def describe_facts(endpoint: Endpoint, *, event_type: str, event_id: str, body: bytes) -> DeliveryFacts:
+    """Say what is known of a delivery before anything is sent."""
+    return DeliveryFacts(
+        delivery_id=make_delivery_id(endpoint=endpoint.conn_id, event_type=event_type, event_id=event_id),
+        event_id=event_id,
+        event_type=event_type,
+        endpoint=endpoint.conn_id,
+        url=strip_private_parts(endpoint.url),
+        scheme=endpoint.scheme.name,
+        body_sha256=hashlib.sha256(body).hexdigest(),
+        body_bytes=len(body),
+    )
+
+
+def describe_headers(event_type: str) -> dict[str, str]:
+    """Return the headers that every delivery of an event type has."""
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": f"airflow-provider-hooks/{__version__}",
+        EVENT_HEADER: event_type,
+    }
+
+
+def make_request(endpoint: Endpoint, facts: DeliveryFacts, body: bytes) -> Request:
+    """
+    Make the request of a delivery, signed now.
+
+    :raises SignatureError: if it cannot be signed
+    """
+    signature = sign(
+        endpoint.scheme,
+        body=body,
+        secrets=endpoint.secrets,
+        delivery_id=facts.delivery_id,
+        timestamp=int(time.time()),
+    )
+    ours = {**describe_headers(facts.event_type), DELIVERY_HEADER: facts.delivery_id, **signature}
+    private = (
+        *endpoint.secrets,
+        *list_private_signatures(endpoint.scheme, signature, endpoint.secrets),
+        *list_private_values(endpoint.headers),
+        *list_private_parts(endpoint.url),
+    )
+    return Request(url=endpoint.url, headers=merge_headers(endpoint.headers, ours), body=body, private=private)
