@@ -208,16 +208,17 @@ class Engine:
             self._end_late_ones(time.monotonic())
 
     def _look(self, timeout: float) -> None:
-        for descriptor, _ in self._poll.poll(timeout):
+        for descriptor, events in self._poll.poll(timeout):
             connection = self._connections.get(descriptor)
             if connection is None:
                 self._take_opened()
             elif connection.event is None:
                 self._drop(connection)  # an idle connection has nothing to say but that it is closed
-            elif connection.unsent is not None:
-                self._send_rest(connection)
             else:
-                self._receive(connection)
+                if events & ~select.EPOLLOUT:
+                    self._receive(connection)  # an answer may come before the end of the request
+                if connection.event is not None and connection.unsent is not None and events & select.EPOLLOUT:
+                    self._send_rest(connection)
 
     def _take_opened(self) -> None:
         for ticket, result in self._pool.take():
@@ -255,12 +256,13 @@ class Engine:
             except OSError as error:
                 self._end(connection, failure=(ErrorClass.CONNECTION_RESET, str(error)))
                 return
-            if connection.parser is None and data:
+            if connection.parser is None and connection.unsent is None and data:
                 status = self._plain[1] if data == self._plain[0] else read_plain_success(data)
                 if status is not None:
                     self._plain = (data, status)
                     self._succeed(connection, status)
                     return
+            if connection.parser is None and data:
                 connection.parser = AnswerParser()
             self._parse(connection, data)
             if len(data) < _RECEIVE_BYTES and not isinstance(connection.sock, ssl.SSLSocket):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 from airflow.sdk import ObjectStoragePath
-from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
 
 from airflow_provider_hooks.bulk.connection import Opener, OpenerPool
 from airflow_provider_hooks.bulk.engine import Engine
@@ -21,7 +21,15 @@ from airflow_provider_hooks.bulk.pace import Breaker, Pace
 from airflow_provider_hooks.bulk.preparing import Preparer
 from airflow_provider_hooks.bulk.records import LineMaker, RecordFolder
 from airflow_provider_hooks.bulk.sources import FileSource, IterableSource, Shard, Source
-from airflow_provider_hooks.bulk.stream import StreamAsking, StreamEnd, Tools, deliver_stream, find_invalid
+from airflow_provider_hooks.bulk.stream import (
+    StreamAsking,
+    StreamEnd,
+    Tools,
+    deliver_stream,
+    find_claim,
+    find_invalid,
+    tell_end,
+)
 from airflow_provider_hooks.delivery.request import describe_headers
 from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
 from airflow_provider_hooks.hooks.deployment import open_state_store
@@ -78,11 +86,16 @@ class StreamHook(EndpointHook):
             as it is, all of which a retry must not or cannot change
         :raises DeliveryNotSentError: if the receiver failed too often in a row; Airflow's own ``retries`` then go on
             where it stopped
+        :raises AirflowException: if events cannot be read or records not be written; ``retries`` then go on, too
         """
         ti = context["ti"]
         generation = str(ti.max_tries)
         try:
             store = open_state_store(context)
+            claim = find_claim(store, generation=generation)
+            end = tell_end(claim) if claim else None
+            if end is not None:
+                return self._conclude(end, event_type, context)
             folder = _find_folder(records_path, context, generation)
             source = _open_source(events, options.shard)
             tools = self._make_tools(event_type, source, folder, options=options, generation=generation)
@@ -90,14 +103,16 @@ class StreamHook(EndpointHook):
                 generation=generation, try_number=ti.try_number, is_last_try=ti.try_number > ti.max_tries
             )
             try:
-                if not options.skips_invalid:
+                if claim is None and not options.skips_invalid:
                     _check_all(tools)
                 with _spared_collector():
                     end = deliver_stream(tools, store=store, asking=asking)
             finally:
                 tools.engine.close()
-        except (ServiceHookError, AirflowNotFoundException, OSError) as error:
+        except (ServiceHookError, AirflowNotFoundException) as error:
             fail_at_once(error)
+        except OSError as error:
+            raise AirflowException(f"the events cannot be read, or the records not be written: {error}") from None
         return self._conclude(end, event_type, context)
 
     def _make_tools(
