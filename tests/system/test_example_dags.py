@@ -24,7 +24,7 @@ def test_every_example_dag_is_run_by_a_test_of_this_folder():
     tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     named = set(re.findall(r"example_\w+", tests)) | {f"example_register_on_{platform}" for platform in OTHER_PLATFORMS}
     declared = set(re.findall(r'DAG\(\s*"(\w+)"', examples))
-    assert len(declared) == 14
+    assert len(declared) > 14
     assert declared <= named
 
 
@@ -74,6 +74,20 @@ def test_many_events_of_one_run_are_delivered_once_each_with_a_claim_each(sandbo
     told = sandbox.state.summarize()
     assert (told["received"], told["verified"], told["duplicates"]) == (3, 3, 0)
     assert read_rows(sandboxed.home, "SELECT count(DISTINCT map_index) FROM task_state_store") == [(3,)]
+
+
+def test_a_file_of_events_is_replayed_once_each_by_its_shards_with_a_record_each(sandboxed, sandbox):
+    hook = sandbox.state.sentry.add_hook(("o", "p"), url=sandbox.receiver_url, events=["event.created"])
+    replays = sandboxed.home / "replays"
+    places = {"REPLAYS": replays.as_uri(), "AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX": hook.secret}
+    done = run_dag(sandboxed, "example_bulk_delivery", **places)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = sandbox.state.summarize()
+    assert (told["received"], told["verified"], told["duplicates"]) == (1_000, 1_000, 0)
+    lines = [json.loads(line) for part in replays.rglob("part-*.jsonl") for line in part.read_text().splitlines()]
+    assert sorted(line["event_id"] for line in lines) == sorted(f"order-{number}" for number in range(1_000))
+    assert {line["outcome"] for line in lines} == {"delivered"}
+    assert read_rows(sandboxed.home, "SELECT count(DISTINCT map_index) FROM task_state_store") == [(2,)]
 
 
 def test_a_task_that_fails_for_good_is_told_of_once_and_what_a_function_finds_is_delivered(sandboxed, sandbox):
