@@ -77,23 +77,33 @@ class RecordFolder:
         """Return the complete lines that earlier tries wrote of a block, by the place of the event in its source."""
         lines: dict[int, bytes] = {}
         for _, part in self._list_parts(block, block):
-            with part.open("rb") as file:
+            # Another try that slept may remove a part that it has copied; its copy is listed after it.
+            with contextlib.suppress(FileNotFoundError), part.open("rb") as file:
                 for line in file.read().split(b"\n")[:-1]:
                     with contextlib.suppress(orjson.JSONDecodeError, KeyError, TypeError):
                         lines[int(orjson.loads(line)["position"])] = line
         return lines
 
-    def remove(self, *, first_block: int, except_try: int | None = None) -> None:
-        """Remove the parts from a block on; of that block itself, not the one that ``except_try`` wrote."""
+    def remove(self, *, first_block: int, try_number: int, keeps_own: bool = False) -> None:
+        """
+        Remove the parts from a block on that a try and earlier ones wrote; never those of a later try.
+
+        A try that slept while another followed it would otherwise remove what that one wrote.
+
+        :param keeps_own: whether the try's own part of the first block stays
+        """
         for (block, number), part in list(self._list_parts(first_block, None)):
-            if (block, number) != (first_block, except_try):
-                part.unlink()
+            if number <= try_number and not (keeps_own and (block, number) == (first_block, try_number)):
+                with contextlib.suppress(FileNotFoundError):
+                    part.unlink()
 
     def _list_parts(self, first: int, last: int | None) -> Iterator[tuple[tuple[int, int], Folder]]:
-        for part in sorted(self._folder.iterdir(), key=lambda one: one.name):
-            named = _PART.fullmatch(part.name)
-            if named and first <= int(named["block"]) and (last is None or int(named["block"]) <= last):
-                yield (int(named["block"]), int(named["number"])), part
+        """Give the block and the try of each part, and the part, in their order."""
+        named = ((_PART.fullmatch(part.name), part) for part in self._folder.iterdir())
+        parts = [((int(name["block"]), int(name["number"])), part) for name, part in named if name]
+        for (block, number), part in sorted(parts, key=lambda one: one[0]):
+            if first <= block and (last is None or block <= last):
+                yield (block, number), part
 
 
 class PartWriter:

@@ -146,12 +146,13 @@ class _Stream:
         self._lines = tools.make_lines(claim.redelivery)
 
     def report_open_block(self) -> None:
-        """Write the records of a block that an earlier try left open, and go to the next."""
+        """Take over a block that an earlier try left open, write the records of it, and go to the next."""
         records, claim = self._tools.records, self._claim
-        told = records.read_lines(claim.block)
         message = f"try {self._earlier_try} claimed this event and never told how it went"
         untold, position = (Outcome.UNKNOWN, ErrorClass.INTERRUPTED, message), claim.start
-        with closing(records.create(claim.block, try_number=claim.try_number)) as part:
+        with closing(self._open_part()) as part:
+            self._take_block(claim.size)
+            told = records.read_lines(claim.block)
             for event, end in islice(self._tools.source.read(claim.start), claim.size):
                 line = told.get(position)
                 if line is None:
@@ -159,19 +160,19 @@ class _Stream:
                 else:
                     self._keep(part, line)
                 position = end
-        records.remove(first_block=claim.block, except_try=claim.try_number)
+        records.remove(first_block=claim.block, try_number=claim.try_number, keeps_own=True)
         self._go_to_next_block(position)
 
     def send(self) -> StreamEnd:
         """Claim and send one block after the other."""
         tools, sizer = self._tools, BlockSizer(largest=LARGEST_BLOCK)
-        tools.records.remove(first_block=self._claim.block)
+        tools.records.remove(first_block=self._claim.block, try_number=self._claim.try_number)
         events = tools.source.read(self._claim.start)
         while True:
             began = time.monotonic()
-            self._take_block(sizer.size)
-            claimed = time.monotonic()
-            with closing(tools.records.create(self._claim.block, try_number=self._claim.try_number)) as part:
+            with closing(self._open_part()) as part:
+                self._take_block(sizer.size)
+                claimed = time.monotonic()
                 end = self._open_block(part).send(
                     islice(events, self._claim.size), start=self._claim.start, engine=tools.engine
                 )
@@ -185,6 +186,10 @@ class _Stream:
                 return self._stop()
             if not is_whole:
                 return self._finish()
+
+    def _open_part(self) -> PartWriter:
+        """Open the part of a block, before it is claimed: whoever follows a claim finds the part, and removes it."""
+        return self._tools.records.create(self._claim.block, try_number=self._claim.try_number)
 
     def _take_block(self, size: int) -> None:
         """Claim a block, and return only if no other process can have claimed it; see ``delivery.ledger``."""
@@ -218,7 +223,7 @@ class _Stream:
             return StreamEnd(summary=self._summary, records=self._claim.records, is_stopped=True)
         told = (Outcome.NOT_SENT, ErrorClass.STOPPED, "the stream was stopped: too many failures in a row")
         position = self._claim.start
-        with closing(self._tools.records.create(self._claim.block, try_number=self._claim.try_number)) as part:
+        with closing(self._open_part()) as part:
             for event, end in self._tools.source.read(position):
                 self._note(part, event, position, told=told)
                 position = end
