@@ -13,7 +13,7 @@ export PIP_CONSTRAINT :=
 help:
 	@echo "make demo   register a service hook and deliver two events, for real, on embedded defaults"
 	@echo "make test   pass the tests"
-	@echo "make test-crash  kill a real Airflow at every point of a delivery, some 300 times"
+	@echo "make test-crash  kill a real Airflow at every point of a delivery, some 400 times"
 	@echo "make bench  measure bulk delivery against what people would use instead (needs nginx and wrk)"
 	@echo "make fuzz   look for input that breaks a promise, for SECONDS (600)"
 	@echo "make lint   ruff, mypy, import-linter, bandit and pip check"
@@ -44,7 +44,7 @@ test: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
 
 test-crash: $(VENV)/.installed-dev
-	@CRASH_TRIALS_WANTED=full $(BIN)/python -m pytest -s --timeout 3600 tests/system/test_crash.py tests/system/test_claim_race.py
+	@CRASH_TRIALS_WANTED=full $(BIN)/python -m pytest -s --timeout 3600 tests/system/test_crash.py tests/system/test_claim_race.py tests/system/test_bulk_crash.py
 
 fuzz: $(VENV)/.installed-dev
 	@$(BIN)/python tests/security/fuzz.py --seconds $(or $(SECONDS),600)
