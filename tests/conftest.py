@@ -14,6 +14,7 @@ sys.path[:0] = [
     str(Path(__file__).parent),
     str(Path(__file__).parent / "bulk"),
     str(Path(__file__).parent / "registries"),
+    str(Path(__file__).parent / "security"),
     str(Path(__file__).parent / "system"),
 ]
 

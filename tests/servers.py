@@ -88,3 +88,58 @@ def find_closed_port() -> int:
     """Return a port on which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
+
+
+@dataclass
+class HeardProxy:
+    """What a proxy was asked."""
+
+    port: int
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextlib.contextmanager
+def connect_proxy(
+    receiver_port: int, *, answer: bytes = b"HTTP/1.1 200 Connected\r\nX-Via: a proxy\r\n\r\n"
+) -> Iterator[HeardProxy]:
+    """Serve CONNECT, and lead every tunnel to one port of loopback."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    heard = HeardProxy(listener.getsockname()[1])
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while part := source.recv(65_536):
+                sink.sendall(part)
+            sink.shutdown(socket.SHUT_WR)
+
+    def serve(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), contextlib.closing(connection):
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += connection.recv(1)
+            heard.asked.append(head.decode())
+            connection.sendall(answer)
+            if b" 200 " not in answer:
+                return
+            with socket.create_connection(("127.0.0.1", receiver_port)) as receiver:
+                back = threading.Thread(target=pump, args=(receiver, connection), daemon=True)
+                back.start()
+                pump(connection, receiver)
+                back.join(5)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield heard
+    finally:
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()

@@ -9,16 +9,12 @@ asked for without ever being sent to; the address is of a block of 2000::/3 that
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import ssl
-import threading
-from dataclasses import dataclass, field
 
 import pytest
 import trustme
 from platform_data import make_api
-from servers import OK, find_closed_port, raw_server
+from servers import OK, connect_proxy, find_closed_port, raw_server
 
 from airflow_provider_hooks.delivery.probe import probe
 from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
@@ -33,57 +29,6 @@ from airflow_provider_hooks.registries.model import RegistryError
 
 PUBLIC = "3000::1"
 URL = "https://hooks.test/events"
-
-
-@dataclass
-class HeardProxy:
-    port: int
-    asked: list[str] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-
-@contextlib.contextmanager
-def connect_proxy(receiver_port: int, *, answer: bytes = b"HTTP/1.1 200 Connected\r\nX-Via: a proxy\r\n\r\n"):
-    """Serve CONNECT, and lead every tunnel to one port of loopback."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    heard = HeardProxy(listener.getsockname()[1])
-
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while part := source.recv(65_536):
-                sink.sendall(part)
-            sink.shutdown(socket.SHUT_WR)
-
-    def serve(connection: socket.socket) -> None:
-        with contextlib.suppress(OSError), contextlib.closing(connection):
-            head = b""
-            while b"\r\n\r\n" not in head:
-                head += connection.recv(1)
-            heard.asked.append(head.decode())
-            connection.sendall(answer)
-            if b" 200 " not in answer:
-                return
-            with socket.create_connection(("127.0.0.1", receiver_port)) as receiver:
-                back = threading.Thread(target=pump, args=(receiver, connection), daemon=True)
-                back.start()
-                pump(connection, receiver)
-                back.join(5)
-
-    def accept() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    try:
-        yield heard
-    finally:
-        with contextlib.suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
 
 
 @pytest.fixture
