@@ -167,7 +167,7 @@ def _is_plain(event: _Shared) -> bool:
         and inner.message == event.message
         and inner.level == event.level
         and bool(inner.platform.strip())
-        and 0 <= inner.timestamp < _LAST_TIMESTAMP
+        and 0 < inner.timestamp < _LAST_TIMESTAMP  # a -0.0 is written otherwise by the builder
         and round(inner.timestamp, 3) == inner.timestamp
         and _is_datetime(event.datetime)
     )
