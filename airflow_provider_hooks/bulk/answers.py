@@ -9,6 +9,7 @@ are parsed by ``httptools`` (llhttp).
 
 from __future__ import annotations
 
+import re
 import time
 
 import httptools
@@ -16,20 +17,25 @@ import httptools
 from airflow_provider_hooks.delivery.answer import KEPT_HEADERS, READ_BODY_BYTES, READ_HEADER_BYTES
 from airflow_provider_hooks.delivery.record import ErrorClass
 
-_END = b"\r\n\r\n"
-_NO_BODY = (b"\r\ncontent-length: 0\r\n", b"\r\ncontent-length:0\r\n")
+_READ_BYTES = READ_HEADER_BYTES + READ_BODY_BYTES
+"""How much of an answer is read at most in all: the frames of its chunks and its trailers have no bound else."""
+_FIRST_STATUS, _FIRST_FINAL_STATUS = 100, 200
+_OTHER_LINES = (
+    rb"(?:(?!content-length|transfer-encoding|connection|proxy-connection|upgrade)[a-z0-9_-]+:[ -~]*\r\n"
+    rb"|connection: ?keep-alive\r\n)*"
+)
+_PLAIN = re.compile(
+    rb"HTTP/1\.1 (2[0-9]{2}) [ -~]*\r\n(?i:%b(?:(content-length: ?0\r\n)%b)?)\r\n" % (_OTHER_LINES, _OTHER_LINES)
+)
+"""Nothing that two readers could read in two ways: that is left to the parser."""
 
 
 def read_plain_success(data: bytes) -> int | None:
     """Return the status of one whole 2xx answer without a body that keeps the connection; else ``None``."""
-    if not data.startswith(b"HTTP/1.1 2") or data.find(_END) != len(data) - len(_END) or not data[9:12].isdigit():
+    plain = _PLAIN.fullmatch(data)
+    if plain is None or not (plain[2] or plain[1] == b"204"):
         return None
-    lower = data.lower()
-    if b"\r\ntransfer-encoding" in lower or b"\r\nconnection: close" in lower or b"\r\nconnection:close" in lower:
-        return None
-    if data[9:13] == b"204 " or (any(line in lower for line in _NO_BODY) and lower.count(b"\r\ncontent-length") == 1):
-        return int(data[9:12])
-    return None
+    return int(plain[1])
 
 
 class AnswerParser:
@@ -55,9 +61,9 @@ class AnswerParser:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, ValueError) as error:
             if self.problem is None and not self.is_ended:
-                self.problem = (ErrorClass.INVALID_RESPONSE, str(error) or "the answer is not HTTP/1.1")
+                self.problem = (ErrorClass.INVALID_RESPONSE, _describe(error))
             self._stop()
-        if self.status is None and self._read > READ_HEADER_BYTES:
+        if not self.is_ended and self._read > (READ_HEADER_BYTES if self.status is None else _READ_BYTES):
             self.problem = (ErrorClass.RESPONSE_TOO_LARGE, "reading stopped at the bound")
             self._stop()
 
@@ -87,9 +93,14 @@ class AnswerParser:
             self.headers.setdefault(lower, value.decode("latin-1").strip())
 
     def on_headers_complete(self) -> None:
-        """Take the status, if it is a final one."""
+        """Take the status, if it is a final one (RFC 9110, section 15)."""
         status = self._parser.get_status_code()
-        if not self.is_ended and status >= 200:  # noqa: PLR2004  (RFC 9110, section 15)
+        if self.is_ended:
+            return
+        if status < _FIRST_STATUS:
+            self.problem = (ErrorClass.INVALID_RESPONSE, f"{status} is no status")
+            self._stop()
+        elif status >= _FIRST_FINAL_STATUS:
             self.status, self.ended_at = status, time.time()
 
     def on_body(self, part: bytes) -> None:
@@ -111,3 +122,9 @@ class AnswerParser:
         self.is_ended, self.keeps_connection = True, False
 
     _has_length = False
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, httptools.HttpParserUpgrade):
+        return "the answer asks for another protocol"
+    return str(error) or "the answer is not HTTP/1.1"
