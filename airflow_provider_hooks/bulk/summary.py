@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import log2
+from math import floor, log2
 from typing import TYPE_CHECKING
 
 from airflow_provider_hooks.delivery.record import Outcome
@@ -18,6 +19,9 @@ _BINS_PER_DOUBLING = 8
 _OFFSET = 10 * _BINS_PER_DOUBLING
 """The first bin is for a thousandth of a millisecond."""
 PERCENTILES = (50, 95, 99)
+_PLACE = re.compile(r"[0-9]{1,3}", re.ASCII)
+_MOST = 10**12
+"""What is kept was written by this module, unless somebody edited it."""
 
 
 @dataclass(kw_only=True)
@@ -43,7 +47,7 @@ class Summary:
         """Count an event by the value of its outcome, and how long its request took if it was answered."""
         self.outcomes[outcome] += 1
         if milliseconds is not None:
-            place = int(log2(milliseconds or 0.001) * _BINS_PER_DOUBLING) + _OFFSET
+            place = floor(log2(max(milliseconds, 0.001)) * _BINS_PER_DOUBLING) + _OFFSET
             self.durations[place] = self.durations.get(place, 0) + 1
 
     def add_invalid(self) -> None:
@@ -93,15 +97,18 @@ class Summary:
 def read_summary(kept: Mapping[str, object]) -> Summary:
     """Read a summary back from what ``as_json`` gave; what is missing counts as nothing."""
     summary = Summary()
-    outcomes, durations = kept.get("outcomes"), kept.get("durations")
+    outcomes, durations, seconds = kept.get("outcomes"), kept.get("durations"), kept.get("seconds")
     for name, count in outcomes.items() if isinstance(outcomes, Mapping) else ():
-        if name in summary.outcomes and isinstance(count, int):
-            summary.outcomes[name] = count
+        if name in summary.outcomes:
+            summary.outcomes[name] = _read_count(count)
     for place, count in durations.items() if isinstance(durations, Mapping) else ():
-        if isinstance(count, int):
-            summary.durations[int(place)] = count
-    seconds, pauses, invalid = kept.get("seconds"), kept.get("pauses"), kept.get("invalid")
-    summary.invalid = invalid if isinstance(invalid, int) else 0
-    summary.seconds = float(seconds) if isinstance(seconds, int | float) else 0.0
-    summary.pauses = pauses if isinstance(pauses, int) else 0
+        if _PLACE.fullmatch(str(place)) and _read_count(count):
+            summary.durations[int(place)] = _read_count(count)
+    if isinstance(seconds, int | float) and 0 <= seconds < _MOST:
+        summary.seconds = float(seconds)
+    summary.invalid, summary.pauses = _read_count(kept.get("invalid")), _read_count(kept.get("pauses"))
     return summary
+
+
+def _read_count(kept: object) -> int:
+    return kept if type(kept) is int and 0 <= kept < _MOST else 0
