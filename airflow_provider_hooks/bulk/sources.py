@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -117,17 +118,26 @@ class FileSource:
         return self.size
 
     def read(self, start: int) -> Iterator[tuple[RawEvent, int]]:
-        """Read the lines from a position on, up to the last that begins within this shard."""
+        """
+        Read the lines from a position on, up to the last that begins within this shard.
+
+        :raises InvalidFieldsError: if a gzip file is damaged
+        """
         with self.open_file() as file:
-            lines = gzip.GzipFile(fileobj=file) if self._is_gzip else file
-            lines.seek(start)
-            begin = start
-            for line, position in _read_lines(lines, start):
-                if begin >= self._end and not self._is_gzip:
-                    return
-                begin = position
-                if isinstance(line, TooLongLine) or line.strip():
-                    yield line, position
+            try:
+                yield from self._read_open(gzip.GzipFile(fileobj=file) if self._is_gzip else file, start)
+            except (EOFError, zlib.error) as error:
+                raise InvalidFieldsError("events", {"events": f"the gzip file is damaged: {error}"}) from None
+
+    def _read_open(self, file: BinaryIO | gzip.GzipFile, start: int) -> Iterator[tuple[RawEvent, int]]:
+        file.seek(start)
+        begin = start
+        for line, position in _read_lines(file, start):
+            if begin >= self._end and not self._is_gzip:
+                return
+            begin = position
+            if isinstance(line, TooLongLine) or line.strip():
+                yield line, position
 
 
 @dataclass(kw_only=True)
@@ -150,7 +160,7 @@ class IterableSource:
         """Return what changes if any event does, or the shard."""
         hashed = hashlib.sha256()
         for event in self.make():
-            hashed.update(orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS) + b"\n")
+            hashed.update(_write(event) + b"\n")
         return f"{hashed.hexdigest()}:{self.shard.index}/{self.shard.count}"
 
     def find_start(self) -> int:
@@ -162,6 +172,18 @@ class IterableSource:
         for position, event in enumerate(islice(self.make(), start, None), start=start):
             if position % self.shard.count == self.shard.index:
                 yield event, position + 1
+
+
+def _write(event: object) -> bytes:
+    """Write an event for the fingerprint; one that JSON cannot say will be refused, and has one too."""
+    try:
+        return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS)
+    except orjson.JSONEncodeError:
+        pass
+    try:
+        return repr(event).encode(errors="surrogatepass")
+    except (ValueError, RecursionError):
+        return b"what cannot be shown"
 
 
 def _read_lines(file: BinaryIO | gzip.GzipFile, position: int) -> Iterator[tuple[bytes | TooLongLine, int]]:
