@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _RECEIVE_BYTES = 65_536
 _LOOK_SECONDS = 0.05
 """How often deadlines are looked at, and how long the network is waited for at most."""
+_SUCCESS = range(200, 300)
 _NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -129,7 +130,8 @@ class Engine:
                     is_more = False
                 else:
                     ready.append(event)
-            if not listener.wants_more():
+            wants_more = listener.wants_more()
+            if not wants_more:
                 is_more = False
                 if not self._busy:
                     return list(ready)
@@ -137,7 +139,7 @@ class Engine:
                 self._start(ready)
             if not self._busy and not ready and not is_more:
                 return []
-            self._wait(bool(ready))
+            self._wait(wants_more and bool(ready))
 
     def _start(self, ready: deque[PreparedEvent]) -> None:
         now = time.monotonic()
@@ -228,6 +230,11 @@ class Engine:
                 failure = (result.error_class, str(result))
                 self._tell(event, Ending(is_let_out=False, started_at=started_at, seconds=seconds, failure=failure))
                 continue
+            if time.monotonic() >= started + self._timeout:
+                result[0].close()
+                seconds, failure = time.monotonic() - started, (ErrorClass.TIMEOUT, "its turn to connect came too late")
+                self._tell(event, Ending(is_let_out=False, started_at=started_at, seconds=seconds, failure=failure))
+                continue
             connection = _Connection(*result)
             self._connections[connection.sock.fileno()] = connection
             self._poll.register(connection.sock.fileno(), select.EPOLLIN)
@@ -241,11 +248,16 @@ class Engine:
         except _NOT_NOW:
             connection.unsent = rest
         except OSError:
-            connection.unsent = None  # an answer may have come before the end of the request
-            self._receive(connection)
+            connection.unsent = rest
+            if connection.parser is not None and connection.parser.is_ended:
+                self._end(connection)
+            else:
+                self._receive(connection)  # an answer may have come before the end of the request
         else:
             connection.unsent = None
             self._poll.modify(connection.sock.fileno(), select.EPOLLIN)
+            if connection.parser is not None and connection.parser.is_ended:
+                self._end(connection, keep=connection.parser.keeps_connection)
 
     def _receive(self, connection: _Connection) -> None:
         while connection.event is not None:
@@ -265,7 +277,9 @@ class Engine:
             if connection.parser is None and data:
                 connection.parser = AnswerParser()
             self._parse(connection, data)
-            if len(data) < _RECEIVE_BYTES and not isinstance(connection.sock, ssl.SSLSocket):
+            if connection.unsent is not None or not (
+                len(data) == _RECEIVE_BYTES or isinstance(connection.sock, ssl.SSLSocket)
+            ):
                 return
 
     def _parse(self, connection: _Connection, data: bytes) -> None:
@@ -278,7 +292,12 @@ class Engine:
             parser.feed(data)
         else:
             parser.end()
-        if parser.is_ended:
+        if not parser.is_ended:
+            return
+        if connection.unsent is not None and data and parser.status in _SUCCESS:
+            # It answered before it has read all, and may go on reading; a refusal need not be sent the rest.
+            self._poll.modify(connection.sock.fileno(), select.EPOLLOUT)
+        else:
             self._end(connection, keep=parser.keeps_connection and bool(data))
 
     def _succeed(self, connection: _Connection, status: int) -> None:
