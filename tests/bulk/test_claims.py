@@ -22,7 +22,7 @@ from airflow_provider_hooks.bulk.claims import (
 )
 from airflow_provider_hooks.delivery.record import RecordError
 
-relaxed = settings(max_examples=300, deadline=None, derandomize=True)
+relaxed = settings(max_examples=100, deadline=None, derandomize=True)
 CLAIM = {
     "state": "claimed",
     "generation": "3",

@@ -18,7 +18,7 @@ from airflow_provider_hooks.bulk.sources import FileSource, IterableSource, Shar
 from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
 
 CHUNK, LONGEST = 16, 40
-relaxed = settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+relaxed = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 WHOLE = Shard(index=0, count=1)
 
 

@@ -15,7 +15,7 @@ from properties_data import json_values
 from airflow_provider_hooks.bulk.summary import PERCENTILES, Summary, read_summary
 from airflow_provider_hooks.delivery.record import Outcome
 
-relaxed = settings(max_examples=300, deadline=None, derandomize=True)
+relaxed = settings(max_examples=100, deadline=None, derandomize=True)
 BIN = 2 ** (1 / 8)
 """How much wider a bin is than the one before."""
 durations = st.lists(
