@@ -17,7 +17,8 @@ from airflow_provider_hooks.registries.rate_limit import read_retry_at
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_hooks.bulk.engine import Ending, Engine
+    from airflow_provider_hooks.bulk.ending import Ending
+    from airflow_provider_hooks.bulk.engine import Engine
     from airflow_provider_hooks.bulk.pace import Breaker, Pace
     from airflow_provider_hooks.bulk.preparing import PreparedEvent, Preparer
     from airflow_provider_hooks.bulk.records import LineMaker, PartWriter

@@ -22,10 +22,25 @@ from airflow_provider_hooks.network.proxy import ProxyError
 from airflow_provider_hooks.network.resolver import ResolverError
 
 if TYPE_CHECKING:
+    from airflow_provider_hooks.bulk.answers import AnswerParser
+    from airflow_provider_hooks.bulk.preparing import PreparedEvent
     from airflow_provider_hooks.network.urls import Target
 
 Opened = tuple[socket.socket, str]
 """A connection that does not block, and the address that it leads to."""
+
+
+class Connection:
+    """A connection, and the request that is on it."""
+
+    __slots__ = ("deadline", "event", "parser", "peer", "sock", "started", "started_at", "unsent", "uses")
+
+    def __init__(self, sock: socket.socket, peer: str) -> None:
+        self.sock, self.peer, self.uses = sock, peer, 0
+        self.event: PreparedEvent | None = None
+        self.parser: AnswerParser | None = None
+        self.unsent: memoryview | None = None
+        self.started = self.started_at = self.deadline = 0.0
 
 
 class Opener:

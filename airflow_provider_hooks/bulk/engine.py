@@ -14,75 +14,28 @@ import select
 import ssl
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from airflow_provider_hooks.bulk.answers import AnswerParser, read_plain_success
+from airflow_provider_hooks.bulk.connection import Connection
+from airflow_provider_hooks.bulk.ending import Ending
 from airflow_provider_hooks.delivery.record import ErrorClass
 from airflow_provider_hooks.delivery.transfer import UnreachableError
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterator
 
     from airflow_provider_hooks.bulk.connection import OpenerPool
+    from airflow_provider_hooks.bulk.ending import Listener
     from airflow_provider_hooks.bulk.pace import Pace
     from airflow_provider_hooks.bulk.preparing import PreparedEvent
 
-_RECEIVE_BYTES = 65_536
+_RECEIVE_BYTES = 4_096
+"""Most answers are short, and room for a long one takes time to make."""
 _LOOK_SECONDS = 0.05
 """How often deadlines are looked at, and how long the network is waited for at most."""
 _SUCCESS = range(200, 300)
 _NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-
-
-class Ending:
-    """How a request ended that was not plainly answered with success."""
-
-    __slots__ = ("answer", "failure", "is_let_out", "peer", "seconds", "started_at")
-
-    def __init__(
-        self,
-        *,
-        is_let_out: bool,
-        started_at: float,
-        seconds: float,
-        peer: str | None = None,
-        answer: AnswerParser | None = None,
-        failure: tuple[ErrorClass, str] | None = None,
-    ) -> None:
-        self.is_let_out = is_let_out
-        """Whether any byte of it may have left."""
-        self.started_at = started_at
-        self.seconds = seconds
-        self.peer = peer
-        self.answer = answer
-        self.failure = failure
-
-
-class Listener(Protocol):
-    """What the engine tells of each request, once."""
-
-    def take_success(self, event: PreparedEvent, status: int, peer: str, started_at: float, seconds: float) -> None:
-        """Take a request that a plain 2xx answered."""
-
-    def take_ending(self, event: PreparedEvent, ending: Ending) -> None:
-        """Take a request that ended in any other way."""
-
-    def wants_more(self) -> bool:
-        """Tell whether anything more is to be sent."""
-
-
-class _Connection:
-    """A connection, and the request that is on it."""
-
-    __slots__ = ("deadline", "event", "parser", "peer", "sock", "started", "started_at", "unsent", "uses")
-
-    def __init__(self, sock: socket.socket, peer: str) -> None:
-        self.sock, self.peer, self.uses = sock, peer, 0
-        self.event: PreparedEvent | None = None
-        self.parser: AnswerParser | None = None
-        self.unsent: memoryview | None = None
-        self.started = self.started_at = self.deadline = 0.0
 
 
 class Engine:
@@ -97,8 +50,8 @@ class Engine:
         self._pool, self._concurrency, self._timeout, self._pace = pool, concurrency, timeout, pace
         self._poll = select.epoll()
         self._poll.register(pool.fileno(), select.EPOLLIN)
-        self._connections: dict[int, _Connection] = {}
-        self._idle: list[_Connection] = []
+        self._connections: dict[int, Connection] = {}
+        self._idle: list[Connection] = []
         self._opening: dict[int, tuple[PreparedEvent, float, float]] = {}
         """The requests whose connection is being opened, with when they began (monotonic, unix)."""
         self._tickets = 0
@@ -164,7 +117,7 @@ class Engine:
         self._opening[self._tickets] = (event, now, started_at)
         self._pool.order(self._tickets)
 
-    def _begin(self, connection: _Connection, event: PreparedEvent, now: float, started_at: float) -> None:
+    def _begin(self, connection: Connection, event: PreparedEvent, now: float, started_at: float) -> None:
         """Hand a request to the system: from here on it may have left, unless the system refuses every byte of it."""
         connection.event, connection.started, connection.started_at = event, now, started_at
         connection.deadline = now + self._timeout
@@ -235,12 +188,12 @@ class Engine:
                 seconds, failure = time.monotonic() - started, (ErrorClass.TIMEOUT, "its turn to connect came too late")
                 self._tell(event, Ending(is_let_out=False, started_at=started_at, seconds=seconds, failure=failure))
                 continue
-            connection = _Connection(*result)
+            connection = Connection(*result)
             self._connections[connection.sock.fileno()] = connection
             self._poll.register(connection.sock.fileno(), select.EPOLLIN)
             self._begin(connection, event, started, started_at)
 
-    def _send_rest(self, connection: _Connection) -> None:
+    def _send_rest(self, connection: Connection) -> None:
         rest = connection.unsent
         try:
             while rest:
@@ -259,7 +212,7 @@ class Engine:
             if connection.parser is not None and connection.parser.is_ended:
                 self._end(connection, keep=connection.parser.keeps_connection)
 
-    def _receive(self, connection: _Connection) -> None:
+    def _receive(self, connection: Connection) -> None:
         while connection.event is not None:
             try:
                 data = connection.sock.recv(_RECEIVE_BYTES)
@@ -282,7 +235,7 @@ class Engine:
             ):
                 return
 
-    def _parse(self, connection: _Connection, data: bytes) -> None:
+    def _parse(self, connection: Connection, data: bytes) -> None:
         parser = connection.parser
         if parser is None:
             lost = ErrorClass.REUSED_CONNECTION_LOST if connection.uses > 1 else ErrorClass.CONNECTION_RESET
@@ -300,7 +253,7 @@ class Engine:
         else:
             self._end(connection, keep=parser.keeps_connection and bool(data))
 
-    def _succeed(self, connection: _Connection, status: int) -> None:
+    def _succeed(self, connection: Connection, status: int) -> None:
         event = connection.event
         assert event is not None  # noqa: S101  (only a busy connection receives)
         connection.event = None
@@ -311,7 +264,7 @@ class Engine:
         )
 
     def _end(
-        self, connection: _Connection, *, keep: bool = False, failure: tuple[ErrorClass, str] | None = None
+        self, connection: Connection, *, keep: bool = False, failure: tuple[ErrorClass, str] | None = None
     ) -> None:
         event = connection.event
         assert event is not None  # noqa: S101  (only a busy connection ends)
@@ -341,7 +294,7 @@ class Engine:
                 failure = (ErrorClass.TIMEOUT, f"no complete answer within {self._timeout:g} s")
                 self._end(connection, failure=failure)
 
-    def _drop(self, connection: _Connection) -> None:
+    def _drop(self, connection: Connection) -> None:
         descriptor = connection.sock.fileno()
         if self._connections.pop(descriptor, None) is not None:
             self._poll.unregister(descriptor)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import BinaryIO
 
-    from airflow_provider_hooks.bulk.engine import Ending
+    from airflow_provider_hooks.bulk.ending import Ending
     from airflow_provider_hooks.bulk.preparing import PreparedEvent
 
 _PART = re.compile(r"part-(?P<block>[0-9]{6,})\.try-(?P<number>[0-9]+)\.jsonl", re.ASCII)

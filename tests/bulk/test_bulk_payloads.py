@@ -245,7 +245,7 @@ def test_a_line_that_was_too_long_says_so():
 def test_a_payload_over_the_limit_is_refused_and_one_at_the_limit_is_not(event_type, event):
     size = len(orjson.dumps(event))
     for one in (encode(event), event):
-        assert PayloadReader(event_type, max_payload_bytes=size).read(one).body == orjson.dumps(event)
+        assert PayloadReader(event_type, max_payload_bytes=size).read(one)[1] == orjson.dumps(event)
         with pytest.raises(InvalidEventError, match="max_payload_bytes"):
             PayloadReader(event_type, max_payload_bytes=size - 1).read(one)
 

@@ -104,7 +104,10 @@ CASES = [
     Case("status 410", status(b"410 Gone"), REJECTED),
     Case("status 600", status(b"600 X"), REJECTED),
     Case("status 999", status(b"999 X"), REJECTED),
-    *(Case(f"{code}", functools.partial(redirecting, code, address="127.0.0.2"), REJECTED) for code in (301, 302, 307, 308)),
+    *(
+        Case(f"{code}", functools.partial(redirecting, code, address="127.0.0.2"), REJECTED)
+        for code in (301, 302, 307, 308)
+    ),
     # a body without end, or none
     Case("body one byte at a time", answering(drip(BYTES_1000, b"x")), DELIVERED, "timeout"),
     Case("body never comes", answering(endless(BYTES_1000, b"")), DELIVERED, "timeout"),
