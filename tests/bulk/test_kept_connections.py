@@ -85,18 +85,23 @@ def test_a_connection_that_was_closed_while_it_was_idle_is_not_used():
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_an_answer_that_nobody_asked_for_is_not_believed_of_the_next_event(tls, tmp_path):
-    def answer_twice(connection: socket.socket, _count: int) -> None:
+@pytest.mark.parametrize(
+    "options", [{"rate_limit": 5}, {"during": lambda _engine: time.sleep(0.03)}], ids=["idle", "busy"]
+)
+def test_an_answer_that_nobody_asked_for_is_not_believed_of_the_next_event(options, tls, tmp_path):
+    """Whether the engine waits meanwhile, or prepares events and looks just before it sends one."""
+
+    def answer_twice(connection, _count):
         if len(kept.arrivals) == 2:
             connection.sendall(b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n")
             return
         connection.sendall(NO_CONTENT)
-        time.sleep(0.01)
+        time.sleep(0.005)
         connection.sendall(NO_CONTENT)
 
     ca_file = write_authority(tmp_path / "ca.pem")
     with serve(answer_twice, tls=issue("127.0.0.1") if tls else None) as kept:
-        sent = send(kept.url, 3, concurrency=1, rate_limit=5, ca_file=ca_file)
+        sent = send(kept.url, 3, concurrency=1, ca_file=ca_file, **options)
     check_once(sent, kept, 3)
     assert [record["outcome"] for record in sent.records] == ["delivered", "rejected", "delivered"]
 
@@ -172,3 +177,28 @@ def test_an_answer_that_comes_before_all_of_the_request_was_read_is_the_answer(s
     assert {record["status_code"] for record in sent.records} == {int(said[9:12])}
     assert kept.connections == 2, "a connection that a request is still on is not used for the next"
     assert len(looks) < 1_000, "it waited and did not spin"
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_request_that_was_taken_early_is_sent_to_its_end(tls, tmp_path):
+    """The receiver answers as soon as it has read the head, and reads the rest after that."""
+    wanted, got = [], []
+
+    def answer_and_read_on(connection, _count):
+        connection.sendall(NO_CONTENT)
+        while sum(got) < wanted[-1] and (part := connection.recv(65_536)):
+            got.append(len(part))
+
+    def read_head(connection):
+        head = connection.recv(4_096)
+        if head:
+            wanted.append(int(re.search(rb"Content-Length: ([0-9]+)", head)[1]))
+            got.append(len(head.partition(b"\r\n\r\n")[2]))
+        return head
+
+    ca_file = write_authority(tmp_path / "ca.pem")
+    with serve(answer_and_read_on, tls=issue("127.0.0.1") if tls else None, read=read_head) as kept:
+        sent = send(kept.url, [make_event(0, size=3_000_000)], ca_file=ca_file)
+        time.sleep(0.02)
+    assert sent.endings == {("delivered", None): 1}
+    assert sum(got) == wanted[0] > 6_000_000

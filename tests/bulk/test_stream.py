@@ -222,25 +222,26 @@ def test_a_new_asking_sends_all_again_and_says_so_whatever_the_one_before_left(t
     assert sum(kept.bytes_of.values()) > EVENTS
 
 
-def test_a_stream_that_stopped_goes_on_where_it_stopped(tries):
-    def refuse(connection, _count):
-        connection.sendall(b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n")
+def refuse(connection, _count):
+    connection.sendall(b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n")
 
-    source = make_source(EVENTS, invalid_every=INVALID_EVERY)
+
+@pytest.mark.parametrize("invalid_every", [2, 3, 4])
+@pytest.mark.parametrize("concurrency", [1, 2, 3, 5])
+def test_a_stream_that_stopped_goes_on_where_it_stopped(tries, concurrency, invalid_every):
+    source = make_source(EVENTS, invalid_every=invalid_every)
     with serve(refuse) as kept:
-        stopped = tries.deliver(kept, source, breaker=4, concurrency=1)
-        assert (stopped.is_stopped, tries.store.claim["state"]) == (True, "stopped")
-        assert stopped.summary.total == len(tries.read_records())
-        end = tries.deliver(kept, source, concurrency=1)
-    check_truth(tries, kept, end, EVENTS, invalid=INVALID)
-    assert end.summary.outcomes["rejected"] == EVENTS - INVALID
+        for breaker in (1, 2, 1):
+            stopped = tries.deliver(kept, source, breaker=breaker, concurrency=concurrency)
+            assert (stopped.is_stopped, tries.store.claim["state"]) == (True, "stopped")
+            assert stopped.summary.total == len(tries.read_records())
+        end = tries.deliver(kept, source, concurrency=concurrency)
+    check_truth(tries, kept, end, EVENTS, invalid=EVENTS // invalid_every)
+    assert end.summary.outcomes["rejected"] == EVENTS - EVENTS // invalid_every
 
 
 @pytest.mark.parametrize("at", range(0, 90, 7))
 def test_the_last_try_tells_what_it_did_not_send_also_after_one_that_was_killed(tries, at):
-    def refuse(connection, _count):
-        connection.sendall(b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n")
-
     source = make_source(EVENTS, invalid_every=INVALID_EVERY)
     with serve(refuse) as kept:
         tries.deliver(kept, source, kill_at=at, breaker=4, concurrency=1)
