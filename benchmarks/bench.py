@@ -177,7 +177,7 @@ def draw_plot(told: dict[int, dict], path: Path) -> None:
     )
     below.set(xlabel="events", ylabel="resident memory, MB", xscale="log")
     for axis in (above, below):
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, axis.get_ylim()[1] * 1.1)
         axis.grid(alpha=0.3)
     below.legend()
     figure.savefig(path, dpi=110)
