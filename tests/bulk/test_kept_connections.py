@@ -172,7 +172,7 @@ def test_an_answer_that_comes_before_all_of_the_request_was_read_is_the_answer(s
     events = [make_event(number, size=3_000_000) for number in range(2)]
     looks: list[object] = []
     with serve(answer_early, tls=issue("127.0.0.1") if tls else None, read=read_head_only) as kept:
-        sent = send(kept.url, events, concurrency=1, ca_file=ca_file, during=looks.append)
+        sent = send(kept.url, events, concurrency=1, timeout=4, ca_file=ca_file, during=looks.append)
     check_once(sent, kept, 2)
     assert {record["status_code"] for record in sent.records} == {int(said[9:12])}
     assert kept.connections == 2, "a connection that a request is still on is not used for the next"
@@ -198,7 +198,9 @@ def test_a_request_that_was_taken_early_is_sent_to_its_end(tls, tmp_path):
 
     ca_file = write_authority(tmp_path / "ca.pem")
     with serve(answer_and_read_on, tls=issue("127.0.0.1") if tls else None, read=read_head) as kept:
-        sent = send(kept.url, [make_event(0, size=3_000_000)], ca_file=ca_file)
-        time.sleep(0.02)
+        sent = send(kept.url, [make_event(0, size=3_000_000)], timeout=8, ca_file=ca_file)
+        end = time.monotonic() + 5
+        while sum(got) < wanted[0] and time.monotonic() < end:
+            time.sleep(0.005)
     assert sent.endings == {("delivered", None): 1}
     assert sum(got) == wanted[0] > 6_000_000
