@@ -132,6 +132,16 @@ def stay_silent(connection: socket.socket) -> None:
     connection.recv(1)
 
 
+def hang_after(head: bytes) -> Answer:
+    """Send the head, and nothing more until the peer hangs up."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(head)
+        stay_silent(connection)
+
+    return answer
+
+
 def reset(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
