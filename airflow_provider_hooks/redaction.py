@@ -8,8 +8,9 @@ import base64
 import html
 import json
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,13 +29,43 @@ def redact(text: str, private: Iterable[str]) -> str:
     Base64 is found within a longer text that was encoded as a whole, such as all of a request.
     Redact before cutting a text, so that no value survives with its end cut off.
     """
-    values = {value for value in private if len(value) >= _MIN_CHARACTERS}
+    values = set(find_held(text, private))
     forms = {form for value in values for form in _list_forms(value) if len(form) >= _MIN_CHARACTERS}
     patterns = {form: re.escape(form) for form in forms} | {value: _match_url_encoded(value) for value in values}
     if not patterns:
         return text
     longest_first = sorted(patterns, key=len, reverse=True)
     return re.sub("|".join(patterns[form] for form in longest_first), MASK, text, flags=re.IGNORECASE)
+
+
+def find_held(text: str, private: Iterable[str]) -> tuple[str, ...]:
+    """
+    Return the private values that a text may hold in some form: a quick look, since nearly every text holds none.
+
+    It finds whatever ``redact`` would mask, and now and then a value that is not there after all.
+    """
+    raw = text.casefold()
+    decoded = _decode(text).casefold() if "%" in text else raw
+    candidates = {raw, decoded, decoded.replace("+", " ")}
+    return tuple(
+        value
+        for value in private
+        if len(value) >= _MIN_CHARACTERS
+        and ("%" in value or any(form in candidate for form in _fold_forms(value) for candidate in candidates))
+    )
+
+
+def _decode(text: str) -> str:
+    try:
+        return unquote(text, errors="surrogatepass")
+    except UnicodeDecodeError:
+        return unquote(text)
+
+
+@lru_cache(maxsize=256)
+def _fold_forms(value: str) -> tuple[str, ...]:
+    forms = {value, *_list_forms(value)}
+    return tuple({form.casefold() for form in forms if len(form) >= _MIN_CHARACTERS})
 
 
 def list_private_parts(url: str) -> tuple[str, ...]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import html
 import json
+import time
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_hooks.redaction import MASK, redact
+from airflow_provider_hooks.redaction import MASK, find_held, redact
 
 SECRET = "s3cret+value/with=signs & <ümlaut>"
 
@@ -43,6 +44,33 @@ def test_a_secret_within_a_text_that_was_base64_encoded_as_a_whole_is_masked(bef
         assert MASK in shown
         told = len(shown.replace(MASK, ""))
         assert told <= len(whole) - (len(raw) * 8 // 6 - 2), "more than the characters shared with the neighbours"
+
+
+@given(
+    before=st.text(max_size=12),
+    secret=st.text(min_size=4, max_size=20),
+    places=st.lists(st.integers(0, 19), max_size=20),
+)
+def test_the_quick_look_finds_whatever_would_be_masked(before, secret, places):
+    forms = [
+        secret,
+        secret.swapcase(),
+        "".join(quote(one, safe="", errors="surrogatepass") if n in places else one for n, one in enumerate(secret)),
+        json.dumps(secret)[1:-1],
+        html.escape(secret),
+        base64.b64encode(secret.encode(errors="surrogatepass")).decode(),
+    ]
+    for form in forms:
+        if len(form) >= 4 and form.casefold() == form.lower():
+            assert find_held(before + form, [secret]) == (secret,)
+
+
+def test_a_text_that_holds_nothing_is_looked_through_quickly():
+    private, text = [f"{number:064x}" for number in range(2_000)], "a plain answer " * 20
+    started = time.process_time()
+    for value in private:
+        assert redact(text, [value]) == text
+    assert time.process_time() - started < 1
 
 
 def test_what_is_too_short_to_be_a_secret_masks_nothing():

@@ -20,6 +20,7 @@ import orjson
 from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES, make_safe, write_time
 from airflow_provider_hooks.delivery.exchange import to_milliseconds
 from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
+from airflow_provider_hooks.redaction import find_held
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -178,6 +179,10 @@ class LineMaker:
         status = answer.status if answer else None
         failure = ending.failure or (answer.problem if answer else None)
         outcome = _judge(status, is_let_out=ending.is_let_out)
+        headers = answer.headers if answer and status is not None else {}
+        body = bytes(answer.body).decode(errors="replace") if answer and status is not None else ""
+        # Looked through once: to mask costs more than all the rest, and is needed nearly never.
+        held = find_held("\n".join((body, failure[1] if failure else "", *headers.values())), private)
         line: dict[str, object] = {
             "status_code": status,
             "requested_at": write_time(ending.started_at),
@@ -185,12 +190,11 @@ class LineMaker:
             "duration_ms": to_milliseconds(ending.seconds),
             "peer_address": ending.peer,
             "error_class": failure[0].value if failure else None,
-            "message": make_safe(failure[1], private) if failure else None,
+            "message": make_safe(failure[1], held) if failure else None,
         }
-        if answer is not None and status is not None:
-            body = bytes(answer.body).decode(errors="replace")
-            line["response_headers"] = {name: make_safe(value, private) for name, value in answer.headers.items()}
-            line["response_body"] = make_safe(body, private, limit=KEPT_BODY_BYTES)
+        if status is not None:
+            line["response_headers"] = {name: make_safe(value, held) for name, value in headers.items()}
+            line["response_body"] = make_safe(body, held, limit=KEPT_BODY_BYTES)
         return outcome, self._write(_describe(event), outcome, line)
 
     def tell_untold(self, event: PreparedEvent, outcome: Outcome, error_class: ErrorClass, message: str) -> bytes:
