@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_hooks.errors import Problems
-from airflow_provider_hooks.text import quoted
+from airflow_provider_hooks.text import is_header_name, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 SECTION = "service_hooks"
 
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
 
 OptionType = Literal["string", "integer", "float"]
 
@@ -149,7 +148,7 @@ def parse_settings(read: Callable[[str], str | None]) -> Settings:
     if not all(_PORT.fullmatch(port) for port in ports):
         problems.add("allowed_ports", f"must be port numbers separated by commas, not {quoted(texts['allowed_ports'])}")
     headers = _split(texts["allowed_headers"])
-    if not all(_HEADER_NAME.fullmatch(name) for name in headers):
+    if not all(map(is_header_name, headers)):
         problems.add("allowed_headers", f"must be names separated by commas, not {quoted(texts['allowed_headers'])}")
     numbers = {name: _read_positive(name, texts[name], problems) for name in ("timeout", "connect_timeout")}
     max_payload_bytes = _read_positive("max_payload_bytes", texts["max_payload_bytes"], problems)

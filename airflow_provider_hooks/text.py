@@ -4,8 +4,21 @@
 
 from __future__ import annotations
 
+import re
+
 SHOWN_CHARACTERS = 200
 """How much of a foreign text an error or a log line shows."""
+
+
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
+"""The name of a header (RFC 9110, section 5.6.2)."""
+MAX_HEADER_NAME_CHARACTERS = 100
+"""How long the name of a header may be that somebody adds to deliveries."""
+
+
+def is_header_name(text: str) -> bool:
+    """Tell whether a text can be the name of a header that is added to deliveries."""
+    return len(text) <= MAX_HEADER_NAME_CHARACTERS and HEADER_NAME.fullmatch(text) is not None
 
 
 def printable(text: str, *, limit: int = SHOWN_CHARACTERS) -> str:

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.delivery.record import RecordError
+from airflow_provider_hooks.delivery.claims import read_kept
 from airflow_provider_hooks.errors import ServiceHookError
 
 if TYPE_CHECKING:
@@ -99,20 +99,15 @@ def read_stream_claim(kept: object) -> StreamClaim | None:
 
     :raises RecordError: if it has another form, in which case nothing may be sent
     """
-    if kept is None:
-        return None
-    try:
-        if not isinstance(kept, Mapping):
-            raise TypeError  # noqa: TRY301  (one form, one error)
-        claim = StreamClaim(**cast("Mapping[str, str]", kept))  # type: ignore[arg-type]
-        if claim.state not in set(State) or not _has_its_types(claim):
-            raise TypeError  # noqa: TRY301
-    except TypeError:
-        raise RecordError(
-            "the claim kept in the task's state store is not one of a stream, so nothing is sent; put the whole claim "
-            "back, or delete it in the task's Storage tab to have all events sent anew"
-        ) from None
-    return claim
+    refusal = (
+        "the claim kept in the task's state store is not one of a stream, so nothing is sent; put the whole claim "
+        "back, or delete it in the task's Storage tab to have all events sent anew"
+    )
+    return read_kept(kept, StreamClaim, is_right=_is_right, refusal=refusal)
+
+
+def _is_right(claim: StreamClaim) -> bool:
+    return claim.state in set(State) and _has_its_types(claim)
 
 
 def _has_its_types(claim: StreamClaim) -> bool:

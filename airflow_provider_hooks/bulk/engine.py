@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_hooks.bulk.answers import AnswerParser, read_plain_success
 from airflow_provider_hooks.bulk.connection import Connection
 from airflow_provider_hooks.bulk.ending import Ending
-from airflow_provider_hooks.delivery.record import ErrorClass
+from airflow_provider_hooks.delivery.record import SUCCESS, ErrorClass
 from airflow_provider_hooks.delivery.transfer import UnreachableError
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ _RECEIVE_BYTES = 4_096
 """Most answers are short, and room for a long one takes time to make."""
 _LOOK_SECONDS = 0.05
 """How often deadlines are looked at, and how long the network is waited for at most."""
-_SUCCESS = range(200, 300)
 _NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -247,7 +246,7 @@ class Engine:
             parser.end()
         if not parser.is_ended:
             return
-        if connection.unsent is not None and data and parser.status in _SUCCESS:
+        if connection.unsent is not None and data and parser.status in SUCCESS:
             # It answered before it has read all, and may go on reading; a refusal need not be sent the rest.
             self._poll.modify(connection.sock.fileno(), select.EPOLLOUT)
         else:

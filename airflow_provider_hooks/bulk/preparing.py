@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from airflow_provider_hooks.bulk.payloads import PayloadReader
-from airflow_provider_hooks.delivery.headers import DELIVERY_HEADER, list_private_values, merge_headers
+from airflow_provider_hooks.delivery.headers import DELIVERY_HEADER, merge_headers
 from airflow_provider_hooks.delivery.record import DeliveryIds
+from airflow_provider_hooks.delivery.request import list_private
 from airflow_provider_hooks.network.urls import parse_url
-from airflow_provider_hooks.redaction import list_private_parts
-from airflow_provider_hooks.signing.signatures import Signer, list_private_signatures
+from airflow_provider_hooks.signing.signatures import Signer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,15 +91,8 @@ class Preparer:
 
     def list_private(self, event: PreparedEvent) -> tuple[str, ...]:
         """Return what a receiver may send back and nobody may see."""
-        endpoint = self._endpoint
         carried = event.request.partition(b"\r\n\r\n")[0].decode("ascii").split("\r\n")
-        headers = dict(line.split(": ", 1) for line in carried[1:])
-        return (
-            *endpoint.secrets,
-            *list_private_signatures(endpoint.scheme, headers, endpoint.secrets),
-            *list_private_values(endpoint.headers),
-            *list_private_parts(endpoint.url),
-        )
+        return list_private(self._endpoint, dict(line.split(": ", 1) for line in carried[1:]))
 
 
 def _write_lines(headers: Mapping[str, str]) -> list[str]:

@@ -19,7 +19,7 @@ import orjson
 
 from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES, make_safe, write_time
 from airflow_provider_hooks.delivery.exchange import to_milliseconds
-from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
+from airflow_provider_hooks.delivery.record import ErrorClass, Outcome, judge_outcome
 from airflow_provider_hooks.redaction import find_held
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 _PART = re.compile(r"part-(?P<block>[0-9]{6,})\.try-(?P<number>[0-9]+)\.jsonl", re.ASCII)
 _BUFFERED_BYTES = 262_144
-_ANSWERED = range(200, 300)
 
 
 class Folder(Protocol):
@@ -178,7 +177,7 @@ class LineMaker:
         answer = ending.answer
         status = answer.status if answer else None
         failure = ending.failure or (answer.problem if answer else None)
-        outcome = _judge(status, is_let_out=ending.is_let_out)
+        outcome = judge_outcome(status, is_let_out=ending.is_let_out)
         headers = answer.headers if answer and status is not None else {}
         body = bytes(answer.body).decode(errors="replace") if answer and status is not None else ""
         # Looked through once: to mask costs more than all the rest, and is needed nearly never.
@@ -219,11 +218,3 @@ def _describe(event: PreparedEvent) -> dict[str, object]:
         "body_sha256": event.body_sha256,
         "body_bytes": event.body_bytes,
     }
-
-
-def _judge(status: int | None, *, is_let_out: bool) -> Outcome:
-    if not is_let_out:
-        return Outcome.NOT_SENT
-    if status is None:
-        return Outcome.UNKNOWN
-    return Outcome.DELIVERED if status in _ANSWERED else Outcome.REJECTED

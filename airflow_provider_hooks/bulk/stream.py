@@ -78,38 +78,25 @@ class StreamEnd:
     """Whether an earlier try came to this, and this one sent nothing."""
 
 
-def find_claim(store: StateStore, *, generation: str) -> StreamClaim | None:
-    """
-    Return how far the stream of this asking is, if it was begun.
-
-    :raises RecordError: if what is kept cannot be read; nothing may be sent
-    """
-    found = read_stream_claim(store.get(KEY_PREFIX))
-    return found if found is not None and found.generation == generation else None
-
-
-def tell_end(claim: StreamClaim) -> StreamEnd | None:
-    """Return what a stream came to, if it came to its end; this is told of a source that is gone, too."""
-    if claim.state != State.DONE.value:
-        return None
-    return StreamEnd(summary=read_summary(claim.summary), records=claim.records, is_earlier=True)
-
-
-def deliver_stream(tools: Tools, *, store: StateStore, asking: StreamAsking) -> StreamEnd:
+def deliver_stream(make_tools: Callable[[bool], Tools], *, store: StateStore, asking: StreamAsking) -> StreamEnd:
     """
     Send every event that no earlier try of this asking has claimed, and return what came of all.
 
+    What an earlier try brought to its end is told from the store alone, so it is not lost with a source that is gone.
+
+    :param make_tools: called only if there may be something to send, with whether an earlier try of this asking began
     :param store: keeps the claim; it is durable when a call returns
     :raises SourceChangedError: if a part of other events was sent for this asking; nothing was sent
     :raises ClaimLostError: if another process sends the same stream; this one sends no more
     :raises RecordError: if the claim found cannot be read; nothing was sent
     """
-    fingerprint = tools.source.take_fingerprint()
     found = read_stream_claim(store.get(KEY_PREFIX))
+    is_begun = found is not None and found.generation == asking.generation
+    if found is not None and is_begun and found.state == State.DONE.value:
+        return StreamEnd(summary=read_summary(found.summary), records=found.records, is_earlier=True)
+    tools = make_tools(is_begun)
+    fingerprint = tools.source.take_fingerprint()
     decision = decide(found, generation=asking.generation, source=fingerprint)
-    end = tell_end(found) if found is not None and decision is Decision.KEEP else None
-    if end is not None:
-        return end
     tools.records.make()
     if found is None or decision is Decision.BEGIN:
         claim = _make_first_claim(tools, asking, fingerprint, is_redelivery=found is not None)

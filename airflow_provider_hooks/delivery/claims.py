@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from airflow_provider_hooks.delivery.record import (
     Attempt,
@@ -30,7 +30,11 @@ from airflow_provider_hooks.errors import InvalidFieldsError
 from airflow_provider_hooks.text import quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_hooks.json_types import JsonObject
+
+Kept = TypeVar("Kept")
 
 CLAIMED = "claimed"
 SETTLED = "settled"
@@ -189,20 +193,35 @@ def read_claim(kept: object) -> Claim | None:
 
     :raises RecordError: if it has another form, in which case nothing may be sent
     """
+    refusal = (
+        "the claim kept in the task's state store has another form, so nothing is sent; put the whole claim back, "
+        "or delete it in the task's Storage tab to have the event sent anew"
+    )
+    return read_kept(kept, Claim, is_right=_is_right, refusal=refusal)
+
+
+def read_kept(kept: object, kind: type[Kept], *, is_right: Callable[[Kept], bool], refusal: str) -> Kept | None:
+    """
+    Read what was kept back into its own form; ``None`` where nothing was.
+
+    :param is_right: tells whether every field can be worked with
+    :raises RecordError: with the refusal, if it has another form
+    """
     if kept is None:
         return None
     try:
         if not isinstance(kept, Mapping):
             raise TypeError  # noqa: TRY301  (one form, one error)
-        claim = Claim(**cast("Mapping[str, str]", kept))  # type: ignore[arg-type]
-        if claim.state not in _SAME_GENERATION or not _has_its_types(claim):
-            raise ValueError(claim.state)  # noqa: TRY301
+        read = kind(**kept)
+        if not is_right(read):
+            raise ValueError  # noqa: TRY301
     except (TypeError, ValueError):
-        raise RecordError(
-            "the claim kept in the task's state store has another form, so nothing is sent; put the whole claim back, "
-            "or delete it in the task's Storage tab to have the event sent anew"
-        ) from None
-    return claim
+        raise RecordError(refusal) from None
+    return read
+
+
+def _is_right(claim: Claim) -> bool:
+    return claim.state in _SAME_GENERATION and _has_its_types(claim)
 
 
 def _has_its_types(claim: Claim) -> bool:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import pycurl
 
-from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES, AnswerReader, Head, make_safe, write_time
-from airflow_provider_hooks.delivery.record import Attempt, ErrorClass, Outcome, Phases
+from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES, AnswerReader, make_safe, write_time
+from airflow_provider_hooks.delivery.record import Attempt, ErrorClass, Phases, judge_outcome
 from airflow_provider_hooks.delivery.transfer import classify
 from airflow_provider_hooks.network.policy import BlockedAddressError
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.network.policy import NetworkPolicy
     from airflow_provider_hooks.network.urls import Target
-
-_SUCCESS = range(200, 300)
 
 
 def write_header_lines(headers: Mapping[str, str]) -> list[str]:
@@ -97,7 +95,7 @@ class Exchange:
         private = tuple(private)
         body = bytes(answer.body).decode(errors="replace") if head else ""
         return Attempt(
-            outcome=self._judge(head),
+            outcome=judge_outcome(head.status_code if head else None, is_let_out=self.is_let_out),
             requested_at=write_time(requested_at),
             responded_at=write_time(head.ended_at) if head else None,
             duration_ms=to_milliseconds(duration),
@@ -124,13 +122,6 @@ class Exchange:
             self._judged.add(self.peer)
         self.is_let_out = True
         return pycurl.PREREQFUNC_OK
-
-    def _judge(self, head: Head | None) -> Outcome:
-        if not self.is_let_out:
-            return Outcome.NOT_SENT
-        if head is None:
-            return Outcome.UNKNOWN
-        return Outcome.DELIVERED if head.status_code in _SUCCESS else Outcome.REJECTED
 
     def _measure_phases(self, resolved: float, *, answered: bool) -> Phases:
         """Turn libcurl's running times, zero where it did not come to a phase, into the length of each."""

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from airflow_provider_hooks.signing.schemes import SCHEMES
-from airflow_provider_hooks.text import quoted
+from airflow_provider_hooks.text import is_header_name, quoted
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.errors import Problems
@@ -30,7 +30,6 @@ FIELD = "secret_headers"
 MAX_HEADERS = 32
 MAX_VALUE_CHARACTERS = 4_096
 
-_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?", re.ASCII)
 _OF_SCHEMES = {
     name.lower()
@@ -112,7 +111,7 @@ class _Pairs(list[tuple[str, object]]):
 
 def _find_name_problem(name: str, listed: set[str]) -> str | None:
     lower = name.lower()
-    if not _NAME.fullmatch(name):
+    if not is_header_name(name):
         return "is not the name of a header"
     if lower in _RESERVED or lower.startswith(_RESERVED_PREFIXES):
         return "is set by the provider or the connection itself and cannot be given"

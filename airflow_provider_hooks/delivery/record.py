@@ -152,6 +152,24 @@ class Record:
         return f"{said} ({told}), delivery {self.facts.delivery_id}" if told else f"{said}, {self.facts.delivery_id}"
 
 
+SUCCESS = range(200, 300)
+"""The statuses that say that an event was taken (RFC 9110, section 15.3)."""
+
+
+def judge_outcome(status: int | None, *, is_let_out: bool) -> Outcome:
+    """
+    Judge how a request ended.
+
+    :param status: of a final answer whose headers were complete, or ``None``
+    :param is_let_out: whether any byte of the request may have left
+    """
+    if not is_let_out:
+        return Outcome.NOT_SENT
+    if status is None:
+        return Outcome.UNKNOWN
+    return Outcome.DELIVERED if status in SUCCESS else Outcome.REJECTED
+
+
 class RecordError(ServiceHookError):
     """A kept record cannot be read."""
 

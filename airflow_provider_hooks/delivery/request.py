@@ -84,10 +84,19 @@ def make_request(endpoint: Endpoint, facts: DeliveryFacts, body: bytes) -> Reque
         timestamp=int(time.time()),
     )
     ours = {**describe_headers(facts.event_type), DELIVERY_HEADER: facts.delivery_id, **signature}
-    private = (
+    headers = merge_headers(endpoint.headers, ours)
+    return Request(url=endpoint.url, headers=headers, body=body, private=list_private(endpoint, signature))
+
+
+def list_private(endpoint: Endpoint, headers: Mapping[str, str]) -> tuple[str, ...]:
+    """
+    Return what a receiver may send back and nobody may see.
+
+    :param headers: of the request, with its signature
+    """
+    return (
         *endpoint.secrets,
-        *list_private_signatures(endpoint.scheme, signature, endpoint.secrets),
+        *list_private_signatures(endpoint.scheme, headers, endpoint.secrets),
         *list_private_values(endpoint.headers),
         *list_private_parts(endpoint.url),
     )
-    return Request(url=endpoint.url, headers=merge_headers(endpoint.headers, ours), body=body, private=private)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
@@ -26,9 +26,7 @@ from airflow_provider_hooks.bulk.stream import (
     StreamEnd,
     Tools,
     deliver_stream,
-    find_claim,
     find_invalid,
-    tell_end,
 )
 from airflow_provider_hooks.delivery.request import describe_headers
 from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
@@ -92,23 +90,22 @@ class StreamHook(EndpointHook):
         generation = str(ti.max_tries)
         try:
             store = open_state_store(context)
-            claim = find_claim(store, generation=generation)
-            end = tell_end(claim) if claim else None
-            if end is not None:
-                return self._conclude(end, event_type, context)
-            folder = _find_folder(records_path, context, generation)
-            source = _open_source(events, options.shard)
-            tools = self._make_tools(event_type, source, folder, options=options, generation=generation)
             asking = StreamAsking(
                 generation=generation, try_number=ti.try_number, is_last_try=ti.try_number > ti.max_tries
             )
-            try:
-                if claim is None and not options.skips_invalid:
-                    _check_all(tools)
-                with _spared_collector():
-                    end = deliver_stream(tools, store=store, asking=asking)
-            finally:
-                tools.engine.close()
+            with ExitStack() as stack:
+
+                def make_tools(is_begun: bool) -> Tools:
+                    folder = _find_folder(records_path, context, generation)
+                    source = _open_source(events, options.shard)
+                    tools = self._make_tools(event_type, source, folder, options=options, generation=generation)
+                    stack.callback(tools.engine.close)
+                    if not is_begun and not options.skips_invalid:
+                        _check_all(tools)
+                    stack.enter_context(_spared_collector())
+                    return tools
+
+                end = deliver_stream(make_tools, store=store, asking=asking)
         except (ServiceHookError, AirflowNotFoundException) as error:
             fail_at_once(error)
         except OSError as error:
@@ -118,8 +115,7 @@ class StreamHook(EndpointHook):
     def _make_tools(
         self, event_type: str, source: Source, folder: Folder, *, options: StreamOptions, generation: str
     ) -> Tools:
-        endpoint, settings = self.get_endpoint_for(event_type), self._settings
-        policy = settings.build_policy()
+        endpoint, settings, policy = self.get_endpoint_for(event_type), self._settings, self._policy
         limits = self._limits(endpoint)
         pace = Pace(rate_limit=options.rate_limit)
         pool = OpenerPool(

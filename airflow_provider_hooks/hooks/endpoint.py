@@ -64,6 +64,10 @@ class EndpointHook(BaseHook):
         return read_settings()
 
     @cached_property
+    def _policy(self) -> NetworkPolicy:
+        return self._settings.build_policy()
+
+    @cached_property
     def _connections(self) -> Connections:
         """Kept alive from one delivery of this hook to the next."""
         return Connections()
@@ -197,7 +201,7 @@ class EndpointHook(BaseHook):
                 f"connection '{endpoint.conn_id}'",
                 {"events": f"this endpoint takes only {', '.join(endpoint.events)}, not {event_type}"},
             )
-        _check_url(self._settings.build_policy(), endpoint)
+        _check_url(self._policy, endpoint)
         return endpoint
 
     def _compose(self, event_type: str, payload: Payload) -> tuple[Endpoint, DeliveryFacts, bytes]:
@@ -208,7 +212,7 @@ class EndpointHook(BaseHook):
 
     def _prepare(self, event_type: str, payload: Payload) -> Prepared:
         endpoint, facts, body = self._compose(event_type, payload)
-        policy, limits = self._settings.build_policy(), self._limits(endpoint)
+        policy, limits = self._policy, self._limits(endpoint)
         make_request(endpoint, facts, body)  # what cannot be signed is told before it is claimed
 
         def attempt() -> Attempt:
@@ -240,7 +244,7 @@ class EndpointHook(BaseHook):
         :raises UnreachableError: if it cannot be reached, or must not be
         """
         endpoint = self.get_conn()
-        return endpoint, probe(endpoint.url, policy=self._settings.build_policy(), limits=self._limits(endpoint))
+        return endpoint, probe(endpoint.url, policy=self._policy, limits=self._limits(endpoint))
 
     def _limits(self, endpoint: Endpoint) -> Limits:
         settings = self._settings

@@ -11,7 +11,6 @@ Source: Akinon AppMaker API, "Get/Create/Update/Delete organizations project web
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,12 +19,10 @@ from airflow_provider_hooks.registries.answers import FORBIDDEN, NOT_FOUND, UNAU
 from airflow_provider_hooks.registries.api import PlatformApi, check_name, check_url
 from airflow_provider_hooks.registries.model import Answer, Call, HookChanges, HookSpec, Page, ServiceHook
 from airflow_provider_hooks.registries.platforms import Operation
-from airflow_provider_hooks.text import quoted
+from airflow_provider_hooks.text import HEADER_NAME, quoted
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject, JsonValue
-
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 
 
 class AkinonApi(PlatformApi):
@@ -55,7 +52,7 @@ class AkinonApi(PlatformApi):
         if not isinstance(spec.headers, Mapping | None):
             problems.add("headers", f"must be a mapping of names to values, not {quoted(spec.headers)}")
         for name, value in spec.headers.items() if isinstance(spec.headers, Mapping) else ():
-            if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
+            if not (isinstance(name, str) and HEADER_NAME.fullmatch(name)):
                 problems.add("headers", "has a name that cannot be a header's")
             elif not (isinstance(value, str) and value.strip() and value.isascii() and value.isprintable()):
                 problems.add("headers", f"has a value for {name} that is empty or cannot be a header's")
