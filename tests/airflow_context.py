@@ -8,6 +8,9 @@ import datetime as dt
 import json
 from types import SimpleNamespace
 
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+"""Signs by every scheme."""
+
 
 class StateStore:
     """Keeps JSON, as Airflow's accessor does."""

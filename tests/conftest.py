@@ -29,6 +29,7 @@ os.environ |= {
 }
 
 import pytest  # noqa: E402  (Airflow reads its configuration when it is first imported)
+from airflow_context import SECRET  # noqa: E402
 from variables import Variables  # noqa: E402
 
 from airflow_provider_hooks.hooks import deployment  # noqa: E402
@@ -53,6 +54,17 @@ def sandbox(served_sandbox: Sandbox) -> Sandbox:
 @pytest.fixture
 def allow_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS", "127.0.0.1")
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch, allow_loopback: None):
+    """What makes the default endpoint lead to a URL."""
+
+    def set_connection(url, *, password=SECRET, conn_type="service_hook", **extra):
+        connection = {"conn_type": conn_type, "host": url, "password": password, "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
+
+    return set_connection
 
 
 @pytest.fixture

@@ -16,7 +16,15 @@ from dataclasses import dataclass
 import pytest
 from deliveries import find_leaks, list_signatures
 from hostile import (
+    BIG_LINE,
+    BYTES_1000,
+    CHUNK,
+    CHUNKED,
     EMPTY,
+    GIGABYTES_10,
+    HEADERS_150,
+    PAST,
+    TWO_LENGTHS,
     Receiver,
     answering,
     black_hole,
@@ -31,6 +39,7 @@ from hostile import (
     reset,
     secured,
     self_signed,
+    status,
     stay_silent,
     write_authority,
 )
@@ -56,19 +65,7 @@ class Case:
     deadline: float = TIMEOUT
 
 
-def status(line: bytes, headers: bytes = EMPTY) -> Receiver:
-    return answering(b"HTTP/1.1 " + line + b"\r\n" + headers)
-
-
 HEAD = b"HTTP/1.1 200 OK\r\n"
-CHUNK = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
-PAST = dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)
-HEADERS_150 = b"".join(b"X-%d: y\r\n" % number for number in range(150))
-BIG_LINE = b"A: " + b"x" * 70_000 + b"\r\n"
-TWO_LENGTHS = b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nokk"
-CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-BYTES_1000 = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
-GIGABYTES_10 = b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n"
 
 CASES = [
     # no connection

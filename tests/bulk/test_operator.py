@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
-from airflow_context import StateStore, make_context
+from airflow_context import SECRET, StateStore, make_context
 from bulk_receiver import serve_receiver
 from servers import find_closed_port
 
@@ -20,8 +20,6 @@ from airflow_provider_hooks.delivery.ledger import KEY_PREFIX
 from airflow_provider_hooks.hooks.outcomes import DeliveryNotSentError
 from airflow_provider_hooks.operators.bulk import DeliverEventsOperator
 from airflow_provider_hooks.signing import SCHEMES, verify
-
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 def make_event(number: int, **fields) -> dict:
@@ -35,15 +33,6 @@ def make_event(number: int, **fields) -> dict:
         "datetime": "2026-01-01T12:00:00Z",
         **fields,
     }
-
-
-@pytest.fixture
-def connect(monkeypatch, allow_loopback):
-    def set_connection(url, **extra):
-        connection = {"conn_type": "service_hook", "host": url, "password": SECRET, "extra": extra}
-        monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
-
-    return set_connection
 
 
 @pytest.fixture

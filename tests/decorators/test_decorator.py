@@ -21,15 +21,6 @@ UNWELL = b"HTTP/1.1 500 X\r\nConnection: close\r\nContent-Length: 6\r\n\r\nunwel
 
 
 @pytest.fixture
-def connect(monkeypatch, allow_loopback):
-    def set_connection(url):
-        connection = {"conn_type": "service_hook", "host": url, "password": "a-secret-of-ours"}
-        monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
-
-    return set_connection
-
-
-@pytest.fixture
 def heard(connect):
     with raw_server(WELL) as server:
         connect(server.url)

@@ -14,13 +14,12 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
-from airflow_context import StateStore, make_context
+from airflow_context import SECRET, StateStore, make_context
 from servers import OK, find_closed_port, raw_server
 
 from airflow_provider_hooks.errors import InvalidFieldsError
 from airflow_provider_hooks.notifications.service_hook import NotificationError, ServiceHookNotifier
 
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 LOG = "http://localhost:8080/dags/a_dag/runs/a_run/tasks/a_task?try_number=1"
 UNWELL = b"HTTP/1.1 500 X\r\nContent-Length: 6\r\n\r\nunwell"
 
@@ -39,15 +38,6 @@ class UnreadableError(Exception):
         raise RuntimeError("no")
 
     __repr__ = __str__
-
-
-@pytest.fixture
-def connect(monkeypatch, allow_loopback):
-    def set_connection(url):
-        connection = {"conn_type": "service_hook", "host": url, "password": SECRET}
-        monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
-
-    return set_connection
 
 
 @pytest.fixture

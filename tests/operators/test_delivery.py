@@ -9,7 +9,7 @@ import json
 import pytest
 from airflow.sdk import NEVER_EXPIRE
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
-from airflow_context import StateStore, make_context
+from airflow_context import SECRET, StateStore, make_context
 from events_data import CREATED
 from servers import OK, find_closed_port, raw_server
 
@@ -17,17 +17,6 @@ from airflow_provider_hooks.events import event_from_exception
 from airflow_provider_hooks.hooks.outcomes import DeliveryNotSentError, DeliveryUnknownError
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator, DeliverEventCreatedOperator
 from airflow_provider_hooks.signing import SCHEMES
-
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-
-
-@pytest.fixture
-def connect(monkeypatch, allow_loopback):
-    def set_connection(url, *, password=SECRET, conn_type="service_hook", **extra):
-        connection = {"conn_type": conn_type, "host": url, "password": password, "extra": extra}
-        monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
-
-    return set_connection
 
 
 def alert(**options) -> DeliverEventAlertOperator:

@@ -175,3 +175,17 @@ def gzip_bomb(megabytes: int) -> bytes:
     packer, block = zlib.compressobj(9, wbits=31), bytes(MEGABYTE)
     body = b"".join(packer.compress(block) for _ in range(megabytes)) + packer.flush()
     return b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+def status(line: bytes, headers: bytes = EMPTY) -> Receiver:
+    return answering(b"HTTP/1.1 " + line + b"\r\n" + headers)
+
+
+CHUNK = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
+PAST = dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)
+HEADERS_150 = b"".join(b"X-%d: y\r\n" % number for number in range(150))
+BIG_LINE = b"A: " + b"x" * 70_000 + b"\r\n"
+TWO_LENGTHS = b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nokk"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+BYTES_1000 = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
+GIGABYTES_10 = b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n"

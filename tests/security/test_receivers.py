@@ -19,8 +19,16 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_context import StateStore
 from deliveries import CONN_ID, CONNECT_TIMEOUT, TIMEOUT, find_leaks, list_signatures
 from hostile import (
+    BIG_LINE,
+    BYTES_1000,
+    CHUNK,
+    CHUNKED,
     EMPTY,
+    GIGABYTES_10,
+    HEADERS_150,
     MEGABYTE,
+    PAST,
+    TWO_LENGTHS,
     Receiver,
     answering,
     black_hole,
@@ -35,6 +43,7 @@ from hostile import (
     reset,
     secured,
     self_signed,
+    status,
     stay_silent,
 )
 from servers import OK, raw_server, read_request
@@ -69,19 +78,6 @@ class Case:
     def requests(self) -> int:
         return 0 if self.outcome == NOT_SENT or self.receiver is never_accepting else 1
 
-
-def status(line: bytes, headers: bytes = EMPTY) -> Receiver:
-    return answering(b"HTTP/1.1 " + line + b"\r\n" + headers)
-
-
-CHUNK = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
-PAST = dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)
-HEADERS_150 = b"".join(b"X-%d: y\r\n" % number for number in range(150))
-BIG_LINE = b"A: " + b"x" * 70_000 + b"\r\n"
-TWO_LENGTHS = b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nokk"
-CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-BYTES_1000 = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
-GIGABYTES_10 = b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n"
 
 CASES = [
     # no connection
