@@ -27,45 +27,61 @@ def connect_checked(target: Target, *, policy: NetworkPolicy, timeout: float) ->
     """
     Connect to a target whose every address may be sent to, trying one address after the other.
 
-    :param timeout: seconds for the resolver, and again for each address
-    :returns: the connection, and the address that it leads to
+    :param timeout: seconds for all of it; an address that others follow may take half of what is left
+    :returns: the connection, whose timeout is what is left, and the address that it leads to
     :raises BlockedAddressError: if any address may not be sent to, or the peer turns out to be another
     :raises ResolverError: if there is no address
     :raises OSError: if none can be connected to
     """
+    end = time.monotonic() + timeout
     failure = OSError(f"{target.host} has no address")
-    for address in find_addresses(target, policy=policy, timeout=timeout):
+    addresses = find_addresses(target, policy=policy, timeout=timeout)
+    for following, address in zip(reversed(range(len(addresses))), addresses, strict=True):
         proxy = policy.find_proxy(address, target=target)
+        seconds = _find_rest(end) / (2 if following else 1)
         try:
             if proxy is not None:
-                return open_tunnel(proxy, address=address, port=target.port, timeout=timeout), address
-            sock = socket.create_connection((address, target.port), timeout=timeout)
+                sock, peer = open_tunnel(proxy, address=address, port=target.port, timeout=seconds), address
+            else:
+                sock = socket.create_connection((address, target.port), timeout=seconds)
+                peer = _check_peer(sock, policy=policy, target=target)
         except OSError as error:
             failure = error
             continue
-        try:
-            peer = str(sock.getpeername()[0])
-            policy.check_address(peer, target=target)
-        except (BlockedAddressError, OSError):
-            sock.close()
-            raise
+        sock.settimeout(_find_rest(end))
         return sock, peer
     raise failure
+
+
+def _find_rest(end: float) -> float:
+    return max(0.001, end - time.monotonic())
+
+
+def _check_peer(sock: socket.socket, *, policy: NetworkPolicy, target: Target) -> str:
+    try:
+        peer = str(sock.getpeername()[0])
+        policy.check_address(peer, target=target)
+    except (BlockedAddressError, OSError):
+        sock.close()
+        raise
+    return peer
 
 
 def open_tunnel(proxy: Proxy, *, address: str, port: int, timeout: float) -> socket.socket:
     """
     Return a connection to an address through a proxy.
 
-    :param timeout: seconds for connecting to the proxy, and again for its answer
+    :param timeout: seconds for all of it
     :raises OSError: if the proxy cannot be connected to, or does not open the tunnel
     """
+    end = time.monotonic() + timeout
     sock = socket.create_connection((proxy.host, proxy.port), timeout=timeout)
     try:
-        end = time.monotonic() + timeout
+        sock.settimeout(_find_rest(end))
         sock.sendall(make_connect_request(proxy, address=address, port=port))
         answer = bytearray()
         while not answer.endswith(b"\r\n\r\n"):
+            sock.settimeout(_find_rest(end))
             part = sock.recv(1)  # not a byte more: what follows belongs to whoever is behind the proxy
             if not part or len(answer) >= MAX_ANSWER_BYTES or time.monotonic() > end:
                 raise ProxyError("the proxy did not answer in HTTP, or not in time")

@@ -84,7 +84,7 @@ class OneCallSession(requests.Session):
     A session for one call: no environment, no retries, no redirects, not even a look at where one would lead.
 
     :param policy: where may be sent to
-    :param connect_timeout: seconds of the deadline for the resolver, and again for each address
+    :param connect_timeout: seconds of the deadline for DNS and connecting together
     :param ca_file: PEM certificates in place of the usual bundle
     """
 

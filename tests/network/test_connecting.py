@@ -147,6 +147,40 @@ def test_a_black_hole_is_left_when_time_is_up(resolved):
     assert time.monotonic() - started < 0.5
 
 
+def test_addresses_that_are_black_holes_are_left_in_the_time_of_one(resolved):
+    with black_hole() as heard:
+        resolved(*["127.0.0.1"] * 5)
+        started = time.monotonic()
+        with pytest.raises(TimeoutError):
+            connect(heard.port, timeout=0.5)
+        assert 0.4 < time.monotonic() - started < 0.7
+
+
+def test_a_black_hole_leaves_time_for_the_address_after_it(resolved, monkeypatch):
+    resolved("127.0.0.2", "127.0.0.1")
+    really_connect = socket.create_connection
+
+    def connect_later(address, timeout):
+        if address[0] == "127.0.0.2":
+            time.sleep(timeout)
+            raise TimeoutError
+        return really_connect(address, timeout=timeout)
+
+    monkeypatch.setattr(connecting.socket, "create_connection", connect_later)
+    with raw_server(OK) as heard:
+        sock, peer = connect(heard.port, timeout=0.4)
+        sock.close()
+    assert peer == "127.0.0.1"
+
+
+def test_what_is_left_of_the_time_is_the_timeout_of_the_connection(resolved):
+    resolved("127.0.0.1")
+    with raw_server(OK) as heard:
+        sock, _ = connect(heard.port, timeout=2.0)
+        with sock:
+            assert 1.5 < sock.gettimeout() <= 2.0
+
+
 # Through a proxy
 
 
