@@ -44,14 +44,17 @@ def find_held(text: str, private: Iterable[str]) -> tuple[str, ...]:
 
     It finds whatever ``redact`` would mask, and now and then a value that is not there after all.
     """
+    # No form of a value is shorter than it is.
+    fitting = [value for value in private if _MIN_CHARACTERS <= len(value) <= len(text)]
+    if not fitting:
+        return ()
     raw = text.casefold()
     decoded = _decode(text).casefold() if "%" in text else raw
     candidates = {raw, decoded, decoded.replace("+", " ")}
     return tuple(
         value
-        for value in private
-        if len(value) >= _MIN_CHARACTERS
-        and ("%" in value or any(form in candidate for form in _fold_forms(value) for candidate in candidates))
+        for value in fitting
+        if "%" in value or any(form in candidate for form in _fold_forms(value) for candidate in candidates)
     )
 
 

@@ -31,7 +31,7 @@ def printable(text: str, *, limit: int = SHOWN_CHARACTERS) -> str:
     'ok\\r\\n\\x1b[31mred'
     """
     kept = text[:limit]
-    shown = "".join(_shown(character) for character in kept)
+    shown = kept if kept.isprintable() else "".join(_shown(character) for character in kept)
     return f"{shown}…" if len(text) > limit else shown
 
 

@@ -180,8 +180,9 @@ class LineMaker:
         outcome = judge_outcome(status, is_let_out=ending.is_let_out)
         headers = answer.headers if answer and status is not None else {}
         body = bytes(answer.body).decode(errors="replace") if answer and status is not None else ""
-        # Looked through once: to mask costs more than all the rest, and is needed nearly never.
-        held = find_held("\n".join((body, failure[1] if failure else "", *headers.values())), private)
+        # To mask costs more than all the rest, and is needed nearly never.
+        texts = (body, failure[1] if failure else "", *headers.values())
+        held = {value for text in texts for value in find_held(text, private)}
         line: dict[str, object] = {
             "status_code": status,
             "requested_at": write_time(ending.started_at),
