@@ -30,9 +30,26 @@ importlib.import_module(sys.argv[1])
 print(1000 * (time.process_time() - started))
 """
 
+RENDERED = """
+import sys, threading
+from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
+name = "airflow_provider_hooks.hooks.endpoint"
+operator = DeliverEventAlertOperator(task_id="deliver", message="{{ word }}")
+print(name in sys.modules)
+if sys.argv[1] == "broken":
+    sys.modules[name] = None
+operator.render_template_fields({"word": "Late"})
+for thread in threading.enumerate():
+    if thread is not threading.current_thread():
+        thread.join()
+print(operator.message, bool(sys.modules.get(name)))
+"""
+
 
 def run(code: str, *arguments: str) -> str:
-    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert "Traceback" not in told.stderr
+    return told.stdout
 
 
 def test_the_package_and_its_metadata_import_nothing_of_airflow_and_nothing_heavy():
@@ -51,3 +68,11 @@ def test_the_package_and_its_metadata_import_nothing_of_airflow_and_nothing_heav
 )
 def test_what_a_dag_imports_costs_at_most_10_ms_beyond_airflow_sdk(name):
     assert statistics.median(float(run(TIMED, f"airflow_provider_hooks.{name}")) for _ in range(3)) <= 10
+
+
+def test_what_a_delivery_needs_is_imported_while_a_task_is_rendered_and_not_before():
+    assert run(RENDERED, "whole").split() == ["False", "Late", "True"]
+
+
+def test_what_cannot_be_imported_is_told_by_the_task_and_not_while_it_is_rendered():
+    assert run(RENDERED, "broken").split() == ["False", "Late", "False"]

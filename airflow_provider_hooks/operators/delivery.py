@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperator
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping, Sequence
 
+    import jinja2
     from airflow.sdk import Context
 
     from airflow_provider_hooks.delivery.claims import WhenUnknown
@@ -76,6 +80,11 @@ class DeliveringOperator(BaseOperator):
         self.level = level
         self.when_unknown = when_unknown
 
+    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
+        """Render as every operator does; what a delivery needs is imported while Airflow is told what was rendered."""
+        threading.Thread(target=_import_hook, name="import-endpoint-hook", daemon=True).start()
+        super().render_template_fields(context, jinja_env)
+
     def list_arguments(self) -> dict[str, object]:
         """Return the arguments that are fields of the event, by their names."""
         names = ("project", "project_id", "project_name", "culprit", "message", "url", "level")
@@ -84,6 +93,11 @@ class DeliveringOperator(BaseOperator):
     def list_events(self) -> Sequence[Mapping[str, object]]:
         """Return the events of the task, as far as they are known, for its link to them."""
         raise NotImplementedError
+
+
+def _import_hook() -> None:
+    with suppress(Exception):  # told by the task itself, which imports it again
+        importlib.import_module("airflow_provider_hooks.hooks.endpoint")
 
 
 class _DeliverEventOperator(DeliveringOperator):
