@@ -21,13 +21,13 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common import CONNECTIONS, SECRET, SENDER_CORE, make_events
+from common import CONNECTIONS, RECEIVER_CORE, SECRET, SENDER_CORE, make_events
 from receiver import Receiver, run_nginx
-from single_task import measure
+from single_task import KINDS, measure
 
 HERE = Path(__file__).parent
 NEEDED = {"nginx": "nginx-light", "wrk": "wrk"}
-HUGE, SMALL = 1_000_000, 10_000
+HUGE, SMALL, SHARDED = 1_000_000, 10_000, 200_000
 
 
 @dataclass
@@ -183,19 +183,30 @@ def draw_plot(told: dict[int, dict], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def measure_shards(folder: Path, home: Path, rounds: int) -> float:
-    """Return how many times as fast two shards on two cores are as one on one; the receiver is on both cores."""
-    ratios = []
-    with run_nginx(folder / "shared", cores=(0, 1)) as receiver:
-        bench = Bench(folder, home, receiver)
-        for _ in range(rounds):
-            one = bench.run("send_operator.py", 200_000)
-            both = [bench.send("send_operator.py", 200_000, shard=[core, 2], core=core) for core in (0, 1)]
-            results = [read_result(process) for process in both]
-            together = 200_000 / max(result["seconds"] for result in results)
-            ratios.append(together / (200_000 / one["seconds"]))
-            say(f"two shards: {together:,.0f} events/s, one: {200_000 / one['seconds']:,.0f}, {ratios[-1]:.2f} times")
-    return statistics.median(ratios)
+def measure_shards(folder: Path, home: Path, rounds: int) -> dict[str, float]:
+    """
+    Return how many times as fast two shards on two cores are as one, by what the one was given.
+
+    The receiver of two shards is on the same two cores as they are. So is it with one shard on one core; the other one
+    has the second core for its receiver, which leaves the two shards less than a core each in comparison.
+    """
+    ratios: dict[str, list[float]] = {"one core": [], "one core and another for its receiver": []}
+    with (
+        run_nginx(folder / "same", cores=(SENDER_CORE,)) as same,
+        run_nginx(folder / "other", cores=(RECEIVER_CORE,)) as other,
+        run_nginx(folder / "shared", cores=(SENDER_CORE, RECEIVER_CORE)) as shared,
+    ):
+        for number in range(1, rounds + 1):
+            two = Bench(folder, home, shared)
+            cores = (SENDER_CORE, RECEIVER_CORE)
+            both = [two.send("send_operator.py", SHARDED, shard=[core, 2], core=core) for core in cores]
+            together = SHARDED / max(read_result(process)["seconds"] for process in both)
+            for given, receiver in zip(ratios, (same, other), strict=True):
+                one = SHARDED / Bench(folder, home, receiver).run("send_operator.py", SHARDED)["seconds"]
+                ratios[given].append(together / one)
+                told = f"two shards {together:,.0f} events/s, one on {given} {one:,.0f}"
+                say(f"round {number}/{rounds}  {told}: {ratios[given][-1]:.2f} times")
+    return {given: statistics.median(found) for given, found in ratios.items()}
 
 
 def make_home(folder: Path) -> Path:
@@ -235,11 +246,14 @@ def main() -> int:
                 say(f"memory with {HUGE:,} events: {told[HUGE]['memory'] / told[SMALL]['memory']:.3f} of {SMALL:,}'s\n")
                 draw_plot(told, arguments.plot)
             if "single" in parts:
-                nothing, deliver = measure(home, receiver.url, times=15)
-                more = deliver - nothing
-                say(f"a task that does nothing {nothing:.0f} ms, one that delivers {deliver:.0f} ms: {more:+.0f} ms\n")
+                told = measure(home, receiver.url, times=15)
+                nothing, claim, deliver = (told[kind] for kind in KINDS)
+                say(f"a task that does nothing: {nothing:.0f} ms")
+                say(f"one that only claims and settles: {claim:.0f} ms, {claim - nothing:+.0f} ms")
+                say(f"one that delivers: {deliver:.0f} ms, {deliver - nothing:+.0f} ms\n")
         if "shards" in parts:
-            say(f"two shards on two cores: {measure_shards(folder, home, arguments.rounds):.2f} times one")
+            for given, ratio in measure_shards(folder, home, arguments.rounds).items():
+                say(f"two shards on two cores, the receiver there too: {ratio:.2f} times one on {given}")
     return 0
 
 
