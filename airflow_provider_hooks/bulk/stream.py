@@ -78,23 +78,24 @@ class StreamEnd:
     """Whether an earlier try came to this, and this one sent nothing."""
 
 
-def deliver_stream(make_tools: Callable[[bool], Tools], *, store: StateStore, asking: StreamAsking) -> StreamEnd:
+def deliver_stream(make_tools: Callable[[str | None], Tools], *, store: StateStore, asking: StreamAsking) -> StreamEnd:
     """
     Send every event that no earlier try of this asking has claimed, and return what came of all.
 
     What an earlier try brought to its end is told from the store alone, so it is not lost with a source that is gone.
 
-    :param make_tools: called only if there may be something to send, with whether an earlier try of this asking began
+    :param make_tools: called only if there may be something to send, with where the records are if an earlier try of
+        this asking began them
     :param store: keeps the claim; it is durable when a call returns
     :raises SourceChangedError: if a part of other events was sent for this asking; nothing was sent
     :raises ClaimLostError: if another process sends the same stream; this one sends no more
     :raises RecordError: if the claim found cannot be read; nothing was sent
     """
     found = read_stream_claim(store.get(KEY_PREFIX))
-    is_begun = found is not None and found.generation == asking.generation
-    if found is not None and is_begun and found.state == State.DONE.value:
-        return StreamEnd(summary=read_summary(found.summary), records=found.records, is_earlier=True)
-    tools = make_tools(is_begun)
+    begun = found if found is not None and found.generation == asking.generation else None
+    if begun is not None and begun.state == State.DONE.value:
+        return StreamEnd(summary=read_summary(begun.summary), records=begun.records, is_earlier=True)
+    tools = make_tools(begun.records if begun is not None else None)
     fingerprint = tools.source.take_fingerprint()
     decision = decide(found, generation=asking.generation, source=fingerprint)
     tools.records.make()

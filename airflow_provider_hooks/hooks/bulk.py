@@ -95,12 +95,17 @@ class StreamHook(EndpointHook):
             )
             with ExitStack() as stack:
 
-                def make_tools(is_begun: bool) -> Tools:
-                    folder = _find_folder(records_path, context, generation)
+                def make_tools(begun_records: str | None) -> Tools:
+                    # A template may name another folder in each try; the records of one asking stay together.
+                    folder = (
+                        cast("Folder", ObjectStoragePath(begun_records))
+                        if begun_records
+                        else _find_folder(records_path, context, generation)
+                    )
                     source = _open_source(events, options.shard)
                     tools = self._make_tools(event_type, source, folder, options=options, generation=generation)
                     stack.callback(tools.engine.close)
-                    if not is_begun and not options.skips_invalid:
+                    if not begun_records and not options.skips_invalid:
                         _check_all(tools)
                     stack.enter_context(_spared_collector())
                     return tools

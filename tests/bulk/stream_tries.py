@@ -135,7 +135,7 @@ class Tries:
         )
         asking = StreamAsking(generation=generation, try_number=self.number, is_last_try=is_last)
         try:
-            return deliver_stream(lambda _is_begun: tools, store=store or self.store, asking=asking)
+            return deliver_stream(lambda _begun_records: tools, store=store or self.store, asking=asking)
         except KilledError:
             return None
         finally:

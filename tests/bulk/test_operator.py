@@ -37,9 +37,9 @@ def make_event(number: int, **fields) -> dict:
 
 @pytest.fixture
 def deliver(tmp_path):
-    def run(events, *, context=None, **options):
+    def run(events, *, context=None, records="records", **options):
         operator = DeliverEventsOperator(
-            task_id="a_task", events=events, records_path=str(tmp_path / "records"), **options
+            task_id="a_task", events=events, records_path=str(tmp_path / records), **options
         )
         return operator.execute(context or make_context(max_tries=0))
 
@@ -134,10 +134,11 @@ def test_a_dead_receiver_stops_the_stream_and_a_retry_goes_on_where_it_stopped(c
     with serve_receiver() as heard:
         connect(heard.url)
         with pytest.raises(AirflowFailException, match=f"{failed} of 50 events"):
-            deliver(events, context=context(2), concurrency=2)
+            deliver(events, context=context(2), concurrency=2, records="named-by-the-try")
     assert len(heard.requests) == 50 - failed
     records = read_records(tmp_path)
     assert sorted(record["event_id"] for record in records) == sorted(event["id"] for event in events)
+    assert not (tmp_path / "named-by-the-try").exists(), "the records of one asking stay together"
 
 
 def test_the_last_try_reports_the_rest_as_not_sent(connect, deliver, tmp_path):
