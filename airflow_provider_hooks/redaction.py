@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 MASK = "***"
 _MIN_CHARACTERS = 4
 """Shorter values would mask half of any text."""
+_RUN_CHARACTER = "[A-Za-z0-9+/=_-]"
+"""What base64 and hex consist of, and most secrets and signatures; no form changes it but for its case."""
+_RUN = re.compile(f"{_RUN_CHARACTER}+")
+_STRAY_CHARACTERS = 2
 _BASE64_BYTES = 3
 """So many bytes become four characters, so a value within a longer text can be encoded in as many ways."""
 
@@ -49,13 +53,26 @@ def find_held(text: str, private: Iterable[str]) -> tuple[str, ...]:
     if not fitting:
         return ()
     raw = text.casefold()
-    decoded = _decode(text).casefold() if "%" in text else raw
-    candidates = {raw, decoded, decoded.replace("+", " ")}
-    return tuple(
-        value
-        for value in fitting
-        if "%" in value or any(form in candidate for form in _fold_forms(value) for candidate in candidates)
-    )
+    decoded = _fold(_decode(text).casefold()) if "%" in text else ""
+    return tuple(value for value in fitting if "%" in value or _may_hold(raw, decoded, value))
+
+
+def _may_hold(raw: str, decoded: str, value: str) -> bool:
+    """Tell whether a text may hold a value, given its small letters, and what they decode to if anything is encoded."""
+    # A stray % before the value takes its first characters for its own.
+    if decoded and _fold(value[_STRAY_CHARACTERS:].casefold()) in decoded:
+        return True
+    # Every form keeps the runs of the value, or is itself one that is no shorter.
+    run = len(value) if _RUN.fullmatch(value) else max(map(len, _RUN.findall(value)), default=0)
+    if not _match_run(run).search(raw):
+        return False
+    folded = _fold(raw)
+    return any(form in folded for form in _fold_forms(value))
+
+
+@lru_cache(maxsize=256)
+def _match_run(characters: int) -> re.Pattern[str]:
+    return re.compile(f"(?<!{_RUN_CHARACTER}){_RUN_CHARACTER}{{{characters}}}")  # from where a run begins: linear
 
 
 def _decode(text: str) -> str:
@@ -68,7 +85,12 @@ def _decode(text: str) -> str:
 @lru_cache(maxsize=256)
 def _fold_forms(value: str) -> tuple[str, ...]:
     forms = {value, *_list_forms(value)}
-    return tuple({form.casefold() for form in forms if len(form) >= _MIN_CHARACTERS})
+    return tuple({_fold(form.casefold()) for form in forms if len(form) >= _MIN_CHARACTERS})
+
+
+def _fold(text: str) -> str:
+    """Make no difference between a space and the ``+`` that may stand for one."""
+    return text.replace("+", " ")
 
 
 def list_private_parts(url: str) -> tuple[str, ...]:

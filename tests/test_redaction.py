@@ -6,10 +6,10 @@ import base64
 import html
 import json
 import time
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_hooks.redaction import MASK, find_held, redact
@@ -46,15 +46,18 @@ def test_a_secret_within_a_text_that_was_base64_encoded_as_a_whole_is_masked(bef
         assert told <= len(whole) - (len(raw) * 8 // 6 - 2), "more than the characters shared with the neighbours"
 
 
+@example(before="", secret="tok+en 1", places=[])
+@example(before="%", secret="00token:", places=[7])
 @given(
-    before=st.text(max_size=12),
-    secret=st.text(min_size=4, max_size=20),
+    before=st.text(max_size=12) | st.text("%0aé", max_size=4),
+    secret=st.text(min_size=4, max_size=20) | st.text('aK9+/=_-% ß\u017f"&<é', min_size=4, max_size=20),
     places=st.lists(st.integers(0, 19), max_size=20),
 )
 def test_the_quick_look_finds_whatever_would_be_masked(before, secret, places):
     forms = [
         secret,
         secret.swapcase(),
+        quote_plus(secret, errors="surrogatepass"),
         "".join(quote(one, safe="", errors="surrogatepass") if n in places else one for n, one in enumerate(secret)),
         json.dumps(secret)[1:-1],
         html.escape(secret),

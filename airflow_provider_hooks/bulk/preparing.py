@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from airflow_provider_hooks.bulk.payloads import PayloadReader
 from airflow_provider_hooks.delivery.headers import DELIVERY_HEADER, merge_headers
 from airflow_provider_hooks.delivery.record import DeliveryIds
-from airflow_provider_hooks.delivery.request import list_private
+from airflow_provider_hooks.delivery.request import list_lasting_private
 from airflow_provider_hooks.network.urls import parse_url
-from airflow_provider_hooks.signing.signatures import Signer
+from airflow_provider_hooks.signing.signatures import Signer, list_private_signatures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,6 +60,8 @@ class Preparer:
         host = parts.netloc.lower() if parts.port else (f"[{target.host}]" if ":" in target.host else target.host)
         lines = [f"POST {path} HTTP/1.1", f"Host: {host}", *_write_lines({**constant, **headers}), DELIVERY_HEADER]
         self._head = "\r\n".join(lines) + ": "
+        self._lasting_private = list_lasting_private(endpoint)
+        self._signature_mark = f"\r\n{endpoint.scheme.signature_header}: ".encode()
 
     def prepare(self, event: RawEvent, *, position: int) -> PreparedEvent:
         """
@@ -91,8 +93,13 @@ class Preparer:
 
     def list_private(self, event: PreparedEvent) -> tuple[str, ...]:
         """Return what a receiver may send back and nobody may see."""
-        carried = event.request.partition(b"\r\n\r\n")[0].decode("ascii").split("\r\n")
-        return list_private(self._endpoint, dict(line.split(": ", 1) for line in carried[1:]))
+        scheme = self._endpoint.scheme
+        if scheme.signature_header is None:
+            return self._lasting_private
+        begins = event.request.index(self._signature_mark) + len(self._signature_mark)
+        signature = event.request[begins : event.request.index(b"\r\n", begins)].decode("ascii")
+        signatures = list_private_signatures(scheme, {scheme.signature_header: signature}, self._endpoint.secrets)
+        return (*self._lasting_private, *dict.fromkeys(signatures))
 
 
 def _write_lines(headers: Mapping[str, str]) -> list[str]:

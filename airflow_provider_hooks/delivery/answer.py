@@ -12,6 +12,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from airflow_provider_hooks.redaction import redact
@@ -119,9 +120,17 @@ def _keep_header(headers: dict[str, str], line: bytes) -> None:
 
 def make_safe(text: str, private: Iterable[str], *, limit: int = SHOWN_CHARACTERS) -> str:
     """Mask what is private before anything is cut, and bound what escaping made of it, in bytes."""
+    if not private and len(text) <= limit and text.isascii() and text.isprintable():
+        return text
     return printable(redact(text, private), limit=limit).encode()[:limit].decode(errors="ignore")
 
 
 def write_time(unix_seconds: float) -> str:
     """Return a time as records hold it: ISO 8601, UTC."""
-    return datetime.fromtimestamp(unix_seconds, tz=timezone.utc).isoformat()
+    second, microsecond = divmod(round(unix_seconds * 1_000_000), 1_000_000)
+    return f"{_write_second(second)}.{microsecond:06d}+00:00"
+
+
+@lru_cache(maxsize=64)
+def _write_second(unix_second: int) -> str:
+    return datetime.fromtimestamp(unix_second, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")

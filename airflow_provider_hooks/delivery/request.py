@@ -94,9 +94,10 @@ def list_private(endpoint: Endpoint, headers: Mapping[str, str]) -> tuple[str, .
 
     :param headers: of the request, with its signature
     """
-    return (
-        *endpoint.secrets,
-        *list_private_signatures(endpoint.scheme, headers, endpoint.secrets),
-        *list_private_values(endpoint.headers),
-        *list_private_parts(endpoint.url),
-    )
+    signatures = list_private_signatures(endpoint.scheme, headers, endpoint.secrets)
+    return tuple(dict.fromkeys((*list_lasting_private(endpoint), *signatures)))
+
+
+def list_lasting_private(endpoint: Endpoint) -> tuple[str, ...]:
+    """Return what of that is the same for every request."""
+    return (*endpoint.secrets, *list_private_values(endpoint.headers), *list_private_parts(endpoint.url))
