@@ -246,7 +246,7 @@ def main() -> int:
                 say(f"memory with {HUGE:,} events: {told[HUGE]['memory'] / told[SMALL]['memory']:.3f} of {SMALL:,}'s\n")
                 draw_plot(told, arguments.plot)
             if "single" in parts:
-                told = measure(home, receiver.url, times=15)
+                told = measure(home, receiver.url, times=40)
                 nothing, claim, deliver = (told[kind] for kind in KINDS)
                 say(f"a task that does nothing: {nothing:.0f} ms")
                 say(f"one that only claims and settles: {claim:.0f} ms, {claim - nothing:+.0f} ms")

@@ -36,8 +36,8 @@ http {{
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
     server {{
-        listen 127.0.0.1:{port};
-        listen 127.0.0.1:{tls_port} ssl;
+        listen 127.0.0.1:{port}{options};
+        listen 127.0.0.1:{tls_port} ssl{options};
         ssl_certificate {folder}/server.pem;
         ssl_certificate_key {folder}/server.pem;
         location / {{ return 204; }}
@@ -65,7 +65,8 @@ def run_nginx(folder: Path, *, cores: tuple[int, ...] = (RECEIVER_CORE,)) -> Ite
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
     port, tls_port = find_port(), find_port()
-    told = CONFIGURATION.format(folder=folder, port=port, tls_port=tls_port, workers=len(cores))
+    options = " reuseport" if len(cores) > 1 else ""  # so that every worker has its part of the connections
+    told = CONFIGURATION.format(folder=folder, port=port, tls_port=tls_port, workers=len(cores), options=options)
     (folder / "nginx.conf").write_text(told)
     with subprocess.Popen(
         ["nginx", "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")],

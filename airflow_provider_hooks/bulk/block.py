@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_hooks.bulk.pace import BUSY
 from airflow_provider_hooks.bulk.payloads import InvalidEventError
-from airflow_provider_hooks.delivery.exchange import to_milliseconds
+from airflow_provider_hooks.delivery.answer import to_milliseconds
 from airflow_provider_hooks.delivery.record import Outcome
 from airflow_provider_hooks.registries.rate_limit import read_retry_at
 

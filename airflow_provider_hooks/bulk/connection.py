@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import certifi
 
+from airflow_provider_hooks.delivery.reach import ERRNO_CLASSES, Limits, UnreachableError
 from airflow_provider_hooks.delivery.record import ErrorClass
-from airflow_provider_hooks.delivery.transfer import ERRNO_CLASSES, Limits, UnreachableError
 from airflow_provider_hooks.network.connecting import connect_checked
 from airflow_provider_hooks.network.policy import BlockedAddressError, NetworkPolicy
 from airflow_provider_hooks.network.proxy import ProxyError

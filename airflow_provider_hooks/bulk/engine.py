@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from airflow_provider_hooks.bulk.answers import AnswerParser, read_plain_success
 from airflow_provider_hooks.bulk.connection import Connection
 from airflow_provider_hooks.bulk.ending import Ending
+from airflow_provider_hooks.delivery.reach import UnreachableError
 from airflow_provider_hooks.delivery.record import SUCCESS, ErrorClass
-from airflow_provider_hooks.delivery.transfer import UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
-from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES, make_safe, write_time
-from airflow_provider_hooks.delivery.exchange import to_milliseconds
+from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES, make_safe, to_milliseconds, write_time
 from airflow_provider_hooks.delivery.record import ErrorClass, Outcome, judge_outcome
 from airflow_provider_hooks.redaction import find_held
 

@@ -23,7 +23,8 @@ from airflow_provider_hooks.bulk.block import Block
 from airflow_provider_hooks.bulk.claims import BlockSizer, Decision, State, StreamClaim, decide, read_stream_claim
 from airflow_provider_hooks.bulk.payloads import InvalidEventError
 from airflow_provider_hooks.bulk.summary import Summary, read_summary
-from airflow_provider_hooks.delivery.ledger import KEY_PREFIX, ClaimLostError
+from airflow_provider_hooks.delivery.keys import KEY_PREFIX
+from airflow_provider_hooks.delivery.ledger import ClaimLostError
 from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from airflow_provider_hooks.cli.exit_codes import ExitCode
 from airflow_provider_hooks.cli.output import show, writing
 from airflow_provider_hooks.cli.reading import read_event, read_input
 from airflow_provider_hooks.cli.running import command, tell
+from airflow_provider_hooks.delivery.reach import UnreachableError
 from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
-from airflow_provider_hooks.delivery.transfer import UnreachableError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 
 if TYPE_CHECKING:

@@ -134,3 +134,8 @@ def write_time(unix_seconds: float) -> str:
 @lru_cache(maxsize=64)
 def _write_second(unix_second: int) -> str:
     return datetime.fromtimestamp(unix_second, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def to_milliseconds(seconds: float) -> float:
+    """Return seconds in milliseconds, to the microsecond."""
+    return round(seconds * 1000, 3)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-A request and its answer over one libcurl handle, and the truth about how it ended. Single and bulk deliveries share it.
+A request and its answer over one libcurl handle, and the truth about how it ended.
 
 The line between ``not_sent`` and ``unknown`` is libcurl's pre-request callback. It runs when a connection is ready and
 before the first byte of the request leaves; an attempt that fails before it has sent nothing, and any failure after it
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pycurl
 
-from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES, AnswerReader, make_safe, write_time
+from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES, AnswerReader, make_safe, to_milliseconds, write_time
 from airflow_provider_hooks.delivery.record import Attempt, ErrorClass, Phases, judge_outcome
 from airflow_provider_hooks.delivery.transfer import classify
 from airflow_provider_hooks.network.policy import BlockedAddressError
@@ -133,8 +133,3 @@ class Exchange:
             tls=to_milliseconds(secured - connected) if secured else None,
             first_byte=to_milliseconds(first_byte - ready) if answered else None,
         )
-
-
-def to_milliseconds(seconds: float) -> float:
-    """Return seconds in milliseconds, to the microsecond."""
-    return round(seconds * 1000, 3)

@@ -7,13 +7,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_hooks.delivery.claims import Claim, read_claim
+from airflow_provider_hooks.delivery.keys import KEY_PREFIX
 from airflow_provider_hooks.errors import ServiceHookError
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
-
-KEY_PREFIX = "service_hook_delivery"
-"""What a claim's key begins with; a person sees it in the task's Storage tab."""
 
 
 class StateStore(Protocol):

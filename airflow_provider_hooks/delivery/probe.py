@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import pycurl
 
+from airflow_provider_hooks.delivery.reach import Limits, UnreachableError, locate
 from airflow_provider_hooks.delivery.record import ErrorClass
-from airflow_provider_hooks.delivery.transfer import Limits, UnreachableError, classify, locate, open_transfer
+from airflow_provider_hooks.delivery.transfer import classify, open_transfer
 from airflow_provider_hooks.network.policy import BlockedAddressError, NetworkPolicy
 
 

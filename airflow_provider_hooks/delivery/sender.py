@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pycurl
 
-from airflow_provider_hooks.delivery.answer import write_time
-from airflow_provider_hooks.delivery.exchange import Exchange, to_milliseconds, write_header_lines
-from airflow_provider_hooks.delivery.record import Attempt, ErrorClass, Outcome
-from airflow_provider_hooks.delivery.transfer import Connections, Limits, UnreachableError, locate, open_transfer
+from airflow_provider_hooks.delivery.exchange import Exchange, write_header_lines
+from airflow_provider_hooks.delivery.reach import UnreachableError, locate, tell_not_sent
+from airflow_provider_hooks.delivery.transfer import Connections, open_transfer
 from airflow_provider_hooks.network.policy import BlockedAddressError
-from airflow_provider_hooks.text import printable
 
 if TYPE_CHECKING:
+    from airflow_provider_hooks.delivery.reach import Limits
+    from airflow_provider_hooks.delivery.record import Attempt
     from airflow_provider_hooks.delivery.request import Request
     from airflow_provider_hooks.network.policy import NetworkPolicy
 
@@ -61,24 +61,3 @@ def send_once(
     finally:
         if connections is None:
             curl.close()
-
-
-def tell_not_sent(error: Exception, *, requested_at: float, duration: float) -> Attempt:
-    """
-    Return the attempt that never came to a connection.
-
-    :param requested_at: unix seconds
-    :param duration: seconds
-    """
-    error_class = ErrorClass.SETUP_FAILED
-    if isinstance(error, BlockedAddressError):
-        error_class = ErrorClass.BLOCKED_ADDRESS
-    elif isinstance(error, UnreachableError):
-        error_class = error.error_class
-    return Attempt(
-        outcome=Outcome.NOT_SENT,
-        requested_at=write_time(requested_at),
-        duration_ms=to_milliseconds(duration),
-        error_class=error_class,
-        message=printable(str(error), limit=500),
-    )

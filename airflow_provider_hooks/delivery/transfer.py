@@ -4,61 +4,22 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import certifi
 import pycurl
 
+from airflow_provider_hooks.delivery.reach import ERRNO_CLASSES
 from airflow_provider_hooks.delivery.record import ErrorClass
-from airflow_provider_hooks.network.policy import BlockedAddressError
 from airflow_provider_hooks.network.proxy import format_authority
-from airflow_provider_hooks.network.resolver import ResolverError, find_addresses
 from airflow_provider_hooks.text import printable
 
 if TYPE_CHECKING:
-    from airflow_provider_hooks.network.policy import NetworkPolicy
+    from airflow_provider_hooks.delivery.reach import Limits
     from airflow_provider_hooks.network.proxy import Proxy
     from airflow_provider_hooks.network.urls import Target
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """The bounds of one attempt."""
-
-    timeout: float
-    """Seconds in all: DNS, connecting, TLS, request and answer."""
-    connect_timeout: float
-    """Seconds of these for DNS, connecting and TLS."""
-    ca_file: str | None = None
-    """PEM certificates in place of the usual bundle."""
-
-
-class UnreachableError(Exception):
-    """A host cannot be connected to; nothing was sent."""
-
-    def __init__(self, error_class: ErrorClass, message: str) -> None:
-        self.error_class = error_class
-        super().__init__(message)
-
-
-def locate(target: Target, *, policy: NetworkPolicy, limits: Limits) -> list[str]:
-    """
-    Return the addresses of a target, each of them judged.
-
-    :raises UnreachableError: if there is none, any may not be sent to, or time is up
-    """
-    try:
-        return find_addresses(target, policy=policy, timeout=min(limits.connect_timeout, limits.timeout))
-    except ResolverError as error:
-        raise UnreachableError(ErrorClass.DNS_ERROR, str(error)) from None
-    except TimeoutError as error:
-        raise UnreachableError(ErrorClass.TIMEOUT, str(error)) from None
-    except BlockedAddressError as error:
-        raise UnreachableError(ErrorClass.BLOCKED_ADDRESS, str(error)) from None
 
 
 _OF_PARENTS: list[pycurl.Curl] = []
@@ -174,12 +135,6 @@ _E_PROXY = 97
 _SUCCESSFUL = 2
 """The first digit of a status that opens a tunnel."""
 _RESET_CODES = frozenset({pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR, pycurl.E_GOT_NOTHING, pycurl.E_PARTIAL_FILE})
-ERRNO_CLASSES = {
-    errno.ECONNREFUSED: ErrorClass.CONNECTION_REFUSED,
-    errno.ENETUNREACH: ErrorClass.NETWORK_UNREACHABLE,
-    errno.EHOSTUNREACH: ErrorClass.NETWORK_UNREACHABLE,
-    errno.ECONNRESET: ErrorClass.CONNECTION_RESET,
-}
 
 
 def classify(curl: pycurl.Curl, error: pycurl.error) -> tuple[ErrorClass, str]:

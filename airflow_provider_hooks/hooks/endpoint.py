@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,15 +17,12 @@ from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, Endpoint, rea
 from airflow_provider_hooks.delivery.headers import list_private_values
 from airflow_provider_hooks.delivery.ledger import Ledger
 from airflow_provider_hooks.delivery.once import Asking, Delivery, Prepared, deliver_once, deliver_unclaimed
-from airflow_provider_hooks.delivery.probe import probe
+from airflow_provider_hooks.delivery.reach import Limits, UnreachableError, tell_not_sent
 from airflow_provider_hooks.delivery.request import describe_facts, find_event_id, make_request
-from airflow_provider_hooks.delivery.sender import send_once
-from airflow_provider_hooks.delivery.transfer import Connections, Limits, UnreachableError
 from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
 from airflow_provider_hooks.events.serialization import serialize
 from airflow_provider_hooks.hooks.deployment import open_state_store, read_connection, read_settings, read_variable
 from airflow_provider_hooks.hooks.outcomes import fail_at_once, judge
-from airflow_provider_hooks.hooks.preview import Preview, preview_request
 from airflow_provider_hooks.hooks.telemetry import count_delivery, note_attempt, trace_attempt
 from airflow_provider_hooks.network.policy import BlockedAddressError
 
@@ -35,7 +33,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.delivery.claims import WhenUnknown
     from airflow_provider_hooks.delivery.record import Attempt, DeliveryFacts
+    from airflow_provider_hooks.delivery.request import Request
+    from airflow_provider_hooks.delivery.transfer import Connections
     from airflow_provider_hooks.events import EventAlert, EventCreated
+    from airflow_provider_hooks.hooks.preview import Preview
     from airflow_provider_hooks.json_types import JsonObject
     from airflow_provider_hooks.network.policy import NetworkPolicy
     from airflow_provider_hooks.settings import Settings
@@ -70,6 +71,8 @@ class EndpointHook(BaseHook):
     @cached_property
     def _connections(self) -> Connections:
         """Kept alive from one delivery of this hook to the next."""
+        from airflow_provider_hooks.delivery.transfer import Connections
+
         return Connections()
 
     def get_conn(self) -> Endpoint:
@@ -185,6 +188,8 @@ class EndpointHook(BaseHook):
         :param payload: what a builder of ``airflow_provider_hooks.events`` gives
         :raises ServiceHookError: if something cannot be used as it is
         """
+        from airflow_provider_hooks.hooks.preview import preview_request
+
         endpoint, facts, body = self._compose(event_type, payload)
         return preview_request(endpoint, facts, make_request(endpoint, facts, body))
 
@@ -219,13 +224,21 @@ class EndpointHook(BaseHook):
             # Signed anew, since the claim may have taken a while and a signature may carry the time.
             request = make_request(endpoint, facts, body)
             with trace_attempt(facts) as span:
-                made = send_once(request, policy=policy, limits=limits, connections=self._connections)
+                made = self._send(request, policy=policy, limits=limits)
                 note_attempt(span, facts, made)
             # Said before it is kept, so that it is not lost with a database that is gone by now.
             self.log.info("Attempt of delivery %s ended as %s", facts.delivery_id, made.outcome.value)
             return made
 
         return Prepared(facts=facts, attempt=attempt)
+
+    def _send(self, request: Request, *, policy: NetworkPolicy, limits: Limits) -> Attempt:
+        """Send with libcurl, which takes long to load: in a task that is done while Airflow keeps the claim."""
+        try:
+            from airflow_provider_hooks.delivery.sender import send_once
+        except ImportError as error:
+            return tell_not_sent(error, requested_at=time.time(), duration=0.0)
+        return send_once(request, policy=policy, limits=limits, connections=self._connections)
 
     def test_connection(self) -> tuple[bool, str]:
         """Check URL, secret, scheme, address and TLS, by connecting; no event and no byte of a request is sent."""
@@ -243,6 +256,8 @@ class EndpointHook(BaseHook):
         :raises ServiceHookError: if the connection cannot be used as it is
         :raises UnreachableError: if it cannot be reached, or must not be
         """
+        from airflow_provider_hooks.delivery.probe import probe
+
         endpoint = self.get_conn()
         return endpoint, probe(endpoint.url, policy=self._policy, limits=self._limits(endpoint))
 

@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-import importlib
-import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_hooks.delivery.keys import KEY_PREFIX
+from airflow_provider_hooks.operators.ahead import import_ahead, read_ahead
 from airflow_provider_hooks.operators.links import DeliveryRecordLink, EventLink
 
 if TYPE_CHECKING:
@@ -81,8 +80,9 @@ class DeliveringOperator(BaseOperator):
         self.when_unknown = when_unknown
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
-        """Render as every operator does; what a delivery needs is imported while Airflow is told what was rendered."""
-        threading.Thread(target=_import_hook, name="import-endpoint-hook", daemon=True).start()
+        """Render what was given, while what a delivery needs is imported; nothing else is shown as rendered."""
+        import_ahead()
+        self.template_fields = tuple(name for name in self.template_fields if getattr(self, name) is not None)
         super().render_template_fields(context, jinja_env)
 
     def list_arguments(self) -> dict[str, object]:
@@ -93,11 +93,6 @@ class DeliveringOperator(BaseOperator):
     def list_events(self) -> Sequence[Mapping[str, object]]:
         """Return the events of the task, as far as they are known, for its link to them."""
         raise NotImplementedError
-
-
-def _import_hook() -> None:
-    with suppress(Exception):  # told by the task itself, which imports it again
-        importlib.import_module("airflow_provider_hooks.hooks.endpoint")
 
 
 class _DeliverEventOperator(DeliveringOperator):
@@ -131,6 +126,8 @@ class _DeliverEventOperator(DeliveringOperator):
         :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
         :raises DeliveryUnknownError: if it may have arrived and shall be sent again; ``retries`` then apply
         """
+        import_ahead()
+        ahead = read_ahead(context, KEY_PREFIX)
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
         from airflow_provider_hooks.operators.defaults import describe_task_instance
         from airflow_provider_hooks.operators.payloads import build_payload
@@ -144,7 +141,7 @@ class _DeliverEventOperator(DeliveringOperator):
             )
 
         return EndpointHook(self.service_hook_conn_id).deliver(
-            self.event_type, build, context=context, when_unknown=self.when_unknown
+            self.event_type, build, context=ahead, when_unknown=self.when_unknown
         )
 
     def list_arguments(self) -> dict[str, object]:

@@ -23,7 +23,7 @@ from airflow_provider_hooks.bulk.records import LineMaker, PartWriter
 from airflow_provider_hooks.bulk.sources import IterableSource
 from airflow_provider_hooks.bulk.summary import Summary
 from airflow_provider_hooks.delivery.endpoint import Endpoint
-from airflow_provider_hooks.delivery.transfer import Limits
+from airflow_provider_hooks.delivery.reach import Limits
 from airflow_provider_hooks.network import NetworkPolicy
 from airflow_provider_hooks.signing.schemes import SCHEMES
 

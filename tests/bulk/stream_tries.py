@@ -22,8 +22,8 @@ from airflow_provider_hooks.bulk.pace import Breaker, Pace
 from airflow_provider_hooks.bulk.records import LineMaker, PartWriter, RecordFolder
 from airflow_provider_hooks.bulk.sources import FileSource, IterableSource
 from airflow_provider_hooks.bulk.stream import StreamAsking, StreamEnd, Tools, deliver_stream
-from airflow_provider_hooks.delivery.ledger import KEY_PREFIX
-from airflow_provider_hooks.delivery.transfer import Limits
+from airflow_provider_hooks.delivery.keys import KEY_PREFIX
+from airflow_provider_hooks.delivery.reach import Limits
 
 GENERATION = "3"
 BLOCK = 5

@@ -16,7 +16,7 @@ from airflow_context import SECRET, StateStore, make_context
 from bulk_receiver import serve_receiver
 from servers import find_closed_port
 
-from airflow_provider_hooks.delivery.ledger import KEY_PREFIX
+from airflow_provider_hooks.delivery.keys import KEY_PREFIX
 from airflow_provider_hooks.hooks.outcomes import DeliveryNotSentError
 from airflow_provider_hooks.operators.bulk import DeliverEventsOperator
 from airflow_provider_hooks.signing import SCHEMES, verify

@@ -16,7 +16,8 @@ from stream_tries import BLOCK, KilledError, Store, Tries, check_truth, make_sou
 from airflow_provider_hooks.bulk.claims import SourceChangedError
 from airflow_provider_hooks.bulk.records import PartWriter
 from airflow_provider_hooks.bulk.sources import FileSource
-from airflow_provider_hooks.delivery.ledger import KEY_PREFIX, ClaimLostError
+from airflow_provider_hooks.delivery.keys import KEY_PREFIX
+from airflow_provider_hooks.delivery.ledger import ClaimLostError
 from airflow_provider_hooks.delivery.record import RecordError
 
 EVENTS, INVALID_EVERY = 17, 6

@@ -23,7 +23,8 @@ from airflow_provider_hooks.delivery.claims import (
     read_claim,
     settle_claim,
 )
-from airflow_provider_hooks.delivery.ledger import KEY_PREFIX, ClaimLostError, Ledger
+from airflow_provider_hooks.delivery.keys import KEY_PREFIX
+from airflow_provider_hooks.delivery.ledger import ClaimLostError, Ledger
 from airflow_provider_hooks.delivery.once import Asking, Prepared, SlotError, deliver_once
 from airflow_provider_hooks.delivery.record import (
     Attempt,

@@ -23,10 +23,11 @@ from servers import OK, find_closed_port, raw_server, read_request
 
 from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES
 from airflow_provider_hooks.delivery.probe import probe
+from airflow_provider_hooks.delivery.reach import Limits, UnreachableError
 from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
 from airflow_provider_hooks.delivery.request import Request
 from airflow_provider_hooks.delivery.sender import send_once
-from airflow_provider_hooks.delivery.transfer import Connections, Limits, UnreachableError
+from airflow_provider_hooks.delivery.transfer import Connections
 from airflow_provider_hooks.network import BlockedAddressError, NetworkPolicy, resolver
 from airflow_provider_hooks.network.resolver import ResolverError
 

@@ -17,10 +17,11 @@ from platform_data import make_api
 from servers import OK, connect_proxy, find_closed_port, raw_server
 
 from airflow_provider_hooks.delivery.probe import probe
+from airflow_provider_hooks.delivery.reach import Limits, UnreachableError
 from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
 from airflow_provider_hooks.delivery.request import Request
 from airflow_provider_hooks.delivery.sender import send_once
-from airflow_provider_hooks.delivery.transfer import Connections, Limits, UnreachableError
+from airflow_provider_hooks.delivery.transfer import Connections
 from airflow_provider_hooks.errors import InvalidFieldsError
 from airflow_provider_hooks.network import NetworkPolicy, resolver
 from airflow_provider_hooks.network.proxy import check_connect_answer, read_proxy

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from airflow.sdk import NEVER_EXPIRE
@@ -223,6 +224,38 @@ class TestRefusedBeforeAnythingIsClaimed:
     def test_an_event_that_is_no_mapping(self, connect, event):
         connect("https://example.com/")
         assert "the event: event: must" in self.refuse(alert(event=event))
+
+
+def test_a_libcurl_that_cannot_be_loaded_after_the_claim_sent_nothing_and_a_retry_sends(connect, monkeypatch):
+    store = StateStore()
+    with raw_server(OK) as heard:
+        connect(heard.url)
+        with monkeypatch.context() as broken:
+            broken.setitem(sys.modules, "airflow_provider_hooks.delivery.sender", None)
+            with pytest.raises(DeliveryNotSentError, match="setup_failed"):
+                alert().execute(make_context(store, max_tries=1))
+        assert heard.requests == []
+        record = alert().execute(make_context(store, try_number=2, max_tries=1))
+    assert record["outcome"] == "delivered"
+    assert len(heard.requests) == 1
+
+
+def test_only_what_was_given_is_rendered_and_shown():
+    operator = alert(culprit="{{ 'a' }}{{ 'b' }}")
+    operator.render_template_fields({})
+    assert operator.culprit == "ab"
+    assert "project_name" not in operator.template_fields
+    assert {"service_hook_conn_id", "message", "culprit"} <= set(operator.template_fields)
+
+
+def test_the_claim_is_read_once_before_it_is_written(connect):
+    store = StateStore()
+    asked, real_get = [], store.get
+    store.get = lambda key, *rest: asked.append((key, key in store.kept)) or real_get(key, *rest)
+    with raw_server(OK) as heard:
+        connect(heard.url)
+        alert().execute(make_context(store))
+    assert [is_kept for _, is_kept in asked] == [False, True], "before it is written, and after"
 
 
 def test_the_fields_that_people_template_are_templated():

@@ -15,7 +15,7 @@ import pytest
 from deployment import Deployment, run_airflow
 from servers import OK, raw_server, read_request
 
-from airflow_provider_hooks.delivery.ledger import KEY_PREFIX
+from airflow_provider_hooks.delivery.keys import KEY_PREFIX
 
 pytestmark = pytest.mark.system
 

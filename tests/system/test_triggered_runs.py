@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from deployment import Deployment, run_airflow
 
-from airflow_provider_hooks.delivery.ledger import KEY_PREFIX
+from airflow_provider_hooks.delivery.keys import KEY_PREFIX
 
 pytestmark = pytest.mark.system
 
