@@ -82,7 +82,7 @@ class DeliveringOperator(BaseOperator):
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
         """Render what was given, while what a delivery needs is imported; nothing else is shown as rendered."""
         import_ahead()
-        self.template_fields = tuple(name for name in self.template_fields if getattr(self, name) is not None)
+        self.template_fields = tuple(name for name in self.template_fields if getattr(self, name, "") is not None)
         super().render_template_fields(context, jinja_env)
 
     def list_arguments(self) -> dict[str, object]:
