@@ -22,6 +22,7 @@ _RUN_CHARACTER = "[A-Za-z0-9+/=_-]"
 """What base64 and hex consist of, and most secrets and signatures; no form changes it but for its case."""
 _RUN = re.compile(f"{_RUN_CHARACTER}+")
 _STRAY_CHARACTERS = 2
+_TURKISH = str.maketrans(dict.fromkeys("\u0130\u0131", "i"))
 _BASE64_BYTES = 3
 """So many bytes become four characters, so a value within a longer text can be encoded in as many ways."""
 
@@ -52,15 +53,15 @@ def find_held(text: str, private: Iterable[str]) -> tuple[str, ...]:
     fitting = [value for value in private if _MIN_CHARACTERS <= len(value) <= len(text)]
     if not fitting:
         return ()
-    raw = text.casefold()
-    decoded = _fold(_decode(text).casefold()) if "%" in text else ""
+    raw = _lower(text)
+    decoded = _fold(_lower(_decode(text))) if "%" in text else ""
     return tuple(value for value in fitting if "%" in value or _may_hold(raw, decoded, value))
 
 
 def _may_hold(raw: str, decoded: str, value: str) -> bool:
     """Tell whether a text may hold a value, given its small letters, and what they decode to if anything is encoded."""
     # A stray % before the value takes its first characters for its own.
-    if decoded and _fold(value[_STRAY_CHARACTERS:].casefold()) in decoded:
+    if decoded and _fold(_lower(value[_STRAY_CHARACTERS:])) in decoded:
         return True
     # Every form keeps the runs of the value, or is itself one that is no shorter.
     run = len(value) if _RUN.fullmatch(value) else max(map(len, _RUN.findall(value)), default=0)
@@ -85,7 +86,12 @@ def _decode(text: str) -> str:
 @lru_cache(maxsize=256)
 def _fold_forms(value: str) -> tuple[str, ...]:
     forms = {value, *_list_forms(value)}
-    return tuple({_fold(form.casefold()) for form in forms if len(form) >= _MIN_CHARACTERS})
+    return tuple({_fold(_lower(form)) for form in forms if len(form) >= _MIN_CHARACTERS})
+
+
+def _lower(text: str) -> str:
+    """Return a text with small letters, a Turkish i being one as it is where ``redact`` ignores the case."""
+    return text.casefold() if text.isascii() else text.translate(_TURKISH).casefold()
 
 
 def _fold(text: str) -> str:

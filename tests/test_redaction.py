@@ -35,6 +35,13 @@ def test_a_secret_is_masked_in_every_form_that_a_receiver_may_echo(encode):
     assert redact(f"before {encode(SECRET)} after", [SECRET]).replace('"', "") == f"before {MASK} after"
 
 
+@pytest.mark.parametrize(
+    "echoed", ["WHSEC_L\u0130VE_T\u0130GER", "whsec_l\u0131ve_t\u0131ger", "wh\u017fec_live_tiger"]
+)
+def test_a_secret_is_masked_whatever_case_another_language_gave_it(echoed):
+    assert redact(f"got {echoed}.", ["whsec_live_tiger"]) == f"got {MASK}."
+
+
 @given(before=st.binary(max_size=20), after=st.binary(max_size=20), secret=st.text(min_size=12, max_size=40))
 def test_a_secret_within_a_text_that_was_base64_encoded_as_a_whole_is_masked(before, after, secret):
     raw = secret.encode(errors="surrogatepass")

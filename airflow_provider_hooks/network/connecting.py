@@ -27,7 +27,7 @@ def connect_checked(target: Target, *, policy: NetworkPolicy, timeout: float) ->
     """
     Connect to a target whose every address may be sent to, trying one address after the other.
 
-    :param timeout: seconds for all of it; an address that others follow may take half of what is left
+    :param timeout: seconds for all of it; an address leaves those after it as much as it may take itself
     :returns: the connection, whose timeout is what is left, and the address that it leads to
     :raises BlockedAddressError: if any address may not be sent to, or the peer turns out to be another
     :raises ResolverError: if there is no address
@@ -36,9 +36,9 @@ def connect_checked(target: Target, *, policy: NetworkPolicy, timeout: float) ->
     end = time.monotonic() + timeout
     failure = OSError(f"{target.host} has no address")
     addresses = find_addresses(target, policy=policy, timeout=timeout)
-    for following, address in zip(reversed(range(len(addresses))), addresses, strict=True):
+    for number, address in enumerate(addresses):
         proxy = policy.find_proxy(address, target=target)
-        seconds = _find_rest(end) / (2 if following else 1)
+        seconds = _find_rest(end) / (len(addresses) - number)
         try:
             if proxy is not None:
                 sock, peer = open_tunnel(proxy, address=address, port=target.port, timeout=seconds), address

@@ -79,12 +79,6 @@ class DeliveringOperator(BaseOperator):
         self.level = level
         self.when_unknown = when_unknown
 
-    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
-        """Render what was given, while what a delivery needs is imported; nothing else is shown as rendered."""
-        import_ahead()
-        self.template_fields = tuple(name for name in self.template_fields if getattr(self, name, "") is not None)
-        super().render_template_fields(context, jinja_env)
-
     def list_arguments(self) -> dict[str, object]:
         """Return the arguments that are fields of the event, by their names."""
         names = ("project", "project_id", "project_name", "culprit", "message", "url", "level")
@@ -116,6 +110,12 @@ class _DeliverEventOperator(DeliveringOperator):
 
     event_type: str
     """The event that a subclass delivers."""
+
+    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
+        """Render what was given, while what a delivery needs is imported; nothing else is shown as rendered."""
+        import_ahead()
+        self.template_fields = tuple(name for name in self.template_fields if getattr(self, name, "") is not None)
+        super().render_template_fields(context, jinja_env)
 
     def execute(self, context: Context) -> JsonObject:
         """

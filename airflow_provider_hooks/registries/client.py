@@ -36,7 +36,7 @@ class RegistryClient:
     Every call has a connection of its own, so that none is lost with a kept connection that died. No call is repeated,
     no redirect followed, no proxy, ``.netrc`` or environment looked at.
 
-    :param connect_timeout: seconds for DNS and connecting together
+    :param connect_timeout: seconds for DNS, connecting and TLS together
     :param ca_file: PEM certificates in place of the usual bundle
     """
 

@@ -84,7 +84,7 @@ class OneCallSession(requests.Session):
     A session for one call: no environment, no retries, no redirects, not even a look at where one would lead.
 
     :param policy: where may be sent to
-    :param connect_timeout: seconds of the deadline for DNS and connecting together
+    :param connect_timeout: seconds of the deadline for DNS, connecting and TLS together
     :param ca_file: PEM certificates in place of the usual bundle
     """
 
@@ -143,6 +143,7 @@ def _make_pool_classes(connect: Connect) -> dict[str, type[HTTPConnectionPool]]:
         def connect(self) -> None:
             with _as_not_connected(self):
                 super().connect()
+            self.sock.settimeout(self.timeout)  # what was left for connecting is no bound for sending
 
     class SecureConnection(HTTPSConnection):
         def _new_conn(self) -> socket.socket:

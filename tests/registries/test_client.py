@@ -11,9 +11,10 @@ import requests
 import requests_mock
 import trustme
 from platform_data import TOKEN, make_api
-from servers import find_closed_port, raw_server
+from servers import OK, find_closed_port, raw_server
 
 from airflow_provider_hooks.network import NetworkPolicy, resolver
+from airflow_provider_hooks.registries import transport
 from airflow_provider_hooks.registries.client import RegistryClient
 from airflow_provider_hooks.registries.model import HookSpec, RegistryError
 
@@ -208,3 +209,18 @@ def test_an_odd_failure_is_one_error_without_the_token(error):
     with requests_mock.Mocker() as mocked:
         mocked.post(requests_mock.ANY, exc=error)
         assert fail().sent is True
+
+
+def test_what_was_left_of_the_time_for_connecting_is_no_bound_for_sending():
+    with raw_server(OK) as heard:
+
+        def connect(_target):
+            sock = socket.create_connection(("127.0.0.1", heard.port))
+            sock.settimeout(0.001)
+            return sock
+
+        pool = transport._make_pool_classes(connect)["http"]("127.0.0.1", heard.port, timeout=5)
+        connection = pool._new_conn()
+        connection.connect()
+        assert connection.sock.gettimeout() == 5
+        connection.close()
