@@ -47,7 +47,7 @@ test-crash: $(VENV)/.installed-dev
 	@CRASH_TRIALS_WANTED=full $(BIN)/python -m pytest -s --timeout 3600 tests/system/test_crash.py tests/system/test_claim_race.py tests/system/test_bulk_crash.py
 
 fuzz: $(VENV)/.installed-dev
-	@$(BIN)/python tests/security/fuzz.py --seconds $(or $(SECONDS),600)
+	@$(BIN)/python -m tests.security.fuzz --seconds $(or $(SECONDS),600)
 
 $(VENV)/.installed-bench: $(VENV)/.installed-dev
 	@echo "Installing what the benchmark compares with (once)"

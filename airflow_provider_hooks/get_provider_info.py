@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from airflow_provider_hooks import __version__
-from airflow_provider_hooks.connections import describe_form
+from airflow_provider_hooks.connection_form import describe_form
 from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
 from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY
 from airflow_provider_hooks.settings import OPTIONS, SECTION, Option
@@ -33,7 +33,7 @@ def get_provider_info() -> dict[str, object]:
             {
                 "integration-name": "Service Hooks",
                 "python-modules": [
-                    "airflow_provider_hooks.operators.bulk",
+                    "airflow_provider_hooks.operators.stream",
                     "airflow_provider_hooks.operators.delivery",
                     "airflow_provider_hooks.operators.management",
                     "airflow_provider_hooks.operators.registration",
@@ -44,13 +44,13 @@ def get_provider_info() -> dict[str, object]:
             {
                 "integration-name": "Service Hooks",
                 "python-modules": [
-                    "airflow_provider_hooks.hooks.bulk",
+                    "airflow_provider_hooks.hooks.stream",
                     "airflow_provider_hooks.hooks.endpoint",
                     "airflow_provider_hooks.hooks.registry",
                 ],
             }
         ],
-        "cli": ["airflow_provider_hooks.cli.definition.get_service_hooks_cli_commands"],
+        "cli": ["airflow_provider_hooks.cli.commands.get_service_hooks_cli_commands"],
         "notifications": ["airflow_provider_hooks.notifications.service_hook.ServiceHookNotifier"],
         "task-decorators": [
             {

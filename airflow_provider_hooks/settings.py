@@ -13,13 +13,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from airflow_provider_hooks.errors import Problems
-from airflow_provider_hooks.text import is_header_name, quoted
+from airflow_provider_hooks.exceptions import ValidationErrors
+from airflow_provider_hooks.sanitize import is_header_name, safe_repr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_hooks.network.policy import NetworkPolicy
+    from airflow_provider_hooks.http.policy import NetworkPolicy
 
 SECTION = "service_hooks"
 
@@ -129,9 +129,9 @@ class Settings:
         """
         Build the network policy of this deployment.
 
-        :raises InvalidFieldsError: naming each entry that cannot be read, and a proxy that cannot
+        :raises ValidationError: naming each entry that cannot be read, and a proxy that cannot
         """
-        from airflow_provider_hooks.network.policy import NetworkPolicy  # noqa: PLC0415  (provider metadata is light)
+        from airflow_provider_hooks.http.policy import NetworkPolicy  # noqa: PLC0415  (provider metadata is light)
 
         return NetworkPolicy(allowed_networks=self.allowed_networks, allowed_ports=self.allowed_ports, proxy=self.proxy)
 
@@ -140,20 +140,24 @@ def parse_settings(read: Callable[[str], str | None]) -> Settings:
     """
     Read every option through ``read``, which returns an option's text or ``None`` where it is not set.
 
-    :raises InvalidFieldsError: naming each option that cannot be used
+    :raises ValidationError: naming each option that cannot be used
     """
     texts = {option.name: (read(option.name) or "").strip() or option.default for option in OPTIONS}
-    problems = Problems(f"section {SECTION} of airflow.cfg")
+    problems = ValidationErrors(f"section {SECTION} of airflow.cfg")
     ports = _split(texts["allowed_ports"])
     if not all(_PORT.fullmatch(port) for port in ports):
-        problems.add("allowed_ports", f"must be port numbers separated by commas, not {quoted(texts['allowed_ports'])}")
+        problems.add(
+            "allowed_ports", f"must be port numbers separated by commas, not {safe_repr(texts['allowed_ports'])}"
+        )
     headers = _split(texts["allowed_headers"])
     if not all(map(is_header_name, headers)):
-        problems.add("allowed_headers", f"must be names separated by commas, not {quoted(texts['allowed_headers'])}")
+        problems.add("allowed_headers", f"must be names separated by commas, not {safe_repr(texts['allowed_headers'])}")
     numbers = {name: _read_positive(name, texts[name], problems) for name in ("timeout", "connect_timeout")}
     max_payload_bytes = _read_positive("max_payload_bytes", texts["max_payload_bytes"], problems)
     if max_payload_bytes != int(max_payload_bytes):
-        problems.add("max_payload_bytes", f"must be a whole number of bytes, not {quoted(texts['max_payload_bytes'])}")
+        problems.add(
+            "max_payload_bytes", f"must be a whole number of bytes, not {safe_repr(texts['max_payload_bytes'])}"
+        )
     problems.raise_if_any()
     return Settings(
         allowed_networks=tuple(_split(texts["allowed_networks"])),
@@ -171,12 +175,12 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _read_positive(name: str, text: str, problems: Problems) -> float:
+def _read_positive(name: str, text: str, problems: ValidationErrors) -> float:
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not 0 < number < 10**9:
-        problems.add(name, f"must be a number above 0, not {quoted(text)}")
+        problems.add(name, f"must be a number above 0, not {safe_repr(text)}")
         return 1.0
     return number

@@ -22,9 +22,9 @@ import os, sys
 sys.path.insert(0, {here!r})
 from airflow.sdk import DAG
 from common import measured, read_arguments
-from airflow_provider_hooks.operators.bulk import DeliverEventsOperator
+from airflow_provider_hooks.operators.stream import DeliverEventStreamOperator
 
-class MeasuredOperator(DeliverEventsOperator):
+class MeasuredOperator(DeliverEventStreamOperator):
     def execute(self, context):
         arguments = read_arguments()
         with measured(arguments):

@@ -15,9 +15,9 @@ import statistics
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent.parent / "tests"), str(Path(__file__).parent.parent / "tests" / "system")]
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from deployment import run_airflow  # noqa: E402  (the tests' own)
+from tests.system.deployment import run_airflow
 
 DAG = """
 from airflow.sdk import DAG, BaseOperator

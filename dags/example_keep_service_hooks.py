@@ -15,20 +15,24 @@ from airflow_provider_hooks.operators.registration import EnsureServiceHookOpera
 
 DECLARED = [
     {
-        "registry_conn_id": "service_hook_registry_default",
+        "service_hook_registry_conn_id": "service_hook_registry_default",
         "hook_name": "orders",
         "service_hook_conn_id": "service_hook_default",
         "events": ["event.alert", "event.created"],
     },
     {
-        "registry_conn_id": "akinon_registry",
+        "service_hook_registry_conn_id": "akinon_registry",
         "hook_name": "builds",
         "url": "https://hooks.example.com/akinon",
         "events": ["deployment.build.created"],
     },
-    {"registry_conn_id": "zstack_registry", "hook_name": "alerts", "url": "https://hooks.example.com/zstack"},
     {
-        "registry_conn_id": "smartsheet_rm_registry",
+        "service_hook_registry_conn_id": "zstack_registry",
+        "hook_name": "alerts",
+        "url": "https://hooks.example.com/zstack",
+    },
+    {
+        "service_hook_registry_conn_id": "smartsheet_rm_registry",
         "hook_name": "projects",
         "url": "https://hooks.example.com/smartsheet",
         "events": ["project.created"],
@@ -37,5 +41,5 @@ DECLARED = [
 
 with DAG("example_keep_service_hooks", schedule="@daily", catchup=False, tags=["service hooks"], doc_md=__doc__):
     EnsureServiceHookOperator.partial(
-        task_id="ensure", retries=3, map_index_template="{{ task.registry_conn_id }}: {{ task.hook_name }}"
+        task_id="ensure", retries=3, map_index_template="{{ task.service_hook_registry_conn_id }}: {{ task.hook_name }}"
     ).expand_kwargs(DECLARED)

@@ -14,7 +14,7 @@ from airflow_provider_hooks.operators.registration import RegisterServiceHookOpe
 with DAG("example_register_on_akinon", schedule=None, tags=["service hooks"], doc_md=__doc__):
     RegisterServiceHookOperator(
         task_id="register",
-        registry_conn_id="akinon_registry",
+        service_hook_registry_conn_id="akinon_registry",
         hook_name="Builds to Airflow",
         url="https://hooks.example.com/akinon",
         events=["deployment.build.created"],

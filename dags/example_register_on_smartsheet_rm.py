@@ -14,7 +14,7 @@ from airflow_provider_hooks.operators.registration import RegisterServiceHookOpe
 with DAG("example_register_on_smartsheet_rm", schedule=None, tags=["service hooks"], doc_md=__doc__):
     RegisterServiceHookOperator(
         task_id="register",
-        registry_conn_id="smartsheet_rm_registry",
+        service_hook_registry_conn_id="smartsheet_rm_registry",
         url="https://hooks.example.com/smartsheet",
         events=["project.created"],
     )

@@ -14,7 +14,7 @@ from airflow_provider_hooks.operators.registration import RegisterServiceHookOpe
 with DAG("example_register_on_zstack", schedule=None, tags=["service hooks"], doc_md=__doc__):
     RegisterServiceHookOperator(
         task_id="register",
-        registry_conn_id="zstack_registry",
+        service_hook_registry_conn_id="zstack_registry",
         hook_name="Alerts to Airflow",
         url="https://hooks.example.com/zstack",
         secret_variable="service_hook_secret_zstack",

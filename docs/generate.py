@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 from airflow.cli.cli_config import GroupCommand
 
-from airflow_provider_hooks.cli.definition import get_service_hooks_cli_commands
+from airflow_provider_hooks.cli.commands import get_service_hooks_cli_commands
 from airflow_provider_hooks.cli.exit_codes import MEANINGS
 from airflow_provider_hooks.decorators.service_hook import ServiceHookDecoratedOperator
 from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
 from airflow_provider_hooks.delivery.record import ErrorClass
-from airflow_provider_hooks.events.building import FIELDS
+from airflow_provider_hooks.events.schema import FIELDS
 from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifier
-from airflow_provider_hooks.operators import bulk, management, registration
+from airflow_provider_hooks.operators import management, registration, stream
 from airflow_provider_hooks.registries.apis import APIS
-from airflow_provider_hooks.registries.platforms import PLATFORMS, Operation
+from airflow_provider_hooks.registries.platform_table import PLATFORMS, Operation
 from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY
 from airflow_provider_hooks.sandbox.platform import FAULTS
 from airflow_provider_hooks.settings import OPTIONS
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
     from airflow.cli.cli_config import CLICommand
 
-    from airflow_provider_hooks.connections import ConnectionType
+    from airflow_provider_hooks.connection_form import ConnectionType
 
 DOCS = Path(__file__).parent
 PAGES = (*sorted(DOCS.glob("*.md")), DOCS.parent / "README.md")
 FACES = {
-    "deliver_events": bulk.DeliverEventsOperator,
+    "deliver_events": stream.DeliverEventStreamOperator,
     "register": registration.RegisterServiceHookOperator,
     "ensure": registration.EnsureServiceHookOperator,
     "update": management.UpdateServiceHookOperator,

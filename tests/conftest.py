@@ -6,18 +6,9 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent
-sys.path[:0] = [
-    str(Path(__file__).parent),
-    str(Path(__file__).parent / "bulk"),
-    str(Path(__file__).parent / "registries"),
-    str(Path(__file__).parent / "security"),
-    str(Path(__file__).parent / "system"),
-]
-
 for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
     del os.environ[name]
 os.environ |= {
@@ -29,13 +20,13 @@ os.environ |= {
 }
 
 import pytest  # noqa: E402  (Airflow reads its configuration when it is first imported)
-from airflow_context import SECRET  # noqa: E402
-from variables import Variables  # noqa: E402
 
-from airflow_provider_hooks.hooks import deployment  # noqa: E402
-from airflow_provider_hooks.hooks import lock as lock_module  # noqa: E402
-from airflow_provider_hooks.hooks import variables as variables_module  # noqa: E402
+from airflow_provider_hooks._runtime import airflow as airflow_module  # noqa: E402
+from airflow_provider_hooks._runtime import variable_lock as lock_module  # noqa: E402
+from airflow_provider_hooks._runtime import variable_store as variables_module  # noqa: E402
 from airflow_provider_hooks.sandbox import Sandbox, serve_sandbox  # noqa: E402
+from tests.airflow_context import SECRET  # noqa: E402
+from tests.variables import Variables  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +70,7 @@ def connected(sandbox: Sandbox, allow_loopback: None, monkeypatch: pytest.Monkey
 def variables(monkeypatch: pytest.MonkeyPatch) -> Variables:
     """Airflow's Variables, which a test without a task runner can neither write nor list."""
     played = Variables()
-    monkeypatch.setattr(deployment, "Variable", played)
+    monkeypatch.setattr(airflow_module, "Variable", played)
     monkeypatch.setattr(variables_module, "Variable", played)
     monkeypatch.setattr(lock_module, "Variable", played)
     return played

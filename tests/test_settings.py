@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.settings import OPTIONS, Settings, parse_settings
 
 
@@ -39,23 +39,23 @@ def test_every_option_is_read():
 def test_one_error_names_every_wrong_option():
     texts = dict.fromkeys(("allowed_ports", "timeout", "connect_timeout", "max_payload_bytes"), "soon")
     texts["allowed_headers"] = "Api Key"
-    with pytest.raises(InvalidFieldsError) as caught:
+    with pytest.raises(ValidationError) as caught:
         parse_settings(texts.get)
     assert set(caught.value.problems) == set(texts)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "1e12"])
 def test_a_time_must_be_positive_and_finite(text):
-    with pytest.raises(InvalidFieldsError, match="timeout: must be a number above 0"):
+    with pytest.raises(ValidationError, match="timeout: must be a number above 0"):
         parse_settings({"timeout": text}.get)
 
 
 @pytest.mark.parametrize(("name", "text"), [("max_payload_bytes", "0.5"), ("allowed_ports", "4" * 5_000)])
 def test_a_number_that_is_not_whole_or_not_small_is_named(name, text):
-    with pytest.raises(InvalidFieldsError, match=name):
+    with pytest.raises(ValidationError, match=name):
         parse_settings({name: text}.get)
 
 
 def test_networks_are_checked_when_the_policy_is_built():
-    with pytest.raises(InvalidFieldsError, match="allowed_networks"):
+    with pytest.raises(ValidationError, match="allowed_networks"):
         Settings(allowed_networks=("10.0.0.1/8",)).build_policy()

@@ -8,11 +8,11 @@ import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from airflow_provider_hooks.cli._input import read_event, read_input
+from airflow_provider_hooks.cli._run import command, tell
 from airflow_provider_hooks.cli.exit_codes import ExitCode
 from airflow_provider_hooks.cli.output import show, writing
-from airflow_provider_hooks.cli.reading import read_event, read_input
-from airflow_provider_hooks.cli.running import command, tell
-from airflow_provider_hooks.delivery.reach import UnreachableError
+from airflow_provider_hooks.delivery.limits import ConnectError
 from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping
 
-    from airflow_provider_hooks.hooks.preview import Preview
+    from airflow_provider_hooks.delivery.preview import Preview
 
 _CODES: Mapping[Outcome, ExitCode] = MappingProxyType(
     {
@@ -55,7 +55,7 @@ def ping(args: Namespace) -> ExitCode:
     conn_id = args.service_hook_conn_id
     try:
         endpoint, peer = EndpointHook(conn_id).connect()
-    except UnreachableError as error:
+    except ConnectError as error:
         told = {"error_class": error.error_class.value, "message": str(error)}
         show({"endpoint": conn_id, "reached": False, **told}, args.output)
         return ExitCode.REFUSED if error.error_class is ErrorClass.BLOCKED_ADDRESS else ExitCode.NOT_SENT

@@ -7,15 +7,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from airflow_provider_hooks._runtime.variable_store import default_variable_name
+from airflow_provider_hooks.cli._run import command
 from airflow_provider_hooks.cli.exit_codes import ExitCode
 from airflow_provider_hooks.cli.output import show
-from airflow_provider_hooks.cli.running import command
 from airflow_provider_hooks.cli.variables import StoredVariables
-from airflow_provider_hooks.errors import Problems
+from airflow_provider_hooks.exceptions import ValidationErrors
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.hooks.registry import RegistryHook
-from airflow_provider_hooks.hooks.variables import name_variable
-from airflow_provider_hooks.operators.arguments import choose, read_name
+from airflow_provider_hooks.operators._validators import choose, read_name
 from airflow_provider_hooks.registries.model import HookSpec
 
 if TYPE_CHECKING:
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 @command
 def list_hooks(args: Namespace) -> ExitCode:
     """Print every hook that a platform has; never a secret or a header."""
-    show([hook.as_json() for hook in RegistryHook(args.registry_conn_id).list_hooks()], args.output)
+    show([hook.as_json() for hook in RegistryHook(args.service_hook_registry_conn_id).list_hooks()], args.output)
     return ExitCode.DONE
 
 
 @command
 def ensure_hooks(args: Namespace) -> ExitCode:
     """Have hooks as they are declared, and print what it took; their secrets go to the Variable alone."""
-    hook = RegistryHook(args.registry_conn_id, store=StoredVariables())
+    hook = RegistryHook(args.service_hook_registry_conn_id, store=StoredVariables())
     spec, variable = _read_declaration(args, hook)
     ensured = hook.ensure_hooks(
-        spec, name=args.name, variable=variable, hook_id=args.hook_id, when_unknown=args.when_unknown
+        spec, name=args.name, variable=variable, hook_id=args.hook_id, on_unknown=args.on_unknown
     )
     hooks = [one.as_json() for one in ensured.hooks]
     told: JsonObject = {"change": ensured.change, "hooks": [*hooks], "secret_variable": variable}
@@ -50,7 +50,7 @@ def ensure_hooks(args: Namespace) -> ExitCode:
 @command
 def delete_hooks(args: Namespace) -> ExitCode:
     """Delete hooks, and print which were there and which were gone already."""
-    hook = RegistryHook(args.registry_conn_id, store=StoredVariables())
+    hook = RegistryHook(args.service_hook_registry_conn_id, store=StoredVariables())
     deleted, gone = hook.delete_hooks(args.hook_ids, variable=args.variable)
     results = {**dict.fromkeys(deleted, "deleted"), **dict.fromkeys(gone, "gone")}
     rows: list[JsonObject] = [{"hook_id": hook_id, "result": result} for hook_id, result in results.items()]
@@ -60,7 +60,7 @@ def delete_hooks(args: Namespace) -> ExitCode:
 
 
 def _read_declaration(args: Namespace, hook: RegistryHook) -> tuple[HookSpec, str]:
-    problems = Problems("the declaration")
+    problems = ValidationErrors("the declaration")
     choose(problems, **{"--url": args.url, "--endpoint": args.service_hook_conn_id})
     read_name(problems, "--name", args.name)
     url, variable = args.url, args.variable
@@ -69,16 +69,16 @@ def _read_declaration(args: Namespace, hook: RegistryHook) -> tuple[HookSpec, st
     elif args.service_hook_conn_id:
         url, kept = EndpointHook(args.service_hook_conn_id).read_subscription()
         variable = variable or kept
-    variable = variable or name_variable(args.registry_conn_id, args.name)
+    variable = variable or default_variable_name(args.service_hook_registry_conn_id, args.name)
     events = tuple(args.events) if args.events else None
     spec = HookSpec(url=url, events=events, name=args.name, is_active=not args.inactive)
     if url:
-        problems.take_from(lambda: hook.check_declaration(spec, variable=variable, hook_id=args.hook_id))
+        problems.collect(lambda: hook.check_declaration(spec, variable=variable, hook_id=args.hook_id))
     problems.raise_if_any()
     return spec, variable
 
 
-def _check_shown(problems: Problems, url: str) -> None:
+def _check_shown(problems: ValidationErrors, url: str) -> None:
     """Note a URL whose token every list of processes and every shell's history would show."""
     try:
         parts = urlsplit(url)

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, cast
 
 from airflow.cli.simple_table import AirflowConsole
 
-from airflow_provider_hooks.cli.running import tell
-from airflow_provider_hooks.errors import ServiceHookError
-from airflow_provider_hooks.text import printable
+from airflow_provider_hooks.cli._run import tell
+from airflow_provider_hooks.exceptions import ServiceHookError
+from airflow_provider_hooks.sanitize import escape
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject, JsonValue
@@ -107,4 +107,4 @@ def _write(value: JsonValue) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return ", ".join(map(_write, value))
-    return printable(str(value), limit=_MAX_CHARACTERS)
+    return escape(str(value), limit=_MAX_CHARACTERS)

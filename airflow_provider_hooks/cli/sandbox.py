@@ -7,8 +7,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from airflow_provider_hooks.cli._run import leave
 from airflow_provider_hooks.cli.exit_codes import ExitCode
-from airflow_provider_hooks.cli.running import leave
 from airflow_provider_hooks.sandbox.__main__ import serve
 
 if TYPE_CHECKING:

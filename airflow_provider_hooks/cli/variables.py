@@ -12,8 +12,8 @@ from airflow.utils.session import create_session
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_provider_hooks.errors import ServiceHookError
-from airflow_provider_hooks.text import printable
+from airflow_provider_hooks.exceptions import ServiceHookError
+from airflow_provider_hooks.sanitize import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,5 +58,5 @@ def _telling() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        told = printable(str(getattr(error, "orig", None) or type(error).__name__))
+        told = escape(str(getattr(error, "orig", None) or type(error).__name__))
         raise ServiceHookError(f"Airflow's database cannot be used: {told}") from None

@@ -8,18 +8,18 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
+from airflow_provider_hooks.cli._input import read_input, read_saved_request, read_secrets, read_time
+from airflow_provider_hooks.cli._run import command
 from airflow_provider_hooks.cli.exit_codes import ExitCode
 from airflow_provider_hooks.cli.output import show
-from airflow_provider_hooks.cli.reading import read_input, read_saved_request, read_secrets, read_time
-from airflow_provider_hooks.cli.running import command
-from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.signing import SCHEMES, SignatureError, verify
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping
 
-    from airflow_provider_hooks.cli.reading import SavedRequest
+    from airflow_provider_hooks.cli._input import SavedRequest
 
 _ANY_AGE = 10**12
 """Seconds: longer than any time that a scheme can say."""
@@ -30,9 +30,9 @@ _USUAL_AGE = 300
 def verify_request(args: Namespace) -> ExitCode:
     """Verify a saved request and print whether it is, and else why not."""
     if args.ignore_age and args.now:
-        raise InvalidFieldsError("the time", {"--now": "is given beside --ignore-age; give one"})
+        raise ValidationError("the time", {"--now": "is given beside --ignore-age; give one"})
     if args.file == "-" == args.secret_file:
-        raise InvalidFieldsError("the secret", {"--secret-file": "and FILE cannot both be standard input"})
+        raise ValidationError("the secret", {"--secret-file": "and FILE cannot both be standard input"})
     scheme = SCHEMES[args.scheme]
     if args.key_format:
         scheme = replace(scheme, key_format=args.key_format)

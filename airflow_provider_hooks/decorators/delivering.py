@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_provider_hooks._runtime.airflow import open_state_store
+from airflow_provider_hooks._runtime.failures import DeliveryNotSentError, DeliveryUnknownError, raise_fail_fast
 from airflow_provider_hooks.delivery.batch import hold_to_slots, name_slots
-from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
 from airflow_provider_hooks.events import read_fields
-from airflow_provider_hooks.events.checks import read_event_id
-from airflow_provider_hooks.hooks.deployment import open_state_store
+from airflow_provider_hooks.events.build import build_payload
+from airflow_provider_hooks.events.defaults import describe_task_instance
+from airflow_provider_hooks.events.validators import read_event_id
+from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
-from airflow_provider_hooks.hooks.outcomes import DeliveryNotSentError, DeliveryUnknownError, fail_at_once
-from airflow_provider_hooks.operators.defaults import describe_task_instance
-from airflow_provider_hooks.operators.payloads import build_payload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,7 +79,7 @@ def _hold_to_slots(events: Sequence[Event], *, context: Context) -> tuple[str, .
         slots = name_slots([_find_id(event) for event in events])
         hold_to_slots(open_state_store(context), slots, generation=str(context["ti"].max_tries))
     except ServiceHookError as error:
-        fail_at_once(error)
+        raise_fail_fast(error)
     return slots
 
 
@@ -87,7 +87,7 @@ def _find_id(event: Event) -> str | None:
     """Return the id that an event has, if it can be used; what cannot is told when the event is built."""
     try:
         return read_event_id(read_fields(event).get("id"))
-    except (InvalidFieldsError, ValueError):
+    except (ValidationError, ValueError):
         return None
 
 
@@ -108,4 +108,4 @@ def _deliver(
             defaults=describe_task_instance(context, place=place),
         )
 
-    return hook.deliver(operator.event_type, build, context=context, slot=slot, when_unknown=operator.when_unknown)
+    return hook.deliver(operator.event_type, build, context=context, slot=slot, on_unknown=operator.on_unknown)

@@ -15,8 +15,8 @@ from datetime import datetime, timezone
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.redaction import redact
-from airflow_provider_hooks.text import SHOWN_CHARACTERS, printable
+from airflow_provider_hooks.http.redact import redact
+from airflow_provider_hooks.sanitize import SHOWN_CHARACTERS, escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -118,11 +118,11 @@ def _keep_header(headers: dict[str, str], line: bytes) -> None:
         headers.setdefault(name.strip().lower(), value.strip())
 
 
-def make_safe(text: str, private: Iterable[str], *, limit: int = SHOWN_CHARACTERS) -> str:
+def redact_and_truncate(text: str, private: Iterable[str], *, limit: int = SHOWN_CHARACTERS) -> str:
     """Mask what is private before anything is cut, and bound what escaping made of it, in bytes."""
     if not private and len(text) <= limit and text.isascii() and text.isprintable():
         return text
-    return printable(redact(text, private), limit=limit).encode()[:limit].decode(errors="ignore")
+    return escape(redact(text, private), limit=limit).encode()[:limit].decode(errors="ignore")
 
 
 def write_time(unix_seconds: float) -> str:

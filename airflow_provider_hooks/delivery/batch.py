@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.errors import ServiceHookError
-from airflow_provider_hooks.text import printable
+from airflow_provider_hooks.exceptions import ServiceHookError
+from airflow_provider_hooks.sanitize import escape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_provider_hooks.delivery.ledger import StateStore
+    from airflow_provider_hooks.delivery.claim_store import StateStore
 
 SLOTS_KEY = "service_hook_slots"
 """Where the slots are kept; a person sees it in the task's Storage tab."""
@@ -64,4 +64,4 @@ def hold_to_slots(store: StateStore, slots: Sequence[str], *, generation: str) -
 
 
 def _list(names: Sequence[object]) -> str:
-    return printable(", ".join(map(str, names))) or "none"
+    return escape(", ".join(map(str, names))) or "none"

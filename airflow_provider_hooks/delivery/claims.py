@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from airflow_provider_hooks.delivery.record import (
     Attempt,
-    DeliveryFacts,
+    DeliveryInfo,
     ErrorClass,
     Outcome,
     Record,
     RecordError,
-    read_facts,
+    parse_delivery_info,
     read_record,
 )
-from airflow_provider_hooks.errors import InvalidFieldsError
-from airflow_provider_hooks.text import quoted
+from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.sanitize import safe_repr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,11 +48,11 @@ def check_when_unknown(value: object) -> None:
     """
     Return if this is one of the two choices.
 
-    :raises InvalidFieldsError: if it is not
+    :raises ValidationError: if it is not
     """
     if value not in get_args(WhenUnknown):
-        told = f"must be {' or '.join(get_args(WhenUnknown))}, not {quoted(value)}"
-        raise InvalidFieldsError("delivery", {"when_unknown": told})
+        told = f"must be {' or '.join(get_args(WhenUnknown))}, not {safe_repr(value)}"
+        raise ValidationError("delivery", {"on_unknown": told})
 
 
 class Decision(str, Enum):
@@ -80,10 +80,10 @@ class Claim:
     """ISO 8601, UTC."""
     redelivery: bool
     """Whether it may have been sent before."""
-    nonce: str
+    owner_token: str
     """Tells whose claim this is, where two processes claim at the same moment."""
-    facts: JsonObject
-    """What is being sent: the fields of ``DeliveryFacts``."""
+    info: JsonObject
+    """What is being sent: the fields of ``DeliveryInfo``."""
     record: JsonObject | None = None
     """What came of it, once the state is an outcome."""
     may_have_arrived: bool = False
@@ -105,24 +105,22 @@ _SAME_GENERATION = {
 _MAY_HAVE_ARRIVED = frozenset({CLAIMED, Outcome.UNKNOWN.value})
 
 
-def decide(found: Claim | None, *, generation: str, when_unknown: WhenUnknown = "fail") -> Decision:
+def decide(found: Claim | None, *, generation: str, on_unknown: WhenUnknown = "fail") -> Decision:
     """
     Decide what a try of ``generation`` does when it finds a claim, or none.
 
-    :param when_unknown: ``resend`` gives up "at most once" for "at least once", where an attempt may have arrived
+    :param on_unknown: ``resend`` gives up "at most once" for "at least once", where an attempt may have arrived
     """
     if found is None:
         return Decision.SEND
     if found.generation != generation and found.state != SETTLED:
         return Decision.SEND
-    if when_unknown == "resend" and found.state in _MAY_HAVE_ARRIVED:
+    if on_unknown == "resend" and found.state in _MAY_HAVE_ARRIVED:
         return Decision.SEND
     return _SAME_GENERATION[found.state]
 
 
-def make_claim(
-    found: Claim | None, *, facts: DeliveryFacts, generation: str, try_number: int, claimed_at: str
-) -> Claim:
+def make_claim(found: Claim | None, *, info: DeliveryInfo, generation: str, try_number: int, claimed_at: str) -> Claim:
     """Make a new claim in place of the one found."""
     earlier = found is not None and found.state != Outcome.NOT_SENT.value
     same = found is not None and found.generation == generation
@@ -132,13 +130,13 @@ def make_claim(
         try_number=try_number,
         claimed_at=claimed_at,
         redelivery=earlier or (found is not None and found.redelivery),
-        nonce=uuid.uuid4().hex,
+        owner_token=uuid.uuid4().hex,
         may_have_arrived=same and found is not None and found.state in _MAY_HAVE_ARRIVED,
-        facts=dict(vars(facts)),
+        info=dict(vars(info)),
     )
 
 
-def judge_attempt(claim: Claim, attempt: Attempt) -> Attempt:
+def merge_with_previous(claim: Claim, attempt: Attempt) -> Attempt:
     """Return an attempt as it counts for the whole asking: not sent, after one that may have arrived, is unknown."""
     if attempt.outcome is not Outcome.NOT_SENT or not claim.may_have_arrived:
         return attempt
@@ -165,7 +163,7 @@ def report_interrupted(claim: Claim) -> Record:
         message=f"try {claim.try_number} claimed this delivery and ended without telling how it went",
     )
     return Record(
-        facts=read_facts(claim.facts), generation=claim.generation, redelivery=claim.redelivery, attempt=attempt
+        info=parse_delivery_info(claim.info), generation=claim.generation, redelivery=claim.redelivery, attempt=attempt
     )
 
 
@@ -226,12 +224,12 @@ def _is_right(claim: Claim) -> bool:
 
 def _has_its_types(claim: Claim) -> bool:
     """Tell whether every field is of its type: a generation that is a number would compare as another one."""
-    texts = (claim.state, claim.generation, claim.claimed_at, claim.nonce)
+    texts = (claim.state, claim.generation, claim.claimed_at, claim.owner_token)
     flags = (claim.redelivery, claim.may_have_arrived)
     return (
         all(isinstance(text, str) for text in texts)
         and all(isinstance(flag, bool) for flag in flags)
         and type(claim.try_number) is int
-        and isinstance(claim.facts, Mapping)
+        and isinstance(claim.info, Mapping)
         and isinstance(claim.record, Mapping | None)
     )

@@ -8,7 +8,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from airflow_provider_hooks.connections import (
+from airflow_provider_hooks.connection_form import (
     ConnectionType,
     ExtraField,
     StandardField,
@@ -17,18 +17,18 @@ from airflow_provider_hooks.connections import (
 )
 from airflow_provider_hooks.delivery.headers import FIELD as SECRET_HEADERS
 from airflow_provider_hooks.delivery.headers import read_headers
-from airflow_provider_hooks.errors import Problems
-from airflow_provider_hooks.event_types import EVENT_TYPES
-from airflow_provider_hooks.network.urls import parse_url
+from airflow_provider_hooks.events.types import EVENT_TYPES
+from airflow_provider_hooks.exceptions import ValidationErrors
+from airflow_provider_hooks.http.urls import parse_url
+from airflow_provider_hooks.sanitize import safe_repr
 from airflow_provider_hooks.signing.keys import find_secret_problem
 from airflow_provider_hooks.signing.schemes import DEFAULT_SCHEME, KEY_FORMATS, SCHEMES, KeyFormat, Scheme
 from airflow_provider_hooks.signing.variable import parse_secrets
-from airflow_provider_hooks.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from airflow_provider_hooks.connections import ConnectionFields
+    from airflow_provider_hooks.connection_form import ConnectionFields
 
 AUTO = "auto"
 """The key format of a connection that leaves it to the scheme."""
@@ -126,9 +126,9 @@ def read_endpoint(
     :param default_timeout: seconds for one attempt where the connection says none
     :param read_variable: returns the text of an Airflow Variable, or ``None`` where there is none
     :param allowed_headers: names of headers that the deployment allows besides ``Authorization`` and ``X-…``
-    :raises InvalidFieldsError: naming each field that cannot be used, without quoting a secret
+    :raises ValidationError: naming each field that cannot be used, without quoting a secret
     """
-    problems = Problems(f"connection '{fields.conn_id}'")
+    problems = ValidationErrors(f"connection '{fields.conn_id}'")
     extra = read_extra(SERVICE_HOOK, fields, problems)
     url = fields.host.strip()
     try:
@@ -141,7 +141,7 @@ def read_endpoint(
     events = tuple(name.strip() for name in extra.get("events", "").split(",") if name.strip()) or EVENT_TYPES
     unknown = [name for name in events if name not in EVENT_TYPES]
     if unknown:
-        problems.add("extra.events", f"{quoted(unknown[0])} is not an event; there are {', '.join(EVENT_TYPES)}")
+        problems.add("extra.events", f"{safe_repr(unknown[0])} is not an event; there are {', '.join(EVENT_TYPES)}")
     timeout = read_seconds("timeout", extra.get("timeout"), default_timeout, problems)
     headers = read_headers(fields.extra.get(SECRET_HEADERS), allowed=allowed_headers, problems=problems)
     secrets: tuple[str, ...] = ()
@@ -164,7 +164,7 @@ def _read_secrets(
     variable: str | None,
     scheme: Scheme,
     read_variable: Callable[[str], str | None],
-    problems: Problems,
+    problems: ValidationErrors,
 ) -> tuple[str, ...]:
     if scheme.signature_header is None:
         if fields.password or variable:
@@ -174,7 +174,7 @@ def _read_secrets(
     if fields.password and variable:
         problems.add("password", "is set beside secret_variable; keep the secret in one of them")
         return ()
-    place = f"the Variable {quoted(variable)} (extra.secret_variable)" if variable else "password (signing secret)"
+    place = f"the Variable {safe_repr(variable)} (extra.secret_variable)" if variable else "password (signing secret)"
     if not variable:
         secrets: tuple[str, ...] = (fields.password,) if fields.password else ()
         missing = f"is empty; the scheme {scheme.name} needs a secret here or in a secret_variable"

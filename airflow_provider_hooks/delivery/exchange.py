@@ -17,16 +17,22 @@ from typing import TYPE_CHECKING
 
 import pycurl
 
-from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES, AnswerReader, make_safe, to_milliseconds, write_time
-from airflow_provider_hooks.delivery.record import Attempt, ErrorClass, Phases, judge_outcome
+from airflow_provider_hooks.delivery.answer import (
+    KEPT_BODY_BYTES,
+    AnswerReader,
+    redact_and_truncate,
+    to_milliseconds,
+    write_time,
+)
+from airflow_provider_hooks.delivery.record import Attempt, ErrorClass, Phases, classify_outcome
 from airflow_provider_hooks.delivery.transfer import classify
-from airflow_provider_hooks.network.policy import BlockedAddressError
+from airflow_provider_hooks.http.policy import BlockedAddressError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from airflow_provider_hooks.network.policy import NetworkPolicy
-    from airflow_provider_hooks.network.urls import Target
+    from airflow_provider_hooks.http.policy import NetworkPolicy
+    from airflow_provider_hooks.http.urls import Target
 
 
 def write_header_lines(headers: Mapping[str, str]) -> list[str]:
@@ -57,7 +63,7 @@ class Exchange:
 
     def begin(self, body: bytes, header_lines: Sequence[str]) -> None:
         """Make ready for a request: nothing of the one before is left."""
-        self.is_let_out = False
+        self.request_started = False
         self.peer: str | None = None
         self._refused: tuple[ErrorClass, str] | None = None
         self._answer = AnswerReader()
@@ -95,21 +101,23 @@ class Exchange:
         private = tuple(private)
         body = bytes(answer.body).decode(errors="replace") if head else ""
         return Attempt(
-            outcome=judge_outcome(head.status_code if head else None, is_let_out=self.is_let_out),
+            outcome=classify_outcome(head.status_code if head else None, request_started=self.request_started),
             requested_at=write_time(requested_at),
             responded_at=write_time(head.ended_at) if head else None,
             duration_ms=to_milliseconds(duration),
             peer_address=self.peer,
             phases=self._measure_phases(resolved, answered=head is not None),
             status_code=head.status_code if head else None,
-            response_headers={name: make_safe(text, private) for name, text in head.headers.items()} if head else {},
-            response_body=make_safe(body, private, limit=KEPT_BODY_BYTES) if head else None,
+            response_headers={name: redact_and_truncate(text, private) for name, text in head.headers.items()}
+            if head
+            else {},
+            response_body=redact_and_truncate(body, private, limit=KEPT_BODY_BYTES) if head else None,
             error_class=failure[0] if failure else None,
-            message=make_safe(failure[1], private) if failure else None,
+            message=redact_and_truncate(failure[1], private) if failure else None,
         )
 
     def _before_request(self, peer: str, _local: str, _peer_port: int, _local_port: int) -> int:
-        if self.is_let_out:
+        if self.request_started:
             self._refused = (ErrorClass.REUSED_CONNECTION_LOST, "libcurl wanted to send the request again")
             return pycurl.PREREQFUNC_ABORT
         self.peer = self._tunnel_end or peer
@@ -120,7 +128,7 @@ class Exchange:
                 self._refused = (ErrorClass.BLOCKED_ADDRESS, str(error))
                 return pycurl.PREREQFUNC_ABORT
             self._judged.add(self.peer)
-        self.is_let_out = True
+        self.request_started = True
         return pycurl.PREREQFUNC_OK
 
     def _measure_phases(self, resolved: float, *, answered: bool) -> Phases:

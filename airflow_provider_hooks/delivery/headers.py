@@ -14,11 +14,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from airflow_provider_hooks.sanitize import is_header_name, safe_repr
 from airflow_provider_hooks.signing.schemes import SCHEMES
-from airflow_provider_hooks.text import is_header_name, quoted
 
 if TYPE_CHECKING:
-    from airflow_provider_hooks.errors import Problems
+    from airflow_provider_hooks.exceptions import ValidationErrors
 
 DELIVERY_HEADER = "X-Service-Hook-Delivery"
 """Carries the delivery id, which is the same whenever the same event goes to the same endpoint again."""
@@ -47,7 +47,7 @@ _RESERVED = frozenset(
 _RESERVED_PREFIXES = ("x-service-hook", "x-servicehook", "proxy-")
 
 
-def read_headers(value: object, *, allowed: Iterable[str], problems: Problems) -> dict[str, str]:
+def read_headers(value: object, *, allowed: Iterable[str], problems: ValidationErrors) -> dict[str, str]:
     """
     Return the headers that a connection adds; note each that it must not.
 
@@ -64,7 +64,7 @@ def read_headers(value: object, *, allowed: Iterable[str], problems: Problems) -
     listed = {name.lower() for name in allowed}
     headers: dict[str, str] = {}
     for name, text in named:
-        place = f"extra.{FIELD} {quoted(name)}"
+        place = f"extra.{FIELD} {safe_repr(name)}"
         problem = _find_name_problem(name, listed) or _find_value_problem(text)
         if name.lower() in {one.lower() for one in headers}:
             problem = "is there more than once; names differ in more than their case"
@@ -81,7 +81,7 @@ def merge_headers(added: Mapping[str, str], ours: Mapping[str, str]) -> dict[str
     return {**{name: value for name, value in added.items() if name.lower() not in names}, **ours}
 
 
-def list_private_values(headers: Mapping[str, str]) -> Iterable[str]:
+def sensitive_header_values(headers: Mapping[str, str]) -> Iterable[str]:
     """Return each value, and each without the word before it, such as ``Bearer``: a receiver may show either."""
     for value in headers.values():
         yield value

@@ -6,22 +6,22 @@ from __future__ import annotations
 
 import pycurl
 
-from airflow_provider_hooks.delivery.reach import Limits, UnreachableError, locate
+from airflow_provider_hooks.delivery.limits import ConnectError, Limits, locate
 from airflow_provider_hooks.delivery.record import ErrorClass
 from airflow_provider_hooks.delivery.transfer import classify, open_transfer
-from airflow_provider_hooks.network.policy import BlockedAddressError, NetworkPolicy
+from airflow_provider_hooks.http.policy import BlockedAddressError, NetworkPolicy
 
 
 def probe(url: str, *, policy: NetworkPolicy, limits: Limits) -> str:
     """
     Connect to where a URL leads and return the peer's address. No request is sent.
 
-    :raises UnreachableError: saying why it cannot be reached
+    :raises ConnectError: saying why it cannot be reached
     """
     try:
         target = policy.check_url(url)
     except BlockedAddressError as error:
-        raise UnreachableError(ErrorClass.BLOCKED_ADDRESS, str(error)) from None
+        raise ConnectError(ErrorClass.BLOCKED_ADDRESS, str(error)) from None
     addresses = locate(target, policy=policy, limits=limits)
     proxy = policy.find_proxy(addresses[0], target=target)
     curl = open_transfer(url, target, addresses, limits=limits, proxy=proxy)
@@ -31,9 +31,9 @@ def probe(url: str, *, policy: NetworkPolicy, limits: Limits) -> str:
         peer = addresses[0] if proxy else str(curl.getinfo(pycurl.PRIMARY_IP))
         policy.check_address(peer, target=target)
     except pycurl.error as error:
-        raise UnreachableError(*classify(curl, error)) from None
+        raise ConnectError(*classify(curl, error)) from None
     except BlockedAddressError as error:
-        raise UnreachableError(ErrorClass.BLOCKED_ADDRESS, str(error)) from None
+        raise ConnectError(ErrorClass.BLOCKED_ADDRESS, str(error)) from None
     finally:
         curl.close()
     return peer

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.errors import ServiceHookError
-from airflow_provider_hooks.text import printable
+from airflow_provider_hooks.exceptions import ServiceHookError
+from airflow_provider_hooks.sanitize import escape
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
@@ -88,7 +88,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeliveryFacts:
+class DeliveryInfo:
     """What is known of a delivery before anything is sent."""
 
     delivery_id: str
@@ -107,11 +107,11 @@ class DeliveryFacts:
 class Record:
     """What is kept of a delivery. It is plain data, and never holds a secret or a signature."""
 
-    facts: DeliveryFacts
+    info: DeliveryInfo
     generation: str
     """Which asking of a person this answers; see ``delivery.claims``."""
     redelivery: bool
-    """Whether it may have been sent before: by an earlier generation, or by ``when_unknown="resend"``."""
+    """Whether it may have been sent before: by an earlier generation, or by ``on_unknown="resend"``."""
     attempt: Attempt
     settled: bool = False
     """Whether it is a person's word that it arrived, and no answer."""
@@ -129,7 +129,7 @@ class Record:
         attempt["phases"] = vars(self.attempt.phases)
         attempt["response_headers"] = dict(self.attempt.response_headers)
         return {
-            **vars(self.facts),
+            **vars(self.info),
             "generation": self.generation,
             "redelivery": self.redelivery,
             "settled": self.settled,
@@ -139,31 +139,31 @@ class Record:
     def summarize(self) -> str:
         """Say in one line what happened, for logs and errors."""
         attempt = self.attempt
-        said = f"{self.facts.event_type} {self.facts.event_id} to {self.facts.endpoint}: {attempt.outcome.value}"
+        said = f"{self.info.event_type} {self.info.event_id} to {self.info.endpoint}: {attempt.outcome.value}"
         details = [
             f"HTTP {attempt.status_code}" if attempt.status_code else "",
             attempt.error_class.value if attempt.error_class else "",
             attempt.message or "",
-            f"it said: {printable(attempt.response_body)}"
+            f"it said: {escape(attempt.response_body)}"
             if self.outcome is Outcome.REJECTED and attempt.response_body
             else "",
         ]
         told = ", ".join(detail for detail in details if detail)
-        return f"{said} ({told}), delivery {self.facts.delivery_id}" if told else f"{said}, {self.facts.delivery_id}"
+        return f"{said} ({told}), delivery {self.info.delivery_id}" if told else f"{said}, {self.info.delivery_id}"
 
 
 SUCCESS = range(200, 300)
 """The statuses that say that an event was taken (RFC 9110, section 15.3)."""
 
 
-def judge_outcome(status: int | None, *, is_let_out: bool) -> Outcome:
+def classify_outcome(status: int | None, *, request_started: bool) -> Outcome:
     """
     Judge how a request ended.
 
     :param status: of a final answer whose headers were complete, or ``None``
-    :param is_let_out: whether any byte of the request may have left
+    :param request_started: whether any byte of the request may have left
     """
-    if not is_let_out:
+    if not request_started:
         return Outcome.NOT_SENT
     if status is None:
         return Outcome.UNKNOWN
@@ -189,21 +189,21 @@ class DeliveryIds:
     def make(self, event_id: str) -> str:
         """Return the id of the delivery of an event."""
         hashed = self._hashed.copy()
-        quoted = f'"{event_id}"' if _PLAIN.fullmatch(event_id) else json.dumps(event_id)
-        hashed.update(f"{quoted}]".encode())
+        safe_repr = f'"{event_id}"' if _PLAIN.fullmatch(event_id) else json.dumps(event_id)
+        hashed.update(f"{safe_repr}]".encode())
         digits = hashed.hexdigest()
         variant = "89ab"[int(digits[16], 16) & 3]
         return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
-def read_facts(kept: Mapping[str, object]) -> DeliveryFacts:
+def parse_delivery_info(kept: Mapping[str, object]) -> DeliveryInfo:
     """
     Read back what was known of a delivery before it was sent.
 
     :raises RecordError: if it has another form
     """
     try:
-        return DeliveryFacts(**{item.name: kept[item.name] for item in fields(DeliveryFacts)})  # type: ignore[arg-type]
+        return DeliveryInfo(**{item.name: kept[item.name] for item in fields(DeliveryInfo)})  # type: ignore[arg-type]
     except (KeyError, TypeError) as error:
         raise RecordError(f"what is kept of the delivery cannot be read: {error}") from None
 
@@ -214,7 +214,7 @@ def read_record(kept: Mapping[str, object]) -> Record:
 
     :raises RecordError: if it has another form
     """
-    facts = read_facts(kept)
+    info = parse_delivery_info(kept)
     try:
         values = {item.name: kept[item.name] for item in fields(Attempt)}
         values["outcome"] = Outcome(values["outcome"])
@@ -223,7 +223,7 @@ def read_record(kept: Mapping[str, object]) -> Record:
             raise TypeError("a field is of another type")  # noqa: TRY301  (one form, one error)
         values["phases"] = Phases(**values["phases"])  # type: ignore[arg-type]
         return Record(
-            facts=facts,
+            info=info,
             generation=str(kept["generation"]),
             redelivery=bool(kept["redelivery"]),
             settled=bool(kept["settled"]),

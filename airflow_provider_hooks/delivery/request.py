@@ -10,13 +10,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_hooks import __version__
-from airflow_provider_hooks.delivery.headers import DELIVERY_HEADER, EVENT_HEADER, list_private_values, merge_headers
-from airflow_provider_hooks.delivery.record import DeliveryFacts, make_delivery_id
-from airflow_provider_hooks.errors import InvalidFieldsError
-from airflow_provider_hooks.network.urls import strip_private_parts
-from airflow_provider_hooks.redaction import list_private_parts
-from airflow_provider_hooks.signing.signatures import list_private_signatures, sign
-from airflow_provider_hooks.text import quoted
+from airflow_provider_hooks.delivery.headers import (
+    DELIVERY_HEADER,
+    EVENT_HEADER,
+    merge_headers,
+    sensitive_header_values,
+)
+from airflow_provider_hooks.delivery.record import DeliveryInfo, make_delivery_id
+from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.http.redact import sensitive_url_parts
+from airflow_provider_hooks.http.urls import strip_sensitive_parts
+from airflow_provider_hooks.sanitize import safe_repr
+from airflow_provider_hooks.signing.signatures import sensitive_signatures, sign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,22 +44,22 @@ def find_event_id(payload: Mapping[str, object]) -> str:
     """
     Return the id of a payload, which may not come from a builder.
 
-    :raises InvalidFieldsError: if it has none
+    :raises ValidationError: if it has none
     """
     event_id = payload.get("id")
     if not isinstance(event_id, str):
-        raise InvalidFieldsError("payload", {"id": f"must be text, as the builders make it, not {quoted(event_id)}"})
+        raise ValidationError("payload", {"id": f"must be text, as the builders make it, not {safe_repr(event_id)}"})
     return event_id
 
 
-def describe_facts(endpoint: Endpoint, *, event_type: str, event_id: str, body: bytes) -> DeliveryFacts:
+def make_delivery_info(endpoint: Endpoint, *, event_type: str, event_id: str, body: bytes) -> DeliveryInfo:
     """Say what is known of a delivery before anything is sent."""
-    return DeliveryFacts(
+    return DeliveryInfo(
         delivery_id=make_delivery_id(endpoint=endpoint.conn_id, event_type=event_type, event_id=event_id),
         event_id=event_id,
         event_type=event_type,
         endpoint=endpoint.conn_id,
-        url=strip_private_parts(endpoint.url),
+        url=strip_sensitive_parts(endpoint.url),
         scheme=endpoint.scheme.name,
         body_sha256=hashlib.sha256(body).hexdigest(),
         body_bytes=len(body),
@@ -70,7 +75,7 @@ def describe_headers(event_type: str) -> dict[str, str]:
     }
 
 
-def make_request(endpoint: Endpoint, facts: DeliveryFacts, body: bytes) -> Request:
+def make_request(endpoint: Endpoint, info: DeliveryInfo, body: bytes) -> Request:
     """
     Make the request of a delivery, signed now.
 
@@ -80,24 +85,24 @@ def make_request(endpoint: Endpoint, facts: DeliveryFacts, body: bytes) -> Reque
         endpoint.scheme,
         body=body,
         secrets=endpoint.secrets,
-        delivery_id=facts.delivery_id,
+        delivery_id=info.delivery_id,
         timestamp=int(time.time()),
     )
-    ours = {**describe_headers(facts.event_type), DELIVERY_HEADER: facts.delivery_id, **signature}
+    ours = {**describe_headers(info.event_type), DELIVERY_HEADER: info.delivery_id, **signature}
     headers = merge_headers(endpoint.headers, ours)
-    return Request(url=endpoint.url, headers=headers, body=body, private=list_private(endpoint, signature))
+    return Request(url=endpoint.url, headers=headers, body=body, private=sensitive_values(endpoint, signature))
 
 
-def list_private(endpoint: Endpoint, headers: Mapping[str, str]) -> tuple[str, ...]:
+def sensitive_values(endpoint: Endpoint, headers: Mapping[str, str]) -> tuple[str, ...]:
     """
     Return what a receiver may send back and nobody may see.
 
     :param headers: of the request, with its signature
     """
-    signatures = list_private_signatures(endpoint.scheme, headers, endpoint.secrets)
-    return tuple(dict.fromkeys((*list_lasting_private(endpoint), *signatures)))
+    signatures = sensitive_signatures(endpoint.scheme, headers, endpoint.secrets)
+    return tuple(dict.fromkeys((*static_sensitive_values(endpoint), *signatures)))
 
 
-def list_lasting_private(endpoint: Endpoint) -> tuple[str, ...]:
+def static_sensitive_values(endpoint: Endpoint) -> tuple[str, ...]:
     """Return what of that is the same for every request."""
-    return (*endpoint.secrets, *list_private_values(endpoint.headers), *list_private_parts(endpoint.url))
+    return (*endpoint.secrets, *sensitive_header_values(endpoint.headers), *sensitive_url_parts(endpoint.url))

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import pycurl
 
 from airflow_provider_hooks.delivery.exchange import Exchange, write_header_lines
-from airflow_provider_hooks.delivery.reach import UnreachableError, locate, tell_not_sent
+from airflow_provider_hooks.delivery.limits import ConnectError, locate, not_sent_result
 from airflow_provider_hooks.delivery.transfer import Connections, open_transfer
-from airflow_provider_hooks.network.policy import BlockedAddressError
+from airflow_provider_hooks.http.policy import BlockedAddressError
 
 if TYPE_CHECKING:
-    from airflow_provider_hooks.delivery.reach import Limits
+    from airflow_provider_hooks.delivery.limits import Limits
     from airflow_provider_hooks.delivery.record import Attempt
     from airflow_provider_hooks.delivery.request import Request
-    from airflow_provider_hooks.network.policy import NetworkPolicy
+    from airflow_provider_hooks.http.policy import NetworkPolicy
 
 
 def send_once(
@@ -42,9 +42,9 @@ def send_once(
         )
         exchange = Exchange(curl, target, policy=policy, tunnel_end=addresses[0] if proxy else None)
         exchange.begin(request.body, write_header_lines(request.headers))
-    except (BlockedAddressError, UnreachableError, pycurl.error, OSError, RuntimeError, ValueError) as error:
+    except (BlockedAddressError, ConnectError, pycurl.error, OSError, RuntimeError, ValueError) as error:
         # A claim stands by now, so what keeps a transfer from beginning must come out as what it is: nothing sent.
-        return tell_not_sent(error, requested_at=requested_at, duration=time.monotonic() - started)
+        return not_sent_result(error, requested_at=requested_at, duration=time.monotonic() - started)
     failure: pycurl.error | None = None
     try:
         curl.perform()

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import certifi
 import pycurl
 
-from airflow_provider_hooks.delivery.reach import ERRNO_CLASSES
+from airflow_provider_hooks.delivery.limits import ERRNO_CLASSES
 from airflow_provider_hooks.delivery.record import ErrorClass
-from airflow_provider_hooks.network.proxy import format_authority
-from airflow_provider_hooks.text import printable
+from airflow_provider_hooks.http.proxy import format_authority
+from airflow_provider_hooks.sanitize import escape
 
 if TYPE_CHECKING:
-    from airflow_provider_hooks.delivery.reach import Limits
-    from airflow_provider_hooks.network.proxy import Proxy
-    from airflow_provider_hooks.network.urls import Target
+    from airflow_provider_hooks.delivery.limits import Limits
+    from airflow_provider_hooks.http.proxy import Proxy
+    from airflow_provider_hooks.http.urls import Target
 
 
 _OF_PARENTS: list[pycurl.Curl] = []
@@ -144,7 +144,7 @@ def classify(curl: pycurl.Curl, error: pycurl.error) -> tuple[ErrorClass, str]:
     if refused and refused // 100 != _SUCCESSFUL:
         return ErrorClass.PROXY_ERROR, f"the proxy refused to connect, with status {refused}"
     if code == pycurl.E_RECV_ERROR and "chunk" in str(words):
-        return ErrorClass.INVALID_RESPONSE, printable(str(words))  # libcurl has one code for both
+        return ErrorClass.INVALID_RESPONSE, escape(str(words))  # libcurl has one code for both
     known = {
         _E_TOO_LARGE: ErrorClass.RESPONSE_TOO_LARGE,
         pycurl.E_OPERATION_TIMEDOUT: ErrorClass.TIMEOUT,
@@ -155,4 +155,4 @@ def classify(curl: pycurl.Curl, error: pycurl.error) -> tuple[ErrorClass, str]:
         **dict.fromkeys(_TLS_CODES, ErrorClass.TLS_ERROR),
         **dict.fromkeys(_RESET_CODES, ErrorClass.CONNECTION_RESET),
     }
-    return known.get(code, ErrorClass.INVALID_RESPONSE), printable(str(words))
+    return known.get(code, ErrorClass.INVALID_RESPONSE), escape(str(words))

@@ -1,14 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The documented events as typed, validated builders, and the one place where a body becomes bytes."""
+"""The documented events as typed, validated builders, and the one place where a payload becomes bytes."""
 
-from airflow_provider_hooks.event_types import EVENT_ALERT, EVENT_CREATED, EVENT_TYPES
-from airflow_provider_hooks.events.alert import EventAlert, build_event_alert
-from airflow_provider_hooks.events.assets import events_from_assets
-from airflow_provider_hooks.events.created import EventCreated, build_event_created
-from airflow_provider_hooks.events.exceptions import event_from_exception
-from airflow_provider_hooks.events.serialization import DEFAULT_MAX_PAYLOAD_BYTES, PayloadError, serialize
-from airflow_provider_hooks.events.sources import read_fields
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_hooks.events.alert import EventAlert, build_event_alert
+    from airflow_provider_hooks.events.assets import events_from_assets
+    from airflow_provider_hooks.events.created import EventCreated, build_event_created
+    from airflow_provider_hooks.events.exceptions import event_from_exception
+    from airflow_provider_hooks.events.serialization import DEFAULT_MAX_PAYLOAD_BYTES, PayloadError, serialize
+    from airflow_provider_hooks.events.sources import read_fields
+    from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED, EVENT_TYPES
+
+_MODULES = {
+    "DEFAULT_MAX_PAYLOAD_BYTES": "serialization",
+    "EVENT_ALERT": "types",
+    "EVENT_CREATED": "types",
+    "EVENT_TYPES": "types",
+    "EventAlert": "alert",
+    "EventCreated": "created",
+    "PayloadError": "serialization",
+    "build_event_alert": "alert",
+    "build_event_created": "created",
+    "event_from_exception": "exceptions",
+    "events_from_assets": "assets",
+    "read_fields": "sources",
+    "serialize": "serialization",
+}
+"""Where each public name is defined: Airflow reads provider metadata in every process, so nothing is imported early."""
 
 __all__ = [
     "DEFAULT_MAX_PAYLOAD_BYTES",
@@ -25,3 +48,9 @@ __all__ = [
     "read_fields",
     "serialize",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

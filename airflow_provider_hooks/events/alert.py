@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from airflow_provider_hooks.event_types import EVENT_ALERT
-from airflow_provider_hooks.events.building import SharedFields, read_event, take_shared
+from airflow_provider_hooks.events.schema import SharedFields, read_event, take_shared
+from airflow_provider_hooks.events.types import EVENT_ALERT
 
 if TYPE_CHECKING:
     import uuid
@@ -40,7 +40,7 @@ def build_event_alert(
 
     :param source: a payload of either event as documented, fields by name, or an event that ``sentry-sdk`` made
     :param triggering_rules: the names of the rules that made the alert, at least one
-    :raises InvalidFieldsError: naming each field that is missing, wrong or not documented
+    :raises ValidationError: naming each field that is missing, wrong or not documented
 
     Source: Sentry, "Service hooks", webhook payload structure.
     """

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import pendulum
 
-from airflow_provider_hooks.errors import InvalidFieldsError
 from airflow_provider_hooks.events.sources import read_fields
+from airflow_provider_hooks.exceptions import ValidationError
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -84,7 +84,7 @@ def _read_source(source: object) -> dict[str, object]:
         return {}
     try:
         return read_fields(source)  # type: ignore[arg-type]  # it says what is wrong with anything else
-    except InvalidFieldsError:
+    except ValidationError:
         # Left as it is, for the delivery to say what is wrong with it.
         return dict(source) if isinstance(source, Mapping) else {"event": source}
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict, cast
 
-from airflow_provider_hooks.event_types import EVENT_CREATED
-from airflow_provider_hooks.events import checks
-from airflow_provider_hooks.events.building import SharedFields, read_event, take_shared
+from airflow_provider_hooks.events import validators
+from airflow_provider_hooks.events.schema import SharedFields, read_event, take_shared
+from airflow_provider_hooks.events.types import EVENT_CREATED
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -63,7 +63,7 @@ def build_event_created(
 
     :param source: a payload as documented, fields by name, or an event that ``sentry-sdk`` made
     :param datetime: when it happened: a ``datetime`` with a zone, ISO 8601 text, or unix seconds
-    :raises InvalidFieldsError: naming each field that is missing, wrong or not documented
+    :raises ValidationError: naming each field that is missing, wrong or not documented
 
     Source: Sentry, "Service hooks", webhook payload structure.
     """
@@ -87,7 +87,7 @@ def build_event_created(
     return {
         **take_shared(read),
         "logger": cast("str", read["logger"]),
-        "datetime": checks.write_datetime(cast("dt.datetime", read["datetime"])),
+        "datetime": validators.write_datetime(cast("dt.datetime", read["datetime"])),
         "event": cast(
             "InnerEvent",
             {

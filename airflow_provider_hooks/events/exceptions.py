@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pendulum
 
-from airflow_provider_hooks.errors import Problems, ServiceHookError
-from airflow_provider_hooks.events.checks import read_event_id, read_level, read_moment, read_tags
-from airflow_provider_hooks.text import quoted
+from airflow_provider_hooks.events.validators import read_event_id, read_level, read_moment, read_tags
+from airflow_provider_hooks.exceptions import ServiceHookError, ValidationErrors
+from airflow_provider_hooks.sanitize import safe_repr
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -40,7 +40,7 @@ def event_from_exception(
 
     :param event_id: the event's id; a new one if ``None``
     :param occurred_at: when it was raised, with a zone; now if ``None``
-    :raises InvalidFieldsError: naming each argument that cannot be used
+    :raises ValidationError: naming each argument that cannot be used
     :raises MissingExtraError: if ``sentry-sdk`` is not installed
 
     Source: Sentry, "Event payloads", exception interface.
@@ -71,9 +71,9 @@ def event_from_exception(
 
 
 def _check(exception: object, given: Mapping[str, object]) -> None:
-    problems = Problems("event_from_exception")
+    problems = ValidationErrors("event_from_exception")
     if not isinstance(exception, BaseException):
-        problems.add("exception", f"must be an exception that was raised, not {quoted(exception)}")
+        problems.add("exception", f"must be an exception that was raised, not {safe_repr(exception)}")
     readers: dict[str, Callable[[object], object]] = {
         "event_id": read_event_id,
         "occurred_at": read_moment,

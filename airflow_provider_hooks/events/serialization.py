@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, cast
 
 import orjson
 
-from airflow_provider_hooks.errors import InvalidFieldsError
-from airflow_provider_hooks.text import printable, quoted
+from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.sanitize import escape, safe_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ _MAX_INTEGER, _MIN_INTEGER = 2**64 - 1, -(2**63)
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 
-class PayloadError(InvalidFieldsError):
+class PayloadError(ValidationError):
     """A payload that cannot be sent as JSON, or is too large."""
 
 
@@ -51,7 +51,7 @@ def serialize(
     try:
         body = orjson.dumps(event, option=_OPTIONS)
     except (orjson.JSONEncodeError, RecursionError) as error:
-        raise PayloadError("payload", _find_problems(event) or {"event": printable(str(error))}) from None
+        raise PayloadError("payload", _find_problems(event) or {"event": escape(str(error))}) from None
     # The encoder writes NaN and Infinity as null without a word, so only a body that holds a null is looked through.
     if b"null" in body:
         problems = _find_problems(event)
@@ -64,13 +64,13 @@ def serialize(
 
 
 def _find_largest(event: dict[str, object]) -> str:
-    return printable(max(event, key=lambda name: len(orjson.dumps(event[name], option=_OPTIONS)), default="event"))
+    return escape(max(event, key=lambda name: len(orjson.dumps(event[name], option=_OPTIONS)), default="event"))
 
 
 def _find_problems(event: object) -> dict[str, str]:
     found: dict[str, str] = {}
     for path, problem in _walk(event):
-        found.setdefault(printable(path) or "event", problem)
+        found.setdefault(escape(path) or "event", problem)
         if len(found) == _MAX_PROBLEMS:
             break
     return found
@@ -112,8 +112,8 @@ def _walk(event: object) -> Iterator[tuple[str, str]]:
 
 def _children(value: dict[object, object] | Sequence[object], path: str) -> list[tuple[str, object]]:
     if isinstance(value, dict):
-        names = ((key if isinstance(key, str) else quoted(key), child) for key, child in value.items())
-        named = [(f"{path}.{printable(name, limit=40)}" if path else name, child) for name, child in names]
+        names = ((key if isinstance(key, str) else safe_repr(key), child) for key, child in value.items())
+        named = [(f"{path}.{escape(name, limit=40)}" if path else name, child) for name, child in names]
     else:
         named = [(f"{path}[{index}]", child) for index, child in enumerate(value)]
     return named[::-1]

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from airflow_provider_hooks.errors import InvalidFieldsError
-from airflow_provider_hooks.text import quoted
+from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.sanitize import safe_repr
 
 _INNER_ONLY = ("platform", "timestamp", "tags", "exception")
 
@@ -18,16 +18,16 @@ def read_fields(source: Mapping[str, object]) -> dict[str, object]:
 
     :param source: a documented payload (its inner ``event`` is opened), fields by name, or an event of ``sentry-sdk``,
         told by its ``event_id``; of the latter only what the documented payload has is taken
-    :raises InvalidFieldsError: if it is no mapping, or its inner ``event`` is none
+    :raises ValidationError: if it is no mapping, or its inner ``event`` is none
     """
     if not isinstance(source, Mapping):
-        raise InvalidFieldsError("the event", {"event": f"must be a mapping of fields, not {quoted(source)}"})
+        raise ValidationError("the event", {"event": f"must be a mapping of fields, not {safe_repr(source)}"})
     if "event_id" in source:
         return _read_sentry_event(source)
     fields = {name: value for name, value in source.items() if name != "event"}
     inner = source.get("event")
     if inner is not None and not isinstance(inner, Mapping):
-        raise InvalidFieldsError("the event", {"event": f"must hold a mapping of fields, not {quoted(inner)}"})
+        raise ValidationError("the event", {"event": f"must hold a mapping of fields, not {safe_repr(inner)}"})
     if inner is not None:
         known = {name: inner[name] for name in _INNER_ONLY if name in inner}
         shared = {"id": inner.get("event_id"), "message": inner.get("message"), "level": inner.get("level")}

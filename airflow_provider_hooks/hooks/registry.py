@@ -10,26 +10,26 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
 
-from airflow_provider_hooks.errors import Problems, ServiceHookError
-from airflow_provider_hooks.hooks.deployment import read_connection, read_settings
-from airflow_provider_hooks.hooks.session import change_hooks, open_manager
-from airflow_provider_hooks.hooks.variables import VariableMemory, check_variable_name
+from airflow_provider_hooks._runtime.airflow import read_connection, read_settings
+from airflow_provider_hooks._runtime.registry_session import locked_session, open_manager
+from airflow_provider_hooks._runtime.variable_store import VariableHookStore, check_variable_name
+from airflow_provider_hooks.exceptions import ServiceHookError, ValidationErrors
 from airflow_provider_hooks.registries.apis import open_api
-from airflow_provider_hooks.registries.memory import find_declared
-from airflow_provider_hooks.registries.platforms import Operation
+from airflow_provider_hooks.registries.platform_table import Operation
 from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY, Registry, read_registry
 from airflow_provider_hooks.registries.rotation import SecretRotation
+from airflow_provider_hooks.registries.store import find_declared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from airflow_provider_hooks.hooks.deployment import VariableStore
-    from airflow_provider_hooks.hooks.session import ChangingSession
-    from airflow_provider_hooks.registries.keeping import Ensured, WhenUnknown
-    from airflow_provider_hooks.registries.management import HookManager
+    from airflow_provider_hooks._runtime.airflow import VariableStore
+    from airflow_provider_hooks._runtime.registry_session import LockedSession
     from airflow_provider_hooks.registries.model import HookChanges, HookSpec, Security, ServiceHook, Stat
-    from airflow_provider_hooks.registries.rotation import Rotated
+    from airflow_provider_hooks.registries.reconcile import EnsureResult, WhenUnknown
+    from airflow_provider_hooks.registries.rotation import RotationResult
+    from airflow_provider_hooks.registries.service import HookManager
     from airflow_provider_hooks.settings import Settings
 
 
@@ -40,18 +40,20 @@ class RegistryHook(BaseHook):
     Every secret that an answer holds is registered with Airflow's masker before anything else is done with it. What is
     registered, kept, rotated or deleted with a Variable holds a lock on that Variable, which only a running task can.
 
-    :param registry_conn_id: a connection of type ``service_hook_registry``
+    :param service_hook_registry_conn_id: a connection of type ``service_hook_registry``
     :param store: where Variables are written, if not by a running task
     """
 
-    conn_name_attr = "registry_conn_id"
+    conn_name_attr = "service_hook_registry_conn_id"
     default_conn_name = "service_hook_registry_default"
     conn_type = SERVICE_HOOK_REGISTRY.name
     hook_name = SERVICE_HOOK_REGISTRY.label
 
-    def __init__(self, registry_conn_id: str = default_conn_name, *, store: VariableStore | None = None) -> None:
+    def __init__(
+        self, service_hook_registry_conn_id: str = default_conn_name, *, store: VariableStore | None = None
+    ) -> None:
         super().__init__()
-        self.registry_conn_id = registry_conn_id
+        self.service_hook_registry_conn_id = service_hook_registry_conn_id
         self._store = store
 
     @cached_property
@@ -66,9 +68,9 @@ class RegistryHook(BaseHook):
         """
         Read the registry, with its token registered with Airflow's masker.
 
-        :raises InvalidFieldsError: naming each field of the connection that cannot be used
+        :raises ValidationError: naming each field of the connection that cannot be used
         """
-        fields = read_connection(SERVICE_HOOK_REGISTRY, self.registry_conn_id)
+        fields = read_connection(SERVICE_HOOK_REGISTRY, self.service_hook_registry_conn_id)
         return read_registry(fields, default_timeout=self._settings.timeout)
 
     def list_hooks(self) -> list[ServiceHook]:
@@ -92,49 +94,49 @@ class RegistryHook(BaseHook):
         """
         Return if ``register_hook`` would be taken by the platform's own rules. Nothing is sent.
 
-        :raises InvalidFieldsError: naming each field that is wrong
+        :raises ValidationError: naming each field that is wrong
         """
         api = open_api(self._registry)
-        problems = Problems(f"service hook on {api.platform.title}")
-        problems.take_from(lambda: api.create(api.complete(spec)))
+        problems = ValidationErrors(f"service hook on {api.platform.title}")
+        problems.collect(lambda: api.create(api.complete(spec)))
         if variable is not None:
-            problems.take_from(lambda: check_variable_name(variable))
+            problems.collect(lambda: check_variable_name(variable))
         elif Operation.LIST not in api.platform.operations:
             told = f"is needed on {api.platform.title}, which cannot list: it remembers which hook is registered"
             problems.add("secret_variable", told)
         problems.raise_if_any()
 
     def register_hook(
-        self, spec: HookSpec, *, variable: str | None = None, when_unknown: WhenUnknown = "fail"
+        self, spec: HookSpec, *, variable: str | None = None, on_unknown: WhenUnknown = "fail"
     ) -> tuple[ServiceHook, bool]:
         """
         Register a hook unless one for this URL is registered, remember it, and tell whether it was created now.
 
         :param variable: the Airflow Variable that remembers the hook and its secret; needed where there is no list
-        :param when_unknown: what to do where an earlier try may have registered it and the platform cannot be asked:
+        :param on_unknown: what to do where an earlier try may have registered it and the platform cannot be asked:
             ``fail`` or ``create``
-        :raises InvalidFieldsError: naming each field that the platform would refuse; nothing was sent
+        :raises ValidationError: naming each field that the platform would refuse; nothing was sent
         :raises HookConflictError: if a hook for this URL rests or differs; it is left as it is
         :raises HookUncertainError: if an earlier try may have registered it and the platform cannot be asked
         :raises LockError: if other runs do not let this one go on
         :raises RegistryError: if a call fails
         """
         self.check_registration(spec, variable=variable)
-        with self._changing(variable, when_unknown=when_unknown) as session:
+        with self._changing(variable, on_unknown=on_unknown) as session:
             return session.keeper.register(spec)
 
     def check_declaration(self, spec: HookSpec, *, variable: str, hook_id: str | None = None) -> None:
         """
         Return if ``ensure_hooks`` would be taken by the platform's own rules. Nothing is sent.
 
-        :raises InvalidFieldsError: naming each field that is wrong
+        :raises ValidationError: naming each field that is wrong
         """
         api = open_api(self._registry)
-        problems = Problems(f"service hook on {api.platform.title}")
-        problems.take_from(lambda: api.split(spec))
-        problems.take_from(lambda: check_variable_name(variable))
+        problems = ValidationErrors(f"service hook on {api.platform.title}")
+        problems.collect(lambda: api.split(spec))
+        problems.collect(lambda: check_variable_name(variable))
         if hook_id is not None:
-            problems.take_from(lambda: api.quote_id(hook_id))
+            problems.collect(lambda: api.quote_id(hook_id))
         problems.raise_if_any()
 
     def ensure_hooks(
@@ -144,8 +146,8 @@ class RegistryHook(BaseHook):
         name: str,
         variable: str,
         hook_id: str | None = None,
-        when_unknown: WhenUnknown = "fail",
-    ) -> Ensured:
+        on_unknown: WhenUnknown = "fail",
+    ) -> EnsureResult:
         """
         See to it that the hooks of a declaration are there as declared: create, update, or leave alone.
 
@@ -154,15 +156,15 @@ class RegistryHook(BaseHook):
         :param name: what the declaration is known by on this registry; the same from run to run
         :param variable: the Airflow Variable that remembers the hooks and their secrets
         :param hook_id: a hook that is there already and shall be kept as declared from now on
-        :param when_unknown: as for ``register_hook``
-        :raises InvalidFieldsError: naming each field that the platform would refuse; nothing was sent
+        :param on_unknown: as for ``register_hook``
+        :raises ValidationError: naming each field that the platform would refuse; nothing was sent
         :raises HookConflictError: if it cannot be told which hook is meant
         :raises HookUncertainError: if an earlier try may have registered it and the platform cannot be asked
         :raises LockError: if other runs do not let this one go on
         :raises RegistryError: if a call fails; what was done before it is remembered
         """
         self.check_declaration(spec, variable=variable, hook_id=hook_id)
-        with self._changing(variable, when_unknown=when_unknown) as session:
+        with self._changing(variable, on_unknown=on_unknown) as session:
             return session.keeper.ensure(spec, name=name, adopt=hook_id)
 
     def check_changes(self, changes: HookChanges) -> None:
@@ -170,7 +172,7 @@ class RegistryHook(BaseHook):
         Return if the platform would take a change of a hook. Nothing is sent.
 
         :raises UnsupportedOperationError: if it documents no update
-        :raises InvalidFieldsError: naming each field that it would refuse
+        :raises ValidationError: naming each field that it would refuse
         """
         api = open_api(self._registry)
         if Operation.UPDATE not in api.platform.operations:
@@ -182,7 +184,7 @@ class RegistryHook(BaseHook):
         Change a hook.
 
         :raises UnsupportedOperationError: if the platform documents no update
-        :raises InvalidFieldsError: naming each field that the platform would refuse; nothing was sent
+        :raises ValidationError: naming each field that the platform would refuse; nothing was sent
         :raises RegistryError: if there is no such hook, or the call fails
         """
         return self._manage().update(hook_id, changes)
@@ -192,7 +194,7 @@ class RegistryHook(BaseHook):
         Delete hooks, forget them, and return the ids of those that were there and of those that were gone already.
 
         :param variable: the Airflow Variable that remembers them
-        :raises InvalidFieldsError: if an id is none of this platform; nothing was sent
+        :raises ValidationError: if an id is none of this platform; nothing was sent
         :raises LockError: if other runs do not let this one go on
         :raises RegistryError: if a call fails; what was deleted before it is forgotten
         """
@@ -208,10 +210,12 @@ class RegistryHook(BaseHook):
         :raises ServiceHookError: if the Variable cannot be read
         """
         check_variable_name(variable)
-        memory = VariableMemory(variable, store=self._store)
-        return [one.hook_id for one in find_declared(memory.read(), registry=self.registry_conn_id, name=name)]
+        memory = VariableHookStore(variable, store=self._store)
+        return [
+            one.hook_id for one in find_declared(memory.read(), registry=self.service_hook_registry_conn_id, name=name)
+        ]
 
-    def rotate_secret(self, hook_id: str, *, variable: str, asking: str, overlap: timedelta) -> Rotated:
+    def rotate_secret(self, hook_id: str, *, variable: str, asking: str, overlap: timedelta) -> RotationResult:
         """
         Have a new secret of a hook in use, once for each asking.
 
@@ -233,7 +237,7 @@ class RegistryHook(BaseHook):
         with self._changing(variable) as session:
             return self._rotation(session, asking).rotate(hook_id, overlap=overlap, now=datetime.now(timezone.utc))
 
-    def finish_rotation(self, rotated: Rotated, *, variable: str) -> None:
+    def finish_rotation(self, rotated: RotationResult, *, variable: str) -> None:
         """
         Delete the old hook of a rotation and forget its secret.
 
@@ -281,13 +285,13 @@ class RegistryHook(BaseHook):
         return open_manager(self._registry, self._settings)
 
     def _changing(
-        self, variable: str | None, *, when_unknown: WhenUnknown = "fail"
-    ) -> AbstractContextManager[ChangingSession]:
-        return change_hooks(
-            self._registry, self._settings, variable=variable, when_unknown=when_unknown, store=self._store
+        self, variable: str | None, *, on_unknown: WhenUnknown = "fail"
+    ) -> AbstractContextManager[LockedSession]:
+        return locked_session(
+            self._registry, self._settings, variable=variable, on_unknown=on_unknown, store=self._store
         )
 
-    def _rotation(self, session: ChangingSession, asking: str) -> SecretRotation:
+    def _rotation(self, session: LockedSession, asking: str) -> SecretRotation:
         return SecretRotation(
-            session.manager, session.keeper, session.memory, registry=self.registry_conn_id, asking=asking
+            session.manager, session.keeper, session.memory, registry=self.service_hook_registry_conn_id, asking=asking
         )

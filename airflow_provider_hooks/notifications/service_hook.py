@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from airflow.sdk.bases.notifier import BaseNotifier
 
-from airflow_provider_hooks.errors import ServiceHookError
+from airflow_provider_hooks.exceptions import ServiceHookError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_hooks.events import EventAlert, EventCreated
-    from airflow_provider_hooks.notifications.occasion import Occasion
+    from airflow_provider_hooks.notifications.callback_event import CallbackEvent
 
 
 class NotificationError(ServiceHookError):
@@ -124,12 +124,14 @@ class ServiceHookNotifier(BaseNotifier):
 
         from airflow_provider_hooks.delivery.record import Outcome
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
-        from airflow_provider_hooks.notifications.occasion import read_occasion
+        from airflow_provider_hooks.notifications.callback_event import callback_event_from_context
 
-        occasion = read_occasion(context, base_url=conf.get("api", "base_url", fallback="http://localhost:8080"))
+        occasion = callback_event_from_context(
+            context, base_url=conf.get("api", "base_url", fallback="http://localhost:8080")
+        )
         payload = self._build(occasion)
         hook = EndpointHook(self.service_hook_conn_id)
-        if occasion.has_store:
+        if occasion.can_claim:
             slot = f"on_{occasion.kind.value}:{self.event_type}:{self.service_hook_conn_id}:{payload['id']}"
             delivery = hook.deliver_once(self.event_type, payload, context=context, slot=slot)
         else:
@@ -145,9 +147,9 @@ class ServiceHookNotifier(BaseNotifier):
         """
         await asyncio.to_thread(self.notify, context)
 
-    def _build(self, occasion: Occasion) -> EventCreated | EventAlert:
-        from airflow_provider_hooks.notifications.fields import describe_occasion, mask, merge_tags
-        from airflow_provider_hooks.operators.payloads import build_payload
+    def _build(self, occasion: CallbackEvent) -> EventCreated | EventAlert:
+        from airflow_provider_hooks.events.build import build_payload
+        from airflow_provider_hooks.notifications.payload import describe_occasion, mask, merge_tags
 
         defaults = describe_occasion(occasion)
         names = ("event_id", "project", "project_id", "project_name", "url", "level", "triggering_rules")

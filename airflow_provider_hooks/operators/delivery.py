@@ -36,7 +36,7 @@ class DeliveringOperator(BaseOperator):
     :param message: what happened, in a line
     :param url: where a person can look; without one, the log of the task instance
     :param level: ``fatal``, ``error``, ``warning``, ``info`` or ``debug``
-    :param when_unknown: where an attempt may have arrived, ``fail`` and leave it to a person (at most once), or
+    :param on_unknown: where an attempt may have arrived, ``fail`` and leave it to a person (at most once), or
         ``resend`` it with the same delivery id by Airflow's own ``retries`` (at least once)
     """
 
@@ -49,7 +49,7 @@ class DeliveringOperator(BaseOperator):
         "message",
         "url",
         "level",
-        "when_unknown",
+        "on_unknown",
     )
     ui_color = "#d7e8f7"
     operator_extra_links = (EventLink(), DeliveryRecordLink())
@@ -65,7 +65,7 @@ class DeliveringOperator(BaseOperator):
         message: str | None = None,
         url: str | None = None,
         level: str | None = None,
-        when_unknown: WhenUnknown = "fail",
+        on_unknown: WhenUnknown = "fail",
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)  # type: ignore[arg-type]  # BaseOperator's own arguments
@@ -77,7 +77,7 @@ class DeliveringOperator(BaseOperator):
         self.message = message
         self.url = url
         self.level = level
-        self.when_unknown = when_unknown
+        self.on_unknown = on_unknown
 
     def list_arguments(self) -> dict[str, object]:
         """Return the arguments that are fields of the event, by their names."""
@@ -128,9 +128,9 @@ class _DeliverEventOperator(DeliveringOperator):
         """
         import_ahead()
         ahead = read_ahead(context, KEY_PREFIX)
+        from airflow_provider_hooks.events.build import build_payload
+        from airflow_provider_hooks.events.defaults import describe_task_instance
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
-        from airflow_provider_hooks.operators.defaults import describe_task_instance
-        from airflow_provider_hooks.operators.payloads import build_payload
 
         def build() -> EventCreated | EventAlert:
             return build_payload(
@@ -141,7 +141,7 @@ class _DeliverEventOperator(DeliveringOperator):
             )
 
         return EndpointHook(self.service_hook_conn_id).deliver(
-            self.event_type, build, context=ahead, when_unknown=self.when_unknown
+            self.event_type, build, context=ahead, on_unknown=self.on_unknown
         )
 
     def list_arguments(self) -> dict[str, object]:

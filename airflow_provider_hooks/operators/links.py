@@ -36,9 +36,9 @@ class EventLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the event's URL, which an event that was refused may not have."""
-        from airflow_provider_hooks.errors import InvalidFieldsError
         from airflow_provider_hooks.events import read_fields
-        from airflow_provider_hooks.events.checks import read_url
+        from airflow_provider_hooks.events.validators import read_url
+        from airflow_provider_hooks.exceptions import ValidationError
 
         task = cast("DeliveringOperator", operator)
         events = task.list_events()
@@ -46,7 +46,7 @@ class EventLink(BaseOperatorLink):
             return ""
         try:
             return read_url(task.url or read_fields(events[0]).get("url") or _find_page(ti_key))
-        except (InvalidFieldsError, ValueError):
+        except (ValidationError, ValueError):
             return ""
 
 

@@ -8,7 +8,7 @@ import time
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.operators.arguments import choose, read_events, read_flag, read_name, read_overlap
+from airflow_provider_hooks.operators._validators import choose, read_events, read_flag, read_name, read_overlap
 from airflow_provider_hooks.operators.registry import RegistryOperator
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_hooks.errors import Problems
+    from airflow_provider_hooks.exceptions import ValidationErrors
     from airflow_provider_hooks.hooks.registry import RegistryHook
     from airflow_provider_hooks.json_types import JsonValue
 
@@ -32,7 +32,7 @@ class _ManageHookOperator(RegistryOperator):
     :param hook_name: the hooks of a declaration of ``EnsureServiceHookOperator``
     :param service_hook_conn_id: the endpoint whose Variable remembers the hook, as its registration named it
     :param secret_variable: the Airflow Variable that remembers the hook, in place of the endpoint's; without any, for a
-        ``hook_name``, ``service_hook_secret_<registry_conn_id>_<hook_name>``
+        ``hook_name``, ``service_hook_secret_<service_hook_registry_conn_id>_<hook_name>``
     """
 
     template_fields: Sequence[str] = (
@@ -59,17 +59,17 @@ class _ManageHookOperator(RegistryOperator):
         self.secret_variable = secret_variable
 
     def _find_variable(self) -> str | None:
+        from airflow_provider_hooks._runtime.variable_store import default_variable_name
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
-        from airflow_provider_hooks.hooks.variables import name_variable
 
         variable = self.secret_variable
         if not variable and self.service_hook_conn_id:
             _, variable = EndpointHook(self.service_hook_conn_id).read_subscription()
         if not variable and self.hook_name:
-            variable = name_variable(self.registry_conn_id, str(self.hook_name))
+            variable = default_variable_name(self.service_hook_registry_conn_id, str(self.hook_name))
         return variable or None
 
-    def _check_target(self, problems: Problems) -> None:
+    def _check_target(self, problems: ValidationErrors) -> None:
         choose(problems, hook_id=self.hook_id, hook_name=self.hook_name)
         for name in ("hook_id", "hook_name", "secret_variable", "service_hook_conn_id"):
             if getattr(self, name):
@@ -81,7 +81,7 @@ class _ManageHookOperator(RegistryOperator):
         return hook.find_declared_ids(str(self.hook_name), variable=str(variable))
 
     def _find_id(self, hook: RegistryHook, variable: str | None) -> str:
-        from airflow_provider_hooks.errors import InvalidFieldsError
+        from airflow_provider_hooks.exceptions import ValidationError
 
         ids = self._find_ids(hook, variable)
         if len(ids) == 1:
@@ -90,7 +90,7 @@ class _ManageHookOperator(RegistryOperator):
         if not ids:
             told = f"'{self.hook_name}' is not remembered in the Variable '{variable}'; say the name, and the "
             told += "secret_variable or service_hook_conn_id, that its declaration says"
-        raise InvalidFieldsError(f"task '{self.task_id}'", {"hook_name": told})
+        raise ValidationError(f"task '{self.task_id}'", {"hook_name": told})
 
 
 class ListServiceHooksOperator(RegistryOperator):
@@ -103,8 +103,8 @@ class ListServiceHooksOperator(RegistryOperator):
     def _call_platform(self, context: Context) -> JsonValue:  # noqa: ARG002  (Airflow passes it)
         from airflow_provider_hooks.hooks.registry import RegistryHook
 
-        hooks = RegistryHook(self.registry_conn_id).list_hooks()
-        self.log.info("%s has %d service hook(s)", self.registry_conn_id, len(hooks))
+        hooks = RegistryHook(self.service_hook_registry_conn_id).list_hooks()
+        self.log.info("%s has %d service hook(s)", self.service_hook_registry_conn_id, len(hooks))
         return [hook.as_json() for hook in hooks]
 
 
@@ -139,11 +139,11 @@ class UpdateServiceHookOperator(_ManageHookOperator):
         self.is_active = is_active
 
     def _call_platform(self, context: Context) -> JsonValue:
-        from airflow_provider_hooks.errors import Problems
+        from airflow_provider_hooks.exceptions import ValidationErrors
         from airflow_provider_hooks.hooks.registry import RegistryHook
         from airflow_provider_hooks.registries.model import HookChanges
 
-        problems = Problems(f"task '{self.task_id}'")
+        problems = ValidationErrors(f"task '{self.task_id}'")
         self._check_target(problems)
         changes = HookChanges(
             url=self.url,
@@ -154,11 +154,11 @@ class UpdateServiceHookOperator(_ManageHookOperator):
         )
         if not changes:
             problems.add("url", "give at least one of url, events, headers, new_name and is_active")
-        hook = RegistryHook(self.registry_conn_id)
-        problems.take_from(lambda: hook.check_changes(changes))
+        hook = RegistryHook(self.service_hook_registry_conn_id)
+        problems.collect(lambda: hook.check_changes(changes))
         problems.raise_if_any()
         updated = hook.update_hook(self._find_id(hook, self._find_variable()), changes)
-        self.log.info("%s: service hook %s is updated", self.registry_conn_id, updated.hook_id)
+        self.log.info("%s: service hook %s is updated", self.service_hook_registry_conn_id, updated.hook_id)
         return updated.as_json()
 
 
@@ -171,20 +171,20 @@ class DeleteServiceHookOperator(_ManageHookOperator):
     """
 
     def _call_platform(self, context: Context) -> JsonValue:  # noqa: ARG002  (Airflow passes it)
-        from airflow_provider_hooks.errors import Problems
+        from airflow_provider_hooks.exceptions import ValidationErrors
         from airflow_provider_hooks.hooks.registry import RegistryHook
 
-        problems = Problems(f"task '{self.task_id}'")
+        problems = ValidationErrors(f"task '{self.task_id}'")
         self._check_target(problems)
         problems.raise_if_any()
-        variable, hook = self._find_variable(), RegistryHook(self.registry_conn_id)
+        variable, hook = self._find_variable(), RegistryHook(self.service_hook_registry_conn_id)
         ids = self._find_ids(hook, variable)
         if not ids:
             self.log.warning("'%s' is not remembered in the Variable '%s': nothing to delete", self.hook_name, variable)
             return {"deleted": [], "gone": []}
         deleted, gone = hook.delete_hooks(ids, variable=variable)
         told = f"deleted {', '.join(deleted) or 'none'}; gone already {', '.join(gone) or 'none'}"
-        self.log.info("%s: %s", self.registry_conn_id, told)
+        self.log.info("%s: %s", self.service_hook_registry_conn_id, told)
         return {"deleted": [*deleted], "gone": [*gone]}
 
 
@@ -206,26 +206,28 @@ class RotateServiceHookSecretOperator(_ManageHookOperator):
         self.overlap = overlap
 
     def _call_platform(self, context: Context) -> JsonValue:
-        from airflow_provider_hooks.errors import Problems
+        from airflow_provider_hooks.exceptions import ValidationErrors
         from airflow_provider_hooks.hooks.registry import RegistryHook
 
-        problems = Problems(f"task '{self.task_id}'")
+        problems = ValidationErrors(f"task '{self.task_id}'")
         self._check_target(problems)
         overlap = read_overlap(problems, self.overlap)
         variable = self._find_variable()
         if variable is None:
             problems.add("secret_variable", "must say which Variable the new secret goes to, or service_hook_conn_id")
         problems.raise_if_any()
-        ti, hook = context["ti"], RegistryHook(self.registry_conn_id)
+        ti, hook = context["ti"], RegistryHook(self.service_hook_registry_conn_id)
         asking = f"{ti.dag_id}/{ti.task_id}/{ti.run_id}/{ti.map_index}/{ti.max_tries}"
         rotated = hook.rotate_secret(
             self._find_id(hook, variable), variable=str(variable), asking=asking, overlap=overlap
         )
-        self.log.info("%s: the secret of service hook %s is in use", self.registry_conn_id, rotated.hook_id)
-        if rotated.old_hook_id is not None and rotated.delete_after is not None:
-            self._wait_until(rotated.delete_after, rotated.old_hook_id)
+        self.log.info(
+            "%s: the secret of service hook %s is in use", self.service_hook_registry_conn_id, rotated.hook_id
+        )
+        if rotated.old_hook_id is not None and rotated.expires_at is not None:
+            self._wait_until(rotated.expires_at, rotated.old_hook_id)
             hook.finish_rotation(rotated, variable=str(variable))
-            self.log.info("%s: service hook %s is deleted", self.registry_conn_id, rotated.old_hook_id)
+            self.log.info("%s: service hook %s is deleted", self.service_hook_registry_conn_id, rotated.old_hook_id)
         return {"hook_id": rotated.hook_id, "deleted": rotated.old_hook_id, "secret_variable": variable}
 
     def resume(self, context: Context, event: object = None) -> JsonValue:  # noqa: ARG002  (Airflow passes it)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.operators.arguments import choose, read_events, read_flag, read_name, read_when_unknown
+from airflow_provider_hooks.operators._validators import choose, read_events, read_flag, read_name, read_when_unknown
 from airflow_provider_hooks.operators.registry import RegistryOperator
 
 if TYPE_CHECKING:
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_hooks.errors import Problems
+    from airflow_provider_hooks.exceptions import ValidationErrors
     from airflow_provider_hooks.json_types import JsonObject
-    from airflow_provider_hooks.registries.keeping import WhenUnknown
     from airflow_provider_hooks.registries.model import HookSpec
+    from airflow_provider_hooks.registries.reconcile import WhenUnknown
 
 
 class _SubscribeOperator(RegistryOperator):
@@ -28,7 +28,7 @@ class _SubscribeOperator(RegistryOperator):
     :param url: where the platform shall send events, in place of an endpoint's URL
     :param events: which events, such as ``["event.alert"]``; without them, on Sentry both
     :param headers: what Akinon sends along, such as a secret header; rendered, and shown nowhere
-    :param when_unknown: where an earlier try may have registered the hook and the platform cannot be asked (ZStack):
+    :param on_unknown: where an earlier try may have registered the hook and the platform cannot be asked (ZStack):
         ``fail``, or ``create`` another
     """
 
@@ -39,7 +39,7 @@ class _SubscribeOperator(RegistryOperator):
         "events",
         "hook_name",
         "secret_variable",
-        "when_unknown",
+        "on_unknown",
     )
 
     def __init__(
@@ -51,7 +51,7 @@ class _SubscribeOperator(RegistryOperator):
         hook_name: str | None = None,
         headers: Mapping[str, str] | None = None,
         secret_variable: str | None = None,
-        when_unknown: WhenUnknown = "fail",
+        on_unknown: WhenUnknown = "fail",
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)  # type: ignore[arg-type]  # those of the operator above it
@@ -61,9 +61,11 @@ class _SubscribeOperator(RegistryOperator):
         self.hook_name = hook_name
         self.headers = headers
         self.secret_variable = secret_variable
-        self.when_unknown = when_unknown
+        self.on_unknown = on_unknown
 
-    def _read_arguments(self, context: Context, problems: Problems, *, name: str) -> tuple[HookSpec, str | None]:
+    def _read_arguments(
+        self, context: Context, problems: ValidationErrors, *, name: str
+    ) -> tuple[HookSpec, str | None]:
         """Return the hook that is asked for and the Variable for its secret, of the endpoint or as given."""
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
         from airflow_provider_hooks.registries.model import HookSpec
@@ -95,21 +97,21 @@ class RegisterServiceHookOperator(_SubscribeOperator):
     """
 
     def _call_platform(self, context: Context) -> JsonObject:
-        from airflow_provider_hooks.errors import Problems
+        from airflow_provider_hooks.exceptions import ValidationErrors
         from airflow_provider_hooks.hooks.registry import RegistryHook
 
-        problems = Problems(f"task '{self.task_id}'")
-        when_unknown = read_when_unknown(problems, self.when_unknown)
+        problems = ValidationErrors(f"task '{self.task_id}'")
+        on_unknown = read_when_unknown(problems, self.on_unknown)
         name = self.task_id if self.hook_name is None else read_name(problems, "hook_name", self.hook_name)
         spec, variable = self._read_arguments(context, problems, name=name)
-        hook = RegistryHook(self.registry_conn_id)
-        problems.take_from(lambda: hook.check_registration(spec, variable=variable))
+        hook = RegistryHook(self.service_hook_registry_conn_id)
+        problems.collect(lambda: hook.check_registration(spec, variable=variable))
         problems.raise_if_any()
-        registered, created = hook.register_hook(spec, variable=variable, when_unknown=when_unknown)
+        registered, created = hook.register_hook(spec, variable=variable, on_unknown=on_unknown)
         if registered.secret and not variable:
             self.log.warning("The secret of hook %s is not kept: no secret_variable names where", registered.hook_id)
         told = "registered" if created else "was registered already as"
-        self.log.info("%s %s service hook %s", self.registry_conn_id, told, registered.hook_id)
+        self.log.info("%s %s service hook %s", self.service_hook_registry_conn_id, told, registered.hook_id)
         return {**registered.as_json(), "created": created, "secret_variable": variable}
 
 
@@ -129,7 +131,7 @@ class EnsureServiceHookOperator(_SubscribeOperator):
     :param is_active: whether the hook shall be active; only Sentry and Akinon know hooks that rest
     :param hook_id: a hook that is there already and shall be kept as declared from now on
     :param secret_variable: the Airflow Variable that remembers the hooks and their secrets, in place of the
-        endpoint's; without any, ``service_hook_secret_<registry_conn_id>_<hook_name>``
+        endpoint's; without any, ``service_hook_secret_<service_hook_registry_conn_id>_<hook_name>``
     """
 
     template_fields: Sequence[str] = (*_SubscribeOperator.template_fields, "is_active", "hook_id")
@@ -142,23 +144,23 @@ class EnsureServiceHookOperator(_SubscribeOperator):
     def _call_platform(self, context: Context) -> JsonObject:
         from dataclasses import replace
 
-        from airflow_provider_hooks.errors import Problems
+        from airflow_provider_hooks._runtime.variable_store import default_variable_name
+        from airflow_provider_hooks.exceptions import ValidationErrors
         from airflow_provider_hooks.hooks.registry import RegistryHook
-        from airflow_provider_hooks.hooks.variables import name_variable
 
-        problems = Problems(f"task '{self.task_id}'")
+        problems = ValidationErrors(f"task '{self.task_id}'")
         name = read_name(problems, "hook_name", self.hook_name)
         is_active = read_flag(problems, "is_active", self.is_active)
-        when_unknown = read_when_unknown(problems, self.when_unknown)
+        on_unknown = read_when_unknown(problems, self.on_unknown)
         spec, variable = self._read_arguments(context, problems, name=name)
         spec, hook_id = replace(spec, is_active=is_active), self.hook_id or None
-        variable = variable or name_variable(self.registry_conn_id, name)
-        hook = RegistryHook(self.registry_conn_id)
-        problems.take_from(lambda: hook.check_declaration(spec, variable=variable, hook_id=hook_id))
+        variable = variable or default_variable_name(self.service_hook_registry_conn_id, name)
+        hook = RegistryHook(self.service_hook_registry_conn_id)
+        problems.collect(lambda: hook.check_declaration(spec, variable=variable, hook_id=hook_id))
         problems.raise_if_any()
-        ensured = hook.ensure_hooks(spec, name=name, variable=variable, hook_id=hook_id, when_unknown=when_unknown)
+        ensured = hook.ensure_hooks(spec, name=name, variable=variable, hook_id=hook_id, on_unknown=on_unknown)
         ids = ", ".join(hook.hook_id for hook in ensured.hooks)
-        self.log.info("%s: '%s' is %s: service hook %s", self.registry_conn_id, name, ensured.change, ids)
+        self.log.info("%s: '%s' is %s: service hook %s", self.service_hook_registry_conn_id, name, ensured.change, ids)
         return {
             "change": ensured.change,
             "hooks": [hook.as_json() for hook in ensured.hooks],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_hooks.text import printable
+from airflow_provider_hooks.sanitize import escape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,15 +22,17 @@ class RegistryOperator(BaseOperator):
     """
     Calls a platform's management API, and fails so that Airflow knows whether a retry can help.
 
-    :param registry_conn_id: a connection of type ``service_hook_registry``
+    :param service_hook_registry_conn_id: a connection of type ``service_hook_registry``
     """
 
-    template_fields: Sequence[str] = ("registry_conn_id",)
+    template_fields: Sequence[str] = ("service_hook_registry_conn_id",)
     ui_color = "#e3dff5"
 
-    def __init__(self, *, registry_conn_id: str = "service_hook_registry_default", **kwargs: object) -> None:
+    def __init__(
+        self, *, service_hook_registry_conn_id: str = "service_hook_registry_default", **kwargs: object
+    ) -> None:
         super().__init__(**kwargs)  # type: ignore[arg-type]  # BaseOperator's own arguments
-        self.registry_conn_id = registry_conn_id
+        self.service_hook_registry_conn_id = service_hook_registry_conn_id
 
     def execute(self, context: Context) -> JsonValue:
         """
@@ -41,13 +43,13 @@ class RegistryOperator(BaseOperator):
         """
         from airflow.sdk.exceptions import AirflowNotFoundException
 
-        from airflow_provider_hooks.errors import ServiceHookError
-        from airflow_provider_hooks.hooks.outcomes import fail_call
+        from airflow_provider_hooks._runtime.failures import raise_registry_failure
+        from airflow_provider_hooks.exceptions import ServiceHookError
 
         try:
             return self._call_platform(context)
         except (ServiceHookError, AirflowNotFoundException) as error:
-            fail_call(error)
+            raise_registry_failure(error)
 
     def _call_platform(self, context: Context) -> JsonValue:
         """
@@ -63,15 +65,15 @@ class RegistryOperator(BaseOperator):
         from airflow.sdk.log import mask_secret
         from jinja2 import TemplateError
 
-        from airflow_provider_hooks.errors import InvalidFieldsError
+        from airflow_provider_hooks.exceptions import ValidationError
 
         try:
             rendered = None if headers is None else self.render_template(headers, context)
         except (AirflowRuntimeError, TemplateError) as error:
             if isinstance(error, AirflowRuntimeError) and error.error.error is not ErrorType.VARIABLE_NOT_FOUND:
                 raise
-            told = f"cannot be rendered: {printable(str(error))}"
-            raise InvalidFieldsError(f"task '{self.task_id}'", {"headers": told}) from None
+            told = f"cannot be rendered: {escape(str(error))}"
+            raise ValidationError(f"task '{self.task_id}'", {"headers": told}) from None
         for value in rendered.values() if isinstance(rendered, dict) else ():
             mask_secret(value)
         return rendered

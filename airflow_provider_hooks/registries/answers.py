@@ -7,14 +7,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
+from airflow_provider_hooks.http.retry_after import describe_time, read_retry_at
 from airflow_provider_hooks.registries.model import Answer, Call, RegistryError
-from airflow_provider_hooks.registries.rate_limit import describe_time, read_retry_at
-from airflow_provider_hooks.text import printable
+from airflow_provider_hooks.sanitize import escape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_provider_hooks.registries.platforms import Platform
+    from airflow_provider_hooks.registries.platform_table import Platform
 
 _MAX_NUMBER = 10**18
 OK, CREATED, NO_CONTENT, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, GONE, TOO_MANY = (
@@ -82,7 +82,7 @@ class AnswerForms:
         for name in (*names, *numbers, *free, *optional):
             value = item.get(name)
             if name in free and isinstance(value, str):
-                value = printable(value)
+                value = escape(value)
             if name in numbers:
                 value = str(value) if type(value) is int and 0 <= value < _MAX_NUMBER else None
             if value is None and name in optional:
@@ -149,7 +149,7 @@ class AnswerForms:
             content = json.loads(body)
         except (ValueError, RecursionError):
             return ""
-        return printable("; ".join(self.list_messages(content))) if isinstance(content, dict) else ""
+        return escape("; ".join(self.list_messages(content))) if isinstance(content, dict) else ""
 
     def list_messages(self, content: Mapping[str, object]) -> list[str]:
         """Return the messages in the JSON of a refusal."""

@@ -8,12 +8,12 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
-from airflow_provider_hooks.errors import Problems
-from airflow_provider_hooks.network.urls import parse_url
+from airflow_provider_hooks.exceptions import ValidationErrors
+from airflow_provider_hooks.http.urls import parse_url
 from airflow_provider_hooks.registries.answers import GONE, NO_CONTENT, NOT_FOUND, OK, AnswerForms
 from airflow_provider_hooks.registries.model import HookChanges, UnsupportedOperationError
-from airflow_provider_hooks.registries.platforms import Operation
-from airflow_provider_hooks.text import quoted
+from airflow_provider_hooks.registries.platform_table import Operation
+from airflow_provider_hooks.sanitize import safe_repr
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.registries.model import Answer, Call, HookSpec, Page, Security, ServiceHook, Stat
@@ -54,7 +54,7 @@ class PlatformApi(AnswerForms):
         """
         Check a hook's fields by the platform's own rules, before anything is sent.
 
-        :raises InvalidFieldsError: naming each field that the platform would refuse
+        :raises ValidationError: naming each field that the platform would refuse
         """
         raise NotImplementedError
 
@@ -66,7 +66,7 @@ class PlatformApi(AnswerForms):
         """
         Return the hooks that one declaration stands for: where a hook has one event, one for each of its events.
 
-        :raises InvalidFieldsError: naming each field that the platform would refuse
+        :raises ValidationError: naming each field that the platform would refuse
         """
         spec = self.complete(spec)
         self.check(spec)
@@ -105,7 +105,7 @@ class PlatformApi(AnswerForms):
         """
         Ask for a new hook.
 
-        :raises InvalidFieldsError: naming each field that the platform would refuse
+        :raises ValidationError: naming each field that the platform would refuse
         """
         raise NotImplementedError
 
@@ -145,7 +145,7 @@ class PlatformApi(AnswerForms):
         """
         Ask for a change of a hook.
 
-        :raises InvalidFieldsError: naming each field that the platform would refuse
+        :raises ValidationError: naming each field that the platform would refuse
         """
         self.refuse(Operation.UPDATE)
 
@@ -219,7 +219,7 @@ class PlatformApi(AnswerForms):
         """
         raise UnsupportedOperationError(self.platform, operation)
 
-    def note_unknown(self, problems: Problems, spec: HookSpec | HookChanges) -> None:
+    def note_unknown(self, problems: ValidationErrors, spec: HookSpec | HookChanges) -> None:
         """Note what is asked for and would be ignored. A name is the declaration's too, and a secret is never said."""
         for name in ("events", "headers"):
             if getattr(spec, name) and name not in self.fields:
@@ -233,19 +233,21 @@ class PlatformApi(AnswerForms):
         """
         Return a hook's id if it can stand in a path.
 
-        :raises InvalidFieldsError: if it cannot
+        :raises ValidationError: if it cannot
         """
         if not isinstance(hook_id, str) or not re.fullmatch(self.hook_id_pattern, hook_id, re.ASCII):
-            problems = Problems(f"service hook on {self.platform.title}")
-            problems.add("hook_id", f"must be the id that {self.platform.title} gave, not {quoted(hook_id)}")
+            problems = ValidationErrors(f"service hook on {self.platform.title}")
+            problems.add("hook_id", f"must be the id that {self.platform.title} gave, not {safe_repr(hook_id)}")
             problems.raise_if_any()
         return hook_id
 
 
-def check_url(problems: Problems, url: object, *, https_only: bool = False, max_characters: int | None = None) -> None:
+def check_url(
+    problems: ValidationErrors, url: object, *, https_only: bool = False, max_characters: int | None = None
+) -> None:
     """Note what is wrong with the URL of a hook."""
     if not isinstance(url, str):
-        problems.add("url", f"must be text, not {quoted(url)}")
+        problems.add("url", f"must be text, not {safe_repr(url)}")
         return
     try:
         target = parse_url(url)
@@ -258,9 +260,9 @@ def check_url(problems: Problems, url: object, *, https_only: bool = False, max_
         problems.add("url", f"must have at most {max_characters} characters, not {len(url)}")
 
 
-def check_name(problems: Problems, name: object, *, platform: str) -> None:
+def check_name(problems: ValidationErrors, name: object, *, platform: str) -> None:
     """Note what is wrong with the name of a hook, where a platform asks for one."""
     if not (isinstance(name, str) and name.strip()):
         problems.add("name", f"is missing; {platform} asks for one")
     elif not name.isprintable():
-        problems.add("name", f"must be one line of text, not {quoted(name)}")
+        problems.add("name", f"must be one line of text, not {safe_repr(name)}")

@@ -7,10 +7,10 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.registries.akinon import AkinonApi
-from airflow_provider_hooks.registries.sentry import SentryApi
-from airflow_provider_hooks.registries.smartsheet_rm import SmartsheetRmApi
-from airflow_provider_hooks.registries.zstack import ZStackApi
+from airflow_provider_hooks.registries.platforms.akinon import AkinonApi
+from airflow_provider_hooks.registries.platforms.sentry import SentryApi
+from airflow_provider_hooks.registries.platforms.smartsheet_rm import SmartsheetRmApi
+from airflow_provider_hooks.registries.platforms.zstack import ZStackApi
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,16 +11,16 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from airflow_provider_hooks import __version__
-from airflow_provider_hooks.network.policy import BlockedAddressError
-from airflow_provider_hooks.redaction import list_private_parts, redact
+from airflow_provider_hooks.http.policy import BlockedAddressError
+from airflow_provider_hooks.http.redact import redact, sensitive_url_parts
 from airflow_provider_hooks.registries.model import Answer, Call, RegistryError
 from airflow_provider_hooks.registries.transport import Deadline, NotConnectedError, OneCallSession
-from airflow_provider_hooks.text import printable
+from airflow_provider_hooks.sanitize import escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from airflow_provider_hooks.network.policy import NetworkPolicy
+    from airflow_provider_hooks.http.policy import NetworkPolicy
     from airflow_provider_hooks.registries.api import PlatformApi
 
 MAX_ANSWER_BYTES = 4_194_304
@@ -72,12 +72,12 @@ class RegistryClient:
                 return self._exchange(call, deadline)
             except BlockedAddressError as error:
                 told = f"not sent: {error}"
-                raise RegistryError(title, call.operation.value, told, sent=False, is_passing=False) from None
+                raise RegistryError(title, call.operation.value, told, sent=False, retryable=False) from None
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
                 sent = not _is_before_sending(error)
                 told = "sent, but no complete answer arrived" if sent else "not sent"
                 why = f"within {deadline.seconds:g} s" if deadline.passed else f"({_find_root_cause(error)})"
-                raise RegistryError(title, call.operation.value, printable(f"{told} {why}"), sent=sent) from None
+                raise RegistryError(title, call.operation.value, escape(f"{told} {why}"), sent=sent) from None
 
     def _exchange(self, call: Call, deadline: Deadline) -> Answer:
         headers = {
@@ -112,7 +112,7 @@ def _list_private(call: Call) -> Iterable[str]:
     """Return what a call carried that no message may repeat: tokens in its URL, headers and secrets."""
     body = call.body or {}
     url, headers, secret = body.get("url"), body.get("headers"), body.get("signingSecret")
-    yield from list_private_parts(url) if isinstance(url, str) else ()
+    yield from sensitive_url_parts(url) if isinstance(url, str) else ()
     yield from (value for value in headers.values() if isinstance(value, str)) if isinstance(headers, dict) else ()
     yield from (secret,) if isinstance(secret, str) else ()
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from airflow_provider_hooks.errors import ServiceHookError
-from airflow_provider_hooks.network.urls import strip_private_parts
+from airflow_provider_hooks.exceptions import ServiceHookError
+from airflow_provider_hooks.http.urls import strip_sensitive_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_provider_hooks.json_types import JsonObject
-    from airflow_provider_hooks.registries.platforms import Operation, Platform
+    from airflow_provider_hooks.registries.platform_table import Operation, Platform
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -101,7 +101,7 @@ class ServiceHook:
         """Return what may be shown, for XComs and logs: no secret, no header, and the URL without its query."""
         return {
             "hook_id": self.hook_id,
-            "url": strip_private_parts(self.url),
+            "url": strip_sensitive_parts(self.url),
             "events": list(self.events),
             "status": self.status,
             "name": self.name,
@@ -167,7 +167,7 @@ class RegistryError(ServiceHookError):
     :param told: what the platform answered or what happened on the way, safe to show
     :param status_code: the answer's status, or ``None`` where none arrived
     :param sent: whether the call may have reached the platform
-    :param is_passing: whether the same call may succeed later without anybody changing anything; by the status if
+    :param retryable: whether the same call may succeed later without anybody changing anything; by the status if
         ``None``
     :param explained: whether the platform's own words came with the refusal
     :param retry_at: when the platform takes calls again, in unix seconds, where it said that there were too many
@@ -181,7 +181,7 @@ class RegistryError(ServiceHookError):
         *,
         status_code: int | None = None,
         sent: bool = True,
-        is_passing: bool | None = None,
+        retryable: bool | None = None,
         retry_at: float | None = None,
         explained: bool = False,
     ) -> None:
@@ -193,17 +193,17 @@ class RegistryError(ServiceHookError):
         self.retry_at = retry_at
         self.explained = explained
         by_status = status_code is None or status_code in _PASSING_STATUSES
-        self.is_passing = by_status if is_passing is None else is_passing
+        self.retryable = by_status if retryable is None else retryable
         answered = f"HTTP {status_code}: " if status_code is not None else ""
         super().__init__(f"{platform}, {operation}: {answered}{told}")
 
     @property
-    def is_gone(self) -> bool:
+    def not_found(self) -> bool:
         """Whether the platform said, in words of its own, that there is no such hook."""
         return self.explained and self.status_code in _GONE_STATUSES
 
     @property
-    def is_uncertain(self) -> bool:
+    def outcome_unknown(self) -> bool:
         """Whether the call may have had its effect: it was sent, and the platform did not say that it refused."""
         return self.sent and (self.status_code is None or self.status_code not in _REFUSALS)
 
@@ -215,7 +215,7 @@ class RegistryError(ServiceHookError):
             change(self.told),
             status_code=self.status_code,
             sent=self.sent,
-            is_passing=self.is_passing,
+            retryable=self.retryable,
             retry_at=self.retry_at,
             explained=self.explained,
         )

@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.registries.model import HookChanges, HookConflictError
-from airflow_provider_hooks.registries.platforms import Operation
+from airflow_provider_hooks.registries.platform_table import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -83,7 +83,7 @@ def make_plan(
     :param taken: the ids that are remembered for something else, which are left alone
     :param adopt: the id of the hook that is meant, whatever is remembered
     :raises HookConflictError: if several hooks could be meant, or the one that is meant differs and may be another's
-    :raises InvalidFieldsError: if the platform would refuse one more hook of an event
+    :raises ValidationError: if the platform would refuse one more hook of an event
     """
     steps: list[Step] = []
     used: set[str] = set()
@@ -138,7 +138,7 @@ def _make_step(api: PlatformApi, spec: HookSpec, hook: ServiceHook | None, prese
             told = (
                 f"{api.platform.title} takes at most {limit} hooks of {', '.join(spec.events or ())}, which are there"
             )
-            raise InvalidFieldsError(f"service hook on {api.platform.title}", {"events": f"{told}; delete one first"})
+            raise ValidationError(f"service hook on {api.platform.title}", {"events": f"{told}; delete one first"})
         return Create(spec=spec)
     changes = api.find_differences(spec, hook)
     if not changes:

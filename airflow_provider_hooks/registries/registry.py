@@ -8,20 +8,20 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.connections import (
+from airflow_provider_hooks.connection_form import (
     ConnectionType,
     ExtraField,
     StandardField,
     read_extra,
     read_seconds,
 )
-from airflow_provider_hooks.errors import Problems
-from airflow_provider_hooks.network.urls import parse_url
-from airflow_provider_hooks.registries.platforms import PLATFORMS, Platform
-from airflow_provider_hooks.text import quoted
+from airflow_provider_hooks.exceptions import ValidationErrors
+from airflow_provider_hooks.http.urls import parse_url
+from airflow_provider_hooks.registries.platform_table import PLATFORMS, Platform
+from airflow_provider_hooks.sanitize import safe_repr
 
 if TYPE_CHECKING:
-    from airflow_provider_hooks.connections import ConnectionFields
+    from airflow_provider_hooks.connection_form import ConnectionFields
 
 _TOKEN = re.compile(r"[\x21-\x7e]+", re.ASCII)
 
@@ -97,9 +97,9 @@ def read_registry(fields: ConnectionFields, *, default_timeout: float) -> Regist
     Read a registry from what somebody typed into a connection.
 
     :param default_timeout: seconds for one call where the connection says none
-    :raises InvalidFieldsError: naming each field that cannot be used, without quoting the token
+    :raises ValidationError: naming each field that cannot be used, without quoting the token
     """
-    problems = Problems(f"connection '{fields.conn_id}'")
+    problems = ValidationErrors(f"connection '{fields.conn_id}'")
     extra = read_extra(SERVICE_HOOK_REGISTRY, fields, problems)
     platform = PLATFORMS.get(extra.get("platform", next(iter(PLATFORMS)))) or next(iter(PLATFORMS.values()))
     base_url = (fields.host.strip() or platform.base_url or "").rstrip("/")
@@ -114,7 +114,9 @@ def read_registry(fields: ConnectionFields, *, default_timeout: float) -> Regist
     for name, pattern in platform.required.items():
         value = extra.get(name, "")
         if not re.fullmatch(pattern, value, re.ASCII):
-            problems.add(f"extra.{name}", f"must look like {pattern}, not {quoted(value)}" if value else "is missing")
+            problems.add(
+                f"extra.{name}", f"must look like {pattern}, not {safe_repr(value)}" if value else "is missing"
+            )
     timeout = read_seconds("timeout", extra.get("timeout"), default_timeout, problems)
     max_wait = read_seconds("max_wait", extra.get("max_wait"), 0.0, problems)
     problems.raise_if_any()

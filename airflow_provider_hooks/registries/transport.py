@@ -23,15 +23,15 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.util import Retry
 
-from airflow_provider_hooks.network.connecting import connect_checked
-from airflow_provider_hooks.network.resolver import ResolverError
-from airflow_provider_hooks.network.urls import Target
+from airflow_provider_hooks.http.connecting import connect_checked
+from airflow_provider_hooks.http.resolver import ResolverError
+from airflow_provider_hooks.http.urls import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
-    from airflow_provider_hooks.network.policy import NetworkPolicy
+    from airflow_provider_hooks.http.policy import NetworkPolicy
 
     Connect = Callable[[Target], socket.socket]
 

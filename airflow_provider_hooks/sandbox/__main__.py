@@ -9,7 +9,7 @@ import json
 import os
 import sys
 
-from airflow_provider_hooks.registries.platforms import PLATFORMS
+from airflow_provider_hooks.registries.platform_table import PLATFORMS
 from airflow_provider_hooks.sandbox.server import Sandbox, SandboxError, make_sandbox, make_server, open_listener
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from airflow_provider_hooks.errors import ServiceHookError
+from airflow_provider_hooks.exceptions import ServiceHookError
 from airflow_provider_hooks.sandbox.app import RECEIVER_PATH, build_app
 from airflow_provider_hooks.sandbox.sentry_api import PAGE_SIZE
 from airflow_provider_hooks.sandbox.state import SandboxState

@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeGuard
 
-from airflow_provider_hooks.errors import ServiceHookError
+from airflow_provider_hooks.exceptions import ServiceHookError
+from airflow_provider_hooks.sanitize import safe_repr
 from airflow_provider_hooks.signing.keys import WHSEC_PREFIX, derive_key
 from airflow_provider_hooks.signing.schemes import SCHEMES, Scheme
-from airflow_provider_hooks.text import quoted
 
 MAX_HEADER_CHARACTERS = 8_192
 """The longest header that ``verify`` reads: about a hundred signatures, so its work stays bounded."""
@@ -116,7 +116,7 @@ def sign(
     return Signer(scheme, secrets).sign(body, delivery_id=delivery_id, timestamp=timestamp)
 
 
-def list_private_signatures(scheme: Scheme, headers: Mapping[str, str], secrets: Iterable[str]) -> Iterable[str]:
+def sensitive_signatures(scheme: Scheme, headers: Mapping[str, str], secrets: Iterable[str]) -> Iterable[str]:
     """Return each signature and each bare digest, and the secrets without their prefix, as a receiver may show them."""
     if scheme.signature_header is None:
         return
@@ -191,7 +191,7 @@ def _find_scheme(scheme: object) -> Scheme:
         return scheme
     if isinstance(scheme, str) and scheme in SCHEMES:
         return SCHEMES[scheme]
-    raise SignatureError(f"{quoted(scheme)} is not a signing scheme; there are {', '.join(SCHEMES)}")
+    raise SignatureError(f"{safe_repr(scheme)} is not a signing scheme; there are {', '.join(SCHEMES)}")
 
 
 def _derive_keys(scheme: Scheme, secrets: object) -> list[bytes]:

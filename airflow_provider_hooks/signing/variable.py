@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptHook:
+class StoredHook:
     """One hook as a Variable remembers it; of a secret that a person typed only the secret is known."""
 
     secret: str = field(default="", repr=False)
@@ -27,11 +27,11 @@ class KeptHook:
     url: str = field(default="", repr=False)
     created_at: str = ""
     """When the platform says that it was created."""
-    asked_at: str = ""
+    requested_at: str = ""
     """When it was asked for, of a hook whose id no answer has told yet."""
-    delete_after: str = ""
+    expires_at: str = ""
     """Of a hook whose secret was rotated out: when its overlap ends, after which it is deleted."""
-    rotated_by: str = ""
+    rotation_key: str = ""
     """Of a hook whose secret came from a rotation: which asking of which task rotated it."""
     replaced_by: str = ""
     """Of a hook whose secret was rotated out: the id of the hook in its place."""
@@ -43,15 +43,15 @@ class KeptHook:
     @property
     def is_pending(self) -> bool:
         """Whether it was asked for and nobody knows whether the platform has it, so nothing may be signed with it."""
-        return bool(self.asked_at) and not self.hook_id
+        return bool(self.requested_at) and not self.hook_id
 
     @property
-    def is_retiring(self) -> bool:
+    def superseded(self) -> bool:
         """Whether another hook has taken its place."""
-        return bool(self.delete_after)
+        return bool(self.expires_at)
 
 
-def parse_kept_hooks(text: str) -> tuple[KeptHook, ...]:
+def parse_kept_hooks(text: str) -> tuple[StoredHook, ...]:
     """
     Read a Variable's text: what ``format_kept_hooks`` wrote, a JSON list of secrets, or one secret as it is.
 
@@ -61,7 +61,7 @@ def parse_kept_hooks(text: str) -> tuple[KeptHook, ...]:
     if not stripped:
         return ()
     if not stripped.startswith(("{", "[")):
-        return (KeptHook(secret=stripped),)
+        return (StoredHook(secret=stripped),)
     try:
         content = json.loads(stripped)
         items = content["secrets"] if isinstance(content, dict) else content
@@ -79,19 +79,19 @@ def parse_secrets(text: str) -> tuple[str, ...]:
     return tuple(kept.secret for kept in parse_kept_hooks(text) if kept.secret and not kept.is_pending)
 
 
-def format_kept_hooks(kept: tuple[KeptHook, ...]) -> str:
+def format_kept_hooks(kept: tuple[StoredHook, ...]) -> str:
     """Write the text of the Variable."""
     items = [{name: value for name, value in asdict(one).items() if value} for one in kept]
     return json.dumps({"secrets": items})
 
 
-def _read_item(item: object) -> KeptHook:
+def _read_item(item: object) -> StoredHook:
     if isinstance(item, str) and item:
-        return KeptHook(secret=item)
-    names = KeptHook.__dataclass_fields__
+        return StoredHook(secret=item)
+    names = StoredHook.__dataclass_fields__
     if not isinstance(item, dict) or not all(isinstance(item.get(name, ""), str) for name in names):
         raise TypeError
-    kept = KeptHook(**{name: item[name] for name in names if name in item})
-    if not (kept.secret or kept.hook_id or kept.asked_at):
+    kept = StoredHook(**{name: item[name] for name in names if name in item})
+    if not (kept.secret or kept.hook_id or kept.requested_at):
         raise TypeError
     return kept

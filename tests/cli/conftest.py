@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import pytest
 from airflow.cli.cli_parser import get_parser
-from cli_secrets import SECRET, TOKEN
+
+from tests.cli.cli_secrets import SECRET, TOKEN
 
 
 @dataclass

@@ -9,12 +9,12 @@ import re
 
 import pytest
 import yaml
-from cli_secrets import SECRET, TOKEN
-from events_data import ALERT, CREATED, FIELDS
-from servers import OK, find_closed_port, raw_server
 
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.signing import sign
+from tests.cli.cli_secrets import SECRET, TOKEN
+from tests.events_data import ALERT, CREATED, FIELDS
+from tests.servers import OK, find_closed_port, raw_server
 
 ALERT_FILE = json.dumps(ALERT).encode()
 
@@ -54,7 +54,7 @@ def test_the_delivery_id_is_that_of_every_other_delivery_of_the_event(run, endpo
     with raw_server(OK) as heard:
         ids = {run("deliver", endpoint(heard.url), str(path), "-o", "json").json["delivery_id"] for _ in range(2)}
         assert len(heard.requests) == 2, "one for each call of the command"
-    assert ids == {EndpointHook("an_endpoint").preview("event.alert", ALERT).facts.delivery_id}
+    assert ids == {EndpointHook("an_endpoint").preview("event.alert", ALERT).info.delivery_id}
 
 
 def close(connection) -> None:

@@ -9,11 +9,11 @@ import json
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from airflow_provider_hooks._runtime import variable_lock as lock
+from airflow_provider_hooks._runtime import variable_store as hook_variables
 from airflow_provider_hooks.cli import hooks as commands
 from airflow_provider_hooks.cli import variables as stored
-from airflow_provider_hooks.errors import ServiceHookError
-from airflow_provider_hooks.hooks import lock
-from airflow_provider_hooks.hooks import variables as hook_variables
+from airflow_provider_hooks.exceptions import ServiceHookError
 
 REGISTRY = "service_hook_registry_default"
 URL = "https://hooks.example.com/airflow"

@@ -9,10 +9,10 @@ import json
 
 import pytest
 import yaml
-from events_data import ALERT
-from servers import OK, raw_server
 
 from airflow_provider_hooks.cli.output import show
+from tests.events_data import ALERT
+from tests.servers import OK, raw_server
 
 DATA = {"text": "a\tb\x1b[31m …", "none": None, "flag": True, "number": 1.5, "list": ["x", 2], "inner": {"deep": "[b]"}}
 

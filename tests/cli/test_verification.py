@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cli_secrets import SECRET
-from events_data import ALERT
 
 from airflow_provider_hooks.signing import SCHEMES, sign
+from tests.cli.cli_secrets import SECRET
+from tests.events_data import ALERT
 
 WHSEC = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLKfaKkO4b2vj"
 SIGNED = [name for name, scheme in SCHEMES.items() if scheme.signature_header]

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 import pytest
 from airflow.sdk import DAG, task
 from airflow.sdk.exceptions import AirflowFailException
-from airflow_context import StateStore, make_context
-from servers import find_closed_port, raw_server
 
+from airflow_provider_hooks._runtime.failures import DeliveryNotSentError, DeliveryUnknownError
 from airflow_provider_hooks.events import event_from_exception
-from airflow_provider_hooks.hooks.outcomes import DeliveryNotSentError, DeliveryUnknownError
+from tests.airflow_context import StateStore, make_context
+from tests.servers import find_closed_port, raw_server
 
 WELL = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 UNWELL = b"HTTP/1.1 500 X\r\nConnection: close\r\nContent-Length: 6\r\n\r\nunwell"
@@ -182,9 +182,9 @@ class TestSeveralEvents:
         with answer_by_event(answers) as heard:
             connect(heard.url)
             with pytest.raises(DeliveryUnknownError):
-                tell(orders(1, 2), store, when_unknown="resend")
+                tell(orders(1, 2), store, on_unknown="resend")
             answers.clear()
-            records = tell(orders(1, 2), store, try_number=2, when_unknown="resend")
+            records = tell(orders(1, 2), store, try_number=2, on_unknown="resend")
         assert [record["redelivery"] for record in records] == [True, False]
         assert [body["id"] for body in bodies(heard)] == ["order-1", "order-2", "order-1"]
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from airflow_context import StateStore
 
 from airflow_provider_hooks.delivery.batch import SLOTS_KEY, SlotsError, hold_to_slots, name_slots
+from tests.airflow_context import StateStore
 
 
 def test_a_slot_is_the_id_or_a_place_that_no_id_can_be():

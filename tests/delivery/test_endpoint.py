@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_hooks.connections import ConnectionFields
+from airflow_provider_hooks.connection_form import ConnectionFields
 from airflow_provider_hooks.delivery.endpoint import read_endpoint
-from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.exceptions import ValidationError
 
 SECRET = "a-secret-of-ours"
 
@@ -17,7 +17,7 @@ def read(host="https://example.com/hook", password=SECRET, variable=None, **extr
 
 
 def problems(**fields):
-    with pytest.raises(InvalidFieldsError) as caught:
+    with pytest.raises(ValidationError) as caught:
         read(**fields)
     assert SECRET not in str(caught.value)
     assert str(caught.value).startswith("connection 'c': ")
@@ -59,7 +59,7 @@ def test_every_field_is_read():
 
 def test_what_would_be_ignored_is_named():
     fields = ConnectionFields(conn_id="c", host="https://x.example/", password=SECRET, extra={}, unused=("port",))
-    with pytest.raises(InvalidFieldsError, match="port: is not used by this type"):
+    with pytest.raises(ValidationError, match="port: is not used by this type"):
         read_endpoint(fields, default_timeout=1, read_variable=lambda _name: None)
     assert "signs nothing" in problems(scheme="none")["password"]
     assert "signs nothing" in problems(scheme="none", password=None, secret_variable="v")["extra.secret_variable"]

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from airflow_provider_hooks.connections import ConnectionFields
+from airflow_provider_hooks.connection_form import ConnectionFields
 from airflow_provider_hooks.delivery.endpoint import read_endpoint
-from airflow_provider_hooks.delivery.headers import MAX_HEADERS, list_private_values, merge_headers
-from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.delivery.headers import MAX_HEADERS, merge_headers, sensitive_header_values
+from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.signing import SCHEMES
 
 VALUE = "a-value-of-ours"
@@ -23,7 +23,7 @@ def read(value, *allowed):
 
 
 def problem(value, *allowed) -> str:
-    with pytest.raises(InvalidFieldsError) as caught:
+    with pytest.raises(ValidationError) as caught:
         read(value, *allowed)
     assert VALUE not in str(caught.value)
     (found,) = caught.value.problems.items()
@@ -114,7 +114,7 @@ def test_a_header_that_is_there_twice_is_refused(value):
 
 
 def test_one_error_names_every_wrong_header():
-    with pytest.raises(InvalidFieldsError) as caught:
+    with pytest.raises(ValidationError) as caught:
         read({"Host": VALUE, "X-A": "", "Cookie": VALUE})
     assert set(caught.value.problems) == {f"extra.secret_headers '{name}'" for name in ("Host", "X-A", "Cookie")}
 
@@ -124,4 +124,8 @@ def test_ours_win_whatever_the_case():
 
 
 def test_a_token_is_private_with_and_without_the_word_before_it():
-    assert list(list_private_values({"Authorization": "Bearer T0ken", "X-A": "b"})) == ["Bearer T0ken", "T0ken", "b"]
+    assert list(sensitive_header_values({"Authorization": "Bearer T0ken", "X-A": "b"})) == [
+        "Bearer T0ken",
+        "T0ken",
+        "b",
+    ]

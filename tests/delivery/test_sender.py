@@ -19,17 +19,17 @@ from urllib.parse import quote
 import pycurl
 import pytest
 import trustme
-from servers import OK, find_closed_port, raw_server, read_request
 
 from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES
+from airflow_provider_hooks.delivery.limits import ConnectError, Limits
 from airflow_provider_hooks.delivery.probe import probe
-from airflow_provider_hooks.delivery.reach import Limits, UnreachableError
 from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
 from airflow_provider_hooks.delivery.request import Request
 from airflow_provider_hooks.delivery.sender import send_once
 from airflow_provider_hooks.delivery.transfer import Connections
-from airflow_provider_hooks.network import BlockedAddressError, NetworkPolicy, resolver
-from airflow_provider_hooks.network.resolver import ResolverError
+from airflow_provider_hooks.http import BlockedAddressError, NetworkPolicy, resolver
+from airflow_provider_hooks.http.resolver import ResolverError
+from tests.servers import OK, find_closed_port, raw_server, read_request
 
 LOOPBACK = NetworkPolicy(allowed_networks=["127.0.0.1", "receiver.test"])
 SECRET = "s3cret+value/with=signs"
@@ -316,7 +316,7 @@ class TestTls:
         limits = Limits(timeout=2, connect_timeout=2, ca_file=str(tmp_path / "ca.pem"))
         with raw_server(OK, tls=self.context(authority)) as heard:
             assert probe(heard.url, policy=LOOPBACK, limits=limits) == "127.0.0.1"
-            with pytest.raises(UnreachableError) as caught:
+            with pytest.raises(ConnectError) as caught:
                 probe(heard.url, policy=LOOPBACK, limits=Limits(timeout=2, connect_timeout=2))
         assert caught.value.error_class is ErrorClass.TLS_ERROR
         assert (heard.connections, heard.requests) == (2, [])
@@ -330,7 +330,7 @@ class TestTls:
     ],
 )
 def test_a_probe_says_why_it_cannot_connect(url, policy, error_class):
-    with pytest.raises(UnreachableError) as caught:
+    with pytest.raises(ConnectError) as caught:
         probe(url.format(port=find_closed_port()), policy=policy, limits=Limits(timeout=1, connect_timeout=1))
     assert caught.value.error_class is error_class
 

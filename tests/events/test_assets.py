@@ -9,10 +9,10 @@ import pytest
 from airflow.sdk import Asset
 from airflow.sdk.execution_time.comms import AssetEventDagRunReferenceResult
 from airflow.sdk.execution_time.context import TriggeringAssetEventsAccessor
-from events_data import ALERT, CREATED
 
-from airflow_provider_hooks.errors import InvalidFieldsError
 from airflow_provider_hooks.events import build_event_alert, build_event_created, events_from_assets
+from airflow_provider_hooks.exceptions import ValidationError
+from tests.events_data import ALERT, CREATED
 
 NOON = dt.datetime(2024, 1, 1, 12, 0, tzinfo=dt.timezone.utc)
 SOURCE = {
@@ -132,7 +132,7 @@ def test_an_asset_event_that_is_told_under_an_alias_too_is_one_event():
 )
 def test_what_is_wrong_with_one_is_told_by_its_own_delivery_and_harms_no_other(extra, problem):
     wrong, right = read(make(extra), make(ALERT, minutes=1))
-    with pytest.raises(InvalidFieldsError, match=problem):
+    with pytest.raises(ValidationError, match=problem):
         build_event_alert(wrong)
     assert build_event_alert(right) == ALERT
 

@@ -9,10 +9,10 @@ import uuid
 
 import pendulum
 import pytest
-from events_data import ALERT, CREATED, FIELDS
 
-from airflow_provider_hooks.errors import InvalidFieldsError
 from airflow_provider_hooks.events import build_event_alert, build_event_created, event_from_exception
+from airflow_provider_hooks.exceptions import ValidationError
+from tests.events_data import ALERT, CREATED, FIELDS
 
 NOON = dt.datetime(2024, 1, 1, 12, 0, tzinfo=dt.timezone.utc)
 MIDNIGHT = dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc)
@@ -139,12 +139,12 @@ def test_the_level_critical_of_sentry_sdk_is_the_documented_fatal():
 
 
 def test_one_error_names_every_missing_field():
-    with pytest.raises(InvalidFieldsError) as caught:
+    with pytest.raises(ValidationError) as caught:
         build_event_created()
     assert set(caught.value.problems) == {
         "id", "project", "project_id", "project_name", "message", "url", "datetime",
     }  # fmt: skip
-    with pytest.raises(InvalidFieldsError) as caught:
+    with pytest.raises(ValidationError) as caught:
         build_event_alert({"level": "error"})
     assert set(caught.value.problems) == {
         "id", "project", "project_id", "project_name", "message", "url", "triggering_rules",
@@ -191,7 +191,7 @@ WRONG = {
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
 def test_a_wrong_field_is_named_with_what_it_must_be(name, value):
     fields = {**FIELDS, "datetime": NOON, name: value}
-    with pytest.raises(InvalidFieldsError) as caught:
+    with pytest.raises(ValidationError) as caught:
         build_event_created(fields)
     assert name in caught.value.problems
     assert set(caught.value.problems) == {name}
@@ -199,12 +199,12 @@ def test_a_wrong_field_is_named_with_what_it_must_be(name, value):
 
 @pytest.mark.parametrize("rules", [[], "rule", [""], [7], None, {"a": 1}])
 def test_an_alert_needs_the_name_of_a_rule(rules):
-    with pytest.raises(InvalidFieldsError, match="triggering_rules"):
+    with pytest.raises(ValidationError, match="triggering_rules"):
         build_event_alert(FIELDS, triggering_rules=rules)
 
 
 def test_a_field_that_is_not_documented_is_named():
-    with pytest.raises(InvalidFieldsError, match=r"projekt: is not a documented field of event\.created"):
+    with pytest.raises(ValidationError, match=r"projekt: is not a documented field of event\.created"):
         build_event_created({**FIELDS, "datetime": NOON, "projekt": "x"})
 
 
@@ -219,7 +219,7 @@ def test_every_way_to_say_a_time_gives_the_documented_one(moment):
 
 
 def test_an_error_does_not_run_on_with_what_was_typed():
-    with pytest.raises(InvalidFieldsError) as caught:
+    with pytest.raises(ValidationError) as caught:
         build_event_alert(FIELDS, level="x" * 10_000 + "\n\x1b[31m", triggering_rules=["r"])
     assert len(str(caught.value)) < 300
     assert "\x1b" not in str(caught.value)
@@ -267,13 +267,13 @@ class TestEventFromException:
 
     def test_one_error_names_every_wrong_argument(self):
         wrong = {"level": "loud", "occurred_at": dt.datetime(2026, 1, 1), "event_id": "a b", "tags": [1]}  # noqa: DTZ001
-        with pytest.raises(InvalidFieldsError) as caught:
+        with pytest.raises(ValidationError) as caught:
             self.raise_and_catch(**wrong)
         assert set(caught.value.problems) == set(wrong)
 
     @pytest.mark.parametrize("error", [None, "oops", ValueError])
     def test_what_is_no_exception_is_named(self, error):
-        with pytest.raises(InvalidFieldsError, match="exception: must be an exception that was raised"):
+        with pytest.raises(ValidationError, match="exception: must be an exception that was raised"):
             event_from_exception(error)
 
     def test_every_event_has_an_id_of_its_own(self):

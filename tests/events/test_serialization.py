@@ -9,12 +9,12 @@ import json
 import time
 
 import pytest
-from events_data import CREATED
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_hooks.events import PayloadError, build_event_created, serialize
 from airflow_provider_hooks.events.serialization import MAX_DEPTH
+from tests.events_data import CREATED
 
 
 def nest(levels: int) -> object:

@@ -7,13 +7,13 @@ import re
 
 import pytest
 from airflow.sdk.log import redact
-from servers import find_closed_port
 
-from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.hooks.registry import RegistryHook
 from airflow_provider_hooks.registries.model import HookChanges, HookSpec, RegistryError
 from airflow_provider_hooks.sandbox import serve_sandbox
+from tests.servers import find_closed_port
 
 EVENTS = ("event.alert", "event.created")
 
@@ -84,7 +84,7 @@ class TestTestConnection:
 
 @pytest.mark.parametrize("hook", [RegistryHook("service_hook_default"), EndpointHook("service_hook_registry_default")])
 def test_a_connection_of_the_other_type_is_refused_by_name(connected, hook):
-    with pytest.raises(InvalidFieldsError, match="conn_type: must be"):
+    with pytest.raises(ValidationError, match="conn_type: must be"):
         hook.get_conn()
     assert hook.test_connection()[0] is False
 

@@ -14,11 +14,11 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
-from airflow_context import SECRET, StateStore, make_context
-from servers import OK, find_closed_port, raw_server
 
-from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.notifications.service_hook import NotificationError, ServiceHookNotifier
+from tests.airflow_context import SECRET, StateStore, make_context
+from tests.servers import OK, find_closed_port, raw_server
 
 LOG = "http://localhost:8080/dags/a_dag/runs/a_run/tasks/a_task?try_number=1"
 UNWELL = b"HTTP/1.1 500 X\r\nContent-Length: 6\r\n\r\nunwell"
@@ -163,11 +163,11 @@ class TestWhatItTells:
 
     def test_what_is_wrong_is_named(self, heard):
         told = ServiceHookNotifier(event_type="event.created", event_id="a b", tags=[1], level="loud")
-        with pytest.raises(InvalidFieldsError, match=r"(?s)event_id.*level.*tags"):
+        with pytest.raises(ValidationError, match=r"(?s)event_id.*level.*tags"):
             told.notify(ended())
-        with pytest.raises(InvalidFieldsError, match=r"event_type: must be event\.created or event\.alert"):
+        with pytest.raises(ValidationError, match=r"event_type: must be event\.created or event\.alert"):
             ServiceHookNotifier(event_type="event.x").notify(ended())
-        with pytest.raises(InvalidFieldsError, match="id: is missing"):
+        with pytest.raises(ValidationError, match="id: is missing"):
             ServiceHookNotifier().notify({})
         assert heard.requests == []
 

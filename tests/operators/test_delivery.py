@@ -10,14 +10,14 @@ import sys
 import pytest
 from airflow.sdk import NEVER_EXPIRE
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
-from airflow_context import SECRET, StateStore, make_context
-from events_data import CREATED
-from servers import OK, find_closed_port, raw_server
 
+from airflow_provider_hooks._runtime.failures import DeliveryNotSentError, DeliveryUnknownError
 from airflow_provider_hooks.events import event_from_exception
-from airflow_provider_hooks.hooks.outcomes import DeliveryNotSentError, DeliveryUnknownError
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator, DeliverEventCreatedOperator
 from airflow_provider_hooks.signing import SCHEMES
+from tests.airflow_context import SECRET, StateStore, make_context
+from tests.events_data import CREATED
+from tests.servers import OK, find_closed_port, raw_server
 
 
 def alert(**options) -> DeliverEventAlertOperator:
@@ -276,9 +276,9 @@ class TestWhenUnknown:
     def test_resend_leaves_it_to_airflows_retries_with_the_same_id(self, dropping):
         store = StateStore()
         with pytest.raises(DeliveryUnknownError, match="is sent again") as caught:
-            alert(when_unknown="resend").execute(make_context(store))
+            alert(on_unknown="resend").execute(make_context(store))
         assert not isinstance(caught.value, AirflowFailException)
-        record = alert(when_unknown="resend").execute(make_context(store, try_number=2))
+        record = alert(on_unknown="resend").execute(make_context(store, try_number=2))
         assert (record["outcome"], record["redelivery"]) == ("delivered", True)
         ids = {line for one in dropping.requests for line in one.split(b"\r\n") if b"X-Service-Hook-Delivery" in line}
         assert (len(dropping.requests), len(ids)) == (2, 1)
@@ -291,6 +291,6 @@ class TestWhenUnknown:
         assert len(dropping.requests) == 1
 
     def test_another_word_fails_at_once_and_sends_nothing(self, dropping):
-        with pytest.raises(AirflowFailException, match="when_unknown: must be fail or resend, not 'maybe'"):
-            alert(when_unknown="maybe").execute(make_context())
+        with pytest.raises(AirflowFailException, match="on_unknown: must be fail or resend, not 'maybe'"):
+            alert(on_unknown="maybe").execute(make_context())
         assert dropping.requests == []

@@ -7,10 +7,10 @@ import contextlib
 import pytest
 from airflow.sdk import DAG, task
 from airflow.sdk.exceptions import AirflowFailException
-from airflow_context import make_context
 
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
 from airflow_provider_hooks.operators.links import DeliveryRecordLink, EventLink
+from tests.airflow_context import make_context
 
 TASK = "http://localhost:8080/dags/a_dag/runs/a_run/tasks/a_task"
 

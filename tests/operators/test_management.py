@@ -9,7 +9,6 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
-from airflow_context import make_context
 
 from airflow_provider_hooks.operators.management import (
     DeleteServiceHookOperator,
@@ -19,6 +18,7 @@ from airflow_provider_hooks.operators.management import (
 )
 from airflow_provider_hooks.operators.registration import EnsureServiceHookOperator
 from airflow_provider_hooks.signing.variable import parse_secrets
+from tests.airflow_context import make_context
 
 URL = "https://example.com/hook"
 EVENTS = {"akinon": ["a.b"], "smartsheet_rm": ["project.created", "user.created"]}
@@ -35,7 +35,7 @@ def conn_id(platform):
 @pytest.fixture
 def declared(connected, variables):
     def declare(platform):
-        options = {"registry_conn_id": conn_id(platform), "hook_name": "orders"}
+        options = {"service_hook_registry_conn_id": conn_id(platform), "hook_name": "orders"}
         run(EnsureServiceHookOperator, **options, url=URL, events=EVENTS.get(platform))
         connected.state.platforms[platform].forget_calls()
         return connected.state.platforms[platform], options
@@ -47,14 +47,14 @@ class TestList:
     @pytest.mark.parametrize("platform", ["sentry", "akinon", "smartsheet_rm"])
     def test_it_returns_every_hook_and_no_secret(self, declared, platform):
         played, _ = declared(platform)
-        told = run(ListServiceHooksOperator, registry_conn_id=conn_id(platform))
+        told = run(ListServiceHooksOperator, service_hook_registry_conn_id=conn_id(platform))
         assert {hook["hook_id"] for hook in told} == {hook.hook_id for hook in played.list_hooks()}
         assert not any(hook.secret and hook.secret in json.dumps(told) for hook in played.list_hooks())
 
     def test_a_platform_that_cannot_list_says_what_to_do_instead(self, declared):
         declared("zstack")
         with pytest.raises(AirflowFailException, match="documents no call to list service hooks: keep the id"):
-            run(ListServiceHooksOperator, registry_conn_id="zstack_registry")
+            run(ListServiceHooksOperator, service_hook_registry_conn_id="zstack_registry")
 
     def test_a_platform_that_does_not_answer_is_left_to_airflows_retries(self, declared):
         played, _ = declared("sentry")
@@ -71,7 +71,10 @@ class TestUpdate:
         played, options = declared(platform)
         (before,) = played.list_hooks()
         if by == "hook_id":
-            options = {"registry_conn_id": options["registry_conn_id"], "hook_id": before.hook_id}
+            options = {
+                "service_hook_registry_conn_id": options["service_hook_registry_conn_id"],
+                "hook_id": before.hook_id,
+            }
         told = run(UpdateServiceHookOperator, **options, url="https://example.com/new", is_active="False")
         (after,) = played.list_hooks()
         assert (after.url, after.is_active, after.events) == ("https://example.com/new", False, before.events)
@@ -84,7 +87,7 @@ class TestUpdate:
         with pytest.raises(AirflowFailException, match="delete the hook and register it anew"):
             run(
                 UpdateServiceHookOperator,
-                registry_conn_id=conn_id(platform),
+                service_hook_registry_conn_id=conn_id(platform),
                 hook_id=played.list_hooks()[0].hook_id,
                 url=URL,
             )
@@ -101,7 +104,10 @@ class TestUpdate:
             ({"hook_id": "a", "events": 5}, "events: must be a list, not 5"),
             ({"hook_id": "a", "headers": {"A": "b"}}, "headers: are not taken by Sentry"),
             ({"hook_id": "a", "new_name": "b"}, "name: is not kept by Sentry"),
-            ({"hook_id": "a", "headers": ["x"], "registry_conn_id": "akinon_registry"}, "headers: must be a mapping"),
+            (
+                {"hook_id": "a", "headers": ["x"], "service_hook_registry_conn_id": "akinon_registry"},
+                "headers: must be a mapping",
+            ),
         ],
     )
     def test_what_cannot_be_used_is_told_before_any_call(self, connected, variables, options, told):
@@ -172,7 +178,7 @@ class TestRotate:
         with pytest.raises(TaskDeferred):
             run(RotateServiceHookSecretOperator, **options)
         assert len(played.list_hooks()) == 2, "another try before the end changes nothing"
-        variables.kept[name] = re.sub(r'(?<="delete_after": ")[^"]+', "2026-01-01T00:00:00+00:00", variables.kept[name])
+        variables.kept[name] = re.sub(r'(?<="expires_at": ")[^"]+', "2026-01-01T00:00:00+00:00", variables.kept[name])
         operator = RotateServiceHookSecretOperator(task_id="manage", **options)
         told = getattr(operator, deferred.value.method_name)(make_context(), event=None)
         assert told == {"hook_id": new.hook_id, "deleted": old.hook_id, "secret_variable": name}
@@ -226,7 +232,7 @@ class TestRotate:
             ({"hook_name": "never"}, "is not remembered"),
             ({"overlap": "1:00"}, "hook_id: .*overlap: .*secret_variable: "),
             (
-                {"hook_id": "1", "secret_variable": "v", "registry_conn_id": "smartsheet_rm_registry"},
+                {"hook_id": "1", "secret_variable": "v", "service_hook_registry_conn_id": "smartsheet_rm_registry"},
                 "Smartsheet Resource Management documents no call to rotate",
             ),
         ],

@@ -8,12 +8,12 @@ import threading
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.log import redact
-from airflow_context import make_context
-from servers import find_closed_port
 
-from airflow_provider_hooks.hooks.lock import LockError, VariableLock
+from airflow_provider_hooks._runtime.variable_lock import LockError, VariableLock
 from airflow_provider_hooks.operators.registration import EnsureServiceHookOperator, RegisterServiceHookOperator
 from airflow_provider_hooks.signing.variable import parse_kept_hooks, parse_secrets
+from tests.airflow_context import make_context
+from tests.servers import find_closed_port
 
 
 def register(**options):
@@ -116,7 +116,7 @@ def test_a_platform_that_is_not_there_is_left_to_airflows_retries(connected, var
 
 
 class TestZStackWhichCannotList:
-    OPTIONS = {"registry_conn_id": "zstack_registry", "hook_name": "orders"}
+    OPTIONS = {"service_hook_registry_conn_id": "zstack_registry", "hook_name": "orders"}
 
     def test_running_again_asks_for_the_hook_that_the_variable_remembers(self, connected, variables):
         first, second = register(**self.OPTIONS), register(**self.OPTIONS)
@@ -143,9 +143,9 @@ class TestZStackWhichCannotList:
         connected.state.platforms["zstack"].misbehave("create", "lost")
         with pytest.raises(AirflowFailException, match="may be registered all the same"):
             register(**self.OPTIONS)
-        with pytest.raises(AirflowFailException, match="when_unknown='create'"):
+        with pytest.raises(AirflowFailException, match="on_unknown='create'"):
             register(**self.OPTIONS)
-        assert register(**self.OPTIONS, when_unknown="create")["created"] is True
+        assert register(**self.OPTIONS, on_unknown="create")["created"] is True
 
 
 def ensure(**options):
@@ -164,8 +164,11 @@ DECLARED = {
 class TestEnsure:
     @pytest.mark.parametrize(("registry", "options"), list(DECLARED.items()))
     def test_it_tells_what_it_took_and_no_secret(self, connected, variables, registry, options):
-        first, second = ensure(registry_conn_id=registry, **options), ensure(registry_conn_id=registry, **options)
-        third = ensure(registry_conn_id=registry, **options, url="https://example.com/moved")
+        first, second = (
+            ensure(service_hook_registry_conn_id=registry, **options),
+            ensure(service_hook_registry_conn_id=registry, **options),
+        )
+        third = ensure(service_hook_registry_conn_id=registry, **options, url="https://example.com/moved")
         assert [told["change"] for told in (first, second, third)] == ["created", "unchanged", "updated"]
         assert {hook["url"] for hook in third["hooks"]} == {"https://example.com/moved"}
         assert first["secret_variable"] == f"service_hook_secret_{registry}_orders"
@@ -175,7 +178,7 @@ class TestEnsure:
         assert not any(secret in json.dumps([first, second, third]) for secret in private)
 
     def test_headers_are_rendered_masked_and_no_template_field(self, connected, variables):
-        ensure(registry_conn_id="akinon_registry", **DECLARED["akinon_registry"])
+        ensure(service_hook_registry_conn_id="akinon_registry", **DECLARED["akinon_registry"])
         (hook,) = connected.state.platforms["akinon"].list_hooks()
         assert hook.headers == {"X-Key": "a_task-s3cret"}
         assert redact("it is a_task-s3cret") == "it is ***"
@@ -184,7 +187,11 @@ class TestEnsure:
     def test_headers_are_masked_before_any_call(self, connected, variables):
         connected.state.platforms["akinon"].misbehave("list", "error")
         with pytest.raises(AirflowException, match="HTTP 500"):
-            ensure(registry_conn_id="akinon_registry", events=["a.b"], headers={"X-Key": "a-header-never-sent"})
+            ensure(
+                service_hook_registry_conn_id="akinon_registry",
+                events=["a.b"],
+                headers={"X-Key": "a-header-never-sent"},
+            )
         assert redact("it is a-header-never-sent") == "it is ***"
 
     def test_an_endpoint_gives_its_url_and_its_variable(self, connected, variables):
@@ -197,17 +204,20 @@ class TestEnsure:
         ("options", "told"),
         [
             (
-                {"is_active": "maybe", "when_unknown": "resend", "hook_name": " ", "url": None},
-                "hook_name: .*is_active: .*when_unknown: .*url: ",
+                {"is_active": "maybe", "on_unknown": "resend", "hook_name": " ", "url": None},
+                "hook_name: .*is_active: .*on_unknown: .*url: ",
             ),
             ({"hook_id": "../x"}, "hook_id: must be the id that Sentry gave"),
             ({"secret_variable": "x" * 201}, "secret_variable: must be 1 to 200 letters"),
             ({"events": "event.alert,event.created"}, "events: must be a list"),
             ({"events": 5}, "events: must be a list, not 5"),
-            ({"when_unknown": ["x"]}, "when_unknown: must be fail or create"),
+            ({"on_unknown": ["x"]}, "on_unknown: must be fail or create"),
             ({"url": 5}, "url: must be text, not 5"),
-            ({"headers": "{{ nope }}", "registry_conn_id": "akinon_registry"}, "headers: "),
-            ({"headers": {"A": "{{ var.value.nope }}"}, "registry_conn_id": "akinon_registry"}, "headers: "),
+            ({"headers": "{{ nope }}", "service_hook_registry_conn_id": "akinon_registry"}, "headers: "),
+            (
+                {"headers": {"A": "{{ var.value.nope }}"}, "service_hook_registry_conn_id": "akinon_registry"},
+                "headers: ",
+            ),
             (
                 {"url": "nope", "hook_id": "../x", "secret_variable": 7, "is_active": "maybe"},
                 "is_active: .*url: .*secret_variable: .*hook_id: ",
@@ -239,7 +249,7 @@ class TestEnsure:
 
     def test_the_lock_is_shown_to_live_before_every_call_and_while_waiting(self, connected, variables, monkeypatch):
         beats, waits = [], []
-        monkeypatch.setattr(VariableLock, "keep_alive", lambda _lock: beats.append(1))
+        monkeypatch.setattr(VariableLock, "renew", lambda _lock: beats.append(1))
         monkeypatch.setattr(VariableLock, "wait", lambda _lock, seconds: waits.append(seconds))
         connection = connected.describe_connections()["service_hook_registry_default"]
         connection["extra"]["max_wait"] = 60
@@ -253,9 +263,9 @@ class TestEnsure:
         def lost(_lock):
             raise LockError("another run took over")
 
-        monkeypatch.setattr(VariableLock, "make_sure", lost)
+        monkeypatch.setattr(VariableLock, "ensure_held", lost)
         with pytest.raises(AirflowException, match="took over") as caught:
-            ensure(registry_conn_id="zstack_registry")
+            ensure(service_hook_registry_conn_id="zstack_registry")
         assert not isinstance(caught.value, AirflowFailException)
         assert variables.kept == {}
         assert connected.state.platforms["zstack"].forget_calls() == {}, "it is made sure of before the call"
@@ -286,10 +296,11 @@ class TestEnsure:
     def test_two_runs_at_once_register_one_hook_and_lose_no_secret(self, connected, variables):
         for registry, options in DECLARED.items():
             told = []
-            threads = [
-                threading.Thread(target=lambda: told.append(ensure(registry_conn_id=registry, **options)["change"]))  # noqa: B023
-                for _ in range(4)
-            ]
+
+            def declare(registry=registry, options=options, told=told):
+                told.append(ensure(service_hook_registry_conn_id=registry, **options)["change"])
+
+            threads = [threading.Thread(target=declare) for _ in range(4)]
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -305,7 +316,7 @@ class TestEnsure:
                     "hook_name": f"n{number}",
                     "url": f"https://example.com/{number}",
                     "secret_variable": "hooks",
-                    "registry_conn_id": "zstack_registry",
+                    "service_hook_registry_conn_id": "zstack_registry",
                 },
             )
             for number in range(6)

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from airflow_provider_hooks.connections import ConnectionFields
-from airflow_provider_hooks.network import NetworkPolicy
+from airflow_provider_hooks.connection_form import ConnectionFields
+from airflow_provider_hooks.http import NetworkPolicy
 from airflow_provider_hooks.registries.apis import open_api
 from airflow_provider_hooks.registries.client import RegistryClient
-from airflow_provider_hooks.registries.keeping import HookKeeper
-from airflow_provider_hooks.registries.management import HookManager
 from airflow_provider_hooks.registries.model import HookSpec
+from airflow_provider_hooks.registries.reconcile import HookReconciler
 from airflow_provider_hooks.registries.registry import read_registry
 from airflow_provider_hooks.registries.rotation import SecretRotation
+from airflow_provider_hooks.registries.service import HookManager
 
 URL, OTHER_URL = "https://hooks.example.com/a", "https://hooks.example.com/b"
 SPECS = {
@@ -74,16 +74,16 @@ class Kit:
         client = RegistryClient(api, policy=NetworkPolicy(allowed_networks=["127.0.0.1"]), connect_timeout=2)
         return HookManager(api, client, mask=self.masked.append, max_wait=self.max_wait, wait=self.waited.append)
 
-    def keeper(self, when_unknown="fail"):
-        return HookKeeper(self.manager, self.memory, registry="r", when_unknown=when_unknown)
+    def keeper(self, on_unknown="fail"):
+        return HookReconciler(self.manager, self.memory, registry="r", on_unknown=on_unknown)
 
-    def ensure(self, spec=None, *, adopt=None, when_unknown="fail", name="orders"):
+    def ensure(self, spec=None, *, adopt=None, on_unknown="fail", name="orders"):
         """Ensure, and return what changed and which calls that took."""
         self.platform.forget_calls()
-        ensured = self.keeper(when_unknown).ensure(spec or self.spec, name=name, adopt=adopt)
+        ensured = self.keeper(on_unknown).ensure(spec or self.spec, name=name, adopt=adopt)
         return ensured.change, self.platform.forget_calls()
 
     def rotation(self, asking="a"):
         manager = self.manager
-        keeper = HookKeeper(manager, self.memory, registry="r")
+        keeper = HookReconciler(manager, self.memory, registry="r")
         return SecretRotation(manager, keeper, self.memory, registry="r", asking=asking)

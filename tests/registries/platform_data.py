@@ -8,7 +8,7 @@ import json
 
 from airflow_provider_hooks.registries.apis import open_api
 from airflow_provider_hooks.registries.model import Answer
-from airflow_provider_hooks.registries.platforms import PLATFORMS
+from airflow_provider_hooks.registries.platform_table import PLATFORMS
 from airflow_provider_hooks.registries.registry import Registry
 
 TOKEN = "t0ken-of-ours"

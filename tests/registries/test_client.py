@@ -10,13 +10,13 @@ import pytest
 import requests
 import requests_mock
 import trustme
-from platform_data import TOKEN, make_api
-from servers import OK, find_closed_port, raw_server
 
-from airflow_provider_hooks.network import NetworkPolicy, resolver
+from airflow_provider_hooks.http import NetworkPolicy, resolver
 from airflow_provider_hooks.registries import transport
 from airflow_provider_hooks.registries.client import RegistryClient
 from airflow_provider_hooks.registries.model import HookSpec, RegistryError
+from tests.registries.platform_data import TOKEN, make_api
+from tests.servers import OK, find_closed_port, raw_server
 
 LOOPBACK = NetworkPolicy(allowed_networks=["127.0.0.1", "api.test"])
 API = make_api("sentry")
@@ -72,7 +72,7 @@ def test_nothing_is_repeated_or_redirected(status):
 def test_an_answer_that_never_arrives_is_told_as_sent(call):
     with raw_server(b"") as heard:
         error = fail(call, base_url=f"http://127.0.0.1:{heard.port}")
-    assert (error.sent, error.status_code, error.is_passing) == (True, None, True)
+    assert (error.sent, error.status_code, error.retryable) == (True, None, True)
     assert "sent, but no complete answer arrived" in str(error)
     assert len(heard.requests) == 1
 
@@ -137,7 +137,7 @@ def test_a_token_that_the_server_says_is_not_said_again():
     ):
         client(f"http://127.0.0.1:{heard.port}").call(call, API.read_hook)
     assert "pr1vate" not in str(caught.value)
-    assert (caught.value.status_code, caught.value.is_passing) == (401, False)
+    assert (caught.value.status_code, caught.value.retryable) == (401, False)
 
 
 def test_a_certificate_that_is_not_trusted_is_told_as_not_sent():
@@ -159,7 +159,7 @@ def test_tls_to_a_plain_port_is_told_as_not_sent():
 
 def test_nobody_listening_is_told_as_not_sent():
     error = fail(base_url=f"http://127.0.0.1:{find_closed_port()}")
-    assert (error.sent, error.is_passing) == (False, True)
+    assert (error.sent, error.retryable) == (False, True)
     assert "not sent" in str(error)
     assert "refused" in str(error)
 
@@ -168,7 +168,7 @@ class TestAddresses:
     def test_a_token_does_not_go_to_an_address_that_is_not_allowed(self):
         with raw_server(b"") as heard:
             error = fail(base_url=f"http://127.0.0.1:{heard.port}", policy=NetworkPolicy())
-        assert (error.sent, error.is_passing, heard.connections) == (False, False, 0)
+        assert (error.sent, error.retryable, heard.connections) == (False, False, 0)
 
     def test_one_private_answer_of_the_resolver_refuses_all(self, monkeypatch):
         monkeypatch.setattr(resolver, "resolve", lambda *_args, **_options: ["8.8.8.8", "10.0.0.1"])

@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from keeper_data import SPECS
-from platform_data import make_api
 
 from airflow_provider_hooks.registries.model import HookConflictError, ServiceHook
 from airflow_provider_hooks.registries.plan import Change, Create, Keep, Remove, Replace, make_plan
+from tests.registries.keeper_data import SPECS
+from tests.registries.platform_data import make_api
 
 URLS = [f"https://hooks.example.com/{name}" for name in "abc"]
 EVENTS = {

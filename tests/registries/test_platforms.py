@@ -10,9 +10,8 @@ from itertools import product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from platform_data import ID_1, ID_2, TOKEN, answer, make_api
 
-from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.registries.model import (
     Answer,
     HookChanges,
@@ -20,8 +19,9 @@ from airflow_provider_hooks.registries.model import (
     RegistryError,
     UnsupportedOperationError,
 )
-from airflow_provider_hooks.registries.platforms import PLATFORMS, Operation
-from airflow_provider_hooks.registries.smartsheet_rm import EVENT_TYPES
+from airflow_provider_hooks.registries.platform_table import PLATFORMS, Operation
+from airflow_provider_hooks.registries.platforms.smartsheet_rm import EVENT_TYPES
+from tests.registries.platform_data import ID_1, ID_2, TOKEN, answer, make_api
 
 AKINON, ZSTACK, SMARTSHEET = make_api("akinon"), make_api("zstack"), make_api("smartsheet_rm")
 WEBHOOKS = f"/organizations/{ID_1}/projects/{ID_2}/settings/webhooks"
@@ -126,13 +126,13 @@ class TestAkinon:
         ],
     )
     def test_what_it_would_refuse_is_refused_before_any_call(self, spec, names):
-        with pytest.raises(InvalidFieldsError) as caught:
+        with pytest.raises(ValidationError) as caught:
             AKINON.check(spec)
         assert set(caught.value.problems) == names
 
     def test_an_id_is_24_hex_digits(self):
         for hook_id in ("5f1a", ID_1 + "0", "g" * 24, f"{ID_1}\n", None):
-            with pytest.raises(InvalidFieldsError, match="hook_id"):
+            with pytest.raises(ValidationError, match="hook_id"):
                 AKINON.get(hook_id)
 
 
@@ -182,7 +182,7 @@ class TestZStack:
         for content, gone in ((b"<html>", False), ({"error": {"description": "not found"}}, True)):
             with pytest.raises(RegistryError) as caught:
                 ZSTACK.read_hook(ZSTACK.get("wh-001"), answer(content, 404))
-            assert caught.value.is_gone is gone
+            assert caught.value.not_found is gone
 
     def test_its_errors_are_told(self):
         said = {"error": {"code": "SYS.1001", "description": "invalid url", "details": "no host"}}
@@ -190,7 +190,7 @@ class TestZStack:
             ZSTACK.read_hook(ZSTACK.create(ZSTACK_SPEC), answer(said, 400))
 
     def test_what_it_would_refuse_is_refused_before_any_call(self):
-        with pytest.raises(InvalidFieldsError) as caught:
+        with pytest.raises(ValidationError) as caught:
             ZSTACK.create(HookSpec(url="", name=None, secret=" padded "))
         assert set(caught.value.problems) == {"url", "name", "secret"}
         assert "padded" not in str(caught.value)
@@ -239,7 +239,7 @@ class TestSmartsheet:
         ],
     )
     def test_what_it_would_refuse_is_refused_before_any_call(self, spec, names):
-        with pytest.raises(InvalidFieldsError) as caught:
+        with pytest.raises(ValidationError) as caught:
             SMARTSHEET.create(spec)
         assert set(caught.value.problems) == names
 
@@ -252,7 +252,7 @@ class TestSmartsheet:
         refused = Answer(status_code=429, headers=headers, body=b"{}")
         with pytest.raises(RegistryError, match="the limit is lifted at 2023-11-14T22:13:20Z") as caught:
             SMARTSHEET.read_hook(SMARTSHEET.get("1"), refused)
-        assert caught.value.is_passing
+        assert caught.value.retryable
 
 
 EVENTS = {"sentry": ("event.alert",), "akinon": ("a.b",), "smartsheet_rm": ("project.created",)}

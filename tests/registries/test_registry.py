@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_hooks.connections import ConnectionFields
-from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.connection_form import ConnectionFields
+from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.registries.registry import read_registry
 
 TOKEN = "t0ken-of-ours"
@@ -28,7 +28,7 @@ def test_a_host_is_kept_without_its_last_slash():
 
 
 def test_one_error_names_every_wrong_field_and_no_token():
-    with pytest.raises(InvalidFieldsError) as caught:
+    with pytest.raises(ValidationError) as caught:
         read(host="ftp://x", password=f"{TOKEN}\n", platform="x", organization="../x", project=None, timeout="-1", a=1)
     extra = {f"extra.{name}" for name in ("platform", "organization", "project", "timeout", "a")}
     assert set(caught.value.problems) == {"host (base URL)", "password (API token)", *extra}
@@ -36,19 +36,19 @@ def test_one_error_names_every_wrong_field_and_no_token():
 
 
 def test_a_platform_without_a_host_of_its_own_needs_one_and_no_project():
-    with pytest.raises(InvalidFieldsError) as caught:
+    with pytest.raises(ValidationError) as caught:
         read(platform="zstack", organization="", project="")
     assert set(caught.value.problems) == {"host (base URL)"}
     assert read(host="https://zstack.example", platform="zstack", organization="", project="").organization == ""
 
 
 def test_a_platforms_ids_are_checked():
-    with pytest.raises(InvalidFieldsError) as caught:
+    with pytest.raises(ValidationError) as caught:
         read(platform="akinon", organization="org", project="5f1a" * 6)
     assert set(caught.value.problems) == {"extra.organization"}
 
 
 @pytest.mark.parametrize("token", [None, "", " ", "a b", "ä", "a\x00"])
 def test_a_token_that_cannot_be_a_header_is_refused(token):
-    with pytest.raises(InvalidFieldsError, match="API token"):
+    with pytest.raises(ValidationError, match="API token"):
         read(password=token)

@@ -8,11 +8,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from keeper_data import Kit
 
-from airflow_provider_hooks.errors import InvalidFieldsError, ServiceHookError
+from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
 from airflow_provider_hooks.registries.model import HookConflictError, RegistryError, UnsupportedOperationError
 from airflow_provider_hooks.signing.variable import format_kept_hooks, parse_kept_hooks, parse_secrets
+from tests.registries.keeper_data import Kit
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -47,7 +47,7 @@ class TestZStack:
         assert kit.platform.forget_calls() == {"rotate": 1}
         assert secrets_in_use(kit) == (hook.secret,) != (before,)
         assert hook.secret in kit.masked
-        assert (rotated.hook_id, rotated.old_hook_id, rotated.delete_after) == (hook.hook_id, None, None)
+        assert (rotated.hook_id, rotated.old_hook_id, rotated.expires_at) == (hook.hook_id, None, None)
 
     def test_the_same_asking_rotates_once(self, make_kit):
         kit = make_kit("zstack")
@@ -70,7 +70,7 @@ class TestZStack:
         kit.platform.misbehave("rotate", "lost")
         with pytest.raises(RegistryError) as caught:
             rotate(kit)
-        assert caught.value.is_passing
+        assert caught.value.retryable
         rotate(kit)
         assert secrets_in_use(kit) == (kit.platform.list_hooks()[0].secret,)
 
@@ -88,7 +88,7 @@ class TestSentry:
         assert (new.url, new.events) == (old.url, old.events)
         assert secrets_in_use(kit) == (new.secret, old.secret)
         assert (rotated.hook_id, rotated.old_hook_id) == (new.hook_id, old.hook_id)
-        assert rotated.delete_after == NOW + HOUR
+        assert rotated.expires_at == NOW + HOUR
         assert kit.platform.forget_calls() == {"list": 1, "create": 1}
 
     def test_the_end_deletes_the_old_hook_and_its_secret(self, kit):
@@ -128,7 +128,7 @@ class TestSentry:
         write = kit.memory.write
 
         def die(kept):
-            if kit.memory.writes and any(one.rotated_by and one.hook_id for one in kept):
+            if kit.memory.writes and any(one.rotation_key and one.hook_id for one in kept):
                 raise KeyboardInterrupt
             write(kept)
 
@@ -171,7 +171,7 @@ class TestSentry:
         write = kit.memory.write
 
         def die(kept):
-            if any(one.rotated_by and one.hook_id for one in kept):
+            if any(one.rotation_key and one.hook_id for one in kept):
                 raise KeyboardInterrupt
             write(kept)
 
@@ -218,7 +218,7 @@ class TestSentry:
         (mine,) = kit.memory.kept
         kit.memory.kept = (replace(mine, registry="another", name="stock", secret="of-another"), mine)
         rotated = rotate(kit, hook_id=mine.hook_id)
-        names = {(one.registry, one.hook_id): (one.name, one.is_retiring) for one in kit.memory.kept}
+        names = {(one.registry, one.hook_id): (one.name, one.superseded) for one in kit.memory.kept}
         assert names["r", rotated.hook_id] == ("orders", False)
         assert names["another", mine.hook_id] == ("stock", False)
 
@@ -229,7 +229,7 @@ class TestSentry:
         assert second.old_hook_id == other.hook_id != first.old_hook_id
 
     def test_a_hook_that_is_not_there_is_told(self, kit):
-        with pytest.raises(InvalidFieldsError, match="hook_id: abc is not there"):
+        with pytest.raises(ValidationError, match="hook_id: abc is not there"):
             rotate(kit, hook_id="abc")
 
     def test_a_time_that_somebody_wrote_wrongly_is_told(self, kit):

@@ -9,10 +9,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from platform_data import answer, make_api
 
-from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.registries.model import Answer, HookChanges, HookSpec, RegistryError, Stat
+from tests.registries.platform_data import answer, make_api
 
 SECRET = "0433394d266a4031b0bfb7a9369b4af36467d0768caa421abd90f1ead2998bf5"
 OBJECT = {
@@ -73,13 +73,13 @@ def test_statistics_are_asked_for_and_read_as_documented():
     for content in ({}, [1], [{"ts": "1", "total": 5}], [{"ts": 1}]):
         with pytest.raises(RegistryError, match="times and totals"):
             API.read_stats(call, answer(content))
-    with pytest.raises(InvalidFieldsError, match="resolution"):
+    with pytest.raises(ValidationError, match="resolution"):
         API.stats("a1", since=None, until=None, resolution="2h")
 
 
 def test_an_id_cannot_lead_to_another_path():
     for hook_id in ("../../x", "", "a/b", "a?b", "a b", "a\n", None):
-        with pytest.raises(InvalidFieldsError, match="hook_id"):
+        with pytest.raises(ValidationError, match="hook_id"):
             API.get(hook_id)
 
 
@@ -124,7 +124,7 @@ def test_410_is_gone_too():
     ],
 )
 def test_what_sentry_would_refuse_is_refused_before_any_call(spec, names):
-    with pytest.raises(InvalidFieldsError) as caught:
+    with pytest.raises(ValidationError) as caught:
         API.check(spec)
     assert set(caught.value.problems) == names
 
@@ -132,7 +132,7 @@ def test_what_sentry_would_refuse_is_refused_before_any_call(spec, names):
 def test_a_url_of_512_characters_is_the_longest():
     url = "https://example.com/".ljust(512, "x")
     API.check(HookChanges(url=url))
-    with pytest.raises(InvalidFieldsError, match="512"):
+    with pytest.raises(ValidationError, match="512"):
         API.check(HookChanges(url=url + "x"))
 
 
@@ -195,7 +195,7 @@ def test_a_list_that_is_none_is_an_error():
 
 @pytest.mark.parametrize(("status", "passing"), [(None, True), (429, True), (503, True), (400, False), (403, False)])
 def test_only_a_call_that_may_succeed_later_is_passing(status, passing):
-    assert RegistryError("Sentry", "list", "x", status_code=status).is_passing is passing
+    assert RegistryError("Sentry", "list", "x", status_code=status).retryable is passing
 
 
 @pytest.mark.parametrize(
@@ -211,14 +211,14 @@ def test_only_a_call_that_may_succeed_later_is_passing(status, passing):
     ],
 )
 def test_a_call_may_have_had_its_effect_unless_it_was_refused_or_not_sent(status, sent, uncertain):
-    assert RegistryError("Sentry", "create", "x", status_code=status, sent=sent).is_uncertain is uncertain
+    assert RegistryError("Sentry", "create", "x", status_code=status, sent=sent).outcome_unknown is uncertain
 
 
 @pytest.mark.parametrize(
     ("status", "explained", "gone"), [(404, True, True), (410, True, True), (404, False, False), (403, True, False)]
 )
 def test_gone_is_what_the_platform_says_in_words_of_its_own(status, explained, gone):
-    assert RegistryError("Sentry", "get", "x", status_code=status, explained=explained).is_gone is gone
+    assert RegistryError("Sentry", "get", "x", status_code=status, explained=explained).not_found is gone
 
 
 @given(body=st.one_of(st.binary(), st.text().map(str.encode)), status=st.integers(100, 599), link=st.text())

@@ -8,12 +8,12 @@ import json
 
 import pytest
 import requests
-from events_data import ALERT, CREATED
 
 from airflow_provider_hooks.sandbox import serve_sandbox
 from airflow_provider_hooks.sandbox.__main__ import main
 from airflow_provider_hooks.sandbox.server import SandboxError, open_listener
 from airflow_provider_hooks.signing import SCHEMES, sign
+from tests.events_data import ALERT, CREATED
 
 EVENTS = ["event.alert", "event.created"]
 

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import pytest
-from deliveries import CONNECT_TIMEOUT, Sender
-from hostile import write_authority
-from servers import OK, raw_server
+
+from tests.security.deliveries import CONNECT_TIMEOUT, Sender
+from tests.security.hostile import write_authority
+from tests.servers import OK, raw_server
 
 _warm: list[bool] = []
 

@@ -20,12 +20,12 @@ from urllib.parse import quote, quote_plus
 import psutil
 import pycurl
 import pytest
-from airflow_context import StateStore, make_context
-from events_data import ALERT
 
 from airflow_provider_hooks.delivery import sender as sender_module
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.signing import SCHEMES
+from tests.airflow_context import StateStore, make_context
+from tests.events_data import ALERT
 
 CONN_ID = "hostile"
 SECRET = "s3cret+value/with=signs"

@@ -18,8 +18,9 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.errors import HypothesisWarning
-from properties import PROPERTIES
-from properties_data import Property
+
+from tests.security.properties import PROPERTIES
+from tests.security.properties_data import Property
 
 DATABASE = Path(__file__).resolve().parents[2] / ".hypothesis" / "fuzz"
 ROUND = 300

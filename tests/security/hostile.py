@@ -20,7 +20,8 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from servers import OK, Answer, Heard, find_closed_port, raw_server
+
+from tests.servers import OK, Answer, Heard, find_closed_port, raw_server
 
 Receiver = Callable[[], contextlib.AbstractContextManager[Heard]]
 

@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
-import properties_delivery
-import properties_network
-import properties_payload
-import properties_registries
-import properties_signing
-import properties_typed
-from properties_data import PropertyTable
+from tests.security import (
+    properties_delivery,
+    properties_network,
+    properties_payload,
+    properties_registries,
+    properties_signing,
+    properties_typed,
+)
+from tests.security.properties_data import PropertyTable
 
 PROPERTIES: PropertyTable = {
     **properties_network.PROPERTIES,

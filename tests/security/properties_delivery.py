@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 
 from hypothesis import strategies as st
-from properties_data import PropertyTable, attempt, json_values, mutations_of, state
 
 from airflow_provider_hooks.delivery.answer import READ_BODY_BYTES, READ_HEADER_BYTES, AnswerReader
 from airflow_provider_hooks.delivery.claims import (
@@ -16,24 +15,25 @@ from airflow_provider_hooks.delivery.claims import (
     Claim,
     accept_settled,
     decide,
-    judge_attempt,
     make_claim,
+    merge_with_previous,
     read_claim,
     report_interrupted,
     settle_claim,
 )
 from airflow_provider_hooks.delivery.record import (
     Attempt,
-    DeliveryFacts,
+    DeliveryInfo,
     Outcome,
     Record,
     RecordError,
-    read_facts,
+    parse_delivery_info,
     read_record,
 )
+from tests.security.properties_data import PropertyTable, attempt, json_values, mutations_of, state
 
 KEPT_HEADERS = {"content-type", "content-length", "date", "location", "retry-after", "server", "x-request-id"}
-FACTS = DeliveryFacts(
+FACTS = DeliveryInfo(
     delivery_id="5d8fbc09-b0a5-5c9c-8a8e-1f9f6f2c7a11",
     event_id="e1",
     event_type="event.created",
@@ -53,9 +53,9 @@ ANSWERED = Attempt(
     message="m",
 )
 OPEN = Attempt(outcome=Outcome.UNKNOWN, requested_at="2026-01-01T00:00:00Z", duration_ms=1.5, message="m")
-CLAIM = make_claim(None, facts=FACTS, generation="0", try_number=1, claimed_at="2026-01-01T00:00:00Z")
+CLAIM = make_claim(None, info=FACTS, generation="0", try_number=1, claimed_at="2026-01-01T00:00:00Z")
 RECORDS = [
-    Record(facts=FACTS, generation="0", redelivery=False, attempt=attempt).as_json() for attempt in (ANSWERED, OPEN)
+    Record(info=FACTS, generation="0", redelivery=False, attempt=attempt).as_json() for attempt in (ANSWERED, OPEN)
 ]
 CLAIMS = [
     CLAIM.as_json(),
@@ -105,7 +105,7 @@ def check_answer(*, headers: list[bytes], body: list[bytes]) -> None:
     assert bytes(reader.body) == whole[:READ_BODY_BYTES]
 
 
-def check_claim(*, kept: object, generation: str, when_unknown: str) -> None:
+def check_claim(*, kept: object, generation: str, on_unknown: str) -> None:
     """What is kept is a claim that every later step can work with, or nothing is sent."""
     claim, error = attempt(RecordError, read_claim, kept)
     if error is not None:
@@ -114,11 +114,11 @@ def check_claim(*, kept: object, generation: str, when_unknown: str) -> None:
     if claim is None:
         assert kept is None
         return
-    decide(claim, generation=generation, when_unknown=when_unknown)
+    decide(claim, generation=generation, on_unknown=on_unknown)
     assert read_claim(json.loads(json.dumps(claim.as_json()))) is not None
-    again = make_claim(claim, facts=FACTS, generation=generation, try_number=2, claimed_at="2026-01-01T00:00:00Z")
+    again = make_claim(claim, info=FACTS, generation=generation, try_number=2, claimed_at="2026-01-01T00:00:00Z")
     assert again.state == CLAIMED
-    judged = judge_attempt(again, Attempt(outcome=Outcome.NOT_SENT, requested_at="", duration_ms=0.0))
+    judged = merge_with_previous(again, Attempt(outcome=Outcome.NOT_SENT, requested_at="", duration_ms=0.0))
     assert not again.may_have_arrived or judged.outcome is Outcome.UNKNOWN
     _report(claim, generation=generation)
 
@@ -145,7 +145,7 @@ def check_record(*, kept: object) -> None:
         return
     assert isinstance(record.summarize(), str)
     assert read_record(record.as_json()) == record
-    assert read_facts(record.as_json()) == record.facts
+    assert parse_delivery_info(record.as_json()) == record.info
 
 
 PROPERTIES: PropertyTable = {
@@ -156,13 +156,13 @@ PROPERTIES: PropertyTable = {
             {
                 "kept": {**CLAIM.as_json(), "state": SETTLED, "record": RECORDS[1] | changes},
                 "generation": "0",
-                "when_unknown": "fail",
+                "on_unknown": "fail",
             }
             for changes in WRONG_RECORDS
         ],
         kept=mutations_of(*CLAIMS) | json_values,
         generation=st.sampled_from(["0", "1"]),
-        when_unknown=st.sampled_from(["fail", "resend"]),
+        on_unknown=st.sampled_from(["fail", "resend"]),
     ),
     "record": state(
         check_record,

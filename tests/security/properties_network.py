@@ -10,12 +10,20 @@ from urllib.parse import urlsplit
 
 import urllib3
 from hypothesis import strategies as st
-from properties_data import PropertyTable, attempt, is_one_safe_line, json_values, nasty_texts, state, texts
 
-from airflow_provider_hooks.errors import InvalidFieldsError
-from airflow_provider_hooks.network import BlockedAddressError, NetworkPolicy, Target
-from airflow_provider_hooks.network.addresses import find_special_use
-from airflow_provider_hooks.network.urls import strip_private_parts
+from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.http import BlockedAddressError, NetworkPolicy, Target
+from airflow_provider_hooks.http.addresses import find_special_use
+from airflow_provider_hooks.http.urls import strip_sensitive_parts
+from tests.security.properties_data import (
+    PropertyTable,
+    attempt,
+    is_one_safe_line,
+    json_values,
+    nasty_texts,
+    state,
+    texts,
+)
 
 STRICT = NetworkPolicy()
 PRIVATE = "Zq7-private-9Xw"
@@ -184,7 +192,7 @@ def check_address_text(*, address: str) -> None:
 
 
 def check_policy_settings(*, networks: list[str], ports: list[int], url: str) -> None:
-    policy, error = attempt(InvalidFieldsError, NetworkPolicy, allowed_networks=networks, allowed_ports=ports)
+    policy, error = attempt(ValidationError, NetworkPolicy, allowed_networks=networks, allowed_ports=ports)
     if error is not None:
         assert str(error).isprintable()
         return
@@ -198,7 +206,7 @@ def check_no_off_switch(*, networks: list[str]) -> None:
     """Whatever one entry says, it does not open both ends of the IPv4 space and of the IPv6 space."""
     try:
         policy = NetworkPolicy(allowed_networks=networks)
-    except InvalidFieldsError:
+    except ValidationError:
         return
     for pair in (("10.0.0.1", "192.168.0.1"), ("::1", "fd00::1")):
         opened = 0
@@ -217,7 +225,7 @@ def check_stripped_url(*, scheme: str, host: str, path: str, place: str) -> None
         "query": f"{scheme}://{host}{path}?token={PRIVATE}",
         "fragment": f"{scheme}://{host}{path}#{PRIVATE}",
     }[place]
-    assert PRIVATE not in strip_private_parts(url)
+    assert PRIVATE not in strip_sensitive_parts(url)
 
 
 _plain = st.text(alphabet="abc019.-_:[]%@é", max_size=12)

@@ -8,19 +8,8 @@ import json
 import math
 
 from hypothesis import strategies as st
-from properties_data import (
-    LONGEST_DIGITS,
-    Property,
-    PropertyTable,
-    attempt,
-    has_none_of,
-    is_one_safe_line,
-    json_values,
-    mutations_of,
-    state,
-    texts,
-)
 
+from airflow_provider_hooks.http.retry_after import describe_time, read_retry_at
 from airflow_provider_hooks.registries.apis import open_api
 from airflow_provider_hooks.registries.model import (
     Answer,
@@ -32,9 +21,20 @@ from airflow_provider_hooks.registries.model import (
     ServiceHook,
     Stat,
 )
-from airflow_provider_hooks.registries.platforms import PLATFORMS, Operation
-from airflow_provider_hooks.registries.rate_limit import describe_time, read_retry_at
+from airflow_provider_hooks.registries.platform_table import PLATFORMS, Operation
 from airflow_provider_hooks.registries.registry import Registry
+from tests.security.properties_data import (
+    LONGEST_DIGITS,
+    Property,
+    PropertyTable,
+    attempt,
+    has_none_of,
+    is_one_safe_line,
+    json_values,
+    mutations_of,
+    state,
+    texts,
+)
 
 SECRET = "Zq7-private-9Xw"
 ID = "5f1a" * 6
@@ -146,7 +146,7 @@ def check_reader(*, pair: tuple[str, str], status: int, headers: dict[str, str],
         assert error.status_code == status
         assert error.retry_at is None or math.isfinite(error.retry_at)
         assert str(error.retold(lambda told: told)) == str(error)
-        assert not (error.is_gone and status not in {404, 410})
+        assert not (error.not_found and status not in {404, 410})
         return
     assert 200 <= status < 300 or (reader == "read_deletion" and status in {404, 410} and result is False)
     check_result(APIS[platform], result)

@@ -8,11 +8,11 @@ import base64
 import json
 
 from hypothesis import strategies as st
-from properties_data import PropertyTable, attempt, is_one_safe_line, json_values, state, texts
 
 from airflow_provider_hooks.signing import SCHEMES, SignatureError, sign, verify
 from airflow_provider_hooks.signing.keys import find_secret_problem
-from airflow_provider_hooks.signing.variable import KeptHook, format_kept_hooks, parse_kept_hooks, parse_secrets
+from airflow_provider_hooks.signing.variable import StoredHook, format_kept_hooks, parse_kept_hooks, parse_secrets
+from tests.security.properties_data import PropertyTable, attempt, is_one_safe_line, json_values, state, texts
 
 SIGNING = [name for name, scheme in SCHEMES.items() if scheme.signature_header]
 PRIVATE = "Zq7-private-9Xw"
@@ -137,12 +137,12 @@ def check_variable_text(*, text: str) -> None:
 
 def check_variable_round_trip(*, kept: list[dict[str, str]]) -> None:
     """What is kept is read back as it was."""
-    hooks = tuple(KeptHook(**fields) for fields in kept)
-    known = tuple(one for one in hooks if one.secret or one.hook_id or one.asked_at)
+    hooks = tuple(StoredHook(**fields) for fields in kept)
+    known = tuple(one for one in hooks if one.secret or one.hook_id or one.requested_at)
     assert parse_kept_hooks(format_kept_hooks(known)) == known
 
 
-_kept_fields = st.fixed_dictionaries({}, optional=dict.fromkeys(KeptHook.__dataclass_fields__, texts))
+_kept_fields = st.fixed_dictionaries({}, optional=dict.fromkeys(StoredHook.__dataclass_fields__, texts))
 _private_json = st.recursive(
     json_values | st.just(PRIVATE), lambda inner: st.lists(inner) | st.dictionaries(st.just("secrets") | texts, inner)
 )

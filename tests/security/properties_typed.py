@@ -11,7 +11,18 @@ from collections.abc import Callable, Mapping
 from urllib.parse import quote, quote_plus, urlencode
 
 from hypothesis import strategies as st
-from properties_data import (
+
+from airflow_provider_hooks.connection_form import ConnectionFields
+from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, Endpoint, read_endpoint
+from airflow_provider_hooks.delivery.headers import FIELD, merge_headers, read_headers
+from airflow_provider_hooks.exceptions import ValidationError, ValidationErrors
+from airflow_provider_hooks.http.policy import NetworkPolicy
+from airflow_provider_hooks.http.redact import redact
+from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY, Registry, read_registry
+from airflow_provider_hooks.sanitize import escape, safe_repr
+from airflow_provider_hooks.settings import OPTIONS, parse_settings
+from airflow_provider_hooks.signing.schemes import SCHEMES
+from tests.security.properties_data import (
     PropertyTable,
     attempt,
     has_none_of,
@@ -21,18 +32,7 @@ from properties_data import (
     state,
     texts,
 )
-from properties_network import network_texts
-
-from airflow_provider_hooks.connections import ConnectionFields
-from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, Endpoint, read_endpoint
-from airflow_provider_hooks.delivery.headers import FIELD, merge_headers, read_headers
-from airflow_provider_hooks.errors import InvalidFieldsError, Problems
-from airflow_provider_hooks.network.policy import NetworkPolicy
-from airflow_provider_hooks.redaction import redact
-from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY, Registry, read_registry
-from airflow_provider_hooks.settings import OPTIONS, parse_settings
-from airflow_provider_hooks.signing.schemes import SCHEMES
-from airflow_provider_hooks.text import printable, quoted
+from tests.security.properties_network import network_texts
 
 PRIVATE = "Zq7-private-9Xw"
 OURS = {"Content-Type": "application/json", "User-Agent": "u", "X-Service-Hook-Delivery": "d"}
@@ -79,15 +79,15 @@ def check_redaction(*, value: str, others: list[str], encoder: str, before: str,
 
 def check_text(*, value: object, limit: int) -> None:
     """Whatever is shown stands on one line and is bounded: no character becomes more than ten."""
-    assert is_one_safe_line(quoted(value), limit=700)
+    assert is_one_safe_line(safe_repr(value), limit=700)
     if isinstance(value, str):
-        assert is_one_safe_line(printable(value, limit=limit), limit=10 * limit + 1)
+        assert is_one_safe_line(escape(value, limit=limit), limit=10 * limit + 1)
 
 
 def check_endpoint(*, fields: Mapping[str, object], variable: str | None, allowed: list[str]) -> None:
     """A connection is an endpoint or an error, and neither shows a secret."""
     endpoint, error = attempt(
-        InvalidFieldsError,
+        ValidationError,
         read_endpoint,
         ConnectionFields(conn_id="c", **fields),
         default_timeout=10.0,
@@ -108,7 +108,7 @@ def check_endpoint(*, fields: Mapping[str, object], variable: str | None, allowe
 def check_registry(*, fields: Mapping[str, object]) -> None:
     """A connection is a registry or an error, and neither shows the token."""
     registry, error = attempt(
-        InvalidFieldsError, read_registry, ConnectionFields(conn_id="c", **fields), default_timeout=10.0
+        ValidationError, read_registry, ConnectionFields(conn_id="c", **fields), default_timeout=10.0
     )
     if error is not None:
         assert has_none_of(PRIVATE, str(error), repr(error))
@@ -121,7 +121,7 @@ def check_registry(*, fields: Mapping[str, object]) -> None:
 
 def check_headers(*, value: object, allowed: list[str]) -> None:
     """What is given becomes headers that can be sent and are not ours, or every other one is named."""
-    problems = Problems("connection 'c'")
+    problems = ValidationErrors("connection 'c'")
     headers = read_headers(value, allowed=allowed, problems=problems)
     check_given_headers(headers)
     listed = {name.lower() for name in allowed}
@@ -130,7 +130,7 @@ def check_headers(*, value: object, allowed: list[str]) -> None:
     assert len({name.lower() for name in merged}) == len(merged)
     assert OURS.items() <= merged.items()
     given = value if isinstance(value, Mapping) else {}
-    _, error = attempt(InvalidFieldsError, problems.raise_if_any)
+    _, error = attempt(ValidationError, problems.raise_if_any)
     if error is not None:
         assert str(error).isprintable()
         assert PRIVATE not in str(error)
@@ -149,9 +149,9 @@ def check_given_headers(headers: Mapping[str, str]) -> None:
 
 def check_settings(*, options: Mapping[str, str]) -> None:
     """The section is read into numbers that can be worked with, or every wrong option is named."""
-    settings, error = attempt(InvalidFieldsError, parse_settings, options.get)
+    settings, error = attempt(ValidationError, parse_settings, options.get)
     if error is None:
-        policy, error = attempt(InvalidFieldsError, settings.build_policy)
+        policy, error = attempt(ValidationError, settings.build_policy)
     if error is not None:
         assert str(error).isprintable()
         assert PRIVATE not in str(error)

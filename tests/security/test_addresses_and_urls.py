@@ -15,15 +15,15 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
-from airflow_context import StateStore
-from deliveries import CONN_ID, CONNECT_TIMEOUT, count_sockets
-from hostile import issue
-from servers import OK, raw_server
 
-from airflow_provider_hooks.errors import InvalidFieldsError
+from airflow_provider_hooks._runtime.failures import DeliveryNotSentError
+from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
-from airflow_provider_hooks.hooks.outcomes import DeliveryNotSentError
-from airflow_provider_hooks.network import BlockedAddressError, NetworkPolicy, find_special_use
+from airflow_provider_hooks.http import BlockedAddressError, NetworkPolicy, find_special_use
+from tests.airflow_context import StateStore
+from tests.security.deliveries import CONN_ID, CONNECT_TIMEOUT, count_sockets
+from tests.security.hostile import issue
+from tests.servers import OK, raw_server
 
 NAME = "receiver.test"
 NEVER = """
@@ -198,7 +198,7 @@ class TestUrls:
         with pytest.raises(BlockedAddressError):
             NetworkPolicy(allowed_networks=["127.0.0.1", "example.com"]).check_url(url)
         sender.connect(url)
-        with pytest.raises(InvalidFieldsError) as caught:
+        with pytest.raises(ValidationError) as caught:
             EndpointHook(CONN_ID).get_conn()
         assert list(caught.value.problems) == [FIELD]
         told = refuse(sender)

@@ -10,13 +10,13 @@ from decimal import Decimal
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
-from airflow_context import StateStore
-from deliveries import CONN_ID, find_leaks, read_heard
-from events_data import ALERT, CREATED
-from servers import OK, raw_server
 
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator, DeliverEventCreatedOperator
 from airflow_provider_hooks.signing import SCHEMES, verify
+from tests.airflow_context import StateStore
+from tests.events_data import ALERT, CREATED
+from tests.security.deliveries import CONN_ID, find_leaks, read_heard
+from tests.servers import OK, raw_server
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from properties import PROPERTIES
+
+from tests.security.properties import PROPERTIES
 
 EXAMPLES = 150
 

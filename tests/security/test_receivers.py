@@ -16,9 +16,13 @@ from urllib.parse import quote
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
-from airflow_context import StateStore
-from deliveries import CONN_ID, CONNECT_TIMEOUT, TIMEOUT, find_leaks, list_signatures
-from hostile import (
+
+from airflow_provider_hooks._runtime.failures import DeliveryNotSentError
+from airflow_provider_hooks.hooks.endpoint import EndpointHook
+from airflow_provider_hooks.signing import SCHEMES
+from tests.airflow_context import StateStore
+from tests.security.deliveries import CONN_ID, CONNECT_TIMEOUT, TIMEOUT, find_leaks, list_signatures
+from tests.security.hostile import (
     BIG_LINE,
     BYTES_1000,
     CHUNK,
@@ -46,11 +50,7 @@ from hostile import (
     status,
     stay_silent,
 )
-from servers import OK, raw_server, read_request
-
-from airflow_provider_hooks.hooks.endpoint import EndpointHook
-from airflow_provider_hooks.hooks.outcomes import DeliveryNotSentError
-from airflow_provider_hooks.signing import SCHEMES
+from tests.servers import OK, raw_server, read_request
 
 DELIVERED, REJECTED, NOT_SENT, UNKNOWN = "delivered", "rejected", "not_sent", "unknown"
 RAISED = {

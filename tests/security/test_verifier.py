@@ -17,10 +17,10 @@ from collections.abc import Callable
 from email.message import Message
 
 import pytest
-from deliveries import read_heard
-from servers import OK, raw_server
 
 from airflow_provider_hooks.signing import SCHEMES, Scheme, SignatureError, sign, verify
+from tests.security.deliveries import read_heard
+from tests.servers import OK, raw_server
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_" + "QUJD" * 8

@@ -7,13 +7,13 @@ import json
 import pytest
 from airflow.api_fastapi.core_api.datamodels.variables import VariableResponse
 
-from airflow_provider_hooks.signing.variable import KeptHook, format_kept_hooks, parse_kept_hooks, parse_secrets
+from airflow_provider_hooks.signing.variable import StoredHook, format_kept_hooks, parse_kept_hooks, parse_secrets
 
-OLD = KeptHook(secret="old-secret", hook_id="h1", url="https://example.com/?t=k", created_at="2026-01-01T00:00:00Z")
-NEW = KeptHook(secret="new-secret", hook_id="h2", registry="sentry", name="orders", rotated_by="d/t/r/-1/3")
-PENDING = KeptHook(secret="asked-secret", url="https://example.com/", asked_at="2026-01-01T00:00:00+00:00")
-UNSIGNED = KeptHook(hook_id="h3", name="unsigned")
-RETIRING = KeptHook(secret="retiring", hook_id="h4", delete_after="2026-01-01T00:00:00+00:00")
+OLD = StoredHook(secret="old-secret", hook_id="h1", url="https://example.com/?t=k", created_at="2026-01-01T00:00:00Z")
+NEW = StoredHook(secret="new-secret", hook_id="h2", registry="sentry", name="orders", rotation_key="d/t/r/-1/3")
+PENDING = StoredHook(secret="asked-secret", url="https://example.com/", requested_at="2026-01-01T00:00:00+00:00")
+UNSIGNED = StoredHook(hook_id="h3", name="unsigned")
+RETIRING = StoredHook(secret="retiring", hook_id="h4", expires_at="2026-01-01T00:00:00+00:00")
 ALL = (NEW, OLD, PENDING, UNSIGNED, RETIRING)
 
 
@@ -24,7 +24,7 @@ def test_what_was_written_is_read_back_in_its_order():
 def test_only_what_the_platform_is_known_to_have_may_sign():
     assert parse_secrets(format_kept_hooks(ALL)) == ("new-secret", "old-secret", "retiring")
     assert (PENDING.is_pending, OLD.is_pending) == (True, False)
-    assert (RETIRING.is_retiring, OLD.is_retiring) == (True, False)
+    assert (RETIRING.superseded, OLD.superseded) == (True, False)
 
 
 @pytest.mark.parametrize(

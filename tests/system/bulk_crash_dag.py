@@ -18,9 +18,9 @@ from pathlib import Path
 
 from airflow.sdk import DAG
 
-from airflow_provider_hooks.bulk.engine import Engine
-from airflow_provider_hooks.bulk.stream import _Stream
-from airflow_provider_hooks.operators.bulk import DeliverEventsOperator
+from airflow_provider_hooks.operators.stream import DeliverEventStreamOperator
+from airflow_provider_hooks.stream.engine import Engine
+from airflow_provider_hooks.stream.stream import _Stream
 
 TRIALS = json.loads(Path(os.environ["CRASH_TRIALS"]).read_text())
 MARKS = Path(os.environ["CRASH_MARKS"])
@@ -106,7 +106,7 @@ def arm(striker: Striker) -> None:
     watch(striker, _Stream, "_finish", before="before_done", after="after_done")
 
 
-class CrashingOperator(DeliverEventsOperator):
+class CrashingOperator(DeliverEventStreamOperator):
     """Delivers the events of one trial."""
 
     def __init__(self, *, trial: int, **kwargs):

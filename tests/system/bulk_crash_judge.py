@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
-from bulk_crash_receiver import Received
-from bulk_crash_trials import read_events
 
 from airflow_provider_hooks.delivery.record import DeliveryIds, ErrorClass
+from tests.system.bulk_crash_receiver import Received
+from tests.system.bulk_crash_trials import read_events
 
 OUTCOMES = ("delivered", "rejected", "unknown", "not_sent")
 SUCCESS, REFUSAL = {"ok", "hang up"}, {"500", "busy", "rest"}
@@ -132,8 +132,8 @@ def _judge_summaries(found: Found) -> None:
     }
     for what, is_so in wrong.items():
         if is_so:
-            facts = f"{recorded}, claim {found.claim['state']} {claimed}, task {found.task['state']} {told}"
-            found.wrong.append(f"trial {found.trial['number']} {found.hits}: {what}: {facts}")
+            info = f"{recorded}, claim {found.claim['state']} {claimed}, task {found.task['state']} {told}"
+            found.wrong.append(f"trial {found.trial['number']} {found.hits}: {what}: {info}")
 
 
 def describe(all_found: list[Found]) -> str:

@@ -63,7 +63,14 @@ class ReceiverProcess:
         with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
             self.port = listener.getsockname()[1]
             self._process = subprocess.Popen(
-                [sys.executable, __file__, str(listener.fileno()), str(home / "receiver.json"), str(self._told)],
+                [
+                    sys.executable,
+                    "-m",
+                    "tests.system.bulk_crash_receiver",
+                    str(listener.fileno()),
+                    str(home / "receiver.json"),
+                    str(self._told),
+                ],
                 stdin=subprocess.PIPE,
                 pass_fds=[listener.fileno()],
             )

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import requests
-from servers import find_closed_port
+
+from tests.servers import find_closed_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

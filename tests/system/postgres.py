@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from servers import find_closed_port
+from tests.servers import find_closed_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,13 +18,14 @@ import time
 from pathlib import Path
 
 import pytest
-from bulk_crash_judge import Found, describe, judge, read_hits
-from bulk_crash_receiver import ReceiverProcess
-from bulk_crash_trials import SHORT, choose_combinations, make_trials, write_events
 from conftest import RealAirflow
-from deployment import run_airflow
-from postgres import run_postgres
 from sqlalchemy import create_engine, text
+
+from tests.system.bulk_crash_judge import Found, describe, judge, read_hits
+from tests.system.bulk_crash_receiver import ReceiverProcess
+from tests.system.bulk_crash_trials import SHORT, choose_combinations, make_trials, write_events
+from tests.system.deployment import run_airflow
+from tests.system.postgres import run_postgres
 
 pytestmark = pytest.mark.system
 

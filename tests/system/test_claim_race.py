@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_hooks.delivery.ledger import ClaimLostError, Ledger
-from airflow_provider_hooks.delivery.once import Asking, Prepared, deliver_once
-from airflow_provider_hooks.delivery.record import Attempt, DeliveryFacts, Outcome
+from airflow_provider_hooks.delivery.claim_store import ClaimLostError, Ledger
+from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo, Outcome
+from airflow_provider_hooks.delivery.service import Prepared, TryContext, deliver_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_hooks.delivery.ledger import StateStore
+    from airflow_provider_hooks.delivery.claim_store import StateStore
     from airflow_provider_hooks.json_types import JsonObject
 
 pytestmark = pytest.mark.system
@@ -43,7 +43,7 @@ LATEST_FOLLOWER = 0.020
 LEAD = 0.004
 """Seconds from the order of a round to its start, so that both processes have read it by then."""
 DAG_ID, TASK_ID, RUN_ID = "claim_race", "send", "race"
-FACTS = DeliveryFacts(
+FACTS = DeliveryInfo(
     delivery_id="d-1",
     event_id="e-1",
     event_type="event.created",
@@ -89,14 +89,16 @@ class Watched:
     def __init__(self, store: StateStore) -> None:
         self.store = store
         self.steps: list[str] = []
-        self.nonce = ""
+        self.owner_token = ""
 
     def get(self, key: str) -> object:
         value = self.store.get(key)
         if value is None:
             self.steps.append("read nothing")
         else:
-            self.steps.append("read its own" if value["nonce"] == self.nonce else f"read another's {value['state']}")
+            self.steps.append(
+                "read its own" if value["owner_token"] == self.owner_token else f"read another's {value['state']}"
+            )
         return value
 
     def set(self, key: str, value: JsonObject) -> None:
@@ -105,7 +107,7 @@ class Watched:
         except RefusedError:
             self.steps.append("write refused")
             raise
-        self.nonce = value["nonce"]
+        self.owner_token = value["owner_token"]
         self.steps.append("wrote")
 
 
@@ -119,10 +121,10 @@ def deliver(store: StateStore, sends: Path, *, number: int, try_number: int, slo
         watched.steps.append("SENT")
         return Attempt(outcome=Outcome.DELIVERED, requested_at="2026-01-01T00:00:00+00:00", duration_ms=1.0)
 
-    asking = Asking(generation="0", try_number=try_number)
+    asking = TryContext(generation="0", try_number=try_number)
     ledger = Ledger(watched, slot=slot)
     with contextlib.suppress(ClaimLostError, RefusedError):
-        deliver_once(asking=asking, ledger=ledger, prepare=lambda: Prepared(facts=FACTS, attempt=attempt))
+        deliver_once(asking=asking, ledger=ledger, prepare=lambda: Prepared(info=FACTS, attempt=attempt))
     return watched.steps
 
 
@@ -182,7 +184,7 @@ def serve_airflow() -> Callable[..., list[str]]:
     from airflow.sdk.execution_time import supervisor as sdk  # noqa: PLC0415
     from airflow.sdk.execution_time.context import TaskStateStoreAccessor  # noqa: PLC0415
 
-    from airflow_provider_hooks.hooks.deployment import TaskStateStore  # noqa: PLC0415
+    from airflow_provider_hooks._runtime.airflow import TaskStateStore  # noqa: PLC0415
 
     class OwnStore(TaskStateStore):
         def set(self, key: str, value: JsonObject) -> None:
@@ -254,7 +256,7 @@ def start(role: str, log: Path, **environment: str) -> Iterator[Worker]:
     with (
         log.open("w") as errors,
         subprocess.Popen(
-            [sys.executable, __file__, role],
+            [sys.executable, "-m", "tests.system.test_claim_race", role],
             env={**os.environ, **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

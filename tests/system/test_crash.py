@@ -18,11 +18,12 @@ from pathlib import Path
 
 import pytest
 from conftest import RealAirflow
-from crash_receiver import CrashReceiver
-from database import read_rows
-from deployment import run_airflow
-from postgres import run_postgres
 from sqlalchemy import create_engine, text
+
+from tests.system.crash_receiver import CrashReceiver
+from tests.system.database import read_rows
+from tests.system.deployment import run_airflow
+from tests.system.postgres import run_postgres
 
 pytestmark = pytest.mark.system
 
@@ -125,16 +126,16 @@ def judge_cleared(trials, states, before, after, touched):
     for index, (number, trial) in enumerate(trials.items()):
         left, claim = before.get(index), after[index]
         first, second = touched[number]
-        facts = f"{claim['state']}, redelivery {claim['redelivery']}, task {states[index]}"
+        info = f"{claim['state']}, redelivery {claim['redelivery']}, task {states[index]}"
         title, state = f"{trial['point']} {trial['how']}", left["state"] if left else "no claim"
-        lines.append(f"{title:<28} {first:>8}  {state:<10} {second:>13}  {facts}")
+        lines.append(f"{title:<28} {first:>8}  {state:<10} {second:>13}  {info}")
         may_have_been_sent = left is not None and left["state"] != "not_sent"
         if first > 1 or second - first > 1:
             wrong.append(f"received twice for one asking: {trial} {first} {second}")
         if first and not may_have_been_sent:
             wrong.append(f"sent without a claim: {trial} {left}")
         if (claim["state"], claim["redelivery"], states[index]) != ("delivered", may_have_been_sent, "success"):
-            wrong.append(f"the clear did not deliver, or says otherwise: {trial} {facts}")
+            wrong.append(f"the clear did not deliver, or says otherwise: {trial} {info}")
     print("", *lines, f"{len(trials)} last tries, {len(wrong)} wrong", sep="\n")  # noqa: T201
     return wrong
 

@@ -10,7 +10,8 @@ import subprocess
 import sys
 
 import pytest
-from database import read_rows
+
+from tests.system.database import read_rows
 
 pytestmark = pytest.mark.system
 

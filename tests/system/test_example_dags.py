@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
-from database import find_everywhere, read_claim, read_rows
-from servers import find_closed_port
+
+from tests.servers import find_closed_port
+from tests.system.database import find_everywhere, read_claim, read_rows
 
 pytestmark = pytest.mark.system
 
@@ -80,7 +81,7 @@ def test_a_file_of_events_is_replayed_once_each_by_its_shards_with_a_record_each
     hook = sandbox.state.sentry.add_hook(("o", "p"), url=sandbox.receiver_url, events=["event.created"])
     replays = sandboxed.home / "replays"
     places = {"REPLAYS": replays.as_uri(), "AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX": hook.secret}
-    done = run_dag(sandboxed, "example_bulk_delivery", **places)
+    done = run_dag(sandboxed, "example_stream_delivery", **places)
     assert done.returncode == 0, done.stdout + done.stderr
     told = sandbox.state.summarize()
     assert (told["received"], told["verified"], told["duplicates"]) == (1_000, 1_000, 0)

@@ -14,10 +14,10 @@ import time
 import psutil
 import pytest
 from conftest import REPOSITORY
-from database import find_everywhere, read_rows
-from deployment import run_airflow
 
 from airflow_provider_hooks.signing.variable import parse_kept_hooks
+from tests.system.database import find_everywhere, read_rows
+from tests.system.deployment import run_airflow
 
 pytestmark = pytest.mark.system
 
@@ -125,7 +125,7 @@ from airflow_provider_hooks.operators.registration import EnsureServiceHookOpera
 
 with DAG("shared", schedule=None, is_paused_upon_creation=False):
     EnsureServiceHookOperator.partial(
-        task_id="ensure", registry_conn_id="zstack_registry", secret_variable="service_hook_secret_shared"
+        task_id="ensure", service_hook_registry_conn_id="zstack_registry", secret_variable="service_hook_secret_shared"
     ).expand_kwargs([{"hook_name": f"n{n}", "url": f"https://hooks.example.com/shared/{n}"} for n in range(6)])
 """
 """Two runs of six declarations at once, all in one Variable."""
@@ -145,7 +145,7 @@ def test_a_kill_between_the_platforms_answer_and_the_tasks_end_leaves_one_hook_a
         name = f"{registry}-{milliseconds}"
         declared.append(
             {
-                "registry_conn_id": CONN_IDS.get(registry, f"{registry}_registry"),
+                "service_hook_registry_conn_id": CONN_IDS.get(registry, f"{registry}_registry"),
                 "hook_name": name,
                 "url": f"https://hooks.example.com/{name}",
                 "events": EVENTS.get(registry),

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import airflow
 import pytest
-from database import find_everywhere
-from deployment import Deployment, run_airflow
-from notifying_dags import KNOWN_SECRET
 
 from airflow_provider_hooks.sandbox.state import Received
+from tests.system.database import find_everywhere
+from tests.system.deployment import Deployment, run_airflow
+from tests.system.notifying_dags import KNOWN_SECRET
 
 pytestmark = pytest.mark.system
 

@@ -12,10 +12,10 @@ from collections import Counter
 from dataclasses import dataclass
 
 import pytest
-from deployment import Deployment, run_airflow
-from servers import OK, raw_server, read_request
 
 from airflow_provider_hooks.delivery.keys import KEY_PREFIX
+from tests.servers import OK, raw_server, read_request
+from tests.system.deployment import Deployment, run_airflow
 
 pytestmark = pytest.mark.system
 
@@ -30,11 +30,11 @@ from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
 EVENTS = [{"event_id": f"{n:032x}", "level": "loud" if n == 3 else "error"} for n in range(5)]
 SAID = {"message": "x", "triggering_rules": ["r"], "retries": 3, "retry_delay": timedelta(seconds=1)}
 
-with DAG("deliver", schedule=None, is_paused_upon_creation=False, params={"when_unknown": "fail"}):
+with DAG("deliver", schedule=None, is_paused_upon_creation=False, params={"on_unknown": "fail"}):
     DeliverEventAlertOperator(
         task_id="deliver",
         service_hook_conn_id="{{ params.endpoint }}",
-        when_unknown="{{ params.when_unknown }}",
+        on_unknown="{{ params.on_unknown }}",
         **SAID,
     )
 
@@ -201,7 +201,7 @@ def test_what_a_person_settled_is_not_sent_until_the_next_clear(airflow, method,
     with raw_server(drop_first()) as heard:
         run = trigger(airflow, f"settled_{method}", heard.url)
         assert run.wait() == [("failed", 1)]
-        delivery_id = run.read_claim()["facts"]["delivery_id"]
+        delivery_id = run.read_claim()["info"]["delivery_id"]
 
         run.settle(method, options)
         run.clear()
@@ -219,7 +219,7 @@ def test_what_a_person_settled_is_not_sent_until_the_next_clear(airflow, method,
 
 def test_an_unknown_is_sent_again_by_a_retry_where_asked(airflow):
     with raw_server(drop_first()) as heard:
-        run = trigger(airflow, "resent", heard.url, when_unknown="resend")
+        run = trigger(airflow, "resent", heard.url, on_unknown="resend")
         assert run.wait() == [("success", 2)]
         record = run.read_record()
         assert (record["outcome"], record["redelivery"]) == ("delivered", True)
@@ -248,8 +248,8 @@ def test_a_mapped_endpoint_that_is_unwell_fails_alone_and_is_cleared_alone(airfl
         assert run.wait() == [("failed" if n == 3 else "success", 1) for n in range(5)]
         claims = [run.read_claim(n) for n in range(5)]
         assert [claim["state"] for claim in claims] == ["rejected" if n == 3 else "delivered" for n in range(5)]
-        assert [claim["facts"]["endpoint"] for claim in claims] == [f"mapped_{n}" for n in range(5)]
-        ids = [claim["facts"]["delivery_id"] for claim in claims]
+        assert [claim["info"]["endpoint"] for claim in claims] == [f"mapped_{n}" for n in range(5)]
+        ids = [claim["info"]["delivery_id"] for claim in claims]
         others = {one: 1 for n, one in enumerate(ids) if n != 3}
         assert len(others) == 4, "one event has a delivery id for each endpoint"
         assert Counter(one.delivery_id for one in sandbox.state.list_deliveries()) == others

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from deployment import Deployment, run_airflow
 
 from airflow_provider_hooks.delivery.keys import KEY_PREFIX
+from tests.system.deployment import Deployment, run_airflow
 
 pytestmark = pytest.mark.system
 

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""``schemes``: the table of signing schemes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_hooks.cli._run import command
+from airflow_provider_hooks.cli.exit_codes import ExitCode
+from airflow_provider_hooks.cli.output import show
+from airflow_provider_hooks.signing import SCHEMES
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from airflow_provider_hooks.json_types import JsonObject
+    from airflow_provider_hooks.signing import Scheme
+
+
+@command
+def list_schemes(args: Namespace) -> ExitCode:
+    """Print every signing scheme: what it signs, and in which headers that travels."""
+    show([_describe(scheme) for scheme in SCHEMES.values()], args.output)
+    return ExitCode.DONE
+
+
+def _describe(scheme: Scheme) -> JsonObject:
+    return {
+        "scheme": scheme.name,
+        "signature_header": scheme.signature_header,
+        "signed": ".".join(scheme.signed_parts) or None,
+        "encoding": scheme.encoding if scheme.signature_header else None,
+        "key_format": scheme.key_format if scheme.signature_header else None,
+        "id_header": scheme.id_header,
+        "timestamp_header": scheme.timestamp_header,
+        "several_signatures": scheme.several_signatures,
+    }

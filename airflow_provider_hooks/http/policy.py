@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""The network policy: deny by default, with the exact exceptions of whoever runs Airflow. There is no off switch."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TYPE_CHECKING
+
+from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
+from airflow_provider_hooks.http.addresses import IPAddress, find_special_use
+from airflow_provider_hooks.http.proxy import Proxy, read_proxy
+from airflow_provider_hooks.http.urls import Target, parse_url
+from airflow_provider_hooks.sanitize import escape, safe_repr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_SECTION = "(section service_hooks of airflow.cfg)"
+_SETTING = f"allowed_networks {_SECTION}"
+_HOST_NAME = re.compile(r"(?=.*[a-z])[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", re.ASCII)
+_SHORTEST = {4: 8, 6: 16}
+"""The shortest prefix of an exception: a wider one would be an off switch in disguise."""
+_WIDEST = (IPv6Network("fc00::/7"), IPv6Network("fe80::/10"))
+"""Wider ones that hold no public address at all."""
+_HTTPS_PORT = 443
+_MAX_PORT = 65_535
+
+
+class BlockedAddressError(ServiceHookError):
+    """Sending there is not allowed. Nothing was sent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Entry:
+    """One entry of ``allowed_networks``: a host name or a network, on one port or on any."""
+
+    place: str | IPv4Network | IPv6Network
+    port: int | None
+
+    def covers_host(self, host: str, port: int) -> bool:
+        return self.place == host and self.port in {None, port}
+
+    def covers_address(self, address: IPAddress, port: int | None) -> bool:
+        if isinstance(self.place, str) or address.version != self.place.version:
+            return False
+        return address in self.place and (self.port is None or port is None or self.port == port)
+
+
+class NetworkPolicy:
+    """
+    Decides on a URL, on each address that its host resolves to, and on the address really connected to.
+
+    Without exceptions: HTTPS only, to public addresses only, on port 443 and the ports listed.
+
+    :param allowed_networks: host names (``hooks.internal``), addresses and networks (``10.1.0.0/16``), each with an
+        optional port (``127.0.0.1:8099``, ``[::1]:8099``); to these plain HTTP and any port, or that port, are allowed
+    :param allowed_ports: further ports on which HTTPS to public addresses is allowed
+    :param proxy: ``http://host:port`` through which all goes that is not listed in ``allowed_networks``
+    :raises ValidationError: naming each entry that is none of these
+    """
+
+    def __init__(
+        self,
+        *,
+        allowed_networks: Iterable[str] = (),
+        allowed_ports: Iterable[int] = (),
+        proxy: str | None = None,
+    ) -> None:
+        problems: dict[str, str] = {}
+        texts = [text.strip() for text in allowed_networks if text.strip()]
+        self._entries = tuple(_read_entries(texts, problems))
+        self._ports = frozenset((_HTTPS_PORT, *allowed_ports))
+        if not all(1 <= port <= _MAX_PORT for port in self._ports):
+            problems["allowed_ports"] = f"a port must be 1 to {_MAX_PORT}"
+        self._proxy: Proxy | None = None
+        try:
+            self._proxy = read_proxy(proxy) if proxy else None
+        except ValueError as error:
+            problems["proxy"] = str(error)
+        if problems:
+            raise ValidationError("section service_hooks of airflow.cfg", problems)
+
+    def check_url(self, url: str) -> Target:
+        """
+        Return where a URL leads if sending there can be allowed, judged before its host is resolved.
+
+        :raises BlockedAddressError: saying why not, and what whoever runs Airflow can do
+        """
+        try:
+            target = parse_url(url)
+        except ValueError as error:
+            raise BlockedAddressError(str(error)) from None
+        if self._is_listed(target):
+            return target
+        if target.scheme != "https":
+            raise BlockedAddressError(
+                f"plain HTTP to {target.host} is not allowed: use https://, or list it in {_SETTING}"
+            )
+        if target.is_address:
+            self.check_address(target.host, target=target)
+        if target.port not in self._ports:
+            raise BlockedAddressError(
+                f"port {target.port} of {target.host} is not allowed: list it in allowed_ports {_SECTION}"
+            )
+        return target
+
+    def check_address(self, address: str, *, target: Target | None = None) -> None:
+        """
+        Return if an address may be sent to.
+
+        :param address: an IPv4 or IPv6 address, as resolved or as connected to
+        :param target: where the URL leads; a listed host name may resolve to any address
+        :raises BlockedAddressError: if it may not, or is not an address
+        """
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            raise BlockedAddressError(f"{safe_repr(address)} is not an IP address") from None
+        port = target.port if target else None
+        if self._lists(parsed, port=port, target=target):
+            return
+        special_use = find_special_use(parsed)
+        if special_use is not None:
+            raise BlockedAddressError(
+                f"{escape(str(parsed), limit=60)} is not a public address ({special_use}): "
+                f"if it is meant, list it in {_SETTING}"
+            )
+
+    def find_proxy(self, address: str, *, target: Target) -> Proxy | None:
+        """Return the proxy to reach an address through, or ``None`` where it is connected to directly."""
+        return None if self._lists(ip_address(address), port=target.port, target=target) else self._proxy
+
+    def check_addresses(self, addresses: Sequence[str], *, target: Target) -> None:
+        """
+        Return if **every** address that a host resolved to may be sent to.
+
+        :raises BlockedAddressError: if any may not, or there is none
+        """
+        if not addresses:
+            raise BlockedAddressError(f"{target.host} resolved to no address")
+        for address in addresses:
+            self.check_address(address, target=target)
+
+    def _lists(self, address: IPAddress, *, port: int | None, target: Target | None) -> bool:
+        """Tell whether an address is an exception, by itself or by the host name that led to it."""
+        if target is not None and any(entry.covers_host(target.host, target.port) for entry in self._entries):
+            return True
+        return any(entry.covers_address(_unwrap(address), port) for entry in self._entries)
+
+    def _is_listed(self, target: Target) -> bool:
+        if target.is_address:
+            return self._lists(ip_address(target.host), port=target.port, target=target)
+        return any(entry.covers_host(target.host, target.port) for entry in self._entries)
+
+
+def _unwrap(address: IPAddress) -> IPAddress:
+    """Return the IPv4 address inside a mapped one: both name the same peer."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _read_entries(texts: Sequence[str], problems: dict[str, str]) -> Iterable[_Entry]:
+    for text in texts:
+        try:
+            yield _read_entry(text)
+        except ValueError:
+            problems[f"allowed_networks {safe_repr(text)}"] = (
+                "must be a host name, an address or a network, with an optional :port; a network has no bits set "
+                "outside its mask and is no wider than /8 (IPv4) or /16 (IPv6); entries are separated by commas"
+            )
+
+
+def _read_entry(text: str) -> _Entry:
+    place, port = text.lower(), None
+    if text.startswith("["):
+        place, bracket, rest = place[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ValueError(text)
+        port = _read_port(rest[1:]) if rest else None
+    elif text.count(":") == 1:
+        place, _, digits = place.partition(":")
+        port = _read_port(digits)
+    try:
+        network = ip_network(place)
+    except ValueError:
+        if not _HOST_NAME.fullmatch(place) or "/" in place:
+            raise
+        return _Entry(place=place, port=port)
+    if not any(_is_within(network, widest) for widest in _WIDEST) and network.prefixlen < _SHORTEST[network.version]:
+        raise ValueError(text)
+    return _Entry(place=network, port=port)
+
+
+def _is_within(network: IPv4Network | IPv6Network, other: IPv6Network) -> bool:
+    return isinstance(network, IPv6Network) and network.subnet_of(other)
+
+
+def _read_port(digits: str) -> int:
+    if not digits.isascii() or not digits.isdigit() or not 1 <= int(digits) <= _MAX_PORT:
+        raise ValueError(digits)
+    return int(digits)

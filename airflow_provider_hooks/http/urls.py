@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+A URL read strictly, so that no two readers can disagree about its host.
+
+What browsers and HTTP libraries repair in silence (backslashes, numeric hosts, blanks, userinfo) is refused instead:
+every such repair has been a way around somebody's address check.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from urllib.parse import urlsplit
+
+MAX_URL_CHARACTERS = 2_048
+_ALLOWED = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII)
+_AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
+_NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+_MAX_HOST_CHARACTERS = 253
+_MAX_PORT = 65_535
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where a URL leads: its scheme, host and port, as every reader must see them."""
+
+    scheme: str
+    host: str
+    """Lower case; an IPv6 address without brackets."""
+    port: int
+
+    @property
+    def is_address(self) -> bool:
+        """Whether the host is an IP address rather than a name."""
+        return _is_address(self.host)
+
+
+def parse_url(url: str) -> Target:
+    """
+    Return where an absolute http(s) URL leads.
+
+    :raises ValueError: saying what is wrong with it; the message does not quote the URL, which may hold a token
+    """
+    if not isinstance(url, str) or not url:
+        raise ValueError("the URL is empty")
+    if len(url) > MAX_URL_CHARACTERS:
+        raise ValueError(f"the URL is longer than {MAX_URL_CHARACTERS} characters")
+    if not _ALLOWED.fullmatch(url):
+        raise ValueError("the URL has characters that must be percent-encoded (blanks, backslashes, non-ASCII)")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError("the URL is malformed") from None
+    scheme = parts.scheme.lower()
+    if scheme not in _DEFAULT_PORTS:
+        raise ValueError("the URL must start with https://")
+    if "@" in parts.netloc:
+        raise ValueError("the URL must not hold a user name or a password; use the connection's fields")
+    if "#" in url:
+        raise ValueError("the URL must not have a fragment (#...)")
+    host, port = _split_authority(parts.netloc, default_port=_DEFAULT_PORTS[scheme])
+    return Target(scheme=scheme, host=host, port=port)
+
+
+def strip_sensitive_parts(url: str) -> str:
+    """Return a URL without userinfo, query and fragment, for records and messages."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(malformed URL)"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _split_authority(authority: str, *, default_port: int) -> tuple[str, int]:
+    found = _AUTHORITY.fullmatch(authority)
+    if found is None:
+        raise ValueError("the URL has no valid host, or a port that is not a number")
+    port = int(found["port"]) if found["port"] else default_port
+    if not 1 <= port <= _MAX_PORT:
+        raise ValueError(f"the URL's port must be 1 to {_MAX_PORT}")
+    return _read_host(found["host"]), port
+
+
+def _read_host(host: str) -> str:
+    if host.startswith("["):
+        try:
+            return str(IPv6Address(host[1:-1]))
+        except ValueError:
+            raise ValueError("the URL's host is not a valid IPv6 address") from None
+    name = host.lower()
+    if name.endswith("."):
+        raise ValueError("the URL's host must be written without a final full stop")
+    labels = name.split(".")
+    if len(name) > _MAX_HOST_CHARACTERS or not all(_LABEL.fullmatch(label) for label in labels):
+        raise ValueError("the URL's host is not a valid host name")
+    if _NUMERIC_LABEL.fullmatch(labels[-1]) and not _is_address(name):
+        raise ValueError("the URL's host is a number that is not a plain IPv4 address")
+    return name
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,9 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-# SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Where may we send: the table of addresses and the policy, used by deliveries and registries alike."""
-
-from airflow_provider_hooks.network.addresses import find_special_use
-from airflow_provider_hooks.network.policy import BlockedAddressError, NetworkPolicy
-from airflow_provider_hooks.network.urls import Target, parse_url
-
-__all__ = ["BlockedAddressError", "NetworkPolicy", "Target", "find_special_use", "parse_url"]

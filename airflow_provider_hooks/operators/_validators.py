@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Reads arguments that a template may have rendered as text, and notes what is wrong with them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from airflow_provider_hooks.sanitize import safe_repr
+
+if TYPE_CHECKING:
+    from airflow_provider_hooks.exceptions import ValidationErrors
+    from airflow_provider_hooks.registries.reconcile import WhenUnknown
+    from airflow_provider_hooks.stream.sources import Shard
+
+_MAX_RATE = 1e9
+MAX_OVERLAP = timedelta(days=366)
+
+_FLAGS = {"true": True, "false": False}
+
+
+def read_flag(problems: ValidationErrors, name: str, value: object) -> bool:
+    """Return a flag, also from its name in text, or note that it is none."""
+    flag = _FLAGS.get(str(value).strip().lower())
+    if flag is None:
+        problems.add(name, f"must be true or false, not {safe_repr(value)}")
+    return bool(flag)
+
+
+def read_when_unknown(problems: ValidationErrors, value: object) -> WhenUnknown:
+    """Return what to do where a hook may be there, or note that it is neither choice."""
+    if value not in ("fail", "create"):
+        problems.add("on_unknown", f"must be fail or create, not {safe_repr(value)}")
+    return "create" if value == "create" else "fail"
+
+
+def read_name(problems: ValidationErrors, name: str, value: object) -> str:
+    """Return a line of text that is not blank, or note that it is none."""
+    if not (isinstance(value, str) and value.strip() and value.isprintable()):
+        problems.add(name, f"must be a line of text, not {safe_repr(value)}")
+    return value if isinstance(value, str) else ""
+
+
+def read_events(problems: ValidationErrors, value: object) -> tuple[str, ...] | None:
+    """Return events as the platforms take them, or note that they are no list."""
+    if value is None:
+        return None
+    if isinstance(value, list | tuple | set | frozenset):
+        return tuple(value)
+    problems.add("events", f"must be a list, not {safe_repr(value)}")
+    return ()
+
+
+def read_overlap(problems: ValidationErrors, value: object) -> timedelta:
+    """Return how long two hooks stand side by side, or note that it is no such time."""
+    if isinstance(value, timedelta) and timedelta(0) <= value <= MAX_OVERLAP:
+        return value
+    told = f"must be a timedelta of 0 to {MAX_OVERLAP.days} days, such as timedelta(hours=1)"
+    problems.add("overlap", f"{told}, not {value if isinstance(value, timedelta) else safe_repr(value)}")
+    return timedelta(0)
+
+
+def read_count(problems: ValidationErrors, name: str, value: object, *, largest: int = 10**9) -> int | None:
+    """Return a whole number from 1 on, also from its digits in text, or note that it is none; ``None`` is none."""
+    if value is None:
+        return None
+    text = str(value).strip()
+    if isinstance(value, bool) or not (text.isascii() and text.isdigit() and 1 <= int(text[:12]) <= largest):
+        problems.add(name, f"must be a whole number from 1 to {largest}, not {safe_repr(value)}")
+        return None
+    return int(text)
+
+
+def read_rate(problems: ValidationErrors, name: str, value: object) -> float | None:
+    """Return a number above 0, also from text, or note that it is none; ``None`` is none."""
+    if value is None:
+        return None
+    try:
+        rate = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else 0.0
+    except (ValueError, OverflowError):
+        rate = 0.0
+    if not 0 < rate <= _MAX_RATE:
+        problems.add(name, f"must be a number of events per second above 0, not {safe_repr(value)}")
+        return None
+    return rate
+
+
+def read_shard(problems: ValidationErrors, value: object) -> Shard:
+    """Return a shard from its pair of numbers, or note that it is none; ``None`` is the whole."""
+    from airflow_provider_hooks.stream.sources import WHOLE, Shard
+
+    if value is None:
+        return WHOLE
+    pair = list(value) if isinstance(value, list | tuple) else []
+    if len(pair) == 2 and all(type(number) is int for number in pair) and 0 <= pair[0] < pair[1]:  # noqa: PLR2004
+        return Shard(index=pair[0], count=pair[1])
+    problems.add("shard", f"must be (i, n) with i from 0 to n - 1, not {pair or safe_repr(value)}")
+    return WHOLE
+
+
+def choose(problems: ValidationErrors, **given: object) -> None:
+    """Note where not exactly one of two arguments is given."""
+    (first, one), (second, other) = given.items()
+    if bool(one) == bool(other):
+        problems.add(first, f"give {first} or {second}, and not both" if one else f"give {first} or {second}")

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+Replay a file of events, each at most once, by two workers at a time.
+
+The file has a line of JSON for each event. Every shard delivers the lines that begin in its part of the file, with
+claims and records of its own; a retry goes on where its shard stopped, and sends nothing twice.
+"""
+
+import json
+import os
+
+from airflow.sdk import DAG, ObjectStoragePath, task
+
+from airflow_provider_hooks.operators.stream import DeliverEventStreamOperator
+
+FOLDER = ObjectStoragePath(os.environ.get("REPLAYS", "file:///tmp/replays"))
+SHARDS = 2
+
+
+@task
+def write_events(*, ts):
+    """Write what is to be replayed, and return where: a whole file, before anything of it is sent."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = FOLDER / f"{ts}.jsonl"
+    names = {"project": "orders", "project_id": "42", "project_name": "Orders", "url": "https://example.com/orders"}
+    with path.open("w") as file:
+        for number in range(1_000):
+            event = {"id": f"order-{number}", "message": f"Order {number} was loaded", "datetime": ts, **names}
+            file.write(json.dumps(event) + "\n")
+    return str(path)
+
+
+with DAG("example_stream_delivery", schedule=None, default_args={"retries": 3}, tags=["service hooks"], doc_md=__doc__):
+    DeliverEventStreamOperator.partial(
+        task_id="deliver",
+        events=write_events(),
+        records_path=str(FOLDER / "records"),
+        rate_limit=2_000,
+    ).expand(shard=[(index, SHARDS) for index in range(SHARDS)])

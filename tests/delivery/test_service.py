@@ -1,0 +1,460 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""The table of claims, and that a delivery is attempted at most once for each asking, whatever happened before."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+import uuid
+from dataclasses import replace
+
+import pendulum
+import pytest
+
+from airflow_provider_hooks.delivery.claim_store import ClaimLostError, Ledger
+from airflow_provider_hooks.delivery.claims import (
+    CLAIMED,
+    SETTLED,
+    Decision,
+    check_when_unknown,
+    decide,
+    make_claim,
+    read_claim,
+    settle_claim,
+)
+from airflow_provider_hooks.delivery.keys import KEY_PREFIX
+from airflow_provider_hooks.delivery.record import (
+    Attempt,
+    DeliveryInfo,
+    ErrorClass,
+    Outcome,
+    Phases,
+    Record,
+    RecordError,
+    make_delivery_id,
+    read_record,
+)
+from airflow_provider_hooks.delivery.service import Prepared, SlotError, TryContext, deliver_once
+from airflow_provider_hooks.exceptions import ValidationError
+
+FACTS = DeliveryInfo(
+    delivery_id="d-1",
+    event_id="e-1",
+    event_type="event.created",
+    endpoint="endpoint",
+    url="https://example.com/hook",
+    scheme="sentry",
+    body_sha256="0" * 64,
+    body_bytes=2,
+)
+
+
+class Store:
+    """A state store that keeps JSON only, as Airflow's does, and can be made to fail."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+        self.fail_on_write = 0
+        self.writes = 0
+
+    def get(self, key: str) -> object:
+        return json.loads(self.kept[key]) if key in self.kept else None
+
+    def set(self, key: str, value: object) -> None:
+        self.writes += 1
+        if self.writes == self.fail_on_write:
+            raise ConnectionError("the database is gone")
+        self.kept[key] = json.dumps(value)
+
+
+class Sends:
+    """Counts attempts, and lets each come to an outcome."""
+
+    def __init__(self, *outcomes: Outcome) -> None:
+        self.outcomes = list(outcomes)
+        self.count = 0
+
+    def __call__(self) -> Attempt:
+        self.count += 1
+        return Attempt(outcome=self.outcomes.pop(0), requested_at="2026-01-01T00:00:00+00:00", duration_ms=1.5)
+
+
+def deliver(store, sends, *, generation="2", try_number=1, info=FACTS, slot="", on_unknown="fail"):
+    asking = TryContext(generation=generation, try_number=try_number, on_unknown=on_unknown)
+    ledger = Ledger(store, slot=slot)
+    return deliver_once(asking=asking, ledger=ledger, prepare=lambda: Prepared(info=info, attempt=sends))
+
+
+def claim(state: str, generation: str):
+    found = make_claim(None, info=FACTS, generation=generation, try_number=1, claimed_at="2026-01-01T00:00:00+00:00")
+    if state == CLAIMED:
+        return found
+    attempt = Attempt(outcome=Outcome(state), requested_at="", duration_ms=0)
+    return settle_claim(found, Record(info=FACTS, generation=generation, redelivery=False, attempt=attempt))
+
+
+SAME = {
+    CLAIMED: (Decision.REPORT_UNKNOWN, Decision.SEND),
+    "not_sent": (Decision.SEND, Decision.SEND),
+    "delivered": (Decision.KEEP, Decision.KEEP),
+    "rejected": (Decision.KEEP, Decision.KEEP),
+    "unknown": (Decision.KEEP, Decision.SEND),
+    SETTLED: (Decision.ACCEPT, Decision.ACCEPT),
+}
+"""What a state leads to in the same generation: where an unknown outcome fails, and where it is sent again."""
+
+
+@pytest.mark.parametrize("on_unknown", ["fail", "resend"])
+@pytest.mark.parametrize("state", list(SAME))
+def test_the_table_says_what_every_state_leads_to(state, on_unknown):
+    found = replace(claim(CLAIMED if state == SETTLED else state, "2"), state=state)
+    fails, resends = SAME[state]
+    assert decide(found, generation="2", on_unknown=on_unknown) is (fails if on_unknown == "fail" else resends)
+    newer = Decision.ACCEPT if state == SETTLED else Decision.SEND
+    assert decide(found, generation="4", on_unknown=on_unknown) is newer
+    assert decide(None, generation="2", on_unknown=on_unknown) is Decision.SEND
+
+
+class TestResend:
+    def test_what_may_have_arrived_is_sent_again_with_the_same_id_and_marked(self):
+        store, sends = Store(), Sends(Outcome.UNKNOWN, Outcome.DELIVERED)
+        first = deliver(store, sends, on_unknown="resend")
+        second = deliver(store, sends, try_number=2, on_unknown="resend")
+        assert [one.record.redelivery for one in (first, second)] == [False, True]
+        assert first.record.info.delivery_id == second.record.info.delivery_id
+        assert sends.count == 2
+
+    def test_a_claim_that_a_crash_left_open_is_sent_again(self):
+        store, sends = Store(), Sends(Outcome.DELIVERED)
+        with pytest.raises(KeyboardInterrupt):
+            deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt), on_unknown="resend")
+        assert deliver(store, sends, try_number=2, on_unknown="resend").record.redelivery is True
+
+    def test_an_attempt_that_was_not_sent_after_one_that_may_have_arrived_leaves_it_unknown(self):
+        store, sends = Store(), Sends(Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.NOT_SENT, Outcome.DELIVERED)
+        outcomes = [deliver(store, sends, try_number=n, on_unknown="resend").record.outcome for n in (1, 2, 3)]
+        assert outcomes == [Outcome.UNKNOWN] * 3
+        assert deliver(store, sends, try_number=4).attempted is False, "'fail' does not send what may have arrived"
+        last = deliver(store, sends, try_number=5, on_unknown="resend")
+        assert (last.record.outcome, last.record.redelivery) == (Outcome.DELIVERED, True)
+
+    @pytest.mark.parametrize("value", ["create", "", None, ["resend"]])
+    def test_another_word_is_refused(self, value):
+        with pytest.raises(ValidationError, match="on_unknown: must be fail or resend"):
+            check_when_unknown(value)
+
+
+class TestSettled:
+    def settle(self, store):
+        store.set(KEY_PREFIX, {**store.get(KEY_PREFIX), "state": SETTLED})
+
+    @pytest.mark.parametrize("generation", ["2", "4"])
+    @pytest.mark.parametrize("crashed", [True, False])
+    def test_a_persons_word_is_taken_and_nothing_is_sent(self, generation, crashed):
+        store, sends = Store(), Sends(Outcome.UNKNOWN)
+        if crashed:
+            with pytest.raises(KeyboardInterrupt):
+                deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+        else:
+            deliver(store, sends)
+        self.settle(store)
+        accepted = deliver(store, sends, generation=generation, try_number=2)
+        assert (accepted.attempted, accepted.record.outcome, accepted.record.settled) == (
+            False,
+            Outcome.DELIVERED,
+            True,
+        )
+        assert accepted.record.generation == generation
+        assert "a person settled" in accepted.record.summarize()
+        again = deliver(store, sends, generation=generation, try_number=3)
+        assert again.record == accepted.record, "it stands for every later try"
+
+    @pytest.mark.parametrize("outcome", [Outcome.REJECTED, Outcome.NOT_SENT, Outcome.DELIVERED])
+    def test_what_is_known_cannot_be_settled(self, outcome):
+        store, sends = Store(), Sends(outcome)
+        deliver(store, sends)
+        self.settle(store)
+        with pytest.raises(RecordError, match=f"the delivery was {outcome.value}"):
+            deliver(store, sends, generation="4")
+
+    def test_it_is_taken_once_and_a_later_clear_sends_again(self):
+        store, sends = Store(), Sends(Outcome.UNKNOWN, Outcome.DELIVERED)
+        deliver(store, sends)
+        self.settle(store)
+        deliver(store, sends, generation="4")
+        later = deliver(store, sends, generation="6")
+        assert (later.attempted, later.record.redelivery, later.record.settled) == (True, True, False)
+
+
+class TestSlots:
+    OTHER = DeliveryInfo(**{**vars(FACTS), "event_id": "e-2", "delivery_id": "d-2"})
+
+    @pytest.mark.parametrize("outcome", [Outcome.DELIVERED, Outcome.REJECTED, Outcome.UNKNOWN])
+    def test_a_second_event_of_one_try_in_the_same_slot_is_refused_and_not_told_as_the_first(self, outcome):
+        store, sends = Store(), Sends(outcome)
+        deliver(store, sends)
+        with pytest.raises(SlotError, match="give each delivery a slot of its own"):
+            deliver(store, sends, info=self.OTHER)
+        assert sends.count == 1
+
+    def test_the_same_event_again_in_one_try_is_told_as_it_was(self):
+        store, sends = Store(), Sends(Outcome.DELIVERED)
+        assert deliver(store, sends).record == deliver(store, sends).record
+        assert sends.count == 1
+
+
+def test_a_new_asking_tells_what_the_one_before_left_open():
+    store, sends = Store(), Sends(Outcome.DELIVERED, Outcome.DELIVERED)
+    with pytest.raises(KeyboardInterrupt):
+        deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    cleared = deliver(store, sends, generation="4")
+    assert cleared.unresolved_previous is not None
+    assert (cleared.unresolved_previous.outcome, cleared.record.redelivery) == (Outcome.UNKNOWN, True)
+    assert deliver(store, sends, generation="6").unresolved_previous is None
+
+
+class TestTwoProcesses:
+    def test_a_claim_that_another_has_overwritten_sends_nothing(self):
+        store, sends = Store(), Sends(Outcome.DELIVERED)
+        other = claim(CLAIMED, "2").as_json()
+
+        class Overwritten(Store):
+            def get(self, key):
+                return other if self.writes else None
+
+        with pytest.raises(ClaimLostError, match="this one sent nothing"):
+            deliver(Overwritten(), sends)
+        assert sends.count == 0
+        assert store.kept == {}
+
+    def test_a_store_that_refuses_to_read_the_claim_back_sends_nothing(self):
+        sends = Sends(Outcome.DELIVERED)
+
+        class Refusing(Store):
+            def get(self, key):
+                if self.writes:
+                    raise LookupError("no such task instance")
+
+        with pytest.raises(LookupError):
+            deliver(Refusing(), sends)
+        assert sends.count == 0
+
+
+@pytest.mark.parametrize("outcome", [Outcome.DELIVERED, Outcome.REJECTED, Outcome.UNKNOWN])
+def test_an_outcome_stands_for_every_later_try(outcome):
+    store, sends = Store(), Sends(outcome)
+    first = deliver(store, sends)
+    second = deliver(store, sends, try_number=2)
+    assert sends.count == 1
+    assert (first.attempted, second.attempted) == (True, False)
+    assert second.record == first.record
+
+
+def test_what_was_not_sent_may_be_tried_again():
+    store, sends = Store(), Sends(Outcome.NOT_SENT, Outcome.NOT_SENT, Outcome.DELIVERED)
+    outcomes = [deliver(store, sends, try_number=number).record.outcome for number in (1, 2, 3, 4)]
+    assert outcomes == [Outcome.NOT_SENT, Outcome.NOT_SENT, Outcome.DELIVERED, Outcome.DELIVERED]
+    assert sends.count == 3
+
+
+def test_the_claim_is_durable_before_the_attempt_begins():
+    store = Store()
+
+    def attempt() -> Attempt:
+        assert store.get(KEY_PREFIX)["state"] == CLAIMED
+        return Sends(Outcome.DELIVERED)()
+
+    deliver(store, attempt)
+
+
+@pytest.mark.parametrize("state", [CLAIMED, "delivered", "rejected", "unknown"])
+def test_what_an_earlier_try_left_is_told_whatever_has_become_of_the_connection(state):
+    store = Store()
+    store.set(KEY_PREFIX, claim(state, "2").as_json())
+
+    def prepare() -> Prepared:
+        raise ValueError("the connection is gone")
+
+    asking = TryContext(generation="2", try_number=2)
+    delivery = deliver_once(asking=asking, ledger=Ledger(store), prepare=prepare)
+    assert delivery.record.outcome.value == ("unknown" if state == CLAIMED else state)
+    assert store.get(KEY_PREFIX)["state"] == delivery.record.outcome.value
+
+
+def test_what_cannot_be_prepared_claims_nothing():
+    store = Store()
+    asking = TryContext(generation="2", try_number=1)
+    with pytest.raises(ZeroDivisionError):
+        deliver_once(asking=asking, ledger=Ledger(store), prepare=lambda: 1 / 0)
+    assert store.kept == {}
+
+
+def test_a_claim_that_cannot_be_kept_sends_nothing():
+    store, sends = Store(), Sends(Outcome.DELIVERED)
+    store.fail_on_write = 1
+    with pytest.raises(ConnectionError):
+        deliver(store, sends)
+    assert sends.count == 0
+
+
+@pytest.mark.parametrize("crash", ["in the attempt", "at the record"])
+def test_a_try_that_crashed_after_its_claim_is_reported_as_unknown_and_not_sent_again(crash):
+    store, sends = Store(), Sends(Outcome.DELIVERED)
+    if crash == "at the record":
+        store.fail_on_write = 2
+        with pytest.raises(ConnectionError):
+            deliver(store, sends)
+        sent = 1
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+        sent = 0
+    for number in (2, 3):
+        found = deliver(store, sends, try_number=number)
+        assert (found.attempted, found.record.outcome) == (False, Outcome.UNKNOWN)
+        assert found.record.attempt.error_class is ErrorClass.INTERRUPTED
+        assert "try 1" in (found.record.attempt.message or "")
+    assert sends.count == sent
+
+
+def test_a_claim_of_the_same_try_is_reported_as_unknown_too():
+    store, sends = Store(), Sends(Outcome.DELIVERED)
+    with pytest.raises(KeyboardInterrupt):
+        deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    found = deliver(store, sends)
+    assert (found.attempted, found.record.outcome, sends.count) == (False, Outcome.UNKNOWN, 0)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+@pytest.mark.parametrize("outcome", [Outcome.DELIVERED, Outcome.REJECTED, Outcome.UNKNOWN, None])
+def test_a_clock_that_was_set_decides_nothing(monkeypatch, hours, outcome):
+    store, sends = Store(), Sends(*[outcome] * bool(outcome))
+    if outcome is None:
+        with pytest.raises(KeyboardInterrupt):
+            deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    else:
+        deliver(store, sends)
+    now = pendulum.now("UTC").add(hours=hours)
+    monkeypatch.setattr(pendulum, "now", lambda _zone=None: now)
+    monkeypatch.setattr(time, "time", now.timestamp)
+    assert deliver(store, sends, try_number=2).attempted is False
+    assert sends.count == bool(outcome)
+
+
+def test_an_interrupted_try_is_reported_with_what_it_was_sending():
+    store = Store()
+    with pytest.raises(KeyboardInterrupt):
+        deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    other = DeliveryInfo(**{**vars(FACTS), "event_id": "made anew", "delivery_id": "d-2"})
+    assert deliver(store, Sends(), try_number=2, info=other).record.info == FACTS
+
+
+def test_a_new_generation_sends_again_and_is_marked_where_the_first_may_have_arrived():
+    store, sends = Store(), Sends(Outcome.DELIVERED, Outcome.NOT_SENT, Outcome.DELIVERED)
+    marks = [
+        deliver(store, sends, generation=generation, try_number=number).record.redelivery
+        for number, generation in enumerate(["2", "4", "4", "4"], start=1)
+    ]
+    assert marks == [False, True, True, True]
+    assert sends.count == 3
+
+
+def test_a_new_generation_after_nothing_was_sent_is_no_redelivery():
+    store, sends = Store(), Sends(Outcome.NOT_SENT, Outcome.DELIVERED)
+    deliver(store, sends, generation="2")
+    assert deliver(store, sends, generation="4").record.redelivery is False
+
+
+def test_slots_of_one_task_do_not_see_each_other():
+    store, sends = Store(), Sends(Outcome.DELIVERED, Outcome.DELIVERED)
+    assert deliver(store, sends, slot="a").attempted
+    assert deliver(store, sends, slot="b").attempted
+    assert set(store.kept) == {f"{KEY_PREFIX}:a", f"{KEY_PREFIX}:b"}
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "text",
+        7,
+        [],
+        {},
+        {"state": "claimed"},
+        {**claim(CLAIMED, "2").as_json(), "state": "x"},
+        {**claim(CLAIMED, "2").as_json(), "info": None},
+        {**claim("unknown", "2").as_json(), "generation": 2},
+        {**claim("unknown", "2").as_json(), "record": "x"},
+        {**claim("unknown", "2").as_json(), "try_number": "1"},
+        {**claim("unknown", "2").as_json(), "owner_token": None},
+        {**claim("unknown", "2").as_json(), "redelivery": "no"},
+        {"state": SETTLED},
+    ],
+)
+def test_a_claim_that_cannot_be_read_sends_nothing(kept):
+    store, sends = Store(), Sends(Outcome.DELIVERED)
+    store.kept[KEY_PREFIX] = json.dumps(kept)
+    with pytest.raises(RecordError):
+        deliver(store, sends)
+    assert sends.count == 0
+
+
+def test_claims_and_records_survive_json():
+    for state, generation in itertools.product([CLAIMED, "delivered", "unknown"], ["0", "7"]):
+        found = claim(state, generation)
+        assert read_claim(json.loads(json.dumps(found.as_json()))) == found
+    attempt = Attempt(
+        outcome=Outcome.REJECTED,
+        requested_at="a",
+        duration_ms=2.5,
+        responded_at="b",
+        peer_address="127.0.0.1",
+        phases=Phases(dns=0.1, connect=0.2, first_byte=3.0),
+        status_code=500,
+        response_headers={"retry-after": "5"},
+        response_body="no",
+        error_class=ErrorClass.TIMEOUT,
+        message="slow",
+    )
+    record = Record(info=FACTS, generation="2", redelivery=True, attempt=attempt)
+    assert read_record(json.loads(json.dumps(record.as_json()))) == record
+
+
+@pytest.mark.parametrize("name", ["outcome", "delivery_id", "phases", "generation", "error_class"])
+def test_a_record_that_lost_a_field_is_an_error(name):
+    record = claim("delivered", "2").record
+    for broken in ({k: v for k, v in record.items() if k != name}, {**record, "outcome": "x"}):
+        with pytest.raises(RecordError):
+            read_record(broken)
+
+
+def test_a_record_has_exactly_the_fields_of_the_design():
+    assert set(claim("delivered", "2").record) == {
+        "delivery_id", "event_id", "event_type", "endpoint", "generation", "redelivery", "settled", "url",
+        "peer_address", "scheme", "body_sha256", "body_bytes", "requested_at", "responded_at", "duration_ms",
+        "phases", "outcome", "status_code", "response_headers", "response_body", "error_class", "message",
+    }  # fmt: skip
+
+
+def test_the_delivery_id_is_the_same_for_the_same_event_and_endpoint_and_no_other():
+    ids = {
+        make_delivery_id(endpoint=endpoint, event_type=event_type, event_id=event_id)
+        for endpoint, event_type, event_id in itertools.product(
+            ["a", "ab"], ["event.created", "event.alert"], ["1", "b1"]
+        )
+    }
+    assert len(ids) == 8
+    namespace = uuid.UUID("5d8fbc09-b0a5-5c9c-8a8e-1f9f6f2c7a11")
+    for event_id in ("1", "ü\u2028", 'a"b'):
+        expected = uuid.uuid5(namespace, json.dumps(["a", "event.created", event_id]))
+        assert make_delivery_id(endpoint="a", event_type="event.created", event_id=event_id) == str(expected)
+    assert make_delivery_id(endpoint="a", event_type="event.created", event_id="1") == (
+        make_delivery_id(endpoint="a", event_type="event.created", event_id="1")
+    )
+
+
+def test_a_summary_tells_what_happened_in_a_line():
+    attempt = Attempt(outcome=Outcome.REJECTED, requested_at="", duration_ms=0, status_code=500)
+    record = Record(info=FACTS, generation="2", redelivery=False, attempt=attempt)
+    assert record.summarize() == "event.created e-1 to endpoint: rejected (HTTP 500), delivery d-1"

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+What goes through a proxy, and what the check still promises there.
+
+The proxy is a real one on loopback. It leads every tunnel to a receiver of the test, so that a public address can be
+asked for without ever being sent to; the address is of a block of 2000::/3 that nobody was given.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+import trustme
+
+from airflow_provider_hooks.delivery.limits import ConnectError, Limits
+from airflow_provider_hooks.delivery.probe import probe
+from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
+from airflow_provider_hooks.delivery.request import Request
+from airflow_provider_hooks.delivery.sender import send_once
+from airflow_provider_hooks.delivery.transfer import Connections
+from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.http import NetworkPolicy, resolver
+from airflow_provider_hooks.http.proxy import check_connect_answer, read_proxy
+from airflow_provider_hooks.registries.client import RegistryClient
+from airflow_provider_hooks.registries.model import RegistryError
+from tests.registries.platform_data import make_api
+from tests.servers import OK, connect_proxy, find_closed_port, raw_server
+
+PUBLIC = "3000::1"
+URL = "https://hooks.test/events"
+
+
+@pytest.fixture
+def limits(tmp_path, monkeypatch):
+    monkeypatch.setattr(resolver, "resolve", lambda *_args, **_options: [PUBLIC])
+    return Limits(timeout=3, connect_timeout=2, ca_file=str(tmp_path / "ca.pem"))
+
+
+@pytest.fixture
+def receiver(tmp_path):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("hooks.test").configure_cert(context)
+    with raw_server(OK, tls=context) as heard:
+        yield heard
+
+
+def send(policy, limits, *, url=URL, connections=None):
+    request = Request(url=url, headers={"X-A": "b"}, body=b"{}")
+    return send_once(request, policy=policy, limits=limits, connections=connections)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_delivery_goes_through_a_tunnel_to_the_address_that_was_judged(receiver, limits, kept):
+    with connect_proxy(receiver.port) as proxy:
+        connections = Connections() if kept else None
+        attempt = send(NetworkPolicy(proxy=proxy.url), limits, connections=connections)
+    assert (attempt.outcome, attempt.status_code, attempt.peer_address) == (Outcome.DELIVERED, 200, PUBLIC)
+    assert attempt.response_headers == {"content-length": "2"}, "what the proxy says is not the receiver's answer"
+    (asked,) = proxy.asked
+    assert asked.startswith(f"CONNECT [{PUBLIC}]:443 HTTP/1.1\r\n")
+    assert "hooks.test" not in asked
+    (request,) = receiver.requests
+    assert request.startswith(b"POST /events HTTP/1.1\r\nHost: hooks.test\r\n")
+
+
+def test_the_proxy_learns_who_we_are_and_the_receiver_does_not(receiver, limits):
+    with connect_proxy(receiver.port) as proxy:
+        url = proxy.url.replace("//", "//me:p%40ss@")
+        assert send(NetworkPolicy(proxy=url), limits).outcome is Outcome.DELIVERED
+    assert "Proxy-Authorization: Basic bWU6cEBzcw==" in proxy.asked[0]
+    assert b"roxy" not in receiver.requests[0]
+
+
+@pytest.mark.parametrize("addresses", [["10.0.0.1"], [PUBLIC, "10.0.0.1"]])
+def test_a_proxy_is_never_asked_for_an_address_that_is_not_allowed(limits, monkeypatch, addresses):
+    monkeypatch.setattr(resolver, "resolve", lambda *_args, **_options: addresses)
+    with connect_proxy(find_closed_port()) as proxy:
+        attempt = send(NetworkPolicy(proxy=proxy.url), limits)
+    assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.BLOCKED_ADDRESS)
+    assert proxy.asked == []
+
+
+def test_what_is_listed_is_connected_to_directly(limits, monkeypatch):
+    monkeypatch.setattr(resolver, "resolve", lambda *_args, **_options: ["127.0.0.1"])
+    with raw_server(OK) as heard, connect_proxy(heard.port) as proxy:
+        for listed, host in (("127.0.0.1", "127.0.0.1"), ("hooks.test", "hooks.test")):
+            policy = NetworkPolicy(allowed_networks=[listed], proxy=proxy.url)
+            assert send(policy, limits, url=f"http://{host}:{heard.port}/").outcome is Outcome.DELIVERED
+    assert (proxy.asked, len(heard.requests)) == ([], 2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error_class"),
+    [
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", ErrorClass.PROXY_ERROR),
+        (b"HTTP/1.1 407 Who are you?\r\nContent-Length: 0\r\n\r\n", ErrorClass.PROXY_ERROR),
+        (b"SSH-2.0-x\r\n\r\n", None),
+    ],
+)
+def test_a_proxy_that_refuses_sent_nothing(receiver, limits, answer, error_class):
+    with connect_proxy(receiver.port, answer=answer) as proxy:
+        policy = NetworkPolicy(proxy=proxy.url)
+        attempt = send(policy, limits)
+        with pytest.raises(ConnectError):
+            probe(URL, policy=policy, limits=limits)
+        with pytest.raises(RegistryError) as caught:
+            list_hooks(policy, limits)
+    assert attempt.outcome is Outcome.NOT_SENT
+    assert error_class in {None, attempt.error_class}
+    assert caught.value.sent is False
+    assert receiver.requests == []
+
+
+def list_hooks(policy, limits):
+    api = make_api("sentry", base_url="https://hooks.test/api/0", timeout=3)
+    client = RegistryClient(api, policy=policy, connect_timeout=2, ca_file=limits.ca_file)
+    return client.call(api.list_hooks(None), lambda _call, answer: answer)
+
+
+def test_a_registry_is_called_through_it_too(receiver, limits):
+    with connect_proxy(receiver.port) as proxy:
+        assert list_hooks(NetworkPolicy(proxy=proxy.url), limits).body == b"ok"
+    assert proxy.asked[0].startswith(f"CONNECT [{PUBLIC}]:443 HTTP/1.1\r\n")
+    assert b"Host: hooks.test\r\n" in receiver.requests[0]
+
+
+def test_a_probe_goes_through_it_and_sends_nothing(receiver, limits):
+    with connect_proxy(receiver.port) as proxy:
+        assert probe(URL, policy=NetworkPolicy(proxy=proxy.url), limits=limits) == PUBLIC
+    assert (len(proxy.asked), receiver.requests) == (1, [])
+
+
+def test_a_proxy_that_nobody_serves_sent_nothing(limits):
+    policy = NetworkPolicy(proxy=f"http://127.0.0.1:{find_closed_port()}")
+    attempt = send(policy, limits)
+    assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.CONNECTION_REFUSED)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "proxy.internal:3128",
+            "https://proxy.internal:3128",
+            "http://proxy.internal",
+            "http://:3128",
+            "socks5://a:1",
+        ),
+        *("http://a:1/path", "http://a:1?q", "http://a:1#f", "http://a:99999", "http://a b:1", "http://u%0d:p@a:1"),
+        "http://[::1:1",
+    ],
+)
+def test_what_is_no_proxy_is_refused_without_quoting_it(text):
+    with pytest.raises(ValidationError, match="proxy: ") as caught:
+        NetworkPolicy(proxy=text)
+    assert text not in str(caught.value)
+
+
+def test_a_password_of_a_proxy_is_not_in_its_repr():
+    assert "hunter2" not in repr(read_proxy("http://me:hunter2@proxy.internal:3128"))
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1", b"HTTP/1.1 abc", b"HTTP/1.1 \xb2\xb2", b"\xff\xff 200"])
+def test_an_answer_that_is_no_http_opens_no_tunnel(answer):
+    with pytest.raises(OSError, match="did not answer in HTTP"):
+        check_connect_answer(answer)

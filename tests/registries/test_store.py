@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_hooks.registries.model import ServiceHook
+from airflow_provider_hooks.registries.store import find_declared, find_pending, find_retiring, forget, remember
+from airflow_provider_hooks.signing.variable import StoredHook
+
+URL = "https://example.com/"
+OLD = StoredHook(secret="s1", hook_id="h1", registry="r", name="orders", url=URL)
+OTHER = StoredHook(secret="s2", hook_id="h2", registry="r", name="stock")
+TYPED = StoredHook(secret="typed")
+PENDING = StoredHook(secret="s3", registry="r", name="asked", url=URL, requested_at="2026-01-01T00:00:00+00:00")
+RETIRING = StoredHook(secret="s4", hook_id="h4", registry="r", name="orders", expires_at="2026-01-01T00:00:00+00:00")
+
+
+def hook(hook_id, secret=None):
+    return ServiceHook(hook_id=hook_id, url=URL, secret=secret)
+
+
+@pytest.mark.parametrize(
+    ("kept", "new", "ids", "secrets"),
+    [
+        ((OTHER,), hook("h9", "s9"), ["h9", "h2"], ["s9", "s2"]),
+        ((OTHER, OLD), hook("h1", "s1"), ["h2", "h1"], ["s2", "s1"]),
+        ((OTHER, OLD), hook("h1"), ["h2", "h1"], ["s2", "s1"]),
+        ((OTHER, OLD), hook("h1", "new"), ["h1", "h2"], ["new", "s2"]),
+        ((OTHER, TYPED), hook("h9", "typed"), ["h9", "h2"], ["typed", "s2"]),
+        ((OTHER,), hook("h9"), ["h9", "h2"], ["", "s2"]),
+    ],
+)
+def test_a_hook_is_kept_once_and_in_front_if_its_secret_is_new(kept, new, ids, secrets):
+    after = remember(kept, new, registry="r")
+    assert [one.hook_id for one in after] == ids
+    assert [one.secret for one in after] == secrets
+
+
+def test_what_was_known_of_a_hook_stays_known():
+    (after,) = remember((OLD,), hook("h1"), registry="r")
+    assert (after.name, after.secret) == ("orders", "s1")
+
+
+def test_a_declaration_has_only_its_own_hooks_that_are_there():
+    kept = (OLD, OTHER, TYPED, PENDING, RETIRING)
+    assert find_declared(kept, registry="r", name="orders") == (OLD,)
+    assert find_declared(kept, registry="another", name="orders") == ()
+    assert find_declared(kept, registry="r", name="asked") == ()
+
+
+@pytest.mark.parametrize(
+    ("registry", "name", "url", "found"),
+    [
+        ("r", "asked", "https://x/", True),
+        ("r", "", URL, True),
+        ("r", "", "https://x/", False),
+        ("r", "orders", "https://x/", False),
+        ("another", "asked", URL, False),
+    ],
+)
+def test_a_pending_hook_is_known_by_its_name_or_url(registry, name, url, found):
+    assert (find_pending((OLD, PENDING), registry=registry, name=name, url=url) is PENDING) is found
+
+
+def test_forgetting_leaves_the_others():
+    assert forget((OLD, OTHER, TYPED), "h1", registry="r") == (OTHER, TYPED)
+    assert forget((OLD, OTHER), "h1", registry="another") == (OLD, OTHER)
+
+
+def test_a_retiring_hook_is_known_by_the_registry_and_the_hook_in_its_place():
+    retiring = StoredHook(secret="s", hook_id="h5", registry="r", expires_at="2026-01-01", replaced_by="h1")
+    assert find_retiring((OLD, retiring), ["h1"], registry="r") == (retiring,)
+    assert find_retiring((OLD, retiring), ["h2"], registry="r") == ()
+    assert find_retiring((OLD, retiring), ["h1"], registry="another") == ()
+
+
+def test_the_same_id_on_another_registry_is_another_hook():
+    after = remember((OLD,), hook("h1", "s9"), registry="another")
+    assert [(one.registry, one.secret) for one in after] == [("another", "s9"), ("r", "s1")]

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""A receiver on loopback that keeps connections, does as a test says with each request, and counts what arrived."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from tests.servers import read_request
+
+NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
+Behaviour = Callable[[socket.socket, int], None]
+
+
+@dataclass
+class Kept:
+    """What a receiver that keeps connections got."""
+
+    port: int
+    scheme: str
+    bytes_of: Counter = field(default_factory=Counter)
+    """How many requests began to arrive, by the event's number."""
+    complete: Counter = field(default_factory=Counter)
+    answered: Counter = field(default_factory=Counter)
+    busy: int = 0
+    most_busy: int = 0
+    connections: int = 0
+    arrivals: list[float] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}/hook"
+
+
+def find_number(request: bytes) -> int | None:
+    found = re.search(rb'"id":"event-([0-9]+)"', request)
+    return int(found[1]) if found else None
+
+
+@contextlib.contextmanager
+def serve(
+    behave: Behaviour, *, tls: ssl.SSLContext | None = None, read: Callable[[socket.socket], bytes] = read_request
+) -> Iterator[Kept]:
+    """
+    Serve connections, each in a thread, request by request.
+
+    :param behave: answers a request, given how many came on this connection before it; it may close the connection
+    """
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    if read is not read_request:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)  # what it does not read stays with the sender
+    kept = Kept(listener.getsockname()[1], "https" if tls else "http")
+    open_sockets: list[socket.socket] = []
+
+    def talk(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), contextlib.closing(connection):
+            if tls:
+                connection = tls.wrap_socket(connection, server_side=True)
+            count = 0
+            while request := read(connection):
+                number = find_number(request)
+                with kept.lock:
+                    kept.arrivals.append(time.monotonic())
+                    kept.bytes_of[number] += 1
+                    kept.busy += 1
+                    kept.most_busy = max(kept.most_busy, kept.busy)
+                try:
+                    behave(connection, count)
+                finally:
+                    with kept.lock:
+                        kept.busy -= 1
+                count += 1
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                kept.connections += 1
+                open_sockets.append(connection)
+                threading.Thread(target=talk, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield kept
+    finally:
+        for one in (listener, *open_sockets):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+
+def check_once(sent, kept: Kept, count: int) -> None:
+    """Check what must hold whatever a receiver does: each event once at most, and nothing told that is not so."""
+    assert sorted(sent.list_ids("delivered", "rejected", "not_sent", "unknown")) == sorted(
+        f"event-{n}" for n in range(count)
+    )
+    assert set(kept.bytes_of.values()) <= {1}
+    for name in sent.list_ids("not_sent"):
+        assert int(name[6:]) not in kept.bytes_of, "a byte of it arrived"
+    for name in sent.list_ids("delivered", "rejected"):
+        assert int(name[6:]) in kept.bytes_of, "nobody can have answered it"
+
+
+def answer(connection: socket.socket, _count: int) -> None:
+    connection.sendall(NO_CONTENT)

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+The engine against every hostile receiver: the truth is told, in time, after one request of each event.
+
+Nothing of the package is replaced but where its records go; every receiver is a real one on loopback.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from base64 import b64encode
+from dataclasses import dataclass
+
+import pytest
+
+from airflow_provider_hooks.http import NetworkPolicy, resolver
+from airflow_provider_hooks.signing import SCHEMES
+from tests.security.deliveries import find_leaks, list_signatures
+from tests.security.hostile import (
+    BIG_LINE,
+    BYTES_1000,
+    CHUNK,
+    CHUNKED,
+    EMPTY,
+    GIGABYTES_10,
+    HEADERS_150,
+    PAST,
+    TWO_LENGTHS,
+    Receiver,
+    answering,
+    black_hole,
+    drip,
+    endless,
+    gzip_bomb,
+    hang_after,
+    hanging_in_the_handshake,
+    never_accepting,
+    redirecting,
+    refusing,
+    reset,
+    secured,
+    self_signed,
+    status,
+    stay_silent,
+    write_authority,
+)
+from tests.servers import OK, connect_proxy, find_closed_port, raw_server
+from tests.stream.sending import CONNECT_TIMEOUT, HEADER, SECRET, TIMEOUT, TOKEN, send
+
+DELIVERED, REJECTED, NOT_SENT, UNKNOWN = "delivered", "rejected", "not_sent", "unknown"
+LATE = 1.2
+EVENTS = 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """A receiver, and what each event sent to it must come to."""
+
+    name: str
+    receiver: Receiver
+    outcome: str
+    error_class: str | None = None
+    deadline: float = TIMEOUT
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+CASES = [
+    # no connection
+    Case("refused", refusing, NOT_SENT, "connection_refused"),
+    Case("black hole", black_hole, NOT_SENT, "timeout", CONNECT_TIMEOUT),
+    Case("never accepting", never_accepting, UNKNOWN, "timeout"),
+    # TLS
+    Case("TLS as it should be", secured(), DELIVERED),
+    Case("TLS expired", secured(not_before=PAST, not_after=PAST + dt.timedelta(days=1)), NOT_SENT, "tls_error"),
+    Case("TLS of another name", secured("other.test"), NOT_SENT, "tls_error"),
+    Case("TLS handshake hangs", hanging_in_the_handshake, NOT_SENT, "timeout", CONNECT_TIMEOUT),
+    # no answer
+    Case("silence", answering(stay_silent), UNKNOWN, "timeout"),
+    Case("closed after the request", answering(b""), UNKNOWN, "connection_reset"),
+    Case("reset after the request", answering(reset), UNKNOWN, "connection_reset"),
+    # no complete headers
+    Case("header one byte at a time", answering(drip(HEAD, b"A: b\r\n")), UNKNOWN, "timeout"),
+    Case("endless 1xx", answering(endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 99)), UNKNOWN, "response_too_large"),
+    Case("a slow 1xx", answering(drip(b"", b"HTTP/1.1 102 Processing\r\n\r\n")), UNKNOWN, "timeout"),
+    Case("header line without end", status(b"200 OK", BIG_LINE[:-2] * 2), UNKNOWN, "response_too_large"),
+    Case("endless headers", answering(endless(HEAD, b"A: b\r\n" * 99)), UNKNOWN, "response_too_large"),
+    Case("HTTP/0.9", answering(b"<html>hello</html>"), UNKNOWN, "invalid_response"),
+    Case("not HTTP", answering(b"SSH-2.0-OpenSSH_9.6\r\n"), UNKNOWN, "invalid_response"),
+    *(
+        Case(f"status {code.decode()}", status(code + b" X"), UNKNOWN, "invalid_response")
+        for code in (b"0", b"000", b"99", b"099", b"2000")
+    ),
+    Case("two Content-Lengths", status(b"200 OK", TWO_LENGTHS), UNKNOWN, "invalid_response"),
+    Case("101", status(b"101 X", b"Upgrade: x\r\nConnection: upgrade\r\n\r\n"), UNKNOWN, "invalid_response"),
+    # an answer
+    Case("103 then 200", answering(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK), DELIVERED),
+    Case("150 headers", status(b"200 OK", HEADERS_150 + EMPTY), DELIVERED),
+    Case("HTTP/1.0", answering(b"HTTP/1.0 200 OK\r\n\r\nto the end"), DELIVERED),
+    Case("status 410", status(b"410 Gone"), REJECTED),
+    Case("status 600", status(b"600 X"), REJECTED),
+    Case("status 999", status(b"999 X"), REJECTED),
+    *(
+        Case(f"{code}", functools.partial(redirecting, code, address="127.0.0.2"), REJECTED)
+        for code in (301, 302, 307, 308)
+    ),
+    # a body without end, or none
+    Case("body one byte at a time", answering(drip(BYTES_1000, b"x")), DELIVERED, "timeout"),
+    Case("body never comes", answering(hang_after(BYTES_1000)), DELIVERED, "timeout"),
+    Case("endless chunked", answering(endless(CHUNKED, CHUNK)), DELIVERED, "response_too_large"),
+    Case("endless one-byte chunks", answering(endless(CHUNKED, b"1\r\nx\r\n" * 999)), DELIVERED, "response_too_large"),
+    Case("endless trailers", answering(endless(CHUNKED + b"0\r\n", b"A: b\r\n" * 99)), DELIVERED, "response_too_large"),
+    Case("endless trailer", answering(endless(CHUNKED + b"0\r\nA: ", b"x" * 99)), DELIVERED, "response_too_large"),
+    Case("10 GB", answering(endless(GIGABYTES_10, b"x" * 65_536)), DELIVERED, "response_too_large"),
+    Case("gzip bomb", answering(gzip_bomb(50)), DELIVERED),
+    Case("truncated body", answering(BYTES_1000 + b"short"), DELIVERED, "connection_reset"),
+    Case("truncated chunk", answering(CHUNKED + b"10\r\nshort"), DELIVERED, "connection_reset"),
+    Case("no chunk", answering(CHUNKED + b"not a chunk\r\n"), DELIVERED, "invalid_response"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ca_file(tmp_path_factory):
+    return write_authority(tmp_path_factory.mktemp("authority") / "ca.pem")
+
+
+def find_private(sent, requests) -> list[str]:
+    """Return what the records hold of secrets, signatures, tokens and headers."""
+    return [*find_leaks(sent.output, requests=requests), *(one for one in (TOKEN, HEADER) if one in sent.output)]
+
+
+def check(case: Case, receiver, ca_file: str) -> None:
+    with receiver as heard:
+        sent = send(heard.url, EVENTS, ca_file=ca_file)
+        requests = [request for request in heard.requests if request.startswith(b"POST")]  # a handshake is none
+    assert sent.endings == {(case.outcome, case.error_class): EVENTS}, sent.output
+    assert sorted(sent.list_ids(case.outcome)) == [f"event-{number}" for number in range(EVENTS)]
+    wanted = 0 if case.outcome == NOT_SENT or case.receiver is never_accepting else 1
+    for number in range(EVENTS):
+        assert len([one for one in requests if b'"message":"message %d ' % number in one]) == wanted
+    assert len(requests) == wanted * EVENTS
+    assert sent.seconds <= case.deadline * LATE
+    assert find_private(sent, heard.requests) == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_truth_is_told_in_time_after_at_most_one_request_of_each_event(case, ca_file):
+    check(case, case.receiver(), ca_file)
+
+
+def test_a_self_signed_certificate_is_not_sent_to(tmp_path, ca_file):
+    check(Case("self-signed", refusing, NOT_SENT, "tls_error"), self_signed(tmp_path), ca_file)
+
+
+@pytest.mark.parametrize("encode", [lambda raw: raw, b64encode, lambda raw: raw.hex().encode()])
+@pytest.mark.parametrize("scheme", [name for name, scheme in SCHEMES.items() if scheme.signature_header])
+def test_what_a_receiver_echoes_of_what_is_private_is_masked(scheme, encode):
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" if SCHEMES[scheme].key_format == "whsec" else SECRET
+
+    def echo(connection) -> None:
+        private = [secret, TOKEN, HEADER, *list_signatures(heard.requests[-1])]
+        said = b" ".join(encode(value.encode()) for value in private)
+        headers = b"Server: %b\r\nLocation: /%b\r\nX-Request-Id: %b\r\n" % (said, said, said)
+        body = b"filler " * 2_800 + said * 20  # across the bound of what is kept too
+        connection.sendall(b"HTTP/1.1 400 X\r\n%bContent-Length: %d\r\n\r\n%b" % (headers, len(body), body))
+
+    with raw_server(echo) as heard:
+        sent = send(heard.url, concurrency=1, scheme=scheme, secret=secret)
+    assert sent.endings == {(REJECTED, None): 1}
+    assert "***" in sent.records[0]["response_headers"]["server"]
+    assert "***" in sent.records[0]["response_body"]
+    assert find_leaks(sent.output, secret=secret, requests=heard.requests) == []
+    assert not any(find_leaks(sent.output, secret=value) for value in (TOKEN, HEADER))
+
+
+# Where nothing may be sent
+
+
+@pytest.mark.parametrize("addresses", [["10.0.0.1"], ["3000::1", "10.0.0.1"], []])
+def test_an_address_that_is_not_allowed_is_not_connected_to(monkeypatch, addresses):
+    monkeypatch.setattr(resolver, "resolve", lambda *_arguments, **_options: addresses)
+    sent = send("https://hooks.test/events", EVENTS, policy=NetworkPolicy())
+    assert sent.endings == {(NOT_SENT, "blocked_address"): EVENTS}
+
+
+def test_a_host_without_an_address_is_not_sent_to(monkeypatch):
+    def fail(*_arguments, **_options):
+        raise resolver.ResolverError("hooks.test could not be resolved")
+
+    monkeypatch.setattr(resolver, "resolve", fail)
+    sent = send("https://hooks.test/events", EVENTS, policy=NetworkPolicy())
+    assert sent.endings == {(NOT_SENT, "dns_error"): EVENTS}
+
+
+# Through the deployment's proxy
+
+
+@pytest.fixture
+def resolved(monkeypatch):
+    monkeypatch.setattr(resolver, "resolve", lambda *_arguments, **_options: ["3000::1"])
+
+
+def test_events_go_through_kept_tunnels_to_the_address_that_was_judged(resolved, ca_file):
+    with secured("hooks.test")() as heard, connect_proxy(heard.port) as proxy:
+        policy = NetworkPolicy(proxy=proxy.url.replace("//", "//me:hunter2@"))
+        sent = send("https://hooks.test/events", EVENTS, policy=policy, ca_file=ca_file)
+    assert sent.endings == {(DELIVERED, None): EVENTS}
+    assert {record["peer_address"] for record in sent.records} == {"3000::1"}
+    assert len(heard.requests) == EVENTS
+    assert all(asked.startswith("CONNECT [3000::1]:443 HTTP/1.1\r\n") for asked in proxy.asked)
+    assert b"roxy" not in b"".join(heard.requests)
+    assert "hunter2" not in sent.output
+
+
+@pytest.mark.parametrize(
+    ("answer", "error_class"), [(b"HTTP/1.1 407 Who?\r\n\r\n", "proxy_error"), (b"SSH-2.0-x\r\n\r\n", "proxy_error")]
+)
+def test_a_proxy_that_refuses_sent_nothing(resolved, answer, error_class):
+    with connect_proxy(find_closed_port(), answer=answer) as proxy:
+        sent = send("https://hooks.test/events", EVENTS, policy=NetworkPolicy(proxy=proxy.url))
+    assert sent.endings == {(NOT_SENT, error_class): EVENTS}
+
+
+@pytest.mark.parametrize(
+    "slow", [stay_silent, drip(b"", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 500)], ids=["silent", "a drip"]
+)
+def test_a_proxy_that_is_slow_takes_no_longer_than_connecting_may(resolved, slow):
+    with raw_server(slow) as heard:
+        policy = NetworkPolicy(proxy=f"http://127.0.0.1:{heard.port}")
+        sent = send("https://hooks.test/events", EVENTS, policy=policy)
+    assert sum(count for (outcome, _), count in sent.endings.items() if outcome == NOT_SENT) == EVENTS
+    assert sent.seconds <= CONNECT_TIMEOUT * LATE + 0.1
+
+
+def test_a_listed_address_is_connected_to_directly():
+    with raw_server(OK) as heard:
+        policy = NetworkPolicy(allowed_networks=["127.0.0.1"], proxy=f"http://127.0.0.1:{find_closed_port()}")
+        assert send(heard.url, EVENTS, policy=policy).endings == {(DELIVERED, None): EVENTS}

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+A try that sleeps anywhere while another follows it, and then goes on: nothing is sent twice, no record lost or doubled.
+
+The machine of a task may be paused for longer than Airflow waits for its heartbeat. Each test has the following try run
+as a whole in the middle of a call of the first one; from then on the store refuses the first, as Airflow does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import Counter
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_provider_hooks.operators.stream import DeliverEventStreamOperator
+from airflow_provider_hooks.stream.engine import Engine
+from airflow_provider_hooks.stream.records import PartWriter, RecordFolder
+from airflow_provider_hooks.stream.stream import _Stream
+from tests.airflow_context import StateStore, make_context
+from tests.stream.bulk_receiver import serve_receiver
+
+COUNT = 400
+POINTS = [
+    (RecordFolder, "make"),
+    (RecordFolder, "create"),
+    (RecordFolder, "read_lines"),
+    (RecordFolder, "remove"),
+    (PartWriter, "flush"),
+    (PartWriter, "close"),
+    (_Stream, "_take_block"),
+    (_Stream, "_write"),
+    (_Stream, "_note"),
+    (_Stream, "_go_to_next_block"),
+    (_Stream, "_finish"),
+    (Engine, "send"),
+    (Engine, "_begin"),
+]
+
+
+class FollowedError(RuntimeError):
+    """What Airflow says to a try that another has followed."""
+
+
+class FollowedStore:
+    """The store as one try sees it."""
+
+    def __init__(self, store: StateStore) -> None:
+        self.store, self.is_followed = store, False
+
+    def get(self, key):
+        return self._reach().get(key)
+
+    def set(self, key, value, **options):
+        self._reach().set(key, value, **options)
+
+    def _reach(self) -> StateStore:
+        if self.is_followed:
+            raise FollowedError
+        return self.store
+
+
+class KilledError(BaseException):
+    """Ends a try in the middle of anything."""
+
+
+@pytest.fixture
+def run_try(tmp_path, monkeypatch, allow_loopback):
+    lines = [
+        {"id": f"event-{number}", "project": "p", "project_id": "1", "project_name": "P", "message": "m"}
+        for number in range(COUNT)
+    ]
+    events = [{**line, "url": "https://example.com/", "triggering_rules": ["r"]} for line in lines]
+    path = tmp_path / "events.jsonl"
+    path.write_text("".join(json.dumps(event) + "\n" for event in events))
+
+    def run(number, store, url):
+        connection = {"conn_type": "service_hook", "host": url, "password": "s3cret-of-ours"}
+        monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
+        context = make_context(store, try_number=number, max_tries=3)
+        context["ti"].xcom_push = lambda key, value: None
+        options = {"events": str(path), "records_path": str(tmp_path / "records"), "event_type": "event.alert"}
+        DeliverEventStreamOperator(task_id="a_task", concurrency=4, **options).execute(context)
+
+    return run
+
+
+def do_once_at(monkeypatch, kind, method, call, do, *, is_before):
+    """Have something done in the middle of the given call of a method."""
+    original, calls = getattr(kind, method), []
+
+    def watched(self, *arguments, **named):
+        calls.append(method)
+        is_the_one = len(calls) == call
+        if is_the_one and is_before:
+            do()
+        result = original(self, *arguments, **named)
+        if is_the_one and not is_before:
+            do()
+        return result
+
+    monkeypatch.setattr(kind, method, watched)
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize("leaves_a_block_open", [False, True])
+@pytest.mark.parametrize(("kind", "method"), POINTS)
+def test_a_try_that_slept_harms_nothing(
+    run_try, tmp_path, monkeypatch, kind, method, leaves_a_block_open, call, is_before
+):
+    kept, first = StateStore(), 1
+    with serve_receiver() as heard:
+        if leaves_a_block_open:
+            with monkeypatch.context() as patch:
+                do_once_at(patch, Engine, "_begin", 300, _die, is_before=True)
+                with pytest.raises(KilledError):
+                    run_try(1, kept, heard.url)
+            first = 2
+        sleeping = FollowedStore(kept)
+
+        def be_followed():
+            sleeping.is_followed = True
+            with contextlib.suppress(AirflowFailException):
+                run_try(first + 1, kept, heard.url)
+
+        with monkeypatch.context() as patch:
+            do_once_at(patch, kind, method, call, be_followed, is_before=is_before)
+            with contextlib.suppress(FollowedError, AirflowFailException):
+                run_try(first, sleeping, heard.url)
+    received = Counter(json.loads(body)["id"] for _, body in heard.requests)
+    assert set(received.values()) == {1}
+    records = [
+        json.loads(line)
+        for part in (tmp_path / "records").rglob("part-*.jsonl")
+        for line in part.read_text().splitlines()
+    ]
+    assert Counter(record["event_id"] for record in records) == {f"event-{number}": 1 for number in range(COUNT)}
+    assert {record["event_id"] for record in records if record["outcome"] == "delivered"} <= set(received)
+
+
+def _die():
+    raise KilledError

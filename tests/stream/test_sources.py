@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Every line once, from any position on, in any number of shards, whatever the file holds."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import itertools
+import zlib
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
+from airflow_provider_hooks.stream import sources
+from airflow_provider_hooks.stream.sources import FileSource, IterableSource, OversizedLine, Shard
+
+CHUNK, LONGEST = 16, 40
+relaxed = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+WHOLE = Shard(index=0, count=1)
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    """Make lines longer than a chunk, and longer than a line may be, as cheap as others."""
+    monkeypatch.setattr(sources, "_CHUNK_BYTES", CHUNK)
+    monkeypatch.setattr(sources, "MAX_LINE_BYTES", LONGEST)
+
+
+class Trickle(io.BytesIO):
+    """A file that gives less than it is asked for, as some file systems do."""
+
+    def read(self, size: int = -1) -> bytes:
+        return super().read(min(size, 3) if size > 3 else size)
+
+
+def open_source(content: bytes, *, shard: Shard = WHOLE, version: str = "v", file=io.BytesIO) -> FileSource:
+    return FileSource(open_file=lambda: file(content), size=len(content), version=version, shard=shard)
+
+
+def show(event: object) -> object:
+    return "too long" if isinstance(event, OversizedLine) else event
+
+
+def read_all(source) -> list[tuple[object, int]]:
+    return [(show(event), position) for event, position in source.read(source.start_offset())]
+
+
+def split(content: bytes) -> list[tuple[object, int]]:
+    """Split as the simplest reader would: every line that is not blank, and where it ends."""
+    found, position = [], 0
+    for line in content.split(b"\n"):
+        position = min(position + len(line) + 1, len(content))
+        if len(line) > LONGEST:
+            found.append(("too long", position))
+        elif line.strip():
+            found.append((line, position))
+    return found
+
+
+CONTENTS = [
+    b"", b"\n", b"\n\n\n", b"a", b"a\n", b"a\nb", b"a\nb\n", b"\na\n\n\nb\n\n", b"a\r\nb\r\n", b"\r\n \t\r\na", b"\r",
+    b" ", b"x" * (CHUNK - 1), b"x" * CHUNK, b"x" * (CHUNK + 1), b"x" * (CHUNK - 1) + b"\n", b"x" * CHUNK + b"\nb",
+    b"a\n" * CHUNK, b"x" * LONGEST, b"x" * LONGEST + b"\n", b"x" * (LONGEST + 1), b"x" * (LONGEST + 1) + b"\n",
+    b"x" * 500, b"x" * 500 + b"\nb", b"a\n" + b"x" * 500 + b"\nb\n" + b"y" * 500,
+    b"x" * 41 + b"\n" + b"y" * 41 + b"\n" + b"z" * 41, b" " * 500, b"\n" + b" " * 500 + b"\na", b"\xef\xbb\xbfa\nb",
+    b"\xff\x00\nb", b"\x1f", b"a\x0bb\x0cc\x1cd\x85e\n", "a\u2028b\n".encode(), b"a\rb\rc\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("file", [io.BytesIO, Trickle])
+@pytest.mark.parametrize("content", CONTENTS)
+def test_every_line_that_is_not_blank_is_an_event(content, file):
+    assert read_all(open_source(content, file=file)) == split(content)
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_a_packed_file_gives_what_it_gives_unpacked(content):
+    parts = [content[: len(content) // 2], content[len(content) // 2 :]]
+    for packed in (gzip.compress(content), b"".join(map(gzip.compress, parts))):
+        assert read_all(open_source(packed)) == split(content)
+
+
+PIECES = [b"\n", b"\n", b"\n", b"a", b"bc", b"\r\n", b" ", *(b"x" * length for length in (15, 16, 17, 41, 100))]
+contents = st.lists(st.sampled_from(PIECES), max_size=25).map(b"".join) | st.binary(max_size=120)
+
+
+@relaxed
+@given(content=contents, packs=st.booleans())
+def test_from_any_position_that_was_returned_exactly_the_rest_is_read(content, packs):
+    if content[:2] == b"\x1f\x8b":
+        return
+    source = open_source(gzip.compress(content, 1) if packs else content)
+    whole = read_all(source)
+    assert whole == split(content)
+    for index, (_, position) in enumerate(whole):
+        assert [(show(event), end) for event, end in source.read(position)] == whole[index + 1 :]
+
+
+@relaxed
+@given(content=contents, count=st.integers(1, 12) | st.integers(1, 200))
+def test_shards_have_each_line_once_and_each_reads_on_from_any_position(content, count):
+    if content[:2] == b"\x1f\x8b":
+        return
+    shards = [open_source(content, shard=Shard(index=index, count=count)) for index in range(count)]
+    read = [read_all(shard) for shard in shards]
+    assert list(itertools.chain.from_iterable(read)) == split(content)
+    for shard, lines in zip(shards, read, strict=True):
+        for index, (_, position) in enumerate(lines):
+            assert [(show(event), end) for event, end in shard.read(position)] == lines[index + 1 :]
+
+
+@relaxed
+@given(size=st.integers(0, 10_000), count=st.integers(1, 300))
+def test_bounds_of_shards_meet(size, count):
+    bounds = [Shard(index=index, count=count).list_bounds(size) for index in range(count)]
+    assert bounds[0][0] == 0
+    assert bounds[-1][1] == size
+    assert all(one[1] == next_one[0] for one, next_one in itertools.pairwise(bounds))
+
+
+def test_a_packed_file_is_not_read_in_shards():
+    with pytest.raises(ValidationError, match="gzip"):
+        open_source(gzip.compress(b"a\n"), shard=Shard(index=0, count=2))
+
+
+PACKED = gzip.compress(b"".join(b"line %d\n" % number for number in range(200)))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        PACKED[:-9],
+        PACKED[:40],
+        PACKED[:5],
+        PACKED[:-8] + b"\0" * 8,
+        PACKED[:30] + b"\xff" * 30 + PACKED[60:],
+        PACKED + b"more",
+    ],
+    ids=["no end", "a part", "a part of the head", "another checksum", "not deflated", "more behind it"],
+)
+def test_a_damaged_packed_file_says_so(content):
+    with pytest.raises((ServiceHookError, OSError)):
+        read_all(open_source(content))
+
+
+@pytest.mark.parametrize("content", [b"", b"a\nb\n", gzip.compress(b"a\n")])
+def test_where_positions_end_is_told_where_it_is_known(content):
+    source = open_source(content)
+    assert source.end == (0 if content[:2] == b"\x1f\x8b" else len(content))
+
+
+# Iterables
+
+EVENTS = [{"id": str(number)} for number in range(20)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 20, 50])
+@pytest.mark.parametrize(
+    "make", [lambda: EVENTS, lambda: iter(EVENTS), lambda: tuple(EVENTS), lambda: (one for one in EVENTS)]
+)
+def test_events_of_an_iterable_are_read_once_in_shards_and_from_any_position(make, count):
+    read = []
+    for index in range(count):
+        source = IterableSource(make=make, shard=Shard(index=index, count=count))
+        events = list(source.read(source.start_offset()))
+        for place, (_, position) in enumerate(events):
+            assert list(source.read(position)) == events[place + 1 :]
+        read += [event["id"] for event, _ in events]
+        assert source.end == 0
+    assert sorted(read, key=int) == [event["id"] for event in EVENTS]
+
+
+# Fingerprints
+
+
+def test_a_fingerprint_of_a_file_tells_its_version_its_size_and_its_shard():
+    same = [open_source(b"a\nb\n").fingerprint() for _ in range(2)]
+    others = [
+        open_source(b"a\nb\n", version="w"),
+        open_source(b"a\nb\nc\n"),
+        open_source(b"a\nb\n", shard=Shard(index=0, count=2)),
+        open_source(b"a\nb\n", shard=Shard(index=1, count=2)),
+        open_source(b"a\nb\n", shard=Shard(index=1, count=3)),
+    ]
+    assert len(set(same)) == 1
+    assert len({*same, *(source.fingerprint() for source in others)}) == 1 + len(others)
+
+
+def fingerprint(events, shard: Shard = WHOLE) -> str:
+    return IterableSource(make=lambda: events, shard=shard).fingerprint()
+
+
+def test_a_fingerprint_of_events_tells_their_values_their_order_and_the_shard():
+    assert fingerprint([{"a": 1}]) == fingerprint(iter([{"a": 1}]))
+    one_event = [{"a": 1}, {"a": 1.0}, {"a": "1"}, {"a": None}, {"a": True}, {"b": 1}, {"a": [1]}, {"a": {"b": 1}}]
+    several = [[{}, {}], [{"a": 1}, {"b": 1}], [{"b": 1}, {"a": 1}], [{"a": 1, "b": 1}]]
+    others = [[], [{}], *([event] for event in one_event), *several]
+    shards = [Shard(index=0, count=2), Shard(index=1, count=2)]
+    told = [*map(fingerprint, others), *(fingerprint([{"a": 1}], shard) for shard in shards)]
+    assert len(set(told)) == len(told)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        2**64,
+        -(2**63) - 1,
+        10**5_000,
+        "\ud800",
+        float("nan"),
+        b"\xff",
+        {1: 2},
+        {(1, 2): 3},
+        {"\ud800": 1},
+        {2**70: 1},
+        object,
+        1j,
+    ],
+    ids=lambda value: repr(value)[:20] if value != 10**5_000 else "5,001 digits",
+)
+def test_events_that_cannot_be_sent_have_a_fingerprint_too(value):
+    assert fingerprint([{"a": value}]) == fingerprint([{"a": value}])
+    assert fingerprint([{"a": value}]) != fingerprint([{"b": value}]) or value == 10**5_000
+    assert fingerprint([value]) != fingerprint([])
+
+
+def test_events_that_contain_themselves_or_are_nested_deep_have_a_fingerprint_too():
+    cycle: list[object] = []
+    cycle.append(cycle)
+    deep: object = 1
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (cycle, deep):
+        assert fingerprint([{"a": value}]) == fingerprint([{"a": value}])
+
+
+def test_a_packed_file_is_known_by_its_content():
+    assert read_all(open_source(zlib.compress(b"a\n"))) == split(zlib.compress(b"a\n"))
