@@ -19,16 +19,16 @@ from urllib.parse import quote
 import pycurl
 import pytest
 import trustme
-
 from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES
 from airflow_provider_hooks.delivery.limits import ConnectError, Limits
 from airflow_provider_hooks.delivery.probe import probe
-from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
-from airflow_provider_hooks.delivery.request import Request
 from airflow_provider_hooks.delivery.sender import send_once
 from airflow_provider_hooks.delivery.transfer import Connections
-from airflow_provider_hooks.http import BlockedAddressError, NetworkPolicy, resolver
-from airflow_provider_hooks.http.resolver import ResolverError
+
+from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
+from airflow_provider_hooks.delivery.request import Request
+from airflow_provider_hooks.exceptions import BlockedAddressError, ResolverError
+from airflow_provider_hooks.http import NetworkPolicy, resolver
 from tests.servers import OK, find_closed_port, raw_server, read_request
 
 LOOPBACK = NetworkPolicy(allowed_networks=["127.0.0.1", "receiver.test"])

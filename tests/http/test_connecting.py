@@ -10,12 +10,11 @@ import time
 import warnings
 
 import pytest
-
-from airflow_provider_hooks.http import NetworkPolicy, connecting, resolver
 from airflow_provider_hooks.http.connecting import connect_checked
-from airflow_provider_hooks.http.policy import BlockedAddressError
-from airflow_provider_hooks.http.proxy import MAX_ANSWER_BYTES, ProxyError
-from airflow_provider_hooks.http.resolver import ResolverError
+
+from airflow_provider_hooks.exceptions import BlockedAddressError, ProxyError, ResolverError
+from airflow_provider_hooks.http import NetworkPolicy, connecting, resolver
+from airflow_provider_hooks.http.proxy import MAX_ANSWER_BYTES
 from airflow_provider_hooks.http.urls import Target
 from tests.security.hostile import answering, black_hole, drip, stay_silent
 from tests.servers import OK, connect_proxy, find_closed_port, raw_server

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_hooks.exceptions import ValidationError
-from airflow_provider_hooks.http import BlockedAddressError, NetworkPolicy, Target, parse_url
+from airflow_provider_hooks.exceptions import BlockedAddressError, ValidationError
+from airflow_provider_hooks.http import NetworkPolicy, Target, parse_url
 from airflow_provider_hooks.http.urls import strip_sensitive_parts
 
 STRICT = NetworkPolicy()

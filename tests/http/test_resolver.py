@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from airflow_provider_hooks.http.resolver import ResolverError, resolve
+from airflow_provider_hooks.exceptions import ResolverError
+from airflow_provider_hooks.http.resolver import resolve
 
 
 def test_every_address_is_returned_once(monkeypatch):

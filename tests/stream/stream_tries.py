@@ -10,19 +10,19 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-
 from airflow_provider_hooks.delivery.keys import KEY_PREFIX
 from airflow_provider_hooks.delivery.limits import Limits
+from airflow_provider_hooks.stream.connection import Opener, OpenerPool
+from airflow_provider_hooks.stream.engine import Engine
+
 from airflow_provider_hooks.stream import stream as stream_module
 from airflow_provider_hooks.stream.batch import Batch
 from airflow_provider_hooks.stream.claims import BatchSizer
-from airflow_provider_hooks.stream.connection import Opener, OpenerPool
-from airflow_provider_hooks.stream.engine import Engine
 from airflow_provider_hooks.stream.records import PartWriter, RecordEncoder, RecordFolder
 from airflow_provider_hooks.stream.sources import FileSource, IterableSource
 from airflow_provider_hooks.stream.stream import StreamContext, StreamDependencies, StreamResult, deliver_stream
 from airflow_provider_hooks.stream.throttle import CircuitBreaker, RateLimiter
-from tests.stream.kept_receiver import Kept
+from tests.http.reusing_receiver import Kept
 from tests.stream.sending import LISTED, TIMEOUT, make_endpoint, make_event, make_preparer
 
 GENERATION = "3"

@@ -8,16 +8,16 @@ import json
 import time
 
 import pytest
+from airflow_provider_hooks.delivery.claim_store import ClaimLostError
+from airflow_provider_hooks.delivery.keys import KEY_PREFIX
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_hooks.delivery.claim_store import ClaimLostError
-from airflow_provider_hooks.delivery.keys import KEY_PREFIX
 from airflow_provider_hooks.delivery.record import RecordError
 from airflow_provider_hooks.stream.claims import SourceChangedError
 from airflow_provider_hooks.stream.records import PartWriter
 from airflow_provider_hooks.stream.sources import FileSource
-from tests.stream.kept_receiver import NO_CONTENT, answer, serve
+from tests.http.reusing_receiver import NO_CONTENT, answer, serve
 from tests.stream.stream_tries import BLOCK, KilledError, Store, Tries, check_truth, make_source
 
 EVENTS, INVALID_EVERY = 17, 6
