@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 PACKAGE = "airflow_provider_hooks"
 COUNTED = {
     "times the request is signed": (f"{PACKAGE}.signing.signatures", "sign_known", 1),
-    "times the URL is parsed": (f"{PACKAGE}.network.urls", "parse_url", 1),
+    "times the URL is parsed": (f"{PACKAGE}.http.urls", "parse_url", 1),
 }
 """What is counted by the calls of one function: its module, its name, and the limit."""
 MOST_MODULES, MOST_CROSSINGS, MOST_UPWARD = 20, 80, 6
@@ -45,11 +45,11 @@ REPOSITORY = Path(__file__).parent.parent
 
 def run_delivery(url: str, profile: Profile) -> None:
     """Deliver one event to import all that is needed, and another one under the profile."""
-    sys.path.insert(0, str(REPOSITORY / "tests"))
+    sys.path.insert(0, str(REPOSITORY))
     from airflow.sdk.bases.operator import ExecutorSafeguard  # noqa: PLC0415  (it reads the configuration)
-    from airflow_context import SECRET, make_context  # noqa: PLC0415
 
     from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator  # noqa: PLC0415
+    from tests.airflow_context import SECRET, make_context  # noqa: PLC0415
 
     ExecutorSafeguard.test_mode = True  # outside of a task runner
     os.environ["AIRFLOW_CONN_SERVICE_HOOK_DEFAULT"] = json.dumps(

@@ -14,9 +14,9 @@ from unittest import mock
 
 from airflow.sdk.bases.operator import ExecutorSafeguard
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
-from airflow_context import SECRET, StateStore, make_context
 
-from airflow_provider_hooks.operators.bulk import DeliverEventsOperator as StreamOperator
+from airflow_provider_hooks.operators.stream import DeliverEventStreamOperator as StreamOperator
+from tests.airflow_context import SECRET, StateStore, make_context
 
 RETRIES = 10
 """How many retries the task has; each is another call of ``execute`` with the same state store."""

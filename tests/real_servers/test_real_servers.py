@@ -19,8 +19,9 @@ from pathlib import Path
 
 import pytest
 import trustme
-from server_programs import Apache, Caddy, HAProxy, Nginx, Node, RealServer, Uvicorn, find_program
-from stream_adapter import StreamResult, run_stream
+
+from tests.real_servers.server_programs import Apache, Caddy, HAProxy, Nginx, Node, RealServer, Uvicorn, find_program
+from tests.real_servers.stream_adapter import StreamResult, run_stream
 
 EVENTS = 20_000
 MOST_UNKNOWN = {"plain": 0.0005, "TLS": 0.002}
