@@ -13,6 +13,7 @@ REPOSITORY = Path(__file__).parent.parent
 sys.path[:0] = [
     str(Path(__file__).parent),
     str(Path(__file__).parent / "bulk"),
+    str(Path(__file__).parent / "http"),
     str(Path(__file__).parent / "registries"),
     str(Path(__file__).parent / "security"),
     str(Path(__file__).parent / "system"),

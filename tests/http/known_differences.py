@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""The rows that the two engines of today read otherwise than the table. One engine removes this module."""
+
+from __future__ import annotations
+
+SINGLE = frozenset(
+    {
+        "closed after the headers, before the blank line",
+        "closed inside a header line",
+        "closed after the status line",
+        "HTTP/0.9 in a status line",
+        "http/1.1 in lower case",
+        "two blanks before the status",
+        "a NUL in the reason phrase",
+        "no blank between status and reason phrase",
+        "a status with a decimal point",
+        "a blank before the colon of Content-Length",
+        "Content-Length beyond 64 bits",
+        "Transfer-Encoding: identity and Content-Length",
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: gzip",
+        "Transfer-Encoding: chunked, gzip",
+        "Transfer-Encoding: xchunked",
+        "an empty Transfer-Encoding",
+        "a blank before the colon of Transfer-Encoding",
+        "a blank after a chunk size",
+        "chunk lines that end in LF alone",
+    }
+)
+STREAM = frozenset(
+    {
+        "every line ends in LF alone",
+        "line ends are mixed: CRLF, then LF",
+        "line ends are mixed: LF, then CRLF",
+        "the blank line is LF alone",
+        "every line ends in CR alone",
+        "a tab before the reason phrase",
+        "a tab before the status",
+        "two blanks before the status",
+        "a control character in the reason phrase",
+        "a NUL in the reason phrase",
+        "an empty line before the status line",
+        "an empty line that is LF alone before the status line",
+        "a second status line with a colon among the headers",
+        "a folded header",
+        "a folded Content-Length",
+        "the first header begins with a blank",
+        "a blank before the colon",
+        "a blank before the colon of Content-Length",
+        "a blank inside a header name",
+        "an empty header name",
+        "a control character in a header value",
+        "a DEL in a header value",
+        "a control character in a header name",
+        "UTF-8 in a header name",
+        "quotes and brackets in a header name",
+        "Content-Length twice, equal",
+        "Content-Length as a list of equal numbers",
+        "an empty line after the body",
+        "Content-Length before chunked",
+        "Content-Length after chunked",
+        "Transfer-Encoding: identity",
+        "Transfer-Encoding: identity and Content-Length",
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: gzip",
+        "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding: chunked twice",
+        "Transfer-Encoding: chunked, gzip",
+        "Transfer-Encoding: xchunked",
+        "an empty Transfer-Encoding",
+        "a blank before the colon of Transfer-Encoding",
+        "a folded Transfer-Encoding",
+        "100 with LF alone, then 200",
+        "100, an empty line, then 200",
+        "103 with a folded header, then 200",
+    }
+)
