@@ -38,9 +38,14 @@ _PROTOCOL = b"HTTP/"
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _STATUS_LINE = re.compile(rb"HTTP/(?:0\.9|1\.[01]|2\.0)[ \t]+([1-9][0-9]{2})(?:[ \t].*)?", re.DOTALL)
 """The versions that llhttp knows. Blanks and tabs separate (RFC 9112, section 4); a NUL in the reason is harmless."""
-_FORBIDDEN = re.compile(rb"[\0\r]")
-"""What most clients refuse in a header line; other control characters do not matter."""
-_LENGTH = re.compile(r"0*[0-9]{1,18}")
+_FORBIDDEN = re.compile(rb"\0|\r(?!\n)")
+"""What most clients refuse in header lines; other control characters do not matter."""
+_FOLD = re.compile(r"\n[ \t]+")
+"""Where a header line goes on (RFC 9112, section 5.2)."""
+_READ_HEADERS = KEPT_HEADERS | {"content-length", "transfer-encoding"}
+_CONTROL = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]")
+"""What llhttp lets pass in a reason phrase; the connection is closed then."""
+_LENGTH = re.compile(r"0{0,99}[0-9]{1,18}")
 _FIRST_FINAL_STATUS, _SWITCHING_PROTOCOLS = 200, 101
 _WITHOUT_BODY = frozenset({204, 304})
 _OPTIONAL_WHITESPACE = " \t"
@@ -68,7 +73,7 @@ class _InvalidHeadError(ValueError):
     """A head that most clients refuse."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Head:
     """
     A status line and headers, read leniently.
@@ -113,27 +118,27 @@ def _read_head(block: bytes) -> _Head:
     :param block: from the status line to the blank line
     :raises _InvalidHeadError: if most clients refuse it
     """
-    first, *lines = (line.removesuffix(b"\r") for line in block.split(b"\n"))
-    status_line = _STATUS_LINE.fullmatch(first)
+    first, _, rest = block.partition(b"\n")
+    status_line = _STATUS_LINE.fullmatch(first.removesuffix(b"\r"))
     if status_line is None:
         raise _InvalidHeadError("the response does not begin with a status line")
-    head, name, value = _Head(int(status_line[1])), "", ""
-    for line in (*lines, b""):
-        if _FORBIDDEN.search(line):
-            raise _InvalidHeadError("a NUL or a bare CR in the headers")
-        text = line.decode("latin-1")
-        if text[:1] in {" ", "\t"}:
-            value += " " + text.strip(_OPTIONAL_WHITESPACE)  # a folded line (RFC 9112, section 5.2)
-            continue
-        _add_header(head, name, value)
-        name, colon, value = text.partition(":")
-        if text and not colon:
+    if _FORBIDDEN.search(rest):
+        raise _InvalidHeadError("a NUL or a bare CR in the headers")
+    text = rest.decode("latin-1").replace("\r\n", "\n")
+    if "\n " in text or "\n\t" in text:
+        text = _FOLD.sub(" ", text)
+    head = _Head(int(status_line[1]))
+    for line in text.rstrip("\n").split("\n"):
+        name, colon, value = line.partition(":")
+        if line and not colon:
             raise _InvalidHeadError("a header line without a colon")
+        name = name.strip(_OPTIONAL_WHITESPACE).lower()
+        if name in _READ_HEADERS:
+            _add_header(head, name, value.strip(_OPTIONAL_WHITESPACE))
     return head
 
 
 def _add_header(head: _Head, name: str, value: str) -> None:
-    name, value = name.strip(_OPTIONAL_WHITESPACE).lower(), value.strip(_OPTIONAL_WHITESPACE)
     if name in KEPT_HEADERS:
         head.headers.setdefault(name, value)
     if name == "content-length":
@@ -241,11 +246,15 @@ class ResponseReader:
         self._head, self.status, self.headers, self.head_at = head, head.status, head.headers, time.time()
         try:
             self._parser.feed_data(bytes(self._heads))
-            self._is_strict = self._parser.get_status_code() == head.status
+            self._is_strict = (
+                self._parser.get_status_code() == head.status
+                and head.codings in ([], ["chunked"])
+                and not _CONTROL.search(self._heads)
+            )
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._is_strict = False
         if not self._is_strict:
-            self.is_complete, self.body = False, bytearray()
+            self.is_complete = self.may_reuse = False
             self._parser = httptools.HttpResponseParser(self)
             self._parser.feed_data(head.normalize())
 
@@ -292,6 +301,6 @@ class ResponseReader:
 
     def on_message_complete(self) -> None:
         """End the response, if it is the final one."""
-        if self.status is not None and not self.is_complete:
+        if self._parser.get_status_code() >= _FIRST_FINAL_STATUS and not self.is_complete:
             self.is_complete = True
             self.may_reuse = self._is_strict and bool(self._parser.should_keep_alive())

@@ -13,13 +13,13 @@ import ssl
 
 import pytest
 import trustme
-
 from airflow_provider_hooks.delivery.limits import ConnectError, Limits
 from airflow_provider_hooks.delivery.probe import probe
-from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
-from airflow_provider_hooks.delivery.request import Request
 from airflow_provider_hooks.delivery.sender import send_once
 from airflow_provider_hooks.delivery.transfer import Connections
+
+from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
+from airflow_provider_hooks.delivery.request import Request
 from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.http import NetworkPolicy, resolver
 from airflow_provider_hooks.http.proxy import check_connect_answer, read_proxy
