@@ -33,6 +33,7 @@ from airflow_provider_hooks.exceptions import BlockedAddressError, ConnectError,
 from airflow_provider_hooks.http import resolver
 from airflow_provider_hooks.http.proxy import MAX_ANSWER_BYTES, check_connect_answer, make_connect_request
 from airflow_provider_hooks.http.result import Phases
+from airflow_provider_hooks.http.urls import is_address
 from airflow_provider_hooks.outcomes import ErrorClass
 
 if TYPE_CHECKING:
@@ -233,9 +234,7 @@ class Connector:
     def _resolve(self) -> list[_Candidate]:
         target, policy = self.target, self.policy
         policy.check_target(target)
-        addresses = (
-            [target.host] if target.is_address else interleave_families(resolver.resolve(target.host, target.port))
-        )
+        addresses = _find_addresses(target.host, target.port)
         policy.check_addresses(addresses, target=target)
         candidates: list[_Candidate] = []
         proxies: list[str] | None = None
@@ -245,13 +244,19 @@ class Connector:
                 candidates.append(_Candidate(address, (address, target.port), None))
                 continue
             if proxies is None:
-                proxies = interleave_families(resolver.resolve(proxy.host, proxy.port))
+                proxies = _find_addresses(proxy.host, proxy.port)
             candidates += [_Candidate(address, (place, proxy.port), proxy) for place in proxies]
         return candidates[:_MAX_CANDIDATES]
 
 
+def _find_addresses(host: str, port: int) -> list[str]:
+    return [host] if is_address(host) else interleave_families(resolver.resolve(host, port))
+
+
 def interleave_families(addresses: list[str]) -> list[str]:
     """Return addresses with IPv6 and IPv4 in turn, beginning with the family of the first (RFC 8305, section 4)."""
+    if not addresses:
+        return []
     first = [one for one in addresses if (":" in one) == (":" in addresses[0])]
     other = [one for one in addresses if one not in first]
     return [one for one in chain.from_iterable(zip_longest(first, other)) if one is not None]

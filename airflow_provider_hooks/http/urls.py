@@ -40,7 +40,7 @@ class Target:
     @property
     def is_address(self) -> bool:
         """Whether the host is an IP address rather than a name."""
-        return _is_address(self.host)
+        return is_address(self.host)
 
     @property
     def request_target(self) -> str:
@@ -117,12 +117,13 @@ def _read_host(host: str) -> str:
     labels = name.split(".")
     if len(name) > _MAX_HOST_CHARACTERS or not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError("the URL's host is not a valid host name")
-    if _NUMERIC_LABEL.fullmatch(labels[-1]) and not _is_address(name):
+    if _NUMERIC_LABEL.fullmatch(labels[-1]) and not is_address(name):
         raise ValueError("the URL's host is a number that is not a plain IPv4 address")
     return name
 
 
-def _is_address(host: str) -> bool:
+def is_address(host: str) -> bool:
+    """Return whether a host is an IP address rather than a name."""
     try:
         ip_address(host)
     except ValueError:

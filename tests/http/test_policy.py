@@ -41,7 +41,14 @@ def test_a_url_that_two_readers_could_read_differently_is_refused_without_being_
 @pytest.mark.parametrize(
     ("url", "target"),
     [
-        ("https://example.com/hook?a=b", Target(scheme="https", host="example.com", port=443)),
+        (
+            "https://example.com/hook?a=b",
+            Target(scheme="https", host="example.com", port=443, path="/hook", query="a=b"),
+        ),
+        (
+            "https://example.com/a/../b/./%2e%2e//c;d",
+            Target(scheme="https", host="example.com", port=443, path="/a/../b/./%2e%2e//c;d"),
+        ),
         ("HTTPS://EXAMPLE.com", Target(scheme="https", host="example.com", port=443)),
         ("https://8.8.8.8/", Target(scheme="https", host="8.8.8.8", port=443)),
         ("https://[2606:4700::1111]:443/", Target(scheme="https", host="2606:4700::1111", port=443)),
