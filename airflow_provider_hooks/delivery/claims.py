@@ -22,8 +22,6 @@ from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.sanitize import safe_repr
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from airflow_provider_hooks.json_types import JsonObject
 
 KEY_PREFIX = "service_hook_delivery"
@@ -197,5 +195,4 @@ def find_recorded(claim: Claim) -> Record:
 
     :raises RecordError: if there is none, or it cannot be read
     """
-    stored: Mapping[str, object] = claim.record or {}
-    return parse_record(stored)
+    return parse_record(claim.record or {})

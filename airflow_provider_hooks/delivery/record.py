@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import uuid
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -22,8 +23,6 @@ from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.sanitize import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from airflow_provider_hooks.http.result import R, RequestResult
     from airflow_provider_hooks.json_types import JsonObject
 
@@ -184,16 +183,18 @@ def parse_stored(stored: object, kind: type[StructType], *, refusal: str) -> Str
     """
     try:
         return msgspec.convert(stored, kind, strict=True)
-    except msgspec.ValidationError as error:
-        raise RecordError(f"{refusal} ({error})") from None
+    except (msgspec.ValidationError, ValueError, RecursionError) as error:
+        raise RecordError(f"{refusal} ({escape(str(error))})") from None
 
 
-def parse_record(stored: Mapping[str, object]) -> Record:
+def parse_record(stored: object) -> Record:
     """
     Return a record from what ``Record.as_json`` returned.
 
     :raises RecordError: if a field is missing or of another type
     """
+    if not isinstance(stored, Mapping):
+        raise RecordError("the stored record cannot be read: it is not a JSON object")
     rest: dict[str, object] = dict(stored)
     parts: dict[str, object] = {}
     for name, kind in (("info", DeliveryInfo), ("attempt", Attempt)):

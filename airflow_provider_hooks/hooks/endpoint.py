@@ -272,7 +272,9 @@ class EndpointHook(BaseHook):
         return engine
 
     def _open_engine(self, target: Target, limits: Limits) -> Engine[SignedRequest]:
-        return Engine(Connector(target, policy=self._policy, limits=limits), timeout=limits.timeout)
+        # DNS is asked for every connection: a name that leads elsewhere by now is checked again.
+        connector = Connector(target, policy=self._policy, limits=limits, resolved_seconds=0.0)
+        return Engine(connector, timeout=limits.timeout)
 
     def _limits(self, endpoint: Endpoint) -> Limits:
         settings = self._settings

@@ -156,10 +156,20 @@ class Connector:
     :param target: where the URL leads
     :param limits: ``connect_timeout`` bounds DNS, connecting and TLS together
     :param tls: whether TLS is negotiated for ``https``; a caller that negotiates it itself passes ``False``
+    :param resolved_seconds: how long the addresses of a host are reused; 0 asks DNS for every connection
     """
 
-    def __init__(self, target: Target, *, policy: NetworkPolicy, limits: Limits, tls: bool = True) -> None:
+    def __init__(
+        self,
+        target: Target,
+        *,
+        policy: NetworkPolicy,
+        limits: Limits,
+        tls: bool = True,
+        resolved_seconds: float = RESOLVED_SECONDS,
+    ) -> None:
         self.target, self.policy, self.limits = target, policy, limits
+        self.resolved_seconds = resolved_seconds
         self.uses_tls = tls and target.scheme == "https"
         self._known: list[_Candidate] | Exception | None = None
         self._resolved_at = 0.0
@@ -190,7 +200,7 @@ class Connector:
 
         :param since: when the caller began to wait: the error of an earlier lookup is not its own
         """
-        if self._lookup is None and (self._known is None or now - self._resolved_at > RESOLVED_SECONDS):
+        if self._lookup is None and (self._known is None or now - self._resolved_at > self.resolved_seconds):
             self._start_lookup()
         if self._lookup is not None and not self._lookup.empty():
             self._known, self._lookup, self._resolved_at = self._lookup.get(), None, now

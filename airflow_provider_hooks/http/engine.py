@@ -571,6 +571,9 @@ class Engine(Generic[R]):
         self._poller.close()
         self._connector.close()
         self._connector = Connector(
-            self._connector.target, policy=self._connector.policy, limits=self._connector.limits
+            self._connector.target,
+            policy=self._connector.policy,
+            limits=self._connector.limits,
+            resolved_seconds=self._connector.resolved_seconds,
         )
         self._open_poller()

@@ -17,9 +17,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from airflow.sdk import DAG
+from airflow_provider_hooks.stream.engine import Engine
 
 from airflow_provider_hooks.operators.stream import DeliverEventStreamOperator
-from airflow_provider_hooks.stream.engine import Engine
 from airflow_provider_hooks.stream.stream import _Stream
 
 TRIALS = json.loads(Path(os.environ["CRASH_TRIALS"]).read_text())

@@ -16,9 +16,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from airflow.sdk import DAG
-
 from airflow_provider_hooks.delivery.claim_store import Ledger
 from airflow_provider_hooks.delivery.exchange import Exchange
+
 from airflow_provider_hooks.operators.delivery import DeliverEventCreatedOperator
 
 TRIALS = json.loads(Path(os.environ["CRASH_TRIALS"]).read_text())

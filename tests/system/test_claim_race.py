@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
 from airflow_provider_hooks.delivery.claim_store import ClaimLostError, Ledger
+
 from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo, Outcome
 from airflow_provider_hooks.delivery.service import Prepared, TryContext, deliver_once
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_hooks.delivery.claim_store import StateStore
+
     from airflow_provider_hooks.json_types import JsonObject
 
 pytestmark = pytest.mark.system
