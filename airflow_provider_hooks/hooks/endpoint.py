@@ -218,10 +218,10 @@ class EndpointHook(BaseHook):
         """
         Connect, TLS included, and return the endpoint and the peer's address; no byte of a request is sent.
 
-        :raises ServiceHookError: if the connection cannot be used, or the endpoint cannot be reached or must not be
+        :raises ServiceHookError: if the connection cannot be used
+        :raises ConnectError: if the endpoint cannot be reached, or must not be
         """
         endpoint = self.get_conn()
-        self._check_target(endpoint)
         engine: Engine[SignedRequest] = self._open_engine(endpoint.target, self._limits(endpoint))
         try:
             return endpoint, engine.check_connection()
