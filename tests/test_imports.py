@@ -1,17 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What importing costs, measured in processes of their own."""
+"""What each import loads, checked in its own process."""
 
 from __future__ import annotations
 
 import json
-import statistics
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 HEAVY = ("airflow", "fastapi", "orjson", "pendulum", "pycurl", "requests", "sentry_sdk", "urllib3", "uvicorn")
+
+ENTRY_POINTS = [
+    f"airflow_provider_hooks.{name}"
+    for name in (
+        "operators.delivery",
+        "operators.registration",
+        "operators.management",
+        "operators.stream",
+        "notifications.service_hook",
+        "decorators.service_hook",
+    )
+]
+EXAMPLES = sorted((Path(__file__).parent.parent / "dags").glob("*.py"))
+ONLY_WHEN_RUNNING = (
+    *(f"airflow_provider_hooks.{name}" for name in ("_runtime", "hooks", "http", "registries", "signing", "stream")),
+    "airflow_provider_hooks.delivery.service",
+    "httptools",
+    "orjson",
+    "pycurl",
+    "requests",
+    "urllib3",
+)
 
 LOADED = f"""
 import json, sys
@@ -21,13 +43,16 @@ get_provider_info()
 print(json.dumps([name for name in {HEAVY} if name in sys.modules]))
 """
 
-TIMED = """
-import importlib, sys, time
+PARSED = """
+import importlib, json, runpy, sys
 import airflow.sdk
 from airflow.sdk import BaseOperator, task
-started = time.process_time()  # not the clock: others may be busy on this machine
-importlib.import_module(sys.argv[1])
-print(1000 * (time.process_time() - started))
+loaded, before = {}, set(sys.modules)
+for name in sys.argv[1:]:
+    runpy.run_path(name) if name.endswith(".py") else importlib.import_module(name)
+    loaded[name] = sorted(set(sys.modules) - before)
+    before = set(sys.modules)
+print(json.dumps(loaded))
 """
 
 RENDERED = """
@@ -56,18 +81,22 @@ def test_the_package_and_its_metadata_import_nothing_of_airflow_and_nothing_heav
     assert json.loads(run(LOADED)) == []
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "operators.delivery",
-        "operators.registration",
-        "operators.management",
-        "notifications.service_hook",
-        "decorators.service_hook",
-    ],
-)
-def test_what_a_dag_imports_costs_at_most_10_ms_beyond_airflow_sdk(name):
-    assert statistics.median(float(run(TIMED, f"airflow_provider_hooks.{name}")) for _ in range(3)) <= 10
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, list[str]]:
+    """What each import, and after them the parsing of each example Dag, adds to what ``airflow.sdk`` has loaded."""
+    return json.loads(run(PARSED, *ENTRY_POINTS, *map(str, EXAMPLES)))
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_what_a_dag_imports_loads_nothing_but_small_modules_of_the_package(loaded, name):
+    assert name in loaded[name]
+    foreign = [module for module in loaded[name] if not module.startswith(("airflow_provider_hooks.", "airflow.sdk."))]
+    assert foreign == []
+
+
+@pytest.mark.parametrize("name", [*ENTRY_POINTS, *map(str, EXAMPLES)], ids=lambda name: name.rpartition("/")[2])
+def test_parsing_a_dag_loads_nothing_that_only_a_running_task_needs(loaded, name):
+    assert [module for module in loaded[name] if module.startswith(ONLY_WHEN_RUNNING)] == []
 
 
 def test_what_a_delivery_needs_is_imported_while_a_task_is_rendered_and_not_before():

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.delivery.claim_store import StateStore
     from airflow_provider_hooks.json_types import JsonObject
 
-pytestmark = pytest.mark.system
-
 ROUNDS = 500
 SLOWEST_CALL = 0.003
 """Seconds that one call of the store that refuses nobody may wait."""

@@ -8,8 +8,6 @@ import json
 
 import pytest
 
-pytestmark = pytest.mark.system
-
 
 def test_airflow_lists_the_provider_and_its_connection_types(airflow):
     providers = airflow.run("providers", "list", "--output", "json")

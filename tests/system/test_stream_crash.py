@@ -18,20 +18,18 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import RealAirflow
+from tests.system.real_airflow import RealAirflow
 from sqlalchemy import create_engine, text
 
-from tests.system.bulk_crash_judge import Found, describe, judge, read_hits
-from tests.system.bulk_crash_receiver import ReceiverProcess
-from tests.system.bulk_crash_trials import SHORT, choose_combinations, make_trials, write_events
+from tests.system.stream_crash_check import Found, describe, judge, read_hits
+from tests.system.stream_crash_receiver import ReceiverProcess
+from tests.system.stream_crash_trials import SHORT, choose_combinations, make_trials, write_events
 from tests.system.deployment import run_airflow
 from tests.system.postgres import run_postgres
 
-pytestmark = pytest.mark.system
-
 FULL = os.environ.get("CRASH_TRIALS_WANTED") == "full"
 TRIALS, EVENTS = (100, 10_000) if FULL else (len(SHORT), 2_000)
-DAG_ID, RUN_ID = "bulk_crash_dag", "r1"
+DAG_ID, RUN_ID = "stream_crash_dag", "r1"
 HERE = Path(__file__).parent
 
 
@@ -44,7 +42,7 @@ def prepare(home: Path, seed: int) -> list[dict]:
         write_events(trial)
     for name in ("dags", "marks", "airflow"):
         (home / name).mkdir()
-    shutil.copy(HERE / "bulk_crash_dag.py", home / "dags")
+    shutil.copy(HERE / "stream_crash_dag.py", home / "dags")
     return trials
 
 
@@ -65,7 +63,7 @@ def run_trials(home: Path, trials: list[dict], port: int, database: dict[str, st
         home / "dags",
         CRASH_TRIALS=str(home / "trials.json"),
         CRASH_MARKS=str(home / "marks"),
-        CRASH_STRIKER=str(HERE / "bulk_crash_striker.py"),
+        CRASH_STRIKER=str(HERE / "stream_crash_killer.py"),
         AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS="127.0.0.1",
         AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT="20" if FULL else "12",
         AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL="2",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-The Dag of the bulk crash suite: delivers files as anybody would, and has its own tries struck on the way.
+The Dag of the stream crash suite: delivers files as anybody would, and has its own tries struck on the way.
 
 Copied into the Dags folder of a real Airflow; the trials are in a file beside it.
 """
@@ -135,7 +135,7 @@ class CrashingOperator(DeliverEventStreamOperator):
         return super().execute(context)
 
 
-with DAG("bulk_crash_dag", schedule=None, is_paused_upon_creation=False):
+with DAG("stream_crash_dag", schedule=None, is_paused_upon_creation=False):
     CrashingOperator.partial(
         task_id="deliver", retries=3, retry_delay=timedelta(seconds=1), max_retry_delay=timedelta(seconds=1)
     ).expand(trial=list(range(len(TRIALS["trials"]))))
