@@ -12,15 +12,15 @@ from airflow_provider_hooks.cli._input import read_event, read_input
 from airflow_provider_hooks.cli._run import command, tell
 from airflow_provider_hooks.cli.exit_codes import ExitCode
 from airflow_provider_hooks.cli.output import show, writing
-from airflow_provider_hooks.delivery.limits import ConnectError
-from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
+from airflow_provider_hooks.exceptions import ConnectError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
+from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping
 
-    from airflow_provider_hooks.delivery.preview import Preview
+    from airflow_provider_hooks.delivery.request import Preview
 
 _CODES: Mapping[Outcome, ExitCode] = MappingProxyType(
     {

@@ -29,7 +29,7 @@ def opened(monkeypatch):
     calls: list[object] = []
     monkeypatch.setattr("socket.getaddrinfo", lambda *arguments, **_: calls.append(arguments))
     monkeypatch.setattr(
-        "airflow_provider_hooks.delivery.sender.send_once", lambda *arguments, **_: calls.append(arguments)
+        "airflow_provider_hooks.http.engine.Engine.send_one", lambda *arguments, **_: calls.append(arguments)
     )
     return calls
 
@@ -86,7 +86,7 @@ def test_an_interruption_says_that_it_may_have_arrived(run, endpoint, monkeypatc
     def interrupt(*_arguments, **_named):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("airflow_provider_hooks.delivery.sender.send_once", interrupt)
+    monkeypatch.setattr("airflow_provider_hooks.http.engine.Engine.send_one", interrupt)
     done = run("deliver", endpoint("http://127.0.0.1:9/hook"), stdin=ALERT_FILE)
     assert (done.code, done.out, done.err) == (5, "", "service-hooks: interrupted; the event may have arrived\n")
 

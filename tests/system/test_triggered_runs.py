@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_hooks.delivery.keys import KEY_PREFIX
+from airflow_provider_hooks.delivery.claims import KEY_PREFIX
 from tests.system.deployment import Deployment
 
 EXAMPLES = Path(__file__).parent.parent.parent / "dags"
