@@ -10,6 +10,7 @@ Airflow's commands.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 from airflow_provider_hooks.sandbox import Sandbox
 from airflow_provider_hooks.sandbox.demo import write_connections
 from tests.system.deployment import Deployment, run_airflow
+from tests.system.notifying_dags import EXECUTOR_CONN_ID, NOTIFIED_SECRET
 from tests.system.postgres import run_postgres
 from tests.system.real_airflow import RealAirflow
 
@@ -36,11 +38,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def deployment(tmp_path_factory: pytest.TempPathFactory, served_sandbox: Sandbox) -> Iterator[Deployment]:
     """A running Airflow for all tests of a session; it may deliver to loopback."""
+    notified = {"conn_type": "service_hook", "host": served_sandbox.receiver_url, "password": NOTIFIED_SECRET}
     place = tmp_path_factory.mktemp("deployment")
     (place / "dags").mkdir()
     environment = {
+        # Airflow refuses a callback that an executor runs the connections of the database.
+        f"AIRFLOW_CONN_{EXECUTOR_CONN_ID.upper()}": json.dumps(notified),
         "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": "127.0.0.1",
         "AIRFLOW__INBOUND_WEBHOOKS__WEBHOOK_NAMES": "orders",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",

@@ -21,8 +21,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from airflow_provider_hooks._runtime.claim_store import TaskStateClaimStore
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX, Claim
 from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo

@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from tests.system.real_airflow import REPOSITORY, RealAirflow
 
 PAGE = REPOSITORY / "docs" / "cli.md"

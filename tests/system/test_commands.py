@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 
 def test_airflow_lists_the_provider_and_its_connection_types(airflow):
     providers = airflow.run("providers", "list", "--output", "json")

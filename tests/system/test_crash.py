@@ -17,13 +17,13 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
-from tests.system.real_airflow import RealAirflow
 from sqlalchemy import create_engine, text
 
 from tests.system.crash_receiver import CrashReceiver
 from tests.system.database import read_rows
 from tests.system.deployment import run_airflow
 from tests.system.postgres import run_postgres
+from tests.system.real_airflow import RealAirflow
 
 POINTS = ("before_claim", "after_claim", "connected", "mid_request", "after_request", "after_answer", "recorded")
 HOWS = ("kill_task", "kill_supervisor", "term_task")

@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.system.real_airflow import REPOSITORY
 
 from tests.servers import find_closed_port
 from tests.system.database import find_everywhere, read_claim, read_rows
+from tests.system.real_airflow import REPOSITORY
 
 OTHER_PLATFORMS = ("akinon", "zstack", "smartsheet_rm")
 ALERT_TASK = "SELECT state, try_number FROM task_instance WHERE task_id = 'deliver_alert'"

@@ -12,12 +12,11 @@ import threading
 import time
 
 import psutil
-import pytest
-from tests.system.real_airflow import REPOSITORY
 
 from airflow_provider_hooks.signing.variable import parse_kept_hooks
 from tests.system.database import find_everywhere, read_rows
 from tests.system.deployment import run_airflow
+from tests.system.real_airflow import REPOSITORY
 
 KEEP = "example_keep_service_hooks"
 UNCHANGED = {"sentry": {"list": 1}, "akinon": {"list": 1}, "zstack": {"get": 1}, "smartsheet_rm": {"list": 1}}

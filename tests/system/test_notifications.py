@@ -19,8 +19,8 @@ import pytest
 from airflow_provider_hooks.sandbox.state import Received
 from tests.system.deployment import Deployment
 from tests.system.notifying_dags import KNOWN_SECRET
+from tests.system.notifying_dags import NOTIFIED_SECRET as SECRET
 
-SECRET = "a-secret-of-the-notified-endpoint"
 RUN = "a-run"
 EXPECTED = {
     "at_the_end": 2,

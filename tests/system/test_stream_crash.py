@@ -17,15 +17,14 @@ import shutil
 import time
 from pathlib import Path
 
-import pytest
-from tests.system.real_airflow import RealAirflow
 from sqlalchemy import create_engine, text
 
+from tests.system.deployment import run_airflow
+from tests.system.postgres import run_postgres
+from tests.system.real_airflow import RealAirflow
 from tests.system.stream_crash_check import Found, describe, judge, read_hits
 from tests.system.stream_crash_receiver import ReceiverProcess
 from tests.system.stream_crash_trials import SHORT, choose_combinations, make_trials, write_events
-from tests.system.deployment import run_airflow
-from tests.system.postgres import run_postgres
 
 FULL = os.environ.get("CRASH_TRIALS_WANTED") == "full"
 TRIALS, EVENTS = (100, 10_000) if FULL else (len(SHORT), 2_000)
