@@ -160,8 +160,8 @@ class Deployment:
             answer = self.call("DELETE", f"/api/v2/variables/{key}")
             assert answer.ok, answer.text
 
-    def trigger(self, dag_id: str, run_id: str, conf: dict | None = None) -> None:
-        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf or {}}
+    def trigger(self, dag_id: str, run_id: str, conf: dict | None = None, *, logical_date: str | None = None) -> None:
+        body = {"dag_run_id": run_id, "logical_date": logical_date, "conf": conf or {}}
         answer = self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)
         assert answer.status_code == 200, answer.text
 
@@ -181,6 +181,11 @@ class Deployment:
         answer = self.call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body)
         assert answer.status_code == 200, answer.text
         return answer.json()["total_entries"]
+
+    def list_runs(self, dag_id: str) -> list[str]:
+        """Return the ids of a Dag's runs, the oldest first."""
+        answer = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns?limit=100&order_by=id").json()
+        return [run["dag_run_id"] for run in answer["dag_runs"]]
 
     def list_tasks(self, dag_id: str, run_id: str) -> list[dict]:
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"

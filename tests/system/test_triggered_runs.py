@@ -41,9 +41,7 @@ class Place:
     airflow: Deployment
 
     def list_runs(self, dag_id: str) -> list[str]:
-        """Return the ids of a Dag's runs, the oldest first."""
-        answer = self.airflow.call("GET", f"/api/v2/dags/{dag_id}/dagRuns?limit=100&order_by=id").json()
-        return [run["dag_run_id"] for run in answer["dag_runs"]]
+        return self.airflow.list_runs(dag_id)
 
     def wait_for_new_run(self, dag_id: str, known: list[str]) -> str:
         """Return the one run that a Dag has beyond those known, once it has ended."""
