@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The tests have their own AIRFLOW_HOME inside the checkout, one for each worker of pytest-xdist; nothing is the user's."""
+"""Each worker of pytest-xdist has its own AIRFLOW_HOME inside the checkout, and takes nothing from the user's."""
 
 from __future__ import annotations
 

@@ -160,6 +160,14 @@ class Deployment:
             answer = self.call("DELETE", f"/api/v2/variables/{key}")
             assert answer.ok, answer.text
 
+    def export_variables(self, path: Path) -> dict[str, str]:
+        """Return the text of every Variable; the REST API would mask secrets."""
+        done = RealAirflow(home=self.home, environment=self.full_environment()).run("variables", "export", str(path))
+        assert done.returncode == 0, done.stdout + done.stderr
+        exported = {key: one["value"] for key, one in json.loads(path.read_text()).items()}
+        path.unlink()
+        return {key: value if isinstance(value, str) else json.dumps(value) for key, value in exported.items()}
+
     def trigger(self, dag_id: str, run_id: str, conf: dict | None = None, *, logical_date: str | None = None) -> None:
         body = {"dag_run_id": run_id, "logical_date": logical_date, "conf": conf or {}}
         answer = self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)
