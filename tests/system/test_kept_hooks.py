@@ -13,6 +13,7 @@ import time
 import psutil
 import pytest
 
+from airflow_provider_hooks._runtime.variable_lock import LEASE_SECONDS
 from airflow_provider_hooks.signing.variable import parse_kept_hooks
 from tests.system.database import read_json
 from tests.system.real_airflow import REPOSITORY
@@ -115,12 +116,16 @@ def test_a_rotation_is_deferred_and_the_next_delivery_is_signed_with_the_new_sec
 FULL = [(registry, milliseconds) for registry in ("sentry", "zstack") for milliseconds in (0, 10, 30, 100)]
 FULL += [("akinon", 0), ("smartsheet_rm", 0)]
 SHORT = [("sentry", 10), ("zstack", 0)]
+"""What is killed how long after the platform's response; the next try waits for the lease of the killed one."""
 CONN_IDS = {"sentry": "service_hook_registry_default"}
 EVENTS = {"akinon": ["a.b"], "smartsheet_rm": ["project.created"]}
 KILLED = """
 from datetime import timedelta
 from airflow.sdk import DAG
+from airflow_provider_hooks._runtime.variable_lock import VariableLock
 from airflow_provider_hooks.operators.registration import EnsureServiceHookOperator
+
+VariableLock.__init__.__kwdefaults__["lease"] = LEASE
 
 with DAG("killed", schedule=None, is_paused_upon_creation=False):
     EnsureServiceHookOperator.partial(
@@ -147,9 +152,13 @@ def find_owner(port: int) -> psutil.Process:
     return psutil.Process(pid)
 
 
-@pytest.mark.parametrize("trials", [SHORT, pytest.param(FULL, marks=pytest.mark.crash)], ids=["short", "full"])
+@pytest.mark.parametrize(
+    ("trials", "lease"),
+    [(SHORT, 10), pytest.param(FULL, LEASE_SECONDS, marks=pytest.mark.crash)],
+    ids=["short", "full"],
+)
 def test_a_kill_between_the_platforms_answer_and_the_tasks_end_leaves_one_hook_and_its_secret(
-    airflow, sandbox, tmp_path, trials
+    airflow, sandbox, tmp_path, trials, lease
 ):
     declared, killed = [], []
     for registry, milliseconds in trials:
@@ -176,7 +185,7 @@ def test_a_kill_between_the_platforms_answer_and_the_tasks_end_leaves_one_hook_a
             threading.Thread(target=kill, daemon=True).start()
 
         sandbox.state.platforms[registry].misbehave("create", then=kill_soon)
-    airflow.add_dags(f"DECLARED = {declared!r}\n{KILLED}", ["killed"], name="killed.py")
+    airflow.add_dags(f"DECLARED, LEASE = {declared!r}, {lease}\n{KILLED}", ["killed"], name="killed.py")
     airflow.add_dags(SHARED, ["shared"], name="shared.py")
     airflow.trigger("killed", "r1")
     tasks = airflow.wait_for_run("killed", "r1", seconds=250)

@@ -17,31 +17,31 @@ import shutil
 import time
 from pathlib import Path
 
-from sqlalchemy import create_engine, text
+import psutil
+import pytest
 
-from tests.system.deployment import run_airflow
-from tests.system.postgres import run_postgres
-from tests.system.real_airflow import RealAirflow
+from tests.system.database import read_json
+from tests.system.deployment import Deployment
 from tests.system.stream_crash_check import Found, describe, judge, read_hits
 from tests.system.stream_crash_receiver import ReceiverProcess
 from tests.system.stream_crash_trials import SHORT, choose_combinations, make_trials, write_events
 
-FULL = os.environ.get("CRASH_TRIALS_WANTED") == "full"
-TRIALS, EVENTS = (100, 10_000) if FULL else (len(SHORT), 2_000)
-DAG_ID, RUN_ID = "stream_crash_dag", "r1"
+RUN_ID = "r1"
 HERE = Path(__file__).parent
 
 
-def prepare(home: Path, seed: int) -> list[dict]:
-    """Choose the trials, and write their files."""
+def prepare(home: Path, seed: int, *, count: int | None, events: int) -> list[dict]:
+    """
+    Choose the trials, and write their files.
+
+    :param count: how many are chosen at random; by default the short list
+    """
     chance = random.Random(seed)  # noqa: S311  (chance, not a secret)
-    combinations = choose_combinations(chance, TRIALS) if FULL else SHORT
-    trials = make_trials(combinations, chance, events=EVENTS, home=home)
+    combinations = SHORT if count is None else choose_combinations(chance, count)
+    trials = make_trials(combinations, chance, events=events, home=home)
     for trial in trials:
         write_events(trial)
-    for name in ("dags", "marks", "airflow"):
-        (home / name).mkdir()
-    shutil.copy(HERE / "stream_crash_dag.py", home / "dags")
+    (home / "marks").mkdir()
     return trials
 
 
@@ -54,47 +54,52 @@ def run_receiver(home: Path, trials: list[dict]):
         receiver.stop()
 
 
-def run_trials(home: Path, trials: list[dict], port: int, database: dict[str, str]) -> dict[int, dict]:
-    """Run every trial as a mapped task, and return the task instances once nothing is under way any more."""
-    (home / "trials.json").write_text(json.dumps({"port": port, "trials": trials}))
-    with run_airflow(
-        home / "airflow",
-        home / "dags",
-        CRASH_TRIALS=str(home / "trials.json"),
-        CRASH_MARKS=str(home / "marks"),
-        CRASH_STRIKER=str(HERE / "stream_crash_killer.py"),
-        AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS="127.0.0.1",
-        AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT="20" if FULL else "12",
-        AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL="2",
-        **database,
-    ) as deployment:
-        deployment.trigger(DAG_ID, RUN_ID)
-        tasks = deployment.wait_for_run(DAG_ID, RUN_ID, seconds=120 + 30 * len(trials))
-        time.sleep(5)  # for those that lost their supervisor, or slept, and go on
+def run_trials(deployment: Deployment, dag_id: str, home: Path, trials: list[dict], port: int) -> dict[int, dict]:
+    """Run every trial as a mapped task, and return the task instances once none of their processes is left."""
+    killer = str(HERE / "stream_crash_killer.py")
+    told = {"port": port, "trials": trials, "marks": str(home / "marks"), "killer": killer}
+    (deployment.dags / f"{dag_id}.json").write_text(json.dumps(told))
+    deployment.add_dags(HERE / "stream_crash_dag.py", [dag_id], name=f"{dag_id}.py")
+    deployment.trigger(dag_id, RUN_ID)
+    tasks = deployment.wait_for_run(dag_id, RUN_ID, seconds=120 + 30 * len(trials))
+    deployment.wait_until("the end of every try", lambda: not list_running_tries(home / "marks"))
     return {task["map_index"]: task for task in tasks}
 
 
-def read_by_index(url: str, query: str) -> dict[int, dict]:
-    """Return what the database keeps for each mapped task."""
-    with create_engine(url).connect() as connection:
-        rows = connection.execute(text(query), {"dag_id": DAG_ID}).fetchall()
-    return {map_index: json.loads(value) if isinstance(value, str) else value for map_index, value in rows}
+def list_running_tries(marks: Path) -> list[int]:
+    """Return the processes of the tries that have begun and still run: some lost their supervisor, or were stopped."""
+    found = []
+    for mark in marks.glob("*.begun"):
+        pid, started = mark.read_text().split()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(int(pid))
+            if str(process.create_time()) == started and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+    return found
 
 
-def test_no_event_of_a_stream_is_received_twice_or_without_a_true_record(tmp_path):
+def read_by_index(deployment: Deployment, query: str, dag_id: str) -> dict[int, dict]:
+    """Return what the database stores for each mapped task."""
+    return {index: read_json(value) for index, value in deployment.read_rows(query, dag_id=dag_id)}
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "count", "events"),
+    [("stream_crash", None, 2_000), pytest.param("stream_crash_full", 100, 10_000, marks=pytest.mark.crash)],
+    ids=["short", "full"],
+)
+def test_no_event_of_a_stream_is_received_twice_or_without_a_true_record(deployment, tmp_path, dag_id, count, events):
     seed = int(os.environ.get("CRASH_SEED") or random.SystemRandom().randrange(10**9))
     print(f"\nCRASH_SEED={seed}")  # noqa: T201
-    trials = prepare(tmp_path, seed)
-    with run_postgres() as url:
-        database = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url, "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False"}
-        done = RealAirflow(home=tmp_path / "airflow", environment=database).run("db", "migrate")
-        assert done.returncode == 0, done.stdout + done.stderr
-        began = time.monotonic()
-        with run_receiver(tmp_path, trials) as receiver:
-            tasks = run_trials(tmp_path, trials, receiver.port, database)
-        seconds = time.monotonic() - began
-        claims = read_by_index(url, "SELECT map_index, value FROM task_state_store WHERE dag_id = :dag_id")
-        told = read_by_index(url, "SELECT map_index, value FROM xcom WHERE dag_id = :dag_id AND key = 'return_value'")
+    trials = prepare(tmp_path, seed, count=count, events=events)
+    began = time.monotonic()
+    with run_receiver(tmp_path, trials) as receiver:
+        tasks = run_trials(deployment, dag_id, tmp_path, trials, receiver.port)
+    seconds = time.monotonic() - began
+    claims = read_by_index(deployment, "SELECT map_index, value FROM task_state_store WHERE dag_id = :dag_id", dag_id)
+    told = read_by_index(
+        deployment, "SELECT map_index, value FROM xcom WHERE dag_id = :dag_id AND key = 'return_value'", dag_id
+    )
     received = receiver.read()
     all_found = []
     for index, trial in enumerate(trials):
