@@ -334,7 +334,7 @@ class Dial:
 
     def __init__(self, connector: Connector, poller: Poller, now: float) -> None:
         self._connector, self._poller = connector, poller
-        self._started = self._resolved = self._connected = now
+        self.started = self._resolved = self._connected = now
         limits = connector.limits
         self._timeout = min(limits.connect_timeout, limits.timeout)
         self._waiting: deque[_Candidate] | None = None
@@ -357,19 +357,19 @@ class Dial:
 
     def find_delay(self, now: float) -> float:
         """Return the seconds until ``check_time`` has something to do."""
-        due = self._started + self._timeout
+        due = self.started + self._timeout
         if self._waiting:
             due = min(due, self._next_attempt)
         return max(0.0, due - now)
 
     def check_time(self, now: float) -> OpenConnection | Exception | None:
         """Begin what is due; return the connection or an error if this finishes the dial."""
-        if now >= self._started + self._timeout:
+        if now >= self.started + self._timeout:
             message = self._describe_timeout()
             self.close()
             return TimeoutError(message)
         if self._waiting is None:
-            found = self._connector.find_candidates(now, since=self._started)
+            found = self._connector.find_candidates(now, since=self.started)
             if found is None:
                 return None
             if isinstance(found, Exception):
@@ -471,7 +471,7 @@ class Dial:
 
     def _finish(self, sock: socket.socket, *, tls_seconds: float | None) -> OpenConnection:
         phases = Phases(
-            dns=to_milliseconds(self._resolved - self._started),
+            dns=to_milliseconds(self._resolved - self.started),
             connect=to_milliseconds(self._connected - self._resolved),
             tls=None if tls_seconds is None else to_milliseconds(tls_seconds),
         )

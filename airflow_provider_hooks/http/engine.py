@@ -9,8 +9,8 @@ between two looks at the network, so that the receiver works on one group while 
 Three rules keep the outcomes true:
 
 - **A request is handed to the system once.** Before its first byte the outcome is ``not_sent``. After it, a connection
-  that is lost without a response is ``unknown``, unless the peer closed in order (FIN) and its system acknowledged no
-  byte of the request: then nothing was received, and the outcome is ``not_sent``.
+  that is lost without a response is ``unknown``, unless the peer had closed it (FIN), its system refused the request
+  (RST) and acknowledged no byte of it: then nothing was received, and the outcome is ``not_sent``.
 - **Nothing is sent on a connection that the peer has closed.** The TCP state is checked right before each request.
 - **No leftover response is believed.** A connection that has anything to say between two requests is closed, bytes in
   the buffers of TLS included.
@@ -18,6 +18,7 @@ Three rules keep the outcomes true:
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import ssl
@@ -37,7 +38,13 @@ from airflow_provider_hooks.http.connect import (
 )
 from airflow_provider_hooks.http.response import RECEIVE_BYTES, ResponseReader, read_plain_success
 from airflow_provider_hooks.http.result import NO_PHASES, Phases, RequestResult
-from airflow_provider_hooks.http.tcp_info import any_byte_acknowledged, closed_in_order, is_established, read_tcp_info
+from airflow_provider_hooks.http.tcp_info import (
+    any_byte_acknowledged,
+    is_established,
+    read_tcp_info,
+    take_error,
+    was_closed_before,
+)
 from airflow_provider_hooks.outcomes import SUCCESS, ErrorClass, Outcome, classify_outcome
 
 if TYPE_CHECKING:
@@ -48,8 +55,8 @@ SINGLE_USE_SECONDS = 2.0
 """How long each new connection is used once after a reused one was lost: the receiver is closing connections."""
 _TICK_SECONDS = 0.05
 """How often the consumer gets a turn, and deadlines are checked."""
-_FIN_SECONDS = 0.2
-"""How long the FIN is waited for after TLS said that the peer closes."""
+_PROOF_SECONDS = 0.5
+"""How long the proof is waited for that a request found its connection closed: a round trip after the FIN."""
 _NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -81,8 +88,8 @@ class _Connection(Generic[R]):
     """A connection, and the request that is on it."""
 
     __slots__ = (
-        "before", "deadline", "eof_until", "first_byte_at", "is_tls", "peer", "phases", "reader", "request", "sent_at",
-        "sock", "started", "started_at", "unsent", "uses",
+        "before", "deadline", "error", "first_byte_at", "is_closed", "is_tls", "peer", "phases", "reader", "request",
+        "sent_at", "sock", "started", "started_at", "unsent", "uses",
     )  # fmt: skip
 
     def __init__(self, opened: OpenConnection) -> None:
@@ -95,8 +102,10 @@ class _Connection(Generic[R]):
         self.unsent: memoryview | None = None
         self.before = b""
         """What the kernel said right before the request."""
-        self.eof_until: float | None = None
-        """Until when the FIN is waited for, once TLS said that the peer closes."""
+        self.error = 0
+        """Of the socket of a TLS connection, read before OpenSSL clears it by sending an alert."""
+        self.is_closed = False
+        """Whether the peer closed the connection; the proof is waited for that it did so before the request."""
         self.started = self.started_at = self.deadline = self.sent_at = self.first_byte_at = 0.0
 
 
@@ -154,9 +163,19 @@ class Engine(Generic[R]):
 
         A group is empty where nothing arrived for a while, so that the consumer gets a turn at least every 50 ms. Each
         request has one result when the iterator ends, but for those that ``unsent`` lists after ``stop``.
+
+        If it is left before its end, by an interruption or by the consumer, what was under way is dropped: the next
+        call gets no result of this one.
         """
         if self._pid != os.getpid():
             self._leave_parent()
+        try:
+            yield from self._send_all(requests)
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _send_all(self, requests: Iterator[R]) -> Iterator[list[RequestResult[R]]]:
         self._is_stopped, is_more = False, True
         prefetch = self._concurrency if self._throttle is None else self._throttle.prefetch_limit(self._concurrency)
         while True:
@@ -207,13 +226,11 @@ class Engine(Generic[R]):
 
     def close(self) -> None:
         """Close every connection; nothing must be under way."""
-        for dial in self._dials:
-            dial.close()
-        self._dials.clear()
-        for connection in list(self._connections.values()):
-            self._close(connection)
-        self._poller.close()
-        self._connector.close()
+        if self._pid == os.getpid():
+            self._abandon()
+            for connection in list(self._connections.values()):
+                self._close(connection)
+        self._close_copies()
 
     # Beginning requests
 
@@ -308,9 +325,14 @@ class Engine(Generic[R]):
             elif connection.request is None:
                 self._check_idle(connection)
             else:
-                if events & ~select.EPOLLOUT:
+                if events & select.EPOLLERR and connection.is_tls and not connection.error:
+                    connection.error = take_error(connection.sock)
+                if connection.is_closed:
+                    self._end_of_connection(connection, is_reset=False, message="the connection was closed")
+                elif events & ~select.EPOLLOUT:
                     self._receive(connection)  # a response may come before the end of the request
-                if connection.request is not None and connection.unsent is not None and events & select.EPOLLOUT:
+                is_sending = connection.request is not None and connection.unsent is not None
+                if is_sending and not connection.is_closed and events & select.EPOLLOUT:
                     self._send_rest(connection)
         now = time.monotonic()
         if self._dials:
@@ -349,7 +371,8 @@ class Engine(Generic[R]):
         """Give a new connection to the request that waits longest, or an error to it."""
         self._dials.discard(dial)
         if isinstance(done, Exception):
-            if self._waiting:
+            # A dial that is older than the request was begun for another one, so its time is not that of this one.
+            if self._waiting and self._waiting[0][1] <= dial.started:
                 error = to_connect_error(done)
                 self._fail_waiting((error.error_class, str(error)))
             return
@@ -411,7 +434,9 @@ class Engine(Generic[R]):
                 self._end_of_connection(connection, is_reset=True, message=str(error))
                 return
             if not data:
-                self._end_of_connection(connection, is_reset=False, message="the connection was closed")
+                is_reset = connection.error == errno.ECONNRESET
+                message = f"the connection was {'reset' if is_reset else 'closed'}"
+                self._end_of_connection(connection, is_reset=is_reset, message=message)
                 return
             if connection.reader is None and connection.unsent is None and not self._keep_headers:
                 status = self._plain[1] if data == self._plain[0] else read_plain_success(data)
@@ -445,13 +470,14 @@ class Engine(Generic[R]):
             reader.feed_eof(is_reset=is_reset)
             self._finish(connection)
             return
-        in_order = False if is_reset else closed_in_order(connection.sock)
-        if in_order is None and connection.eof_until is None:  # TLS said that the peer closes; its FIN comes next
-            connection.eof_until = min(time.monotonic() + _FIN_SECONDS, connection.deadline)
-            connection.deadline = connection.eof_until
-            self._poller.watch(connection.sock.fileno(), select.EPOLLRDHUP)
+        not_received: bool | None = False
+        if not is_reset and not any_byte_acknowledged(connection.sock, connection.before):
+            not_received = was_closed_before(connection.sock, connection.error)
+        if not_received is None and not connection.is_closed:
+            connection.is_closed = True
+            connection.deadline = min(time.monotonic() + _PROOF_SECONDS, connection.deadline)
+            self._poller.watch(connection.sock.fileno(), 0)  # a reset is reported all the same
             return
-        not_received = bool(in_order) and not any_byte_acknowledged(connection.sock, connection.before)
         if connection.uses == 1:
             error = (ErrorClass.CONNECTION_RESET, f"{message} before a response")
         else:
@@ -462,9 +488,9 @@ class Engine(Generic[R]):
             connection.request = None
             self._close(connection)
             assert request is not None  # noqa: S101  (for mypy: a busy connection has a request)
-            self._waiting.append((request, started, started_at))
+            self._waiting.appendleft((request, started, started_at))  # it is older than those that wait
             return
-        self._finish(connection, error=error, not_received=not_received)
+        self._finish(connection, error=error, not_received=bool(not_received))
 
     def _succeed(self, connection: _Connection[R], status: int) -> None:
         """Finish a request that a plain 2xx without a body answered: nearly all of a stream."""
@@ -541,7 +567,7 @@ class Engine(Generic[R]):
         for connection in [one for one in self._connections.values() if one.request is not None]:
             if now < connection.deadline:
                 continue
-            if connection.eof_until is not None:
+            if connection.is_closed:
                 self._end_of_connection(connection, is_reset=False, message="the connection was closed")
             else:
                 self._finish(connection, error=(ErrorClass.TIMEOUT, f"no complete response within {self._timeout:g} s"))
@@ -556,20 +582,43 @@ class Engine(Generic[R]):
             self._idle.remove(connection)
         connection.sock.close()
 
+    def _abandon(self) -> None:
+        """Drop everything that is under way."""
+        for connection in [one for one in self._connections.values() if one.request is not None]:
+            self._close(connection)
+        for dial in self._dials:
+            dial.close()
+        self._forget_requests()
+
+    def _close_copies(self) -> None:
+        """
+        Close the descriptors of this process, and leave alone what a parent process shares with it.
+
+        Closing a copy of a socket says nothing to the peer. The ``epoll`` is shared, so nothing is removed from it.
+        """
+        for connection in self._connections.values():
+            connection.sock.close()
+        self._connections.clear()
+        self._idle.clear()
+        self._forget_requests()
+        self._poller.close()
+        self._connector.close()
+
+    def _forget_requests(self) -> None:
+        self._dials.clear()
+        self._ready.clear()
+        self._waiting.clear()
+        self._results.clear()
+        self._busy = 0
+
     def _open_poller(self) -> None:
         self._pid = os.getpid()
         self._poller = Poller()
         self._poller.add(self._connector.fileno(), select.EPOLLIN, self._connector)
 
     def _leave_parent(self) -> None:
-        """Open what belongs to this process after a fork; closing a copy of a socket says nothing to the peer."""
-        for connection in self._connections.values():
-            connection.sock.close()
-        self._connections.clear()
-        self._idle.clear()
-        self._dials.clear()
-        self._poller.close()
-        self._connector.close()
+        """Open what belongs to this process after a fork."""
+        self._close_copies()
         self._connector = Connector(
             self._connector.target,
             policy=self._connector.policy,

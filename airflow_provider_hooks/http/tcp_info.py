@@ -12,7 +12,7 @@ import errno
 import socket
 import struct
 
-_ESTABLISHED, _CLOSE, _CLOSE_WAIT, _LAST_ACK = 1, 7, 8, 9
+_ESTABLISHED, _CLOSE = 1, 7
 _SIZE = 216
 """Up to and including ``tcpi_bytes_retrans``."""
 _BYTES_ACKED, _NOTSENT_BYTES, _BYTES_SENT = 120, 144, 200
@@ -33,21 +33,26 @@ def is_established(info: bytes) -> bool:
     return info[0] == _ESTABLISHED
 
 
-def closed_in_order(sock: socket.socket) -> bool | None:
-    """
-    Return whether the peer closed the connection with a FIN; ``None`` if the kernel has not seen it close yet.
+def take_error(sock: socket.socket) -> int:
+    """Return the error number that the kernel has stored for a socket, which clears it there; 0 if there is none."""
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
-    A reset that comes after the FIN is a reaction to bytes that found the connection closed; a reset without a FIN says
-    nothing about what the peer received.
+
+def was_closed_before(sock: socket.socket, error: int = 0) -> bool | None:
+    """
+    Return whether the peer had closed the connection when what was written arrived; ``None`` while that is open.
+
+    A FIN alone does not say so: a peer may close one direction and go on reading. A reset that follows a FIN does,
+    since it is the answer to bytes that found the connection closed. A reset without a FIN says nothing about what the
+    peer received.
+
+    :param error: what ``take_error`` returned before, if it was called
     """
     try:
-        state = read_tcp_info(sock)[0]
-        if state in {_CLOSE_WAIT, _LAST_ACK}:
-            return True
-        if state != _CLOSE:
+        if read_tcp_info(sock)[0] != _CLOSE:
             return None
-        # The kernel stores EPIPE for a reset after a FIN and ECONNRESET for one without, until the error is read once.
-        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.EPIPE
+        # The kernel stores EPIPE for a reset after a FIN and ECONNRESET for one without.
+        return (error or take_error(sock)) == errno.EPIPE
     except OSError:
         return False
 

@@ -1,0 +1,445 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""What a lost connection proves, when connections are reused, forks, and calls that are left early."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_provider_hooks.http import NetworkPolicy
+from airflow_provider_hooks.http import engine as engine_module
+from airflow_provider_hooks.http.connect import Connector, Limits
+from airflow_provider_hooks.http.engine import Engine
+from airflow_provider_hooks.http.tcp_info import is_established, read_tcp_info
+from airflow_provider_hooks.http.urls import parse_url
+from airflow_provider_hooks.outcomes import ErrorClass, Outcome
+from tests.http.raw_request import RawRequest, make_raw_request
+from tests.security.hostile import black_hole, issue, reset, write_authority
+from tests.servers import OK, read_request
+
+LOOPBACK = NetworkPolicy(allowed_networks=["127.0.0.1"])
+PATIENT = 20.0
+"""Seconds that a step of a test may take on a slow machine."""
+
+
+@pytest.fixture(scope="module")
+def ca_file(tmp_path_factory):
+    return write_authority(tmp_path_factory.mktemp("authority") / "ca.pem")
+
+
+@contextlib.contextmanager
+def open_engine(
+    url: str,
+    *,
+    ca_file: str | None = None,
+    timeout: float = PATIENT,
+    connect_timeout: float = PATIENT,
+    concurrency: int = 1,
+) -> Iterator[Engine[RawRequest]]:
+    limits = Limits(timeout=timeout, connect_timeout=connect_timeout, ca_file=ca_file)
+    engine: Engine[RawRequest] = Engine(
+        Connector(parse_url(url), policy=LOOPBACK, limits=limits), timeout=timeout, concurrency=concurrency
+    )
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def number(url: str, number: int, *, size: int = 0) -> RawRequest:
+    return make_raw_request(parse_url(url), {"X-Number": str(number)}, b"x" * size)
+
+
+def list_numbers(requests: list[bytes]) -> list[int]:
+    lines = [line for request in requests for line in request.split(b"\r\n")]
+    return [int(line[10:]) for line in lines if line.startswith(b"X-Number: ")]
+
+
+def wait_until(is_true: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENT
+    while not is_true():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+class FrozenClock:
+    """A clock that only a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
+
+
+# What a lost connection proves
+
+
+class Closing:
+    """
+    Has the receiver end its connection between the engine's last look at it and the request.
+
+    :param uses: the request of a connection, from 1, before which it is ended
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, uses: int) -> None:
+        self._uses, self._looks = uses, 0
+        self.due = threading.Event()
+        monkeypatch.setattr(engine_module, "read_tcp_info", self._look)
+
+    def _look(self, sock: socket.socket) -> bytes:
+        info = read_tcp_info(sock)
+        self._looks += 1
+        if self._looks == self._uses:
+            self.due.set()
+            wait_until(lambda: not is_established(read_tcp_info(sock)))
+        return info
+
+
+def close_after(closing: Closing, end: Callable[[socket.socket], None], *, uses: int):
+    """On the first connection answer all requests before the last, and end it when that is due; on others answer."""
+    connections = itertools.count()
+
+    def behave(connection: socket.socket, requests: list[bytes]) -> None:
+        if next(connections):
+            answer_all(connection, requests)
+            return
+        for _ in range(uses - 1):
+            requests.append(read_request(connection))
+            connection.sendall(OK)
+        closing.due.wait(PATIENT)
+        end(connection)
+
+    return behave
+
+
+@contextlib.contextmanager
+def connection_server(behave, *, tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, list[bytes]]]:
+    """Serve each connection by a function that gets it as it was accepted, before anything is read."""
+    listener, requests = socket.create_server(("127.0.0.1", 0)), []
+
+    def serve(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), contextlib.closing(connection):
+            if tls is not None:
+                connection = tls.wrap_socket(connection, server_side=True)
+            behave(connection, requests)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}/", requests
+    finally:
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def close(connection: socket.socket) -> None:
+    connection.close()
+
+
+def say_goodbye(connection: socket.socket) -> None:
+    """Send the alert of TLS that nothing follows, and close without the peer's."""
+    connection.setblocking(False)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        connection.unwrap()
+    connection.close()
+
+
+@pytest.mark.parametrize(("tls", "end"), [(False, close), (True, close), (True, say_goodbye)])
+class TestClosedInOrder:
+    """A FIN, and no byte of the request was acknowledged: nothing was received."""
+
+    def test_on_a_new_connection_it_is_not_sent(self, monkeypatch, ca_file, tls, end):
+        behave = close_after(Closing(monkeypatch, 1), end, uses=1)
+        with (
+            connection_server(behave, tls=issue("127.0.0.1") if tls else None) as (url, requests),
+            open_engine(url, ca_file=ca_file) as engine,
+        ):
+            result = engine.send_one(number(url, 1))
+            assert engine.opened == 1
+        assert (result.outcome, result.error and result.error[0]) == (Outcome.NOT_SENT, ErrorClass.CONNECTION_RESET)
+        assert requests == []
+
+    def test_on_a_reused_connection_it_is_sent_on_a_new_one(self, monkeypatch, ca_file, tls, end):
+        behave = close_after(Closing(monkeypatch, 2), end, uses=2)
+        with (
+            connection_server(behave, tls=issue("127.0.0.1") if tls else None) as (url, requests),
+            open_engine(url, ca_file=ca_file) as engine,
+        ):
+            results = [engine.send_one(number(url, count)) for count in range(2)]
+            assert engine.opened == 2
+        assert [result.outcome for result in results] == [Outcome.DELIVERED] * 2
+        assert list_numbers(requests) == [0, 1]
+
+
+@pytest.mark.parametrize("reused", [False, True])
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_request_that_a_receiver_reads_after_it_closed_its_own_direction_is_unknown(
+    monkeypatch, ca_file, tls, reused
+):
+    """A FIN alone proves nothing: the receiver may go on reading."""
+    uses = 2 if reused else 1
+
+    def close_one_direction(connection: socket.socket) -> None:
+        socket.socket.shutdown(connection, socket.SHUT_WR)
+        requests.append(read_request(connection))
+        done.wait(PATIENT)
+
+    done = threading.Event()
+    behave = close_after(Closing(monkeypatch, uses), close_one_direction, uses=uses)
+    with (
+        connection_server(behave, tls=issue("127.0.0.1") if tls else None) as (url, requests),
+        open_engine(url, ca_file=ca_file) as engine,
+    ):
+        if reused:
+            assert engine.send_one(number(url, 1)).outcome is Outcome.DELIVERED
+        assert engine.send_one(number(url, uses)).outcome is Outcome.UNKNOWN
+        assert engine.opened == 1
+        wait_until(lambda: len(requests) == uses)
+        done.set()
+    assert list_numbers(requests) == list(range(1, uses + 1))
+
+
+@pytest.mark.parametrize("reused", [False, True])
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_reset_without_a_fin_is_unknown_even_if_no_byte_was_acknowledged(monkeypatch, ca_file, tls, reused):
+    """The receiver may have read all of the request; over TLS the error of the socket is consumed by OpenSSL."""
+    uses = 2 if reused else 1
+    behave = close_after(Closing(monkeypatch, uses), reset, uses=uses)
+    with (
+        connection_server(behave, tls=issue("127.0.0.1") if tls else None) as (url, requests),
+        open_engine(url, ca_file=ca_file) as engine,
+    ):
+        if reused:
+            assert engine.send_one(number(url, 0)).outcome is Outcome.DELIVERED
+        result = engine.send_one(number(url, 1))
+    # Without TLS the system refuses to send on a socket that was reset, so the engine knows that nothing left.
+    if tls:
+        assert result.outcome is Outcome.UNKNOWN
+    elif reused:
+        assert (result.outcome, list_numbers(requests)) == (Outcome.DELIVERED, [0, 1])
+    else:
+        assert (result.outcome, requests) == (Outcome.NOT_SENT, [])
+
+
+@pytest.mark.parametrize("end", [close, reset])
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_connection_that_is_lost_after_a_byte_was_acknowledged_is_unknown(ca_file, tls, end):
+    def behave(connection: socket.socket, requests: list[bytes]) -> None:
+        requests.append(read_request(connection))
+        end(connection)
+
+    with (
+        connection_server(behave, tls=issue("127.0.0.1") if tls else None) as (url, requests),
+        open_engine(url, ca_file=ca_file) as engine,
+    ):
+        result = engine.send_one(number(url, 1))
+    assert (result.outcome, result.error and result.error[0]) == (Outcome.UNKNOWN, ErrorClass.CONNECTION_RESET)
+    assert list_numbers(requests) == [1]
+
+
+@pytest.mark.parametrize("fin", [False, True], ids=["open", "FIN"])
+def test_the_goodbye_of_tls_after_the_request_is_unknown_and_not_waited_for(ca_file, fin):
+    done = threading.Event()
+
+    def behave(connection: socket.socket, requests: list[bytes]) -> None:
+        requests.append(read_request(connection))
+        connection.setblocking(False)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            connection.unwrap()
+        if fin:
+            connection.close()
+        done.wait(PATIENT)
+
+    with (
+        connection_server(behave, tls=issue("127.0.0.1")) as (url, requests),
+        open_engine(url, ca_file=ca_file, timeout=3_600.0) as engine,
+    ):
+        result = engine.send_one(number(url, 1))
+        done.set()
+    assert (result.outcome, result.error and result.error[0]) == (Outcome.UNKNOWN, ErrorClass.CONNECTION_RESET)
+    assert list_numbers(requests) == [1]
+
+
+# Reuse
+
+
+def test_after_a_lost_connection_new_ones_are_used_once_until_the_period_is_over(monkeypatch):
+    clock = FrozenClock()
+    monkeypatch.setattr(engine_module, "time", clock)
+
+    def answer_but_the_second(connection, requests):
+        while request := read_request(connection):
+            requests.append(request)
+            if len(requests) == 2:
+                return  # ends the connection
+            connection.sendall(OK)
+
+    with connection_server(answer_but_the_second) as (url, requests), open_engine(url) as engine:
+        opened, outcomes = [], []
+        for count, seconds in enumerate([0.0, 0.0, 0.0, 1.9, 0.2, 0.0]):
+            clock.now += seconds
+            outcomes.append(engine.send_one(number(url, count)).outcome)
+            opened.append(engine.opened)
+    assert outcomes == [Outcome.DELIVERED, Outcome.UNKNOWN, *[Outcome.DELIVERED] * 4]
+    assert opened == [1, 1, 2, 3, 4, 4], "2 seconds after the loss, the connection is reused again"
+    assert list_numbers(requests) == list(range(6))
+
+
+def test_a_request_whose_connection_was_lost_has_no_more_time_than_any_other(monkeypatch):
+    """It waits for a new connection at the head of the line, where its time is looked at."""
+    behave = close_after(Closing(monkeypatch, 2), close, uses=2)
+    with connection_server(behave) as (url, _), open_engine(url) as engine:
+        engine.send_one(number(url, 0))
+        waiting = []
+        really_dial = engine._dial_for_waiting
+        monkeypatch.setattr(engine, "_dial_for_waiting", lambda: (waiting.extend(engine._waiting), really_dial()))
+        begun = time.monotonic()
+        engine.send_one(number(url, 1))
+    assert {started for _, started, _ in waiting if started < begun} == set()
+    assert len({started for _, started, _ in waiting}) == 1, "it began once"
+
+
+# Time
+
+
+def test_the_time_of_a_connection_that_was_begun_for_another_request_is_not_that_of_the_next(monkeypatch):
+    """A black hole: a request is given up while its connection is being opened; the next has its own time."""
+    clock = FrozenClock()
+    monkeypatch.setattr(engine_module, "time", clock)
+    really_poll, polled = select.epoll.poll, []
+    with black_hole() as hole, open_engine(hole.url, timeout=1.0, connect_timeout=1.0) as engine:
+        poller = engine._poller
+
+        def poll(timeout):
+            polled.append(timeout)
+            clock.now += 0.3
+            return really_poll(poller.epoll, 0)
+
+        engine._poller = SimpleNamespace(
+            epoll=SimpleNamespace(poll=poll), owners=poller.owners, add=poller.add, remove=poller.remove,
+            watch=poller.watch, close=poller.close,
+        )  # fmt: skip
+        really_dial = engine._dial_for_waiting
+
+        def dial_late():
+            clock.now += 0.1  # the connection is begun a little after the request
+            really_dial()
+
+        monkeypatch.setattr(engine, "_dial_for_waiting", dial_late)
+        results = [engine.send_one(number(hole.url, count)) for count in range(3)]
+    assert {(result.outcome, result.error[0]) for result in results} == {(Outcome.NOT_SENT, ErrorClass.TIMEOUT)}
+    assert min(result.seconds for result in results) >= 1.0
+
+
+# Calls that are left early
+
+
+def answer_all(connection: socket.socket, requests: list[bytes]) -> None:
+    while request := read_request(connection):
+        requests.append(request)
+        connection.sendall(OK)
+
+
+def answer_all_but_the_first(connection: socket.socket, requests: list[bytes]) -> None:
+    while request := read_request(connection):
+        requests.append(request)
+        if len(requests) > 1:
+            connection.sendall(OK)
+
+
+def test_an_interrupted_request_leaves_nothing_to_the_next(monkeypatch):
+    with connection_server(answer_all_but_the_first) as (url, requests), open_engine(url) as engine:
+        really_poll = engine._poll
+
+        def interrupt(timeout):
+            if requests:
+                raise KeyboardInterrupt
+            really_poll(timeout)
+
+        monkeypatch.setattr(engine, "_poll", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            engine.send_one(number(url, 0))
+        monkeypatch.setattr(engine, "_poll", really_poll)
+        request = number(url, 1)
+        result = engine.send_one(request)
+    assert (result.request, result.outcome) == (request, Outcome.DELIVERED)
+    assert list_numbers(requests) == [0, 1]
+
+
+def test_a_consumer_that_reads_no_further_leaves_nothing_to_the_next_call():
+    with connection_server(answer_all) as (url, requests), open_engine(url, concurrency=3) as engine:
+        for results in engine.send(number(url, count) for count in range(9)):
+            if results:
+                break
+        rest = [result for results in engine.send(number(url, count) for count in range(9, 12)) for result in results]
+    assert sorted(list_numbers([result.request.request for result in rest])) == [9, 10, 11]
+    assert {result.outcome for result in rest} == {Outcome.DELIVERED}
+    assert len(list_numbers(requests)) == len(set(list_numbers(requests))), "and no request is sent twice"
+
+
+# Forks
+
+
+def run_in_child(work: Callable[[], bool]) -> None:
+    """Run in a forked process, and fail if it returns ``False`` or raises."""
+    child = os.fork()
+    if not child:
+        status = 1
+        with contextlib.suppress(BaseException):
+            status = 0 if work() else 1
+        os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_forked_process_opens_connections_of_its_own(ca_file, tls):
+    with (
+        connection_server(answer_all, tls=issue("127.0.0.1") if tls else None) as (url, requests),
+        open_engine(url, ca_file=ca_file) as engine,
+    ):
+        engine.send_one(number(url, 1))
+        run_in_child(lambda: engine.send_one(number(url, 2)).outcome is Outcome.DELIVERED)
+        assert engine.send_one(number(url, 3)).outcome is Outcome.DELIVERED
+        assert engine.opened == 1, "the connection of the parent still works"
+    assert list_numbers(requests) == [1, 2, 3]
+
+
+def test_a_forked_process_that_closes_the_engine_leaves_the_connections_of_its_parent_alone():
+    """The ``epoll`` is shared: what the child removed from it, the parent would wait for in vain."""
+    with connection_server(answer_all) as (url, requests), open_engine(url, timeout=PATIENT) as engine:
+        engine.send_one(number(url, 1))
+        run_in_child(lambda: engine.close() is None)
+        assert engine.send_one(number(url, 2)).outcome is Outcome.DELIVERED
+        assert engine.opened == 1
+    assert list_numbers(requests) == [1, 2]
+
+
+def test_a_process_forked_while_requests_are_under_way_does_not_wait_for_them():
+    with connection_server(answer_all) as (url, requests), open_engine(url, concurrency=2) as engine:
+        outcomes = []
+        for results in engine.send(number(url, count) for count in range(4)):
+            if not outcomes and results:
+                run_in_child(lambda: engine.send_one(number(url, 9)).outcome is Outcome.DELIVERED)
+            outcomes += [result.outcome for result in results]
+    assert outcomes == [Outcome.DELIVERED] * 4
+    assert sorted(list_numbers(requests)) == [0, 1, 2, 3, 9]
