@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Which deliveries of one hook share a connection: those of one thread and process to one unchanged endpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+import warnings
+from dataclasses import replace
+
+import pytest
+
+from airflow_provider_hooks.hooks.endpoint import EndpointHook
+from tests.airflow_context import make_context
+from tests.events_data import ALERT
+from tests.servers import OK, raw_server, read_request
+
+
+@pytest.fixture
+def receiver(connect):
+    """A receiver that reuses connections, which the default endpoint leads to."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(OK)
+        while request := read_request(connection):
+            heard.requests.append(request)
+            connection.sendall(OK)
+
+    with raw_server(answer) as heard:
+        connect(heard.url)
+        yield heard
+
+
+def deliver(hook: EndpointHook) -> str:
+    return hook.deliver("event.alert", ALERT, context=make_context())["outcome"]
+
+
+def in_thread(work):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(work()))
+    thread.start()
+    thread.join()
+    return results
+
+
+def test_deliveries_of_one_hook_share_a_connection(receiver):
+    hook = EndpointHook()
+    assert [deliver(hook) for _ in range(3)] == ["delivered"] * 3
+    assert (receiver.connections, len(receiver.requests)) == (1, 3)
+
+
+def test_each_thread_has_an_engine_and_connections_of_its_own(receiver):
+    hook = EndpointHook()
+    endpoint = hook.get_conn()
+    deliver(hook)
+    assert in_thread(lambda: deliver(hook)) == ["delivered"]
+    assert (receiver.connections, len(receiver.requests)) == (2, 2)
+    (other,) = in_thread(lambda: hook._engine_for(endpoint))
+    assert other is not hook._engine_for(endpoint)
+    assert hook._engine_for(endpoint) is hook._engine_for(endpoint)
+    other.close()
+
+
+@pytest.mark.parametrize("change", ["path", "timeout", "ca_file"])
+def test_a_changed_endpoint_or_limit_closes_the_engine_and_its_connections(receiver, connect, monkeypatch, change):
+    hook = EndpointHook()
+    deliver(hook)
+    before = hook._engine_for(hook.get_conn())
+    (connection,) = before._connections.values()
+    if change == "path":
+        connect(f"{receiver.url}/other")
+    elif change == "timeout":
+        connect(receiver.url, timeout=3)
+    else:
+        hook._settings = replace(hook._settings, ca_file="/another.pem")
+    assert deliver(hook) == "delivered"
+    assert hook._engine_for(hook.get_conn()) is not before
+    assert connection.sock.fileno() == -1
+    assert (receiver.connections, len(receiver.requests)) == (2, 2)
+
+
+def test_an_unchanged_endpoint_that_is_read_again_keeps_the_connection_and_signs_by_its_new_secret(receiver, connect):
+    hook = EndpointHook()
+    deliver(hook)
+    connect(receiver.url, password="another-secret-of-ours", scheme="sentry")
+    deliver(hook)
+    assert receiver.connections == 1
+    signatures = {
+        line for request in receiver.requests for line in request.split(b"\r\n") if b"signature" in line.lower()
+    }
+    assert len(signatures) == 2
+
+
+class TestForks:
+    def test_another_process_id_means_connections_of_its_own(self, receiver, monkeypatch):
+        hook = EndpointHook()
+        deliver(hook)
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        assert deliver(hook) == "delivered"
+        assert (receiver.connections, len(receiver.requests)) == (2, 2)
+
+    def test_the_connection_of_the_parent_works_after_a_child_has_delivered(self, receiver):
+        hook = EndpointHook()
+        deliver(hook)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forks with threads
+            child = os.fork()
+        if not child:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(20)
+            status = 1
+            with contextlib.suppress(BaseException):
+                status = 0 if deliver(hook) == "delivered" else 1
+            os._exit(status)
+        assert os.waitpid(child, 0)[1] == 0
+        assert deliver(hook) == "delivered"
+        assert (receiver.connections, len(receiver.requests)) == (2, 3), "one of the parent, one of the child"
+
+
+def test_a_check_of_the_connection_sends_nothing_and_leaves_none_open(receiver):
+    hook = EndpointHook()
+    deliver(hook)
+    assert hook.test_connection()[0]
+    assert deliver(hook) == "delivered"
+    assert (receiver.connections, len(receiver.requests)) == (2, 2)
