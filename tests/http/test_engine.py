@@ -135,6 +135,7 @@ def connection_server(behave, *, tls: ssl.SSLContext | None = None) -> Iterator[
 
     def serve(connection: socket.socket) -> None:
         with contextlib.suppress(OSError), contextlib.closing(connection):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # so that a reset discards nothing
             if tls is not None:
                 connection = tls.wrap_socket(connection, server_side=True)
             behave(connection, requests)
@@ -281,6 +282,35 @@ def test_the_goodbye_of_tls_after_the_request_is_unknown_and_not_waited_for(ca_f
     assert list_numbers(requests) == [1]
 
 
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_body_that_only_a_close_ends_is_not_complete_after_a_reset(monkeypatch, ca_file, tls):
+    """Also if the reset is there before the body is read, when OpenSSL would report an end."""
+    was_reset = threading.Event()
+
+    def behave(connection: socket.socket, requests: list[bytes]) -> None:
+        requests.append(read_request(connection))
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\npart of a body")
+        reset(connection)
+        was_reset.set()
+
+    with (
+        connection_server(behave, tls=issue("127.0.0.1") if tls else None) as (url, requests),
+        open_engine(url, ca_file=ca_file) as engine,
+    ):
+        really_poll = engine._poll
+
+        def poll_late(timeout):
+            if requests:
+                was_reset.wait(PATIENT)
+            really_poll(timeout)
+
+        monkeypatch.setattr(engine, "_poll", poll_late)
+        result = engine.send_one(number(url, 1))
+    assert (result.outcome, result.body) == (Outcome.DELIVERED, b"part of a body")
+    assert result.error is not None
+    assert result.error[0] is ErrorClass.CONNECTION_RESET
+
+
 # Reuse
 
 
@@ -307,7 +337,6 @@ def test_after_a_lost_connection_new_ones_are_used_once_until_the_period_is_over
 
 
 def test_a_request_whose_connection_was_lost_has_no_more_time_than_any_other(monkeypatch):
-    """It waits for a new connection at the head of the line, where its time is looked at."""
     behave = close_after(Closing(monkeypatch, 2), close, uses=2)
     with connection_server(behave) as (url, _), open_engine(url) as engine:
         engine.send_one(number(url, 0))
