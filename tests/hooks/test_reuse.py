@@ -53,7 +53,7 @@ def test_deliveries_of_one_hook_share_a_connection(receiver):
     assert (receiver.connections, len(receiver.requests)) == (1, 3)
 
 
-def test_each_thread_has_an_engine_and_connections_of_its_own(receiver):
+def test_each_thread_has_its_own_engine_and_connections(receiver):
     hook = EndpointHook()
     endpoint = hook.get_conn()
     deliver(hook)
@@ -96,7 +96,7 @@ def test_an_unchanged_endpoint_that_is_read_again_keeps_the_connection_and_signs
 
 
 class TestForks:
-    def test_another_process_id_means_connections_of_its_own(self, receiver, monkeypatch):
+    def test_another_process_id_means_other_connections(self, receiver, monkeypatch):
         hook = EndpointHook()
         deliver(hook)
         monkeypatch.setattr(os, "getpid", lambda: -1)

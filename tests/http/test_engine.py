@@ -445,7 +445,7 @@ def run_in_child(work: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_forked_process_opens_connections_of_its_own(ca_file, tls):
+def test_a_forked_process_opens_its_own_connections(ca_file, tls):
     with (
         connection_server(answer_all, tls=issue("127.0.0.1") if tls else None) as (url, requests),
         open_engine(url, ca_file=ca_file) as engine,

@@ -34,7 +34,7 @@ DELIVERED = (Outcome.DELIVERED, None)
 
 
 @pytest.fixture(autouse=True)
-def contexts_are_made_anew():
+def contexts_are_built_again():
     connect_module._load_tls_context.cache_clear()
     yield
     connect_module._load_tls_context.cache_clear()
