@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 export PIP_CONSTRAINT :=
 # Worker processes of the tests, and how the tests are divided between them.
 WORKERS ?= 2
-PARALLEL := --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
+PARALLEL := --numprocesses $(WORKERS) --no-loadscope-reorder
 
 .PHONY: help demo test test-fast test-crash test-servers fuzz bench lint docs clean
 

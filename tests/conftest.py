@@ -29,6 +29,23 @@ from airflow_provider_hooks.sandbox import Sandbox, serve_sandbox  # noqa: E402
 from tests.airflow_context import SECRET  # noqa: E402
 from tests.variables import Variables  # noqa: E402
 
+SYSTEM = "tests/system/"
+OWN_AIRFLOW = ("test_claim_race.py", "test_cli.py", "test_commands.py", "test_demo.py")
+"""The files of system tests that start their own Airflow; the others share one, and so a worker of pytest-xdist."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give each worker one test after the other, but all tests of the shared Airflow to the same worker."""
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415  (tests run without pytest-xdist too)
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            name = nodeid.partition("::")[0].removeprefix(SYSTEM)
+            return SYSTEM if nodeid.startswith(SYSTEM) and name not in OWN_AIRFLOW else nodeid
+
+    return Scheduling(config, log)
+
 
 @pytest.fixture(scope="session")
 def served_sandbox():
