@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from pathlib import Path
@@ -32,6 +33,12 @@ from tests.variables import Variables  # noqa: E402
 SYSTEM = "tests/system/"
 OWN_AIRFLOW = ("test_claim_race.py", "test_cli.py", "test_commands.py", "test_demo.py")
 """The files of system tests that start their own Airflow; the others share one, and so a worker of pytest-xdist."""
+
+
+def pytest_collection_finish() -> None:
+    """Leave out of later collections what has been imported: it lives to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -122,6 +122,7 @@ def test_only_a_dict_is_an_event(event):
 json_values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(), st.text(st.characters())),
     lambda children: st.one_of(st.lists(children), st.dictionaries(st.text(st.characters()), children)),
+    max_leaves=20,
 )
 
 
