@@ -33,6 +33,8 @@ from tests.variables import Variables  # noqa: E402
 SYSTEM = "tests/system/"
 OWN_AIRFLOW = ("test_claim_race.py", "test_cli.py", "test_commands.py", "test_demo.py")
 """The files of system tests that start their own Airflow; the others share one, and so a worker of pytest-xdist."""
+WHOLE_FILES = ("tests/test_imports.py",)
+"""The files whose tests share what takes seconds to make."""
 
 
 def pytest_collection_finish() -> None:
@@ -43,13 +45,15 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Give each worker one test after the other, but all tests of the shared Airflow to the same worker."""
+    """Give each worker one test after the other, but those that share something expensive to the same worker."""
     from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415  (tests run without pytest-xdist too)
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            name = nodeid.partition("::")[0].removeprefix(SYSTEM)
-            return SYSTEM if nodeid.startswith(SYSTEM) and name not in OWN_AIRFLOW else nodeid
+            path = nodeid.partition("::")[0]
+            if path.startswith(SYSTEM) and path.removeprefix(SYSTEM) not in OWN_AIRFLOW:
+                return SYSTEM
+            return path if path in WHOLE_FILES else nodeid
 
     return Scheduling(config, log)
 
