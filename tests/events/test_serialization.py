@@ -9,7 +9,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_hooks.events import PayloadError, build_event_created, serialize
@@ -126,6 +126,7 @@ json_values = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(), json_values))
 def test_what_is_serialised_reads_back_and_everything_else_is_one_error(event):
     try:
