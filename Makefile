@@ -7,9 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 export PIP_CONSTRAINT :=
-# Worker processes of the tests, and how the tests are divided between them.
-WORKERS ?= 2
-PARALLEL := --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
+# Worker processes of the tests, one more than cores of a small machine: the tests of the shared Airflow wait a lot.
+WORKERS ?= 3
+PARALLEL := --numprocesses $(WORKERS) --no-loadscope-reorder
 
 .PHONY: help demo test test-fast test-crash test-servers fuzz bench lint docs clean
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from pathlib import Path
@@ -28,6 +29,33 @@ from airflow_provider_hooks._runtime import variable_store as variables_module  
 from airflow_provider_hooks.sandbox import Sandbox, serve_sandbox  # noqa: E402
 from tests.airflow_context import SECRET  # noqa: E402
 from tests.variables import Variables  # noqa: E402
+
+SYSTEM = "tests/system/"
+OWN_AIRFLOW = ("test_claim_race.py", "test_cli.py", "test_commands.py", "test_demo.py")
+"""The files of system tests that start their own Airflow; the others share one, and so a worker of pytest-xdist."""
+WHOLE_FILES = ("tests/test_imports.py",)
+"""The files whose tests share what takes seconds to make."""
+
+
+def pytest_collection_finish() -> None:
+    """Leave out of later collections what has been imported: it lives to the end."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give each worker one test after the other, but those that share something expensive to the same worker."""
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415  (tests run without pytest-xdist too)
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            if path.startswith(SYSTEM) and path.removeprefix(SYSTEM) not in OWN_AIRFLOW:
+                return SYSTEM
+            return path if path in WHOLE_FILES else nodeid
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

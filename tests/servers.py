@@ -84,8 +84,19 @@ def raw_server(answer: bytes | Answer, *, tls: ssl.SSLContext | None = None) -> 
         listener.close()
 
 
+_HELD: list[socket.socket] = []
+
+
 def find_closed_port() -> int:
-    """Return a port on which nobody listens."""
+    """Return a port that refuses connections; it stays bound, so that no other test begins to listen on it."""
+    holder = socket.socket()
+    holder.bind(("127.0.0.1", 0))
+    _HELD.append(holder)
+    return int(holder.getsockname()[1])
+
+
+def find_free_port() -> int:
+    """Return a port to listen on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 

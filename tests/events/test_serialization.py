@@ -9,7 +9,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_hooks.events import PayloadError, build_event_created, serialize
@@ -122,9 +122,11 @@ def test_only_a_dict_is_an_event(event):
 json_values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(), st.text(st.characters())),
     lambda children: st.one_of(st.lists(children), st.dictionaries(st.text(st.characters()), children)),
+    max_leaves=20,
 )
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(), json_values))
 def test_what_is_serialised_reads_back_and_everything_else_is_one_error(event):
     try:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.security.properties import PROPERTIES
 
-EXAMPLES = 150
+EXAMPLES = 60
 
 
 @pytest.mark.parametrize("name", PROPERTIES)

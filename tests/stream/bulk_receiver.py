@@ -8,7 +8,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 
 @dataclass
@@ -30,24 +30,25 @@ def serve_receiver(
     """Serve until the block ends; ``answer`` gives the status for the number of requests so far."""
     lock = threading.Lock()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
 
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+    class Handler(StreamRequestHandler):
+        def handle(self):
+            with contextlib.suppress(ConnectionError):
+                while self.rfile.readline():
+                    self.handle_request()
+
+        def handle_request(self):
+            lines = iter(lambda: self.rfile.readline().decode("latin-1").rstrip("\r\n"), "")
+            got = dict(line.split(": ", 1) for line in lines)
+            body = self.rfile.read(int(got["Content-Length"]))
             with lock:
-                heard.requests.append((dict(self.headers.items()), body))
+                heard.requests.append((got, body))
                 status = answer(len(heard.requests))
-            self.send_response(status)
-            for name, value in (headers or {}).items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.wfile.write(f"HTTP/1.1 {status} X\r\n{more}Content-Length: 0\r\n\r\n".encode())
 
-        def log_message(self, *_arguments):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingTCPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
     heard = HeardStream(server.server_address[1])
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:

@@ -24,23 +24,20 @@ from tests.system.notifying_dags import EXECUTOR_CONN_ID, NOTIFIED_SECRET
 from tests.system.postgres import run_postgres
 from tests.system.real_airflow import RealAirflow
 
-SHARED = "shared Airflow"
-"""The group of the tests that use ``deployment``: all of them run in the same worker of pytest-xdist."""
-
 
 @pytest.hookimpl(tryfirst=True)  # before items are deselected by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder, and begin with those of the shared Airflow, which wait a lot."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.system)
-            if "deployment" in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(SHARED))
     items.sort(key=_rank)
 
 
 def _rank(item: pytest.Item) -> int:
-    """Begin with the tests of the shared Airflow, which wait a lot; the other workers run the rest meanwhile."""
-    return 0 if item.get_closest_marker("xdist_group") else 1 if item.get_closest_marker("system") else 2
+    if item.get_closest_marker("system") is None:
+        return 2
+    return 0 if "deployment" in getattr(item, "fixturenames", ()) else 1
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import requests
 
-from tests.servers import find_closed_port
+from tests.servers import find_free_port
 from tests.system.database import find_everywhere, read_rows, sqlite_url
 from tests.system.real_airflow import RealAirflow
 
@@ -40,8 +40,8 @@ class Deployment:
     dags: Path
     database: str
     environment: dict[str, str] = field(default_factory=dict)
-    port: int = field(default_factory=find_closed_port)
-    log_ports: tuple[int, int] = field(default_factory=lambda: (find_closed_port(), find_closed_port()))
+    port: int = field(default_factory=find_free_port)
+    log_ports: tuple[int, int] = field(default_factory=lambda: (find_free_port(), find_free_port()))
     """Of the servers that serve logs, so that two deployments do not want the same."""
     processes: dict[str, subprocess.Popen] = field(default_factory=dict)
     token: str = ""

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.servers import find_closed_port
+from tests.servers import find_free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ def _find_user() -> str | None:
 @contextlib.contextmanager
 def run_postgres() -> Iterator[str]:
     """Serve an empty database on loopback for as long as the block runs; gives its SQLAlchemy URL."""
-    package, user, port = _find_package(), _find_user(), find_closed_port()
+    package, user, port = _find_package(), _find_user(), find_free_port()
     home = Path(tempfile.mkdtemp(prefix="postgres-"))
     if user is not None:
         shutil.chown(home, user)

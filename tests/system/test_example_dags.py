@@ -195,6 +195,15 @@ def test_a_triggered_delivery_says_what_its_params_say(examples, sandbox):
     assert (fields["message"], fields["triggering_rules"]) == ("Stock is low", ["Stock", "By hand"])
 
 
+def test_a_connection_of_another_type_is_refused_by_name(examples):
+    examples.airflow.set_connections({"service_hook_default": {"conn_type": "http", "host": "https://example.com"}})
+    run_id, (task,) = examples.run("example_triggered_delivery")
+    assert task["state"] == "failed"
+    path = f"/api/v2/dags/example_triggered_delivery/dagRuns/{run_id}/taskInstances/deliver_alert/logs/1"
+    logged = str(examples.airflow.call("GET", f"{path}?full_content=true").json())
+    assert "must be service_hook (Service Hook), not 'http'" in logged
+
+
 def test_params_are_checked_before_anything_is_sent(examples, sandbox):
     body = {"dag_run_id": "loud", "logical_date": None, "conf": {"level": "loud"}}
     answer = examples.airflow.call("POST", "/api/v2/dags/example_triggered_delivery/dagRuns", json=body)

@@ -95,7 +95,8 @@ management._LONGEST_SLEEP = 0  # so that a short overlap is deferred too
 with DAG("rotate", schedule=None):
     here = {"hook_name": "orders", "service_hook_conn_id": "service_hook_default"}
     ensure = EnsureServiceHookOperator(task_id="ensure", **here)
-    rotate = management.RotateServiceHookSecretOperator(task_id="rotate", overlap=timedelta(seconds=3), **here)
+    # Long enough for a busy scheduler to have noticed that the task is deferred before its trigger fires.
+    rotate = management.RotateServiceHookSecretOperator(task_id="rotate", overlap=timedelta(seconds=10), **here)
     alert = DeliverEventAlertOperator(task_id="deliver_alert", message="x", triggering_rules=["r"])
     ensure >> rotate >> alert
 """
