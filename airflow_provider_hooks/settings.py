@@ -17,7 +17,7 @@ from airflow_provider_hooks.exceptions import ValidationErrors
 from airflow_provider_hooks.sanitize import is_header_name, safe_repr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
     from airflow_provider_hooks.http.policy import NetworkPolicy
 
@@ -105,8 +105,8 @@ OPTIONS = (
         default="",
         example="/etc/ssl/certs/company-ca.pem",
         description=(
-            "A file of PEM certificates that receivers and registries are verified with, in place of the usual "
-            "bundle. TLS verification itself cannot be switched off."
+            "A file of PEM certificates of your own authorities. Deliveries trust them in addition to the public "
+            "bundle, calls to registries in place of it. TLS verification itself cannot be switched off."
         ),
     ),
 )
@@ -136,13 +136,13 @@ class Settings:
         return NetworkPolicy(allowed_networks=self.allowed_networks, allowed_ports=self.allowed_ports, proxy=self.proxy)
 
 
-def parse_settings(read: Callable[[str], str | None]) -> Settings:
+def parse_settings(given: Mapping[str, str | None]) -> Settings:
     """
-    Read every option through ``read``, which returns an option's text or ``None`` where it is not set.
+    Return the settings from the texts of the options; an option that is missing, ``None`` or blank has its default.
 
     :raises ValidationError: naming each option that cannot be used
     """
-    texts = {option.name: (read(option.name) or "").strip() or option.default for option in OPTIONS}
+    texts = {option.name: (given.get(option.name) or "").strip() or option.default for option in OPTIONS}
     problems = ValidationErrors(f"section {SECTION} of airflow.cfg")
     ports = _split(texts["allowed_ports"])
     if not all(_PORT.fullmatch(port) for port in ports):

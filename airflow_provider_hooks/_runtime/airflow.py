@@ -15,7 +15,7 @@ from airflow.sdk.log import mask_secret
 from airflow_provider_hooks.connection_form import ConnectionFields, check_connection_type
 from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
 from airflow_provider_hooks.sanitize import safe_repr
-from airflow_provider_hooks.settings import SECTION, Settings, parse_settings
+from airflow_provider_hooks.settings import OPTIONS, SECTION, Settings, parse_settings
 from airflow_provider_hooks.signing.variable import parse_secrets
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ def read_settings() -> Settings:
 
     :raises ValidationError: naming each option that cannot be used
     """
-    settings = parse_settings(lambda name: conf.get(SECTION, name, fallback=None))
+    settings = parse_settings({option.name: conf.get(SECTION, option.name, fallback=None) for option in OPTIONS})
     if settings.ca_file and not os.access(settings.ca_file, os.R_OK):
-        told = f"{safe_repr(settings.ca_file)} is no file that can be read"
-        raise ValidationError(f"section {SECTION} of airflow.cfg", {"ca_file": told})
+        message = f"{safe_repr(settings.ca_file)} is no file that can be read"
+        raise ValidationError(f"section {SECTION} of airflow.cfg", {"ca_file": message})
     return settings
 
 

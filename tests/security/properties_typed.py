@@ -149,7 +149,7 @@ def check_given_headers(headers: Mapping[str, str]) -> None:
 
 def check_settings(*, options: Mapping[str, str]) -> None:
     """The section is read into numbers that can be worked with, or every wrong option is named."""
-    settings, error = attempt(ValidationError, parse_settings, options.get)
+    settings, error = attempt(ValidationError, parse_settings, options)
     if error is None:
         policy, error = attempt(ValidationError, settings.build_policy)
     if error is not None:
