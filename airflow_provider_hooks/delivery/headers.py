@@ -3,7 +3,7 @@
 """
 The headers that a connection adds to its deliveries: an allowlist, and ours always win.
 
-A header that somebody typed must not become a second header, another host or a forged signature, so everything that
+A header that a user typed must not become a second header, another host or a forged signature, so everything that
 is not plainly a name and a value is refused. Source: RFC 9110, section 5 (names and values of fields).
 """
 
@@ -31,12 +31,7 @@ MAX_HEADERS = 32
 MAX_VALUE_CHARACTERS = 4_096
 
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?", re.ASCII)
-_OF_SCHEMES = {
-    name.lower()
-    for scheme in SCHEMES.values()
-    for name in (scheme.signature_header, scheme.id_header, scheme.timestamp_header)
-    if name
-}
+_OF_SCHEMES = {name.lower() for scheme in SCHEMES.values() for name in scheme.header_names}
 _RESERVED = frozenset(
     {
         *_OF_SCHEMES,

@@ -58,8 +58,7 @@ class RequestTemplate:
             "User-Agent": f"airflow-provider-hooks/{__version__}",
             EVENT_HEADER: event_type,
         }
-        signed = self._signer.sign(b"", delivery_id="x", timestamp=0)
-        ours = {**headers, DELIVERY_HEADER: "", "Content-Length": "", **signed}
+        ours = {**headers, **dict.fromkeys((DELIVERY_HEADER, "Content-Length", *endpoint.scheme.header_names), "")}
         added = {name: value for name, value in merge_headers(endpoint.headers, ours).items() if name not in ours}
         constant = {"Host": endpoint.target.authority, **added, **headers}
         lines = [f"{name}: {value}" for name, value in constant.items()]
@@ -78,7 +77,7 @@ class RequestTemplate:
     def describe(self, event_id: str, body: bytes) -> DeliveryInfo:
         """Return what is known of a delivery before anything is sent."""
         return DeliveryInfo(
-            delivery_id=self._ids.make(event_id),
+            delivery_id=self.make_delivery_id(event_id),
             event_id=event_id,
             event_type=self.event_type,
             endpoint=self.endpoint.conn_id,

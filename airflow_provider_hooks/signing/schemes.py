@@ -58,6 +58,11 @@ class Scheme:
     several_signatures: bool = False
     """Whether the header can carry one signature a secret, separated by spaces."""
 
+    @property
+    def header_names(self) -> tuple[str, ...]:
+        """The headers that a signature consists of."""
+        return tuple(name for name in (self.signature_header, self.id_header, self.timestamp_header) if name)
+
 
 _ROWS = (
     Scheme(
