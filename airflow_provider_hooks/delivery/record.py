@@ -18,7 +18,7 @@ import msgspec
 from airflow_provider_hooks.exceptions import RecordError
 from airflow_provider_hooks.http.redact import redact_and_truncate
 from airflow_provider_hooks.http.response import KEPT_BODY_BYTES
-from airflow_provider_hooks.http.result import NO_PHASES, Phases
+from airflow_provider_hooks.http.result import NO_PHASES, Phases, to_milliseconds
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.sanitize import escape
 
@@ -116,7 +116,7 @@ def attempt_from_result(result: RequestResult[R], *, sensitive: tuple[str, ...])
         outcome=result.outcome,
         requested_at=format_time(result.started_at),
         responded_at=None if result.responded_at is None else format_time(result.responded_at),
-        duration_ms=round(result.seconds * 1000, 3),
+        duration_ms=to_milliseconds(result.seconds),
         peer_address=result.peer,
         phases=result.phases,
         status_code=result.status,
@@ -136,7 +136,7 @@ def not_sent_attempt(error: Exception, *, requested_at: float, seconds: float) -
     return Attempt(
         outcome=Outcome.NOT_SENT,
         requested_at=format_time(requested_at),
-        duration_ms=round(seconds * 1000, 3),
+        duration_ms=to_milliseconds(seconds),
         error_class=ErrorClass.SETUP_FAILED,
         message=escape(str(error), limit=500),
     )
@@ -153,13 +153,12 @@ def _format_second(unix_second: int) -> str:
     return datetime.fromtimestamp(unix_second, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def make_delivery_id(*, endpoint: str, event_type: str, event_id: str) -> str:
-    """Return the id of the delivery of an event to an endpoint: a UUIDv5 (RFC 9562), the same on every try."""
-    return DeliveryIds(endpoint=endpoint, event_type=event_type).make(event_id)
-
-
 class DeliveryIds:
-    """The ids of the deliveries of many events of one type to one endpoint, faster than by ``uuid.uuid5``."""
+    """
+    The ids of the deliveries of events of one type to one endpoint: UUIDv5 (RFC 9562), the same on every try.
+
+    They are made faster than by ``uuid.uuid5``.
+    """
 
     def __init__(self, *, endpoint: str, event_type: str) -> None:
         name = json.dumps([endpoint, event_type])[:-1] + ", "

@@ -32,7 +32,7 @@ import certifi
 from airflow_provider_hooks.exceptions import BlockedAddressError, ConnectError, ProxyError, ResolverError
 from airflow_provider_hooks.http import resolver
 from airflow_provider_hooks.http.proxy import MAX_ANSWER_BYTES, check_connect_answer, make_connect_request
-from airflow_provider_hooks.http.result import Phases
+from airflow_provider_hooks.http.result import Phases, to_milliseconds
 from airflow_provider_hooks.http.urls import is_address
 from airflow_provider_hooks.outcomes import ErrorClass
 
@@ -476,11 +476,6 @@ class Dial:
             tls=None if tls_seconds is None else to_milliseconds(tls_seconds),
         )
         return OpenConnection(sock, self._peer, phases)
-
-
-def to_milliseconds(seconds: float) -> float:
-    """Return seconds in milliseconds, to the microsecond."""
-    return round(seconds * 1000, 3)
 
 
 def to_connect_error(error: Exception) -> ConnectError:

@@ -24,7 +24,7 @@ import select
 import ssl
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 from airflow_provider_hooks.exceptions import ServiceHookError
 from airflow_provider_hooks.http.connect import (
@@ -34,10 +34,9 @@ from airflow_provider_hooks.http.connect import (
     Poller,
     open_connection,
     to_connect_error,
-    to_milliseconds,
 )
 from airflow_provider_hooks.http.response import RECEIVE_BYTES, ResponseReader, read_plain_success
-from airflow_provider_hooks.http.result import NO_PHASES, Phases, RequestResult
+from airflow_provider_hooks.http.result import NO_PHASES, Phases, RequestResult, to_milliseconds
 from airflow_provider_hooks.http.tcp_info import (
     any_byte_acknowledged,
     is_established,
@@ -107,6 +106,10 @@ class _Connection(Generic[R]):
         self.is_closed = False
         """Whether the peer closed the connection; the proof is waited for that it did so before the request."""
         self.started = self.started_at = self.deadline = self.sent_at = self.first_byte_at = 0.0
+
+    def has_leftover(self) -> bool:
+        """Return whether TLS has bytes that were received and not read: they belong to no request."""
+        return self.is_tls and bool(cast("ssl.SSLSocket", self.sock).pending())
 
 
 class Engine(Generic[R]):
@@ -280,7 +283,7 @@ class Engine(Generic[R]):
             before = read_tcp_info(sock)
         except OSError:
             before = b"\0"
-        if not is_established(before) or (connection.is_tls and sock.pending()):  # type: ignore[attr-defined]
+        if not is_established(before) or connection.has_leftover():
             self._close(connection)
             return False
         connection.request, connection.started, connection.started_at = request, started, started_at
@@ -503,10 +506,7 @@ class Engine(Generic[R]):
                 request, Outcome.DELIVERED, status, connection.peer, connection.started_at, now - connection.started
             )
         )
-        if now < self._single_use_until or (connection.is_tls and connection.sock.pending()):  # type: ignore[attr-defined]
-            self._close(connection)
-        else:
-            self._release(connection)
+        self._release(connection, now)
 
     def _finish(
         self,
@@ -537,9 +537,8 @@ class Engine(Generic[R]):
         self._busy -= 1
         self._results.append(result)
         connection.request = connection.reader = None
-        is_reusable = keep and connection.unsent is None and now >= self._single_use_until
-        if is_reusable and not (connection.is_tls and connection.sock.pending()):  # type: ignore[attr-defined]
-            self._release(connection)
+        if keep and connection.unsent is None:
+            self._release(connection, now)
         else:
             self._close(connection)
 
@@ -552,15 +551,17 @@ class Engine(Generic[R]):
 
     # Connections
 
-    def _release(self, connection: _Connection[R]) -> None:
-        """Use a connection again: for the request that waits longest, if there is one."""
-        if self._waiting and not self._is_stopped:
+    def _release(self, connection: _Connection[R], now: float) -> None:
+        """Use a connection again if it may be: for the request that waits longest, if there is one."""
+        if now < self._single_use_until or connection.has_leftover():
+            self._close(connection)
+        elif self._waiting and not self._is_stopped:
             request, started, started_at = self._waiting.popleft()
             if self._send_on(connection, request, started, started_at):
                 return
             self._waiting.appendleft((request, started, started_at))
-            return
-        self._idle.append(connection)
+        else:
+            self._idle.append(connection)
 
     def _expire(self, now: float) -> None:
         """Finish the requests whose time is up."""

@@ -27,6 +27,11 @@ class Phases:
 NO_PHASES = Phases()
 
 
+def to_milliseconds(seconds: float) -> float:
+    """Return seconds in milliseconds, to the microsecond."""
+    return round(seconds * 1000, 3)
+
+
 class RequestResult(msgspec.Struct, Generic[R], gc=False):
     """How one request finished. Nothing in it is redacted or escaped."""
 

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_provider_hooks.http.result import to_milliseconds
 from airflow_provider_hooks.http.retry_after import read_retry_at
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.stream.payloads import InvalidEventError
@@ -128,7 +129,7 @@ class Batch:
 
     def _record(self, result: RequestResult[EncodedRequest]) -> None:
         """Write the record of a request, and slow down where the receiver asks for it."""
-        milliseconds = round(result.seconds * 1000, 3)
+        milliseconds = to_milliseconds(result.seconds)
         if result.outcome is Outcome.DELIVERED:
             self._breaker.failures = 0
             self._add(_DELIVERED, milliseconds)

@@ -20,6 +20,7 @@ import orjson
 from airflow_provider_hooks.delivery.record import format_time
 from airflow_provider_hooks.http.redact import find_occurrences, redact_and_truncate
 from airflow_provider_hooks.http.response import KEPT_BODY_BYTES
+from airflow_provider_hooks.http.result import to_milliseconds
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ class RecordEncoder:
             "status_code": status,
             "requested_at": format_time(result.started_at),
             "responded_at": format_time(result.responded_at) if result.responded_at else None,
-            "duration_ms": round(result.seconds * 1000, 3),
+            "duration_ms": to_milliseconds(result.seconds),
             "peer_address": result.peer,
             "error_class": error[0].value if error else None,
             "message": redact_and_truncate(error[1], found) if error else None,

@@ -27,9 +27,9 @@ from airflow_provider_hooks.delivery.claims import (
 )
 from airflow_provider_hooks.delivery.record import (
     Attempt,
+    DeliveryIds,
     DeliveryInfo,
     Record,
-    make_delivery_id,
     parse_record,
     parse_stored,
 )
@@ -95,6 +95,10 @@ def deliver(store, sends, *, generation="2", try_number=1, info=FACTS, slot="", 
     if result.recorded_by_this_try:
         check_slot(result, info)
     return result
+
+
+def make_delivery_id(*, endpoint: str, event_type: str, event_id: str) -> str:
+    return DeliveryIds(endpoint=endpoint, event_type=event_type).make(event_id)
 
 
 def claim(state: str, generation: str):
