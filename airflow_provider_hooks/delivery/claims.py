@@ -46,6 +46,16 @@ def check_on_unknown(value: object) -> None:
         raise ValidationError("delivery", {"on_unknown": message})
 
 
+class StateStore(Protocol):
+    """A durable store that outlives tries and crashes, of one task instance."""
+
+    def get(self, key: str) -> object:
+        """Return what is stored under a key, or ``None``."""
+
+    def set(self, key: str, value: JsonObject) -> None:
+        """Store a value; it is durable when this returns."""
+
+
 class ClaimStore(Protocol[_ClaimType]):
     """Where one claim is stored, durably, so that it outlives tries and crashes."""
 

@@ -15,7 +15,7 @@ import uuid
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -30,22 +30,12 @@ from airflow_provider_hooks.stream.summary import Summary, read_summary
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from airflow_provider_hooks.delivery.claims import StateStore
     from airflow_provider_hooks.http.engine import Engine
-    from airflow_provider_hooks.json_types import JsonObject
     from airflow_provider_hooks.stream.encode import EncodedRequest, RequestEncoder
     from airflow_provider_hooks.stream.records import PartWriter, RecordEncoder, RecordFolder
     from airflow_provider_hooks.stream.sources import RawEvent, Source
     from airflow_provider_hooks.stream.throttle import CircuitBreaker, RateLimiter
-
-
-class StateStore(Protocol):
-    """A durable store that outlives tries and crashes, of one task instance."""
-
-    def get(self, key: str) -> object:
-        """Return what is stored under a key, or ``None``."""
-
-    def set(self, key: str, value: JsonObject) -> None:
-        """Store a value; it is durable when this returns."""
 
 
 LARGEST_BLOCK = 32_768
