@@ -49,7 +49,7 @@ def raise_for_outcome(result: DeliveryResult, *, on_unknown: OnUnknown = "fail")
 
 def raise_registry_failure(error: Exception) -> NoReturn:
     """
-    Fail the task for a call to a platform: at once where a person must change something, else with retries.
+    Fail the task for a call to a platform: at once if a user must change something, else with retries.
 
     :raises AirflowException: if no answer came, or the platform said to come back later
     :raises AirflowFailException: otherwise
@@ -61,7 +61,7 @@ def raise_registry_failure(error: Exception) -> NoReturn:
 
 def raise_fail_fast(error: Exception) -> NoReturn:
     """
-    Fail the task without retries and without a traceback from the depths: a person must change something first.
+    Fail the task without retries and without an inner traceback: a user must change something first.
 
     :raises AirflowFailException: always, with the error's own words
     """

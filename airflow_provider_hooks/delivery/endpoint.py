@@ -121,7 +121,7 @@ def read_endpoint(
     allowed_headers: Iterable[str] = (),
 ) -> Endpoint:
     """
-    Read an endpoint from what somebody typed into a connection.
+    Return the endpoint that the fields of a connection describe.
 
     :param default_timeout: seconds for one attempt where the connection says none
     :param read_variable: returns the text of an Airflow Variable, or ``None`` where there is none

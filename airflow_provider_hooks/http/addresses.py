@@ -3,7 +3,7 @@
 """
 Which addresses are public: a table of our own, so that the answer does not depend on Python's patch level.
 
-IPv6 is public inside 2000::/3 less its special ranges only, and an IPv4 address carried inside an IPv6 one is judged
+IPv6 is public inside 2000::/3 less its special ranges only, and an IPv4 address carried inside an IPv6 one is checked
 as the IPv4 address that it is.
 
 Source: the IANA registries of special-purpose IPv4 and IPv6 addresses (RFC 6890 and its updates).

@@ -3,8 +3,8 @@
 """
 The proxy that a deployment may name for what leaves its network.
 
-It is asked for a tunnel to an **address** that was resolved and judged here (``CONNECT 93.184.216.34:443``), never
-for a name, so the policy holds as it does without one, as long as the proxy connects to what it is told.
+It is asked for a tunnel to an **address** that was resolved and checked here (``CONNECT 93.184.216.34:443``), never
+for a name, so the policy holds as it does without one, as long as the proxy connects to that address.
 Source: RFC 9110, section 9.3.6 (CONNECT).
 """
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""When a platform that had too many calls takes calls again. No I/O, and no clock of its own."""
+"""Parses when a receiver or a platform takes requests again. No I/O, and no clock."""
 
 from __future__ import annotations
 

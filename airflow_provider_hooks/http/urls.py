@@ -4,7 +4,7 @@
 A URL read strictly, so that no two readers can disagree about its host.
 
 What browsers and HTTP libraries repair in silence (backslashes, numeric hosts, blanks, userinfo) is refused instead:
-every such repair has been a way around somebody's address check.
+every such repair has been a way around an address check.
 """
 
 from __future__ import annotations
