@@ -18,23 +18,23 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.operators.stream import DeliverEventStreamOperator
-from airflow_provider_hooks.stream.records import PartWriter, RecordFolder
+from airflow_provider_hooks.stream.records import RecordFolder, SegmentWriter
 from airflow_provider_hooks.stream.stream import _Stream
 from tests.airflow_context import StateStore, make_context
 from tests.stream.bulk_receiver import serve_receiver
 
 COUNT = 400
 POINTS = [
-    (RecordFolder, "make"),
     (RecordFolder, "create"),
+    (RecordFolder, "open_segment"),
     (RecordFolder, "read_lines"),
     (RecordFolder, "remove"),
-    (PartWriter, "flush"),
-    (PartWriter, "close"),
-    (_Stream, "_take_block"),
-    (_Stream, "_write"),
-    (_Stream, "_note"),
-    (_Stream, "_go_to_next_block"),
+    (SegmentWriter, "flush"),
+    (SegmentWriter, "close"),
+    (_Stream, "_acquire_batch"),
+    (_Stream, "_save"),
+    (_Stream, "_record_unattempted"),
+    (_Stream, "_settle_batch"),
     (_Stream, "_finish"),
     (Engine, "send"),
     (Engine, "_send_on"),
@@ -107,14 +107,14 @@ def do_once_at(monkeypatch, kind, method, call, do, *, is_before):
 
 @pytest.mark.parametrize("is_before", [True, False])
 @pytest.mark.parametrize("call", [1, 2])
-@pytest.mark.parametrize("leaves_a_block_open", [False, True])
+@pytest.mark.parametrize("leaves_a_batch_interrupted", [False, True])
 @pytest.mark.parametrize(("kind", "method"), POINTS)
 def test_a_try_that_slept_harms_nothing(
-    run_try, tmp_path, monkeypatch, kind, method, leaves_a_block_open, call, is_before
+    run_try, tmp_path, monkeypatch, kind, method, leaves_a_batch_interrupted, call, is_before
 ):
     kept, first = StateStore(), 1
     with serve_receiver() as heard:
-        if leaves_a_block_open:
+        if leaves_a_batch_interrupted:
             with monkeypatch.context() as patch:
                 do_once_at(patch, Engine, "_send_on", 300, _die, is_before=True)
                 with pytest.raises(KilledError):
@@ -135,7 +135,7 @@ def test_a_try_that_slept_harms_nothing(
     assert set(received.values()) == {1}
     records = [
         json.loads(line)
-        for part in (tmp_path / "records").rglob("part-*.jsonl")
+        for part in (tmp_path / "records").rglob("segment-*.jsonl")
         for line in part.read_text().splitlines()
     ]
     assert Counter(record["event_id"] for record in records) == {f"event-{number}": 1 for number in range(COUNT)}

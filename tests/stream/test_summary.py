@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_hooks.delivery.record import Outcome
-from airflow_provider_hooks.stream.summary import PERCENTILES, Summary, read_summary
+from airflow_provider_hooks.stream.summary import PERCENTILES, Summary, parse_summary
 from tests.security.properties_data import json_values
 
 relaxed = settings(max_examples=100, deadline=None, derandomize=True)
@@ -64,7 +64,7 @@ def test_a_summary_that_was_kept_goes_on_as_if_it_had_never_been_written(before,
             summary.add(outcome, milliseconds)
         for _ in range(invalid):
             summary.add_invalid()
-    one = read_summary(json.loads(json.dumps(one.as_json())))
+    one = parse_summary(json.loads(json.dumps(one.as_json())))
     for summary in (one, other):
         for outcome, milliseconds in after:
             summary.add(outcome, milliseconds)
@@ -81,7 +81,7 @@ kept = st.dictionaries(
 @relaxed
 @given(kept=kept)
 def test_what_somebody_made_of_a_kept_summary_counts_as_nothing_and_breaks_nothing(kept):
-    summary = read_summary(kept)
+    summary = parse_summary(kept)
     summary.add("delivered", 1.0)
     summary.describe()
 
@@ -101,4 +101,4 @@ def test_what_somebody_made_of_a_kept_summary_counts_as_nothing_and_breaks_nothi
     ],
 )
 def test_what_is_no_number_counts_as_nothing(kept):
-    assert read_summary(kept).describe() == Summary().describe()
+    assert parse_summary(kept).describe() == Summary().describe()

@@ -67,7 +67,7 @@ def test_no_more_is_prepared_than_goes_within_seconds(rate, wanted, ahead):
 )
 def test_a_pause_is_as_long_as_asked_for_within_bounds(asked, seconds):
     pace = RateLimiter(rate_limit=None)
-    assert pace.slow_down(START, asked) == pytest.approx(seconds)
+    assert pace.pause(START, asked) == pytest.approx(seconds)
     if seconds:
         assert pace.acquire(START + seconds - 0.01, 5) == 0
     assert pace.acquire(START + seconds, 5) == 5
@@ -76,20 +76,20 @@ def test_a_pause_is_as_long_as_asked_for_within_bounds(asked, seconds):
 
 def test_pauses_that_overlap_are_one_time_and_a_shorter_one_changes_nothing():
     pace = RateLimiter(rate_limit=None)
-    pace.slow_down(START, 10)
-    assert pace.slow_down(START + 1, 2) == pytest.approx(9)
+    pace.pause(START, 10)
+    assert pace.pause(START + 1, 2) == pytest.approx(9)
     assert (pace.pauses, pace.paused_seconds) == (1, pytest.approx(10))
-    pace.slow_down(START + 5, 10)
+    pace.pause(START + 5, 10)
     assert (pace.pauses, pace.paused_seconds) == (2, pytest.approx(15))
     assert pace.acquire(START + 14.9, 1) == 0
-    pace.slow_down(START + 100, 1)
+    pace.pause(START + 100, 1)
     assert pace.paused_seconds == pytest.approx(16)
 
 
 def test_a_pause_is_not_made_up_for_by_a_burst():
     pace = RateLimiter(rate_limit=10)
     pace.acquire(START, 1)
-    pace.slow_down(START, 60)
+    pace.pause(START, 60)
     assert pace.delay(START) == pytest.approx(60)
     assert pace.acquire(START + 60, 1_000) <= 2
 
