@@ -232,10 +232,7 @@ class _Stream:
         self._records.remove(first_batch=self._claim.batch, try_number=self._claim.try_number)
         self._progress.start(self._summary.total, self._claim.start)
         if self._claim.unsent:
-            unsent = self._send_batch(
-                select_events(self._source, self._claim.unsent), state="resending", size=len(self._claim.unsent)
-            )
-            self._settle_batch(start=self._claim.start, unsent=unsent)
+            self._resend()
         self._read_offset = self._claim.start
         events = self._source.read(self._claim.start)
         is_whole = True
@@ -246,6 +243,15 @@ class _Stream:
         if not self._is_stopped and not self._claim.unsent:
             return self._finish()
         return self._record_unsent() if self._run.is_last_try else self._leave_to_next_try()
+
+    def _resend(self) -> None:
+        """Send the events that earlier tries left, as one batch."""
+        wanted = self._claim.unsent
+        self._read_offset = 0
+        unsent = self._send_batch(select_events(self._source, wanted), state="resending", size=len(wanted))
+        unread = [offset for offset in wanted if offset >= self._read_offset]  # the stream was stopped before them
+        self._settle_batch(start=self._claim.start, unsent=[*unsent, *unread])
+        self._is_stopped = self._is_stopped or len(self._claim.unsent) >= self._max_unsent
 
     def _send_batch(
         self, events: Iterable[SourceEvent], *, state: Literal["claimed", "resending"], size: int
@@ -324,6 +330,9 @@ class _Stream:
         """Send the events of the claimed batch, and record each whose outcome is final; return the others."""
         attempts: Counter[int] = Counter()
         unsent: list[int] = []
+        max_unsent = self._max_unsent
+        if self._claim.state == "claimed":
+            max_unsent -= len(self._claim.unsent)
         for results in self._engine.send(self._encode(events, segment)):
             for result in results:
                 if result.outcome is Outcome.NOT_SENT and self._is_retryable(result):
@@ -338,7 +347,7 @@ class _Stream:
                         unsent.append(offset)
                         continue
                 self._record(result, segment)
-            if self._breaker.is_open or len(self._claim.unsent) + len(unsent) >= self._max_unsent:
+            if self._breaker.is_open or len(unsent) >= max_unsent:
                 self._is_stopped = True
                 self._engine.stop()
             self._flush_and_report(segment)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import tempfile
@@ -102,15 +103,26 @@ class ClaimInMemory:
 
 
 class WatchedEngine(Engine):
-    """Calls a function after each group of results."""
+    """Calls a function after each group of results, and has connections refused."""
 
     during: Callable[[Engine], None] | None = None
+    refuses: Callable[[int], bool] | None = None
+    """Given the number of a connection, from 0, returns whether the receiver refuses it."""
+    dialed = 0
 
     def send(self, requests):
         for results in super().send(requests):
             yield results
             if self.during is not None:
                 self.during(self)
+
+    def _end_dial(self, dial, done):
+        number, self.dialed = self.dialed, self.dialed + 1
+        if self.refuses is not None and self.refuses(number):
+            if not isinstance(done, Exception):
+                done.sock.close()
+            done = ConnectionRefusedError(errno.ECONNREFUSED, "refused by the test")
+        super()._end_dial(dial, done)
 
 
 def send(

@@ -16,7 +16,6 @@ import pytest
 from airflow_provider_hooks._runtime.claim_store import TaskStateClaimStore
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
 from airflow_provider_hooks.http.connect import Connector, Limits
-from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.stream import throttle
 from airflow_provider_hooks.stream.claims import BatchSizer, StreamClaim
 from airflow_provider_hooks.stream.records import RecordFolder, SegmentWriter
@@ -127,7 +126,8 @@ class Tries:
         concurrency: int = 3,
         store: object = None,
         max_attempts: int = 8,
-        during: Callable[[Engine], None] | None = None,
+        refuses: Callable[[int], bool] | None = None,
+        max_unsent: int = 1_000,
     ) -> StreamResult | None:
         """Make a try; ``None`` if it was killed."""
         self.killer = Killer(kill_at)
@@ -136,10 +136,10 @@ class Tries:
         limits = Limits(timeout=TIMEOUT, connect_timeout=TIMEOUT)
         connector = Connector(endpoint.target, policy=LISTED, limits=limits)
         rate_limiter = RateLimiter(rate_limit=None)
-        engine = WatchedEngine(
+        self.engine = engine = WatchedEngine(
             connector, concurrency=concurrency, timeout=TIMEOUT, throttle=rate_limiter, keep_headers=False
         )
-        engine.during = during
+        engine.refuses = refuses
         dependencies = StreamDependencies(
             source=source,
             encoder=make_encoder(endpoint),
@@ -151,6 +151,7 @@ class Tries:
             progress=Progress(logging.getLogger(__name__), end=0),
             sizer=BatchSizer(largest=BATCH, size=BATCH, share=1e-9),
             max_attempts=max_attempts,
+            max_unsent=max_unsent,
         )
         run = StreamContext(generation=generation, try_number=self.number, is_last_try=is_last)
         claims = TaskStateClaimStore(store or self.store, KEY_PREFIX, StreamClaim)
