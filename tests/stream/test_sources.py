@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
 from airflow_provider_hooks.stream import sources
-from airflow_provider_hooks.stream.sources import FileSource, IterableSource, OversizedLine, Shard
+from airflow_provider_hooks.stream.sources import (
+    FileSource,
+    IterableSource,
+    OversizedLine,
+    SelectedSource,
+    Shard,
+    select_events,
+)
 
 CHUNK, LONGEST = 16, 40
 relaxed = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -171,6 +178,37 @@ def test_events_of_an_iterable_are_read_once_in_shards_and_from_any_position(mak
         read += [event["id"] for event, _, _ in events]
         assert source.end == 0
     assert sorted(read, key=int) == [event["id"] for event in EVENTS]
+
+
+# Offsets
+
+
+@relaxed
+@given(content=contents, count=st.integers(1, 6), data=st.data())
+def test_events_are_selected_by_where_they_begin(content, count, data):
+    if content[:2] == b"\x1f\x8b":
+        return
+    shards = [open_source(content, shard=Shard(index=index, count=count)) for index in range(count)]
+    for shard in shards:
+        events = list(shard.read(shard.start_offset()))
+        assert all(shard.covers(offset) for _, offset, _ in events)
+        assert not any(other.covers(offset) for other in shards if other is not shard for _, offset, _ in events)
+        for event, offset, end in events:
+            assert isinstance(event, OversizedLine) or content[offset:end].rstrip(b"\n") == event
+        chosen = data.draw(st.sets(st.sampled_from([offset for _, offset, _ in events]))) if events else set()
+        wanted = [(show(event), offset, end) for event, offset, end in events if offset in chosen]
+        assert [(show(event), offset, end) for event, offset, end in select_events(shard, chosen)] == wanted
+        selected = SelectedSource(source=shard, offsets=chosen)
+        assert [offset for _, offset, _ in selected.read(selected.start_offset())] == sorted(chosen)
+        for index, (_, _, end) in enumerate(wanted):
+            assert [offset for _, offset, _ in selected.read(end)] == sorted(chosen)[index + 1 :]
+
+
+def test_a_selection_has_a_fingerprint_of_its_own():
+    source = open_source(b"a\nb\nc\n")
+    selections = [SelectedSource(source=source, offsets=offsets) for offsets in ({0}, {2}, {0, 2}, set())]
+    assert len({source.fingerprint(), *(one.fingerprint() for one in selections)}) == 5
+    assert selections[2].fingerprint() == SelectedSource(source=source, offsets=[2, 0]).fingerprint()
 
 
 # Fingerprints

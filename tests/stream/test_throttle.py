@@ -109,3 +109,41 @@ def test_the_breaker_opens_after_so_many_failures_in_a_row_and_stays_open(limit,
         in_a_row = 0 if is_success else in_a_row + 1
         was_open = was_open or (limit is not None and in_a_row >= limit)
         assert breaker.is_open is was_open
+
+
+# After connection errors
+
+
+def test_pauses_after_connection_errors_double_up_to_their_bound():
+    limiter, now, pauses = RateLimiter(rate_limit=None), START, []
+    for _ in range(8):
+        limiter.back_off(now)
+        pauses.append(limiter.delay(now))
+        assert limiter.acquire(now + pauses[-1] - 0.01, 5) == 0
+        now += pauses[-1]
+        assert limiter.acquire(now, 5) == 5
+    assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0], abs=1e-6)
+    assert (limiter.pauses, limiter.paused_seconds) == (0, 0.0), "the receiver requested none of them"
+
+
+def test_errors_of_requests_that_were_under_way_are_one_pause():
+    limiter = RateLimiter(rate_limit=None)
+    for error in range(64):
+        limiter.back_off(START + error * 0.001)
+    assert limiter.delay(START) == pytest.approx(0.1)
+
+
+def test_a_response_has_the_next_pause_be_short_again():
+    limiter = RateLimiter(rate_limit=None)
+    for second in range(5):
+        limiter.back_off(START + second * 10)
+    limiter.end_backoff()
+    limiter.back_off(START + 100)
+    assert limiter.delay(START + 100) == pytest.approx(0.1)
+
+
+def test_a_response_does_not_end_a_pause_that_has_begun():
+    limiter = RateLimiter(rate_limit=None)
+    limiter.back_off(START)
+    limiter.end_backoff()
+    assert limiter.acquire(START + 0.05, 1) == 0
