@@ -54,8 +54,21 @@ MAX_UNSENT_EVENTS = 1_000
 """With so many events left to the next try, nothing more is begun, so that the claim stays small."""
 FLUSH_SECONDS = 1.0
 """How often records are handed to the file system while a batch is being sent."""
-_NOT_RETRYABLE = frozenset({ErrorClass.BLOCKED_ADDRESS, ErrorClass.SETUP_FAILED})
-"""Errors of events that were not sent which another attempt does not change."""
+_FINAL = frozenset({ErrorClass.BLOCKED_ADDRESS, ErrorClass.SETUP_FAILED})
+"""Errors that another attempt does not change: the outcome is final."""
+_PASSING = frozenset(
+    {
+        ErrorClass.CONNECTION_FAILED,
+        ErrorClass.CONNECTION_REFUSED,
+        ErrorClass.CONNECTION_RESET,
+        ErrorClass.DNS_ERROR,
+        ErrorClass.NETWORK_UNREACHABLE,
+        ErrorClass.PROXY_ERROR,
+        ErrorClass.REUSED_CONNECTION_LOST,
+        ErrorClass.TIMEOUT,
+    }
+)
+"""Errors of a receiver that is restarting: the event is sent again after a pause. Others are left to the next try."""
 _DELIVERED = Outcome.DELIVERED.value
 
 
@@ -335,14 +348,13 @@ class _Stream:
             max_unsent -= len(self._claim.unsent)
         for results in self._engine.send(self._encode(events, segment)):
             for result in results:
-                if result.outcome is Outcome.NOT_SENT and self._is_retryable(result):
-                    self._rate_limiter.back_off(time.monotonic())
-                    offset = result.request.offset
+                if result.outcome is Outcome.NOT_SENT and result.error is not None:
+                    offset, error_class = result.request.offset, result.error[0]
                     attempts[offset] += 1
-                    if attempts[offset] < self._max_attempts:
+                    if self._may_resend(error_class, attempts[offset]):
                         self._engine.requeue(self._encoder.sign_again(result.request))
                         continue
-                    if not self._run.is_last_try:
+                    if error_class not in _FINAL and not self._run.is_last_try:
                         self._breaker.note_failure()
                         unsent.append(offset)
                         continue
@@ -368,8 +380,11 @@ class _Stream:
             else:
                 yield request
 
-    def _is_retryable(self, result: RequestResult[EncodedRequest]) -> bool:
-        return result.error is None or result.error[0] not in _NOT_RETRYABLE
+    def _may_resend(self, error_class: ErrorClass, attempts: int) -> bool:
+        """Return whether this try sends an event again that was not received; it pauses first."""
+        return (
+            error_class in _PASSING and attempts < self._max_attempts and self._rate_limiter.back_off(time.monotonic())
+        )
 
     def _record(self, result: RequestResult[EncodedRequest], segment: SegmentWriter) -> None:
         """Record an event whose outcome is final, and pause where the receiver requests it."""
@@ -378,7 +393,7 @@ class _Stream:
             self._breaker.failures = 0
             self._summary.add(_DELIVERED, milliseconds)
             if result.responded_at is None:  # a plain success
-                self._rate_limiter.end_backoff()
+                self._rate_limiter.note_response()
                 segment.write(self._record_encoder.encode_success(result, milliseconds))
                 return
         else:
@@ -387,7 +402,7 @@ class _Stream:
         sensitive = self._encoder.sensitive_values(result.request)
         segment.write(self._record_encoder.encode_result(result, milliseconds, sensitive=sensitive))
         if result.status is not None:
-            self._rate_limiter.end_backoff()
+            self._rate_limiter.note_response()
         if result.status in BUSY:
             now = time.time()
             at = read_retry_at(result.headers, received_at=now)

@@ -12,10 +12,10 @@ DEFAULT_PAUSE = 1.0
 """Seconds of a pause where a busy receiver sends no ``Retry-After``."""
 MAX_PAUSE = 60.0
 """The longest pause in seconds, whatever ``Retry-After`` says."""
-FIRST_BACKOFF = 0.1
-"""Seconds of the pause after a connection error; each further one is twice as long."""
-MAX_BACKOFF = 5.0
-"""The longest pause in seconds after a connection error."""
+BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.1, 5.0
+"""The pause after a connection error, which doubles each time, and the longest one."""
+MAX_BACKOFFS = 8
+"""How many such pauses there are without a response in between: some 16 seconds in all."""
 _PREFETCH_SECONDS = 5.0
 """How old a signature may be because its request waits for the rate limit: some schemes sign the time."""
 
@@ -33,7 +33,7 @@ class RateLimiter:
     """How many pauses the receiver requested."""
     paused_seconds: float = 0.0
     _paused_until: float = 0.0
-    _backoff: float = 0.0
+    _backoffs: int = 0
     _backoff_until: float = 0.0
     _next: float = 0.0
 
@@ -72,19 +72,22 @@ class RateLimiter:
         self._paused_until = until
         return until - now
 
-    def back_off(self, now: float) -> None:
+    def back_off(self, now: float) -> bool:
         """
-        Pause after a connection error, twice as long as after the one before.
+        Pause after a connection error, longer each time; return ``False`` if the receiver was unreachable for too long.
 
-        Errors of requests that were under way when the pause began do not make it longer.
+        Requests that were under way together share one pause.
         """
         if now >= self._backoff_until:
-            self._backoff = min(max(FIRST_BACKOFF, self._backoff * 2), MAX_BACKOFF)
-            self._backoff_until = now + self._backoff
+            if self._backoffs >= MAX_BACKOFFS:
+                return False
+            self._backoff_until = now + min(BACKOFF_SECONDS * 2**self._backoffs, MAX_BACKOFF_SECONDS)
+            self._backoffs += 1
+        return True
 
-    def end_backoff(self) -> None:
-        """Begin with the shortest pause again: the receiver sent a response."""
-        self._backoff = 0.0
+    def note_response(self) -> None:
+        """Begin with the shortest pause again: the receiver can be reached."""
+        self._backoffs = 0
 
 
 @dataclass(kw_only=True)

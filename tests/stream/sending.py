@@ -108,6 +108,7 @@ class WatchedEngine(Engine):
     during: Callable[[Engine], None] | None = None
     refuses: Callable[[int], bool] | None = None
     """Given the number of a connection, from 0, returns whether the receiver refuses it."""
+    refusal: Exception = ConnectionRefusedError(errno.ECONNREFUSED, "refused by the test")
     dialed = 0
 
     def send(self, requests):
@@ -121,7 +122,7 @@ class WatchedEngine(Engine):
         if self.refuses is not None and self.refuses(number):
             if not isinstance(done, Exception):
                 done.sock.close()
-            done = ConnectionRefusedError(errno.ECONNREFUSED, "refused by the test")
+            done = self.refusal
         super()._end_dial(dial, done)
 
 
@@ -137,12 +138,13 @@ def send(
     rate_limit: float | None = None,
     breaker: int | None = None,
     during: Callable[[Engine], None] | None = None,
-    max_attempts: int = 1,
+    attempts: int = 1,
     **endpoint: str,
 ) -> Sent:
     """
-    Send events as one batch, with one attempt for each.
+    Send events as one batch.
 
+    :param attempts: how often an event is sent that is not received
     :param breaker: after how many failures in a row the stream stops, as for a try that another one follows
     :param during: is called after each group of results
     """
@@ -169,7 +171,7 @@ def send(
             record_fields={"endpoint": made.conn_id},
             progress=Progress(logging.getLogger(__name__), end=0),
             sizer=BatchSizer(largest=100_000, size=100_000),
-            max_attempts=max_attempts,
+            max_attempts=attempts,
         )
         started = time.monotonic()
         try:

@@ -16,7 +16,6 @@ import pytest
 from airflow_provider_hooks._runtime.claim_store import TaskStateClaimStore
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
 from airflow_provider_hooks.http.connect import Connector, Limits
-from airflow_provider_hooks.stream import throttle
 from airflow_provider_hooks.stream.claims import BatchSizer, StreamClaim
 from airflow_provider_hooks.stream.records import RecordFolder, SegmentWriter
 from airflow_provider_hooks.stream.sources import FileSource, IterableSource
@@ -87,19 +86,13 @@ WATCHED = [
 ]
 
 
-def shorten_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the pauses after connection errors take next to no time."""
-    monkeypatch.setattr(throttle, "FIRST_BACKOFF", 0.001)
-    monkeypatch.setattr(throttle, "MAX_BACKOFF", 0.002)
-
-
 class Tries:
     """A stream to a receiver, tried as often as a test wants."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.folder, self.store, self.killer = folder, Store(), Killer()
         self.number = 0
-        shorten_backoff(monkeypatch)
+        self.refusal: Exception | None = None
         for kind, name in WATCHED:
             monkeypatch.setattr(kind, name, self._watch(getattr(kind, name), f"{kind.__name__}.{name}"))
 
@@ -140,6 +133,7 @@ class Tries:
             connector, concurrency=concurrency, timeout=TIMEOUT, throttle=rate_limiter, keep_headers=False
         )
         engine.refuses = refuses
+        engine.refusal = self.refusal or engine.refusal
         dependencies = StreamDependencies(
             source=source,
             encoder=make_encoder(endpoint),

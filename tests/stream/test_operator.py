@@ -20,7 +20,6 @@ from airflow_provider_hooks.signing import SCHEMES, verify
 from tests.airflow_context import SECRET, StateStore, make_context
 from tests.servers import find_closed_port
 from tests.stream.bulk_receiver import serve_receiver
-from tests.stream.stream_tries import shorten_backoff
 
 
 def make_event(number: int, **fields) -> dict:
@@ -119,12 +118,7 @@ def test_a_rejected_event_fails_the_task_and_is_not_sent_again(connect, deliver,
     assert Counter(record["outcome"] for record in read_records(tmp_path)) == {"delivered": 4, "rejected": 1}
 
 
-@pytest.fixture
-def short_backoff(monkeypatch):
-    shorten_backoff(monkeypatch)
-
-
-def test_a_dead_receiver_stops_the_stream_and_a_retry_sends_exactly_the_rest(connect, deliver, tmp_path, short_backoff):
+def test_a_dead_receiver_stops_the_stream_and_a_retry_sends_exactly_the_rest(connect, deliver, tmp_path):
     store, events = StateStore(), [make_event(number) for number in range(50)]
     pushed = {}
 
@@ -149,7 +143,7 @@ def test_a_dead_receiver_stops_the_stream_and_a_retry_sends_exactly_the_rest(con
     assert not (tmp_path / "named-by-the-try").exists(), "the records of one generation stay together"
 
 
-def test_the_last_try_reports_the_rest_as_not_sent(connect, deliver, tmp_path, short_backoff):
+def test_the_last_try_reports_the_rest_as_not_sent(connect, deliver, tmp_path):
     context = make_context(max_tries=0)
     context["ti"].xcom_push = lambda key, value: None
     connect(f"http://127.0.0.1:{find_closed_port()}/")
@@ -337,7 +331,7 @@ def test_a_folder_without_records_is_refused(connect, deliver, tmp_path, earlier
         deliver(earlier[0], undelivered_from=str(tmp_path / "empty"), records="again")
 
 
-def test_a_retry_refuses_when_the_earlier_records_changed_meanwhile(connect, deliver, earlier, short_backoff):
+def test_a_retry_refuses_when_the_earlier_records_changed_meanwhile(connect, deliver, earlier):
     path, records = earlier
     store = StateStore()
     options = {"undelivered_from": records, "resend_outcomes": ["rejected"], "records": "again"}

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
 from collections import Counter
 
@@ -12,14 +13,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_hooks.exceptions import ConnectError
+from airflow_provider_hooks.http.connect import Connector
 from airflow_provider_hooks.http.policy import NetworkPolicy
+from airflow_provider_hooks.outcomes import ErrorClass
 from airflow_provider_hooks.stream import stream as stream_module
 from airflow_provider_hooks.stream.encode import RequestEncoder
-from airflow_provider_hooks.stream.throttle import RateLimiter
-from tests.http.reusing_receiver import Kept, answer, serve
+from airflow_provider_hooks.stream.throttle import MAX_BACKOFFS, RateLimiter
+from tests.http.reusing_receiver import Kept, answer, check_once, serve
 from tests.servers import find_closed_port
 from tests.stream.sending import make_encoder, make_endpoint, make_event, send
-from tests.stream.stream_tries import BATCH, Store, Tries, check_truth, make_source, shorten_backoff
+from tests.stream.stream_tries import BATCH, Store, Tries, check_truth, make_source
 
 EVENTS = 17
 
@@ -58,7 +62,7 @@ def test_a_receiver_that_refuses_connections_at_first_gets_every_event_once(trie
             backed_off.append(now)
             if len(backed_off) == 3:
                 kept.received = stack.enter_context(serve(answer, port=kept.port))
-            back_off(self, now)
+            return back_off(self, now)
 
         monkeypatch.setattr(RateLimiter, "back_off", listen_at_the_third)
         result = tries.deliver(kept, make_source(EVENTS), concurrency=1, max_attempts=1_000)
@@ -83,7 +87,7 @@ def test_the_breaker_counts_an_event_only_when_its_attempts_are_used_up(tries):
     assert result.summary.outcomes["delivered"] == EVENTS
 
 
-@pytest.mark.parametrize("attempts", [1, 3, 8])
+@pytest.mark.parametrize("attempts", [1, 3, 4])
 def test_an_event_is_sent_so_often_at_most(tries, attempts):
     with serve(answer) as kept:
         result = tries.deliver(kept, make_source(2), concurrency=1, max_attempts=attempts, refuses=refuse_all)
@@ -95,8 +99,8 @@ def test_an_event_is_sent_so_often_at_most(tries, attempts):
 def test_an_address_that_is_not_allowed_is_not_tried_again(monkeypatch, policy):
     monkeypatch.setattr("airflow_provider_hooks.http.resolver.resolve", lambda *_arguments, **_options: ["10.0.0.1"])
     backed_off = []
-    monkeypatch.setattr(RateLimiter, "back_off", lambda _self, now: backed_off.append(now))
-    sent = send("https://hooks.test/events", 3, policy=policy, max_attempts=8)
+    monkeypatch.setattr(RateLimiter, "back_off", lambda _self, now: backed_off.append(now) or True)
+    sent = send("https://hooks.test/events", 3, policy=policy, attempts=8)
     assert sent.endings == {("not_sent", "blocked_address"): 3}
     assert backed_off == []
 
@@ -272,8 +276,45 @@ def test_the_defaults_are_those_that_the_documentation_states():
     assert (stream_module.MAX_ATTEMPTS, stream_module.MAX_UNSENT_EVENTS) == (8, 1_000)
 
 
-def test_records_and_counts_of_a_receiver_that_is_never_there(monkeypatch):
-    shorten_backoff(monkeypatch)
-    sent = send(f"http://127.0.0.1:{find_closed_port()}/hook", 50, concurrency=16, max_attempts=3)
-    assert sent.endings == {("not_sent", "connection_refused"): 50}
-    assert sent.summary.outcomes["not_sent"] == 50
+def test_a_receiver_that_is_never_there_is_given_up_after_the_pauses_of_one_outage(monkeypatch):
+    dialed = []
+    resolve = Connector._resolve
+    monkeypatch.setattr(Connector, "_resolve", lambda connector: dialed.append(1) or resolve(connector))
+    sent = send(f"http://127.0.0.1:{find_closed_port()}/hook", 3, concurrency=1, attempts=8)
+    assert sent.endings == {("not_sent", "connection_refused"): 3}
+    assert sent.summary.outcomes["not_sent"] == 3
+    assert len(dialed) <= MAX_BACKOFFS + 3, "the pauses are of the outage, not of each event"
+
+
+def test_what_may_have_been_received_is_never_sent_again():
+    def close_without_a_response(connection, _count):
+        connection.shutdown(socket.SHUT_RDWR)
+
+    with serve(close_without_a_response) as kept:
+        sent = send(kept.url, 12, concurrency=3, attempts=8)
+    check_once(sent, kept, 12)
+    assert set(kept.bytes_of.values()) == {1}
+    assert {outcome for outcome, _ in sent.endings} == {"unknown"}
+
+
+def test_a_certificate_that_is_refused_is_left_to_the_next_try(tries, monkeypatch):
+    monkeypatch.setattr(RateLimiter, "back_off", lambda *_: pytest.fail("it does not pass by waiting"))
+    refused = ConnectError(ErrorClass.TLS_ERROR, "certificate verify failed")
+    with serve(answer) as kept:
+        tries.refusal = refused
+        first = tries.deliver(kept, make_source(3), concurrency=1, refuses=refuse_all)
+        assert (first.unsent, tries.engine.dialed) == (3, 3)
+        done = tries.deliver(kept, make_source(3))
+        check_truth(tries, kept, done, 3)
+
+
+def test_a_response_begins_the_pauses_from_the_shortest_again(tries, monkeypatch):
+    pauses = []
+    back_off = RateLimiter.back_off
+    monkeypatch.setattr(
+        RateLimiter, "back_off", lambda self, now: (back_off(self, now), pauses.append(self._backoffs))[0]
+    )
+    with serve(answer_and_close) as kept:
+        tries.deliver(kept, make_source(EVENTS), concurrency=1, refuses=lambda number: number % 3 == 0)
+    assert len(pauses) > MAX_BACKOFFS
+    assert set(pauses) == {1}

@@ -25,7 +25,6 @@ from airflow_provider_hooks.stream.stream import _Stream
 from tests.airflow_context import StateStore, make_context
 from tests.servers import find_closed_port
 from tests.stream.bulk_receiver import serve_receiver
-from tests.stream.stream_tries import shorten_backoff
 
 COUNT = 300
 """More than the first batch has."""
@@ -93,7 +92,6 @@ def run_try(tmp_path, monkeypatch, allow_loopback):
         for number in range(COUNT)
     ]
     events = [{**line, "url": "https://example.com/", "triggering_rules": ["r"]} for line in lines]
-    shorten_backoff(monkeypatch)
     path = tmp_path / "events.jsonl"
     path.write_text("".join(json.dumps(event) + "\n" for event in events))
 

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_hooks.stream.throttle import DEFAULT_PAUSE, MAX_PAUSE, CircuitBreaker, RateLimiter
+from airflow_provider_hooks.stream import throttle
+from airflow_provider_hooks.stream.throttle import (
+    DEFAULT_PAUSE,
+    MAX_BACKOFFS,
+    MAX_PAUSE,
+    CircuitBreaker,
+    RateLimiter,
+)
 
 relaxed = settings(max_examples=100, deadline=None, derandomize=True)
 START = 1_000_000.0
@@ -114,36 +121,44 @@ def test_the_breaker_opens_after_so_many_failures_in_a_row_and_stays_open(limit,
 # After connection errors
 
 
-def test_pauses_after_connection_errors_double_up_to_their_bound():
+@pytest.fixture
+def real_pauses(monkeypatch):
+    monkeypatch.setattr(throttle, "BACKOFF_SECONDS", 0.1)
+    monkeypatch.setattr(throttle, "MAX_BACKOFF_SECONDS", 5.0)
+
+
+def test_pauses_after_connection_errors_double_up_to_their_bound_and_are_bounded_in_number(real_pauses):
     limiter, now, pauses = RateLimiter(rate_limit=None), START, []
-    for _ in range(8):
-        limiter.back_off(now)
+    for _ in range(MAX_BACKOFFS):
+        assert limiter.back_off(now)
+        assert limiter.back_off(now), "a second failure of the same pause"
         pauses.append(limiter.delay(now))
         assert limiter.acquire(now + pauses[-1] - 0.01, 5) == 0
         now += pauses[-1]
         assert limiter.acquire(now, 5) == 5
     assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0], abs=1e-6)
+    assert not limiter.back_off(now)
     assert (limiter.pauses, limiter.paused_seconds) == (0, 0.0), "the receiver requested none of them"
 
 
-def test_errors_of_requests_that_were_under_way_are_one_pause():
+def test_errors_of_requests_that_were_under_way_are_one_pause(real_pauses):
     limiter = RateLimiter(rate_limit=None)
     for error in range(64):
-        limiter.back_off(START + error * 0.001)
+        assert limiter.back_off(START + error * 0.001)
     assert limiter.delay(START) == pytest.approx(0.1)
 
 
-def test_a_response_has_the_next_pause_be_short_again():
+def test_a_response_has_the_next_pause_be_short_again(real_pauses):
     limiter = RateLimiter(rate_limit=None)
     for second in range(5):
         limiter.back_off(START + second * 10)
-    limiter.end_backoff()
-    limiter.back_off(START + 100)
+    limiter.note_response()
+    assert limiter.back_off(START + 100)
     assert limiter.delay(START + 100) == pytest.approx(0.1)
 
 
-def test_a_response_does_not_end_a_pause_that_has_begun():
+def test_a_response_does_not_end_a_pause_that_has_begun(real_pauses):
     limiter = RateLimiter(rate_limit=None)
     limiter.back_off(START)
-    limiter.end_backoff()
+    limiter.note_response()
     assert limiter.acquire(START + 0.05, 1) == 0
