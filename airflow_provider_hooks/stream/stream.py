@@ -264,7 +264,6 @@ class _Stream:
         unsent = self._send_batch(select_events(self._source, wanted), state="resending", size=len(wanted))
         unread = [offset for offset in wanted if offset >= self._read_offset]  # the stream was stopped before them
         self._settle_batch(start=self._claim.start, unsent=[*unsent, *unread])
-        self._is_stopped = self._is_stopped or len(self._claim.unsent) >= self._max_unsent
 
     def _send_batch(
         self, events: Iterable[SourceEvent], *, state: Literal["claimed", "resending"], size: int

@@ -13,12 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_hooks.exceptions import ConnectError
+from airflow_provider_hooks.exceptions import BlockedAddressError, ConnectError
 from airflow_provider_hooks.http.connect import Connector
 from airflow_provider_hooks.http.policy import NetworkPolicy
 from airflow_provider_hooks.outcomes import ErrorClass
 from airflow_provider_hooks.stream import stream as stream_module
 from airflow_provider_hooks.stream.encode import RequestEncoder
+from airflow_provider_hooks.stream.summary import Progress
 from airflow_provider_hooks.stream.throttle import MAX_BACKOFFS, RateLimiter
 from tests.http.reusing_receiver import Kept, answer, check_once, serve
 from tests.servers import find_closed_port
@@ -103,6 +104,23 @@ def test_an_address_that_is_not_allowed_is_not_tried_again(monkeypatch, policy):
     sent = send("https://hooks.test/events", 3, policy=policy, attempts=8)
     assert sent.endings == {("not_sent", "blocked_address"): 3}
     assert backed_off == []
+
+
+def test_an_address_that_is_not_allowed_is_recorded_by_the_first_try(tries):
+    tries.refusal = BlockedAddressError("10.0.0.1 is not allowed")
+    with serve(answer) as kept:
+        result = tries.deliver(kept, make_source(3), concurrency=1, refuses=refuse_all)
+        check_truth(tries, kept, result, 3)
+    assert {record["error_class"] for record in tries.read_records()} == {"blocked_address"}
+    assert (result.unsent, tries.engine.dialed) == (0, 3)
+
+
+def test_a_plain_response_begins_the_pauses_from_the_shortest_again(tries, monkeypatch):
+    responses = []
+    monkeypatch.setattr(RateLimiter, "note_response", lambda _self: responses.append(1))
+    with serve(answer) as kept:
+        tries.deliver(kept, make_source(EVENTS))
+    assert len(responses) == EVENTS
 
 
 def test_each_attempt_is_signed_at_its_own_time(monkeypatch):
@@ -197,11 +215,24 @@ def test_pauses_of_earlier_tries_stay_in_the_summary(tries):
     def be_busy(connection, _count):
         connection.sendall(b"HTTP/1.1 503 X\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n")
 
-    tries.store = Store()
     with serve(be_busy) as kept:
         first = tries.deliver(kept, make_source(EVENTS), concurrency=1, breaker=2)
-        second = tries.deliver(kept, make_source(EVENTS), concurrency=1)
-    assert 0 < first.summary.pauses < second.summary.pauses
+        assert first.summary.pauses > 0
+    with serve(answer) as kept:
+        assert tries.deliver(kept, make_source(EVENTS)).summary.pauses == first.summary.pauses
+
+
+def test_progress_begins_where_the_try_begins(tries, monkeypatch):
+    begun = []
+    monkeypatch.setattr(Progress, "start", lambda _self, total, offset: begun.append((total, offset)))
+    monkeypatch.setattr(Progress, "report", lambda *_: None)
+    with serve(answer_and_close) as kept:
+        first = tries.deliver(kept, make_source(EVENTS), concurrency=1, breaker=1, max_attempts=1, refuses=refuse_half)
+        claim = tries.store.claim
+        tries.deliver(kept, make_source(EVENTS))
+    assert first.is_stopped
+    assert 0 < first.summary.total < EVENTS
+    assert begun[-1] == (first.summary.total, claim["start"])
 
 
 # Killed
