@@ -27,7 +27,7 @@ class DeliverEventStreamOperator(BaseOperator):
         of events, such as an XCom; or a function that returns the same events each time. An event is a documented
         payload, or its fields by name
     :param event_type: ``event.created`` or ``event.alert``
-    :param records_path: the folder for the records, as a path or URL; each run or manual clear has a folder of its own
+    :param records_path: the folder for the records, as a path or URL; each run or manual clear has its own folder
         in it
     :param concurrency: how many requests are under way at once
     :param rate_limit: events per second at most; without one, as many as the receiver takes
