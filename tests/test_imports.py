@@ -42,6 +42,7 @@ LIGHT = {
     "airflow_provider_hooks.operators.delivery",
     "airflow_provider_hooks.operators.links",
     "airflow_provider_hooks.operators.registry",
+    "airflow_provider_hooks.operators.stream",
     "airflow_provider_hooks.sanitize",
 }
 """What the modules of the public operators may import beyond ``airflow.sdk``."""
@@ -60,8 +61,8 @@ def test_the_package_and_its_metadata_import_nothing_of_airflow_and_nothing_heav
 ENTRY_POINTS = [
     f"airflow_provider_hooks.{name}"
     for name in (
-        "operators.delivery",
         "operators.stream",
+        "operators.delivery",
         "operators.registration",
         "operators.management",
         "notifications.service_hook",

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import msgspec
 from airflow import sdk
@@ -22,11 +22,6 @@ _REFUSAL = (
     "the claim in the task's state store cannot be read, so nothing is sent; write the whole claim back, or delete it "
     "in the task's Storage tab to have everything sent again"
 )
-
-
-class _OwnedClaim(Protocol):
-    @property
-    def owner_token(self) -> str: ...
 
 
 ClaimType = TypeVar("ClaimType", bound=msgspec.Struct)
@@ -64,8 +59,7 @@ class TaskStateClaimStore(Generic[ClaimType]):
         :raises ClaimLostError: if another process holds it
         """
         self.save(new)
-        stored = self.load()
-        if stored is None or cast("_OwnedClaim", stored).owner_token != cast("_OwnedClaim", new).owner_token:
+        if self.load() != new:
             raise ClaimLostError("another process claimed this delivery at the same moment; this one sent nothing")
 
     def save(self, claim: ClaimType) -> None:

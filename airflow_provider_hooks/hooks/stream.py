@@ -1,65 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""A stream of events to the endpoint of a connection, as an Airflow task sends it."""
+"""``StreamHook``: delivers a stream of events to the endpoint of an Airflow connection of type ``service_hook``."""
 
 from __future__ import annotations
 
 import gc
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
-from urllib.parse import quote
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
 
-from airflow_provider_hooks._runtime.airflow import open_state_store
+from airflow_provider_hooks._runtime.claim_store import open_claim_store
 from airflow_provider_hooks._runtime.failures import DeliveryNotSentError, raise_fail_fast
+from airflow_provider_hooks._runtime.stream_files import find_earlier_records, make_records, open_records, open_source
 from airflow_provider_hooks._runtime.telemetry import count_deliveries
-from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
+from airflow_provider_hooks.delivery.claims import KEY_PREFIX
+from airflow_provider_hooks.exceptions import ServiceHookError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.http.connect import Connector
 from airflow_provider_hooks.http.engine import Engine
+from airflow_provider_hooks.stream.checks import check_all_valid, select_undelivered
+from airflow_provider_hooks.stream.claims import StreamClaim
 from airflow_provider_hooks.stream.encode import RequestEncoder
-from airflow_provider_hooks.stream.records import RecordEncoder, RecordFolder
-from airflow_provider_hooks.stream.sources import FileSource, IterableSource, Shard, Source
 from airflow_provider_hooks.stream.stream import (
     StreamContext,
     StreamDependencies,
-    StreamResult,
     deliver_stream,
-    find_invalid,
+    find_finished,
+    find_records,
 )
+from airflow_provider_hooks.stream.summary import Progress
 from airflow_provider_hooks.stream.throttle import CircuitBreaker, RateLimiter
 
 if TYPE_CHECKING:
-    from typing import BinaryIO
+    from collections.abc import Iterator
 
     from airflow.sdk import Context
 
+    from airflow_provider_hooks._runtime.stream_files import Events
     from airflow_provider_hooks.json_types import JsonObject
-    from airflow_provider_hooks.stream.records import Folder
-    from airflow_provider_hooks.stream.summary import Summary
-
-Events = str | ObjectStoragePath | Iterable[Mapping[str, object]] | Callable[[], Iterable[Mapping[str, object]]]
-"""Where events come from: a file of JSON Lines, an iterable, or a function that returns one."""
-
-PROGRESS_SECONDS = 5.0
-"""How often progress is logged, at most."""
-_SHOWN_INVALID = 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class StreamOptions:
-    """How a stream is to be sent, read and checked."""
-
-    concurrency: int
-    rate_limit: float | None
-    stop_after_failures: int | None
-    skips_invalid: bool
-    shard: Shard
+    from airflow_provider_hooks.stream.encode import EncodedRequest
+    from airflow_provider_hooks.stream.records import RecordFolder
+    from airflow_provider_hooks.stream.stream import StreamOptions, StreamResult
 
 
 class StreamHook(EndpointHook):
@@ -73,186 +55,115 @@ class StreamHook(EndpointHook):
         self, event_type: str, events: Events, *, records_path: str, options: StreamOptions, context: Context
     ) -> JsonObject:
         """
-        Deliver every event at most once for each time that a person asks for it, and return what came of them.
+        Deliver every event at most once per run or manual clear, and return the summary.
 
-        :param records_path: a folder; the records are in one of its own in it
-        :param context: the task's context, whose state store keeps the claims
-        :raises AirflowFailException: if an event was rejected, is unknown or was not sent, or something cannot be used
-            as it is, all of which a retry must not or cannot change
-        :raises DeliveryNotSentError: if the receiver failed too often in a row; Airflow's own ``retries`` then go on
-            where it stopped
-        :raises AirflowException: if events cannot be read or records not be written; ``retries`` then go on, too
+        :param records_path: a folder; the records are in a folder of their own within it
+        :param context: the task's context, whose state store holds the claim
+        :raises AirflowFailException: if an event was rejected, is unknown or was not sent, or an input cannot be used,
+            which a retry must not or cannot change
+        :raises DeliveryNotSentError: if the receiver failed too often in a row, or events were not received; Airflow's
+            own ``retries`` then send exactly the rest
+        :raises AirflowException: if events cannot be read or records cannot be written; ``retries`` then resume
         """
         ti = context["ti"]
-        generation = str(ti.max_tries)
+        run = StreamContext(
+            generation=str(ti.max_tries), try_number=ti.try_number, is_last_try=ti.try_number > ti.max_tries
+        )
         try:
-            store = open_state_store(context)
-            asking = StreamContext(
-                generation=generation, try_number=ti.try_number, is_last_try=ti.try_number > ti.max_tries
-            )
-            with ExitStack() as stack:
-
-                def make_tools(begun_records: str | None) -> StreamDependencies:
-                    # A template may name another folder in each try; the records of one asking stay together.
-                    folder = (
-                        cast("Folder", ObjectStoragePath(begun_records))
-                        if begun_records
-                        else _find_folder(records_path, context, generation)
-                    )
-                    source = _open_source(events, options.shard)
-                    tools = self._make_tools(event_type, source, folder, options=options, generation=generation)
-                    stack.callback(tools.engine.close)
-                    if not begun_records and not options.skips_invalid:
-                        _check_all(tools)
-                    stack.enter_context(_gc_frozen())
-                    return tools
-
-                end = deliver_stream(make_tools, store=store, asking=asking)
+            store = open_claim_store(context, KEY_PREFIX, StreamClaim)
+            found = store.load()
+            result = find_finished(found, run)
+            if result is None:
+                # A template may name another folder in each try; the records of one generation stay together.
+                begun = find_records(found, run)
+                records = (
+                    open_records(begun) if begun else make_records(records_path, context, generation=run.generation)
+                )
+                with self._open_stream(event_type, events, records=records, options=options, run=run) as dependencies:
+                    if not begun and not options.skips_invalid:
+                        check_all_valid(dependencies.source, dependencies.encoder)
+                    result = deliver_stream(dependencies, found, store=store, run=run)
         except (ServiceHookError, AirflowNotFoundException) as error:
             raise_fail_fast(error)
         except OSError as error:
-            raise AirflowException(f"the events cannot be read, or the records not be written: {error}") from None
-        return self._conclude(end, event_type, context)
+            raise AirflowException(f"the events cannot be read, or the records cannot be written: {error}") from None
+        return self._conclude(result, event_type, context)
 
-    def _make_tools(
-        self, event_type: str, source: Source, folder: Folder, *, options: StreamOptions, generation: str
-    ) -> StreamDependencies:
-        endpoint, settings, policy = self.get_endpoint_for(event_type), self._settings, self._policy
+    @contextmanager
+    def _open_stream(
+        self, event_type: str, events: Events, *, records: RecordFolder, options: StreamOptions, run: StreamContext
+    ) -> Iterator[StreamDependencies]:
+        """Open what a stream is sent with; refuse what cannot be used, before anything is sent."""
+        endpoint = self.get_endpoint_for(event_type)
         limits = self._limits(endpoint)
-        pace = RateLimiter(rate_limit=options.rate_limit)
-        connector = Connector(endpoint.target, policy=policy, limits=limits)
-        preparer = RequestEncoder(
-            endpoint,
-            event_type,
-            max_payload_bytes=settings.max_payload_bytes,
+        encoder = RequestEncoder(endpoint, event_type, max_payload_bytes=self._settings.max_payload_bytes)
+        source, redelivered = open_source(events, options.shard), frozenset[int]()
+        if options.undelivered_from is not None:
+            earlier = find_earlier_records(options.undelivered_from)
+            source, redelivered = select_undelivered(source, encoder, earlier, options.resend_outcomes)
+        rate_limiter = RateLimiter(rate_limit=options.rate_limit)
+        engine: Engine[EncodedRequest] = Engine(
+            Connector(endpoint.target, policy=self._policy, limits=limits),
+            concurrency=options.concurrency,
+            timeout=limits.timeout,
+            throttle=rate_limiter,
+            keep_headers=False,
         )
-
-        def make_lines(is_redelivery: bool) -> RecordEncoder:
-            return RecordEncoder(
-                {
-                    "endpoint": endpoint.conn_id,
-                    "event_type": event_type,
-                    "url": endpoint.target.display_url,
-                    "scheme": endpoint.scheme.name,
-                    "generation": generation,
-                    "redelivery": is_redelivery,
-                }
+        record_fields = {
+            "endpoint": endpoint.conn_id,
+            "event_type": event_type,
+            "url": endpoint.target.display_url,
+            "scheme": endpoint.scheme.name,
+            "generation": run.generation,
+        }
+        gc.freeze()  # else the garbage collector visits all of Airflow's objects again and again: 5 % of the time
+        try:
+            yield StreamDependencies(
+                source=source,
+                encoder=encoder,
+                engine=engine,
+                rate_limiter=rate_limiter,
+                breaker=CircuitBreaker(limit=options.stop_after_failures),
+                records=records,
+                record_fields=record_fields,
+                progress=Progress(self.log, end=source.end),
+                redelivered=redelivered,
             )
+        finally:
+            gc.unfreeze()
+            engine.close()
 
-        return StreamDependencies(
-            source=source,
-            preparer=preparer,
-            engine=Engine(
-                connector, concurrency=options.concurrency, timeout=limits.timeout, throttle=pace, keep_headers=False
-            ),
-            pace=pace,
-            breaker=CircuitBreaker(limit=options.stop_after_failures),
-            records=RecordFolder(folder),
-            make_lines=make_lines,
-            report=_Progress(lambda told: self.log.info("%s", told), source).tell,
-        )
-
-    def _conclude(self, end: StreamResult, event_type: str, context: Context) -> JsonObject:
-        """Return what a stream came to if every event was delivered; else keep it, and fail as it deserves."""
-        told: JsonObject = {**end.summary.describe(), "records": end.records, "stopped": end.is_stopped}
-        if not end.from_previous_try:
-            for outcome, count in end.summary.outcomes.items():
+    def _conclude(self, result: StreamResult, event_type: str, context: Context) -> JsonObject:
+        """Return the result if every event was delivered; otherwise push it to XCom and fail the task."""
+        summary = result.summary
+        returned: JsonObject = {
+            **summary.describe(),
+            "unsent": result.unsent,
+            "records": result.records,
+            "stopped": result.is_stopped,
+        }
+        if not result.from_previous_try:
+            for outcome, count in summary.outcomes.items():
                 count_deliveries(count, endpoint=self.service_hook_conn_id, event_type=event_type, outcome=outcome)
-        self.log.info("%s", _summarize(end.summary))
-        if end.from_previous_try:
-            self.log.warning("Nothing was sent by this try: an earlier one sent the stream for the same asking")
-        undelivered = end.summary.count_undelivered()
-        if not undelivered and not end.is_stopped:
-            return told
-        context["ti"].xcom_push(key="return_value", value=told)
-        if end.is_stopped:
+        self.log.info("%s", summary)
+        if result.from_previous_try:
+            self.log.warning("Nothing was sent by this try: an earlier one already sent the stream")
+        undelivered = summary.count_undelivered()
+        if not undelivered and not result.is_stopped and not result.unsent:
+            return returned
+        context["ti"].xcom_push(key="return_value", value=returned)
+        if result.is_stopped:
             raise DeliveryNotSentError(
-                f"stopped after too many failures in a row; {_summarize(end.summary)}. A retry goes on where it "
-                f"stopped; records: {end.records}"
+                f"the stream was stopped after too many failures in a row; {summary}. A retry resumes where it stopped "
+                f"and sends nothing twice; records: {result.records}"
+            )
+        if result.unsent:
+            raise DeliveryNotSentError(
+                f"{result.unsent} events were not received after several attempts; {summary}. A retry sends exactly "
+                f"these; records: {result.records}"
             )
         raise AirflowFailException(
-            f"{undelivered} of {end.summary.total} events were not delivered, or may not have been: "
-            f"{_summarize(end.summary)}. Records: {end.records}. Clear the task to send all events again"
+            f"{undelivered} of {summary.total} events were not delivered, or may not have been: {summary}. "
+            f"Records: {result.records}. Clear the task to send all events again, or send only these with "
+            "undelivered_from"
         )
-
-
-@contextmanager
-def _gc_frozen() -> Iterator[None]:
-    """Keep the garbage collector from looking through all of Airflow again and again: 5 % of a stream's time."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-def _find_folder(records_path: str, context: Context, generation: str) -> Folder:
-    ti = context["ti"]
-    path = ObjectStoragePath(records_path)
-    for name in (ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), f"generation-{generation}"):
-        path /= quote(name, safe=" :+@=,")
-    return cast("Folder", path)
-
-
-def _open_source(events: Events, shard: Shard) -> Source:
-    if isinstance(events, str | ObjectStoragePath):
-        path = ObjectStoragePath(events)
-        if not path.is_file():
-            raise ValidationError("events", {"events": f"there is no file {path}"})
-        return FileSource(
-            open_file=lambda: cast("BinaryIO", path.open("rb")),  # type: ignore[no-untyped-call]  # as in Airflow
-            size=path.stat().st_size,
-            version=str(path.checksum()),
-            shard=shard,
-        )
-    if callable(events):
-        return IterableSource(make=events, shard=shard)
-    if not isinstance(events, Iterable) or isinstance(events, Mapping | bytes) or iter(events) is events:
-        told = "must be a file, a list, or a function that returns the same events each time; not what can be read once"
-        raise ValidationError("events", {"events": told})
-    return IterableSource(make=lambda: events, shard=shard)
-
-
-def _check_all(tools: StreamDependencies) -> None:
-    """
-    Return if every event can be delivered.
-
-    :raises ValidationError: naming the first that cannot, with their place
-    """
-    found = dict(find_invalid(tools, at_most=_SHOWN_INVALID + 1))
-    if found:
-        shown: Sequence[tuple[int, str]] = list(found.items())[:_SHOWN_INVALID]
-        more = {"and more": "only the first are named"} if len(found) > _SHOWN_INVALID else {}
-        unit = "at byte" if isinstance(tools.source, FileSource) else "number"
-        named = {f"event {unit} {position}": problem for position, problem in shown}
-        raise ValidationError("events (nothing was sent)", {**named, **more})
-
-
-class _Progress:
-    """Logs how far a stream is, at most once in a while."""
-
-    def __init__(self, say: Callable[[str], None], source: Source) -> None:
-        self._say, self._source = say, source
-        self._started = self._last = time.monotonic()
-        self._first: tuple[int, int] | None = None
-
-    def tell(self, summary: Summary, position: int) -> None:
-        now = time.monotonic()
-        if self._first is None:
-            self._first = (summary.total, position)
-        if now - self._last < PROGRESS_SECONDS:
-            return
-        self._last = now
-        done, read = summary.total - self._first[0], position - self._first[1]
-        left = ""
-        if self._source.end and read > 0:
-            seconds = (self._source.end - position) / read * (now - self._started)
-            left = f", about {max(0, seconds):.0f} s left"
-        self._say(f"{_summarize(summary)}, {done / (now - self._started):,.0f} events/s{left}")
-
-
-def _summarize(summary: Summary) -> str:
-    counts = ", ".join(f"{name} {count:,}" for name, count in summary.outcomes.items() if count) or "none"
-    invalid = f" ({summary.invalid:,} of them invalid)" if summary.invalid else ""
-    pauses = f", {summary.pauses} pauses that the receiver asked for" if summary.pauses else ""
-    return f"{summary.total:,} events: {counts}{invalid}{pauses}"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _MAX_RATE = 1e9
 MAX_OVERLAP = timedelta(days=366)
 
+_RESENDABLE = ("not_sent", "rejected", "unknown")
 _FLAGS = {"true": True, "false": False}
 
 
@@ -87,16 +88,24 @@ def read_rate(problems: ValidationErrors, name: str, value: object) -> float | N
 
 
 def read_shard(problems: ValidationErrors, value: object) -> Shard:
-    """Return a shard from its pair of numbers, or note that it is none; ``None`` is the whole."""
-    from airflow_provider_hooks.stream.sources import WHOLE, Shard
+    """Return a shard from its pair of numbers, or add a problem; ``None`` is the whole source."""
+    from airflow_provider_hooks.stream.sources import FULL, Shard
 
     if value is None:
-        return WHOLE
+        return FULL
     pair = list(value) if isinstance(value, list | tuple) else []
     if len(pair) == 2 and all(type(number) is int for number in pair) and 0 <= pair[0] < pair[1]:  # noqa: PLR2004
         return Shard(index=pair[0], count=pair[1])
     problems.add("shard", f"must be (i, n) with i from 0 to n - 1, not {pair or safe_repr(value)}")
-    return WHOLE
+    return FULL
+
+
+def read_outcomes(problems: ValidationErrors, name: str, value: object) -> frozenset[str]:
+    """Return the outcomes of events that are sent again, or add a problem."""
+    outcomes = list(value) if isinstance(value, list | tuple | set | frozenset) else []
+    if not outcomes or not all(isinstance(outcome, str) and outcome in _RESENDABLE for outcome in outcomes):
+        problems.add(name, f"must be a list of {', '.join(_RESENDABLE)}, not {safe_repr(value)}")
+    return frozenset(outcome for outcome in outcomes if isinstance(outcome, str))
 
 
 def choose(problems: ValidationErrors, **given: object) -> None:

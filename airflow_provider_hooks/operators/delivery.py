@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseOperator
 
 from airflow_provider_hooks.operators.links import DeliveryRecordLink, EventLink
+from airflow_provider_hooks.operators.stream import DeliverEventStreamOperator
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.delivery.claims import OnUnknown
     from airflow_provider_hooks.json_types import JsonObject
+
+__all__ = ["DeliverEventAlertOperator", "DeliverEventCreatedOperator", "DeliverEventStreamOperator"]
 
 
 class DeliveringOperator(BaseOperator):

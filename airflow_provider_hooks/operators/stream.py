@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""An operator that delivers a stream of events, each at most once, at the speed of the network."""
+"""An operator that delivers a stream of events, each at most once."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from airflow.sdk import BaseOperator
 
@@ -13,26 +13,31 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_hooks.hooks.stream import Events, StreamOptions
+    from airflow_provider_hooks._runtime.stream_files import Events
     from airflow_provider_hooks.json_types import JsonObject
+    from airflow_provider_hooks.stream.stream import StreamOptions
 
 
 class DeliverEventStreamOperator(BaseOperator):
     """
-    Deliver a stream of events to one endpoint, each at most once for each time that a person asks for it.
+    Deliver a stream of events to one endpoint, each at most once per run or manual clear.
 
     :param service_hook_conn_id: a connection of type ``service_hook``
-    :param events: a file of JSON Lines, plain or gzip, as a path or URL that Airflow's ``ObjectStoragePath`` takes;
-        or a list of events, such as an XCom; or a function that returns the same events each time. An event is a
-        documented payload, or its fields by name
+    :param events: a file of JSON Lines, plain or gzip, as a path or URL for Airflow's ``ObjectStoragePath``; or a list
+        of events, such as an XCom; or a function that returns the same events each time. An event is a documented
+        payload, or its fields by name
     :param event_type: ``event.created`` or ``event.alert``
-    :param records_path: the folder for the records, as a path or URL; each asking has one of its own in it
+    :param records_path: the folder for the records, as a path or URL; each run or manual clear has its own folder
+        in it
     :param concurrency: how many requests are under way at once
     :param rate_limit: events per second at most; without one, as many as the receiver takes
-    :param stop_after_failures: after so many failures in a row nothing more is sent; ``None``: it never stops
-    :param on_invalid: where an event cannot be delivered as it is, ``fail`` before anything is sent, or ``skip`` it and
-        report it in the records
-    :param shard: ``(i, n)``: deliver the part ``i``, from 0, of ``n`` of a file; for ``.expand()``
+    :param stop_after_failures: after this number of failures in a row nothing more is sent; ``None``: never stop
+    :param on_invalid: if an event is invalid, ``fail`` before anything is sent, or ``skip`` it and report it in the
+        records
+    :param shard: ``(i, n)``: deliver shard ``i``, from 0, of ``n`` of the events; for ``.expand()``
+    :param undelivered_from: the folder of the records of an earlier run over the same events, as that run returned it;
+        only what it did not deliver is sent
+    :param resend_outcomes: with ``undelivered_from``, which outcomes are sent: ``not_sent``, ``rejected``, ``unknown``
     """
 
     template_fields: Sequence[str] = (
@@ -45,6 +50,8 @@ class DeliverEventStreamOperator(BaseOperator):
         "stop_after_failures",
         "on_invalid",
         "shard",
+        "undelivered_from",
+        "resend_outcomes",
     )
     ui_color = "#d7e8f7"
 
@@ -54,12 +61,14 @@ class DeliverEventStreamOperator(BaseOperator):
         events: Events,
         records_path: str,
         service_hook_conn_id: str = "service_hook_default",
-        event_type: str = "event.created",
+        event_type: Literal["event.created", "event.alert"] = "event.created",
         concurrency: int | str = 64,
         rate_limit: float | str | None = None,
         stop_after_failures: int | str | None = 100,
-        on_invalid: str = "fail",
+        on_invalid: Literal["fail", "skip"] = "fail",
         shard: tuple[int, int] | Sequence[int] | None = None,
+        undelivered_from: str | None = None,
+        resend_outcomes: Sequence[Literal["not_sent", "rejected", "unknown"]] = ("not_sent",),
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)  # type: ignore[arg-type]  # BaseOperator's own arguments
@@ -72,14 +81,17 @@ class DeliverEventStreamOperator(BaseOperator):
         self.stop_after_failures = stop_after_failures
         self.on_invalid = on_invalid
         self.shard = shard
+        self.undelivered_from = undelivered_from
+        self.resend_outcomes = resend_outcomes
 
     def execute(self, context: Context) -> JsonObject:
         """
-        Deliver the events, and return counts by outcome, rates, percentiles, and where the records are.
+        Deliver the events, and return counts by outcome, rates, percentiles, and the folder of the records.
 
-        :raises AirflowFailException: if an event was rejected, is unknown or was not sent, or something cannot be used
-            as it is, all of which a retry must not or cannot change
-        :raises DeliveryNotSentError: if the stream was stopped; Airflow's own ``retries`` then go on where it stopped
+        :raises AirflowFailException: if an event was rejected, is unknown or was not sent, or an input cannot be used,
+            which a retry must not or cannot change
+        :raises DeliveryNotSentError: if the stream was stopped, or events were not received; Airflow's own ``retries``
+            then send exactly the rest
         """
         from airflow_provider_hooks._runtime.failures import raise_fail_fast
         from airflow_provider_hooks.exceptions import ValidationError
@@ -96,9 +108,15 @@ class DeliverEventStreamOperator(BaseOperator):
     def _read_options(self) -> StreamOptions:
         from airflow_provider_hooks.events.types import EVENT_TYPES
         from airflow_provider_hooks.exceptions import ValidationErrors
-        from airflow_provider_hooks.hooks.stream import StreamOptions
-        from airflow_provider_hooks.operators._validators import read_count, read_name, read_rate, read_shard
+        from airflow_provider_hooks.operators._validators import (
+            read_count,
+            read_name,
+            read_outcomes,
+            read_rate,
+            read_shard,
+        )
         from airflow_provider_hooks.sanitize import safe_repr
+        from airflow_provider_hooks.stream.stream import StreamOptions
 
         problems = ValidationErrors(f"task {self.task_id}")
         if self.event_type not in EVENT_TYPES:
@@ -106,12 +124,16 @@ class DeliverEventStreamOperator(BaseOperator):
         if self.on_invalid not in {"fail", "skip"}:
             problems.add("on_invalid", f"must be fail or skip, not {safe_repr(self.on_invalid)}")
         read_name(problems, "records_path", self.records_path)
+        if self.undelivered_from is not None:
+            read_name(problems, "undelivered_from", self.undelivered_from)
         options = StreamOptions(
             concurrency=read_count(problems, "concurrency", self.concurrency, largest=4_096) or 1,
             rate_limit=read_rate(problems, "rate_limit", self.rate_limit),
             stop_after_failures=read_count(problems, "stop_after_failures", self.stop_after_failures),
             skips_invalid=self.on_invalid == "skip",
             shard=read_shard(problems, self.shard),
+            undelivered_from=self.undelivered_from,
+            resend_outcomes=read_outcomes(problems, "resend_outcomes", self.resend_outcomes),
         )
         problems.raise_if_any()
         return options

@@ -1,153 +1,110 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-What a try does with what an earlier one left of a stream: one small table, with no I/O.
+The claim of a stream, and what a try does with the claim that it finds: one small table, without I/O.
 
-A stream is claimed block by block. One note tells all of it: every block before this one is settled, this one is being
-sent, and nothing after it has been begun.
+One claim describes the whole stream: every batch before the claimed one is finished and recorded, the claimed batch is
+being sent, and no batch after it has begun. The claim also lists the events of finished batches that were provably not
+received and have no record yet; they are sent again as a batch of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import Annotated, Any, Literal
 
-from airflow_provider_hooks.exceptions import RecordError, ServiceHookError
+import msgspec
 
-if TYPE_CHECKING:
-    from airflow_provider_hooks.json_types import JsonObject
+from airflow_provider_hooks.exceptions import ServiceHookError
 
-
-class State(str, Enum):
-    """How far a stream is."""
-
-    CLAIMED = "claimed"
-    """Its block is being sent."""
-    STOPPED = "stopped"
-    """Nothing of its block was begun."""
-    DONE = "done"
-    """There is nothing left to send."""
-
-
-class Decision(str, Enum):
-    """What to do with a stream, given what was found of it."""
-
-    BEGIN = "begin"
-    """Send it from its first event on."""
-    REPORT_AND_GO_ON = "report_and_go_on"
-    """An earlier try left its block open: report that as unknown, and send what comes after it."""
-    GO_ON = "go_on"
-    """Send from its block on."""
-    KEEP = "keep"
-    """It came to its end before; that stands."""
+Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class SourceChangedError(ServiceHookError):
-    """The events are others than those that an earlier try has sent a part of; nothing was sent."""
+    """The events are not those that an earlier try has sent in part. Nothing was sent."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class StreamClaim:
-    """The note of how far a stream is."""
+class StreamAction(str, Enum):
+    """What to do with a stream, given the claim that was found."""
 
-    state: str
+    BEGIN = "begin"
+    """Send it from its first event."""
+    REPORT_AND_RESUME = "report_and_resume"
+    """An earlier try did not finish the claimed batch: record its outcome as unknown, and send what follows."""
+    RESUME = "resume"
+    """Nothing of the next batch has begun: send it and what follows."""
+    RETURN_RECORDED = "return_recorded"
+    """The stream is done; return its recorded summary."""
+
+
+class StreamClaim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The durable marker of how far a stream is."""
+
+    state: Literal["claimed", "resending", "stopped", "done"]
+    """
+    ``claimed``: ``size`` events from ``start`` are being sent. ``resending``: the ``unsent`` events are being sent.
+    ``stopped``: no batch is being sent. ``done``: every event has a record.
+    """
     generation: str
-    try_number: int
+    try_number: Natural
     owner_token: str
-    """Tells whose note this is, where two processes write at the same moment."""
+    """Identifies the process that wrote the claim, where two write at the same moment."""
     redelivery: bool
-    """Whether its events may have been sent before, in an earlier generation."""
+    """Whether the events may have been sent before, by an earlier generation."""
     source: str
     """The fingerprint of the events."""
     records: str
-    """Where the records are."""
-    block: int
-    start: int
-    """Where the block begins."""
-    size: int
-    """How many events the block has at most."""
-    summary: JsonObject = field(default_factory=dict)
-    """What came of the blocks before."""
+    """The folder of the records."""
+    batch: Natural
+    """The number of the batch."""
+    start: Natural
+    """The offset from which no event has been read by a finished batch."""
+    size: Natural
+    """How many events the batch has at most."""
+    unsent: tuple[Natural, ...] = ()
+    """The offsets of events before ``start`` that were not received and have no record, in ascending order."""
+    summary: dict[str, Any] = {}  # what ``Summary.as_json`` returns
+    """The summary of the finished batches."""
 
-    def as_json(self) -> JsonObject:
-        """Return the note as it is kept."""
-        return dict(vars(self))
 
-
-def decide(found: StreamClaim | None, *, generation: str, source: str) -> Decision:
+def next_stream_action(found: StreamClaim | None, *, generation: str, source: str) -> StreamAction:
     """
-    Decide what a try of ``generation`` does.
+    Return what a try of ``generation`` does when it finds a claim, or none.
 
-    :raises SourceChangedError: if a part of other events was sent for this asking
+    :param source: the fingerprint of the events
+    :raises SourceChangedError: if other events were sent in part for this generation
     """
     if found is None or found.generation != generation:
-        return Decision.BEGIN
-    if found.state == State.DONE:
-        return Decision.KEEP
+        return StreamAction.BEGIN
+    if found.state == "done":
+        return StreamAction.RETURN_RECORDED
     if found.source != source:
-        told = "the events changed since an earlier try sent a part of them; put them back, or clear the task"
-        raise SourceChangedError(f"{told} to send all of the new ones")
-    return Decision.REPORT_AND_GO_ON if found.state == State.CLAIMED else Decision.GO_ON
-
-
-def read_stream_claim(kept: object) -> StreamClaim | None:
-    """
-    Read a note back from what was kept; ``None`` where nothing was.
-
-    :raises RecordError: if it has another form, in which case nothing may be sent
-    """
-    refusal = (
-        "the claim kept in the task's state store is not one of a stream, so nothing is sent; put the whole claim "
-        "back, or delete it in the task's Storage tab to have all events sent anew"
-    )
-    if kept is None:
-        return None
-    try:
-        if not isinstance(kept, Mapping):
-            raise TypeError  # noqa: TRY301  (one form, one error)
-        claim = StreamClaim(**kept)
-        if not _is_right(claim):
-            raise ValueError  # noqa: TRY301
-    except (TypeError, ValueError):
-        raise RecordError(refusal) from None
-    return claim
-
-
-def _is_right(claim: StreamClaim) -> bool:
-    return claim.state in set(State) and _has_its_types(claim)
-
-
-def _has_its_types(claim: StreamClaim) -> bool:
-    texts = (claim.state, claim.generation, claim.owner_token, claim.source, claim.records)
-    numbers = (claim.try_number, claim.block, claim.start, claim.size)
-    return (
-        all(isinstance(text, str) for text in texts)
-        and all(type(number) is int and number >= 0 for number in numbers)
-        and isinstance(claim.redelivery, bool)
-        and isinstance(claim.summary, Mapping)
-    )
+        message = "the events changed since an earlier try sent a part of them; restore them, or clear the task"
+        raise SourceChangedError(f"{message} to send all of the new ones")
+    return StreamAction.RESUME if found.state == "stopped" else StreamAction.REPORT_AND_RESUME
 
 
 @dataclass(kw_only=True)
 class BatchSizer:
     """
-    Chooses how many events are claimed at once, so that the claims cost a small part of the time.
+    Chooses how many events are claimed at once, so that the claims take a small part of the time.
 
-    :param largest: events that a crash may leave open at most
+    :param largest: how many events a crash may leave unknown at most
     """
 
     largest: int
     share: float = 0.03
-    """The part of the time that claims may take; the rest up to 5 % is what a growing stream needs to get there."""
+    """The part of the time that claims may take; a growing batch needs the rest up to 5 %."""
     size: int = 256
 
-    def learn(self, *, sent: int, seconds: float, claim_seconds: float) -> None:
+    def observe(self, *, sent: int, seconds: float, claim_seconds: float) -> None:
         """
-        Take note of a block: how many events it had, how long it took to send them, and what claiming it cost.
+        Adapt the size to a finished batch.
 
-        :param claim_seconds: all the time in which nothing was sent for the sake of the claim
+        :param sent: how many events it had
+        :param seconds: how long sending them took
+        :param claim_seconds: how long nothing was sent because of the claim
         """
         if sent and seconds > 0:
             wanted = claim_seconds / self.share * sent / seconds

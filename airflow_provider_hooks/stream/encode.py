@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""From an event as it was read to all the bytes of its request: built or validated, serialised once, signed."""
+"""From an event as it was read to all bytes of its request: built or validated, serialised once, signed."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class EncodedRequest(NamedTuple):
     """Head and body, exactly as they are sent."""
     body_sha256: str
     body_bytes: int
-    position: int
-    """Where in its source it begins."""
+    offset: int
+    """Where the event begins in its source."""
 
 
 class RequestEncoder:
@@ -42,28 +42,34 @@ class RequestEncoder:
         self._signature_header = header
         self._signature_mark = f"\r\n{header}: ".encode()
 
-    def prepare(self, event: RawEvent, *, position: int) -> EncodedRequest:
+    def encode(self, event: RawEvent, *, offset: int) -> EncodedRequest:
         """
-        Make the request of an event.
+        Return the request of an event, signed now.
 
-        :param position: where in its source the event begins
-        :raises InvalidEventError: saying what is wrong with it
+        :param offset: where the event begins in its source
+        :raises InvalidEventError: if the event cannot be delivered, with the reason
         """
         event_id, body = self._reader.read(event)
         delivery_id = self._template.make_delivery_id(event_id)
         request, _ = self._template.sign(delivery_id, body)
-        return EncodedRequest(event_id, delivery_id, request, sha256(body).hexdigest(), len(body), position)
+        return EncodedRequest(event_id, delivery_id, request, sha256(body).hexdigest(), len(body), offset)
 
-    def check(self, event: RawEvent) -> None:
-        """
-        Return if an event can be delivered.
+    def sign_again(self, request: EncodedRequest) -> EncodedRequest:
+        """Return the same request, signed now: some schemes sign the time."""
+        body = request.request[len(request.request) - request.body_bytes :]
+        signed, _ = self._template.sign(request.delivery_id, body)
+        return request._replace(request=signed)
 
-        :raises InvalidEventError: saying what is wrong with it
+    def read_event_id(self, event: RawEvent) -> str:
         """
-        self._reader.read(event)
+        Return the id of an event that can be delivered.
+
+        :raises InvalidEventError: if it cannot, with the reason
+        """
+        return self._reader.read(event)[0]
 
     def sensitive_values(self, event: EncodedRequest) -> tuple[str, ...]:
-        """Return the secrets, tokens and the signature of a request, which are masked where they are sent back."""
+        """Return the secrets, tokens and the signature of a request, which are masked where a receiver returns them."""
         if self._signature_header is None:
             return self._template.sensitive_values({})
         begins = event.request.index(self._signature_mark) + len(self._signature_mark)

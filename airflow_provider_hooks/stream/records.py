@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-The records of a stream: JSON Lines in a folder, one file a block, written while the block is being sent.
+The records of a stream: JSON Lines in a folder, one segment for each batch, written while the batch is being sent.
 
-A block that a crash left open is written anew by the next try, under that try's name, and the earlier file is removed.
-Every event is in the folder once, with its place in the source.
+A segment that a crash left incomplete is written again by the next try, under the number of that try, and the earlier
+file is removed. Every event is in the folder once, with its offset in the source.
 """
 
 from __future__ import annotations
@@ -15,31 +15,32 @@ import os
 import re
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 import orjson
 
 from airflow_provider_hooks.delivery.record import format_time
+from airflow_provider_hooks.exceptions import RecordError
 from airflow_provider_hooks.http.redact import find_occurrences, redact_and_truncate
 from airflow_provider_hooks.http.response import KEPT_BODY_BYTES
-from airflow_provider_hooks.http.result import to_milliseconds
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from typing import BinaryIO
 
     from airflow_provider_hooks.http.result import RequestResult
     from airflow_provider_hooks.stream.encode import EncodedRequest
 
-_PART = re.compile(r"part-(?P<block>[0-9]{6,})\.try-(?P<number>[0-9]+)\.jsonl", re.ASCII)
+_SEGMENT = re.compile(r"segment-(?P<batch>[0-9]{6,})\.try-(?P<number>[0-9]+)\.jsonl", re.ASCII)
 _BUFFERED_BYTES = 262_144
 
 
 class Folder(Protocol):
-    """Where parts are: Airflow's ``ObjectStoragePath``, or any other path of that kind."""
+    """A folder: Airflow's ``ObjectStoragePath``, or any other path of that kind."""
 
     @property
     def name(self) -> str:
-        """The last part of the path."""
+        """The last component of the path."""
 
     def __truediv__(self, name: str) -> Folder:
         """Return a path in this folder."""
@@ -51,14 +52,28 @@ class Folder(Protocol):
         """List the folder."""
 
     def mkdir(self, *, parents: bool, exist_ok: bool) -> None:
-        """Make the folder."""
+        """Create the folder."""
 
     def unlink(self) -> None:
         """Remove a file."""
 
 
+class UndeliveredEvent(msgspec.Struct, frozen=True):
+    """What an earlier run recorded of an event that it did not deliver."""
+
+    offset: int
+    outcome: Outcome
+    event_id: str | None = None
+    redelivery: bool = False
+
+    @property
+    def may_have_arrived(self) -> bool:
+        """Whether the receiver may have got the event from the earlier run, or from one before it."""
+        return self.redelivery or self.outcome is not Outcome.NOT_SENT
+
+
 class RecordFolder:
-    """The parts of one asking's records."""
+    """The segments of one generation's records."""
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
@@ -66,49 +81,79 @@ class RecordFolder:
     def __str__(self) -> str:
         return str(self._folder)
 
-    def make(self) -> None:
-        """Make the folder, if it is not there."""
+    def create(self) -> None:
+        """Create the folder, if it does not exist."""
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def create(self, block: int, *, try_number: int) -> PartWriter:
-        """Open the part of a block for writing."""
-        return PartWriter((self._folder / f"part-{block:06d}.try-{try_number}.jsonl").open("wb"))
+    def open_segment(self, batch: int, *, try_number: int) -> SegmentWriter:
+        """Open the segment of a batch for writing."""
+        return SegmentWriter((self._folder / f"segment-{batch:06d}.try-{try_number}.jsonl").open("wb"))
 
-    def read_lines(self, block: int) -> dict[int, bytes]:
-        """Return the complete lines that earlier tries wrote of a block, by the place of the event in its source."""
+    def read_lines(self, batch: int) -> dict[int, bytes]:
+        """Return the complete lines that earlier tries wrote of a batch, by the offset of the event."""
         lines: dict[int, bytes] = {}
-        for _, part in self._list_parts(block, block):
-            # Another try that slept may remove a part that it has copied; its copy is listed after it.
-            with contextlib.suppress(FileNotFoundError), part.open("rb") as file:
-                for line in file.read().split(b"\n")[:-1]:
+        for _, segment in self._list_segments(batch, batch):
+            # Another try that slept may remove a segment that it has copied; its copy is listed after it.
+            with contextlib.suppress(FileNotFoundError):
+                for line in _read_complete_lines(segment):
                     with contextlib.suppress(orjson.JSONDecodeError, KeyError, TypeError):
-                        lines[int(orjson.loads(line)["position"])] = line
+                        lines[int(orjson.loads(line)["offset"])] = line
         return lines
 
-    def remove(self, *, first_block: int, try_number: int, keeps_own: bool = False) -> None:
+    def read_undelivered(self, outcomes: Collection[str]) -> dict[int, UndeliveredEvent]:
         """
-        Remove the parts from a block on that a try and earlier ones wrote; never those of a later try.
+        Return the events with one of these outcomes, by offset. Events that could not be delivered at all are left out.
 
-        A try that slept while another followed it would otherwise remove what that one wrote.
-
-        :param keeps_own: whether the try's own part of the first block stays
+        :raises RecordError: if the folder has no records, or a line of them cannot be read
         """
-        for (block, number), part in list(self._list_parts(first_block, None)):
-            if number <= try_number and not (keeps_own and (block, number) == (first_block, try_number)):
+        found: dict[int, UndeliveredEvent] = {}
+        segments = list(self._list_segments(0, None))
+        if not segments:
+            raise RecordError(f"{self} has no records of a stream")
+        for _, segment in segments:
+            for line in _read_complete_lines(segment):
+                try:
+                    event = _decoder.decode(line)
+                except msgspec.MsgspecError as error:
+                    raise RecordError(f"a line of {segment} is no record of a stream: {error}") from None
+                found.pop(event.offset, None)  # where two tries recorded an event, the later one counts
+                if event.outcome.value in outcomes and event.event_id is not None:
+                    found[event.offset] = event
+        return found
+
+    def remove(self, *, first_batch: int, try_number: int, keeps_own: bool = False) -> None:
+        """
+        Remove the segments from a batch on that a try and earlier ones wrote; never those of a later try.
+
+        A try that slept while another superseded it would otherwise remove what that one wrote.
+
+        :param keeps_own: whether the try's own segment of the first batch is left
+        """
+        for (batch, number), segment in list(self._list_segments(first_batch, None)):
+            if number <= try_number and not (keeps_own and (batch, number) == (first_batch, try_number)):
                 with contextlib.suppress(FileNotFoundError):
-                    part.unlink()
+                    segment.unlink()
 
-    def _list_parts(self, first: int, last: int | None) -> Iterator[tuple[tuple[int, int], Folder]]:
-        """Give the block and the try of each part, and the part, in their order."""
-        named = ((_PART.fullmatch(part.name), part) for part in self._folder.iterdir())
-        parts = [((int(name["block"]), int(name["number"])), part) for name, part in named if name]
-        for (block, number), part in sorted(parts, key=lambda one: one[0]):
-            if first <= block and (last is None or block <= last):
-                yield (block, number), part
+    def _list_segments(self, first: int, last: int | None) -> Iterator[tuple[tuple[int, int], Folder]]:
+        """Yield the batch and the try of each segment, and the segment, in their order."""
+        named = ((_SEGMENT.fullmatch(segment.name), segment) for segment in self._folder.iterdir())
+        segments = [((int(name["batch"]), int(name["number"])), segment) for name, segment in named if name]
+        for (batch, number), segment in sorted(segments, key=lambda one: one[0]):
+            if first <= batch and (last is None or batch <= last):
+                yield (batch, number), segment
 
 
-class PartWriter:
-    """Writes the lines of one part; what was flushed survives this process."""
+_decoder = msgspec.json.Decoder(UndeliveredEvent)
+
+
+def _read_complete_lines(segment: Folder) -> list[bytes]:
+    """Read the lines of a segment, but for a last one that a crash cut off."""
+    with segment.open("rb") as file:
+        return file.read().split(b"\n")[:-1]
+
+
+class SegmentWriter:
+    """Writes the lines of one segment; what was flushed survives this process."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -116,7 +161,7 @@ class PartWriter:
         self._bytes = 0
 
     def write(self, line: bytes) -> None:
-        """Write a line, without its end."""
+        """Write a line, given without its end."""
         self._lines.append(line)
         self._bytes += len(line)
         if self._bytes > _BUFFERED_BYTES:
@@ -131,7 +176,7 @@ class PartWriter:
         self._file.flush()
 
     def close(self) -> None:
-        """Make the part durable."""
+        """Make the segment durable; the fsync is for a machine that loses power, so no test can show it."""
         self.flush()
         with contextlib.suppress(OSError, AttributeError, io.UnsupportedOperation):
             os.fsync(self._file.fileno())
@@ -140,13 +185,19 @@ class PartWriter:
 
 class RecordEncoder:
     """
-    Makes the line of each event.
+    Encodes the record of each event as a line of JSON.
 
     :param constant: the fields that are the same in every record
+    :param redelivery: whether the events may have been sent before
+    :param redelivered: the offsets of the events that may have been sent before, where not all may
     """
 
-    def __init__(self, constant: Mapping[str, object]) -> None:
-        self._constant = b"," + orjson.dumps(dict(constant))[1:]
+    def __init__(
+        self, constant: Mapping[str, object], *, redelivery: bool, redelivered: Collection[int] = frozenset()
+    ) -> None:
+        self._constant = b"," + orjson.dumps({**constant, "redelivery": redelivery})[1:]
+        self._redelivered_constant = b"," + orjson.dumps({**constant, "redelivery": True})[1:]
+        self._redelivered = redelivered
         self._time = (0.0, "")
 
     def encode_success(self, result: RequestResult[EncodedRequest], milliseconds: float) -> bytes:
@@ -154,25 +205,24 @@ class RecordEncoder:
         event = result.request
         if self._time[0] != result.started_at:
             self._time = (result.started_at, format_time(result.started_at))
-        return (
-            orjson.dumps(
-                {
-                    "position": event.position,
-                    "event_id": event.event_id,
-                    "delivery_id": event.delivery_id,
-                    "outcome": "delivered",
-                    "status_code": result.status,
-                    "requested_at": self._time[1],
-                    "duration_ms": milliseconds,
-                    "peer_address": result.peer,
-                    "body_sha256": event.body_sha256,
-                    "body_bytes": event.body_bytes,
-                }
-            )[:-1]
-            + self._constant
-        )
+        return orjson.dumps(
+            {
+                "offset": event.offset,
+                "event_id": event.event_id,
+                "delivery_id": event.delivery_id,
+                "outcome": "delivered",
+                "status_code": result.status,
+                "requested_at": self._time[1],
+                "duration_ms": milliseconds,
+                "peer_address": result.peer,
+                "body_sha256": event.body_sha256,
+                "body_bytes": event.body_bytes,
+            }
+        )[:-1] + (self._redelivered_constant if event.offset in self._redelivered else self._constant)
 
-    def encode_result(self, result: RequestResult[EncodedRequest], *, sensitive: tuple[str, ...]) -> bytes:
+    def encode_result(
+        self, result: RequestResult[EncodedRequest], milliseconds: float, *, sensitive: tuple[str, ...]
+    ) -> bytes:
         """Return the line of an event whose request finished in any other way."""
         status, error = result.status, result.error
         body = result.body.decode(errors="replace")
@@ -183,7 +233,7 @@ class RecordEncoder:
             "status_code": status,
             "requested_at": format_time(result.started_at),
             "responded_at": format_time(result.responded_at) if result.responded_at else None,
-            "duration_ms": to_milliseconds(result.seconds),
+            "duration_ms": milliseconds,
             "peer_address": result.peer,
             "error_class": error[0].value if error else None,
             "message": redact_and_truncate(error[1], found) if error else None,
@@ -193,27 +243,30 @@ class RecordEncoder:
                 name: redact_and_truncate(value, found) for name, value in result.headers.items()
             }
             line["response_body"] = redact_and_truncate(body, found, limit=KEPT_BODY_BYTES)
-        return self._write(_describe(result.request), result.outcome, line)
+        return self._encode(_describe(result.request), result.request.offset, result.outcome, line)
 
     def encode_unattempted(
         self, event: EncodedRequest, outcome: Outcome, error_class: ErrorClass, message: str
     ) -> bytes:
-        """Make the line of an event of which no attempt of this try tells."""
-        told = {"error_class": error_class.value, "message": message}
-        return self._write(_describe(event), outcome, told)
+        """Return the line of an event that this try did not send."""
+        error = {"error_class": error_class.value, "message": message}
+        return self._encode(_describe(event), event.offset, outcome, error)
 
-    def encode_invalid(self, position: int, message: str) -> bytes:
-        """Make the line of an event that cannot be delivered as it is."""
-        told = {"error_class": ErrorClass.INVALID_EVENT.value, "message": message}
-        return self._write({"position": position}, Outcome.NOT_SENT, told)
+    def encode_invalid(self, offset: int, message: str) -> bytes:
+        """Return the line of an event that cannot be delivered."""
+        error = {"error_class": ErrorClass.INVALID_EVENT.value, "message": message}
+        return self._encode({"offset": offset}, offset, Outcome.NOT_SENT, error)
 
-    def _write(self, event: dict[str, object], outcome: Outcome, told: Mapping[str, object]) -> bytes:
-        return orjson.dumps({**event, "outcome": outcome.value, **told})[:-1] + self._constant
+    def _encode(
+        self, event: Mapping[str, object], offset: int, outcome: Outcome, fields: Mapping[str, object]
+    ) -> bytes:
+        constant = self._redelivered_constant if offset in self._redelivered else self._constant
+        return orjson.dumps({**event, "outcome": outcome.value, **fields})[:-1] + constant
 
 
 def _describe(event: EncodedRequest) -> dict[str, object]:
     return {
-        "position": event.position,
+        "offset": event.offset,
         "event_id": event.event_id,
         "delivery_id": event.delivery_id,
         "body_sha256": event.body_sha256,

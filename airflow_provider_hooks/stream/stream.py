@@ -1,276 +1,439 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-A whole stream, at most once: claim a block, send it, settle it with the claim of the next.
+Delivers a stream of events, each at most once: claim a batch, send it, record it, then claim the next.
 
-The claim of a block is durable, and read back, before its first event is sent; by then every record of the block before
-is durable too. So a crash leaves one block open at most. The next try keeps the records of it that were written,
-reports the other events of it as ``unknown``, sends none of them, and goes on with the next block.
+The claim of a batch is durable before its first event is sent, and by then every record of the batch before is durable
+too. So a crash leaves at most one batch without all of its records. The next try copies the records of that batch that
+were written, records its other events as ``unknown``, sends none of them, and resumes with the next batch.
+
+An event that was provably not received is sent again: in the same batch, after a pause of the whole stream; and by the
+next try, if it is still not sent after ``MAX_ATTEMPTS``. Until its outcome is final it has no record, and its offset is
+in the claim. The next try sends all of these events first, as a batch with a claim like any other.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+import msgspec
 import orjson
 
-from airflow_provider_hooks.delivery.claims import KEY_PREFIX
-from airflow_provider_hooks.exceptions import ClaimLostError
+from airflow_provider_hooks.http.result import to_milliseconds
+from airflow_provider_hooks.http.retry_after import read_retry_at
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
-from airflow_provider_hooks.stream.batch import Batch
-from airflow_provider_hooks.stream.claims import BatchSizer, Decision, State, StreamClaim, decide, read_stream_claim
+from airflow_provider_hooks.stream.claims import BatchSizer, StreamAction, StreamClaim, next_stream_action
 from airflow_provider_hooks.stream.payloads import InvalidEventError
-from airflow_provider_hooks.stream.summary import Summary, read_summary
+from airflow_provider_hooks.stream.records import RecordEncoder
+from airflow_provider_hooks.stream.sources import select_events
+from airflow_provider_hooks.stream.summary import Summary, parse_summary
+from airflow_provider_hooks.stream.throttle import BUSY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from airflow_provider_hooks.delivery.claims import StateStore
+    from airflow_provider_hooks.delivery.claims import ClaimStore
     from airflow_provider_hooks.http.engine import Engine
+    from airflow_provider_hooks.http.result import RequestResult
     from airflow_provider_hooks.stream.encode import EncodedRequest, RequestEncoder
-    from airflow_provider_hooks.stream.records import PartWriter, RecordEncoder, RecordFolder
-    from airflow_provider_hooks.stream.sources import RawEvent, Source
+    from airflow_provider_hooks.stream.records import RecordFolder, SegmentWriter
+    from airflow_provider_hooks.stream.sources import RawEvent, Shard, Source, SourceEvent
+    from airflow_provider_hooks.stream.summary import Progress
     from airflow_provider_hooks.stream.throttle import CircuitBreaker, RateLimiter
 
+MAX_BATCH_EVENTS = 32_768
+"""How many events a crash can leave ``unknown`` at most."""
+MAX_ATTEMPTS = 8
+"""How often a try sends an event that is not received."""
+MAX_UNSENT_EVENTS = 1_000
+"""With so many events left to the next try, nothing more is begun, so that the claim stays small."""
+FLUSH_SECONDS = 1.0
+"""How often records are handed to the file system while a batch is being sent."""
+_FINAL = frozenset({ErrorClass.BLOCKED_ADDRESS, ErrorClass.SETUP_FAILED})
+"""Errors that another attempt does not change: the outcome is final."""
+_PASSING = frozenset(
+    {
+        ErrorClass.CONNECTION_FAILED,
+        ErrorClass.CONNECTION_REFUSED,
+        ErrorClass.CONNECTION_RESET,
+        ErrorClass.DNS_ERROR,
+        ErrorClass.NETWORK_UNREACHABLE,
+        ErrorClass.PROXY_ERROR,
+        ErrorClass.REUSED_CONNECTION_LOST,
+        ErrorClass.TIMEOUT,
+    }
+)
+"""Errors of a receiver that is restarting: the event is sent again after a pause. Others are left to the next try."""
+_DELIVERED = Outcome.DELIVERED.value
 
-LARGEST_BLOCK = 32_768
-"""How many events a crash can leave open at most."""
+
+@dataclass(frozen=True, kw_only=True)
+class StreamOptions:
+    """How a stream is read, checked and sent."""
+
+    concurrency: int
+    rate_limit: float | None
+    stop_after_failures: int | None
+    skips_invalid: bool
+    shard: Shard
+    undelivered_from: str | None = None
+    resend_outcomes: frozenset[str] = frozenset({Outcome.NOT_SENT.value})
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamContext:
-    """Who asks for a stream."""
+    """The try that sends a stream."""
 
     generation: str
+    """The run or manual clear."""
     try_number: int
     is_last_try: bool
-    """Whether nobody goes on where this try stops, so that what is left is reported as not sent."""
+    """Whether no later try sends what this one does not."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamDependencies:
-    """What a stream is sent with."""
+    """What a stream reads from, sends with, and writes to."""
 
     source: Source
-    preparer: RequestEncoder
+    encoder: RequestEncoder
     engine: Engine[EncodedRequest]
-    pace: RateLimiter
+    rate_limiter: RateLimiter
     breaker: CircuitBreaker
     records: RecordFolder
-    make_lines: Callable[[bool], RecordEncoder]
-    """Makes the lines of this asking's records, given whether it is a redelivery."""
-    report: Callable[[Summary, int], None]
-    """Is told now and then what came of the events so far, and how far the source was read."""
+    record_fields: Mapping[str, object]
+    """The fields that every record has."""
+    progress: Progress
+    redelivered: Collection[int] = frozenset()
+    """The offsets of the events that an earlier run may have delivered."""
+    sizer: BatchSizer = field(default_factory=lambda: BatchSizer(largest=MAX_BATCH_EVENTS))
+    max_attempts: int = MAX_ATTEMPTS
+    max_unsent: int = MAX_UNSENT_EVENTS
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamResult:
-    """What a stream came to."""
+    """The result of a try."""
 
     summary: Summary
     records: str
+    """The folder of the records."""
     is_stopped: bool = False
-    """Whether the breaker stopped it, and a later try goes on from there."""
+    """Whether the circuit breaker or ``MAX_UNSENT_EVENTS`` stopped it before the end; a later try resumes there."""
+    unsent: int = 0
+    """How many of the events that were read are left to a later try."""
     from_previous_try: bool = False
-    """Whether an earlier try came to this, and this one sent nothing."""
+    """Whether an earlier try finished the stream, and this one sent nothing."""
+
+
+def find_finished(found: StreamClaim | None, run: StreamContext) -> StreamResult | None:
+    """Return the result of a stream that an earlier try finished, from the claim alone: the source may be gone."""
+    if found is None or found.generation != run.generation or found.state != "done":
+        return None
+    return StreamResult(summary=parse_summary(found.summary), records=found.records, from_previous_try=True)
+
+
+def find_records(found: StreamClaim | None, run: StreamContext) -> str | None:
+    """Return the folder of the records that an earlier try of the generation began, if any."""
+    return found.records if found is not None and found.generation == run.generation else None
 
 
 def deliver_stream(
-    make_tools: Callable[[str | None], StreamDependencies], *, store: StateStore, asking: StreamContext
+    dependencies: StreamDependencies, found: StreamClaim | None, *, store: ClaimStore[StreamClaim], run: StreamContext
 ) -> StreamResult:
     """
-    Send every event that no earlier try of this asking has claimed, and return what came of all.
+    Send every event that no earlier try of the generation has claimed.
 
-    What an earlier try brought to its end is told from the store alone, so it is not lost with a source that is gone.
-
-    :param make_tools: called only if there may be something to send, with where the records are if an earlier try of
-        this asking began them
-    :param store: keeps the claim; it is durable when a call returns
-    :raises SourceChangedError: if a part of other events was sent for this asking; nothing was sent
+    :param found: the claim that the store holds
+    :raises SourceChangedError: if other events were sent in part for this generation; nothing was sent
     :raises ClaimLostError: if another process sends the same stream; this one sends no more
-    :raises RecordError: if the claim found cannot be read; nothing was sent
+    :raises RecordError: if the stored claim cannot be read; this try sends no more
     """
-    found = read_stream_claim(store.get(KEY_PREFIX))
-    begun = found if found is not None and found.generation == asking.generation else None
-    if begun is not None and begun.state == State.DONE.value:
-        return StreamResult(summary=read_summary(begun.summary), records=begun.records, from_previous_try=True)
-    tools = make_tools(begun.records if begun is not None else None)
-    fingerprint = tools.source.fingerprint()
-    decision = decide(found, generation=asking.generation, source=fingerprint)
-    tools.records.make()
-    if found is None or decision is Decision.BEGIN:
-        claim = _make_first_claim(tools, asking, fingerprint, is_redelivery=found is not None)
-        return _Stream(tools, claim, store=store, asking=asking).send()
-    stream = _Stream(tools, found, store=store, asking=asking)
-    if decision is Decision.REPORT_AND_GO_ON:
-        stream.report_open_block()
+    finished = find_finished(found, run)
+    if finished is not None:
+        return finished
+    fingerprint = dependencies.source.fingerprint()
+    action = next_stream_action(found, generation=run.generation, source=fingerprint)
+    dependencies.records.create()
+    if found is None or action is StreamAction.BEGIN:
+        claim = StreamClaim(
+            state="stopped",
+            generation=run.generation,
+            try_number=run.try_number,
+            owner_token="",
+            redelivery=found is not None,
+            source=fingerprint,
+            records=str(dependencies.records),
+            batch=0,
+            start=dependencies.source.start_offset(),
+            size=0,
+        )
+    else:
+        claim = found
+    stream = _Stream(dependencies, claim, found, store=store, run=run)
+    if action is StreamAction.REPORT_AND_RESUME:
+        stream.record_interrupted_batch()
     return stream.send()
 
 
-def _make_first_claim(
-    tools: StreamDependencies, asking: StreamContext, fingerprint: str, *, is_redelivery: bool
-) -> StreamClaim:
-    return StreamClaim(
-        state=State.STOPPED.value,
-        generation=asking.generation,
-        try_number=asking.try_number,
-        owner_token="",
-        redelivery=is_redelivery,
-        source=fingerprint,
-        records=str(tools.records),
-        block=0,
-        start=tools.source.start_offset(),
-        size=0,
-    )
-
-
 class _Stream:
-    """The state of one try: the claim as it stands, and what came of the events before it."""
+    """One try: the claim, the summary of the events before it, and the batch that is being sent."""
 
     def __init__(
-        self, tools: StreamDependencies, claim: StreamClaim, *, store: StateStore, asking: StreamContext
+        self,
+        dependencies: StreamDependencies,
+        claim: StreamClaim,
+        found: StreamClaim | None,
+        *,
+        store: ClaimStore[StreamClaim],
+        run: StreamContext,
     ) -> None:
-        self._tools, self._store, self._asking = tools, store, asking
-        self._earlier_try = claim.try_number
-        self._claim = replace(claim, owner_token=uuid.uuid4().hex, try_number=asking.try_number)
-        self._summary = read_summary(claim.summary)
-        self._lines = tools.make_lines(claim.redelivery)
+        self._source, self._encoder, self._engine = dependencies.source, dependencies.encoder, dependencies.engine
+        self._rate_limiter, self._breaker = dependencies.rate_limiter, dependencies.breaker
+        self._records, self._progress, self._sizer = dependencies.records, dependencies.progress, dependencies.sizer
+        self._max_attempts, self._max_unsent = dependencies.max_attempts, dependencies.max_unsent
+        self._store, self._stored, self._run = store, found, run
+        self._previous_try = claim.try_number
+        self._claim = msgspec.structs.replace(claim, owner_token=uuid.uuid4().hex, try_number=run.try_number)
+        self._summary = parse_summary(claim.summary)
+        self._previous_pauses = self._summary.pauses
+        self._record_encoder = RecordEncoder(
+            dependencies.record_fields, redelivery=claim.redelivery, redelivered=dependencies.redelivered
+        )
+        self._is_stopped = False
+        self._read_offset = claim.start
+        """How far the source was read."""
+        self._read_count = 0
+        """How many events of the batch were read."""
+        self._next_flush = 0.0
 
-    def report_open_block(self) -> None:
-        """Take over a block that an earlier try left open, write the records of it, and go to the next."""
-        records, claim = self._tools.records, self._claim
-        message = f"try {self._earlier_try} claimed this event and never told how it went"
-        untold, position = (Outcome.UNKNOWN, ErrorClass.INTERRUPTED, message), claim.start
-        with closing(self._open_part()) as part:
-            self._take_block(claim.size)
-            told = records.read_lines(claim.block)
-            for event, end in islice(self._tools.source.read(claim.start), claim.size):
-                line = told.get(position)
+    # Batches
+
+    def record_interrupted_batch(self) -> None:
+        """Take over the batch that an earlier try did not finish, and write the records of it. Nothing is sent."""
+        records, claim = self._records, self._claim
+        message = f"try {self._previous_try} claimed this event and ended without recording an outcome"
+        end = claim.start
+        with closing(self._open_segment()) as segment:
+            self._acquire_batch("resending" if claim.state == "resending" else "claimed", size=claim.size)
+            recorded = records.read_lines(claim.batch)
+            if claim.state == "resending":
+                events = select_events(self._source, claim.unsent)
+            else:
+                events = islice(self._source.read(claim.start), claim.size)
+            for event, offset, event_end in events:
+                line = recorded.get(offset)
                 if line is None:
-                    self._note(part, event, position, told=untold)
+                    error = (Outcome.UNKNOWN, ErrorClass.INTERRUPTED, message)
+                    self._record_unattempted(segment, event, offset, error)
                 else:
-                    self._keep(part, line)
-                position = end
-        records.remove(first_block=claim.block, try_number=claim.try_number, keeps_own=True)
-        self._go_to_next_block(position)
+                    self._copy_record(segment, line)
+                end = event_end
+        records.remove(first_batch=claim.batch, try_number=claim.try_number, keeps_own=True)
+        if claim.state == "resending":
+            self._settle_batch(start=claim.start, unsent=())
+        else:
+            self._settle_batch(start=end, unsent=claim.unsent)
 
     def send(self) -> StreamResult:
-        """Claim and send one block after the other."""
-        tools, sizer = self._tools, BatchSizer(largest=LARGEST_BLOCK)
-        tools.records.remove(first_block=self._claim.block, try_number=self._claim.try_number)
-        events = tools.source.read(self._claim.start)
-        while True:
-            began = time.monotonic()
-            with closing(self._open_part()) as part:
-                self._take_block(sizer.size)
-                claimed = time.monotonic()
-                end = self._open_block(part).send(
-                    islice(events, self._claim.size), start=self._claim.start, engine=tools.engine
-                )
-                sent = time.monotonic()
-            self._summary.seconds += sent - claimed
-            self._summary.pauses = tools.pace.pauses
-            sizer.learn(sent=end.count, seconds=sent - claimed, claim_seconds=claimed - began + time.monotonic() - sent)
-            is_whole = end.count == self._claim.size
-            self._go_to_next_block(end.position)
-            if end.stopped:
-                return self._stop()
-            if not is_whole:
-                return self._finish()
+        """Send the events that earlier tries left, then one batch after the other."""
+        self._records.remove(first_batch=self._claim.batch, try_number=self._claim.try_number)
+        self._progress.start(self._summary.total, self._claim.start)
+        if self._claim.unsent:
+            self._resend()
+        self._read_offset = self._claim.start
+        events = self._source.read(self._claim.start)
+        is_whole = True
+        while is_whole and not self._is_stopped:
+            unsent = self._send_batch(islice(events, self._sizer.size), state="claimed", size=self._sizer.size)
+            is_whole = self._read_count == self._claim.size
+            self._settle_batch(start=self._read_offset, unsent=[*self._claim.unsent, *unsent])
+        if not self._is_stopped and not self._claim.unsent:
+            return self._finish()
+        return self._record_unsent() if self._run.is_last_try else self._leave_to_next_try()
 
-    def _open_part(self) -> PartWriter:
-        """Open the part of a block, before it is claimed: whoever follows a claim finds the part, and removes it."""
-        return self._tools.records.create(self._claim.block, try_number=self._claim.try_number)
+    def _resend(self) -> None:
+        """Send the events that earlier tries left, as one batch."""
+        wanted = self._claim.unsent
+        self._read_offset = 0
+        unsent = self._send_batch(select_events(self._source, wanted), state="resending", size=len(wanted))
+        unread = [offset for offset in wanted if offset >= self._read_offset]  # the stream was stopped before them
+        self._settle_batch(start=self._claim.start, unsent=[*unsent, *unread])
 
-    def _take_block(self, size: int) -> None:
-        """Claim a block, and return only if no other process can have claimed it; see ``delivery.ledger``."""
-        self._claim = replace(self._claim, state=State.CLAIMED.value, size=size)
-        self._write()
-        kept = read_stream_claim(self._store.get(KEY_PREFIX))
-        if kept is None or (kept.owner_token, kept.block) != (self._claim.owner_token, self._claim.block):
-            raise ClaimLostError("another process sends this stream; this one sends no more")
+    def _send_batch(
+        self, events: Iterable[SourceEvent], *, state: Literal["claimed", "resending"], size: int
+    ) -> list[int]:
+        """Claim a batch, send it and record it; return the offsets of the events that are left to the next try."""
+        began = time.monotonic()
+        with closing(self._open_segment()) as segment:
+            self._acquire_batch(state, size=size)
+            claimed = time.monotonic()
+            unsent = self._send_claimed(events, segment)
+            sent = time.monotonic()
+        self._summary.seconds += sent - claimed
+        self._summary.pauses = self._previous_pauses + self._rate_limiter.pauses
+        if state == "claimed":
+            claim_seconds = claimed - began + time.monotonic() - sent
+            self._sizer.observe(sent=self._read_count, seconds=sent - claimed, claim_seconds=claim_seconds)
+        return unsent
 
-    def _open_block(self, part: PartWriter) -> Batch:
-        tools = self._tools
-        return Batch(
-            preparer=tools.preparer,
-            pace=tools.pace,
-            breaker=tools.breaker,
-            lines=self._lines,
-            summary=self._summary,
-            part=part,
-            report=tools.report,
+    def _open_segment(self) -> SegmentWriter:
+        """Open the segment of a batch before it is claimed: a later try that finds the claim must find the segment."""
+        return self._records.open_segment(self._claim.batch, try_number=self._claim.try_number)
+
+    def _acquire_batch(self, state: Literal["claimed", "resending"], *, size: int) -> None:
+        """Claim the next batch; return only if no other process can hold the same claim."""
+        self._claim = msgspec.structs.replace(self._claim, state=state, size=size)
+        self._store.acquire(self._stored, self._claim)
+        self._stored = self._claim
+
+    def _settle_batch(self, *, start: int, unsent: Collection[int]) -> None:
+        """Go on to the next batch; the claim of it, or the final one, makes this durable."""
+        self._claim = msgspec.structs.replace(
+            self._claim,
+            batch=self._claim.batch + 1,
+            start=start,
+            size=0,
+            unsent=tuple(sorted(unsent)),
+            summary=self._summary.as_json(),
         )
 
-    def _go_to_next_block(self, position: int) -> None:
-        claim = self._claim
-        self._claim = replace(claim, block=claim.block + 1, start=position, size=0, summary=self._summary.as_json())
+    # The end of a try
 
-    def _stop(self) -> StreamResult:
-        """Leave the rest to the next try, or report it as not sent if there is none."""
-        if not self._asking.is_last_try:
-            self._claim = replace(self._claim, state=State.STOPPED.value)
-            self._write()
-            return StreamResult(summary=self._summary, records=self._claim.records, is_stopped=True)
-        told = (Outcome.NOT_SENT, ErrorClass.STOPPED, "the stream was stopped: too many failures in a row")
-        position = self._claim.start
-        with closing(self._open_part()) as part:
-            for event, end in self._tools.source.read(position):
-                self._note(part, event, position, told=told)
-                position = end
-        self._go_to_next_block(position)
+    def _leave_to_next_try(self) -> StreamResult:
+        self._save("stopped")
+        return StreamResult(
+            summary=self._summary,
+            records=self._claim.records,
+            is_stopped=self._is_stopped,
+            unsent=len(self._claim.unsent),
+        )
+
+    def _record_unsent(self) -> StreamResult:
+        """Record every event that is left as not sent: there is no later try."""
+        error = (Outcome.NOT_SENT, ErrorClass.STOPPED, "the stream was stopped: too many failures in a row")
+        end = self._claim.start
+        with closing(self._open_segment()) as segment:
+            for event, offset, _ in select_events(self._source, self._claim.unsent):
+                self._record_unattempted(segment, event, offset, error)
+            for event, offset, event_end in self._source.read(self._claim.start):
+                self._record_unattempted(segment, event, offset, error)
+                end = event_end
+        self._settle_batch(start=end, unsent=())
         return self._finish()
 
     def _finish(self) -> StreamResult:
-        self._claim = replace(self._claim, state=State.DONE.value)
-        self._write()
+        self._save("done")
         return StreamResult(summary=self._summary, records=self._claim.records)
 
-    def _note(
-        self,
-        part: PartWriter,
-        event: RawEvent,
-        position: int,
-        *,
-        told: tuple[Outcome, ErrorClass, str],
-    ) -> None:
-        """Write the record of an event that this try does not send; one that cannot be sent says so."""
-        try:
-            prepared = self._tools.preparer.prepare(event, position=position)
-        except InvalidEventError as error:
-            self._summary.add_invalid()
-            part.write(self._lines.encode_invalid(position, str(error)))
-        else:
-            self._summary.add(told[0].value)
-            part.write(self._lines.encode_unattempted(prepared, *told))
+    def _save(self, state: Literal["stopped", "done"]) -> None:
+        self._claim = msgspec.structs.replace(self._claim, state=state)
+        self._store.save(self._claim)
+        self._stored = self._claim
 
-    def _keep(self, part: PartWriter, line: bytes) -> None:
-        """Keep a record that an earlier try wrote before it ended."""
-        told = orjson.loads(line)
-        if told.get("error_class") == ErrorClass.INVALID_EVENT.value:
-            self._summary.add_invalid()
-        else:
-            self._summary.add(told["outcome"], told.get("duration_ms") if told.get("status_code") else None)
-        part.write(line)
+    # The claimed batch
 
-    def _write(self) -> None:
-        self._store.set(KEY_PREFIX, self._claim.as_json())
+    def _send_claimed(self, events: Iterable[SourceEvent], segment: SegmentWriter) -> list[int]:
+        """Send the events of the claimed batch, and record each whose outcome is final; return the others."""
+        attempts: Counter[int] = Counter()
+        unsent: list[int] = []
+        max_unsent = self._max_unsent
+        if self._claim.state == "claimed":
+            max_unsent -= len(self._claim.unsent)
+        for results in self._engine.send(self._encode(events, segment)):
+            for result in results:
+                if result.outcome is Outcome.NOT_SENT and result.error is not None:
+                    offset, error_class = result.request.offset, result.error[0]
+                    attempts[offset] += 1
+                    if self._may_resend(error_class, attempts[offset]):
+                        self._engine.requeue(self._encoder.sign_again(result.request))
+                        continue
+                    if error_class not in _FINAL and not self._run.is_last_try:
+                        self._breaker.note_failure()
+                        unsent.append(offset)
+                        continue
+                self._record(result, segment)
+            if self._breaker.is_open or len(unsent) >= max_unsent:
+                self._is_stopped = True
+                self._engine.stop()
+            self._flush_and_report(segment)
+        return [*unsent, *(request.offset for request in self._engine.unsent)]
 
+    def _encode(self, events: Iterable[SourceEvent], segment: SegmentWriter) -> Iterator[EncodedRequest]:
+        """Encode the events of the batch as the engine takes them, and record those that are invalid."""
+        encode = self._encoder.encode
+        self._read_count = 0
+        for event, offset, end in events:
+            self._read_count += 1
+            self._read_offset = end
+            try:
+                request = encode(event, offset=offset)
+            except InvalidEventError as error:
+                self._summary.add_invalid()
+                segment.write(self._record_encoder.encode_invalid(offset, str(error)))
+            else:
+                yield request
 
-def find_invalid(tools: StreamDependencies, *, at_most: int) -> Iterator[tuple[int, str]]:
-    """Read all events, and give where those begin that cannot be delivered as they are, and why, up to so many."""
-    position, found = tools.source.start_offset(), 0
-    for event, end in tools.source.read(position):
-        try:
-            tools.preparer.check(event)
-        except InvalidEventError as error:
-            yield position, str(error)
-            found += 1
-            if found == at_most:
+    def _may_resend(self, error_class: ErrorClass, attempts: int) -> bool:
+        """Return whether this try sends an event again that was not received; it pauses first."""
+        return (
+            error_class in _PASSING and attempts < self._max_attempts and self._rate_limiter.back_off(time.monotonic())
+        )
+
+    def _record(self, result: RequestResult[EncodedRequest], segment: SegmentWriter) -> None:
+        """Record an event whose outcome is final, and pause where the receiver requests it."""
+        milliseconds = to_milliseconds(result.seconds)
+        if result.outcome is Outcome.DELIVERED:
+            self._breaker.failures = 0
+            self._summary.add(_DELIVERED, milliseconds)
+            if result.responded_at is None:  # a plain success
+                self._rate_limiter.note_response()
+                segment.write(self._record_encoder.encode_success(result, milliseconds))
                 return
-        position = end
+        else:
+            self._breaker.note_failure()
+            self._summary.add(result.outcome.value, None if result.status is None else milliseconds)
+        sensitive = self._encoder.sensitive_values(result.request)
+        segment.write(self._record_encoder.encode_result(result, milliseconds, sensitive=sensitive))
+        if result.status is not None:
+            self._rate_limiter.note_response()
+        if result.status in BUSY:
+            now = time.time()
+            at = read_retry_at(result.headers, received_at=now)
+            self._rate_limiter.pause(time.monotonic(), None if at is None else at - now)
+
+    def _flush_and_report(self, segment: SegmentWriter) -> None:
+        now = time.monotonic()
+        if now >= self._next_flush:
+            self._next_flush = now + FLUSH_SECONDS
+            segment.flush()
+            self._progress.report(self._summary, self._read_offset)
+
+    # Events that are not sent by this try
+
+    def _record_unattempted(
+        self, segment: SegmentWriter, event: RawEvent, offset: int, error: tuple[Outcome, ErrorClass, str]
+    ) -> None:
+        try:
+            request = self._encoder.encode(event, offset=offset)
+        except InvalidEventError as invalid:
+            self._summary.add_invalid()
+            segment.write(self._record_encoder.encode_invalid(offset, str(invalid)))
+        else:
+            self._summary.add(error[0].value)
+            segment.write(self._record_encoder.encode_unattempted(request, *error))
+
+    def _copy_record(self, segment: SegmentWriter, line: bytes) -> None:
+        """Copy a record that an earlier try wrote before it was interrupted."""
+        record = orjson.loads(line)
+        if record.get("error_class") == ErrorClass.INVALID_EVENT.value:
+            self._summary.add_invalid()
+        else:
+            self._summary.add(record["outcome"], record.get("duration_ms") if record.get("status_code") else None)
+        segment.write(line)

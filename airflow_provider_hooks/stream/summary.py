@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What came of a stream, in a few numbers that do not grow with it."""
+"""The summary of a stream, in a few numbers however many events there are, and its progress."""
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import floor, log2
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_hooks.outcomes import Outcome
 
@@ -17,26 +18,32 @@ if TYPE_CHECKING:
 
 _BINS_PER_DOUBLING = 8
 _OFFSET = 10 * _BINS_PER_DOUBLING
-"""The first bin is for a thousandth of a millisecond."""
+"""The first bin is for 0.001 ms."""
 PERCENTILES = (50, 95, 99)
-_PLACE = re.compile(r"[0-9]{1,3}", re.ASCII)
-_MOST = 10**12
-"""What is kept was written by this module, unless somebody edited it."""
+PROGRESS_SECONDS = 5.0
+"""How often progress is logged, at most."""
+_BIN = re.compile(r"[0-9]{1,3}", re.ASCII)
+_MAX_COUNT = 10**12
+"""A stored summary was written by this module, unless a user edited it."""
 
 
 @dataclass(kw_only=True)
 class Summary:
-    """Counts by outcome, and how long the answered requests took."""
+    """
+    Counts of events by outcome, and the durations of the requests that got a response.
+
+    An event is counted once, when its outcome is final: one that was sent again counts by its last outcome.
+    """
 
     outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys((one.value for one in Outcome), 0))
     invalid: int = 0
-    """How many of those that were not sent cannot be delivered as they are."""
+    """How many of the events that were not sent are invalid."""
     seconds: float = 0.0
-    """For how long events were being sent."""
+    """How long events were being sent."""
     pauses: int = 0
-    """How often a receiver asked for one."""
+    """How many pauses the receiver requested."""
     durations: dict[int, int] = field(default_factory=dict)
-    """How many requests took how long, in bins that are a twelfth wider than the one before."""
+    """How many requests took how long, in bins that each are a twelfth wider than the one before."""
 
     @property
     def total(self) -> int:
@@ -44,33 +51,38 @@ class Summary:
         return sum(self.outcomes.values())
 
     def add(self, outcome: str, milliseconds: float | None = None) -> None:
-        """Count an event by the value of its outcome, and how long its request took if it was answered."""
+        """
+        Count an event.
+
+        :param outcome: the value of its outcome
+        :param milliseconds: the duration of its request, if it got a response
+        """
         self.outcomes[outcome] += 1
         if milliseconds is not None:
-            place = floor(log2(max(milliseconds, 0.001)) * _BINS_PER_DOUBLING) + _OFFSET
-            self.durations[place] = self.durations.get(place, 0) + 1
+            bin_ = floor(log2(max(milliseconds, 0.001)) * _BINS_PER_DOUBLING) + _OFFSET
+            self.durations[bin_] = self.durations.get(bin_, 0) + 1
 
     def add_invalid(self) -> None:
-        """Count an event that cannot be delivered as it is, and so was not sent."""
+        """Count an invalid event, which is not sent."""
         self.add(Outcome.NOT_SENT.value)
         self.invalid += 1
 
     def count_undelivered(self) -> int:
-        """Return how many events that could be delivered were not, or may not have been."""
+        """Return how many valid events were not delivered, or may not have been."""
         return self.total - self.outcomes[Outcome.DELIVERED.value] - self.invalid
 
     def find_percentile(self, percent: float) -> float | None:
-        """Return the milliseconds that so many of a hundred answered requests took at most."""
+        """Return the milliseconds within which ``percent`` % of the requests got their response, or ``None``."""
         wanted, seen = sum(self.durations.values()) * percent / 100, 0
-        for place in sorted(self.durations):
-            seen += self.durations[place]
+        for bin_ in sorted(self.durations):
+            seen += self.durations[bin_]
             if seen >= wanted:
-                return round(2 ** ((place + 1 - _OFFSET) / _BINS_PER_DOUBLING), 3)
+                return round(2 ** ((bin_ + 1 - _OFFSET) / _BINS_PER_DOUBLING), 3)
         return None
 
     def as_json(self) -> JsonObject:
-        """Return it as it is kept in the claim."""
-        bins: JsonObject = {str(place): count for place, count in self.durations.items()}
+        """Return the summary as it is stored in the claim."""
+        bins: JsonObject = {str(bin_): count for bin_, count in self.durations.items()}
         return {
             "outcomes": dict(self.outcomes),
             "invalid": self.invalid,
@@ -80,8 +92,8 @@ class Summary:
         }
 
     def describe(self) -> JsonObject:
-        """Return it as people read it: counts, events per second, percentiles in milliseconds."""
-        answered = {f"p{percent}_ms": self.find_percentile(percent) for percent in PERCENTILES}
+        """Return the result of the task: counts, events per second, percentiles in milliseconds."""
+        percentiles = {f"p{percent}_ms": self.find_percentile(percent) for percent in PERCENTILES}
         rate = round(sum(self.durations.values()) / self.seconds, 1) if self.seconds else None
         return {
             **self.outcomes,
@@ -90,25 +102,76 @@ class Summary:
             "seconds": round(self.seconds, 3),
             "events_per_second": rate,
             "pauses": self.pauses,
-            **answered,
+            **percentiles,
         }
 
+    def __str__(self) -> str:
+        counts = ", ".join(f"{name} {count:,}" for name, count in self.outcomes.items() if count) or "none"
+        invalid = f" ({self.invalid:,} of them invalid)" if self.invalid else ""
+        pauses = f", {self.pauses} pauses requested by the receiver" if self.pauses else ""
+        return f"{self.total:,} events: {counts}{invalid}{pauses}"
 
-def read_summary(kept: Mapping[str, object]) -> Summary:
-    """Read a summary back from what ``as_json`` gave; what is missing counts as nothing."""
+
+class Log(Protocol):
+    """The logger of a task or of the standard library."""
+
+    def info(self, message: str, /, *arguments: object) -> object:
+        """Log a line."""
+
+
+class Progress:
+    """
+    Logs how far a stream is, at most every ``PROGRESS_SECONDS``. The rate is that of this try alone.
+
+    :param end: the last offset of the source, or 0 where it is unknown
+    """
+
+    def __init__(self, log: Log, *, end: int) -> None:
+        self._log, self._end = log, end
+        self.start(0, 0)
+
+    def start(self, total: int, offset: int) -> None:
+        """
+        Begin to measure.
+
+        :param total: how many events have a record from earlier tries
+        :param offset: where this try begins to read
+        """
+        self._started = self._logged = time.monotonic()
+        self._first_total, self._first_offset = total, offset
+
+    def report(self, summary: Summary, offset: int) -> None:
+        """
+        Log the progress, if it is time.
+
+        :param offset: how far the source was read
+        """
+        now = time.monotonic()
+        if now - self._logged < PROGRESS_SECONDS:
+            return
+        self._logged, seconds = now, now - self._started
+        rate = f"{(summary.total - self._first_total) / seconds:,.0f} events/s"
+        read = offset - self._first_offset
+        if self._end and read > 0:
+            rate += f", about {max(0.0, (self._end - offset) / read * seconds):.0f} s left"
+        self._log.info("%s, %s", summary, rate)
+
+
+def parse_summary(stored: Mapping[str, object]) -> Summary:
+    """Return a summary from what ``as_json`` returned; what is missing or cannot be read counts as nothing."""
     summary = Summary()
-    outcomes, durations, seconds = kept.get("outcomes"), kept.get("durations"), kept.get("seconds")
+    outcomes, durations, seconds = stored.get("outcomes"), stored.get("durations"), stored.get("seconds")
     for name, count in outcomes.items() if isinstance(outcomes, Mapping) else ():
         if name in summary.outcomes:
-            summary.outcomes[name] = _read_count(count)
-    for place, count in durations.items() if isinstance(durations, Mapping) else ():
-        if _PLACE.fullmatch(str(place)) and _read_count(count):
-            summary.durations[int(place)] = _read_count(count)
-    if isinstance(seconds, int | float) and 0 <= seconds < _MOST:
+            summary.outcomes[name] = _to_count(count)
+    for bin_, count in durations.items() if isinstance(durations, Mapping) else ():
+        if _BIN.fullmatch(str(bin_)) and _to_count(count):
+            summary.durations[int(bin_)] = _to_count(count)
+    if isinstance(seconds, int | float) and 0 <= seconds < _MAX_COUNT:
         summary.seconds = float(seconds)
-    summary.invalid, summary.pauses = _read_count(kept.get("invalid")), _read_count(kept.get("pauses"))
+    summary.invalid, summary.pauses = _to_count(stored.get("invalid")), _to_count(stored.get("pauses"))
     return summary
 
 
-def _read_count(kept: object) -> int:
-    return kept if type(kept) is int and 0 <= kept < _MOST else 0
+def _to_count(value: object) -> int:
+    return value if type(value) is int and 0 <= value < _MAX_COUNT else 0

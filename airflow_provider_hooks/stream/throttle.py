@@ -1,66 +1,68 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""How fast a stream may go, and when it must stop: pure, on a clock that is handed in."""
+"""How fast a stream is sent, and when it stops. Pure: the time is a parameter, in seconds of ``time.monotonic``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 BUSY = frozenset({429, 503})
-"""The statuses that ask a sender to slow down (RFC 6585, section 4; RFC 9110, section 15.6.4)."""
+"""The statuses that tell a sender to slow down (RFC 6585, section 4; RFC 9110, section 15.6.4)."""
 DEFAULT_PAUSE = 1.0
-"""Seconds of a pause where a receiver that is busy says none."""
-_AHEAD_SECONDS = 5.0
-"""How old a signature may be at most for want of its turn: some schemes sign the time."""
+"""Seconds of a pause where a busy receiver sends no ``Retry-After``."""
 MAX_PAUSE = 60.0
-"""The longest pause, in seconds, whatever a receiver asks for."""
+"""The longest pause in seconds, whatever ``Retry-After`` says."""
 BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.1, 5.0
-"""The first pause after a connection error, which doubles each time, and the longest one."""
+"""The pause after a connection error, which doubles each time, and the longest one."""
 MAX_BACKOFFS = 8
 """How many such pauses there are without a response in between: some 16 seconds in all."""
+_PREFETCH_SECONDS = 5.0
+"""How old a signature may be because its request waits for the rate limit: some schemes sign the time."""
 
 
 @dataclass(kw_only=True)
 class RateLimiter:
     """
-    When the next events may be sent.
+    Decides when the next events may be sent: by the rate limit, by ``Retry-After``, and after connection errors.
 
     :param rate_limit: events per second, or ``None``
     """
 
     rate_limit: float | None
     pauses: int = 0
-    """How often a receiver asked for one."""
+    """How many pauses the receiver requested."""
     paused_seconds: float = 0.0
     _paused_until: float = 0.0
-    _next: float = 0.0
     _backoffs: int = 0
+    _backoff_until: float = 0.0
+    _next: float = 0.0
 
     def acquire(self, now: float, wanted: int) -> int:
         """Return how many of the wanted events may be sent now; the others wait."""
-        if now < self._paused_until:
+        if now < self._paused_until or now < self._backoff_until:
             return 0
         if self.rate_limit is None:
             return wanted
-        # What was not sent while nothing was to be sent is not made up for by a burst of over a tenth of a second.
+        # Time in which nothing was sent is not made up for by a burst of more than a tenth of a second.
         self._next = max(self._next, now - 0.1)
         allowed = min(wanted, int((now - self._next) * self.rate_limit) + 1) if now >= self._next else 0
         self._next += allowed / self.rate_limit
         return allowed
 
     def prefetch_limit(self, wanted: int) -> int:
-        """Return how many events may be prepared before they are sent: no more than some seconds' worth."""
-        return wanted if self.rate_limit is None else min(wanted, max(1, int(self.rate_limit * _AHEAD_SECONDS)))
+        """Return how many events may be encoded before they are sent: at most the events of some seconds."""
+        return wanted if self.rate_limit is None else min(wanted, max(1, int(self.rate_limit * _PREFETCH_SECONDS)))
 
     def delay(self, now: float) -> float:
         """Return the seconds until an event may be sent."""
-        return max(0.0, self._paused_until - now, (self._next - now) if self.rate_limit else 0.0)
+        limited = (self._next - now) if self.rate_limit else 0.0
+        return max(0.0, self._paused_until - now, self._backoff_until - now, limited)
 
-    def slow_down(self, now: float, seconds: float | None) -> float:
+    def pause(self, now: float, seconds: float | None) -> float:
         """
-        Pause after a receiver said that it is busy; return for how long from now on, in seconds.
+        Pause because the receiver is busy; return how long from now on, in seconds.
 
-        :param seconds: what it asked for, if it said so
+        :param seconds: what the receiver requested, or ``None``
         """
         until = now + min(DEFAULT_PAUSE if seconds is None else max(0.0, seconds), MAX_PAUSE)
         if until <= self._paused_until:
@@ -72,14 +74,14 @@ class RateLimiter:
 
     def back_off(self, now: float) -> bool:
         """
-        Pause after a connection error, longer each time; return ``False`` if the receiver was away for too long.
+        Pause after a connection error, longer each time; return ``False`` if the receiver was unreachable for too long.
 
         Requests that were under way together share one pause.
         """
-        if now >= self._paused_until:
+        if now >= self._backoff_until:
             if self._backoffs >= MAX_BACKOFFS:
                 return False
-            self._paused_until = now + min(BACKOFF_SECONDS * 2**self._backoffs, MAX_BACKOFF_SECONDS)
+            self._backoff_until = now + min(BACKOFF_SECONDS * 2**self._backoffs, MAX_BACKOFF_SECONDS)
             self._backoffs += 1
         return True
 
@@ -91,18 +93,18 @@ class RateLimiter:
 @dataclass(kw_only=True)
 class CircuitBreaker:
     """
-    Stops a stream to a receiver that is dead.
+    Stops a stream to a receiver that fails.
 
-    :param limit: how many events in a row may come to anything but ``delivered``, or ``None``
+    :param limit: after how many failures in a row it opens, or ``None`` for never
     """
 
     limit: int | None
     is_open: bool = field(default=False, init=False)
     failures: int = field(default=0, init=False)
-    """In a row; whoever delivers an event sets it back."""
+    """Failures in a row; a delivered event resets it."""
 
     def note_failure(self) -> None:
-        """Take note that an event came to anything else."""
+        """Count an event that was not delivered."""
         self.failures += 1
         if self.limit is not None and self.failures >= self.limit:
             self.is_open = True

@@ -48,14 +48,18 @@ def find_number(request: bytes) -> int | None:
 
 @contextlib.contextmanager
 def serve(
-    behave: Behaviour, *, tls: ssl.SSLContext | None = None, read: Callable[[socket.socket], bytes] = read_request
+    behave: Behaviour,
+    *,
+    tls: ssl.SSLContext | None = None,
+    read: Callable[[socket.socket], bytes] = read_request,
+    port: int = 0,
 ) -> Iterator[Kept]:
     """
     Serve connections, each in a thread, request by request.
 
     :param behave: answers a request, given how many came on this connection before it; it may close the connection
     """
-    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    listener = socket.create_server(("127.0.0.1", port), backlog=128)
     if read is not read_request:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)  # what it does not read stays with the sender
     kept = Kept(listener.getsockname()[1], "https" if tls else "http")

@@ -58,6 +58,6 @@ def run_stream(url: str, events: Path, *, folder: Path, rate_limit: float | None
             else:
                 break
     seconds = time.monotonic() - started
-    parts = sorted((folder / "records").rglob("part-*.jsonl"))
+    parts = sorted((folder / "records").rglob("segment-*.jsonl"))
     records = [json.loads(line) for part in parts for line in part.read_text().splitlines()]
     return StreamResult(records=records, tries=tries, seconds=seconds)

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""A block of events through the real engine, and all that can be told of it."""
+"""Sends events through the real stream and engine, each once, and returns what was recorded."""
 
 from __future__ import annotations
 
-import io
+import errno
 import json
+import logging
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-
-import pytest
+from pathlib import Path
 
 from airflow_provider_hooks.delivery.endpoint import Endpoint
 from airflow_provider_hooks.http import NetworkPolicy
@@ -19,12 +20,12 @@ from airflow_provider_hooks.http.connect import Connector, Limits
 from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.http.urls import parse_url
 from airflow_provider_hooks.signing.schemes import SCHEMES
-from airflow_provider_hooks.stream import batch as batch_module
-from airflow_provider_hooks.stream.batch import Batch
+from airflow_provider_hooks.stream.claims import BatchSizer
 from airflow_provider_hooks.stream.encode import RequestEncoder
-from airflow_provider_hooks.stream.records import PartWriter, RecordEncoder
+from airflow_provider_hooks.stream.records import RecordFolder
 from airflow_provider_hooks.stream.sources import IterableSource
-from airflow_provider_hooks.stream.summary import Summary
+from airflow_provider_hooks.stream.stream import StreamContext, StreamDependencies, deliver_stream
+from airflow_provider_hooks.stream.summary import Progress, Summary
 from airflow_provider_hooks.stream.throttle import CircuitBreaker, RateLimiter
 from tests.events_data import CREATED
 
@@ -58,13 +59,13 @@ def make_endpoint(url: str, *, scheme: str = "sentry", secret: str = SECRET, tim
     )
 
 
-def make_preparer(endpoint: Endpoint) -> RequestEncoder:
+def make_encoder(endpoint: Endpoint) -> RequestEncoder:
     return RequestEncoder(endpoint, "event.created", max_payload_bytes=2**23)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """What came of a block."""
+    """What was recorded of a stream."""
 
     records: list[dict]
     output: str
@@ -74,7 +75,7 @@ class Sent:
     pace: RateLimiter
     stopped: bool
     opened: int
-    """How many connections were opened or were tried to be."""
+    """How many connections were opened."""
 
     @property
     def endings(self) -> Counter:
@@ -85,11 +86,44 @@ class Sent:
         return [record["event_id"] for record in self.records if record["outcome"] in outcomes]
 
 
-class KeptBytes(io.BytesIO):
-    """A file that can be read after it was closed."""
+class ClaimInMemory:
+    """A claim store for one try."""
 
-    def close(self) -> None:
-        pass
+    def __init__(self) -> None:
+        self.claim: object = None
+
+    def load(self):
+        return self.claim
+
+    def acquire(self, _expected, new) -> None:
+        self.claim = new
+
+    def save(self, claim) -> None:
+        self.claim = claim
+
+
+class WatchedEngine(Engine):
+    """Calls a function after each group of results, and has connections refused."""
+
+    during: Callable[[Engine], None] | None = None
+    refuses: Callable[[int], bool] | None = None
+    """Given the number of a connection, from 0, returns whether the receiver refuses it."""
+    refusal: Exception = ConnectionRefusedError(errno.ECONNREFUSED, "refused by the test")
+    dialed = 0
+
+    def send(self, requests):
+        for results in super().send(requests):
+            yield results
+            if self.during is not None:
+                self.during(self)
+
+    def _end_dial(self, dial, done):
+        number, self.dialed = self.dialed, self.dialed + 1
+        if self.refuses is not None and self.refuses(number):
+            if not isinstance(done, Exception):
+                done.sock.close()
+            done = self.refusal
+        super()._end_dial(dial, done)
 
 
 def send(
@@ -102,58 +136,57 @@ def send(
     policy: NetworkPolicy = LISTED,
     ca_file: str | None = None,
     rate_limit: float | None = None,
-    attempts: int = 1,
     breaker: int | None = None,
     during: Callable[[Engine], None] | None = None,
+    attempts: int = 1,
     **endpoint: str,
 ) -> Sent:
     """
-    Send events as one block.
+    Send events as one batch.
 
-    :param attempts: how often an event is sent at most that was not received
+    :param attempts: how often an event is sent that is not received
+    :param breaker: after how many failures in a row the stream stops, as for a try that another one follows
     :param during: is called after each group of results
     """
     made = make_endpoint(url, timeout=timeout, **endpoint)
     limits = Limits(timeout=timeout, connect_timeout=connect_timeout, ca_file=ca_file)
-    pace, file = RateLimiter(rate_limit=rate_limit), KeptBytes()
-    engine: Engine = Engine(
+    pace = RateLimiter(rate_limit=rate_limit)
+    engine = WatchedEngine(
         Connector(made.target, policy=policy, limits=limits),
         concurrency=concurrency,
         timeout=timeout,
         throttle=pace,
         keep_headers=False,
     )
-    part, summary = PartWriter(file), Summary()
-    patch = pytest.MonkeyPatch()
-    patch.setattr(batch_module, "MAX_ATTEMPTS", attempts)
-    block = Batch(
-        preparer=make_preparer(made),
-        pace=pace,
-        breaker=CircuitBreaker(limit=breaker),
-        lines=RecordEncoder({"endpoint": made.conn_id}),
-        summary=summary,
-        part=part,
-        report=lambda _summary, _position: None,
-    )
-    if during is not None:
-        flush = block._flush_and_report
-        block._flush_and_report = lambda: (during(engine), flush())[1]
+    engine.during = during
     given = [make_event(number) for number in range(events)] if isinstance(events, int) else list(events)
-    started = time.monotonic()
-    try:
-        end = block.send(IterableSource(make=lambda: given).read(0), start=0, engine=engine)
-        seconds = time.monotonic() - started
-    finally:
-        patch.undo()
-        engine.close()
-        part.close()
-    output = file.getvalue().decode()
+    with tempfile.TemporaryDirectory() as folder:
+        dependencies = StreamDependencies(
+            source=IterableSource(make=lambda: given),
+            encoder=make_encoder(made),
+            engine=engine,
+            rate_limiter=pace,
+            breaker=CircuitBreaker(limit=breaker),
+            records=RecordFolder(Path(folder)),
+            record_fields={"endpoint": made.conn_id},
+            progress=Progress(logging.getLogger(__name__), end=0),
+            sizer=BatchSizer(largest=100_000, size=100_000),
+            max_attempts=attempts,
+        )
+        started = time.monotonic()
+        try:
+            run = StreamContext(generation="0", try_number=1, is_last_try=breaker is None)
+            result = deliver_stream(dependencies, None, store=ClaimInMemory(), run=run)
+            seconds = time.monotonic() - started
+        finally:
+            engine.close()
+        output = "".join(segment.read_text() for segment in sorted(Path(folder).iterdir()))
     return Sent(
         records=[json.loads(line) for line in output.splitlines()],
         output=output,
         seconds=seconds,
-        summary=summary,
+        summary=result.summary,
         pace=pace,
-        stopped=end.stopped,
+        stopped=result.is_stopped,
         opened=engine.opened,
     )

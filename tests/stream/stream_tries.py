@@ -6,26 +6,33 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from airflow_provider_hooks._runtime.claim_store import TaskStateClaimStore
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
 from airflow_provider_hooks.http.connect import Connector, Limits
-from airflow_provider_hooks.http.engine import Engine
-from airflow_provider_hooks.stream import stream as stream_module
-from airflow_provider_hooks.stream.batch import Batch
-from airflow_provider_hooks.stream.claims import BatchSizer
-from airflow_provider_hooks.stream.records import PartWriter, RecordEncoder, RecordFolder
+from airflow_provider_hooks.stream.claims import BatchSizer, StreamClaim
+from airflow_provider_hooks.stream.records import RecordFolder, SegmentWriter
 from airflow_provider_hooks.stream.sources import FileSource, IterableSource
-from airflow_provider_hooks.stream.stream import StreamContext, StreamDependencies, StreamResult, deliver_stream
+from airflow_provider_hooks.stream.stream import (
+    StreamContext,
+    StreamDependencies,
+    StreamResult,
+    _Stream,
+    deliver_stream,
+)
+from airflow_provider_hooks.stream.summary import Progress
 from airflow_provider_hooks.stream.throttle import CircuitBreaker, RateLimiter
 from tests.http.reusing_receiver import Kept
-from tests.stream.sending import LISTED, TIMEOUT, make_endpoint, make_event, make_preparer
+from tests.stream.sending import LISTED, TIMEOUT, WatchedEngine, make_encoder, make_endpoint, make_event
 
 GENERATION = "3"
-BLOCK = 5
+BATCH = 5
 
 
 class KilledError(BaseException):
@@ -58,7 +65,6 @@ class Store:
 
     def __init__(self) -> None:
         self.kept: dict[str, str] = {}
-        self.states: list[tuple[str, int]] = []
 
     @property
     def claim(self) -> dict:
@@ -67,16 +73,15 @@ class Store:
     def get(self, key):
         return json.loads(self.kept[key]) if key in self.kept else None
 
-    def set(self, key, value):
+    def set(self, key, value, **_options):
         self.kept[key] = json.dumps(value)
-        self.states.append((value["state"], value["block"]))
 
 
 WATCHED = [
     *((Store, name) for name in ("get", "set")),
-    *((RecordFolder, name) for name in ("make", "create", "read_lines", "remove")),
-    *((PartWriter, name) for name in ("write", "flush", "close")),
-    *((Batch, name) for name in ("_record", "_flush_and_report")),
+    *((RecordFolder, name) for name in ("create", "open_segment", "read_lines", "remove")),
+    *((SegmentWriter, name) for name in ("write", "flush", "close")),
+    *((_Stream, name) for name in ("_record", "_flush_and_report")),
     *((IterableSource, name) for name in ("fingerprint", "start_offset")),
 ]
 
@@ -87,8 +92,7 @@ class Tries:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.folder, self.store, self.killer = folder, Store(), Killer()
         self.number = 0
-        sizer = functools.partial(BatchSizer, size=BLOCK)
-        monkeypatch.setattr(stream_module, "BatchSizer", lambda **_options: sizer(largest=BLOCK, share=1e-9))
+        self.refusal: Exception | None = None
         for kind, name in WATCHED:
             monkeypatch.setattr(kind, name, self._watch(getattr(kind, name), f"{kind.__name__}.{name}"))
 
@@ -114,6 +118,9 @@ class Tries:
         breaker: int | None = None,
         concurrency: int = 3,
         store: object = None,
+        max_attempts: int = 8,
+        refuses: Callable[[int], bool] | None = None,
+        max_unsent: int = 1_000,
     ) -> StreamResult | None:
         """Make a try; ``None`` if it was killed."""
         self.killer = Killer(kill_at)
@@ -121,28 +128,37 @@ class Tries:
         endpoint = make_endpoint(kept.url)
         limits = Limits(timeout=TIMEOUT, connect_timeout=TIMEOUT)
         connector = Connector(endpoint.target, policy=LISTED, limits=limits)
-        pace = RateLimiter(rate_limit=None)
-        tools = StreamDependencies(
+        rate_limiter = RateLimiter(rate_limit=None)
+        self.engine = engine = WatchedEngine(
+            connector, concurrency=concurrency, timeout=TIMEOUT, throttle=rate_limiter, keep_headers=False
+        )
+        engine.refuses = refuses
+        engine.refusal = self.refusal or engine.refusal
+        dependencies = StreamDependencies(
             source=source,
-            preparer=make_preparer(endpoint),
-            engine=Engine(connector, concurrency=concurrency, timeout=TIMEOUT, throttle=pace, keep_headers=False),
-            pace=pace,
+            encoder=make_encoder(endpoint),
+            engine=engine,
+            rate_limiter=rate_limiter,
             breaker=CircuitBreaker(limit=breaker),
             records=RecordFolder(self.folder / generation),
-            make_lines=lambda is_redelivery: RecordEncoder({"redelivery": is_redelivery}),
-            report=lambda _summary, _position: None,
+            record_fields={},
+            progress=Progress(logging.getLogger(__name__), end=0),
+            sizer=BatchSizer(largest=BATCH, size=BATCH, share=1e-9),
+            max_attempts=max_attempts,
+            max_unsent=max_unsent,
         )
-        asking = StreamContext(generation=generation, try_number=self.number, is_last_try=is_last)
+        run = StreamContext(generation=generation, try_number=self.number, is_last_try=is_last)
+        claims = TaskStateClaimStore(store or self.store, KEY_PREFIX, StreamClaim)
         try:
-            return deliver_stream(lambda _begun_records: tools, store=store or self.store, asking=asking)
+            return deliver_stream(dependencies, claims.load(), store=claims, run=run)
         except KilledError:
             return None
         finally:
             self.killer.is_dead = False
-            tools.engine.close()
+            engine.close()
 
     def read_records(self, generation: str = GENERATION) -> list[dict]:
-        parts = sorted((self.folder / generation).glob("part-*.jsonl"))
+        parts = sorted((self.folder / generation).glob("segment-*.jsonl"))
         return [json.loads(line) for part in parts for line in part.read_text().splitlines()]
 
 
@@ -158,16 +174,16 @@ def make_source(count: int, *, invalid_every: int | None = None, first: int = 0)
 def check_truth(tries: Tries, kept: Kept, end: StreamResult, count: int, *, invalid: int = 0) -> None:
     """Check that every event is in the records once with what is true of it, and came to the receiver once at most."""
     records = tries.read_records()
-    assert sorted(record["position"] for record in records) == list(range(count))
-    told = {record["position"]: record for record in records}
+    assert sorted(record["offset"] for record in records) == list(range(count))
+    told = {record["offset"]: record for record in records}
     assert set(kept.bytes_of.values()) <= {1}, "an event was sent twice"
-    for position, record in told.items():
+    for offset, record in told.items():
         is_invalid = record.get("error_class") == "invalid_event"
-        assert is_invalid or record["event_id"] == f"event-{position}"
+        assert is_invalid or record["event_id"] == f"event-{offset}"
         if record["outcome"] in {"delivered", "rejected"}:
-            assert position in kept.bytes_of
+            assert offset in kept.bytes_of
         elif record["outcome"] == "not_sent":
-            assert position not in kept.bytes_of
+            assert offset not in kept.bytes_of
     assert sum(record.get("error_class") == "invalid_event" for record in records) == invalid
     counted = Counter(record["outcome"] for record in records)
     assert {name: number for name, number in end.summary.outcomes.items() if number} == counted

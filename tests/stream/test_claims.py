@@ -6,20 +6,21 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_hooks._runtime.claim_store import TaskStateClaimStore
 from airflow_provider_hooks.exceptions import RecordError
 from airflow_provider_hooks.stream.claims import (
     BatchSizer,
-    Decision,
     SourceChangedError,
-    State,
+    StreamAction,
     StreamClaim,
-    decide,
-    read_stream_claim,
+    next_stream_action,
 )
+from tests.airflow_context import StateStore
 from tests.security.properties_data import json_values, mutations_of
 
 relaxed = settings(max_examples=100, deadline=None, derandomize=True)
@@ -31,57 +32,77 @@ CLAIM = {
     "redelivery": False,
     "source": "v1",
     "records": "/records",
-    "block": 2,
+    "batch": 2,
     "start": 512,
     "size": 256,
+    "unsent": [3, 500],
     "summary": {"outcomes": {"delivered": 512}},
 }
-BEGIN, REPORT, GO_ON, KEEP = Decision.BEGIN, Decision.REPORT_AND_GO_ON, Decision.GO_ON, Decision.KEEP
+OPTIONAL = {"summary", "unsent"}
+STATES = ("claimed", "resending", "stopped", "done")
+BEGIN, REPORT = StreamAction.BEGIN, StreamAction.REPORT_AND_RESUME
+RESUME, RETURN = StreamAction.RESUME, StreamAction.RETURN_RECORDED
+
+
+class AnyStore(StateStore):
+    """A task state store that returns what it was made with, whatever that is."""
+
+    def __init__(self, stored: object) -> None:
+        super().__init__()
+        self._stored = stored
+
+    def get(self, key, default=None):
+        return self._stored
+
+
+def read_stream_claim(stored: object) -> StreamClaim | None:
+    return TaskStateClaimStore(AnyStore(stored), "key", StreamClaim).load()
+
+
+def to_json(claim: StreamClaim) -> object:
+    return json.loads(msgspec.json.encode(claim))
 
 
 @pytest.mark.parametrize(
-    ("state", "generation", "source", "decision"),
+    ("state", "generation", "source", "action"),
     [
-        *(
-            (state, "3", "v1", decision)
-            for state, decision in (("claimed", REPORT), ("stopped", GO_ON), ("done", KEEP))
-        ),
-        ("done", "3", "v2", KEEP),
-        ("claimed", "3", "v2", SourceChangedError),
-        ("stopped", "3", "v2", SourceChangedError),
-        *((state.value, "4", source, BEGIN) for state in State for source in ("v1", "v2")),
+        *((state, "3", "v1", action) for state, action in zip(STATES, (REPORT, REPORT, RESUME, RETURN), strict=True)),
+        ("done", "3", "v2", RETURN),
+        *((state, "3", "v2", SourceChangedError) for state in STATES[:3]),
+        *((state, "4", source, BEGIN) for state in STATES for source in ("v1", "v2")),
     ],
 )
-def test_what_was_found_decides(state, generation, source, decision):
+def test_what_was_found_decides(state, generation, source, action):
     found = read_stream_claim({**CLAIM, "state": state})
-    if decision is SourceChangedError:
-        with pytest.raises(SourceChangedError, match="put them back"):
-            decide(found, generation=generation, source=source)
+    if action is SourceChangedError:
+        with pytest.raises(SourceChangedError, match="restore them"):
+            next_stream_action(found, generation=generation, source=source)
     else:
-        assert decide(found, generation=generation, source=source) is decision
+        assert next_stream_action(found, generation=generation, source=source) is action
 
 
 def test_nothing_found_begins():
     assert read_stream_claim(None) is None
-    assert decide(None, generation="3", source="v1") is BEGIN
+    assert next_stream_action(None, generation="3", source="v1") is BEGIN
 
 
 def test_a_claim_that_was_kept_is_read_back_as_it_was():
-    claim = StreamClaim(**CLAIM)
-    assert read_stream_claim(json.loads(json.dumps(claim.as_json()))) == claim
+    claim = StreamClaim(**{**CLAIM, "unsent": (3, 500)})
+    assert to_json(claim) == CLAIM
+    assert read_stream_claim(to_json(claim)) == claim
 
 
 @pytest.mark.parametrize("name", CLAIM)
 def test_a_claim_without_a_field_or_with_another_type_is_refused(name):
     without = {key: value for key, value in CLAIM.items() if key != name}
     others = [{**CLAIM, name: value} for value in (None, [], 1.5, -1, object()) if value != CLAIM[name]]
-    for kept in others if name == "summary" else [without, *others]:
+    for kept in [item for item in others if item[name] != [] or name != "unsent"] + [without] * (name not in OPTIONAL):
         with pytest.raises(RecordError, match="nothing is sent"):
             read_stream_claim(kept)
 
 
 @pytest.mark.parametrize(
-    "kept", [{}, [], "", 0, False, "claimed", {**CLAIM, "more": 1}, {**CLAIM, "block": True}, {1: 2}]
+    "kept", [{}, [], "", 0, False, "claimed", {**CLAIM, "more": 1}, {**CLAIM, "batch": True}, {1: 2}]
 )
 def test_what_is_no_claim_is_refused(kept):
     with pytest.raises(RecordError):
@@ -95,11 +116,11 @@ def test_anything_kept_is_a_claim_of_its_types_or_refused(kept):
         claim = read_stream_claim(kept)
     except RecordError:
         return
-    assert claim is None or claim.as_json() == {"summary": {}, **kept}
+    assert claim is None or to_json(claim) == {"summary": {}, "unsent": [], **kept}
     if claim is not None:
-        assert claim.state in {"claimed", "stopped", "done"}
-        assert min(claim.block, claim.start, claim.size, claim.try_number) >= 0
-        decide(claim, generation="other", source="")
+        assert claim.state in STATES
+        assert min(claim.batch, claim.start, claim.size, claim.try_number, *claim.unsent) >= 0
+        next_stream_action(claim, generation="other", source="")
 
 
 blocks = st.tuples(st.integers(0, 40_000), st.floats(0, 100), st.floats(0, 100))
@@ -111,7 +132,7 @@ def test_a_block_is_never_empty_never_too_large_and_grows_by_steps(largest, bloc
     sizer = BatchSizer(largest=largest)
     for sent, seconds, claim_seconds in blocks:
         before = sizer.size
-        sizer.learn(sent=sent, seconds=seconds, claim_seconds=claim_seconds)
+        sizer.observe(sent=sent, seconds=seconds, claim_seconds=claim_seconds)
         assert 1 <= sizer.size <= before * 8
         assert sizer.size <= largest or sizer.size == before
 
@@ -119,5 +140,5 @@ def test_a_block_is_never_empty_never_too_large_and_grows_by_steps(largest, bloc
 def test_claims_take_the_share_of_the_time_that_they_may():
     sizer, rate, cost = BatchSizer(largest=32_768), 10_000.0, 0.02
     for _ in range(10):
-        sizer.learn(sent=sizer.size, seconds=sizer.size / rate, claim_seconds=cost)
+        sizer.observe(sent=sizer.size, seconds=sizer.size / rate, claim_seconds=cost)
     assert cost / (sizer.size / rate) == pytest.approx(sizer.share, rel=0.01)

@@ -47,7 +47,7 @@ def deliver(tmp_path):
 
 
 def read_records(tmp_path: Path) -> list[dict]:
-    parts = sorted((tmp_path / "records").rglob("part-*.jsonl"))
+    parts = sorted((tmp_path / "records").rglob("segment-*.jsonl"))
     return [json.loads(line) for part in parts for line in part.read_text().splitlines()]
 
 
@@ -118,27 +118,29 @@ def test_a_rejected_event_fails_the_task_and_is_not_sent_again(connect, deliver,
     assert Counter(record["outcome"] for record in read_records(tmp_path)) == {"delivered": 4, "rejected": 1}
 
 
-def test_a_dead_receiver_stops_the_stream_and_a_retry_goes_on_where_it_stopped(connect, deliver, tmp_path):
+def test_a_dead_receiver_stops_the_stream_and_a_retry_sends_exactly_the_rest(connect, deliver, tmp_path):
     store, events = StateStore(), [make_event(number) for number in range(50)]
+    pushed = {}
 
     def context(try_number):
-        made = make_context(store, try_number=try_number, max_tries=2)
-        made["ti"].xcom_push = lambda key, value: None
-        return made
+        return make_context(
+            store, try_number=try_number, max_tries=2, xcom_push=lambda key, value: pushed.update({key: value})
+        )
 
     connect(f"http://127.0.0.1:{find_closed_port()}/")
-    with pytest.raises(DeliveryNotSentError, match="goes on where it stopped"):
+    with pytest.raises(DeliveryNotSentError, match="resumes where it stopped"):
         deliver(events, context=context(1), concurrency=2, stop_after_failures=5)
-    failed = len(read_records(tmp_path))
-    assert 5 <= failed <= 7
+    assert read_records(tmp_path) == []
+    assert 5 <= pushed["return_value"]["unsent"] <= 5 + 2 * 2
+    assert pushed["return_value"]["stopped"]
     with serve_receiver() as heard:
         connect(heard.url)
-        with pytest.raises(AirflowFailException, match=f"{failed} of 50 events"):
-            deliver(events, context=context(2), concurrency=2, records="named-by-the-try")
-    assert len(heard.requests) == 50 - failed
+        returned = deliver(events, context=context(2), concurrency=2, records="named-by-the-try")
+    assert (returned["delivered"], returned["total"], returned["unsent"]) == (50, 50, 0)
+    assert Counter(json.loads(body)["id"] for _, body in heard.requests) == {event["id"]: 1 for event in events}
     records = read_records(tmp_path)
     assert sorted(record["event_id"] for record in records) == sorted(event["id"] for event in events)
-    assert not (tmp_path / "named-by-the-try").exists(), "the records of one asking stay together"
+    assert not (tmp_path / "named-by-the-try").exists(), "the records of one generation stay together"
 
 
 def test_the_last_try_reports_the_rest_as_not_sent(connect, deliver, tmp_path):
@@ -150,7 +152,7 @@ def test_the_last_try_reports_the_rest_as_not_sent(connect, deliver, tmp_path):
     assert Counter(record["outcome"] for record in read_records(tmp_path)) == {"not_sent": 50}
 
 
-def test_a_block_that_a_crash_left_open_is_reported_and_not_sent_again(connect, deliver, tmp_path):
+def test_a_batch_that_a_crash_interrupted_is_reported_and_not_sent_again(connect, deliver, tmp_path):
     store = StateStore()
     events = [make_event(number) for number in range(20)]
 
@@ -201,6 +203,11 @@ def test_a_clear_sends_all_again_and_says_so(connect, deliver, tmp_path):
         ({"stop_after_failures": "x"}, "stop_after_failures"),
         ({"on_invalid": "ignore"}, "on_invalid"),
         ({"shard": (3, 3)}, "shard"),
+        ({"resend_outcomes": ["delivered"]}, "resend_outcomes"),
+        ({"resend_outcomes": "not_sent"}, "resend_outcomes"),
+        ({"resend_outcomes": []}, "resend_outcomes"),
+        ({"undelivered_from": " "}, "undelivered_from"),
+        ({"undelivered_from": "/not/there"}, "there is no folder"),
         ({"event_type": "event.deleted"}, "event_type"),
         ({"events": "/not/there.jsonl"}, "there is no file"),
         ({"events": iter([])}, "read once"),
@@ -211,3 +218,126 @@ def test_what_cannot_be_used_is_named(connect, deliver, options, named):
     connect("https://example.com/")
     with pytest.raises(AirflowFailException, match=named):
         deliver(**{"events": [], **options})
+
+
+# Only what an earlier run did not deliver
+
+
+def refuse_some(count: int) -> int:
+    return 500 if count in {3, 5} else 204
+
+
+@pytest.fixture
+def earlier(connect, deliver, tmp_path):
+    """The events of an earlier run, of which two were rejected, and the folder of its records."""
+    path = write_lines(tmp_path / "events.jsonl", map(make_event, range(8)))
+    context, pushed = make_context(max_tries=0), {}
+    context["ti"].xcom_push = lambda key, value: pushed.update(value)
+    with serve_receiver(answer=refuse_some) as heard:
+        connect(heard.url)
+        with pytest.raises(AirflowFailException, match="send only these with undelivered_from"):
+            deliver(path, context=context, concurrency=1)
+    return path, pushed["records"]
+
+
+def change_records(folder: str, change) -> None:
+    for segment in Path(folder).iterdir():
+        records = [json.loads(line) for line in segment.read_text().splitlines()]
+        for record in records:
+            change(record)
+        write_lines(segment, records)
+
+
+def set_outcome(event_id: str, outcome: str):
+    return lambda record: record.update(outcome=outcome) if record["event_id"] == event_id else None
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "sent"),
+    [
+        (["not_sent"], {"event-6": False}),
+        (["rejected"], {"event-2": True, "event-4": True}),
+        (["unknown"], {"event-7": True}),
+        (["rejected", "not_sent", "unknown"], {"event-2": True, "event-4": True, "event-6": False, "event-7": True}),
+    ],
+)
+def test_only_events_with_the_chosen_outcomes_are_sent_and_marked_if_they_may_have_arrived(
+    connect, deliver, tmp_path, earlier, outcomes, sent
+):
+    path, records = earlier
+    change_records(records, set_outcome("event-6", "not_sent"))
+    change_records(records, set_outcome("event-7", "unknown"))
+    with serve_receiver() as heard:
+        connect(heard.url)
+        options = {"undelivered_from": records, "resend_outcomes": outcomes, "records": "again"}
+        returned = deliver(path, **options)
+    assert Counter(json.loads(body)["id"] for _, body in heard.requests) == dict.fromkeys(sent, 1)
+    assert (returned["delivered"], returned["total"]) == (len(sent), len(sent))
+    found = [json.loads(line) for part in Path(returned["records"]).iterdir() for line in part.read_text().splitlines()]
+    assert {record["event_id"]: record["redelivery"] for record in found} == sent
+
+
+def test_an_event_that_a_redelivery_did_not_send_may_still_have_arrived_before(connect, deliver, earlier):
+    path, records = earlier
+    change_records(records, lambda record: record.update(outcome="not_sent", redelivery=True))
+    with serve_receiver() as heard:
+        connect(heard.url)
+        returned = deliver(path, undelivered_from=records, records="again")
+    assert len(heard.requests) == 8
+    found = [json.loads(line) for part in Path(returned["records"]).iterdir() for line in part.read_text().splitlines()]
+    assert {record["redelivery"] for record in found} == {True}
+
+
+def test_shards_send_what_an_earlier_run_did_not_deliver_once(connect, deliver, earlier):
+    path, records = earlier
+    change_records(records, lambda record: record.update(outcome="not_sent"))
+    with serve_receiver() as heard:
+        connect(heard.url)
+        for index in range(3):
+            deliver(path, undelivered_from=records, records=f"again-{index}", shard=(index, 3))
+    assert Counter(json.loads(body)["id"] for _, body in heard.requests) == {f"event-{n}": 1 for n in range(8)}
+
+
+def test_nothing_undelivered_is_a_stream_without_events(connect, deliver, earlier):
+    path, records = earlier
+    with serve_receiver() as heard:
+        connect(heard.url)
+        assert deliver(path, undelivered_from=records, records="again")["total"] == 0
+    assert heard.requests == []
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda record: record.update(event_id="event-99"), "belong to other events"),
+        (lambda record: record.update(offset=record["offset"] + 1), "belong to other events"),
+        (lambda record: record.pop("offset"), "no record of a stream"),
+        (lambda record: record.update(outcome="lost"), "no record of a stream"),
+    ],
+)
+def test_records_of_other_events_are_refused_before_anything_is_sent(connect, deliver, earlier, change, named):
+    path, records = earlier
+    change_records(records, change)
+    with serve_receiver() as heard:
+        connect(heard.url)
+        with pytest.raises(AirflowFailException, match=named):
+            deliver(path, undelivered_from=records, resend_outcomes=["rejected"], records="again")
+    assert heard.requests == []
+
+
+def test_a_folder_without_records_is_refused(connect, deliver, tmp_path, earlier):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(AirflowFailException, match="has no records"):
+        deliver(earlier[0], undelivered_from=str(tmp_path / "empty"), records="again")
+
+
+def test_a_retry_refuses_when_the_earlier_records_changed_meanwhile(connect, deliver, earlier):
+    path, records = earlier
+    store = StateStore()
+    options = {"undelivered_from": records, "resend_outcomes": ["rejected"], "records": "again"}
+    connect(f"http://127.0.0.1:{find_closed_port()}/")
+    with pytest.raises(DeliveryNotSentError):
+        deliver(path, context=make_context(store, xcom_push=lambda key, value: None), **options)
+    change_records(records, set_outcome("event-2", "delivered"))
+    with pytest.raises(AirflowFailException, match="the events changed"):
+        deliver(path, context=make_context(store, try_number=2), **options)

@@ -16,25 +16,30 @@ from collections import Counter
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_provider_hooks._runtime.failures import DeliveryNotSentError
+from airflow_provider_hooks.delivery.claims import KEY_PREFIX
 from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.operators.stream import DeliverEventStreamOperator
-from airflow_provider_hooks.stream.records import PartWriter, RecordFolder
+from airflow_provider_hooks.stream.records import RecordFolder, SegmentWriter
 from airflow_provider_hooks.stream.stream import _Stream
 from tests.airflow_context import StateStore, make_context
+from tests.servers import find_closed_port
 from tests.stream.bulk_receiver import serve_receiver
 
-COUNT = 400
+COUNT = 300
+"""More than the first batch has."""
 POINTS = [
-    (RecordFolder, "make"),
     (RecordFolder, "create"),
+    (RecordFolder, "open_segment"),
     (RecordFolder, "read_lines"),
     (RecordFolder, "remove"),
-    (PartWriter, "flush"),
-    (PartWriter, "close"),
-    (_Stream, "_take_block"),
-    (_Stream, "_write"),
-    (_Stream, "_note"),
-    (_Stream, "_go_to_next_block"),
+    (SegmentWriter, "flush"),
+    (SegmentWriter, "close"),
+    (_Stream, "_acquire_batch"),
+    (_Stream, "_save"),
+    (_Stream, "_record_unattempted"),
+    (_Stream, "_settle_batch"),
+    (_Stream, "_resend"),
     (_Stream, "_finish"),
     (Engine, "send"),
     (Engine, "_send_on"),
@@ -67,6 +72,19 @@ class KilledError(BaseException):
     """Ends a try in the middle of anything."""
 
 
+@pytest.fixture(scope="module")
+def served():
+    with serve_receiver() as heard:
+        yield heard
+
+
+@pytest.fixture
+def heard(served):
+    """A receiver that has forgotten the test before."""
+    served.requests.clear()
+    return served
+
+
 @pytest.fixture
 def run_try(tmp_path, monkeypatch, allow_loopback):
     lines = [
@@ -77,13 +95,13 @@ def run_try(tmp_path, monkeypatch, allow_loopback):
     path = tmp_path / "events.jsonl"
     path.write_text("".join(json.dumps(event) + "\n" for event in events))
 
-    def run(number, store, url):
+    def run(number, store, url, **arguments):
         connection = {"conn_type": "service_hook", "host": url, "password": "s3cret-of-ours"}
         monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
         context = make_context(store, try_number=number, max_tries=3)
         context["ti"].xcom_push = lambda key, value: None
         options = {"events": str(path), "records_path": str(tmp_path / "records"), "event_type": "event.alert"}
-        DeliverEventStreamOperator(task_id="a_task", concurrency=4, **options).execute(context)
+        DeliverEventStreamOperator(task_id="a_task", concurrency=4, **options, **arguments).execute(context)
 
     return run
 
@@ -107,35 +125,37 @@ def do_once_at(monkeypatch, kind, method, call, do, *, is_before):
 
 @pytest.mark.parametrize("is_before", [True, False])
 @pytest.mark.parametrize("call", [1, 2])
-@pytest.mark.parametrize("leaves_a_block_open", [False, True])
+@pytest.mark.parametrize("before", ["nothing", "an interrupted batch", "unsent events"])
 @pytest.mark.parametrize(("kind", "method"), POINTS)
-def test_a_try_that_slept_harms_nothing(
-    run_try, tmp_path, monkeypatch, kind, method, leaves_a_block_open, call, is_before
-):
+def test_a_try_that_slept_harms_nothing(run_try, heard, tmp_path, monkeypatch, kind, method, before, call, is_before):
     kept, first = StateStore(), 1
-    with serve_receiver() as heard:
-        if leaves_a_block_open:
-            with monkeypatch.context() as patch:
-                do_once_at(patch, Engine, "_send_on", 300, _die, is_before=True)
-                with pytest.raises(KilledError):
-                    run_try(1, kept, heard.url)
-            first = 2
-        sleeping = FollowedStore(kept)
-
-        def be_followed():
-            sleeping.is_followed = True
-            with contextlib.suppress(AirflowFailException):
-                run_try(first + 1, kept, heard.url)
-
+    if before == "unsent events":
+        with pytest.raises(DeliveryNotSentError):
+            run_try(1, kept, f"http://127.0.0.1:{find_closed_port()}/", stop_after_failures=3)
+        assert json.loads(kept.kept[KEY_PREFIX])["unsent"]
+        first = 2
+    elif before == "an interrupted batch":
         with monkeypatch.context() as patch:
-            do_once_at(patch, kind, method, call, be_followed, is_before=is_before)
-            with contextlib.suppress(FollowedError, AirflowFailException):
-                run_try(first, sleeping, heard.url)
+            do_once_at(patch, Engine, "_send_on", 270, _die, is_before=True)
+            with pytest.raises(KilledError):
+                run_try(1, kept, heard.url)
+        first = 2
+    sleeping = FollowedStore(kept)
+
+    def be_followed():
+        sleeping.is_followed = True
+        with contextlib.suppress(AirflowFailException):
+            run_try(first + 1, kept, heard.url)
+
+    with monkeypatch.context() as patch:
+        do_once_at(patch, kind, method, call, be_followed, is_before=is_before)
+        with contextlib.suppress(FollowedError, AirflowFailException):
+            run_try(first, sleeping, heard.url)
     received = Counter(json.loads(body)["id"] for _, body in heard.requests)
     assert set(received.values()) == {1}
     records = [
         json.loads(line)
-        for part in (tmp_path / "records").rglob("part-*.jsonl")
+        for part in (tmp_path / "records").rglob("segment-*.jsonl")
         for line in part.read_text().splitlines()
     ]
     assert Counter(record["event_id"] for record in records) == {f"event-{number}": 1 for number in range(COUNT)}

@@ -15,11 +15,18 @@ from hypothesis import strategies as st
 
 from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
 from airflow_provider_hooks.stream import sources
-from airflow_provider_hooks.stream.sources import FileSource, IterableSource, OversizedLine, Shard
+from airflow_provider_hooks.stream.sources import (
+    FileSource,
+    IterableSource,
+    OversizedLine,
+    SelectedSource,
+    Shard,
+    select_events,
+)
 
 CHUNK, LONGEST = 16, 40
 relaxed = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-WHOLE = Shard(index=0, count=1)
+FULL = Shard(index=0, count=1)
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +43,7 @@ class Trickle(io.BytesIO):
         return super().read(min(size, 3) if size > 3 else size)
 
 
-def open_source(content: bytes, *, shard: Shard = WHOLE, version: str = "v", file=io.BytesIO) -> FileSource:
+def open_source(content: bytes, *, shard: Shard = FULL, version: str = "v", file=io.BytesIO) -> FileSource:
     return FileSource(open_file=lambda: file(content), size=len(content), version=version, shard=shard)
 
 
@@ -45,7 +52,7 @@ def show(event: object) -> object:
 
 
 def read_all(source) -> list[tuple[object, int]]:
-    return [(show(event), position) for event, position in source.read(source.start_offset())]
+    return [(show(event), end) for event, _, end in source.read(source.start_offset())]
 
 
 def split(content: bytes) -> list[tuple[object, int]]:
@@ -96,7 +103,7 @@ def test_from_any_position_that_was_returned_exactly_the_rest_is_read(content, p
     whole = read_all(source)
     assert whole == split(content)
     for index, (_, position) in enumerate(whole):
-        assert [(show(event), end) for event, end in source.read(position)] == whole[index + 1 :]
+        assert [(show(event), end) for event, _, end in source.read(position)] == whole[index + 1 :]
 
 
 @relaxed
@@ -109,7 +116,7 @@ def test_shards_have_each_line_once_and_each_reads_on_from_any_position(content,
     assert list(itertools.chain.from_iterable(read)) == split(content)
     for shard, lines in zip(shards, read, strict=True):
         for index, (_, position) in enumerate(lines):
-            assert [(show(event), end) for event, end in shard.read(position)] == lines[index + 1 :]
+            assert [(show(event), end) for event, _, end in shard.read(position)] == lines[index + 1 :]
 
 
 @relaxed
@@ -166,11 +173,42 @@ def test_events_of_an_iterable_are_read_once_in_shards_and_from_any_position(mak
     for index in range(count):
         source = IterableSource(make=make, shard=Shard(index=index, count=count))
         events = list(source.read(source.start_offset()))
-        for place, (_, position) in enumerate(events):
+        for place, (_, _, position) in enumerate(events):
             assert list(source.read(position)) == events[place + 1 :]
-        read += [event["id"] for event, _ in events]
+        read += [event["id"] for event, _, _ in events]
         assert source.end == 0
     assert sorted(read, key=int) == [event["id"] for event in EVENTS]
+
+
+# Offsets
+
+
+@relaxed
+@given(content=contents, count=st.integers(1, 6), data=st.data())
+def test_events_are_selected_by_where_they_begin(content, count, data):
+    if content[:2] == b"\x1f\x8b":
+        return
+    shards = [open_source(content, shard=Shard(index=index, count=count)) for index in range(count)]
+    for shard in shards:
+        events = list(shard.read(shard.start_offset()))
+        assert all(shard.covers(offset) for _, offset, _ in events)
+        assert not any(other.covers(offset) for other in shards if other is not shard for _, offset, _ in events)
+        for event, offset, end in events:
+            assert isinstance(event, OversizedLine) or content[offset:end].rstrip(b"\n") == event
+        chosen = data.draw(st.sets(st.sampled_from([offset for _, offset, _ in events]))) if events else set()
+        wanted = [(show(event), offset, end) for event, offset, end in events if offset in chosen]
+        assert [(show(event), offset, end) for event, offset, end in select_events(shard, chosen)] == wanted
+        selected = SelectedSource(source=shard, offsets=chosen)
+        assert [offset for _, offset, _ in selected.read(selected.start_offset())] == sorted(chosen)
+        for index, (_, _, end) in enumerate(wanted):
+            assert [offset for _, offset, _ in selected.read(end)] == sorted(chosen)[index + 1 :]
+
+
+def test_a_selection_has_a_fingerprint_of_its_own():
+    source = open_source(b"a\nb\nc\n")
+    selections = [SelectedSource(source=source, offsets=offsets) for offsets in ({0}, {2}, {0, 2}, set())]
+    assert len({source.fingerprint(), *(one.fingerprint() for one in selections)}) == 5
+    assert selections[2].fingerprint() == SelectedSource(source=source, offsets=[2, 0]).fingerprint()
 
 
 # Fingerprints
@@ -189,7 +227,7 @@ def test_a_fingerprint_of_a_file_tells_its_version_its_size_and_its_shard():
     assert len({*same, *(source.fingerprint() for source in others)}) == 1 + len(others)
 
 
-def fingerprint(events, shard: Shard = WHOLE) -> str:
+def fingerprint(events, shard: Shard = FULL) -> str:
     return IterableSource(make=lambda: events, shard=shard).fingerprint()
 
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
 from airflow_provider_hooks.exceptions import ClaimLostError, RecordError
 from airflow_provider_hooks.stream.claims import SourceChangedError
-from airflow_provider_hooks.stream.records import PartWriter
+from airflow_provider_hooks.stream.records import SegmentWriter
 from airflow_provider_hooks.stream.sources import FileSource
 from tests.http.reusing_receiver import NO_CONTENT, answer, serve
-from tests.stream.stream_tries import BLOCK, KilledError, Store, Tries, check_truth, make_source
+from tests.stream.stream_tries import BATCH, KilledError, Store, Tries, check_truth, make_source
 
 EVENTS, INVALID_EVERY = 17, 6
 INVALID = EVENTS // INVALID_EVERY
@@ -48,32 +48,32 @@ def test_a_claim_is_durable_before_its_requests_and_the_records_before_the_next_
         seen.append("request")
         answer(connection, count)
 
-    really_set, really_close = Store.set, PartWriter.close
+    really_set, really_close = Store.set, SegmentWriter.close
 
-    def set_and_note(self, key, value):
+    def set_and_note(self, key, value, **_options):
         records = len(tries.read_records())
         really_set(self, key, value)
-        seen.append(f"{value['state']} {value['block']} with {records}")
+        seen.append(f"{value['state']} {value['batch']} with {records}")
 
     def close_and_note(self):
         really_close(self)
         seen.append("durable")
 
     monkeypatch.setattr(Store, "set", set_and_note)
-    monkeypatch.setattr(PartWriter, "close", close_and_note)
+    monkeypatch.setattr(SegmentWriter, "close", close_and_note)
     with serve(note_request) as kept:
         end = tries.deliver(kept, make_source(12))
-    requests = ["request"] * BLOCK
+    requests = ["request"] * BATCH
     assert seen == [
         *("claimed 0 with 0", *requests, "durable"),
-        *(f"claimed 1 with {BLOCK}", *requests, "durable"),
-        *(f"claimed 2 with {2 * BLOCK}", *requests[:2], "durable"),
+        *(f"claimed 1 with {BATCH}", *requests, "durable"),
+        *(f"claimed 2 with {2 * BATCH}", *requests[:2], "durable"),
         "done 3 with 12",
     ]
     check_truth(tries, kept, end, 12)
 
 
-@pytest.mark.parametrize("count", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK])
+@pytest.mark.parametrize("count", [0, 1, BATCH - 1, BATCH, BATCH + 1, 3 * BATCH])
 def test_a_stream_of_any_length_comes_to_its_end(tries, count):
     with serve(answer) as kept:
         end = tries.deliver(kept, make_source(count))
@@ -94,9 +94,9 @@ class StolenStore(Store):
         super().__init__()
         self._block, self._change = block, change
 
-    def set(self, key, value):
-        super().set(key, value)
-        if value["state"] == "claimed" and value["block"] == self._block:
+    def set(self, key, value, **options):
+        super().set(key, value, **options)
+        if value["state"] == "claimed" and value["batch"] == self._block:
             self._change(self.kept)
 
 
@@ -109,7 +109,7 @@ def replace(**fields):
     ("change", "error"),
     [
         (replace(owner_token="of another"), ClaimLostError),
-        (replace(block=7), ClaimLostError),
+        (replace(batch=7), ClaimLostError),
         (dict.clear, ClaimLostError),
         (replace(state="rubbish"), RecordError),
         (lambda kept: kept.update({KEY_PREFIX: "7"}), RecordError),
@@ -122,8 +122,8 @@ def test_a_claim_that_another_process_overwrote_stops_the_stream_before_a_byte_o
         with pytest.raises(error):
             tries.deliver(kept, make_source(20), store=StolenStore(block, change))
         time.sleep(0.02)
-    assert len(kept.arrivals) == block * BLOCK
-    assert len(tries.read_records()) == block * BLOCK
+    assert len(kept.arrivals) == block * BATCH
+    assert len(tries.read_records()) == block * BATCH
 
 
 @pytest.mark.parametrize("found", [7, [], {}, {"state": "claimed"}, "text"])
@@ -158,7 +158,7 @@ def try_until_the_end(tries: Tries, kills, *, is_same_try: bool) -> None:
 @pytest.mark.parametrize("is_same_try", [False, True])
 def test_wherever_a_try_is_killed_the_next_one_tells_the_truth(tries, tmp_path, is_same_try):
     points = count_points(tries)
-    wanted = {"Store.set", "PartWriter.close", "Batch._record", "RecordFolder.remove", "RecordFolder.create"}
+    wanted = {"Store.set", "SegmentWriter.close", "_Stream._record", "RecordFolder.remove", "RecordFolder.open_segment"}
     assert wanted <= {name.split()[1] for name in points}
     step = 3 if is_same_try else 1
     for at in range(0, len(points), step):
@@ -179,20 +179,20 @@ class KilledBeforeTheEnd:
     def __init__(self, store: Store) -> None:
         self._store, self.get = store, store.get
 
-    def set(self, key, value):
-        if value["block"] == 2:
+    def set(self, key, value, **options):
+        if value["batch"] == 2:
             raise KilledError
-        self._store.set(key, value)
+        self._store.set(key, value, **options)
 
 
 def test_records_that_a_killed_try_wrote_are_kept_and_the_others_are_unknown(tries):
-    source = make_source(2 * BLOCK)
+    source = make_source(2 * BATCH)
     with serve(answer) as kept:
         assert tries.deliver(kept, source, store=KilledBeforeTheEnd(tries.store), concurrency=1) is None
-        (tries.folder / "3" / "part-000001.try-1.jsonl").open("ab").write(b'{"position": 9, "outcome": "deli')
+        (tries.folder / "3" / "segment-000001.try-1.jsonl").open("ab").write(b'{"offset": 9, "outcome": "deli')
         end = tries.deliver(kept, source)
-    check_truth(tries, kept, end, 2 * BLOCK)
-    assert end.summary.outcomes["delivered"] == 2 * BLOCK, "each had its record, and a line that was cut off is none"
+    check_truth(tries, kept, end, 2 * BATCH)
+    assert end.summary.outcomes["delivered"] == 2 * BATCH, "each had its record, and a line that was cut off is none"
 
 
 # Other events, other askings
@@ -204,7 +204,7 @@ def test_events_that_changed_between_two_tries_are_refused_and_nothing_is_sent(t
         assert tries.deliver(kept, source, kill_at=60) is None
         time.sleep(0.02)
         sent, claim = len(kept.arrivals), dict(tries.store.kept)
-        with pytest.raises(SourceChangedError, match="put them back"):
+        with pytest.raises(SourceChangedError, match="restore them"):
             tries.deliver(kept, other)
         assert (len(kept.arrivals), tries.store.kept) == (sent, claim)
         end = tries.deliver(kept, source)
@@ -252,7 +252,7 @@ def test_the_last_try_tells_what_it_did_not_send_also_after_one_that_was_killed(
 
 
 def test_a_file_with_blank_and_bad_lines_goes_on_at_the_right_byte(tries, tmp_path):
-    lines = [json.dumps(event).encode() for event, _ in make_source(8).read(0)]
+    lines = [json.dumps(event).encode() for event, _, _ in make_source(8).read(0)]
     content = b"\n\n" + b"\n\r\n".join(lines[:4]) + b"\nnot JSON\n\n" + b"\n".join(lines[4:])
     path = tmp_path / "events.jsonl"
     path.write_bytes(content)
@@ -267,7 +267,7 @@ def test_a_file_with_blank_and_bad_lines_goes_on_at_the_right_byte(tries, tmp_pa
             end = tries.deliver(kept, open_source())
             time.sleep(0.005)
         records = tries.read_records()
-        assert len({record["position"] for record in records}) == len(records) == end.summary.total == 9
+        assert len({record["offset"] for record in records}) == len(records) == end.summary.total == 9
         assert [record.get("error_class") for record in records].count("invalid_event") == 1
         assert set(kept.bytes_of.values()) <= {1}
         assert set(kept.bytes_of) <= set(range(8))

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_hooks.delivery.record import Outcome
-from airflow_provider_hooks.stream.summary import PERCENTILES, Summary, read_summary
+from airflow_provider_hooks.stream import summary as summary_module
+from airflow_provider_hooks.stream.summary import PERCENTILES, PROGRESS_SECONDS, Progress, Summary, parse_summary
 from tests.security.properties_data import json_values
 
 relaxed = settings(max_examples=100, deadline=None, derandomize=True)
@@ -64,7 +65,7 @@ def test_a_summary_that_was_kept_goes_on_as_if_it_had_never_been_written(before,
             summary.add(outcome, milliseconds)
         for _ in range(invalid):
             summary.add_invalid()
-    one = read_summary(json.loads(json.dumps(one.as_json())))
+    one = parse_summary(json.loads(json.dumps(one.as_json())))
     for summary in (one, other):
         for outcome, milliseconds in after:
             summary.add(outcome, milliseconds)
@@ -81,7 +82,7 @@ kept = st.dictionaries(
 @relaxed
 @given(kept=kept)
 def test_what_somebody_made_of_a_kept_summary_counts_as_nothing_and_breaks_nothing(kept):
-    summary = read_summary(kept)
+    summary = parse_summary(kept)
     summary.add("delivered", 1.0)
     summary.describe()
 
@@ -101,4 +102,48 @@ def test_what_somebody_made_of_a_kept_summary_counts_as_nothing_and_breaks_nothi
     ],
 )
 def test_what_is_no_number_counts_as_nothing(kept):
-    assert read_summary(kept).describe() == Summary().describe()
+    assert parse_summary(kept).describe() == Summary().describe()
+
+
+# Progress
+
+
+class Lines(list):
+    """A log."""
+
+    def info(self, message, *arguments):
+        self.append(message % arguments)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [1_000.0]
+    monkeypatch.setattr(summary_module.time, "monotonic", lambda: now[0])
+    return now
+
+
+def count(delivered: int) -> Summary:
+    summary = Summary()
+    for _ in range(delivered):
+        summary.add("delivered", 1.0)
+    return summary
+
+
+def test_progress_counts_only_what_this_try_sent(clock):
+    lines = Lines()
+    progress = Progress(lines, end=10_000)
+    progress.start(900, 9_000)
+    clock[0] += 10
+    progress.report(count(1_000), 9_500)
+    assert lines == ["1,000 events: delivered 1,000, 10 events/s, about 10 s left"]
+
+
+def test_progress_is_logged_at_most_every_few_seconds_and_the_rate_is_of_the_whole_try(clock):
+    lines = Lines()
+    progress = Progress(lines, end=0)
+    progress.start(0, 0)
+    for second in range(12):
+        clock[0] = 1_000.0 + second
+        progress.report(count(second * 10), second)
+    assert PROGRESS_SECONDS == 5.0
+    assert lines == ["50 events: delivered 50, 10 events/s", "100 events: delivered 100, 10 events/s"]

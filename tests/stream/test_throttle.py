@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_hooks.stream.throttle import DEFAULT_PAUSE, MAX_PAUSE, CircuitBreaker, RateLimiter
+from airflow_provider_hooks.stream import throttle
+from airflow_provider_hooks.stream.throttle import (
+    DEFAULT_PAUSE,
+    MAX_BACKOFFS,
+    MAX_PAUSE,
+    CircuitBreaker,
+    RateLimiter,
+)
 
 relaxed = settings(max_examples=100, deadline=None, derandomize=True)
 START = 1_000_000.0
@@ -67,7 +74,7 @@ def test_no_more_is_prepared_than_goes_within_seconds(rate, wanted, ahead):
 )
 def test_a_pause_is_as_long_as_asked_for_within_bounds(asked, seconds):
     pace = RateLimiter(rate_limit=None)
-    assert pace.slow_down(START, asked) == pytest.approx(seconds)
+    assert pace.pause(START, asked) == pytest.approx(seconds)
     if seconds:
         assert pace.acquire(START + seconds - 0.01, 5) == 0
     assert pace.acquire(START + seconds, 5) == 5
@@ -76,20 +83,20 @@ def test_a_pause_is_as_long_as_asked_for_within_bounds(asked, seconds):
 
 def test_pauses_that_overlap_are_one_time_and_a_shorter_one_changes_nothing():
     pace = RateLimiter(rate_limit=None)
-    pace.slow_down(START, 10)
-    assert pace.slow_down(START + 1, 2) == pytest.approx(9)
+    pace.pause(START, 10)
+    assert pace.pause(START + 1, 2) == pytest.approx(9)
     assert (pace.pauses, pace.paused_seconds) == (1, pytest.approx(10))
-    pace.slow_down(START + 5, 10)
+    pace.pause(START + 5, 10)
     assert (pace.pauses, pace.paused_seconds) == (2, pytest.approx(15))
     assert pace.acquire(START + 14.9, 1) == 0
-    pace.slow_down(START + 100, 1)
+    pace.pause(START + 100, 1)
     assert pace.paused_seconds == pytest.approx(16)
 
 
 def test_a_pause_is_not_made_up_for_by_a_burst():
     pace = RateLimiter(rate_limit=10)
     pace.acquire(START, 1)
-    pace.slow_down(START, 60)
+    pace.pause(START, 60)
     assert pace.delay(START) == pytest.approx(60)
     assert pace.acquire(START + 60, 1_000) <= 2
 
@@ -109,3 +116,49 @@ def test_the_breaker_opens_after_so_many_failures_in_a_row_and_stays_open(limit,
         in_a_row = 0 if is_success else in_a_row + 1
         was_open = was_open or (limit is not None and in_a_row >= limit)
         assert breaker.is_open is was_open
+
+
+# After connection errors
+
+
+@pytest.fixture
+def real_pauses(monkeypatch):
+    monkeypatch.setattr(throttle, "BACKOFF_SECONDS", 0.1)
+    monkeypatch.setattr(throttle, "MAX_BACKOFF_SECONDS", 5.0)
+
+
+def test_pauses_after_connection_errors_double_up_to_their_bound_and_are_bounded_in_number(real_pauses):
+    limiter, now, pauses = RateLimiter(rate_limit=None), START, []
+    for _ in range(MAX_BACKOFFS):
+        assert limiter.back_off(now)
+        assert limiter.back_off(now), "a second failure of the same pause"
+        pauses.append(limiter.delay(now))
+        assert limiter.acquire(now + pauses[-1] - 0.01, 5) == 0
+        now += pauses[-1]
+        assert limiter.acquire(now, 5) == 5
+    assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0], abs=1e-6)
+    assert not limiter.back_off(now)
+    assert (limiter.pauses, limiter.paused_seconds) == (0, 0.0), "the receiver requested none of them"
+
+
+def test_errors_of_requests_that_were_under_way_are_one_pause(real_pauses):
+    limiter = RateLimiter(rate_limit=None)
+    for error in range(64):
+        assert limiter.back_off(START + error * 0.001)
+    assert limiter.delay(START) == pytest.approx(0.1)
+
+
+def test_a_response_has_the_next_pause_be_short_again(real_pauses):
+    limiter = RateLimiter(rate_limit=None)
+    for second in range(5):
+        limiter.back_off(START + second * 10)
+    limiter.note_response()
+    assert limiter.back_off(START + 100)
+    assert limiter.delay(START + 100) == pytest.approx(0.1)
+
+
+def test_a_response_does_not_end_a_pause_that_has_begun(real_pauses):
+    limiter = RateLimiter(rate_limit=None)
+    limiter.back_off(START)
+    limiter.note_response()
+    assert limiter.acquire(START + 0.05, 1) == 0

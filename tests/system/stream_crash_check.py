@@ -88,7 +88,7 @@ def _read_records(found: Found) -> dict[int, list[dict]]:
                 record = orjson.loads(line)
                 kept = ("event_id", "delivery_id", "outcome", "error_class", "status_code")
                 told = {name: record.get(name) for name in kept}
-                records[record["position"]].append({**told, "part": part.name})
+                records[record["offset"]].append({**told, "part": part.name})
                 found.counts[record["outcome"]] += 1
     return records
 

@@ -68,7 +68,7 @@ class Striker:
         self._is_done = True
         told = {"point": point, "how": self._strike["how"]}
         if stream is not None:
-            told |= {"block": stream._claim.block, "size": stream._claim.size}
+            told |= {"batch": stream._claim.batch, "size": stream._claim.size}
         self._mark.write_text(json.dumps(told))
         self._process.stdin.write(b"!")
         self._process.stdin.flush()
@@ -97,13 +97,14 @@ def watch(striker: Striker, kind: type, method: str, *, before: str = "", after:
 
 def arm(striker: Striker) -> None:
     """Watch every point of a try."""
-    watch(striker, _Stream, "_take_block", before="before_claim", after="after_claim")
-    watch(striker, _Stream, "_open_block", after="any_time")
+    watch(striker, _Stream, "_acquire_batch", before="before_claim", after="after_claim")
+    watch(striker, _Stream, "_send_claimed", before="any_time")
     watch(striker, Engine, "_send_on", before="mid_block")
-    watch(striker, _Stream, "_go_to_next_block", before="after_block")
-    watch(striker, _Stream, "_note", before="reporting")
-    watch(striker, _Stream, "_keep", before="reporting")
-    watch(striker, _Stream, "_stop", before="before_stop")
+    watch(striker, _Stream, "_settle_batch", before="after_block")
+    watch(striker, _Stream, "_record_unattempted", before="reporting")
+    watch(striker, _Stream, "_copy_record", before="reporting")
+    watch(striker, _Stream, "_leave_to_next_try", before="before_stop")
+    watch(striker, _Stream, "_record_unsent", before="before_stop")
     watch(striker, _Stream, "_finish", before="before_done", after="after_done")
 
 

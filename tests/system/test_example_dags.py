@@ -146,7 +146,7 @@ def test_a_file_of_events_is_replayed_once_each_by_its_shards_with_a_record_each
     told = sandbox.state.summarize()
     assert (told["received"], told["verified"], told["duplicates"]) == (1_000, 1_000, 0)
     replays = examples.airflow.home.parent / "replays"
-    lines = [json.loads(line) for part in replays.rglob("part-*.jsonl") for line in part.read_text().splitlines()]
+    lines = [json.loads(line) for part in replays.rglob("segment-*.jsonl") for line in part.read_text().splitlines()]
     assert sorted(line["event_id"] for line in lines) == sorted(f"order-{number}" for number in range(1_000))
     assert {line["outcome"] for line in lines} == {"delivered"}
     assert examples.count_claims(run_id) == 2

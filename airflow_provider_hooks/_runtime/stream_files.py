@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""The events and the records of a stream in Airflow's object storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, cast
+from urllib.parse import quote
+
+from airflow.sdk import ObjectStoragePath
+
+from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.stream.records import RecordFolder
+from airflow_provider_hooks.stream.sources import FileSource, IterableSource
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from airflow.sdk import Context
+
+    from airflow_provider_hooks.stream.records import Folder
+    from airflow_provider_hooks.stream.sources import Shard, Source
+
+Events = str | ObjectStoragePath | Iterable[Mapping[str, object]] | Callable[[], Iterable[Mapping[str, object]]]
+"""Where events come from: a file of JSON Lines, an iterable, or a function that returns one."""
+
+
+def open_source(events: Events, shard: Shard) -> Source:
+    """
+    Return the source of the events.
+
+    :raises ValidationError: if there is no such file, or the events can be read only once
+    """
+    if isinstance(events, str | ObjectStoragePath):
+        path = ObjectStoragePath(events)
+        if not path.is_file():
+            raise ValidationError("events", {"events": f"there is no file {path}"})
+        return FileSource(
+            open_file=lambda: cast("BinaryIO", path.open("rb")),  # type: ignore[no-untyped-call]  # as in Airflow
+            size=path.stat().st_size,
+            version=str(path.checksum()),
+            shard=shard,
+        )
+    if callable(events):
+        return IterableSource(make=events, shard=shard)
+    if not isinstance(events, Iterable) or isinstance(events, Mapping | bytes) or iter(events) is events:
+        message = (
+            "must be a file, a list, or a function that returns the same events each time; an iterator can be read once"
+        )
+        raise ValidationError("events", {"events": message})
+    return IterableSource(make=lambda: events, shard=shard)
+
+
+def open_records(path: str) -> RecordFolder:
+    """Return the folder of the records of a stream that has begun."""
+    return RecordFolder(cast("Folder", ObjectStoragePath(path)))
+
+
+def make_records(records_path: str, context: Context, *, generation: str) -> RecordFolder:
+    """Return the folder for the records of a task instance and generation, within the folder that the user gave."""
+    ti = context["ti"]
+    path = ObjectStoragePath(records_path)
+    for name in (ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), f"generation-{generation}"):
+        path /= quote(name, safe=" :+@=,")
+    return RecordFolder(cast("Folder", path))
+
+
+def find_earlier_records(path: str) -> RecordFolder:
+    """
+    Return the folder of the records of an earlier run.
+
+    :raises ValidationError: if there is no such folder
+    """
+    if not ObjectStoragePath(path).is_dir():
+        raise ValidationError("undelivered_from", {"undelivered_from": f"there is no folder {path}"})
+    return open_records(path)

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""What is read of the records of an earlier run."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_hooks.exceptions import RecordError
+from airflow_provider_hooks.stream.records import RecordFolder
+
+OUTCOMES = {"not_sent", "rejected", "unknown"}
+
+
+def write(folder, batch: int, number: int, *outcomes: str, first: int = 0, rest: str = "") -> None:
+    lines = [
+        json.dumps({"offset": first + index, "event_id": f"event-{first + index}", "outcome": outcome})
+        for index, outcome in enumerate(outcomes)
+    ]
+    (folder / f"segment-{batch:06d}.try-{number}.jsonl").write_text("".join(f"{line}\n" for line in lines) + rest)
+
+
+def test_the_record_of_the_later_try_counts(tmp_path):
+    write(tmp_path, 0, 10, "delivered", "unknown")
+    write(tmp_path, 0, 9, "unknown", "delivered")
+    assert set(RecordFolder(tmp_path).read_undelivered(OUTCOMES)) == {1}
+
+
+def test_invalid_events_and_lines_that_a_crash_cut_off_are_left_out(tmp_path):
+    write(tmp_path, 0, 1, "not_sent", rest='{"offset": 7, "outcome": "not_sent", "error_class": "invalid_event"}\n')
+    write(tmp_path, 1, 1, "not_sent", first=20, rest='{"offset": 21, "event_id": "event-21", "outcome": "not_')
+    assert set(RecordFolder(tmp_path).read_undelivered(OUTCOMES)) == {0, 20}
+
+
+@pytest.mark.parametrize(
+    "line", ["7", "{}", '{"offset": "x", "outcome": "unknown"}', '{"offset": 1, "outcome": "lost"}']
+)
+def test_a_line_that_is_no_record_is_refused(tmp_path, line):
+    write(tmp_path, 0, 1, "delivered", rest=f"{line}\n")
+    with pytest.raises(RecordError, match="no record of a stream"):
+        RecordFolder(tmp_path).read_undelivered(OUTCOMES)
+
+
+def test_a_folder_without_segments_is_refused(tmp_path):
+    (tmp_path / "other.jsonl").write_text("{}\n")
+    with pytest.raises(RecordError, match="has no records"):
+        RecordFolder(tmp_path).read_undelivered(OUTCOMES)
