@@ -25,6 +25,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+from tests.servers import find_free_port
+
 HERE = Path(__file__).parent
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 """Debian installs servers where only root's ``PATH`` leads."""
@@ -36,12 +38,6 @@ IS_ROOT = os.geteuid() == 0
 def find_program(name: str) -> str | None:
     """Return the path of an installed program."""
     return shutil.which(name, path=SEARCH_PATH)
-
-
-def find_free_port() -> int:
-    """Return a port of loopback that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def start_process(command: list[str], log: Path, **environment: str) -> subprocess.Popen[bytes]:

@@ -22,7 +22,7 @@ from airflow_provider_hooks.stream.encode import RequestEncoder
 from airflow_provider_hooks.stream.summary import Progress
 from airflow_provider_hooks.stream.throttle import MAX_BACKOFFS, RateLimiter
 from tests.http.reusing_receiver import Kept, answer, check_once, serve
-from tests.servers import find_closed_port
+from tests.servers import find_free_port
 from tests.stream.sending import make_encoder, make_endpoint, make_event, send
 from tests.stream.stream_tries import BATCH, Store, Tries, check_truth, make_source
 
@@ -53,7 +53,7 @@ def refuse_all(_number: int) -> bool:
 
 def test_a_receiver_that_refuses_connections_at_first_gets_every_event_once(tries, monkeypatch):
     """It begins to listen when the third pause begins, however long that takes."""
-    kept = Kept(find_closed_port(), "http")
+    kept = Kept(find_free_port(), "http")
     backed_off = []
     back_off = RateLimiter.back_off
 
@@ -311,7 +311,7 @@ def test_a_receiver_that_is_never_there_is_given_up_after_the_pauses_of_one_outa
     dialed = []
     resolve = Connector._resolve
     monkeypatch.setattr(Connector, "_resolve", lambda connector: dialed.append(1) or resolve(connector))
-    sent = send(f"http://127.0.0.1:{find_closed_port()}/hook", 3, concurrency=1, attempts=8)
+    sent = send(f"http://127.0.0.1:{find_free_port()}/hook", 3, concurrency=1, attempts=8)
     assert sent.endings == {("not_sent", "connection_refused"): 3}
     assert sent.summary.outcomes["not_sent"] == 3
     assert len(dialed) <= MAX_BACKOFFS + 3, "the pauses are of the outage, not of each event"
