@@ -6,10 +6,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow.sdk.exceptions import AirflowFailException
-
 from airflow_provider_hooks._runtime.airflow import open_state_store
-from airflow_provider_hooks._runtime.failures import DeliveryNotSentError, DeliveryUnknownError, raise_fail_fast
+from airflow_provider_hooks._runtime.failures import (
+    DeliveryNotSentError,
+    DeliveryUnknownError,
+    NonRetryableError,
+    raise_fail_fast,
+)
 from airflow_provider_hooks.delivery.batch import hold_to_slots, name_slots
 from airflow_provider_hooks.events import read_fields
 from airflow_provider_hooks.events.build import EventDraft
@@ -36,7 +39,7 @@ def deliver_event(operator: ServiceHookDecoratedOperator, event: Event, *, conte
     """
     Deliver the one event of a task and return the record of it.
 
-    :raises AirflowException: as ``EndpointHook.deliver``
+    :raises RetryableError: as ``EndpointHook.deliver``
     """
     hook = EndpointHook(operator.service_hook_conn_id)
     return _deliver(hook, operator, event, context=context, slot="", place=())
@@ -50,17 +53,17 @@ def deliver_events(
 
     :raises DeliveryNotSentError: if one was not sent; the ``retries`` that then apply send that one alone
     :raises DeliveryUnknownError: if one may have arrived and shall be sent again; so too
-    :raises AirflowFailException: if the events cannot be told apart, or one failed otherwise
+    :raises NonRetryableError: if the events cannot be told apart, or one failed otherwise
     """
     slots = _hold_to_slots(events, context=context)
     hook = EndpointHook(operator.service_hook_conn_id)
     records: list[JsonObject] = []
-    final: list[AirflowFailException] = []
+    final: list[NonRetryableError] = []
     passing: list[DeliveryNotSentError | DeliveryUnknownError] = []
     for number, (event, slot) in enumerate(zip(events, slots, strict=True)):
         try:
             records.append(_deliver(hook, operator, event, context=context, slot=slot, place=(number,)))
-        except AirflowFailException as error:
+        except NonRetryableError as error:
             operator.log.error("Event %s: %s", slot, error)  # noqa: TRY400  (its traceback says nothing more)
             final.append(error)
         except (DeliveryNotSentError, DeliveryUnknownError) as error:

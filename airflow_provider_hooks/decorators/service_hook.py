@@ -63,7 +63,7 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
         Of several events each is delivered, whatever becomes of the others. As long as one of them was not sent and may
         be, the task is left to Airflow's ``retries``, which send that one alone.
 
-        :raises AirflowFailException: if an outcome is ``rejected`` or ``unknown``, or something cannot be used as it is
+        :raises NonRetryableError: if an outcome is ``rejected`` or ``unknown``, or something cannot be used as it is
         :raises DeliveryNotSentError: if nothing was sent of an event; Airflow's own ``retries`` then apply
         :raises DeliveryUnknownError: if one may have arrived and shall be sent again; ``retries`` then apply
         """

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from airflow_provider_hooks.exceptions import ServiceHookError
+from airflow_provider_hooks.exceptions import SlotsError
 from airflow_provider_hooks.sanitize import escape
 
 if TYPE_CHECKING:
@@ -33,10 +33,6 @@ class StateStore(Protocol):
 
 SLOTS_KEY = "service_hook_slots"
 """Where the slots are kept; a person sees it in the task's Storage tab."""
-
-
-class SlotsError(ServiceHookError):
-    """The events of a task cannot be told apart, or are not those of its first try."""
 
 
 def name_slots(event_ids: Sequence[str | None]) -> tuple[str, ...]:

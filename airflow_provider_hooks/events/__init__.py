@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.events.assets import events_from_assets
     from airflow_provider_hooks.events.created import EventCreated, build_event_created
     from airflow_provider_hooks.events.exceptions import event_from_exception
-    from airflow_provider_hooks.events.serialization import DEFAULT_MAX_PAYLOAD_BYTES, PayloadError, serialize
+    from airflow_provider_hooks.events.serialization import DEFAULT_MAX_PAYLOAD_BYTES, serialize
     from airflow_provider_hooks.events.sources import read_fields
     from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED, EVENT_TYPES
 
@@ -23,7 +23,6 @@ _MODULES = {
     "EVENT_TYPES": "types",
     "EventAlert": "alert",
     "EventCreated": "created",
-    "PayloadError": "serialization",
     "build_event_alert": "alert",
     "build_event_created": "created",
     "event_from_exception": "exceptions",
@@ -40,7 +39,6 @@ __all__ = [
     "EVENT_TYPES",
     "EventAlert",
     "EventCreated",
-    "PayloadError",
     "build_event_alert",
     "build_event_created",
     "event_from_exception",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pendulum
 
 from airflow_provider_hooks.events.validators import read_event_id, read_level, read_moment, read_tags
-from airflow_provider_hooks.exceptions import ServiceHookError, ValidationErrors
+from airflow_provider_hooks.exceptions import MissingExtraError, ValidationErrors
 from airflow_provider_hooks.sanitize import safe_repr
 
 if TYPE_CHECKING:
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _MAX_VALUE_CHARACTERS = 1_024
-
-
-class MissingExtraError(ServiceHookError, ImportError):
-    """Something was asked for that an optional extra of this package brings."""
 
 
 def event_from_exception(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import orjson
 
-from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.exceptions import PayloadError
 from airflow_provider_hooks.sanitize import escape, safe_repr
 
 if TYPE_CHECKING:
@@ -30,10 +30,6 @@ _MAX_VALUES = 200_000
 _CONTAINERS = frozenset({dict, list, tuple})
 _MAX_INTEGER, _MIN_INTEGER = 2**64 - 1, -(2**63)
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
-
-
-class PayloadError(ValidationError):
-    """A payload that cannot be sent as JSON, or is too large."""
 
 
 def serialize(

@@ -123,7 +123,7 @@ class EndpointHook(BaseHook):
         :param slot: tells apart several deliveries of one task; the same on every try
         :param on_unknown: where an attempt may have been received, ``fail`` and leave it to the user, or ``resend`` the
             event with the same delivery id by Airflow's own ``retries``, which is at least once
-        :raises AirflowFailException: if the outcome is ``rejected`` or ``unknown``, or an input cannot be used, which a
+        :raises NonRetryableError: if the outcome is ``rejected`` or ``unknown``, or an input cannot be used, which a
             retry must not or cannot change
         :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
         :raises DeliveryUnknownError: if it may have been received and must be sent again; ``retries`` then apply

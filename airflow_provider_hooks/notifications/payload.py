@@ -17,8 +17,8 @@ from airflow.sdk.log import redact  # type: ignore[attr-defined]  # it has no ot
 
 from airflow_provider_hooks.events import event_from_exception, read_fields
 from airflow_provider_hooks.events.defaults import make_event_id
-from airflow_provider_hooks.events.exceptions import MissingExtraError
 from airflow_provider_hooks.events.validators import read_moment, read_tags
+from airflow_provider_hooks.exceptions import MissingExtraError
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from airflow.sdk.bases.notifier import BaseNotifier
 
-from airflow_provider_hooks.exceptions import ServiceHookError
+from airflow_provider_hooks.exceptions import NotificationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.events import EventAlert, EventCreated
     from airflow_provider_hooks.notifications.callback_event import CallbackEvent
-
-
-class NotificationError(ServiceHookError):
-    """A callback's event was not delivered, or nobody knows whether it was."""
 
 
 class ServiceHookNotifier(BaseNotifier):
@@ -137,7 +133,8 @@ class ServiceHookNotifier(BaseNotifier):
         else:
             delivery = hook.deliver_unclaimed(self.event_type, payload)
         if delivery.record.outcome is not Outcome.DELIVERED:
-            raise NotificationError(delivery.record.summarize())
+            record = delivery.record
+            raise NotificationError(record.summarize(), outcome=record.outcome, record=record.as_json())
 
     async def async_notify(self, context: Context) -> None:
         """

@@ -111,7 +111,7 @@ class _DeliverEventOperator(DeliveringOperator):
         """
         Deliver the event once and return the record of it.
 
-        :raises AirflowFailException: if the outcome is ``rejected`` or ``unknown``, or something cannot be used as it
+        :raises NonRetryableError: if the outcome is ``rejected`` or ``unknown``, or something cannot be used as it
             is, all of which a retry must not or cannot change
         :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
         :raises DeliveryUnknownError: if it may have arrived and shall be sent again; ``retries`` then apply

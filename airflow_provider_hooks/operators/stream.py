@@ -77,7 +77,7 @@ class DeliverEventStreamOperator(BaseOperator):
         """
         Deliver the events, and return counts by outcome, rates, percentiles, and where the records are.
 
-        :raises AirflowFailException: if an event was rejected, is unknown or was not sent, or something cannot be used
+        :raises NonRetryableError: if an event was rejected, is unknown or was not sent, or something cannot be used
             as it is, all of which a retry must not or cannot change
         :raises DeliveryNotSentError: if the stream was stopped; Airflow's own ``retries`` then go on where it stopped
         """

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeGuard
 
-from airflow_provider_hooks.exceptions import ServiceHookError
+from airflow_provider_hooks.exceptions import SignatureError
 from airflow_provider_hooks.sanitize import safe_repr
 from airflow_provider_hooks.signing.keys import WHSEC_PREFIX, derive_key
 from airflow_provider_hooks.signing.schemes import SCHEMES, Scheme
@@ -23,10 +23,6 @@ MAX_HEADER_CHARACTERS = 8_192
 
 _UNIX_SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
 _ID = re.compile(r"[\x21-\x2d\x2f-\x7e]{1,256}", re.ASCII)
-
-
-class SignatureError(ServiceHookError, ValueError):
-    """The one error of signing and verifying. Its message quotes neither a secret nor a signature."""
 
 
 class Signer:

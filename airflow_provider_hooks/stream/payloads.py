@@ -20,7 +20,7 @@ import orjson
 from airflow_provider_hooks.events import build_event_alert, build_event_created
 from airflow_provider_hooks.events.serialization import serialize
 from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED
-from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
+from airflow_provider_hooks.exceptions import InvalidEventError, ValidationError
 from airflow_provider_hooks.stream.sources import MAX_LINE_BYTES, OversizedLine
 
 if TYPE_CHECKING:
@@ -86,10 +86,6 @@ class _Created(_Shared, forbid_unknown_fields=True):
     logger: str
     datetime: str
     event: _Inner
-
-
-class InvalidEventError(ServiceHookError):
-    """An event that cannot be delivered as it is; nothing was sent."""
 
 
 class PayloadReader:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_hooks.delivery.batch import SLOTS_KEY, SlotsError, hold_to_slots, name_slots
+from airflow_provider_hooks.delivery.batch import SLOTS_KEY, hold_to_slots, name_slots
+from airflow_provider_hooks.exceptions import SlotsError
 from tests.airflow_context import StateStore
 
 

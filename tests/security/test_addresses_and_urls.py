@@ -16,8 +16,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_hooks._runtime.failures import DeliveryNotSentError
-from airflow_provider_hooks.exceptions import BlockedAddressError, ValidationError
+from airflow_provider_hooks.exceptions import BlockedAddressError, DeliveryNotSentError, ValidationError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.http import NetworkPolicy, find_special_use
 from tests.airflow_context import StateStore

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_hooks._runtime.failures import DeliveryNotSentError
+from airflow_provider_hooks.exceptions import DeliveryNotSentError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.signing import SCHEMES
 from tests.airflow_context import StateStore

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_hooks.events import build_event_alert, build_event_created, serialize
-from airflow_provider_hooks.exceptions import ValidationError
-from airflow_provider_hooks.stream.payloads import InvalidEventError, PayloadReader
+from airflow_provider_hooks.exceptions import InvalidEventError, ValidationError
+from airflow_provider_hooks.stream.payloads import PayloadReader
 from airflow_provider_hooks.stream.sources import OversizedLine
 from tests.events_data import ALERT, CREATED, FIELDS
 from tests.security.properties_data import json_values, mutations_of, nest
