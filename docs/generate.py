@@ -26,7 +26,7 @@ from airflow_provider_hooks.registries.platform_table import PLATFORMS, Operatio
 from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY
 from airflow_provider_hooks.sandbox.platform import FAULTS
 from airflow_provider_hooks.settings import OPTIONS
-from airflow_provider_hooks.signing import SCHEMES
+from airflow_provider_hooks.signing import SCHEMES, Scheme
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -70,11 +70,12 @@ def _draw_schemes() -> str:
         [
             f"`{scheme.name}`",
             scheme.description,
-            f"`{'.'.join(scheme.signed_parts)}`" if scheme.signed_parts else "",
+            f"`{'.'.join(scheme.signed_parts)}`" if scheme.signature_header else "",
             "all" if scheme.several_signatures else "the newest" if scheme.signature_header else "",
             scheme.source,
         ]
         for scheme in SCHEMES.values()
+        if isinstance(scheme, Scheme)
     ]
     return _draw(["scheme", "what it sends", "signed", "of several secrets", "documented"], rows)
 

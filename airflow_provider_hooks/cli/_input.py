@@ -21,12 +21,11 @@ from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED
 from airflow_provider_hooks.events.validators import read_moment
 from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.sanitize import safe_repr
-from airflow_provider_hooks.signing.keys import find_secret_problem
 from airflow_provider_hooks.signing.variable import parse_secrets
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.events import EventAlert, EventCreated
-    from airflow_provider_hooks.signing.schemes import KeyFormat
+    from airflow_provider_hooks.signing import Signer
 
 MAX_INPUT_BYTES = 16_777_216
 SECRET_IN_ENVIRONMENT = "SERVICE_HOOK_SECRET"  # noqa: S105  (a name)
@@ -104,7 +103,7 @@ def read_saved_request(content: bytes) -> SavedRequest:
     return SavedRequest(headers=headers, body=content[found.end() :])
 
 
-def read_secrets(key_format: KeyFormat, *, variable: str | None, file: str | None) -> tuple[str, ...]:
+def read_secrets(scheme: Signer, *, variable: str | None, file: str | None) -> tuple[str, ...]:
     """
     Return the secrets from a Variable, a file, or else the environment; none of them is ever quoted.
 
@@ -127,7 +126,7 @@ def read_secrets(key_format: KeyFormat, *, variable: str | None, file: str | Non
         told = "holds no secret" if text is not None else "is not there"
         other = "" if variable or file else "; say --secret-variable or --secret-file, or set it in the environment"
         raise ValidationError("the secret", {place: told + other})
-    problems = [problem for secret in secrets if (problem := find_secret_problem(secret, key_format))]
+    problems = [problem for secret in secrets if (problem := scheme.find_secret_problem(secret))]
     if problems:
         raise ValidationError("the secret", {place: problems[0]})
     return secrets
