@@ -83,10 +83,10 @@ def _draw_schemes() -> str:
 def _draw_fields() -> str:
     rows = []
     for event_type, fields in FIELDS.items():
-        for field in fields:
+        for name, field in fields.items():
             default = "required" if field.default is None else f"`{field.default}`" if field.default else "empty"
-            what = (field.read.__doc__ or "").strip().removeprefix("Read ").replace("``", "`")
-            rows.append([f"`{event_type}`", f"`{field.name}`", what, default])
+            what = (field.parse.__doc__ or "").strip().removeprefix("Parse ").replace("``", "`")
+            rows.append([f"`{event_type}`", f"`{name}`", what, default])
     return _draw(["event", "field", "what it is", "left out"], rows)
 
 

@@ -14,10 +14,10 @@ from airflow_provider_hooks._runtime.failures import (
     raise_fail_fast,
 )
 from airflow_provider_hooks.delivery.batch import hold_to_slots, name_slots
-from airflow_provider_hooks.events import read_fields
-from airflow_provider_hooks.events.build import EventDraft
+from airflow_provider_hooks.events import extract_fields
+from airflow_provider_hooks.events.builders import EventDraft
 from airflow_provider_hooks.events.defaults import describe_task_instance
-from airflow_provider_hooks.events.validators import read_event_id
+from airflow_provider_hooks.events.schema import parse_event_id
 from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 
@@ -88,7 +88,7 @@ def _hold_to_slots(events: Sequence[Event], *, context: Context) -> tuple[str, .
 def _find_id(event: Event) -> str | None:
     """Return the id that an event has, if it can be used; what cannot is told when the event is built."""
     try:
-        return read_event_id(read_fields(event).get("id"))
+        return parse_event_id(extract_fields(event).get("id"))
     except (ValidationError, ValueError):
         return None
 

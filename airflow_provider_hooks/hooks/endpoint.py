@@ -29,7 +29,7 @@ from airflow_provider_hooks.delivery.service import (
     check_slot,
     unclaimed_result,
 )
-from airflow_provider_hooks.events.build import EventDraft
+from airflow_provider_hooks.events.builders import EventDraft
 from airflow_provider_hooks.events.serialization import serialize
 from airflow_provider_hooks.exceptions import BlockedAddressError, ServiceHookError, ValidationError
 from airflow_provider_hooks.http.connect import Connector, Limits
@@ -41,13 +41,11 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.delivery.claims import OnUnknown
     from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo
     from airflow_provider_hooks.delivery.request import Preview
-    from airflow_provider_hooks.events import EventAlert, EventCreated
+    from airflow_provider_hooks.events.types import Payload
     from airflow_provider_hooks.http.policy import NetworkPolicy
     from airflow_provider_hooks.http.urls import Target
     from airflow_provider_hooks.json_types import JsonObject
     from airflow_provider_hooks.settings import Settings
-
-    Payload = EventCreated | EventAlert
 
 
 class EndpointHook(BaseHook):

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, cast
 import pendulum
 from airflow.sdk.log import redact  # type: ignore[attr-defined]  # it has no other public place
 
-from airflow_provider_hooks.events import event_from_exception, read_fields
+from airflow_provider_hooks.events import event_from_exception, extract_fields
 from airflow_provider_hooks.events.defaults import make_event_id
-from airflow_provider_hooks.events.validators import read_moment, read_tags
+from airflow_provider_hooks.events.schema import parse_tags, parse_time
 from airflow_provider_hooks.exceptions import MissingExtraError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def describe_occasion(occasion: CallbackEvent) -> dict[str, object]:
 def _find_moment(occurred_at: object) -> dt.datetime:
     """Return when it happened; now, where the context does not say."""
     try:
-        return read_moment(occurred_at)
+        return parse_time(occurred_at)
     except ValueError:
         return pendulum.now("UTC")
 
@@ -78,7 +78,7 @@ def merge_tags(own: object, given: object) -> object:
     if given is None:
         return own
     try:
-        return {**cast("Mapping[str, str]", own), **dict(read_tags(given))}
+        return {**cast("Mapping[str, str]", own), **dict(parse_tags(given))}
     except ValueError:
         return given
 
@@ -98,7 +98,7 @@ def _describe_exception(exception: object) -> dict[str, object]:
         _log.warning("An exception of type %s cannot be read, and is told without its stack", type(exception).__name__)
         event = _make_bare_event(exception)
     event["exception"] = _shorten(cast("dict[str, object]", mask(event["exception"])))  # a cut may spare half a secret
-    fields = read_fields(event)
+    fields = extract_fields(event)
     return {"message": fields.get("message"), "exception": fields["exception"]}
 
 

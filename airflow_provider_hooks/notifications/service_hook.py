@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_hooks.events import EventAlert, EventCreated
+    from airflow_provider_hooks.events.types import Payload
     from airflow_provider_hooks.notifications.callback_event import CallbackEvent
 
 
@@ -144,8 +144,8 @@ class ServiceHookNotifier(BaseNotifier):
         """
         await asyncio.to_thread(self.notify, context)
 
-    def _build(self, occasion: CallbackEvent) -> EventCreated | EventAlert:
-        from airflow_provider_hooks.events.build import build_payload
+    def _build(self, occasion: CallbackEvent) -> Payload:
+        from airflow_provider_hooks.events.builders import EventDraft
         from airflow_provider_hooks.notifications.payload import describe_occasion, mask, merge_tags
 
         defaults = describe_occasion(occasion)
@@ -156,4 +156,5 @@ class ServiceHookNotifier(BaseNotifier):
             "message": mask(self.message),
             "tags": mask(merge_tags(defaults["tags"], self.tags)),
         }
-        return build_payload(self.event_type, event=None, arguments=arguments, defaults=defaults)
+        draft = EventDraft(event_type=self.event_type, event=None, arguments=arguments, defaults=defaults)
+        return draft.build()

@@ -116,7 +116,7 @@ class _DeliverEventOperator(DeliveringOperator):
         :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
         :raises DeliveryUnknownError: if it may have arrived and shall be sent again; ``retries`` then apply
         """
-        from airflow_provider_hooks.events.build import EventDraft
+        from airflow_provider_hooks.events.builders import EventDraft
         from airflow_provider_hooks.events.defaults import describe_task_instance
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
 

@@ -36,8 +36,8 @@ class EventLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the event's URL, which an event that was refused may not have."""
-        from airflow_provider_hooks.events import read_fields
-        from airflow_provider_hooks.events.validators import read_url
+        from airflow_provider_hooks.events import extract_fields
+        from airflow_provider_hooks.events.schema import parse_url
         from airflow_provider_hooks.exceptions import ValidationError
 
         task = cast("DeliveringOperator", operator)
@@ -45,7 +45,7 @@ class EventLink(BaseOperatorLink):
         if len(events) != 1:
             return ""
         try:
-            return read_url(task.url or read_fields(events[0]).get("url") or _find_page(ti_key))
+            return parse_url(task.url or extract_fields(events[0]).get("url") or _find_page(ti_key))
         except (ValidationError, ValueError):
             return ""
 

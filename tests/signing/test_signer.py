@@ -133,7 +133,8 @@ def test_a_receiver_that_returns_the_signature_of_such_a_scheme_gets_none_of_it_
 
 
 class TestEntryPoints:
-    def test_the_schemes_are_listed_in_the_form_and_by_the_cli(self, examples, capsys):
+    def test_the_schemes_are_listed_in_the_form_and_by_the_cli(self, examples, capsys, monkeypatch):
+        monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")  # a command sets it for the rest of its process
         (form,) = [
             kind for kind in get_provider_info()["connection-types"] if kind["connection-type"] == "service_hook"
         ]
