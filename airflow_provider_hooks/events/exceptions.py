@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Mapping
 
+    from airflow_provider_hooks.events.types import Level
+
 _MAX_VALUE_CHARACTERS = 1_024
 
 
@@ -25,7 +27,7 @@ def event_from_exception(
     *,
     event_id: str | None = None,
     occurred_at: dt.datetime | None = None,
-    level: str = "error",
+    level: Level = "error",
     tags: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
     """
