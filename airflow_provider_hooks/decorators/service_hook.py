@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     Event = Mapping[str, object]
 
+__all__ = ["ServiceHookDecoratedOperator", "service_hook_task"]
+
 SLOTS_KEY = "service_hook_slots"
 """The key of the slots in the task state store; users see it in the task's Storage tab."""
 _MAX_LISTED = 10

@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.settings import Settings
 
 
+__all__ = ["EndpointHook"]
+
+
 class EndpointHook(BaseHook):
     """
     Delivers events to the endpoint that a connection describes.

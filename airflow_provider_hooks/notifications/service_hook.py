@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.notifications.callback_event import CallbackEvent
 
 
+__all__ = ["ServiceHookNotifier"]
+
+
 class ServiceHookNotifier(BaseNotifier):
     """
     Deliver a signed event for what a callback was called for.

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.operators._arguments import BaseOperatorArguments, DeliveryArguments
 
 
+__all__ = ["DeliverEventAlertOperator", "DeliverEventCreatedOperator"]
+
+
 class DeliveringOperator(BaseOperator):
     """
     The base of every operator that delivers events: the endpoint, the fields of the event, and the links.

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
 
 
+__all__ = ["DeliverEventStreamOperator"]
+
+
 class DeliverEventStreamOperator(BaseOperator):
     """
     Deliver a stream of events to one endpoint, each at most once for each time that a person asks for it.

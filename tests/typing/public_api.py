@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+import airflow_provider_hooks as hooks
 from airflow_provider_hooks.decorators.service_hook import service_hook_task
 from airflow_provider_hooks.events import build_event_alert, build_event_created, event_from_exception
 from airflow_provider_hooks.exceptions import DeliveryNotSentError, ServiceHookError
@@ -107,6 +108,13 @@ def exceptions_carry_their_facts(error: ServiceHookError) -> bool:
         record = error.record or {}
         return error.outcome is not None and bool(record)
     return error.retryable
+
+
+def the_names_of_the_package_are_typed() -> None:
+    hooks.DeliverEventAlertOperator(task_id="a_task", level="info")
+    hooks.DeliverEventAlertOperator(task_id="a_task", level=7)  # type: ignore[arg-type]
+    hooks.ServiceHookNotifier(mesage="x")  # type: ignore[call-arg]
+    hooks.verify("zstack", headers={}, body=7, secrets=[])  # type: ignore[arg-type]
 
 
 def signing_is_checked(scheme: Signer) -> None:
