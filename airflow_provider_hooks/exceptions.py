@@ -185,7 +185,7 @@ class SlotError(ServiceHookError):
 
 
 class SlotsError(ServiceHookError):
-    """The events of a task cannot be told apart, or are not those of its first try. Nothing was sent."""
+    """The events of a task have no distinct ids, or are not those of its first try. Nothing was sent."""
 
 
 class SourceChangedError(ServiceHookError):

@@ -87,7 +87,7 @@ def _check(exception: object, given: Mapping[str, object]) -> None:
 
 
 def _make_plain(value: object) -> object:
-    """Take text out of the notes that ``sentry-sdk`` wraps around what it has shortened."""
+    """Return plain JSON: ``sentry-sdk`` wraps each text that it shortened in an object with a note."""
     if isinstance(value, dict):
         return {name: _make_plain(child) for name, child in value.items()}
     if isinstance(value, list):
