@@ -7,13 +7,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 export PIP_CONSTRAINT :=
+# Worker processes of the tests, and how the tests are divided between them.
+WORKERS ?= 2
+PARALLEL := --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help demo test test-crash test-servers fuzz bench lint docs clean
+.PHONY: help demo test test-fast test-crash test-servers fuzz bench lint docs clean
 
 help:
 	@echo "make demo   register a service hook and deliver two events, for real, on embedded defaults"
-	@echo "make test   pass the tests"
-	@echo "make test-crash  kill a real Airflow at every point of a delivery, some 400 times"
+	@echo "make test   run all tests except the long crash suites"
+	@echo "make test-fast     run the tests that start no Airflow process"
+	@echo "make test-crash    run the crash suites: kill a real Airflow at every point of a delivery, some 400 times"
 	@echo "make test-servers  send streams to real servers that are reloaded and restarted (installs them from Debian)"
 	@echo "make bench  measure bulk delivery against what people would use instead (needs nginx, wrk and Go)"
 	@echo "make fuzz   look for input that breaks a promise, for SECONDS (600)"
@@ -42,10 +46,13 @@ demo: $(VENV)/.installed
 	@$(BIN)/python -m airflow_provider_hooks.sandbox.demo
 
 test: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGUMENTS)
+
+test-fast: $(VENV)/.installed-dev
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not system and not crash" $(PYTEST_ARGUMENTS)
 
 test-crash: $(VENV)/.installed-dev
-	@CRASH_TRIALS_WANTED=full $(BIN)/python -m pytest -s --timeout 3600 tests/system/test_crash.py tests/system/test_claim_race.py tests/system/test_bulk_crash.py
+	@$(BIN)/python -m pytest -s --timeout 3600 -m crash $(PYTEST_ARGUMENTS)
 
 SERVER_PROGRAMS := nginx haproxy apache2 caddy node
 SERVER_PACKAGES := nginx haproxy apache2 caddy nodejs

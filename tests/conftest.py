@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Every test has an AIRFLOW_HOME of its own inside the checkout, and takes nothing from the user's."""
+"""Each worker of pytest-xdist has its own AIRFLOW_HOME inside the checkout, and takes nothing from the user's."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import os
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
     del os.environ[name]
 os.environ |= {
-    "AIRFLOW_HOME": str(REPOSITORY / ".airflow" / "tests"),
+    "AIRFLOW_HOME": str(REPOSITORY / ".airflow" / "tests" / WORKER),
     "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",

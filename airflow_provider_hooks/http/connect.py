@@ -59,6 +59,7 @@ _CLASS_BY_TYPE = (
     (ResolverError, ErrorClass.DNS_ERROR),
     (ProxyError, ErrorClass.PROXY_ERROR),
     (TimeoutError, ErrorClass.TIMEOUT),
+    ((ssl.SSLEOFError, ssl.SSLZeroReturnError), ErrorClass.CONNECTION_RESET),
     (ssl.SSLError, ErrorClass.TLS_ERROR),
 )
 

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_hooks.exceptions import InvalidEventError
 from airflow_provider_hooks.http.retry_after import read_retry_at
-from airflow_provider_hooks.outcomes import Outcome
+from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.stream.throttle import BUSY
 
 if TYPE_CHECKING:
@@ -26,6 +27,21 @@ if TYPE_CHECKING:
 
 _FLUSH_SECONDS = 1.0
 _DELIVERED = Outcome.DELIVERED.value
+MAX_ATTEMPTS = 8
+"""How often an event is sent that its receiver provably has not got."""
+_PASSING = frozenset(
+    {
+        ErrorClass.CONNECTION_FAILED,
+        ErrorClass.CONNECTION_REFUSED,
+        ErrorClass.CONNECTION_RESET,
+        ErrorClass.DNS_ERROR,
+        ErrorClass.NETWORK_UNREACHABLE,
+        ErrorClass.PROXY_ERROR,
+        ErrorClass.REUSED_CONNECTION_LOST,
+        ErrorClass.TIMEOUT,
+    }
+)
+"""The errors of a receiver that is being restarted; a certificate or an address that is refused stays so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +79,10 @@ class Batch:
         # Looked up once: these are called for every event.
         self._add, self._write = summary.add, part.write
         self._invalid: list[tuple[int, str]] = []
+        self._attempts: Counter[int] = Counter()
+        """How often an event was not sent, by its position."""
+        self._not_sent: dict[int, RequestResult[EncodedRequest]] = {}
+        """The last result of each event that is to be sent again."""
         self._position = 0
         self._count = 0
         self._next_flush = 0.0
@@ -74,17 +94,37 @@ class Batch:
         self._position = start
         for results in engine.send(self._prepare(events)):
             for result in results:
-                self._record(result)
+                if self._may_send_again(result):
+                    engine.requeue(result.request)
+                else:
+                    self._record(result)
             if self._breaker.is_open:
                 engine.stop()
             self._flush_and_report()
-        unsent = engine.unsent
-        position = unsent[0].position if unsent else self._position
+        position = self._position
+        for request in reversed(engine.unsent):
+            last = self._not_sent.get(request.position)
+            if last is None:
+                position = min(position, request.position)
+            else:
+                self._record(last)
         for begins, problem in self._invalid:
             if begins < position:
                 self._summary.add_invalid()
                 self._part.write(self._lines.encode_invalid(begins, problem))
         return BatchResult(count=self._count, position=position, stopped=self._breaker.is_open)
+
+    def _may_send_again(self, result: RequestResult[EncodedRequest]) -> bool:
+        """Return whether an event is to be sent again, which its receiver provably has not got, after a pause."""
+        if result.outcome is not Outcome.NOT_SENT:
+            self._pace.note_response()
+            return False
+        error_class = result.error[0] if result.error else None
+        attempts = self._attempts[result.request.position] = self._attempts[result.request.position] + 1
+        if error_class not in _PASSING or attempts >= MAX_ATTEMPTS or not self._pace.back_off(time.monotonic()):
+            return False
+        self._not_sent[result.request.position] = result
+        return True
 
     def _record(self, result: RequestResult[EncodedRequest]) -> None:
         """Write the record of a request, and slow down where the receiver asks for it."""

@@ -14,6 +14,10 @@ _AHEAD_SECONDS = 5.0
 """How old a signature may be at most for want of its turn: some schemes sign the time."""
 MAX_PAUSE = 60.0
 """The longest pause, in seconds, whatever a receiver asks for."""
+BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.1, 5.0
+"""The first pause after a connection error, which doubles each time, and the longest one."""
+MAX_BACKOFFS = 8
+"""How many such pauses there are without a response in between: some 16 seconds in all."""
 
 
 @dataclass(kw_only=True)
@@ -30,6 +34,7 @@ class RateLimiter:
     paused_seconds: float = 0.0
     _paused_until: float = 0.0
     _next: float = 0.0
+    _backoffs: int = 0
 
     def acquire(self, now: float, wanted: int) -> int:
         """Return how many of the wanted events may be sent now; the others wait."""
@@ -64,6 +69,23 @@ class RateLimiter:
         self.paused_seconds += until - max(now, self._paused_until)
         self._paused_until = until
         return until - now
+
+    def back_off(self, now: float) -> bool:
+        """
+        Pause after a connection error, longer each time; return ``False`` if the receiver was away for too long.
+
+        Requests that were under way together share one pause.
+        """
+        if now >= self._paused_until:
+            if self._backoffs >= MAX_BACKOFFS:
+                return False
+            self._paused_until = now + min(BACKOFF_SECONDS * 2**self._backoffs, MAX_BACKOFF_SECONDS)
+            self._backoffs += 1
+        return True
+
+    def note_response(self) -> None:
+        """Begin with the shortest pause again: the receiver can be reached."""
+        self._backoffs = 0
 
 
 @dataclass(kw_only=True)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What Airflow's parser learns, and what that costs whoever starts another command."""
+"""What Airflow's parser learns, and what that loads in every other command."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from airflow_provider_hooks.get_provider_info import get_provider_info
 from airflow_provider_hooks.signing import SCHEMES
 
 ADDED = """
-import json, sys, time
+import json, sys
 import airflow.cli.cli_config
 from airflow_provider_hooks.get_provider_info import get_provider_info
 get_provider_info()
-before, started = set(sys.modules), time.perf_counter()
+before = set(sys.modules)
 import airflow_provider_hooks.cli.commands as definition
 definition.get_service_hooks_cli_commands()
-print(json.dumps([1000 * (time.perf_counter() - started), sorted(set(sys.modules) - before)]))
+print(json.dumps(sorted(set(sys.modules) - before)))
 """
 
 
@@ -64,12 +64,10 @@ def test_the_provider_names_the_function():
 
 
 def test_the_definition_adds_tables_only_to_the_start_of_every_command():
-    runs = [
-        json.loads(subprocess.run([sys.executable, "-c", ADDED], capture_output=True, text=True, check=True).stdout)
-        for _ in range(3)
-    ]
-    assert all(name.startswith("airflow_provider_hooks.cli") for name in runs[0][1])
-    assert min(milliseconds for milliseconds, _ in runs) <= 10  # what other work on the machine adds is not its cost
+    done = subprocess.run([sys.executable, "-c", ADDED], capture_output=True, text=True, check=True)
+    added = json.loads(done.stdout)
+    assert "airflow_provider_hooks.cli.commands" in added
+    assert all(name.startswith("airflow_provider_hooks.cli") for name in added)
 
 
 @pytest.mark.parametrize(("output", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])

@@ -11,12 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import pytest
+
 from airflow_provider_hooks.delivery.endpoint import Endpoint
 from airflow_provider_hooks.http import NetworkPolicy
 from airflow_provider_hooks.http.connect import Connector, Limits
 from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.http.urls import parse_url
 from airflow_provider_hooks.signing.schemes import SCHEMES
+from airflow_provider_hooks.stream import batch as batch_module
 from airflow_provider_hooks.stream.batch import Batch
 from airflow_provider_hooks.stream.encode import RequestEncoder
 from airflow_provider_hooks.stream.records import PartWriter, RecordEncoder
@@ -99,6 +102,7 @@ def send(
     policy: NetworkPolicy = LISTED,
     ca_file: str | None = None,
     rate_limit: float | None = None,
+    attempts: int = 1,
     breaker: int | None = None,
     during: Callable[[Engine], None] | None = None,
     **endpoint: str,
@@ -106,6 +110,7 @@ def send(
     """
     Send events as one block.
 
+    :param attempts: how often an event is sent at most that was not received
     :param during: is called after each group of results
     """
     made = make_endpoint(url, timeout=timeout, **endpoint)
@@ -119,6 +124,8 @@ def send(
         keep_headers=False,
     )
     part, summary = PartWriter(file), Summary()
+    patch = pytest.MonkeyPatch()
+    patch.setattr(batch_module, "MAX_ATTEMPTS", attempts)
     block = Batch(
         preparer=make_preparer(made),
         pace=pace,
@@ -137,6 +144,7 @@ def send(
         end = block.send(IterableSource(make=lambda: given).read(0), start=0, engine=engine)
         seconds = time.monotonic() - started
     finally:
+        patch.undo()
         engine.close()
         part.close()
     output = file.getvalue().decode()

@@ -1,51 +1,80 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""A real Airflow of its own: SQLite, the real Execution API, real rows and real retries."""
+"""
+Two kinds of a real Airflow.
+
+``deployment`` is a whole one with PostgreSQL: API server, scheduler, Dag processor and triggerer. It starts once in a
+session of tests; each test adds its own Dags, connections and runs. ``airflow`` is a fresh SQLite database for
+Airflow's commands.
+"""
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
-import subprocess
-import sys
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from airflow_provider_hooks.sandbox import Sandbox
 from airflow_provider_hooks.sandbox.demo import write_connections
+from tests.system.deployment import Deployment, run_airflow
+from tests.system.notifying_dags import EXECUTOR_CONN_ID, NOTIFIED_SECRET
+from tests.system.postgres import run_postgres
+from tests.system.real_airflow import RealAirflow
 
-REPOSITORY = Path(__file__).parent.parent.parent
+SHARED = "shared Airflow"
+"""The group of the tests that use ``deployment``: all of them run in the same worker of pytest-xdist."""
 
 
-@dataclass
-class RealAirflow:
-    """An Airflow with a home of its own, driven as a person would: by its commands."""
+@pytest.hookimpl(tryfirst=True)  # before items are deselected by their markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.system)
+            if "deployment" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(SHARED))
+    items.sort(key=_rank)
 
-    home: Path
-    environment: dict[str, str] = field(default_factory=dict)
 
-    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "airflow", *arguments],
-            env={**os.environ, "AIRFLOW_HOME": str(self.home), **self.environment, **environment},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
+def _rank(item: pytest.Item) -> int:
+    """Begin with the tests of the shared Airflow, which wait a lot; the other workers run the rest meanwhile."""
+    return 0 if item.get_closest_marker("xdist_group") else 1 if item.get_closest_marker("system") else 2
 
 
 @pytest.fixture(scope="session")
-def migrated_home(tmp_path_factory) -> Path:
+def deployment(tmp_path_factory: pytest.TempPathFactory, served_sandbox: Sandbox) -> Iterator[Deployment]:
+    """A running Airflow for all tests of a session; it may deliver to loopback."""
+    notified = {"conn_type": "service_hook", "host": served_sandbox.receiver_url, "password": NOTIFIED_SECRET}
+    place = tmp_path_factory.mktemp("deployment")
+    (place / "dags").mkdir()
+    environment = {
+        # Airflow refuses a callback that an executor runs the connections of the database.
+        f"AIRFLOW_CONN_{EXECUTOR_CONN_ID.upper()}": json.dumps(notified),
+        "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": "127.0.0.1",
+        "AIRFLOW__INBOUND_WEBHOOKS__WEBHOOK_NAMES": "orders",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+        "ORDERS_INBOX": str(place / "airflow" / "no-inbox"),
+        "REPLAYS": (place / "replays").as_uri(),
+    }
+    with run_postgres() as url:
+        (place / "airflow").mkdir()
+        with run_airflow(place / "airflow", place / "dags", url=url, **environment) as running:
+            yield running
+
+
+@pytest.fixture(scope="session")
+def migrated_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("airflow")
-    done = RealAirflow(home=home).run("db", "migrate")
-    assert done.returncode == 0, done.stdout + done.stderr
+    RealAirflow(home=home).migrate()
     return home
 
 
 @pytest.fixture
-def airflow(migrated_home, tmp_path) -> RealAirflow:
+def airflow(migrated_home: Path, tmp_path: Path) -> RealAirflow:
     """A freshly migrated Airflow; its database is a copy, so that no test sees another's rows."""
     home = tmp_path / "airflow"
     shutil.copytree(migrated_home, home)
@@ -55,8 +84,8 @@ def airflow(migrated_home, tmp_path) -> RealAirflow:
 
 
 @pytest.fixture
-def sandboxed(airflow, sandbox) -> RealAirflow:
-    """The same, with its two connections set to lead to the sandbox."""
+def sandboxed(airflow: RealAirflow, sandbox: Sandbox) -> RealAirflow:
+    """The same, with connections that lead to the sandbox."""
     path = write_connections(sandbox, airflow.home)
     done = airflow.run("connections", "import", str(path))
     assert done.returncode == 0, done.stdout + done.stderr

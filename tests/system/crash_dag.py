@@ -3,7 +3,7 @@
 """
 The Dags of the crash suite: deliver as anybody would, and end their own process at one point of the first try.
 
-Copied into the Dags folder of a real Airflow; the trials of each Dag are in a file beside it.
+Copied into the Dags folder of a real Airflow under the name of a run of trials, next to a file of JSON with the trials.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from airflow_provider_hooks._runtime.claim_store import TaskStateClaimStore
 from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.operators.delivery import DeliverEventCreatedOperator
 
-TRIALS = json.loads(Path(os.environ["CRASH_TRIALS"]).read_text())
-PIDS = Path(os.environ["CRASH_PIDS"])
+TRIALS = json.loads(Path(__file__).with_suffix(".json").read_text())
+PIDS = Path(TRIALS["pids"])
 
 
 def strike(how: str) -> None:
@@ -80,7 +80,7 @@ class CrashingOperator(DeliverEventCreatedOperator):
     def execute(self, context):
         """Deliver; on the first try come to an end on the way."""
         url = f"http://127.0.0.1:{self.port}/{self.trial}"
-        endpoint = {"conn_type": "service_hook", "host": url, "password": "s3cret-of-ours"}
+        endpoint = {"conn_type": "service_hook", "host": url, "password": "s3cret-of-ours", "extra": {"timeout": 5}}
         os.environ[f"AIRFLOW_CONN_TRIAL_{self.trial}"] = json.dumps(endpoint)
         self.service_hook_conn_id = f"trial_{self.trial}"
         first = context["ti"].try_number == 1
@@ -90,8 +90,8 @@ class CrashingOperator(DeliverEventCreatedOperator):
         return super().execute(context)
 
 
-for dag_id, retries in (("crash_dag", 3), ("last_try_dag", 0)):
-    with DAG(dag_id, schedule=None, is_paused_upon_creation=False):
+for kind, retries in (("first", 3), ("last", 0)):
+    with DAG(f"{Path(__file__).stem}_{kind}", schedule=None):
         CrashingOperator.partial(
             task_id="deliver", retries=retries, retry_delay=timedelta(seconds=1), max_retry_delay=timedelta(seconds=1)
-        ).expand_kwargs(TRIALS[dag_id])
+        ).expand_kwargs(TRIALS[kind])

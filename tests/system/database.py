@@ -1,33 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Looks into the SQLite database of a real Airflow, as a person with the file would."""
+"""Reads the database of a real Airflow directly, without Airflow."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
-
-def read_rows(home: Path, query: str) -> list[tuple]:
-    with closing(sqlite3.connect(home / "airflow.db")) as database:
-        return database.execute(query).fetchall()
+from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.pool import NullPool
 
 
-def read_claim(home: Path, task_id: str) -> dict:
-    ((value,),) = read_rows(home, f"SELECT value FROM task_state_store WHERE task_id = '{task_id}'")  # noqa: S608
-    return json.loads(value)
+def sqlite_url(home: Path) -> str:
+    """Return the URL of the database that Airflow makes in its home by default."""
+    return f"sqlite:///{home / 'airflow.db'}"
 
 
-def find_everywhere(home: Path, private: list[str]) -> list[str]:
-    """Return where any of these texts is: in a column of any table, or in any file of the home but the database."""
+def read_rows(url: str, query: str, **parameters: object) -> list[tuple]:
+    """Return the rows of a query."""
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        return [tuple(row) for row in connection.execute(text(query), parameters)]
+
+
+def read_json(value: object) -> object:
+    """Return what a JSON column holds: PostgreSQL's driver has read it already, SQLite's has not."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def find_everywhere(url: str, home: Path, private: list[str]) -> list[str]:
+    """Return where any of these texts is: in a column of any table, or in any file of the home except the database."""
     found = []
-    for (table,) in read_rows(home, "SELECT name FROM sqlite_master WHERE type = 'table'"):
-        rows = read_rows(home, f'SELECT * FROM "{table}"')  # noqa: S608
-        found += [f"table {table}" for row in rows if any(text in str(row) for text in private)]
+    for table in inspect(create_engine(url, poolclass=NullPool)).get_table_names():
+        for row in read_rows(url, f'SELECT * FROM "{table}"'):  # noqa: S608
+            shown = str([bytes(value) if isinstance(value, memoryview) else value for value in row])
+            found += [f"table {table}" for text_ in private if text_ in shown]
     for path in home.rglob("*"):
         if path.is_file() and not path.name.startswith("airflow.db"):
             content = path.read_text(errors="replace")
-            found += [f"file {path.relative_to(home)}" for text in private if text in content]
+            found += [f"file {path.relative_to(home)}" for text_ in private if text_ in content]
     return found

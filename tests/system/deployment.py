@@ -5,21 +5,22 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import requests
 
 from tests.servers import find_closed_port
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+from tests.system.database import find_everywhere, read_rows, sqlite_url
+from tests.system.real_airflow import RealAirflow
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 FINAL = {"success", "failed", "upstream_failed", "skipped"}
@@ -27,10 +28,17 @@ FINAL = {"success", "failed", "upstream_failed", "skipped"}
 
 @dataclass
 class Deployment:
-    """A running Airflow, driven through its REST API."""
+    """
+    A running Airflow, driven through its REST API.
+
+    :param home: its ``AIRFLOW_HOME``
+    :param dags: its Dags folder, which is outside the home
+    :param database: the SQLAlchemy URL of its database
+    """
 
     home: Path
     dags: Path
+    database: str
     environment: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=find_closed_port)
     log_ports: tuple[int, int] = field(default_factory=lambda: (find_closed_port(), find_closed_port()))
@@ -59,7 +67,8 @@ class Deployment:
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(self.log_ports[0]),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(self.log_ports[1]),
             "AIRFLOW__API_AUTH__JWT_SECRET": "for-tests-only-for-tests-only-for-tests-only-for-tests-only-1234",
-            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
+            "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
             **self.environment,
         }
@@ -86,6 +95,13 @@ class Deployment:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(max(0.1, deadline - time.monotonic()))
 
+    def read_rows(self, query: str, **parameters: object) -> list[tuple]:
+        return read_rows(self.database, query, **parameters)
+
+    def find_everywhere(self, private: list[str]) -> list[str]:
+        """Return where any of these texts is: in the database, or in any file of the home, which has the logs."""
+        return find_everywhere(self.database, self.home, private)
+
     def call(self, method: str, path: str, **options: object) -> requests.Response:
         headers = {"Authorization": f"Bearer {self.token}"}
         return requests.request(method, f"{self.url}{path}", headers=headers, timeout=30, **options)
@@ -108,8 +124,52 @@ class Deployment:
             parts.append(f"--- {component}\n" + "\n".join(lines[-30:]))
         return "\n".join(parts)
 
-    def trigger(self, dag_id: str, run_id: str, conf: dict | None = None) -> None:
-        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf or {}}
+    def add_dags(self, source: Path | str, dag_ids: Iterable[str], *, name: str = "") -> None:
+        """
+        Add a file of Dags, wait until Airflow has all of them, and unpause them.
+
+        :param source: the file, or the text of one
+        :param name: the name of the file in the Dags folder; by default the name of the source
+        """
+        if isinstance(source, Path):
+            shutil.copy(source, self.dags / (name or source.name))
+        else:
+            (self.dags / name).write_text(source)
+        for dag_id in dag_ids:
+            self.wait_until(f"the Dag {dag_id}", lambda dag_id=dag_id: self.pause(dag_id, is_paused=False))
+
+    def pause(self, dag_id: str, *, is_paused: bool) -> bool:
+        """Pause or unpause a Dag; return whether Airflow has it."""
+        return self.call("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": is_paused}).ok
+
+    def set_connections(self, connections: Mapping[str, Mapping[str, object]]) -> None:
+        """Create or replace connections, described as for ``airflow connections import``."""
+        for conn_id, described in connections.items():
+            extra = described.get("extra", {})
+            body = {**described, "connection_id": conn_id, "extra": json.dumps(extra)}
+            self.call("DELETE", f"/api/v2/connections/{conn_id}")
+            answer = self.call("POST", "/api/v2/connections", json=body)
+            assert answer.status_code == 201, answer.text
+
+    def set_variable(self, key: str, value: str) -> None:
+        answer = self.call("POST", "/api/v2/variables", json={"key": key, "value": value})
+        assert answer.status_code == 201, answer.text
+
+    def delete_variables(self) -> None:
+        for (key,) in self.read_rows("SELECT key FROM variable"):
+            answer = self.call("DELETE", f"/api/v2/variables/{key}")
+            assert answer.ok, answer.text
+
+    def export_variables(self, path: Path) -> dict[str, str]:
+        """Return the text of every Variable; the REST API would mask secrets."""
+        done = RealAirflow(home=self.home, environment=self.full_environment()).run("variables", "export", str(path))
+        assert done.returncode == 0, done.stdout + done.stderr
+        exported = {key: one["value"] for key, one in json.loads(path.read_text()).items()}
+        path.unlink()
+        return {key: value if isinstance(value, str) else json.dumps(value) for key, value in exported.items()}
+
+    def trigger(self, dag_id: str, run_id: str, conf: dict | None = None, *, logical_date: str | None = None) -> None:
+        body = {"dag_run_id": run_id, "logical_date": logical_date, "conf": conf or {}}
         answer = self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)
         assert answer.status_code == 200, answer.text
 
@@ -129,6 +189,11 @@ class Deployment:
         answer = self.call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body)
         assert answer.status_code == 200, answer.text
         return answer.json()["total_entries"]
+
+    def list_runs(self, dag_id: str) -> list[str]:
+        """Return the ids of a Dag's runs, the oldest first."""
+        answer = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns?limit=100&order_by=id").json()
+        return [run["dag_run_id"] for run in answer["dag_runs"]]
 
     def list_tasks(self, dag_id: str, run_id: str) -> list[dict]:
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
@@ -151,9 +216,19 @@ class Deployment:
 
 
 @contextlib.contextmanager
-def run_airflow(home: Path, dags: Path, **environment: str) -> Iterator[Deployment]:
-    """Run a whole Airflow on a migrated home for as long as the block runs."""
-    deployment = Deployment(home=home, dags=dags, environment=environment)
+def run_airflow(home: Path, dags: Path, *, url: str | None = None, **environment: str) -> Iterator[Deployment]:
+    """
+    Run a whole Airflow for as long as the block runs.
+
+    :param url: of an empty database; by default the migrated SQLite database of the home
+    """
+    if url is not None:
+        environment |= {
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
+            "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
+        }
+        RealAirflow(home=home, environment=environment).migrate()
+    deployment = Deployment(home=home, dags=dags, database=url or sqlite_url(home), environment=environment)
     try:
         for component in COMPONENTS:
             deployment.start(component)
@@ -164,17 +239,6 @@ def run_airflow(home: Path, dags: Path, **environment: str) -> Iterator[Deployme
             return all(health[name]["status"] == "healthy" for name in ("scheduler", "dag_processor", "metadatabase"))
 
         deployment.wait_until("a healthy Airflow", is_up)
-        names = {path.stem for path in dags.glob("*.py")}
-        deployment.wait_until(
-            "every Dag",
-            lambda: (
-                names
-                <= {
-                    one["dag_id"]
-                    for one in deployment.call("GET", "/api/v2/dags?limit=100&paused=false").json()["dags"]
-                }
-            ),
-        )
         yield deployment
     finally:
         deployment.stop()

@@ -15,6 +15,9 @@ from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
 
 SOON = {"retries": 2, "retry_delay": timedelta(seconds=1)}
 KNOWN_SECRET = "-".join(["s3cret", "that", "airflow", "knows"])  # so that it is not in the text of this file
+NOTIFIED_SECRET = "-".join(["a", "secret", "of", "the", "notified", "endpoint"])
+EXECUTOR_CONN_ID = "notified_by_an_executor"
+"""A connection from the environment: Airflow refuses a callback that an executor runs those of the database."""
 LATE = DeadlineReference.FIXED_DATETIME(datetime(2026, 1, 1, tzinfo=timezone.utc))
 ALERT = ServiceHookNotifier(message="{{ ti.task_id }}: {{ exception }}", triggering_rules=["Rule of {{ dag.dag_id }}"])
 CREATED = ServiceHookNotifier(event_type="event.created", tags={"team": "{{ dag.dag_id }}"})
@@ -95,7 +98,9 @@ with new_dag(
     "too_late",
     deadline=[
         DeadlineAlert(
-            reference=LATE, interval=timedelta(0), callback=SyncCallback(ServiceHookNotifier, {"level": "fatal"})
+            reference=LATE,
+            interval=timedelta(0),
+            callback=SyncCallback(ServiceHookNotifier, {"level": "fatal", "service_hook_conn_id": EXECUTOR_CONN_ID}),
         ),
         DeadlineAlert(
             reference=LATE,

@@ -36,9 +36,7 @@ if TYPE_CHECKING:
     from airflow_provider_hooks._runtime.airflow import TaskStateStore
     from airflow_provider_hooks.json_types import JsonObject
 
-pytestmark = pytest.mark.system
-
-ROUNDS = 500
+ROUNDS = pytest.mark.parametrize("rounds", [60, pytest.param(500, marks=pytest.mark.crash)])
 SLOWEST_CALL = 0.003
 """Seconds that one call of the store that refuses nobody may wait."""
 LATEST_FOLLOWER = 0.020
@@ -145,7 +143,7 @@ def race_through_files(*, folder: str, sends: str, number: int, at: float, try_n
     return deliver(Files(Path(folder)), Path(sends), number=number, try_number=try_number, slot=f"round-{number}")
 
 
-def make_rows() -> list[str]:
+def make_rows(rounds: int) -> list[str]:
     """Make a run and a running first try for each round, and return the ids of the tries."""
     # Airflow is imported where it is needed: the other test's processes do without it, and it reads its home then.
     from airflow.models.dagrun import DagRun  # noqa: PLC0415
@@ -161,7 +159,7 @@ def make_rows() -> list[str]:
         session.add(DagRun(dag_id=DAG_ID, run_id=RUN_ID, run_type=DagRunType.MANUAL, state=DagRunState.RUNNING))
         session.flush()
         tries = []
-        for number in range(ROUNDS):
+        for number in range(rounds):
             one = TaskInstance(task, None, run_id=RUN_ID, state=TaskInstanceState.RUNNING, map_index=number)
             one.try_number = 1
             tries.append(one)
@@ -220,7 +218,7 @@ def serve_airflow() -> Callable[..., list[str]]:
     return race
 
 
-def work(role: str) -> None:
+def work(role: str, *arguments: str) -> None:
     """Answer one order a line until there are no more."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what Airflow prints is no answer
@@ -230,7 +228,7 @@ def work(role: str) -> None:
         answers.flush()
 
     if role == "rows":
-        answer(make_rows())
+        answer(make_rows(int(arguments[0])))
         return
     race = race_through_files if role == "files" else serve_airflow()
     answer("ready")
@@ -259,11 +257,11 @@ class Worker:
 
 
 @contextlib.contextmanager
-def start(role: str, log: Path, **environment: str) -> Iterator[Worker]:
+def start(role: str, log: Path, *arguments: str, **environment: str) -> Iterator[Worker]:
     with (
         log.open("w") as errors,
         subprocess.Popen(
-            [sys.executable, "-m", "tests.system.test_claim_race", role],
+            [sys.executable, "-m", "tests.system.test_claim_race", role, *arguments],
             env={**os.environ, **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -313,11 +311,13 @@ class Tally:
         print("\n".join(lines), flush=True)  # noqa: T201  (the counts are what one runs this for)
 
 
-def run_rounds(first: Worker, second: Worker, sends: Path, order: Callable[[int], tuple[dict, dict]]) -> Tally:
+def run_rounds(
+    first: Worker, second: Worker, sends: Path, order: Callable[[int], tuple[dict, dict]], *, rounds: int
+) -> Tally:
     """Let both processes start each round together, and wait for both before the next."""
     sends.touch()
     tally, started = Tally(sends), time.monotonic()
-    for number in range(ROUNDS):
+    for number in range(rounds):
         for worker, one in zip((first, second), order(number), strict=True):
             worker.order(sends=str(sends), number=number, **one)
         tally.stories.append((first.read(), second.read()))
@@ -325,7 +325,8 @@ def run_rounds(first: Worker, second: Worker, sends: Path, order: Callable[[int]
     return tally
 
 
-def test_two_processes_and_one_key_of_a_store_that_refuses_nobody(tmp_path):
+@ROUNDS
+def test_two_processes_and_one_key_of_a_store_that_refuses_nobody(tmp_path, rounds):
     """How wide the window is that Airflow's refusal closes: only two that both read nothing can both send."""
     folder = tmp_path / "store"
     folder.mkdir()
@@ -336,23 +337,24 @@ def test_two_processes_and_one_key_of_a_store_that_refuses_nobody(tmp_path):
 
     with start("files", tmp_path / "first.log") as first, start("files", tmp_path / "second.log") as second:
         assert (first.read(), second.read()) == ("ready", "ready")
-        tally = run_rounds(first, second, tmp_path / "sends", order)
+        tally = run_rounds(first, second, tmp_path / "sends", order, rounds=rounds)
     tally.tell("a store that refuses nobody")
 
     nothing, once, twice = tally.count_sends()
-    assert (nothing, once + twice) == (0, ROUNDS)
+    assert (nothing, once + twice) == (0, rounds)
     both = [stories for number, stories in enumerate(tally.stories) if len(tally.list_senders()[number]) > 1]
     assert all(story[0] == "read nothing" for stories in both for story in stories)
 
 
-def test_a_try_that_another_has_followed_cannot_claim_through_airflow(airflow, tmp_path):
+@ROUNDS
+def test_a_try_that_another_has_followed_cannot_claim_through_airflow(airflow, tmp_path, rounds):
     """Airflow's refusal of the old id is enough."""
     environment = {
         "AIRFLOW_HOME": str(airflow.home),
         # Two processes write one SQLite file, so each waits for the other longer than a busy machine may take.
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow.home}/airflow.db?timeout=30",
     }
-    with start("rows", tmp_path / "rows.log", **environment) as worker:
+    with start("rows", tmp_path / "rows.log", str(rounds), **environment) as worker:
         try_ids = worker.read()
 
     def order(number: int) -> tuple[dict, dict]:
@@ -366,7 +368,7 @@ def test_a_try_that_another_has_followed_cannot_claim_through_airflow(airflow, t
         start("airflow", tmp_path / "second.log", **environment) as second,
     ):
         assert (first.read(), second.read()) == ("ready", "ready")
-        tally = run_rounds(first, second, tmp_path / "sends", order)
+        tally = run_rounds(first, second, tmp_path / "sends", order, rounds=rounds)
 
     senders = tally.list_senders()
     # A read of the old id is answered as if nothing were kept, so a claim that is gone when read back was refused.
@@ -398,4 +400,4 @@ def test_a_try_that_another_has_followed_cannot_claim_through_airflow(airflow, t
 
 
 if __name__ == "__main__":
-    work(sys.argv[1])
+    work(*sys.argv[1:])

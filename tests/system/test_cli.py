@@ -21,9 +21,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, RealAirflow
 
-pytestmark = pytest.mark.system
+from tests.system.real_airflow import REPOSITORY, RealAirflow
 
 PAGE = REPOSITORY / "docs" / "cli.md"
 REGISTRY = "service_hook_registry_default"

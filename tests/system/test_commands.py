@@ -6,9 +6,7 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
-pytestmark = pytest.mark.system
+from tests.system.real_airflow import REPOSITORY
 
 
 def test_airflow_lists_the_provider_and_its_connection_types(airflow):
@@ -40,12 +38,12 @@ def test_airflow_tests_both_connections_and_sends_no_event(sandboxed, sandbox):
     assert sandbox.state.list_deliveries() == []
 
 
-def test_a_connection_of_another_type_is_refused_by_name(sandboxed):
-    told = sandboxed.run(
-        "dags",
-        "test",
-        "example_triggered_delivery",
-        AIRFLOW_CONN_SERVICE_HOOK_DEFAULT='{"conn_type": "http", "host": "https://example.com"}',
-    )
-    assert told.returncode == 1
-    assert "must be service_hook (Service Hook), not 'http'" in told.stdout + told.stderr
+def test_a_connection_of_another_type_is_refused_by_name(deployment):
+    dag_id, run_id = "example_triggered_delivery", "another-type"
+    deployment.add_dags(REPOSITORY / "dags" / f"{dag_id}.py", [dag_id])
+    deployment.set_connections({"service_hook_default": {"conn_type": "http", "host": "https://example.com"}})
+    deployment.trigger(dag_id, run_id)
+    (task,) = deployment.wait_for_run(dag_id, run_id)
+    assert task["state"] == "failed"
+    path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task['task_id']}/logs/1?full_content=true"
+    assert "must be service_hook (Service Hook), not 'http'" in str(deployment.call("GET", path).json())

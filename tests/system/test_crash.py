@@ -11,35 +11,30 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import os
-import shutil
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import RealAirflow
-from sqlalchemy import create_engine, text
 
 from tests.system.crash_receiver import CrashReceiver
-from tests.system.database import read_rows
-from tests.system.deployment import run_airflow
-from tests.system.postgres import run_postgres
-
-pytestmark = pytest.mark.system
+from tests.system.database import read_json
+from tests.system.deployment import Deployment, run_airflow
 
 POINTS = ("before_claim", "after_claim", "connected", "mid_request", "after_request", "after_answer", "recorded")
 HOWS = ("kill_task", "kill_supervisor", "term_task")
 RECEIVERS = ("answer", "drop", "delay", "reset")
 OUTCOMES = ("delivered", "unknown", "rejected", "not_sent", "claimed", "no record")
-FULL = os.environ.get("CRASH_TRIALS_WANTED") == "full"
+HERE = Path(__file__).parent
 
 EVERY = [*itertools.product(POINTS, HOWS, RECEIVERS), *itertools.product(["after_answer"], ["error"], RECEIVERS)]
 SHORT = [
     (point, how, RECEIVERS[number % len(RECEIVERS)])
     for number, (point, how) in enumerate([*itertools.product(POINTS, HOWS), ("after_answer", "error")])
 ]
-LAST_TRY = list(itertools.product(POINTS, HOWS if FULL else HOWS[:1], ["answer"]))
-"""Struck in the only try that there is; then a person clears the task."""
+EVERY_LAST_TRY = list(itertools.product(POINTS, HOWS, ["answer"]))
+LAST_TRY = list(itertools.product(POINTS, HOWS[:1], ["answer"]))
+"""Struck in the only try that there is; then a user clears the task."""
 
 
 def make_trials(combinations, times=1, *, first=0):
@@ -50,41 +45,41 @@ def make_trials(combinations, times=1, *, first=0):
 
 
 @contextlib.contextmanager
-def run_trials(home: Path, tmp_path: Path, trials: dict[str, dict[int, dict]], **environment: str):
-    """Run an Airflow in which every trial of a Dag is a mapped task; give it, and what the receiver counts."""
-    dags, pids = tmp_path / "dags", tmp_path / "pids"
-    dags.mkdir()
+def prepare(
+    deployment: Deployment, name: str, first: dict[int, dict], last: dict[int, dict]
+) -> Iterator[CrashReceiver]:
+    """
+    Give an Airflow two Dags in which every trial is a mapped task, and serve their receiver.
+
+    :param first: trials that are struck in the first of several tries, of the Dag ``{name}_first``
+    :param last: trials that are struck in their only try, of the Dag ``{name}_last``
+    """
+    pids = deployment.home.parent / f"{name}_pids"
     pids.mkdir()
-    shutil.copy(Path(__file__).parent / "crash_dag.py", dags)
-    receiver = CrashReceiver({number: trial for part in trials.values() for number, trial in part.items()}, pids)
+    receiver = CrashReceiver({**first, **last}, pids)
     told = {
-        dag_id: [
+        kind: [
             {"trial": number, "port": receiver.port, "point": trial["point"], "how": trial["how"]}
-            for number, trial in part.items()
+            for number, trial in trials.items()
         ]
-        for dag_id, part in trials.items()
+        for kind, trials in (("first", first), ("last", last))
     }
-    (tmp_path / "trials.json").write_text(json.dumps(told))
+    (deployment.dags / f"{name}.json").write_text(json.dumps({**told, "pids": str(pids)}))
     try:
-        with run_airflow(
-            home,
-            dags,
-            CRASH_TRIALS=str(tmp_path / "trials.json"),
-            CRASH_PIDS=str(pids),
-            AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS="127.0.0.1",
-            AIRFLOW__SERVICE_HOOKS__TIMEOUT="5",
-            AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT="20",
-            AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL="5",
-            **environment,
-        ) as deployment:
-            yield deployment, receiver
+        deployment.add_dags(HERE / "crash_dag.py", [f"{name}_first", f"{name}_last"], name=f"{name}.py")
+        yield receiver
     finally:
         receiver.close()
 
 
-def run_to_its_end(deployment, dag_id, trials):
-    deployment.trigger(dag_id, "r1")
+def wait_for_trials(deployment: Deployment, dag_id: str, trials: dict[int, dict]) -> list[dict]:
     return deployment.wait_for_run(dag_id, "r1", seconds=60 + 15 * len(trials))
+
+
+def read_claims(deployment: Deployment, dag_id: str) -> dict[int, dict]:
+    """Return the claims of a Dag's only run by the index of the mapped task."""
+    rows = deployment.read_rows("SELECT map_index, value FROM task_state_store WHERE dag_id = :dag_id", dag_id=dag_id)
+    return {map_index: read_json(value) for map_index, value in rows}
 
 
 def judge(trials, tasks, receiver, claims):
@@ -140,47 +135,54 @@ def judge_cleared(trials, states, before, after, touched):
     return wrong
 
 
-def strike_last_tries(deployment, receiver, trials, read_claims):
-    """Strike tasks that have no retry left, clear them all, and judge both askings."""
-    run_to_its_end(deployment, "last_try_dag", trials)
-    before, first = read_claims("last_try_dag"), dict(receiver.touched)
+def clear_last_tries(deployment, receiver, dag_id, trials):
+    """Clear tasks that had no retry left, and judge both runs of each."""
+    wait_for_trials(deployment, dag_id, trials)
+    before, first = read_claims(deployment, dag_id), dict(receiver.touched)
     indexes = [["deliver", index] for index in range(len(trials))]
-    assert deployment.clear("last_try_dag", "r1", indexes) == len(trials)
-    tasks = deployment.wait_for_run("last_try_dag", "r1", seconds=60 + 15 * len(trials))
+    assert deployment.clear(dag_id, "r1", indexes) == len(trials)
+    tasks = wait_for_trials(deployment, dag_id, trials)
     touched = {number: (first.get(number, 0), receiver.touched[number]) for number in trials}
     states = {task["map_index"]: task["state"] for task in tasks}
-    return judge_cleared(trials, states, before, read_claims("last_try_dag"), touched)
+    return judge_cleared(trials, states, before, read_claims(deployment, dag_id), touched)
 
 
-def test_no_event_is_received_twice_or_without_a_record_on_postgresql(migrated_home, tmp_path):
-    trials = make_trials(EVERY, 3) if FULL else make_trials(SHORT)
-    last_tries = make_trials(LAST_TRY, first=len(trials))
-    with run_postgres() as url:
-        home = tmp_path / "airflow"
-        home.mkdir()
-        database = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url, "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False"}
-        done = RealAirflow(home=home, environment=database).run("db", "migrate")
-        assert done.returncode == 0, done.stdout + done.stderr
-
-        def read_claims(dag_id):
-            query = text("SELECT map_index, value FROM task_state_store WHERE dag_id = :dag_id")
-            with create_engine(url).connect() as connection:
-                rows = connection.execute(query, {"dag_id": dag_id}).fetchall()
-            return {map_index: json.loads(value) for map_index, value in rows}
-
-        both = {"crash_dag": trials, "last_try_dag": last_tries}
-        with run_trials(home, tmp_path, both, **database) as (deployment, receiver):
-            tasks = run_to_its_end(deployment, "crash_dag", trials)
-            claims = read_claims("crash_dag")
-            wrong = judge(trials, tasks, receiver, claims)
-            wrong += strike_last_tries(deployment, receiver, last_tries, read_claims)
+@pytest.mark.parametrize(
+    ("name", "trials", "last_tries"),
+    [
+        ("crash", make_trials(SHORT), make_trials(LAST_TRY, first=len(SHORT))),
+        pytest.param(
+            "crash_full",
+            make_trials(EVERY, 3),
+            make_trials(EVERY_LAST_TRY, first=3 * len(EVERY)),
+            marks=pytest.mark.crash,
+        ),
+    ],
+    ids=["short", "full"],
+)
+def test_no_event_is_received_twice_or_without_a_record_on_postgresql(deployment, name, trials, last_tries):
+    with prepare(deployment, name, trials, last_tries) as receiver:
+        for kind in ("first", "last"):
+            deployment.trigger(f"{name}_{kind}", "r1")
+        wrong = clear_last_tries(deployment, receiver, f"{name}_last", last_tries)
+        tasks = wait_for_trials(deployment, f"{name}_first", trials)
+        wrong += judge(trials, tasks, receiver, read_claims(deployment, f"{name}_first"))
     assert wrong == []
 
 
-@pytest.mark.skipif(not FULL, reason="the short form runs on PostgreSQL; 'make test-crash' runs both")
+@pytest.mark.crash
 def test_no_event_is_received_twice_or_without_a_record_on_sqlite(airflow, tmp_path):
     trials = make_trials(SHORT)
-    with run_trials(airflow.home, tmp_path, {"crash_dag": trials, "last_try_dag": {}}) as (deployment, receiver):
-        tasks = run_to_its_end(deployment, "crash_dag", trials)
-    rows = read_rows(airflow.home, "SELECT map_index, value FROM task_state_store")
-    assert judge(trials, tasks, receiver, {map_index: json.loads(value) for map_index, value in rows}) == []
+    (tmp_path / "dags").mkdir()
+    settings = {
+        "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": "127.0.0.1",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+    }
+    with (
+        run_airflow(airflow.home, tmp_path / "dags", **settings) as deployment,
+        prepare(deployment, "crash", trials, {}) as receiver,
+    ):
+        deployment.trigger("crash_first", "r1")
+        tasks = wait_for_trials(deployment, "crash_first", trials)
+        assert judge(trials, tasks, receiver, read_claims(deployment, "crash_first")) == []

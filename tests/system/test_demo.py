@@ -9,11 +9,7 @@ import os
 import subprocess
 import sys
 
-import pytest
-
-from tests.system.database import read_rows
-
-pytestmark = pytest.mark.system
+from tests.system.database import read_rows, sqlite_url
 
 
 def run_demo(home):
@@ -32,7 +28,7 @@ def test_it_ends_with_what_the_receiver_counted(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     counted = json.loads(done.stdout.splitlines()[-1])
     assert counted == {"registered": 4, "delivered": 2, "verified": 2, "duplicates": 0}
-    assert read_rows(tmp_path / "home", "SELECT count(*) FROM task_state_store") == [(2,)]
+    assert read_rows(sqlite_url(tmp_path / "home"), "SELECT count(*) FROM task_state_store") == [(2,)]
 
 
 def test_a_home_that_is_somebody_elses_is_left_alone(tmp_path):

@@ -4,20 +4,33 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import itertools
 import json
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
 
+from airflow_provider_hooks.sandbox import Sandbox
+from airflow_provider_hooks.sandbox.demo import write_connections
 from tests.servers import find_closed_port
-from tests.system.database import find_everywhere, read_claim, read_rows
-
-pytestmark = pytest.mark.system
+from tests.system.database import read_json
+from tests.system.deployment import Deployment
+from tests.system.real_airflow import REPOSITORY
 
 OTHER_PLATFORMS = ("akinon", "zstack", "smartsheet_rm")
-ALERT_TASK = "SELECT state, try_number FROM task_instance WHERE task_id = 'deliver_alert'"
+EXAMPLES = {
+    "alert_on_failure": ["example_alert_on_failure"],
+    "many_events": ["example_many_events"],
+    "once_per_event": ["example_hear_of_event", "example_once_per_event"],
+    "register_on_sentry": ["example_register_on_sentry"],
+    "stream_delivery": ["example_stream_delivery"],
+    "triggered_delivery": ["example_triggered_delivery"],
+    **{f"register_on_{platform}": [f"example_register_on_{platform}"] for platform in OTHER_PLATFORMS},
+}
+SECRET_VARIABLE = "service_hook_secret_sandbox"
 
 
 def test_every_example_dag_is_run_by_a_test_of_this_folder():
@@ -29,15 +42,68 @@ def test_every_example_dag_is_run_by_a_test_of_this_folder():
     assert declared <= named
 
 
-def run_dag(airflow, dag_id: str, *arguments: str, **environment: str):
-    return airflow.run("dags", "test", dag_id, *arguments, **environment)
+@dataclass
+class Examples:
+    """The running Airflow with the example Dags, whose connections lead to the sandbox."""
+
+    airflow: Deployment
+    sandbox: Sandbox
+    numbers: itertools.count = field(default_factory=itertools.count)
+
+    def run(self, dag_id: str, conf: dict | None = None) -> tuple[str, list[dict]]:
+        """Run a Dag, and return the id of the run and its task instances."""
+        run_id = f"{type(self).__name__.lower()}-{id(self):x}-{next(self.numbers)}"
+        self.airflow.trigger(dag_id, run_id, conf, logical_date=dt.datetime.now(dt.timezone.utc).isoformat())
+        return run_id, self.airflow.wait_for_run(dag_id, run_id)
+
+    def pass_dag(self, dag_id: str, conf: dict | None = None) -> str:
+        """Run a Dag of which every task succeeds, and return the id of the run."""
+        run_id, tasks = self.run(dag_id, conf)
+        states = {(task["task_id"], task["map_index"]): task["state"] for task in tasks}
+        assert set(states.values()) == {"success"}, states
+        return run_id
+
+    def read_values(self, table: str, column: str, run_id: str, task_id: str) -> list:
+        """Return a column of JSON of a task's rows, in the order of their map indexes."""
+        query = f"SELECT {column} FROM {table} WHERE run_id = :run_id AND task_id = :task_id ORDER BY map_index"  # noqa: S608
+        return [read_json(value) for (value,) in self.airflow.read_rows(query, run_id=run_id, task_id=task_id)]
+
+    def count_claims(self, run_id: str) -> int:
+        """Return how many task instances of a run have a claim."""
+        query = "SELECT count(DISTINCT map_index) FROM task_state_store WHERE run_id = :run_id"
+        ((count,),) = self.airflow.read_rows(query, run_id=run_id)
+        return count
+
+    def add_hook(self, *events: str) -> None:
+        """Have a hook on the sandbox whose secret is where the endpoint finds it."""
+        options = {"events": list(events)} if events else {}
+        hook = self.sandbox.state.sentry.add_hook(("o", "p"), url=self.sandbox.receiver_url, **options)
+        self.airflow.set_variable(SECRET_VARIABLE, hook.secret)
 
 
-def test_registering_and_delivering_leaves_no_secret_behind(sandboxed, sandbox):
-    for dag_id in ("example_register_on_sentry", "example_register_on_sentry", "example_scheduled_delivery"):
-        done = run_dag(sandboxed, dag_id)
-        assert done.returncode == 0, done.stdout + done.stderr
-        (sandboxed.home / "logs" / f"{dag_id}.log").write_text(done.stdout + done.stderr)
+@pytest.fixture(scope="module")
+def example_dags(deployment):
+    for name, dag_ids in EXAMPLES.items():
+        deployment.add_dags(REPOSITORY / "dags" / f"example_{name}.py", dag_ids)
+    deployment.add_dags(RETRYING, ["retrying"], name="retrying.py")
+    return deployment
+
+
+@pytest.fixture
+def examples(example_dags, sandbox):
+    example_dags.delete_variables()
+    example_dags.set_connections(sandbox.describe_connections())
+    return Examples(example_dags, sandbox)
+
+
+def test_registering_and_delivering_leaves_no_secret_behind(examples, sandbox):
+    runs = [examples.pass_dag("example_register_on_sentry") for _ in range(2)]
+    name = "example_scheduled_delivery"
+    examples.airflow.add_dags(REPOSITORY / "dags" / f"{name}.py", [name])  # from now on it runs by its schedule
+    (scheduled,) = examples.airflow.wait_until("a scheduled run", lambda: examples.airflow.list_runs(name))
+    tasks = examples.airflow.wait_for_run(name, scheduled)
+    examples.airflow.pause(name, is_paused=True)
+    assert {task["state"] for task in tasks} == {"success"}
     told = sandbox.state.summarize()
     assert {name: told[name] for name in ("registered", "received", "verified", "duplicates")} == {
         "registered": 1,
@@ -47,57 +113,57 @@ def test_registering_and_delivering_leaves_no_secret_behind(sandboxed, sandbox):
     }
     (hook,) = sandbox.state.sentry.list_hooks(("sandbox", "pump-station"))
     private = [hook.secret, sandbox.state.sentry.token]
-    assert find_everywhere(sandboxed.home, private) == ["file connections.json"], "the search finds what is there"
-    (sandboxed.home / "connections.json").unlink()
-    assert find_everywhere(sandboxed.home, private) == []
-    registered = read_rows(sandboxed.home, "SELECT value FROM xcom WHERE task_id = 'register'")
-    assert [json.loads(value)["created"] for (value,) in registered] == [True, False]
+    connections = write_connections(sandbox, examples.airflow.home)
+    assert examples.airflow.find_everywhere(private) == ["file connections.json"], "the search finds what is there"
+    connections.unlink()
+    assert examples.airflow.find_everywhere(private) == []
+    registered = [examples.read_values("xcom", "value", run_id, "register")[0] for run_id in runs]
+    assert [read_json(value)["created"] for value in registered] == [True, False]
 
 
 @pytest.mark.parametrize("platform", OTHER_PLATFORMS)
-def test_a_hook_is_registered_on_every_other_platform(sandboxed, sandbox, platform):
-    secret = {"AIRFLOW_VAR_AKINON_HEADER_SECRET": "s3cret-in-a-header"}
-    done = run_dag(sandboxed, f"example_register_on_{platform}", **secret)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_a_hook_is_registered_on_every_other_platform(examples, sandbox, platform):
+    examples.airflow.set_variable("akinon_header_secret", "s3cret-in-a-header")
+    examples.pass_dag(f"example_register_on_{platform}")
     (hook,) = sandbox.state.platforms[platform].list_hooks()
     if platform == "akinon":
         assert hook.headers == {"X-Hook-Secret": "s3cret-in-a-header"}
-    (sandboxed.home / "logs" / "register.log").write_text(done.stdout + done.stderr)
-    (sandboxed.home / "connections.json").unlink()
     private = ["s3cret-in-a-header", *([hook.secret] if hook.secret else [])]
-    assert find_everywhere(sandboxed.home, private) == []
+    assert examples.airflow.find_everywhere(private) == []
 
 
-def test_many_events_of_one_run_are_delivered_once_each_with_a_claim_each(sandboxed, sandbox):
-    hook = sandbox.state.sentry.add_hook(("o", "p"), url=sandbox.receiver_url, events=["event.alert"])
-    done = run_dag(sandboxed, "example_many_events", AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX=hook.secret)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_many_events_of_one_run_are_delivered_once_each_with_a_claim_each(examples, sandbox):
+    examples.add_hook("event.alert")
+    run_id = examples.pass_dag("example_many_events")
     told = sandbox.state.summarize()
     assert (told["received"], told["verified"], told["duplicates"]) == (3, 3, 0)
-    assert read_rows(sandboxed.home, "SELECT count(DISTINCT map_index) FROM task_state_store") == [(3,)]
+    assert examples.count_claims(run_id) == 3
 
 
-def test_a_file_of_events_is_replayed_once_each_by_its_shards_with_a_record_each(sandboxed, sandbox):
-    hook = sandbox.state.sentry.add_hook(("o", "p"), url=sandbox.receiver_url, events=["event.created"])
-    replays = sandboxed.home / "replays"
-    places = {"REPLAYS": replays.as_uri(), "AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX": hook.secret}
-    done = run_dag(sandboxed, "example_stream_delivery", **places)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_a_file_of_events_is_replayed_once_each_by_its_shards_with_a_record_each(examples, sandbox):
+    examples.add_hook("event.created")
+    run_id = examples.pass_dag("example_stream_delivery")
     told = sandbox.state.summarize()
     assert (told["received"], told["verified"], told["duplicates"]) == (1_000, 1_000, 0)
+    replays = examples.airflow.home.parent / "replays"
     lines = [json.loads(line) for part in replays.rglob("part-*.jsonl") for line in part.read_text().splitlines()]
     assert sorted(line["event_id"] for line in lines) == sorted(f"order-{number}" for number in range(1_000))
     assert {line["outcome"] for line in lines} == {"delivered"}
-    assert read_rows(sandboxed.home, "SELECT count(DISTINCT map_index) FROM task_state_store") == [(2,)]
+    assert examples.count_claims(run_id) == 2
 
 
-def test_a_task_that_fails_for_good_is_told_of_once_and_what_a_function_finds_is_delivered(sandboxed, sandbox):
-    hook = sandbox.state.sentry.add_hook(("o", "p"), url=sandbox.receiver_url)
-    secret = {"AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX": hook.secret, "ORDERS_INBOX": str(sandboxed.home / "no-inbox")}
-    done = run_dag(sandboxed, "example_alert_on_failure", **secret)
-    assert "FileNotFoundError" in done.stdout + done.stderr
-    told = [json.loads(one.body) for one in sandbox.state.list_deliveries() if one.verified]
-    failed = f"FileNotFoundError: [Errno 2] No such file or directory: '{sandboxed.home}/no-inbox/orders.csv'"
+def test_a_task_that_fails_for_good_is_told_of_once_and_what_a_function_finds_is_delivered(examples, sandbox):
+    examples.add_hook()
+    _, tasks = examples.run("example_alert_on_failure")
+    assert {task["task_id"]: task["state"] for task in tasks} == {
+        "load_orders": "failed",
+        "find_late_orders": "success",
+    }
+    told = sorted(
+        [json.loads(one.body) for one in sandbox.state.list_deliveries() if one.verified],
+        key=lambda body: (body["message"], "event" in body),
+    )
+    failed = f"FileNotFoundError: [Errno 2] No such file or directory: '{examples.airflow.home}/no-inbox/orders.csv'"
     assert [body["message"] for body in told] == [
         failed,
         failed,
@@ -109,67 +175,51 @@ def test_a_task_that_fails_for_good_is_told_of_once_and_what_a_function_finds_is
     assert "load_orders" in [frame["function"] for frame in exception["stacktrace"]["frames"]]
 
 
-def test_an_event_that_is_heard_of_twice_is_one_run(sandboxed):
+def test_an_event_that_is_heard_of_twice_is_one_run(examples):
+    examples.add_hook()
+    states = []
     for _ in range(2):
-        done = run_dag(sandboxed, "example_hear_of_event")
-        assert done.returncode == 0, done.stdout + done.stderr
-    runs = read_rows(sandboxed.home, "SELECT run_id FROM dag_run WHERE dag_id = 'example_once_per_event'")
-    assert runs == [("event-order-1001-late",)]
-    states = read_rows(
-        sandboxed.home, "SELECT state FROM task_instance WHERE task_id = 'deliver_once' ORDER BY start_date"
-    )
-    assert states == [("success",), ("skipped",)]
+        _, tasks = examples.run("example_hear_of_event")
+        states += [(task["task_id"], task["state"]) for task in tasks]
+    assert states == [("deliver_once", "success"), ("deliver_once", "skipped")]
+    assert examples.airflow.list_runs("example_once_per_event") == ["event-order-1001-late"]
 
 
-def test_a_triggered_delivery_says_what_its_params_say(sandboxed, sandbox):
-    sandbox.state.sentry.add_hook(("o", "p"), url=sandbox.receiver_url, events=["event.alert"])
-    secret = {"AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX": sandbox.state.sentry.list_hooks(("o", "p"))[0].secret}
+def test_a_triggered_delivery_says_what_its_params_say(examples, sandbox):
+    examples.add_hook("event.alert")
     conf = {"message": "Stock is low", "level": "info", "url": "https://example.com/", "rules": ["Stock", "By hand"]}
-    done = run_dag(sandboxed, "example_triggered_delivery", "--conf", json.dumps(conf), **secret)
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_id = examples.pass_dag("example_triggered_delivery", conf)
     (delivery,) = sandbox.state.list_deliveries()
     assert (delivery.verified, delivery.event_type) == (True, "event.alert")
-    rendered = read_rows(sandboxed.home, "SELECT rendered_fields FROM rendered_task_instance_fields")
-    fields = json.loads(rendered[0][0])
+    (fields,) = examples.read_values("rendered_task_instance_fields", "rendered_fields", run_id, "deliver_alert")
     assert (fields["message"], fields["triggering_rules"]) == ("Stock is low", ["Stock", "By hand"])
 
 
-def test_params_are_checked_before_anything_is_sent(sandboxed, sandbox):
-    done = run_dag(sandboxed, "example_triggered_delivery", "--conf", '{"level": "loud"}')
-    assert done.returncode != 0
+def test_params_are_checked_before_anything_is_sent(examples, sandbox):
+    body = {"dag_run_id": "loud", "logical_date": None, "conf": {"level": "loud"}}
+    answer = examples.airflow.call("POST", "/api/v2/dags/example_triggered_delivery/dagRuns", json=body)
+    assert answer.status_code == 400, answer.text
     assert sandbox.state.list_deliveries() == []
 
 
-def test_a_receiver_that_answers_500_gets_one_request_and_the_task_fails_without_retry(sandboxed, sandbox):
-    sandbox.state.sentry.add_hook(("o", "p"), url=sandbox.receiver_url, events=["event.alert"])
+def test_a_receiver_that_answers_500_gets_one_request_and_the_task_fails_without_retry(examples, sandbox):
+    examples.add_hook("event.alert")
     sandbox.state.answer_status = 500
-    secret = {"AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX": sandbox.state.sentry.list_hooks(("o", "p"))[0].secret}
-    done = run_dag(sandboxed, "example_triggered_delivery", **secret)
-    assert done.returncode == 1
+    run_id, (task,) = examples.run("example_triggered_delivery")
     assert len(sandbox.state.list_deliveries()) == 1
-    assert read_rows(sandboxed.home, ALERT_TASK) == [("failed", 1)]
-    claim = read_claim(sandboxed.home, "deliver_alert")
+    assert (task["state"], task["try_number"]) == ("failed", 1)
+    (claim,) = examples.read_values("task_state_store", "value", run_id, "deliver_alert")
     assert (claim["state"], claim["record"]["status_code"]) == ("rejected", 500)
 
 
-def test_with_nobody_listening_airflow_retries_and_nothing_is_sent(sandboxed, sandbox, tmp_path):
-    port = find_closed_port()
-    endpoint = {"conn_type": "service_hook", "host": f"http://127.0.0.1:{port}/", "password": "a-secret-of-ours"}
-    dag = sandboxed.home.parent / "dags" / "retrying.py"
-    dag.parent.mkdir()
-    dag.write_text(RETRYING)
-    done = sandboxed.run(
-        "dags",
-        "test",
-        "retrying",
-        AIRFLOW__CORE__DAGS_FOLDER=str(dag.parent),
-        AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS="127.0.0.1",
-        AIRFLOW_CONN_SERVICE_HOOK_DEFAULT=json.dumps(endpoint),
-    )
-    assert done.returncode == 1
+def test_with_nobody_listening_airflow_retries_and_nothing_is_sent(examples, sandbox):
+    url = f"http://127.0.0.1:{find_closed_port()}/"
+    endpoint = {"conn_type": "service_hook", "host": url, "password": "a-secret-of-nobody"}
+    examples.airflow.set_connections({"service_hook_default": endpoint})
+    run_id, (task,) = examples.run("retrying")
     assert sandbox.state.list_deliveries() == []
-    assert read_rows(sandboxed.home, ALERT_TASK) == [("failed", 4)]
-    claim = read_claim(sandboxed.home, "deliver_alert")
+    assert (task["state"], task["try_number"]) == ("failed", 4)
+    (claim,) = examples.read_values("task_state_store", "value", run_id, "deliver_alert")
     assert (claim["state"], claim["try_number"]) == ("not_sent", 4)
     assert claim["record"]["error_class"] == "connection_refused"
 

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import threading
@@ -13,32 +12,49 @@ import time
 
 import psutil
 import pytest
-from conftest import REPOSITORY
 
+from airflow_provider_hooks._runtime.variable_lock import LEASE_SECONDS
 from airflow_provider_hooks.signing.variable import parse_kept_hooks
-from tests.system.database import find_everywhere, read_rows
-from tests.system.deployment import run_airflow
-
-pytestmark = pytest.mark.system
+from tests.system.database import read_json
+from tests.system.real_airflow import REPOSITORY
 
 KEEP = "example_keep_service_hooks"
 UNCHANGED = {"sentry": {"list": 1}, "akinon": {"list": 1}, "zstack": {"get": 1}, "smartsheet_rm": {"list": 1}}
 
 
-def run_and_count(airflow, sandbox, **environment):
-    """Run the example once, and return the calls that each platform counted and what each task told."""
-    done = airflow.run("dags", "test", KEEP, **environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (airflow.home / "logs" / "keep.log").write_text(done.stdout + done.stderr)
-    told = [
-        json.loads(value) for (value,) in read_rows(airflow.home, "SELECT value FROM xcom WHERE key = 'return_value'")
-    ]
+@pytest.fixture
+def airflow(deployment, sandbox):
+    """The running Airflow, whose connections lead to the sandbox."""
+    deployment.delete_variables()
+    deployment.set_connections(sandbox.describe_connections())
+    return deployment
+
+
+def add_keep_dag(airflow, dag_id: str, **replaced: str) -> None:
+    """Add the example under another id, that only a test runs, with parts of its text replaced."""
+    text = (REPOSITORY / "dags" / f"{KEEP}.py").read_text()
+    for old, new in {f'"{KEEP}"': f'"{dag_id}"', 'schedule="@daily"': "schedule=None", **replaced}.items():
+        assert old in text
+        text = text.replace(old, new)
+    airflow.add_dags(text, [dag_id], name=f"{dag_id}.py")
+
+
+def run_and_count(airflow, sandbox, dag_id: str = "keep"):
+    """Run the Dag once, and return the calls that each platform counted and what each task returned."""
+    run_id = f"run-{len(airflow.list_runs(dag_id))}"
+    airflow.trigger(dag_id, run_id)
+    tasks = airflow.wait_for_run(dag_id, run_id)
+    assert [task["state"] for task in tasks] == ["success"] * 4
+    query = "SELECT value FROM xcom WHERE key = 'return_value' AND dag_id = :dag_id AND run_id = :run_id"
+    rows = airflow.read_rows(f"{query} ORDER BY map_index", dag_id=dag_id, run_id=run_id)
     calls = {name: platform.forget_calls() for name, platform in sandbox.state.platforms.items()}
-    return calls, [one["change"] for one in told[-4:]]
+    return calls, [read_json(read_json(value))["change"] for (value,) in rows]
 
 
-def test_every_run_makes_the_calls_that_are_needed_and_no_others(sandboxed, sandbox, tmp_path):
-    assert run_and_count(sandboxed, sandbox) == (
+def test_every_run_makes_the_calls_that_are_needed_and_no_others(airflow, sandbox):
+    add_keep_dag(airflow, "keep")
+    add_keep_dag(airflow, "keep_moved", **{"hooks.example.com/smartsheet": "hooks.example.com/moved"})
+    assert run_and_count(airflow, sandbox) == (
         {
             "sentry": {"list": 1, "create": 1},
             "akinon": {"list": 2, "create": 1},
@@ -48,29 +64,23 @@ def test_every_run_makes_the_calls_that_are_needed_and_no_others(sandboxed, sand
         ["created"] * 4,
     )
     for _ in range(2):
-        assert run_and_count(sandboxed, sandbox) == (UNCHANGED, ["unchanged"] * 4)
+        assert run_and_count(airflow, sandbox) == (UNCHANGED, ["unchanged"] * 4)
 
-    dags = tmp_path / "dags"
-    dags.mkdir()
-    text = (REPOSITORY / "dags" / f"{KEEP}.py").read_text()
-    (dags / f"{KEEP}.py").write_text(text.replace("hooks.example.com/smartsheet", "hooks.example.com/moved"))
-    moved = {"AIRFLOW__CORE__DAGS_FOLDER": str(dags)}
-    calls, changes = run_and_count(sandboxed, sandbox, **moved)
+    calls, changes = run_and_count(airflow, sandbox, "keep_moved")
     assert calls == {**UNCHANGED, "smartsheet_rm": {"list": 1, "create": 1, "delete": 1}}
     assert sorted(changes) == ["unchanged"] * 3 + ["updated"]
 
     zstack = sandbox.state.platforms["zstack"]
     zstack.remove_hook(zstack.list_hooks()[0])
-    calls, changes = run_and_count(sandboxed, sandbox, **moved)
+    calls, changes = run_and_count(airflow, sandbox, "keep_moved")
     assert calls == {**UNCHANGED, "zstack": {"get": 1, "create": 1}}
     assert sorted(changes) == ["created"] + ["unchanged"] * 3
 
     assert [len(platform.list_hooks()) for platform in sandbox.state.platforms.values()] == [1, 1, 1, 1]
-    (sandboxed.home / "connections.json").unlink()
     private = [hook.secret for hook in sandbox.state.list_hooks() if hook.secret]
     private += [platform.token for platform in sandbox.state.platforms.values()]
-    assert find_everywhere(sandboxed.home, private) == []
-    assert read_rows(sandboxed.home, "SELECT key FROM variable WHERE key LIKE '%lock%'") == []
+    assert airflow.find_everywhere(private) == []
+    assert airflow.read_rows("SELECT key FROM variable WHERE key LIKE '%lock%'") == []
 
 
 ROTATE = """
@@ -91,26 +101,31 @@ with DAG("rotate", schedule=None):
 """
 
 
-def test_a_rotation_is_deferred_and_the_next_delivery_is_signed_with_the_new_secret(sandboxed, sandbox, tmp_path):
-    (tmp_path / "dags").mkdir()
-    (tmp_path / "dags" / "rotate.py").write_text(ROTATE)
-    done = sandboxed.run("dags", "test", "rotate", AIRFLOW__CORE__DAGS_FOLDER=str(tmp_path / "dags"))
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_a_rotation_is_deferred_and_the_next_delivery_is_signed_with_the_new_secret(airflow, sandbox):
+    airflow.add_dags(ROTATE, ["rotate"], name="rotate.py")
+    airflow.trigger("rotate", "r1")
+    tasks = airflow.wait_for_run("rotate", "r1")
+    assert {task["state"] for task in tasks} == {"success"}, airflow.tell()
     (hook,) = sandbox.state.sentry.list_hooks()
     assert sandbox.state.sentry.count_calls() == {"list": 2, "create": 2, "delete": 1}
     (delivery,) = sandbox.state.list_deliveries()
     assert delivery.verified, "the receiver knows the new hook's secret only"
-    assert hook.secret not in done.stdout + done.stderr
+    assert airflow.find_everywhere([hook.secret]) == []
 
 
-TRIALS = [(registry, milliseconds) for registry in ("sentry", "zstack") for milliseconds in (0, 10, 30, 100)]
-TRIALS += [("akinon", 0), ("smartsheet_rm", 0)]
+FULL = [(registry, milliseconds) for registry in ("sentry", "zstack") for milliseconds in (0, 10, 30, 100)]
+FULL += [("akinon", 0), ("smartsheet_rm", 0)]
+SHORT = [("sentry", 10), ("zstack", 0)]
+"""What is killed how long after the platform's response; the next try waits for the lease of the killed one."""
 CONN_IDS = {"sentry": "service_hook_registry_default"}
 EVENTS = {"akinon": ["a.b"], "smartsheet_rm": ["project.created"]}
 KILLED = """
 from datetime import timedelta
 from airflow.sdk import DAG
+from airflow_provider_hooks._runtime.variable_lock import VariableLock
 from airflow_provider_hooks.operators.registration import EnsureServiceHookOperator
+
+VariableLock.__init__.__kwdefaults__["lease"] = LEASE
 
 with DAG("killed", schedule=None, is_paused_upon_creation=False):
     EnsureServiceHookOperator.partial(
@@ -137,11 +152,16 @@ def find_owner(port: int) -> psutil.Process:
     return psutil.Process(pid)
 
 
+@pytest.mark.parametrize(
+    ("trials", "lease"),
+    [(SHORT, 10), pytest.param(FULL, LEASE_SECONDS, marks=pytest.mark.crash)],
+    ids=["short", "full"],
+)
 def test_a_kill_between_the_platforms_answer_and_the_tasks_end_leaves_one_hook_and_its_secret(
-    sandboxed, sandbox, tmp_path
+    airflow, sandbox, tmp_path, trials, lease
 ):
     declared, killed = [], []
-    for registry, milliseconds in TRIALS:
+    for registry, milliseconds in trials:
         name = f"{registry}-{milliseconds}"
         declared.append(
             {
@@ -165,32 +185,28 @@ def test_a_kill_between_the_platforms_answer_and_the_tasks_end_leaves_one_hook_a
             threading.Thread(target=kill, daemon=True).start()
 
         sandbox.state.platforms[registry].misbehave("create", then=kill_soon)
-    dags = tmp_path / "dags"
-    dags.mkdir()
-    (dags / "killed.py").write_text(f"DECLARED = {declared!r}\n{KILLED}")
-    (dags / "shared.py").write_text(SHARED)
-    with run_airflow(sandboxed.home, dags, **sandboxed.environment) as deployment:
-        deployment.trigger("killed", "r1")
-        tasks = deployment.wait_for_run("killed", "r1", seconds=250)
-        for number in (1, 2):
-            deployment.trigger("shared", f"r{number}")
-        for number in (1, 2):
-            ended = deployment.wait_for_run("shared", f"r{number}")
-            assert {task["state"] for task in ended} == {"success"}, deployment.tell()
-    assert len(killed) >= len(TRIALS) - 2, "the last may have been done before"
-    sandboxed.run("variables", "export", str(tmp_path / "variables.json"))
-    variables = json.loads((tmp_path / "variables.json").read_text())
+    airflow.add_dags(f"DECLARED, LEASE = {declared!r}, {lease}\n{KILLED}", ["killed"], name="killed.py")
+    airflow.add_dags(SHARED, ["shared"], name="shared.py")
+    airflow.trigger("killed", "r1")
+    tasks = airflow.wait_for_run("killed", "r1", seconds=250)
+    for number in (1, 2):
+        airflow.trigger("shared", f"r{number}")
+    for number in (1, 2):
+        ended = airflow.wait_for_run("shared", f"r{number}")
+        assert {task["state"] for task in ended} == {"success"}, airflow.tell()
+    assert len(killed) >= len(trials) - 2, "the last may have been done before"
+    variables = airflow.export_variables(tmp_path / "variables.json")
     assert not [name for name in variables if "lock" in name], "what a killed holder left is cleared away"
     shared = [hook for hook in sandbox.state.platforms["zstack"].list_hooks() if "/shared/" in hook.url]
-    kept = parse_kept_hooks(json.dumps(variables["service_hook_secret_shared"]["value"]))
+    kept = parse_kept_hooks(variables["service_hook_secret_shared"])
     assert len(shared) == 6, "two runs at once registered nothing twice"
     assert {one.secret for one in kept} == {hook.secret for hook in shared}, "and lost no secret"
     for task in tasks:
-        registry, milliseconds = TRIALS[task["map_index"]]
+        registry, milliseconds = trials[task["map_index"]]
         name = f"{registry}-{milliseconds}"
         hooks = [one for one in sandbox.state.platforms[registry].list_hooks() if one.url.endswith(name)]
         assert len(hooks) == 1, f"{name}: one hook, whenever the task was killed"
-        kept = parse_kept_hooks(json.dumps(variables[f"service_hook_secret_{name}"]["value"]))
+        kept = parse_kept_hooks(variables[f"service_hook_secret_{name}"])
         assert [one.secret for one in kept] == [hooks[0].secret], f"{name}: its secret is kept"
         if registry == "zstack" and kept[0].is_pending:
             assert task["state"] == "failed", "nobody can ask ZStack, so a person is asked"

@@ -9,7 +9,6 @@ All Dags of ``notifying_dags.py`` run once, side by side; the tests look at what
 from __future__ import annotations
 
 import json
-import shutil
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,10 @@ import airflow
 import pytest
 
 from airflow_provider_hooks.sandbox.state import Received
-from tests.system.database import find_everywhere
-from tests.system.deployment import Deployment, run_airflow
+from tests.system.deployment import Deployment
 from tests.system.notifying_dags import KNOWN_SECRET
+from tests.system.notifying_dags import NOTIFIED_SECRET as SECRET
 
-pytestmark = pytest.mark.system
-
-SECRET = "a-secret-of-ours"
 RUN = "a-run"
 EXPECTED = {
     "at_the_end": 2,
@@ -69,43 +65,22 @@ class Outcome:
 
 
 @pytest.fixture(scope="module")
-def outcome(migrated_home, tmp_path_factory, served_sandbox):
-    place = tmp_path_factory.mktemp("notifications")
-    home, dags = place / "airflow", place / "dags"
-    shutil.copytree(migrated_home, home)
-    (home / "airflow.cfg").write_text((home / "airflow.cfg").read_text().replace(str(migrated_home), str(home)))
-    dags.mkdir()
+def outcome(deployment, served_sandbox):
     served_sandbox.state.reset()
     served_sandbox.state.sentry.add_hook(("o", "p"), url=served_sandbox.receiver_url, secret=SECRET)
     endpoint = {"conn_type": "service_hook", "host": served_sandbox.receiver_url, "password": SECRET}
-    options = {
-        "AIRFLOW_CONN_SERVICE_HOOK_DEFAULT": json.dumps(endpoint),
-        "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": "127.0.0.1",
-        "AIRFLOW__CORE__PARALLELISM": "3",  # SQLite takes one writer at a time
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "6",
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
-    }
-    with run_airflow(home, dags, **options) as running:
-        shutil.copy(Path(__file__).parent / "notifying_dags.py", dags)  # many Dags in a file, so waited for here
-        dag_ids = [name for name in EXPECTED if name != "store"]
-        running.wait_until("every Dag", lambda: all(running.call("GET", f"/api/v2/dags/{one}").ok for one in dag_ids))
-        for dag_id in dag_ids:
-            running.wait_until(f"a run of {dag_id}", lambda dag_id=dag_id: trigger(running, dag_id), seconds=30)
-        tasks = {dag_id: running.wait_for_run(dag_id, RUN) for dag_id in dag_ids}
+    deployment.set_connections({"service_hook_default": endpoint})
+    dag_ids = [name for name in EXPECTED if name != "store"]
+    deployment.add_dags(Path(__file__).parent / "notifying_dags.py", dag_ids)
+    for dag_id in dag_ids:
+        deployment.trigger(dag_id, RUN)
+    tasks = {dag_id: deployment.wait_for_run(dag_id, RUN) for dag_id in dag_ids}
 
-        def all_have_come():
-            told = sort_by_project(served_sandbox.state.list_deliveries())
-            return all(len(told[name]) >= number for name, number in EXPECTED.items()) and told
+    def all_have_come():
+        told = sort_by_project(served_sandbox.state.list_deliveries())
+        return all(len(told[name]) >= number for name, number in EXPECTED.items()) and told
 
-        yield Outcome(running, tasks, running.wait_until("every event", all_have_come, seconds=60))
-
-
-def trigger(airflow: Deployment, dag_id: str) -> bool:
-    """Trigger a Dag; where SQLite was locked, the caller tries again."""
-    body = {"dag_run_id": RUN, "logical_date": None}
-    answer = airflow.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)
-    return answer.status_code in {200, 409}
+    return Outcome(deployment, tasks, deployment.wait_until("every event", all_have_come, seconds=60))
 
 
 def sort_by_project(received: list[Received]) -> dict[str, list[Told]]:
@@ -251,9 +226,9 @@ def test_the_storage_tab_is_where_the_link_leads():
 
 
 def test_no_secret_is_left_behind(outcome):
-    assert find_everywhere(outcome.airflow.home, [SECRET]) == []
+    assert outcome.airflow.find_everywhere([SECRET]) == []
     in_components = [
         f"file {name}.log" for name in outcome.airflow.processes
     ]  # what Airflow itself leaves unmasked there
-    assert set(find_everywhere(outcome.airflow.home, [KNOWN_SECRET])) <= set(in_components)
+    assert set(outcome.airflow.find_everywhere([KNOWN_SECRET])) <= set(in_components)
     assert not [one for told in outcome.told.values() for one in told if KNOWN_SECRET in one.received.body]

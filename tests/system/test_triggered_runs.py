@@ -5,16 +5,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
-from tests.system.deployment import Deployment, run_airflow
-
-pytestmark = pytest.mark.system
+from tests.system.deployment import Deployment
 
 EXAMPLES = Path(__file__).parent.parent.parent / "dags"
 SECRET = "a-secret-of-the-onward-endpoint"
@@ -44,9 +41,7 @@ class Place:
     airflow: Deployment
 
     def list_runs(self, dag_id: str) -> list[str]:
-        """Return the ids of a Dag's runs, the oldest first."""
-        answer = self.airflow.call("GET", f"/api/v2/dags/{dag_id}/dagRuns?limit=100&order_by=id").json()
-        return [run["dag_run_id"] for run in answer["dag_runs"]]
+        return self.airflow.list_runs(dag_id)
 
     def wait_for_new_run(self, dag_id: str, known: list[str]) -> str:
         """Return the one run that a Dag has beyond those known, once it has ended."""
@@ -83,42 +78,29 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(migrated_home, tmp_path_factory, served_sandbox):
-    """One running Airflow for all of these tests: three example files as they are, and one that tells it of events."""
-    root = tmp_path_factory.mktemp("triggered")
-    home, dags = root / "airflow", root / "dags"
-    shutil.copytree(migrated_home, home)
-    (home / "airflow.cfg").write_text((home / "airflow.cfg").read_text().replace(str(migrated_home), str(home)))
-    dags.mkdir()
-    (dags / "tell.py").write_text(TELL)
-    for name in ("triggered", "asset", "inbound"):
-        shutil.copy(EXAMPLES / f"example_{name}_delivery.py", dags)
-    settings = {
-        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": "127.0.0.1",
-        "AIRFLOW__INBOUND_WEBHOOKS__WEBHOOK_NAMES": "orders",
+def place(deployment, served_sandbox):
+    """The running Airflow with three example files as they are, and a Dag that delivers to Airflow itself."""
+    deployment.add_dags(TELL, ["tell"], name="tell.py")
+    deployment.add_dags(EXAMPLES / "example_triggered_delivery.py", ["example_triggered_delivery"])
+    deployment.add_dags(EXAMPLES / "example_asset_delivery.py", ["example_load_orders", "example_asset_delivery"])
+    deployment.add_dags(EXAMPLES / "example_inbound_delivery.py", ["example_inbound_hook", "example_inbound_delivery"])
+    inbound = f"{deployment.url}/webhooks/orders"
+    extra = {
+        "source_type": "hmac_json",
+        "signature_header": "X-Sentry-Hook-Signature",
+        "event_header": "X-Service-Hook-Event",
+        "delivery_id_field": "id",
     }
-    with run_airflow(home, dags, **settings) as running:
-        inbound = f"{running.url}/webhooks/orders"
-        add_connection(running, "service_hook_default", "service_hook", SECRET, host=served_sandbox.receiver_url)
-        add_connection(running, "inbound", "service_hook", INBOUND_SECRET, host=inbound)
-        add_connection(running, "forger", "service_hook", "a-secret-that-is-another", host=inbound)
-        extra = {
-            "source_type": "hmac_json",
-            "signature_header": "X-Sentry-Hook-Signature",
-            "event_header": "X-Service-Hook-Event",
-            "delivery_id_field": "id",
+    onward = {"conn_type": "service_hook", "password": SECRET, "host": served_sandbox.receiver_url}
+    deployment.set_connections(
+        {
+            "service_hook_default": onward,
+            "inbound": {"conn_type": "service_hook", "password": INBOUND_SECRET, "host": inbound},
+            "forger": {"conn_type": "service_hook", "password": "a-secret-that-is-another", "host": inbound},
+            "webhook_orders": {"conn_type": "inbound_webhook", "password": INBOUND_SECRET, "extra": extra},
         }
-        add_connection(running, "webhook_orders", "inbound_webhook", INBOUND_SECRET, extra=json.dumps(extra))
-        dag_ids = ("example_load_orders", "example_inbound_hook")
-        running.wait_until("every Dag", lambda: all(running.call("GET", f"/api/v2/dags/{one}").ok for one in dag_ids))
-        yield Place(running)
-
-
-def add_connection(airflow: Deployment, conn_id: str, conn_type: str, password: str, **fields: str) -> None:
-    body = {"connection_id": conn_id, "conn_type": conn_type, "password": password, **fields}
-    answer = airflow.call("POST", "/api/v2/connections", json=body)
-    assert answer.status_code == 201, answer.text
+    )
+    return Place(deployment)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The trials of the bulk crash suite: who is struck, where and how, what the receiver does, and the files of events."""
+"""Trials of the stream crash suite: where and how a task is hit, what the receiver does, and the files of events."""
 
 from __future__ import annotations
 

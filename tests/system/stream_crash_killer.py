@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Strikes at a task from outside, at any instruction: run by the task of the bulk crash suite, on an interpreter alone.
+Strikes at a task from outside, at any instruction: run by the task of the stream crash suite, on an interpreter alone.
 
 It waits until the task writes a byte to it, and so many seconds more. A task that ended before has closed the pipe, and
 nobody is struck: its supervisor may be somebody else's by then.

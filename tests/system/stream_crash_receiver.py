@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-The receiver of the bulk crash suite: a process of its own that counts every request, and misbehaves as it is told.
+The receiver of the stream crash suite: a process of its own that counts every request, and misbehaves as it is told.
 
 It is its own small loop over ``epoll``, because it must take many times what a web server in Python takes. What it
 counts it writes to a file when it is asked to end.
@@ -66,7 +66,7 @@ class ReceiverProcess:
                 [
                     sys.executable,
                     "-m",
-                    "tests.system.bulk_crash_receiver",
+                    "tests.system.stream_crash_receiver",
                     str(listener.fileno()),
                     str(home / "receiver.json"),
                     str(self._told),

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-The Dag of the bulk crash suite: delivers files as anybody would, and has its own tries struck on the way.
+The Dag of the stream crash suite: delivers files as anybody would, and has its own tries struck on the way.
 
-Copied into the Dags folder of a real Airflow; the trials are in a file beside it.
+Copied into the Dags folder of a real Airflow under the name of a run of trials, next to a file of JSON with the trials.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 from airflow.sdk import DAG
 
 from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.operators.stream import DeliverEventStreamOperator
 from airflow_provider_hooks.stream.stream import _Stream
 
-TRIALS = json.loads(Path(os.environ["CRASH_TRIALS"]).read_text())
-MARKS = Path(os.environ["CRASH_MARKS"])
+TRIALS = json.loads(Path(__file__).with_suffix(".json").read_text())
+MARKS = Path(TRIALS["marks"])
 WAIT_SECONDS = 20
 """How long a try waits to be struck; one that slept does not wait again."""
 
@@ -45,7 +46,7 @@ class Striker:
         marks = (MARKS / f"{name}.hit", MARKS / f"{next_name}.begun")
         told = (strike["how"], strike["seconds"], strike["resume_seconds"], *marks, *processes)
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", os.environ["CRASH_STRIKER"], *map(str, told)],
+            [sys.executable, "-I", "-S", TRIALS["killer"], *map(str, told)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -128,14 +129,14 @@ class CrashingOperator(DeliverEventStreamOperator):
         endpoint = {"conn_type": "service_hook", "host": url, "password": "s3cret-of-ours"}
         os.environ[f"AIRFLOW_CONN_TRIAL_{self.trial}"] = json.dumps(endpoint)
         strikes, number = TRIALS["trials"][self.trial]["strikes"], context["ti"].try_number
-        (MARKS / f"{self.trial}.{number}.begun").write_text("")
+        (MARKS / f"{self.trial}.{number}.begun").write_text(f"{os.getpid()} {psutil.Process().create_time()}")
         if number <= len(strikes):
             names = {"name": f"{self.trial}.{number}", "next_name": f"{self.trial}.{number + 1}"}
             arm(Striker(strikes[number - 1], **names))
         return super().execute(context)
 
 
-with DAG("bulk_crash_dag", schedule=None, is_paused_upon_creation=False):
+with DAG(Path(__file__).stem, schedule=None):
     CrashingOperator.partial(
         task_id="deliver", retries=3, retry_delay=timedelta(seconds=1), max_retry_delay=timedelta(seconds=1)
     ).expand(trial=list(range(len(TRIALS["trials"]))))

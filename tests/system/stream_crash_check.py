@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Judges the trials of the bulk crash suite by what the receiver counted, and by every record that is there."""
+"""Judges the trials of the stream crash suite by what the receiver counted, and by every record that is there."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 import orjson
 
 from airflow_provider_hooks.delivery.record import DeliveryIds, ErrorClass
-from tests.system.bulk_crash_receiver import Received
-from tests.system.bulk_crash_trials import read_events
+from tests.system.stream_crash_receiver import Received
+from tests.system.stream_crash_trials import read_events
 
 OUTCOMES = ("delivered", "rejected", "unknown", "not_sent")
 SUCCESS, REFUSAL = {"ok", "hang up"}, {"500", "busy", "rest"}

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""A stream waits for a receiver that cannot be reached; in tests the pauses are short."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_hooks.stream import throttle
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throttle, "BACKOFF_SECONDS", 0.005)
+    monkeypatch.setattr(throttle, "MAX_BACKOFF_SECONDS", 0.02)
