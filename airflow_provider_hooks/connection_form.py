@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-What a connection type is: a table of fields, from which the form in the UI, the docs and the reading all come.
+A connection type is a table of fields, for the form in the UI, the docs and the parsing.
 
-The tables themselves stand beside what is read from them: ``delivery.endpoint`` and ``registries.registry``.
+The tables are in the modules that parse the connections: ``delivery.endpoint`` and ``registries``.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from airflow_provider_hooks.exceptions import ValidationErrors
 from airflow_provider_hooks.sanitize import escape, safe_repr
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExtraField:
-    """One field of a connection's form that is kept in its ``extra``."""
+    """One field of a connection's form that is stored in its ``extra``."""
 
     name: str
     label: str
     description: str
     type: str = "string"
-    choices: Sequence[str] = ()
+    choices: Collection[str] | None = None
     default: str | None = None
     minimum: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class StandardField:
-    """One of the fields that every Airflow connection has, as this type uses it."""
+    """One of the fields that every Airflow connection has, and how this type uses it."""
 
     name: str
     label: str
@@ -44,33 +44,33 @@ class StandardField:
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionType:
-    """A connection type: which standard fields it uses under which names, and what it adds."""
+    """A connection type: the standard fields that it uses, their labels, and its own fields."""
 
     name: str
     label: str
     hook_class: str
     standard: tuple[StandardField, ...]
-    """The standard fields in use; the others are hidden, but for the description."""
+    """The standard fields in use; the form hides the others, except for the description."""
     extra: tuple[ExtraField, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionFields:
-    """What somebody typed into a connection, before it is judged."""
+    """The fields of a connection as the user entered them, before they are checked."""
 
     conn_id: str
     host: str = field(repr=False)
     password: str | None = field(repr=False)
     extra: Mapping[str, object] = field(repr=False)
     unused: tuple[str, ...] = ()
-    """The standard fields that are set although no type of ours uses them."""
+    """Standard fields that are set but unused by this type."""
 
 
 _STANDARD_FIELDS = ("host", "schema", "login", "password", "port", "extra")
 
 
 def describe_form(kind: ConnectionType) -> dict[str, object]:
-    """Return a connection type as Airflow's provider metadata wants it, with its whole form."""
+    """Return a connection type with its form, as Airflow's provider metadata needs it."""
     return {
         "connection-type": kind.name,
         "hook-class-name": kind.hook_class,
@@ -86,32 +86,29 @@ def describe_form(kind: ConnectionType) -> dict[str, object]:
 
 def read_extra(kind: ConnectionType, fields: ConnectionFields, problems: ValidationErrors) -> dict[str, str]:
     """
-    Return the extra fields of text and numbers that are set, as stripped text; note what cannot be used.
+    Return the extra fields of text and numbers that are set, as stripped text; add a problem for each wrong field.
 
-    That is a field that is unknown, of another type, or not among its choices.
-
-    A standard field that is set and would be ignored is noted too, because somebody meant something by it.
-
-    ``null`` and blank text count as not set, as Airflow's form saves untouched fields.
+    A field is wrong if it is unknown, of another type, or not among its choices. So is a standard field that is set and
+    would be ignored. ``null`` and blank text count as not set: Airflow's form saves fields that were left empty.
     """
     for name in fields.unused:
-        problems.add(name, "is not used by this type and must be empty; all of the address is in host")
+        problems.add(name, "is not used by this type and must be empty; the whole address is in host")
     known = {field.name: field for field in kind.extra}
     for name in fields.extra:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1)
-            told = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            problems.add(f"extra.{escape(str(name), limit=60)}", f"is not a field of {kind.name}; {told}")
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            problems.add(f"extra.{escape(str(name), limit=60)}", f"is not a field of {kind.name}; {hint}")
     values: dict[str, str] = {}
     for name, known_field in known.items():
         value = fields.extra.get(name)
         if known_field.type == "object":
-            continue  # whoever reads it judges it
+            continue  # the module that parses it checks it
         if isinstance(value, bool) or not (value is None or isinstance(value, str | int | float)):
             problems.add(f"extra.{name}", "must be text")
             continue
         text = "" if value is None else str(value).strip()
-        if text and known_field.choices and text not in known_field.choices:
+        if text and known_field.choices is not None and text not in known_field.choices:
             problems.add(f"extra.{name}", f"must be one of {', '.join(known_field.choices)}, not {safe_repr(text)}")
         elif text:
             values[name] = text
@@ -119,7 +116,7 @@ def read_extra(kind: ConnectionType, fields: ConnectionFields, problems: Validat
 
 
 def read_seconds(name: str, text: str | None, default: float, problems: ValidationErrors) -> float:
-    """Return a positive number of seconds, or note that it is not one."""
+    """Return a positive number of seconds, or add a problem."""
     if text is None:
         return default
     try:
@@ -133,9 +130,9 @@ def read_seconds(name: str, text: str | None, default: float, problems: Validati
 
 def check_connection_type(kind: ConnectionType, *, conn_id: str, conn_type: str | None) -> None:
     """
-    Return if a connection is of the type that a hook works with.
+    Return if a connection has the type that a hook needs; Airflow itself does not check it.
 
-    :raises ValidationError: naming both types, because Airflow itself does not check
+    :raises ValidationError: naming both types
     """
     if conn_type != kind.name:
         problems = ValidationErrors(f"connection '{conn_id}'")
@@ -145,7 +142,7 @@ def check_connection_type(kind: ConnectionType, *, conn_id: str, conn_type: str 
 
 def _describe_field(field: ExtraField) -> dict[str, object]:
     schema: dict[str, object] = {"type": [field.type, "null"]}
-    if field.choices:
+    if field.choices is not None:
         schema["enum"] = list(field.choices)
     if field.default is not None:
         schema["default"] = field.default

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What Airflow learns of this provider. Imports nothing from Airflow, which calls it before it is configured."""
+"""The provider's metadata. It imports nothing from Airflow, which reads it before its own configuration is ready."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def get_provider_info() -> dict[str, object]:
     return {
         "package-name": "airflow-provider-hooks",
         "name": "Service Hooks",
-        "description": "Registers service hooks on platforms and delivers their events signed, once.",
+        "description": "Registers service hooks on platforms, and delivers each event signed and once.",
         "versions": [__version__],
         "integrations": [
             {
@@ -33,7 +33,6 @@ def get_provider_info() -> dict[str, object]:
             {
                 "integration-name": "Service Hooks",
                 "python-modules": [
-                    "airflow_provider_hooks.operators.stream",
                     "airflow_provider_hooks.operators.delivery",
                     "airflow_provider_hooks.operators.management",
                     "airflow_provider_hooks.operators.registration",
@@ -65,7 +64,7 @@ def get_provider_info() -> dict[str, object]:
         "connection-types": [describe_form(kind) for kind in CONNECTION_TYPES],
         "config": {
             SECTION: {
-                "description": "Where service hooks may be sent, and within which bounds.",
+                "description": "Where service hooks may be sent, and within which limits.",
                 "options": {option.name: _describe_option(option) for option in OPTIONS},
             }
         },

@@ -1,23 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Makes text that somebody else wrote safe to show in a log, a terminal or an error."""
+"""Makes text from outside safe to show in a log, a terminal or an error."""
 
 from __future__ import annotations
 
 import re
 
 SHOWN_CHARACTERS = 200
-"""How much of a foreign text an error or a log line shows."""
-
-
+"""How many characters of a text from outside an error or a log line shows."""
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 """The name of a header (RFC 9110, section 5.6.2)."""
 MAX_HEADER_NAME_CHARACTERS = 100
-"""How long the name of a header may be that somebody adds to deliveries."""
+"""The longest name of a header that a connection adds to deliveries."""
 
 
 def is_header_name(text: str) -> bool:
-    """Tell whether a text can be the name of a header that is added to deliveries."""
+    """Return whether a text can be the name of a header that is added to deliveries."""
     return len(text) <= MAX_HEADER_NAME_CHARACTERS and HEADER_NAME.fullmatch(text) is not None
 
 
@@ -25,18 +23,18 @@ def escape(text: str, *, limit: int = SHOWN_CHARACTERS) -> str:
     r"""
     Return ``text`` on one line, with every character that a terminal could act on escaped, and bounded.
 
-    :param limit: characters kept; a longer text ends in an ellipsis
+    :param limit: the number of characters shown; a longer text ends in an ellipsis
 
-    >>> printable("ok\r\n\x1b[31mred")
+    >>> escape("ok\r\n\x1b[31mred")
     'ok\\r\\n\\x1b[31mred'
     """
-    kept = text[:limit]
-    shown = kept if kept.isprintable() else "".join(_shown(character) for character in kept)
+    head = text[:limit]
+    shown = head if head.isprintable() else "".join(map(_escape_character, head))
     return f"{shown}…" if len(text) > limit else shown
 
 
 def safe_repr(value: object) -> str:
-    """Return a short printable form of any value that somebody typed, for the error that refuses it."""
+    """Return a short printable form of any value, for the error that refuses it."""
     if isinstance(value, str):
         return f"'{escape(value, limit=60)}'"
     if isinstance(value, bool | int | float) or value is None:
@@ -44,7 +42,7 @@ def safe_repr(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-def _shown(character: str) -> str:
+def _escape_character(character: str) -> str:
     if character.isprintable():
         return character
     return character.encode("unicode_escape").decode("ascii")

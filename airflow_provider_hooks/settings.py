@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-The ``[service_hooks]`` section of ``airflow.cfg``: one table, from which provider metadata, docs and reading come.
+The ``[service_hooks]`` section of ``airflow.cfg``: one table for provider metadata, docs and parsing.
 
 Imports nothing from Airflow, because provider metadata is built from it before Airflow's configuration is ready.
 """
@@ -38,7 +38,7 @@ class Option:
     description: str
     example: str | None = None
     sensitive: bool = False
-    """Whether it may hold a password, so that Airflow hides it and reads it from a command or a secrets backend too."""
+    """Whether it may hold a password: Airflow then hides it, and reads it from a command or a secrets backend too."""
 
 
 OPTIONS = (
@@ -48,9 +48,9 @@ OPTIONS = (
         default="",
         example="hooks.internal, 10.1.0.0/16, 127.0.0.1:8099",
         description=(
-            "Where service hooks may go besides public addresses: host names, addresses and networks, each with an "
-            "optional port, separated by commas. Plain HTTP is allowed only to these. Set by whoever runs Airflow; a "
-            "connection cannot widen it."
+            "Where service hooks may be sent in addition to public addresses: host names, addresses and networks, each "
+            "with an optional port, separated by commas. Plain HTTP is allowed only to these. Set by the administrator "
+            "of Airflow; a connection cannot widen it."
         ),
     ),
     Option(
@@ -58,7 +58,7 @@ OPTIONS = (
         type="string",
         default="443",
         example="443, 8443",
-        description="Ports on which public addresses may be sent to, separated by commas; 443 always may.",
+        description="Ports of public addresses that may be used, separated by commas; 443 is always allowed.",
     ),
     Option(
         name="allowed_headers",
@@ -66,8 +66,8 @@ OPTIONS = (
         default="",
         example="Api-Key, Cookie",
         description=(
-            "Names of headers, separated by commas, that a connection may add to its deliveries besides Authorization "
-            "and X-…; none that the provider or HTTP itself sets."
+            "Names of headers, separated by commas, that a connection may add to its deliveries in addition to "
+            "Authorization and X-…; none that the provider or HTTP itself sets."
         ),
     ),
     Option(
@@ -77,15 +77,15 @@ OPTIONS = (
         example="http://proxy.internal:3128",
         sensitive=True,
         description=(
-            "An HTTP proxy for everything that is not listed in allowed_networks. It is asked for tunnels to addresses "
-            "that were resolved and judged here. Proxies that the environment names are never used."
+            "An HTTP proxy for everything that is not listed in allowed_networks. Airflow resolves and checks the "
+            "address; the proxy opens a tunnel to it. Proxies that the environment names are never used."
         ),
     ),
     Option(
         name="timeout",
         type="float",
         default="10",
-        description="Seconds that one attempt may take in all: DNS, connecting, TLS, request and answer.",
+        description="Seconds that one attempt may take in all: DNS, connecting, TLS, request and response.",
     ),
     Option(
         name="connect_timeout",
@@ -114,7 +114,7 @@ OPTIONS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the deployment allows, read and checked."""
+    """What the deployment allows, parsed and checked."""
 
     allowed_networks: tuple[str, ...] = ()
     allowed_ports: tuple[int, ...] = (443,)
@@ -129,7 +129,7 @@ class Settings:
         """
         Build the network policy of this deployment.
 
-        :raises ValidationError: naming each entry that cannot be read, and a proxy that cannot
+        :raises ValidationError: naming each entry that cannot be parsed, and a proxy that cannot
         """
         from airflow_provider_hooks.http.policy import NetworkPolicy  # noqa: PLC0415  (provider metadata is light)
 
@@ -140,6 +140,7 @@ def parse_settings(given: Mapping[str, str | None]) -> Settings:
     """
     Return the settings from the texts of the options; an option that is missing, ``None`` or blank has its default.
 
+    :param given: the text of each option, or ``None`` if it is not set
     :raises ValidationError: naming each option that cannot be used
     """
     texts = {option.name: (given.get(option.name) or "").strip() or option.default for option in OPTIONS}
@@ -152,8 +153,8 @@ def parse_settings(given: Mapping[str, str | None]) -> Settings:
     headers = _split(texts["allowed_headers"])
     if not all(map(is_header_name, headers)):
         problems.add("allowed_headers", f"must be names separated by commas, not {safe_repr(texts['allowed_headers'])}")
-    numbers = {name: _read_positive(name, texts[name], problems) for name in ("timeout", "connect_timeout")}
-    max_payload_bytes = _read_positive("max_payload_bytes", texts["max_payload_bytes"], problems)
+    numbers = {name: _parse_positive(name, texts[name], problems) for name in ("timeout", "connect_timeout")}
+    max_payload_bytes = _parse_positive("max_payload_bytes", texts["max_payload_bytes"], problems)
     if max_payload_bytes != int(max_payload_bytes):
         problems.add(
             "max_payload_bytes", f"must be a whole number of bytes, not {safe_repr(texts['max_payload_bytes'])}"
@@ -175,7 +176,7 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _read_positive(name: str, text: str, problems: ValidationErrors) -> float:
+def _parse_positive(name: str, text: str, problems: ValidationErrors) -> float:
     try:
         number = float(text)
     except ValueError:

@@ -22,7 +22,7 @@ import os, sys
 sys.path.insert(0, {here!r})
 from airflow.sdk import DAG
 from common import measured, read_arguments
-from airflow_provider_hooks.operators.stream import DeliverEventStreamOperator
+from airflow_provider_hooks.operators.delivery import DeliverEventStreamOperator
 
 class MeasuredOperator(DeliverEventStreamOperator):
     def execute(self, context):

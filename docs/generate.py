@@ -20,13 +20,13 @@ from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
 from airflow_provider_hooks.delivery.record import ErrorClass
 from airflow_provider_hooks.events.schema import FIELDS
 from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifier
-from airflow_provider_hooks.operators import management, registration, stream
+from airflow_provider_hooks.operators import delivery, management, registration
 from airflow_provider_hooks.registries.apis import APIS
 from airflow_provider_hooks.registries.platform_table import PLATFORMS, Operation
 from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY
 from airflow_provider_hooks.sandbox.platform import FAULTS
 from airflow_provider_hooks.settings import OPTIONS
-from airflow_provider_hooks.signing import SCHEMES
+from airflow_provider_hooks.signing import SCHEMES, Scheme
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 DOCS = Path(__file__).parent
 PAGES = (*sorted(DOCS.glob("*.md")), DOCS.parent / "README.md")
 FACES = {
-    "deliver_events": stream.DeliverEventStreamOperator,
+    "deliver_events": delivery.DeliverEventStreamOperator,
     "register": registration.RegisterServiceHookOperator,
     "ensure": registration.EnsureServiceHookOperator,
     "update": management.UpdateServiceHookOperator,
@@ -70,11 +70,12 @@ def _draw_schemes() -> str:
         [
             f"`{scheme.name}`",
             scheme.description,
-            f"`{'.'.join(scheme.signed_parts)}`" if scheme.signed_parts else "",
+            f"`{'.'.join(scheme.signed_parts)}`" if scheme.signature_header else "",
             "all" if scheme.several_signatures else "the newest" if scheme.signature_header else "",
             scheme.source,
         ]
         for scheme in SCHEMES.values()
+        if isinstance(scheme, Scheme)
     ]
     return _draw(["scheme", "what it sends", "signed", "of several secrets", "documented"], rows)
 
@@ -82,10 +83,10 @@ def _draw_schemes() -> str:
 def _draw_fields() -> str:
     rows = []
     for event_type, fields in FIELDS.items():
-        for field in fields:
+        for name, field in fields.items():
             default = "required" if field.default is None else f"`{field.default}`" if field.default else "empty"
-            what = (field.read.__doc__ or "").strip().removeprefix("Read ").replace("``", "`")
-            rows.append([f"`{event_type}`", f"`{field.name}`", what, default])
+            what = (field.parse.__doc__ or "").strip().removeprefix("Parse ").replace("``", "`")
+            rows.append([f"`{event_type}`", f"`{name}`", what, default])
     return _draw(["event", "field", "what it is", "left out"], rows)
 
 

@@ -36,13 +36,15 @@ LIGHT = {
     "airflow.sdk.bases.operatorlink",
     "airflow_provider_hooks",
     "airflow_provider_hooks.decorators",
+    "airflow_provider_hooks.events",
+    "airflow_provider_hooks.events.types",
     "airflow_provider_hooks.notifications",
     "airflow_provider_hooks.operators",
+    "airflow_provider_hooks.operators._arguments",
     "airflow_provider_hooks.operators._validators",
     "airflow_provider_hooks.operators.delivery",
     "airflow_provider_hooks.operators.links",
     "airflow_provider_hooks.operators.registry",
-    "airflow_provider_hooks.operators.stream",
     "airflow_provider_hooks.sanitize",
 }
 """What the modules of the public operators may import beyond ``airflow.sdk``."""
@@ -61,7 +63,6 @@ def test_the_package_and_its_metadata_import_nothing_of_airflow_and_nothing_heav
 ENTRY_POINTS = [
     f"airflow_provider_hooks.{name}"
     for name in (
-        "operators.stream",
         "operators.delivery",
         "operators.registration",
         "operators.management",

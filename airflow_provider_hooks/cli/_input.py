@@ -15,18 +15,16 @@ from typing import TYPE_CHECKING
 import orjson
 
 from airflow_provider_hooks._runtime.airflow import read_variable
-from airflow_provider_hooks.events import build_event_alert, build_event_created, read_fields
-from airflow_provider_hooks.events.schema import FIELDS
+from airflow_provider_hooks.events import build_event_alert, build_event_created, extract_fields
+from airflow_provider_hooks.events.schema import FIELDS, parse_time
 from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED
-from airflow_provider_hooks.events.validators import read_moment
 from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.sanitize import safe_repr
-from airflow_provider_hooks.signing.keys import find_secret_problem
 from airflow_provider_hooks.signing.variable import parse_secrets
 
 if TYPE_CHECKING:
-    from airflow_provider_hooks.events import EventAlert, EventCreated
-    from airflow_provider_hooks.signing.schemes import KeyFormat
+    from airflow_provider_hooks.events.types import Payload
+    from airflow_provider_hooks.signing import Signer
 
 MAX_INPUT_BYTES = 16_777_216
 SECRET_IN_ENVIRONMENT = "SERVICE_HOOK_SECRET"  # noqa: S105  (a name)
@@ -35,7 +33,7 @@ _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _REQUEST_LINE = re.compile(r"[A-Z]{1,20} \S+ HTTP/[0-9.]{1,5}", re.ASCII)
 _HEADER_LINE = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]+):[ \t]*(.*?)[ \t]*", re.ASCII)
 _UNIX_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]+)?", re.ASCII)
-_ONLY_IN_CREATED = {one.name for one in FIELDS[EVENT_CREATED]} - {one.name for one in FIELDS[EVENT_ALERT]}
+_ONLY_IN_CREATED = FIELDS[EVENT_CREATED].keys() - FIELDS[EVENT_ALERT].keys()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +67,7 @@ def read_input(path: str) -> bytes:
     return content
 
 
-def read_event(content: bytes, *, event_type: str | None = None) -> tuple[str, EventCreated | EventAlert]:
+def read_event(content: bytes, *, event_type: str | None = None) -> tuple[str, Payload]:
     """
     Return the type and the payload of an event from its JSON.
 
@@ -80,7 +78,7 @@ def read_event(content: bytes, *, event_type: str | None = None) -> tuple[str, E
         source = orjson.loads(content)
     except ValueError as error:
         raise ValidationError("the event", {"FILE": f"is not JSON: {error}"}) from None
-    kind = event_type or _tell_event_type(read_fields(source))
+    kind = event_type or _tell_event_type(extract_fields(source))
     return kind, build_event_alert(source) if kind == EVENT_ALERT else build_event_created(source)
 
 
@@ -104,7 +102,7 @@ def read_saved_request(content: bytes) -> SavedRequest:
     return SavedRequest(headers=headers, body=content[found.end() :])
 
 
-def read_secrets(key_format: KeyFormat, *, variable: str | None, file: str | None) -> tuple[str, ...]:
+def read_secrets(scheme: Signer, *, variable: str | None, file: str | None) -> tuple[str, ...]:
     """
     Return the secrets from a Variable, a file, or else the environment; none of them is ever quoted.
 
@@ -127,7 +125,7 @@ def read_secrets(key_format: KeyFormat, *, variable: str | None, file: str | Non
         told = "holds no secret" if text is not None else "is not there"
         other = "" if variable or file else "; say --secret-variable or --secret-file, or set it in the environment"
         raise ValidationError("the secret", {place: told + other})
-    problems = [problem for secret in secrets if (problem := find_secret_problem(secret, key_format))]
+    problems = [problem for secret in secrets if (problem := scheme.find_secret_problem(secret))]
     if problems:
         raise ValidationError("the secret", {place: problems[0]})
     return secrets
@@ -142,7 +140,7 @@ def read_time(text: str) -> float:
     if _UNIX_SECONDS.fullmatch(text):
         return float(text)
     try:
-        return read_moment(text).timestamp()
+        return parse_time(text).timestamp()
     except ValueError:
         told = f"must be unix seconds or ISO 8601 with a zone, not {safe_repr(text)}"
         raise ValidationError("the time", {"--now": told}) from None

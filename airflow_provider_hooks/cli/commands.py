@@ -9,6 +9,7 @@ when the command runs.
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
 from airflow.cli.cli_config import (
@@ -22,12 +23,22 @@ from airflow.cli.cli_config import (
 
 from airflow_provider_hooks.cli.exit_codes import ExitCode, describe_exit_codes
 from airflow_provider_hooks.events.types import EVENT_TYPES
-from airflow_provider_hooks.signing.schemes import KEY_FORMATS, SCHEMES
+from airflow_provider_hooks.signing.keys import KEY_FORMATS
+from airflow_provider_hooks.signing.schemes import SCHEMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow.cli.cli_config import CLICommand
+
+
+def _parse_scheme(name: str) -> str:
+    """Return the name of a scheme that signs; schemes of other packages are loaded only for a name that is not ours."""
+    if name in SCHEMES and SCHEMES[name].signature_header:
+        return name
+    signing = [known for known, scheme in SCHEMES.items() if scheme.signature_header]
+    raise ArgumentTypeError(f"must be one of {', '.join(signing)}")
+
 
 _DELIVERY_CODES = (
     ExitCode.DONE,
@@ -71,8 +82,9 @@ ARG_REQUEST_FILE = Arg(
 ARG_SCHEME = Arg(
     ("--scheme",),
     required=True,
-    choices=tuple(name for name, scheme in SCHEMES.items() if scheme.signature_header),
-    help="The signing scheme",
+    metavar="SCHEME",
+    type=_parse_scheme,
+    help="The signing scheme; see: airflow service-hooks schemes",
 )
 ARG_KEY_FORMAT = Arg(
     ("--key-format",), choices=KEY_FORMATS, help="The form of the secret; without it, as the scheme documents"

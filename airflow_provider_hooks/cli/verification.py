@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from airflow_provider_hooks.cli._input import read_input, read_saved_request, read_secrets, read_time
@@ -35,8 +34,8 @@ def verify_request(args: Namespace) -> ExitCode:
         raise ValidationError("the secret", {"--secret-file": "and FILE cannot both be standard input"})
     scheme = SCHEMES[args.scheme]
     if args.key_format:
-        scheme = replace(scheme, key_format=args.key_format)
-    secrets = read_secrets(scheme.key_format, variable=args.secret_variable, file=args.secret_file)
+        scheme = scheme.with_key_format(args.key_format)
+    secrets = read_secrets(scheme, variable=args.secret_variable, file=args.secret_file)
     request = read_saved_request(read_input(args.file))
     reason: str | None = None
     try:

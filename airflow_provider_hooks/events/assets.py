@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The asset events that started a run as events to deliver, each with an id that is the same on every try."""
+"""Converts the asset events that started a run to events, each with an id that is the same on every try."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pendulum
 
-from airflow_provider_hooks.events.sources import read_fields
+from airflow_provider_hooks.events.builders import extract_fields
 from airflow_provider_hooks.exceptions import ValidationError
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 _NAMESPACE = uuid.UUID("8f7a3a55-52c5-5f0a-8a3c-0c9d3b0f4d1e")
 _WRAPPED = ("from_webhook", "from_trigger")
-"""Said by an extra whose ``payload`` is the event: airflow-provider-inbound-webhooks, and Airflow's asset watchers."""
+"""Set in an extra whose ``payload`` is the event: airflow-provider-inbound-webhooks, and Airflow's asset watchers."""
 _OF_AIRFLOW = "from_rest_api"
-"""What Airflow adds to the extra of an asset event that its REST API made."""
+"""What Airflow adds to the extra of an asset event from its REST API."""
 
 
 class Asset(Protocol):
@@ -32,7 +32,7 @@ class Asset(Protocol):
 
 
 class AssetEvent(Protocol):
-    """What ``triggering_asset_events`` says of an asset event; it has no id of its own there."""
+    """An asset event as ``triggering_asset_events`` has it, without an id."""
 
     asset: Asset
     extra: Mapping[str, object]
@@ -49,27 +49,27 @@ def events_from_assets(triggering_asset_events: Mapping[object, Iterable[AssetEv
 
     An asset event's extra is the event: fields by name, or a documented payload. Where the extra has a ``payload``, as
     airflow-provider-inbound-webhooks and asset watchers make it, that is the event. The id is the event's own; without
-    one it is made from the sender's delivery id, and without that from the asset event. What the event does not say of
-    time and culprit is taken from the asset event.
+    one it is made from the sender's delivery id, and without that from the asset event. If the event has no time or
+    culprit, those of the asset event are used.
 
     It is plain JSON data, so a task can return it and a mapped delivery operator can take it as ``event``. Nothing is
-    validated here, so that what is wrong with one event fails its own delivery alone.
+    validated here, so an invalid event fails only its own delivery.
 
-    :param triggering_asset_events: the task's context has it
+    :param triggering_asset_events: ``context["triggering_asset_events"]``
     """
-    told = [one for events in triggering_asset_events.values() for one in events]
+    asset_events = [one for events in triggering_asset_events.values() for one in events]
     found: dict[str, dict[str, object]] = {}
-    for one in sorted(told, key=lambda one: (one.timestamp, _identify(one))):
-        event = _read_event(one)
+    for one in sorted(asset_events, key=lambda one: (one.timestamp, _identify(one))):
+        event = _to_event(one)
         found.setdefault(repr(event["id"]), event)
     return list(found.values())
 
 
-def _read_event(asset_event: AssetEvent) -> dict[str, object]:
+def _to_event(asset_event: AssetEvent) -> dict[str, object]:
     extra = asset_event.extra
     wrapped = any(extra.get(name) for name in _WRAPPED)
     source = extra.get("payload") if wrapped else {name: value for name, value in extra.items() if name != _OF_AIRFLOW}
-    fields = _read_source(source)
+    fields = _extract_source(source)
     if fields.get("id") is None:
         fields["id"] = _make_id(asset_event)
     if fields.get("datetime") is None and fields.get("timestamp") is None:
@@ -79,13 +79,13 @@ def _read_event(asset_event: AssetEvent) -> dict[str, object]:
     return fields
 
 
-def _read_source(source: object) -> dict[str, object]:
+def _extract_source(source: object) -> dict[str, object]:
     if source is None:
         return {}
     try:
-        return read_fields(source)  # type: ignore[arg-type]  # it says what is wrong with anything else
+        return extract_fields(source)  # type: ignore[arg-type]  # its error names any other type
     except ValidationError:
-        # Left as it is, for the delivery to say what is wrong with it.
+        # Unchanged: its delivery reports what is wrong with it.
         return dict(source) if isinstance(source, Mapping) else {"event": source}
 
 
@@ -97,7 +97,7 @@ def _make_id(asset_event: AssetEvent) -> str:
 
 
 def _identify(asset_event: AssetEvent) -> str:
-    """Tell an asset event by what Airflow keeps of it."""
+    """Return what identifies an asset event."""
     parts = (
         asset_event.asset.name,
         asset_event.asset.uri,

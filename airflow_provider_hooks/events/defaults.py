@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What an event says where its author says nothing: taken from the run, and the same on every try."""
+"""The default fields of an event: taken from the run, and the same on every try."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _EVENT_NAMESPACE = uuid.UUID("0d1f5c6e-1b0c-5d0e-9d67-5f6c3b6a4f02")
 
 
 def make_event_id(*parts: object) -> str:
-    """Return an event's id made of what identifies it: the same for the same parts."""
+    """Return an event's id made from what identifies it: the same for the same parts."""
     return uuid.uuid5(_EVENT_NAMESPACE, "\n".join(map(str, parts))).hex
 
 
 def describe_task_instance(context: Context, *, place: tuple[object, ...] = ()) -> dict[str, object]:
     """
-    Return the fields that the run itself gives an event.
+    Return the default fields of an event of a task instance.
 
-    :param place: tells apart several events of one task
+    :param place: distinguishes several events of one task
     """
     ti, dag_run = context["ti"], context["dag_run"]
     return {

@@ -8,10 +8,15 @@ import gc
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_provider_hooks._runtime.claim_store import open_claim_store
-from airflow_provider_hooks._runtime.failures import DeliveryNotSentError, raise_fail_fast
+from airflow_provider_hooks._runtime.failures import (
+    DeliveryFailedError,
+    DeliveryNotSentError,
+    RetryableError,
+    raise_fail_fast,
+)
 from airflow_provider_hooks._runtime.stream_files import find_earlier_records, make_records, open_records, open_source
 from airflow_provider_hooks._runtime.telemetry import count_deliveries
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
@@ -59,11 +64,11 @@ class StreamHook(EndpointHook):
 
         :param records_path: a folder; the records are in a folder of their own within it
         :param context: the task's context, whose state store holds the claim
-        :raises AirflowFailException: if an event was rejected, is unknown or was not sent, or an input cannot be used,
+        :raises NonRetryableError: if an event was rejected, is unknown or was not sent, or an input cannot be used,
             which a retry must not or cannot change
         :raises DeliveryNotSentError: if the receiver failed too often in a row, or events were not received; Airflow's
             own ``retries`` then send exactly the rest
-        :raises AirflowException: if events cannot be read or records cannot be written; ``retries`` then resume
+        :raises RetryableError: if events cannot be read or records cannot be written; ``retries`` then resume
         """
         ti = context["ti"]
         run = StreamContext(
@@ -86,7 +91,7 @@ class StreamHook(EndpointHook):
         except (ServiceHookError, AirflowNotFoundException) as error:
             raise_fail_fast(error)
         except OSError as error:
-            raise AirflowException(f"the events cannot be read, or the records cannot be written: {error}") from None
+            raise RetryableError(f"the events cannot be read, or the records cannot be written: {error}") from None
         return self._conclude(result, event_type, context)
 
     @contextmanager
@@ -162,7 +167,7 @@ class StreamHook(EndpointHook):
                 f"{result.unsent} events were not received after several attempts; {summary}. A retry sends exactly "
                 f"these; records: {result.records}"
             )
-        raise AirflowFailException(
+        raise DeliveryFailedError(
             f"{undelivered} of {summary.total} events were not delivered, or may not have been: {summary}. "
             f"Records: {result.records}. Clear the task to send all events again, or send only these with "
             "undelivered_from"

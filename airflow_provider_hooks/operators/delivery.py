@@ -1,42 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Operators that build an event, sign it and deliver it once."""
+"""Operators that deliver one event or a stream of events, signed, each at most once."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from airflow.sdk import BaseOperator
 
 from airflow_provider_hooks.operators.links import DeliveryRecordLink, EventLink
-from airflow_provider_hooks.operators.stream import DeliverEventStreamOperator
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping, Sequence
 
     from airflow.sdk import Context
+    from typing_extensions import Unpack
 
+    from airflow_provider_hooks._runtime.stream_files import Events
     from airflow_provider_hooks.delivery.claims import OnUnknown
+    from airflow_provider_hooks.events.types import EventType, Level, Rules, Tags
     from airflow_provider_hooks.json_types import JsonObject
+    from airflow_provider_hooks.operators._arguments import BaseOperatorArguments, DeliveryArguments
+    from airflow_provider_hooks.stream.stream import StreamOptions
+
 
 __all__ = ["DeliverEventAlertOperator", "DeliverEventCreatedOperator", "DeliverEventStreamOperator"]
 
 
 class DeliveringOperator(BaseOperator):
     """
-    What every delivering task shares: the arguments that say where to and what of, and its links.
+    The base of every operator that delivers events: the endpoint, the fields of the event, and the links.
 
     :param service_hook_conn_id: a connection of type ``service_hook``
-    :param project: the project's slug; without one, the Dag's id
-    :param project_id: the project's id; without one, the project's slug
-    :param project_name: the project's name; without one, the project's slug
-    :param culprit: where it happened; without one, Dag and task
+    :param project: the project's slug; by default the Dag's id
+    :param project_id: the project's id; by default the project's slug
+    :param project_name: the project's name; by default the project's slug
+    :param culprit: where it happened; by default Dag and task
     :param message: what happened, in a line
-    :param url: where a person can look; without one, the log of the task instance
+    :param url: the page that shows what happened; by default the log of the task instance
     :param level: ``fatal``, ``error``, ``warning``, ``info`` or ``debug``
-    :param on_unknown: where an attempt may have arrived, ``fail`` and leave it to a person (at most once), or
-        ``resend`` it with the same delivery id by Airflow's own ``retries`` (at least once)
+    :param on_unknown: if the event may have been received: ``fail`` the task without a retry (at most once), or
+        ``resend`` the event with the same delivery id by Airflow's own ``retries`` (at least once)
     """
 
     template_fields: Sequence[str] = (
@@ -56,6 +61,7 @@ class DeliveringOperator(BaseOperator):
     def __init__(
         self,
         *,
+        task_id: str,
         service_hook_conn_id: str = "service_hook_default",
         project: str | None = None,
         project_id: str | int | None = None,
@@ -63,11 +69,11 @@ class DeliveringOperator(BaseOperator):
         culprit: str | None = None,
         message: str | None = None,
         url: str | None = None,
-        level: str | None = None,
+        level: Level | None = None,
         on_unknown: OnUnknown = "fail",
-        **kwargs: object,
+        **kwargs: Unpack[BaseOperatorArguments],
     ) -> None:
-        super().__init__(**kwargs)  # type: ignore[arg-type]  # BaseOperator's own arguments
+        super().__init__(task_id=task_id, **kwargs)
         self.service_hook_conn_id = service_hook_conn_id
         self.project = project
         self.project_id = project_id
@@ -84,42 +90,47 @@ class DeliveringOperator(BaseOperator):
         return {name: getattr(self, name) for name in names}
 
     def list_events(self) -> Sequence[Mapping[str, object]]:
-        """Return the events of the task, as far as they are known, for its link to them."""
+        """Return the known events of the task, for the link to its event."""
         raise NotImplementedError
 
 
 class _DeliverEventOperator(DeliveringOperator):
     """
-    What both operators share: the one event that they deliver.
+    The base of the operators that deliver one event.
 
-    :param event: where the fields come from: an event of ``sentry-sdk`` (such as ``event_from_exception`` gives), a
+    :param event: the fields of the event: an event of ``sentry-sdk`` (such as ``event_from_exception`` returns), a
         documented payload, or fields by name; the other arguments win over it
-    :param event_id: the event's id; without one, an id made from the task instance, the same on every try
+    :param event_id: the event's id; by default an id made from the task instance, the same on every try
     """
 
     template_fields: Sequence[str] = (*DeliveringOperator.template_fields, "event", "event_id")
     template_fields_renderers = {"event": "json"}  # noqa: RUF012  (as BaseOperator declares it)
 
     def __init__(
-        self, *, event: Mapping[str, object] | None = None, event_id: str | None = None, **kwargs: object
+        self,
+        *,
+        task_id: str,
+        event: Mapping[str, object] | None = None,
+        event_id: str | None = None,
+        **kwargs: Unpack[DeliveryArguments],
     ) -> None:
-        super().__init__(**kwargs)  # type: ignore[arg-type]  # what every delivering task takes
+        super().__init__(task_id=task_id, **kwargs)
         self.event = event
         self.event_id = event_id
 
-    event_type: str
-    """The event that a subclass delivers."""
+    event_type: EventType
+    """The event type that a subclass delivers."""
 
     def execute(self, context: Context) -> JsonObject:
         """
-        Deliver the event once and return the record of it.
+        Deliver the event once and return its record.
 
-        :raises AirflowFailException: if the outcome is ``rejected`` or ``unknown``, or something cannot be used as it
-            is, all of which a retry must not or cannot change
+        :raises NonRetryableError: if the outcome is ``rejected`` or ``unknown``, or an input cannot be used, which a
+            retry must not or cannot change
         :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
-        :raises DeliveryUnknownError: if it may have arrived and shall be sent again; ``retries`` then apply
+        :raises DeliveryUnknownError: if it may have been received and must be sent again; ``retries`` then apply
         """
-        from airflow_provider_hooks.events.build import EventDraft
+        from airflow_provider_hooks.events.builders import EventDraft
         from airflow_provider_hooks.events.defaults import describe_task_instance
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
 
@@ -137,19 +148,19 @@ class _DeliverEventOperator(DeliveringOperator):
         return {**super().list_arguments(), "event_id": self.event_id}
 
     def list_events(self) -> Sequence[Mapping[str, object]]:
-        """Return the one event of the task, which its arguments may say all of."""
+        """Return the one event of the task; it is empty if the arguments are the whole event."""
         return [self.event or {}]
 
 
 class DeliverEventCreatedOperator(_DeliverEventOperator):
     """
-    Deliver an ``event.created``, signed, at most once for each time that a person asks for it.
+    Deliver an ``event.created``, signed, at most once per run or manual clear.
 
-    Its other arguments are those of every delivery: see ``docs/operators.md``.
+    The other arguments are those of every delivery (``docs/operators.md``) and of every operator.
 
-    :param event_logger: the name of the logger that saw it; may be empty
-    :param occurred_at: when it happened, with a zone; without one, the end of the run's data interval
-    :param tags: what it is tagged with, such as ``{"environment": "production"}``
+    :param event_logger: the name of the logger that logged it; may be empty
+    :param occurred_at: when it happened, with a zone; by default the end of the run's data interval
+    :param tags: the tags of the event, such as ``{"environment": "production"}``
     """
 
     event_type = "event.created"
@@ -158,12 +169,15 @@ class DeliverEventCreatedOperator(_DeliverEventOperator):
     def __init__(
         self,
         *,
+        task_id: str,
+        event: Mapping[str, object] | None = None,
+        event_id: str | None = None,
         event_logger: str | None = None,
         occurred_at: dt.datetime | str | None = None,
-        tags: Mapping[str, str] | Sequence[Sequence[str]] | None = None,
-        **kwargs: object,
+        tags: Tags | None = None,
+        **kwargs: Unpack[DeliveryArguments],
     ) -> None:
-        super().__init__(**kwargs)  # type: ignore[arg-type]  # what every delivery takes
+        super().__init__(task_id=task_id, event=event, event_id=event_id, **kwargs)
         self.event_logger = event_logger
         self.occurred_at = occurred_at
         self.tags = tags
@@ -176,20 +190,150 @@ class DeliverEventCreatedOperator(_DeliverEventOperator):
 
 class DeliverEventAlertOperator(_DeliverEventOperator):
     """
-    Deliver an ``event.alert``, signed, at most once for each time that a person asks for it.
+    Deliver an ``event.alert``, signed, at most once per run or manual clear.
 
-    Its other arguments are those of every delivery: see ``docs/operators.md``.
+    The other arguments are those of every delivery (``docs/operators.md``) and of every operator.
 
-    :param triggering_rules: the names of the rules that made the alert, at least one
+    :param triggering_rules: a list of the names of the rules that made the alert, at least one; a string is refused
     """
 
     event_type = "event.alert"
     template_fields: Sequence[str] = (*_DeliverEventOperator.template_fields, "triggering_rules")
 
-    def __init__(self, *, triggering_rules: Sequence[str] | None = None, **kwargs: object) -> None:
-        super().__init__(**kwargs)  # type: ignore[arg-type]  # what every delivery takes
+    def __init__(
+        self,
+        *,
+        task_id: str,
+        event: Mapping[str, object] | None = None,
+        event_id: str | None = None,
+        triggering_rules: Rules | None = None,
+        **kwargs: Unpack[DeliveryArguments],
+    ) -> None:
+        super().__init__(task_id=task_id, event=event, event_id=event_id, **kwargs)
         self.triggering_rules = triggering_rules
 
     def list_arguments(self) -> dict[str, object]:
         """Return the arguments that are fields of the event, by their names."""
         return {**super().list_arguments(), "triggering_rules": self.triggering_rules}
+
+
+class DeliverEventStreamOperator(BaseOperator):
+    """
+    Deliver a stream of events to one endpoint, each at most once per run or manual clear.
+
+    :param service_hook_conn_id: a connection of type ``service_hook``
+    :param events: a file of JSON Lines, plain or gzip, as a path or URL for Airflow's ``ObjectStoragePath``; or a list
+        of events, such as an XCom; or a function that returns the same events each time. An event is a documented
+        payload, or its fields by name
+    :param event_type: ``event.created`` or ``event.alert``
+    :param records_path: the folder for the records, as a path or URL; each run or manual clear has its own folder
+        in it
+    :param concurrency: how many requests are under way at once
+    :param rate_limit: events per second at most; without one, as many as the receiver takes
+    :param stop_after_failures: after this number of failures in a row nothing more is sent; ``None``: never stop
+    :param on_invalid: if an event is invalid, ``fail`` before anything is sent, or ``skip`` it and report it in the
+        records
+    :param shard: ``(i, n)``: deliver shard ``i``, from 0, of ``n`` of the events; for ``.expand()``
+    :param undelivered_from: the folder of the records of an earlier run over the same events, as that run returned it;
+        only what it did not deliver is sent
+    :param resend_outcomes: with ``undelivered_from``, which outcomes are sent: ``not_sent``, ``rejected``, ``unknown``
+    """
+
+    template_fields: Sequence[str] = (
+        "service_hook_conn_id",
+        "events",
+        "event_type",
+        "records_path",
+        "concurrency",
+        "rate_limit",
+        "stop_after_failures",
+        "on_invalid",
+        "shard",
+        "undelivered_from",
+        "resend_outcomes",
+    )
+    ui_color = "#d7e8f7"
+
+    def __init__(
+        self,
+        *,
+        task_id: str,
+        events: Events,
+        records_path: str,
+        service_hook_conn_id: str = "service_hook_default",
+        event_type: Literal["event.created", "event.alert"] = "event.created",
+        concurrency: int | str = 64,
+        rate_limit: float | str | None = None,
+        stop_after_failures: int | str | None = 100,
+        on_invalid: Literal["fail", "skip"] = "fail",
+        shard: tuple[int, int] | Sequence[int] | None = None,
+        undelivered_from: str | None = None,
+        resend_outcomes: Sequence[Literal["not_sent", "rejected", "unknown"]] = ("not_sent",),
+        **kwargs: Unpack[BaseOperatorArguments],
+    ) -> None:
+        super().__init__(task_id=task_id, **kwargs)
+        self.service_hook_conn_id = service_hook_conn_id
+        self.events = events
+        self.event_type = event_type
+        self.records_path = records_path
+        self.concurrency = concurrency
+        self.rate_limit = rate_limit
+        self.stop_after_failures = stop_after_failures
+        self.on_invalid = on_invalid
+        self.shard = shard
+        self.undelivered_from = undelivered_from
+        self.resend_outcomes = resend_outcomes
+
+    def execute(self, context: Context) -> JsonObject:
+        """
+        Deliver the events, and return counts by outcome, rates, percentiles, and the folder of the records.
+
+        :raises NonRetryableError: if an event was rejected, is unknown or was not sent, or an input cannot be used,
+            which a retry must not or cannot change
+        :raises DeliveryNotSentError: if the stream was stopped, or events were not received; Airflow's own ``retries``
+            then send exactly the rest
+        """
+        from airflow_provider_hooks._runtime.failures import raise_fail_fast
+        from airflow_provider_hooks.exceptions import ValidationError
+        from airflow_provider_hooks.hooks.stream import StreamHook
+
+        try:
+            options = self._read_options()
+        except ValidationError as error:
+            raise_fail_fast(error)
+        return StreamHook(self.service_hook_conn_id).deliver_stream(
+            self.event_type, self.events, records_path=self.records_path, options=options, context=context
+        )
+
+    def _read_options(self) -> StreamOptions:
+        from airflow_provider_hooks.events.types import EVENT_TYPES
+        from airflow_provider_hooks.exceptions import ValidationErrors
+        from airflow_provider_hooks.operators._validators import (
+            read_count,
+            read_name,
+            read_outcomes,
+            read_rate,
+            read_shard,
+        )
+        from airflow_provider_hooks.sanitize import safe_repr
+        from airflow_provider_hooks.stream.stream import StreamOptions
+
+        problems = ValidationErrors(f"task {self.task_id}")
+        if self.event_type not in EVENT_TYPES:
+            problems.add("event_type", f"must be {' or '.join(EVENT_TYPES)}, not {safe_repr(self.event_type)}")
+        if self.on_invalid not in {"fail", "skip"}:
+            problems.add("on_invalid", f"must be fail or skip, not {safe_repr(self.on_invalid)}")
+        read_name(problems, "records_path", self.records_path)
+        if self.undelivered_from is not None:
+            read_name(problems, "undelivered_from", self.undelivered_from)
+        options = StreamOptions(
+            concurrency=read_count(problems, "concurrency", self.concurrency, largest=4_096) or 1,
+            rate_limit=read_rate(problems, "rate_limit", self.rate_limit),
+            stop_after_failures=read_count(problems, "stop_after_failures", self.stop_after_failures),
+            skips_invalid=self.on_invalid == "skip",
+            shard=read_shard(problems, self.shard),
+            undelivered_from=self.undelivered_from,
+            resend_outcomes=read_outcomes(problems, "resend_outcomes", self.resend_outcomes),
+        )
+        problems.raise_if_any()
+        return options

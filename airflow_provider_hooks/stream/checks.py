@@ -6,8 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.exceptions import ValidationError
-from airflow_provider_hooks.stream.payloads import InvalidEventError
+from airflow_provider_hooks.exceptions import InvalidEventError, ValidationError
 from airflow_provider_hooks.stream.sources import SelectedSource, select_events
 
 if TYPE_CHECKING:

@@ -16,13 +16,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from airflow_provider_hooks.exceptions import ServiceHookError
+from airflow_provider_hooks.exceptions import SourceChangedError
 
 Natural = Annotated[int, msgspec.Meta(ge=0)]
-
-
-class SourceChangedError(ServiceHookError):
-    """The events are not those that an earlier try has sent in part. Nothing was sent."""
 
 
 class StreamAction(str, Enum):

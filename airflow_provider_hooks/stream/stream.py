@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 import orjson
 
+from airflow_provider_hooks.exceptions import InvalidEventError
 from airflow_provider_hooks.http.result import to_milliseconds
 from airflow_provider_hooks.http.retry_after import read_retry_at
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.stream.claims import BatchSizer, StreamAction, StreamClaim, next_stream_action
-from airflow_provider_hooks.stream.payloads import InvalidEventError
 from airflow_provider_hooks.stream.records import RecordEncoder
 from airflow_provider_hooks.stream.sources import select_events
 from airflow_provider_hooks.stream.summary import Summary, parse_summary

@@ -15,7 +15,7 @@ from unittest import mock
 from airflow.sdk.bases.operator import ExecutorSafeguard
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from airflow_provider_hooks.operators.stream import DeliverEventStreamOperator as StreamOperator
+from airflow_provider_hooks.operators.delivery import DeliverEventStreamOperator as StreamOperator
 from tests.airflow_context import SECRET, StateStore, make_context
 
 RETRIES = 10

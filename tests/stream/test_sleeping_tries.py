@@ -19,7 +19,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_provider_hooks._runtime.failures import DeliveryNotSentError
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
 from airflow_provider_hooks.http.engine import Engine
-from airflow_provider_hooks.operators.stream import DeliverEventStreamOperator
+from airflow_provider_hooks.operators.delivery import DeliverEventStreamOperator
 from airflow_provider_hooks.stream.records import RecordFolder, SegmentWriter
 from airflow_provider_hooks.stream.stream import _Stream
 from tests.airflow_context import StateStore, make_context

@@ -20,7 +20,7 @@ import psutil
 from airflow.sdk import DAG
 
 from airflow_provider_hooks.http.engine import Engine
-from airflow_provider_hooks.operators.stream import DeliverEventStreamOperator
+from airflow_provider_hooks.operators.delivery import DeliverEventStreamOperator
 from airflow_provider_hooks.stream.stream import _Stream
 
 TRIALS = json.loads(Path(__file__).with_suffix(".json").read_text())
