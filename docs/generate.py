@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from airflow.cli.cli_config import GroupCommand
 
-from airflow_provider_hooks.cli.commands import get_service_hooks_cli_commands
-from airflow_provider_hooks.cli.exit_codes import MEANINGS
+from airflow_provider_hooks.cli.commands import DESCRIPTIONS, get_service_hooks_cli_commands
 from airflow_provider_hooks.decorators.service_hook import ServiceHookDecoratedOperator
 from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
 from airflow_provider_hooks.delivery.record import ErrorClass
@@ -150,7 +149,7 @@ def _draw_commands() -> str:
 
 
 def _draw_exit_codes() -> str:
-    return _draw(["status", "what it says"], [[str(code.value), told] for code, told in MEANINGS.items()])
+    return _draw(["status", "what it says"], [[str(code.value), told] for code, told in DESCRIPTIONS.items()])
 
 
 TABLES = {
