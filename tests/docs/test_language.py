@@ -89,4 +89,4 @@ def test_every_allowed_line_is_still_there():
 
 if __name__ == "__main__":
     phrases = [phrase for place in sys.argv[1:] or CLEAN for phrase in find_phrases(place)]
-    print(*phrases, f"{len(phrases)} phrases", sep="\n")
+    print(*phrases, f"{len(phrases)} phrases", sep="\n")  # noqa: T201
