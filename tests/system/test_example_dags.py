@@ -70,7 +70,7 @@ def test_a_hook_is_registered_on_every_other_platform(sandboxed, sandbox, platfo
 
 def test_many_events_of_one_run_are_delivered_once_each_with_a_claim_each(sandboxed, sandbox):
     hook = sandbox.state.sentry.add_hook(("o", "p"), url=sandbox.receiver_url, events=["event.alert"])
-    done = run_dag(sandboxed, "example_many_events", AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX=hook.secret)
+    done = run_dag(sandboxed, "example_mapped_events", AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX=hook.secret)
     assert done.returncode == 0, done.stdout + done.stderr
     told = sandbox.state.summarize()
     assert (told["received"], told["verified"], told["duplicates"]) == (3, 3, 0)
@@ -111,7 +111,7 @@ def test_a_task_that_fails_for_good_is_told_of_once_and_what_a_function_finds_is
 
 def test_an_event_that_is_heard_of_twice_is_one_run(sandboxed):
     for _ in range(2):
-        done = run_dag(sandboxed, "example_hear_of_event")
+        done = run_dag(sandboxed, "example_trigger_once")
         assert done.returncode == 0, done.stdout + done.stderr
     runs = read_rows(sandboxed.home, "SELECT run_id FROM dag_run WHERE dag_id = 'example_once_per_event'")
     assert runs == [("event-order-1001-late",)]

@@ -21,7 +21,7 @@ from tests.system.deployment import run_airflow
 
 pytestmark = pytest.mark.system
 
-KEEP = "example_keep_service_hooks"
+KEEP = "example_ensure_service_hooks"
 UNCHANGED = {"sentry": {"list": 1}, "akinon": {"list": 1}, "zstack": {"get": 1}, "smartsheet_rm": {"list": 1}}
 
 
