@@ -8,13 +8,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 export PIP_CONSTRAINT :=
 
-.PHONY: help demo test test-crash fuzz bench lint docs clean
+.PHONY: help demo test test-crash test-servers fuzz bench lint docs clean
 
 help:
 	@echo "make demo   register a service hook and deliver two events, for real, on embedded defaults"
 	@echo "make test   pass the tests"
 	@echo "make test-crash  kill a real Airflow at every point of a delivery, some 400 times"
-	@echo "make bench  measure bulk delivery against what people would use instead (needs nginx and wrk)"
+	@echo "make test-servers  send streams to real servers that are reloaded and restarted (installs them from Debian)"
+	@echo "make bench  measure bulk delivery against what people would use instead (needs nginx, wrk and Go)"
 	@echo "make fuzz   look for input that breaks a promise, for SECONDS (600)"
 	@echo "make lint   ruff, mypy, import-linter, bandit and pip check"
 	@echo "make docs   write the generated tables of the docs anew"
@@ -45,6 +46,18 @@ test: $(VENV)/.installed-dev
 
 test-crash: $(VENV)/.installed-dev
 	@CRASH_TRIALS_WANTED=full $(BIN)/python -m pytest -s --timeout 3600 tests/system/test_crash.py tests/system/test_claim_race.py tests/system/test_bulk_crash.py
+
+SERVER_PROGRAMS := nginx haproxy apache2 caddy node
+SERVER_PACKAGES := nginx haproxy apache2 caddy nodejs
+SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+# The servers that the packages start are not used: the tests start their own, as the current user.
+test-servers: $(VENV)/.installed-dev
+	@if PATH="$$PATH:/usr/sbin" which $(SERVER_PROGRAMS) >/dev/null; then :; \
+	elif command -v apt-get >/dev/null; then \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $(SERVER_PACKAGES); \
+	else echo "No apt-get here: servers that are not installed are skipped"; fi
+	@$(BIN)/python -m pytest -s tests/real_servers $(PYTEST_ARGUMENTS)
 
 fuzz: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.security.fuzz --seconds $(or $(SECONDS),600)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from airflow_provider_hooks.outcomes import ErrorClass
+
 
 class ServiceHookError(Exception):
     """The base of every error that this package raises on purpose."""
@@ -62,3 +64,39 @@ class ValidationErrors:
         """
         if self._found:
             raise ValidationError(self._subject, self._found)
+
+
+class BlockedAddressError(ServiceHookError):
+    """The network policy does not allow to send there. Nothing was sent."""
+
+
+class ResolverError(ServiceHookError):
+    """A host could not be resolved. Nothing was sent."""
+
+
+class ProxyError(ServiceHookError, OSError):
+    """A proxy did not open the tunnel. Nothing was sent through it."""
+
+
+class ConnectError(ServiceHookError):
+    """
+    A receiver cannot be connected to. Nothing was sent.
+
+    :param error_class: why
+    """
+
+    def __init__(self, error_class: ErrorClass, message: str) -> None:
+        self.error_class = error_class
+        super().__init__(message)
+
+
+class RecordError(ServiceHookError):
+    """A stored claim or record cannot be read. Nothing was sent."""
+
+
+class ClaimLostError(ServiceHookError):
+    """Another process holds the claim of the same delivery or stream. This one sends nothing."""
+
+
+class SlotError(ServiceHookError):
+    """A task delivers a second event in one try, in the place of the first."""

@@ -23,11 +23,23 @@ from pathlib import Path
 
 from common import CONNECTIONS, RECEIVER_CORE, SECRET, SENDER_CORE, make_events
 from receiver import Receiver, run_nginx
-from single_task import KINDS, measure
+from single_task import describe, measure
 
 HERE = Path(__file__).parent
 NEEDED = {"nginx": "nginx-light", "wrk": "wrk"}
 HUGE, SMALL, SHARDED = 1_000_000, 10_000, 200_000
+OPERATOR, PYCURL, AIOHTTP, GO = "this operator", "bare pycurl multi loop", "aiohttp", "Go net/http"
+OPERATOR_TLS, PYCURL_TLS, GO_TLS = f"{OPERATOR}, TLS", f"{PYCURL}, TLS", f"{GO}, TLS"
+TARGETS = [
+    (OPERATOR, PYCURL, 1.0),
+    (OPERATOR_TLS, PYCURL_TLS, 1.0),
+    (OPERATOR, AIOHTTP, 4.0),
+    (OPERATOR, GO, 1.4),
+    (OPERATOR_TLS, GO_TLS, None),
+]
+"""What is compared with what, and the ratio of the events per second that is wanted at least."""
+MOST_MEMORY_RATIO = 1.1
+"""How much more memory a million events may take than ten thousand."""
 
 
 @dataclass
@@ -45,13 +57,47 @@ class Sender:
         return statistics.median(read(result) for result in self.results)
 
     @property
+    def rates(self) -> list[float]:
+        """The events per second of each round."""
+        return [result["events"] / result["seconds"] for result in self.results]
+
+    @property
     def rate(self) -> float:
-        return self.find_median(lambda result: result["events"] / result["seconds"])
+        return statistics.median(self.rates)
 
 
 class Bench:
     def __init__(self, folder: Path, home: Path, receiver: Receiver) -> None:
         self.folder, self.home, self.receiver = folder, home, receiver
+        self.go_program = folder / "send_go"
+
+    def build_go(self) -> str | None:
+        """Build the Go sender; return why that cannot be done."""
+        if not shutil.which("go"):
+            return "Go is not installed (Debian: apt-get install golang-go)"
+        done = subprocess.run(
+            ["go", "build", "-o", str(self.go_program), str(HERE / "send_go.go")],
+            env={**os.environ, "GOCACHE": str(self.folder / "go-cache"), "GOPROXY": "off"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return None if done.returncode == 0 else f"the Go sender cannot be built: {done.stderr}"
+
+    def send_go(self, count: int, *, tls: bool) -> subprocess.Popen:
+        """Start the Go sender on the core of the other senders."""
+        options = [
+            *("-url", self.receiver.tls_url if tls else self.receiver.url),
+            *("-events", str(make_events(self.folder / f"events-{count}.jsonl", count)), "-count", str(count)),
+            *("-key", SECRET, "-connections", str(CONNECTIONS), *(["-ca", self.receiver.ca_file] if tls else [])),
+        ]
+        return subprocess.Popen(
+            ["taskset", "-c", str(SENDER_CORE), str(self.go_program), *options],
+            env={**os.environ, "GOMAXPROCS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def send(self, script: str, count: int, *, tls: bool = False, shard: list[int] | None = None, core: int = 0):
         """Start a sender; give its process."""
@@ -71,6 +117,8 @@ class Bench:
         )
 
     def run(self, script: str, count: int, **options) -> dict:
+        if script == "send_go.go":
+            return read_result(self.send_go(count, **options))
         return read_result(self.send(script, count, **options))
 
     def run_wrk(self) -> float:
@@ -111,14 +159,19 @@ def say(told: str) -> None:
 
 def measure_senders(bench: Bench, rounds: int) -> tuple[list[Sender], float]:
     senders = [
-        Sender("this operator", "send_operator.py", 200_000, operator=True),
-        Sender("bare pycurl multi loop", "send_pycurl.py", 200_000),
-        Sender("aiohttp", "send_aiohttp.py", 20_000),
+        Sender(OPERATOR, "send_operator.py", 200_000, operator=True),
+        Sender(PYCURL, "send_pycurl.py", 200_000),
+        Sender(GO, "send_go.go", 100_000),
+        Sender(AIOHTTP, "send_aiohttp.py", 20_000),
         Sender("requests.Session loop", "send_requests.py", 5_000),
-        Sender("this operator, TLS", "send_operator.py", 200_000, tls=True, operator=True),
-        Sender("bare pycurl multi loop, TLS", "send_pycurl.py", 200_000, tls=True),
+        Sender(OPERATOR_TLS, "send_operator.py", 200_000, tls=True, operator=True),
+        Sender(PYCURL_TLS, "send_pycurl.py", 200_000, tls=True),
+        Sender(GO_TLS, "send_go.go", 100_000, tls=True),
         Sender("one mapped HttpOperator task an event", "send_http_operator.py", 40),
     ]
+    if problem := bench.build_go():
+        say(f"Without the rows for Go: {problem}")
+        senders = [sender for sender in senders if sender.script != "send_go.go"]
     limits = []
     for number in range(1, rounds + 1):
         for sender in senders:
@@ -148,6 +201,35 @@ def draw_table(senders: list[Sender], limit: float) -> str:
         f"| wrk, a constant body (the machine's limit) | {limit:,.0f} | | | {ours[False] / limit:,.2f} times |"
     )
     return "\n".join(lines)
+
+
+def describe_ratios(senders: list[Sender]) -> str:
+    """Compare senders round by round, so that a machine that becomes slower meanwhile does not decide."""
+    by_name = {sender.name: sender for sender in senders}
+    lines = []
+    for name, other, wanted in TARGETS:
+        if other not in by_name:
+            lines.append(f"{name} / {other}: not measured")
+            continue
+        ratios = [ours / theirs for ours, theirs in zip(by_name[name].rates, by_name[other].rates, strict=True)]
+        target = f", target: at least {wanted}" if wanted else ""
+        told = (
+            f"median {statistics.median(ratios):.2f} of {len(ratios)} rounds ({min(ratios):.2f} to {max(ratios):.2f})"
+        )
+        lines.append(f"{name} / {other}: {told}{target}")
+    return "\n".join(lines)
+
+
+def measure_memory(bench: Bench, rounds: int) -> str:
+    """Compare the memory of a million events with that of ten thousand, round by round."""
+    ratios = []
+    for number in range(1, rounds + 1):
+        peaks = {size: bench.run("send_operator.py", size)["memory"] for size in (SMALL, HUGE)}
+        ratios.append(peaks[HUGE] / peaks[SMALL])
+        told = ", ".join(f"{size:,} events {peak / 1e6:.1f} MB" for size, peak in peaks.items())
+        say(f"round {number}/{rounds}  peak memory: {told}")
+    told = f"median {statistics.median(ratios):.3f} of {rounds} rounds, target: at most {MOST_MEMORY_RATIO}"
+    return f"memory for {HUGE:,} events / {SMALL:,}: {told}"
 
 
 def measure_sizes(bench: Bench, sizes: list[int]) -> dict[int, dict]:
@@ -225,7 +307,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--plot", type=Path, default=HERE.parent / "docs" / "bulk.png")
-    parser.add_argument("--parts", default="senders,sizes,shards,single")
+    parser.add_argument("--parts", default="senders,memory,sizes,shards,single")
     arguments = parser.parse_args()
     missing = [name for name in NEEDED if not shutil.which(name)]
     if missing:
@@ -240,17 +322,15 @@ def main() -> int:
         with run_nginx(folder / "nginx") as receiver:
             bench = Bench(folder, home, receiver)
             if "senders" in parts:
-                say("\n" + draw_table(*measure_senders(bench, arguments.rounds)) + "\n")
+                senders, limit = measure_senders(bench, arguments.rounds)
+                say(f"\n{draw_table(senders, limit)}\n\n{describe_ratios(senders)}\n")
             if "sizes" in parts:
                 told = measure_sizes(bench, [1_000, SMALL, 100_000, HUGE])
-                say(f"memory with {HUGE:,} events: {told[HUGE]['memory'] / told[SMALL]['memory']:.3f} of {SMALL:,}'s\n")
                 draw_plot(told, arguments.plot)
+            if "memory" in parts:
+                say(measure_memory(bench, arguments.rounds) + "\n")
             if "single" in parts:
-                told = measure(home, receiver.url, times=40)
-                nothing, claim, deliver = (told[kind] for kind in KINDS)
-                say(f"a task that does nothing: {nothing:.0f} ms")
-                say(f"one that only claims and settles: {claim:.0f} ms, {claim - nothing:+.0f} ms")
-                say(f"one that delivers: {deliver:.0f} ms, {deliver - nothing:+.0f} ms\n")
+                say(describe(measure(home, receiver.url, times=40)) + "\n")
         if "shards" in parts:
             for given, ratio in measure_shards(folder, home, arguments.rounds).items():
                 say(f"two shards on two cores, the receiver there too: {ratio:.2f} times one on {given}")

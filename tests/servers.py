@@ -104,9 +104,13 @@ class HeardProxy:
 
 @contextlib.contextmanager
 def connect_proxy(
-    receiver_port: int, *, answer: bytes = b"HTTP/1.1 200 Connected\r\nX-Via: a proxy\r\n\r\n"
+    receiver_port: int, *, answer: bytes = b"HTTP/1.1 200 Connected\r\nX-Via: a proxy\r\n\r\n", refuses: str = ""
 ) -> Iterator[HeardProxy]:
-    """Serve CONNECT, and lead every tunnel to one port of loopback."""
+    """
+    Serve CONNECT, and lead every tunnel to one port of loopback.
+
+    :param refuses: the beginning of the addresses that get no tunnel
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     heard = HeardProxy(listener.getsockname()[1])
 
@@ -122,6 +126,9 @@ def connect_proxy(
             while b"\r\n\r\n" not in head:
                 head += connection.recv(1)
             heard.asked.append(head.decode())
+            if refuses and head.decode().split()[1].startswith(refuses):
+                connection.sendall(b"HTTP/1.1 503 No\r\n\r\n")
+                return
             connection.sendall(answer)
             if b" 200 " not in answer:
                 return

@@ -8,43 +8,43 @@ from typing import TYPE_CHECKING, NoReturn
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
 from airflow_provider_hooks.exceptions import ServiceHookError
+from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 
 if TYPE_CHECKING:
-    from airflow_provider_hooks.delivery.claims import WhenUnknown
-    from airflow_provider_hooks.delivery.service import Delivery
+    from airflow_provider_hooks.delivery.claims import OnUnknown
+    from airflow_provider_hooks.delivery.service import DeliveryResult
 
 
 class DeliveryNotSentError(AirflowException):
-    """No byte of the request left, so Airflow's own ``retries`` may try again."""
+    """The receiver got no byte of the request, so Airflow's own ``retries`` may send it again."""
 
 
 class DeliveryUnknownError(AirflowException):
-    """The event may have arrived and shall be sent again, so Airflow's own ``retries`` try again."""
+    """The event may have been received and must be sent again, so Airflow's own ``retries`` send it again."""
 
 
-def judge(delivery: Delivery, *, on_unknown: WhenUnknown = "fail") -> None:
+def raise_for_outcome(result: DeliveryResult, *, on_unknown: OnUnknown = "fail") -> None:
     """
-    Return if the event was delivered; raise what tells Airflow the truth otherwise.
+    Return if the event was delivered; else raise what makes Airflow do the right thing.
 
     :raises AirflowFailException: for ``rejected`` and ``unknown``, which are never retried, and for an address that
         is not allowed, which a retry does not change
     :raises DeliveryNotSentError: for every other ``not_sent``
-    :raises DeliveryUnknownError: for ``unknown`` where it shall be sent again
+    :raises DeliveryUnknownError: for ``unknown`` where the event must be sent again
     """
-    record = delivery.record
+    record = result.record
     if record.outcome is Outcome.DELIVERED:
         return
-    told = record.summarize()
+    message = record.summarize()
     if record.outcome is Outcome.NOT_SENT and record.attempt.error_class is not ErrorClass.BLOCKED_ADDRESS:
-        raise DeliveryNotSentError(f"{told}; nothing was sent, so it may be tried again")
+        raise DeliveryNotSentError(f"{message}; nothing was sent, so it may be tried again")
     if record.outcome is Outcome.UNKNOWN and on_unknown == "resend":
-        after = "is sent again if a retry is left; else clear the task, or settle it"
-        raise DeliveryUnknownError(f"{told}; it may have arrived, and {after}")
-    if not delivery.attempted:
-        told = f"{told}; as an earlier try left it, not sent again"
-    raise AirflowFailException(f"{told}. Clear the task to send it again")
+        advice = "is sent again if a retry is left; else clear the task, or settle the delivery"
+        raise DeliveryUnknownError(f"{message}; it may have been received, and {advice}")
+    if not result.sent_by_this_try:
+        message = f"{message}; recorded by an earlier try, not sent again"
+    raise AirflowFailException(f"{message}. Clear the task to send it again")
 
 
 def raise_registry_failure(error: Exception) -> NoReturn:

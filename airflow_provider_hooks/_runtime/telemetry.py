@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What a delivery tells Airflow's own metrics and traces: a counter by outcome, a timer, and a span per attempt."""
+"""Metrics and traces of deliveries in Airflow's own: a counter by outcome, a timer, and a span for each attempt."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _tracer = trace.get_tracer("airflow_provider_hooks")
 
 
 def count_delivery(record: Record) -> None:
-    """Count what a delivery came to."""
+    """Increment the counter of a delivery's outcome."""
     info = record.info
     count_deliveries(1, endpoint=info.endpoint, event_type=info.event_type, outcome=record.outcome.value)
 
 
 def count_deliveries(count: int, *, endpoint: str, event_type: str, outcome: str) -> None:
-    """Count so many deliveries that came to the same."""
+    """Increment the counter of one outcome by ``count``."""
     if count:
         with _harmless():
             tags = _describe(endpoint=endpoint, event_type=event_type, outcome=outcome)
@@ -61,8 +61,8 @@ def trace_attempt(info: DeliveryInfo) -> Iterator[Span]:
             span.end()
 
 
-def note_attempt(span: Span, info: DeliveryInfo, attempt: Attempt) -> None:
-    """Tell the span and the timer what an attempt came to."""
+def record_attempt(span: Span, info: DeliveryInfo, attempt: Attempt) -> None:
+    """Add the outcome of an attempt to its span and to the timer."""
     outcome = attempt.outcome.value
     with _harmless():
         span.set_attribute("service_hooks.outcome", outcome)
@@ -80,7 +80,7 @@ def _harmless() -> Iterator[None]:
     try:
         yield
     except Exception:  # noqa: BLE001  (whatever a backend raises)
-        _log.warning("Metrics or traces could not be told of a delivery", exc_info=True)
+        _log.warning("Metrics or traces of a delivery could not be reported", exc_info=True)
 
 
 def _describe(*, endpoint: str, event_type: str, outcome: str) -> dict[str, str]:

@@ -12,19 +12,18 @@ import orjson
 
 from airflow_provider_hooks.cli._run import command, eprint, read_input, show, stdout_guard
 from airflow_provider_hooks.cli.commands import ExitCode
-from airflow_provider_hooks.delivery.limits import ConnectError
-from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
 from airflow_provider_hooks.events import build_event_alert, build_event_created, read_fields
 from airflow_provider_hooks.events.schema import FIELDS
 from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED
-from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.exceptions import ConnectError, ValidationError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
+from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping
 
-    from airflow_provider_hooks.delivery.preview import Preview
+    from airflow_provider_hooks.delivery.request import Preview
     from airflow_provider_hooks.events import EventAlert, EventCreated
 
 _CODES: Mapping[Outcome, ExitCode] = MappingProxyType(

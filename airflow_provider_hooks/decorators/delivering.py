@@ -12,7 +12,7 @@ from airflow_provider_hooks._runtime.airflow import open_state_store
 from airflow_provider_hooks._runtime.failures import DeliveryNotSentError, DeliveryUnknownError, raise_fail_fast
 from airflow_provider_hooks.delivery.batch import hold_to_slots, name_slots
 from airflow_provider_hooks.events import read_fields
-from airflow_provider_hooks.events.build import build_payload
+from airflow_provider_hooks.events.build import EventDraft
 from airflow_provider_hooks.events.defaults import describe_task_instance
 from airflow_provider_hooks.events.validators import read_event_id
 from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_hooks.decorators.service_hook import ServiceHookDecoratedOperator
-    from airflow_provider_hooks.events import EventAlert, EventCreated
     from airflow_provider_hooks.json_types import JsonObject
 
     Event = Mapping[str, object]
@@ -100,12 +99,10 @@ def _deliver(
     slot: str,
     place: tuple[object, ...],
 ) -> JsonObject:
-    def build() -> EventCreated | EventAlert:
-        return build_payload(
-            operator.event_type,
-            event=event,
-            arguments=operator.list_arguments(),
-            defaults=describe_task_instance(context, place=place),
-        )
-
-    return hook.deliver(operator.event_type, build, context=context, slot=slot, on_unknown=operator.on_unknown)
+    draft = EventDraft(
+        event_type=operator.event_type,
+        event=event,
+        arguments=operator.list_arguments(),
+        defaults=describe_task_instance(context, place=place),
+    )
+    return hook.deliver(operator.event_type, draft, context=context, slot=slot, on_unknown=operator.on_unknown)

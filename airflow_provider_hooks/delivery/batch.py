@@ -10,7 +10,7 @@ anything is sent, and a later try that comes with others sends nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_hooks.exceptions import ServiceHookError
 from airflow_provider_hooks.sanitize import escape
@@ -18,7 +18,18 @@ from airflow_provider_hooks.sanitize import escape
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_provider_hooks.delivery.claim_store import StateStore
+    from airflow_provider_hooks.json_types import JsonObject
+
+
+class StateStore(Protocol):
+    """A durable store that outlives tries and crashes, of one task instance."""
+
+    def get(self, key: str) -> object:
+        """Return what is stored under a key, or ``None``."""
+
+    def set(self, key: str, value: JsonObject) -> None:
+        """Store a value; it is durable when this returns."""
+
 
 SLOTS_KEY = "service_hook_slots"
 """Where the slots are kept; a person sees it in the task's Storage tab."""

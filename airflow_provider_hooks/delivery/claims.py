@@ -1,235 +1,198 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-What a try does with the claim it finds: one small table, with no I/O.
+The claim of a delivery, and what a try does with the claim that it finds: one small table, without I/O.
 
-A *generation* is one asking of a person: a run, or a later manual clear of the task. Airflow keeps ``max_tries`` of a
-task instance unchanged through retries, crashes and restarts, and moves it on when a person clears the task, so its
-value serves as an opaque label of the generation.
+A *generation* is one run, or one manual clear of the task. Airflow leaves ``max_tries`` of a task instance unchanged
+through retries, crashes and restarts, and moves it on when a user clears the task, so its value serves as an opaque
+label of the generation.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
-from airflow_provider_hooks.delivery.record import (
-    Attempt,
-    DeliveryInfo,
-    ErrorClass,
-    Outcome,
-    Record,
-    RecordError,
-    parse_delivery_info,
-    read_record,
-)
-from airflow_provider_hooks.exceptions import ValidationError
+import msgspec
+
+from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo, Record, parse_record
+from airflow_provider_hooks.exceptions import RecordError, ValidationError
+from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.sanitize import safe_repr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_provider_hooks.json_types import JsonObject
 
-Kept = TypeVar("Kept")
-
+KEY_PREFIX = "service_hook_delivery"
+"""What the key of a claim begins with, and all of it without a slot; users see it in the task's Storage tab."""
 CLAIMED = "claimed"
 SETTLED = "settled"
-"""What a person writes over the state of a claim to say that the event did arrive."""
+"""What a user writes over the state of a claim to say that the event was received."""
 
-WhenUnknown = Literal["fail", "resend"]
-"""What to do where an attempt may have arrived: leave it to a person, or send it again."""
+OnUnknown = Literal["fail", "resend"]
+"""What to do where an attempt may have been received: fail and leave it to the user, or send the event again."""
+_ClaimType = TypeVar("_ClaimType")
 
 
-def check_when_unknown(value: object) -> None:
+def check_on_unknown(value: object) -> None:
     """
     Return if this is one of the two choices.
 
     :raises ValidationError: if it is not
     """
-    if value not in get_args(WhenUnknown):
-        told = f"must be {' or '.join(get_args(WhenUnknown))}, not {safe_repr(value)}"
-        raise ValidationError("delivery", {"on_unknown": told})
+    if value not in get_args(OnUnknown):
+        message = f"must be {' or '.join(get_args(OnUnknown))}, not {safe_repr(value)}"
+        raise ValidationError("delivery", {"on_unknown": message})
 
 
-class Decision(str, Enum):
+class ClaimStore(Protocol[_ClaimType]):
+    """Where one claim is stored, durably, so that it outlives tries and crashes."""
+
+    def load(self) -> _ClaimType | None:
+        """
+        Return the claim that an earlier try or generation left, if any.
+
+        :raises RecordError: if what is stored cannot be read as a claim
+        """
+
+    def acquire(self, expected: _ClaimType | None, new: _ClaimType) -> None:
+        """
+        Store a claim in place of the expected one, and return only if no other process can hold the same claim.
+
+        :raises ClaimLostError: if another process holds it
+        """
+
+    def save(self, claim: _ClaimType) -> None:
+        """Store a later state of a claim that this process holds; it is durable when this returns."""
+
+
+class ClaimAction(str, Enum):
     """What to do with a delivery, given the claim that was found."""
 
     SEND = "send"
     """Claim it and send it."""
-    KEEP = "keep"
-    """It came to an outcome before; that outcome stands."""
-    ACCEPT = "accept"
-    """A person settled that it arrived."""
+    RETURN_RECORDED = "return_recorded"
+    """It already finished; return the recorded outcome."""
+    MARK_DELIVERED = "mark_delivered"
+    """A user settled it as received."""
     REPORT_UNKNOWN = "report_unknown"
-    """An earlier try claimed it and never told how it ended."""
+    """An earlier try claimed it and did not record an outcome."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """The note that a delivery is being sent, and later what came of it."""
+class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The durable marker that a delivery is being sent, and later its record."""
 
-    state: str
-    """``claimed``, ``settled``, or the value of an outcome."""
+    state: Literal["claimed", "settled", "delivered", "rejected", "not_sent", "unknown"]
     generation: str
     try_number: int
     claimed_at: str
     """ISO 8601, UTC."""
     redelivery: bool
-    """Whether it may have been sent before."""
+    """Whether the event may have been sent before."""
     owner_token: str
-    """Tells whose claim this is, where two processes claim at the same moment."""
-    info: JsonObject
-    """What is being sent: the fields of ``DeliveryInfo``."""
-    record: JsonObject | None = None
-    """What came of it, once the state is an outcome."""
+    """Identifies the process that wrote the claim, where two write at the same moment."""
+    info: DeliveryInfo
+    """What is being sent."""
+    record: dict[str, Any] | None = None  # any JSON object
+    """The delivery record, once the state is an outcome."""
     may_have_arrived: bool = False
-    """Whether an earlier attempt of the same asking may have arrived, which a later one that was not sent keeps."""
+    """Whether an earlier attempt of the same generation may have been received."""
 
     def as_json(self) -> JsonObject:
-        """Return the claim as it is kept."""
-        return dict(vars(self))
+        """Return the claim as it is stored."""
+        return msgspec.to_builtins(self)  # type: ignore[no-any-return]
 
 
 _SAME_GENERATION = {
-    CLAIMED: Decision.REPORT_UNKNOWN,
-    Outcome.NOT_SENT.value: Decision.SEND,
-    Outcome.DELIVERED.value: Decision.KEEP,
-    Outcome.REJECTED.value: Decision.KEEP,
-    Outcome.UNKNOWN.value: Decision.KEEP,
-    SETTLED: Decision.ACCEPT,
+    CLAIMED: ClaimAction.REPORT_UNKNOWN,
+    Outcome.NOT_SENT.value: ClaimAction.SEND,
+    Outcome.DELIVERED.value: ClaimAction.RETURN_RECORDED,
+    Outcome.REJECTED.value: ClaimAction.RETURN_RECORDED,
+    Outcome.UNKNOWN.value: ClaimAction.RETURN_RECORDED,
+    SETTLED: ClaimAction.MARK_DELIVERED,
 }
 _MAY_HAVE_ARRIVED = frozenset({CLAIMED, Outcome.UNKNOWN.value})
 
 
-def decide(found: Claim | None, *, generation: str, on_unknown: WhenUnknown = "fail") -> Decision:
+def next_action(found: Claim | None, *, generation: str, on_unknown: OnUnknown = "fail") -> ClaimAction:
     """
-    Decide what a try of ``generation`` does when it finds a claim, or none.
+    Return what a try of ``generation`` does when it finds a claim, or none.
 
-    :param on_unknown: ``resend`` gives up "at most once" for "at least once", where an attempt may have arrived
+    :param on_unknown: ``resend`` gives up "at most once" for "at least once", where an attempt may have been received
     """
     if found is None:
-        return Decision.SEND
+        return ClaimAction.SEND
     if found.generation != generation and found.state != SETTLED:
-        return Decision.SEND
+        return ClaimAction.SEND
     if on_unknown == "resend" and found.state in _MAY_HAVE_ARRIVED:
-        return Decision.SEND
+        return ClaimAction.SEND
     return _SAME_GENERATION[found.state]
 
 
 def make_claim(found: Claim | None, *, info: DeliveryInfo, generation: str, try_number: int, claimed_at: str) -> Claim:
-    """Make a new claim in place of the one found."""
-    earlier = found is not None and found.state != Outcome.NOT_SENT.value
+    """Return a new claim in place of the one found."""
+    sent_before = found is not None and found.state != Outcome.NOT_SENT.value
     same = found is not None and found.generation == generation
     return Claim(
-        state=CLAIMED,
+        state="claimed",
         generation=generation,
         try_number=try_number,
         claimed_at=claimed_at,
-        redelivery=earlier or (found is not None and found.redelivery),
+        redelivery=sent_before or (found is not None and found.redelivery),
         owner_token=uuid.uuid4().hex,
         may_have_arrived=same and found is not None and found.state in _MAY_HAVE_ARRIVED,
-        info=dict(vars(info)),
+        info=info,
     )
 
 
 def merge_with_previous(claim: Claim, attempt: Attempt) -> Attempt:
-    """Return an attempt as it counts for the whole asking: not sent, after one that may have arrived, is unknown."""
+    """Turn ``not_sent`` into ``unknown`` if an earlier attempt of the generation may have been received."""
     if attempt.outcome is not Outcome.NOT_SENT or not claim.may_have_arrived:
         return attempt
-    message = f"an earlier attempt may have arrived; this one was not sent: {attempt.message or 'no connection'}"
-    return replace(attempt, outcome=Outcome.UNKNOWN, message=message)
+    message = f"an earlier attempt may have been received; this one was not sent: {attempt.message or 'no connection'}"
+    return msgspec.structs.replace(attempt, outcome=Outcome.UNKNOWN, message=message)
 
 
-def settle_claim(claim: Claim, record: Record) -> Claim:
-    """Return the claim with what came of it."""
-    return replace(claim, state=record.outcome.value, record=record.as_json())
+def record_claim(claim: Claim, record: Record) -> Claim:
+    """Return the claim with the record of its delivery."""
+    return msgspec.structs.replace(claim, state=record.outcome.value, record=record.as_json())
 
 
 def report_interrupted(claim: Claim) -> Record:
-    """
-    Return the record of a claim that an earlier try left open.
-
-    :raises RecordError: if what the claim says of the delivery cannot be read
-    """
+    """Return the record of a claim that an earlier try left without an outcome."""
     attempt = Attempt(
         outcome=Outcome.UNKNOWN,
         requested_at=claim.claimed_at,
         duration_ms=0.0,
         error_class=ErrorClass.INTERRUPTED,
-        message=f"try {claim.try_number} claimed this delivery and ended without telling how it went",
+        message=f"try {claim.try_number} claimed this delivery and ended without recording an outcome",
     )
-    return Record(
-        info=parse_delivery_info(claim.info), generation=claim.generation, redelivery=claim.redelivery, attempt=attempt
-    )
+    return Record(info=claim.info, generation=claim.generation, redelivery=claim.redelivery, attempt=attempt)
 
 
-def accept_settled(claim: Claim, *, generation: str) -> tuple[Claim, Record]:
+def mark_delivered(claim: Claim, *, generation: str) -> tuple[Claim, Record]:
     """
-    Take a person's word that the event did arrive, once: return the claim as it stands then, and the record of it.
+    Return a settled claim with its final state, and its record.
 
-    :raises RecordError: if what the claim says of the delivery cannot be read, or was known without a person
+    :raises RecordError: if the record cannot be read, or its outcome needs no settling
     """
-    before = read_record(claim.record) if claim.record else report_interrupted(claim)
+    before = parse_record(claim.record) if claim.record else report_interrupted(claim)
     if before.outcome is not Outcome.UNKNOWN:
         raise RecordError(
-            f"the delivery was {before.outcome.value}, which nobody can settle; put that back as the claim's state"
+            f"the delivery was {before.outcome.value}, which cannot be settled; write that as the state of the claim"
         )
-    attempt = replace(
-        before.attempt, outcome=Outcome.DELIVERED, error_class=None, message="a person settled that it arrived"
+    attempt = msgspec.structs.replace(
+        before.attempt, outcome=Outcome.DELIVERED, error_class=None, message="a user settled it as received"
     )
-    record = replace(before, attempt=attempt, generation=generation, settled=True)
-    return replace(settle_claim(claim, record), generation=generation), record
+    record = msgspec.structs.replace(before, attempt=attempt, generation=generation, settled=True)
+    return msgspec.structs.replace(record_claim(claim, record), generation=generation), record
 
 
-def read_claim(kept: object) -> Claim | None:
+def find_recorded(claim: Claim) -> Record:
     """
-    Read a claim back from what was kept; ``None`` where nothing was.
+    Return the record of a claim that has an outcome.
 
-    :raises RecordError: if it has another form, in which case nothing may be sent
+    :raises RecordError: if there is none, or it cannot be read
     """
-    refusal = (
-        "the claim kept in the task's state store has another form, so nothing is sent; put the whole claim back, "
-        "or delete it in the task's Storage tab to have the event sent anew"
-    )
-    return read_kept(kept, Claim, is_right=_is_right, refusal=refusal)
-
-
-def read_kept(kept: object, kind: type[Kept], *, is_right: Callable[[Kept], bool], refusal: str) -> Kept | None:
-    """
-    Read what was kept back into its own form; ``None`` where nothing was.
-
-    :param is_right: tells whether every field can be worked with
-    :raises RecordError: with the refusal, if it has another form
-    """
-    if kept is None:
-        return None
-    try:
-        if not isinstance(kept, Mapping):
-            raise TypeError  # noqa: TRY301  (one form, one error)
-        read = kind(**kept)
-        if not is_right(read):
-            raise ValueError  # noqa: TRY301
-    except (TypeError, ValueError):
-        raise RecordError(refusal) from None
-    return read
-
-
-def _is_right(claim: Claim) -> bool:
-    return claim.state in _SAME_GENERATION and _has_its_types(claim)
-
-
-def _has_its_types(claim: Claim) -> bool:
-    """Tell whether every field is of its type: a generation that is a number would compare as another one."""
-    texts = (claim.state, claim.generation, claim.claimed_at, claim.owner_token)
-    flags = (claim.redelivery, claim.may_have_arrived)
-    return (
-        all(isinstance(text, str) for text in texts)
-        and all(isinstance(flag, bool) for flag in flags)
-        and type(claim.try_number) is int
-        and isinstance(claim.info, Mapping)
-        and isinstance(claim.record, Mapping | None)
-    )
+    return parse_record(claim.record or {})

@@ -19,7 +19,7 @@ from airflow_provider_hooks.delivery.headers import FIELD as SECRET_HEADERS
 from airflow_provider_hooks.delivery.headers import read_headers
 from airflow_provider_hooks.events.types import EVENT_TYPES
 from airflow_provider_hooks.exceptions import ValidationErrors
-from airflow_provider_hooks.http.urls import parse_url
+from airflow_provider_hooks.http.urls import Target, parse_url
 from airflow_provider_hooks.sanitize import safe_repr
 from airflow_provider_hooks.signing.keys import find_secret_problem
 from airflow_provider_hooks.signing.schemes import DEFAULT_SCHEME, KEY_FORMATS, SCHEMES, KeyFormat, Scheme
@@ -98,10 +98,10 @@ SERVICE_HOOK = ConnectionType(
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """Where deliveries go, how they are signed, and within which time."""
+    """Where deliveries go, how they are signed, and how long an attempt may take."""
 
     conn_id: str
-    url: str = field(repr=False)
+    target: Target = field(repr=False)
     """May hold a token in its path or query, so it is not shown."""
     scheme: Scheme
     secrets: tuple[str, ...] = field(repr=False)
@@ -131,8 +131,9 @@ def read_endpoint(
     problems = ValidationErrors(f"connection '{fields.conn_id}'")
     extra = read_extra(SERVICE_HOOK, fields, problems)
     url = fields.host.strip()
+    target: Target | None = None
     try:
-        parse_url(url)
+        target = parse_url(url)
     except ValueError as error:
         problems.add("host (URL)", str(error))
     scheme = SCHEMES[extra.get("scheme", DEFAULT_SCHEME)]
@@ -148,9 +149,10 @@ def read_endpoint(
     if "extra.scheme" not in problems:
         secrets = _read_secrets(fields, extra.get("secret_variable"), scheme, read_variable, problems)
     problems.raise_if_any()
+    assert target is not None  # noqa: S101  (for mypy: a URL that cannot be parsed is a problem)
     return Endpoint(
         conn_id=fields.conn_id,
-        url=url,
+        target=target,
         scheme=scheme,
         secrets=secrets,
         events=events,

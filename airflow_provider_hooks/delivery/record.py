@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What is known of one attempt, and what is kept of a delivery."""
+"""What is known of one attempt, and what is stored of a delivery."""
 
 from __future__ import annotations
 
@@ -9,86 +9,30 @@ import json
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from enum import Enum
-from typing import TYPE_CHECKING
+from datetime import datetime, timezone
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from airflow_provider_hooks.exceptions import ServiceHookError
+import msgspec
+
+from airflow_provider_hooks.exceptions import RecordError
+from airflow_provider_hooks.http.redact import redact_and_truncate
+from airflow_provider_hooks.http.response import KEPT_BODY_BYTES
+from airflow_provider_hooks.http.result import NO_PHASES, Phases
+from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.sanitize import escape
 
 if TYPE_CHECKING:
+    from airflow_provider_hooks.http.result import R, RequestResult
     from airflow_provider_hooks.json_types import JsonObject
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
-"""What JSON writes as it is."""
+"""What JSON writes without escapes."""
 _DELIVERY_NAMESPACE = uuid.UUID("5d8fbc09-b0a5-5c9c-8a8e-1f9f6f2c7a11")
+StructType = TypeVar("StructType", bound=msgspec.Struct)
 
 
-class Outcome(str, Enum):
-    """How an attempt ended, judged by what is proven."""
-
-    DELIVERED = "delivered"
-    """A 2xx answer arrived."""
-    REJECTED = "rejected"
-    """Any other answer arrived."""
-    NOT_SENT = "not_sent"
-    """No byte of the request left."""
-    UNKNOWN = "unknown"
-    """The request may have arrived; no answer tells."""
-
-
-class ErrorClass(str, Enum):
-    """Why an attempt did not end in a complete answer."""
-
-    BLOCKED_ADDRESS = "blocked_address"
-    DNS_ERROR = "dns_error"
-    PROXY_ERROR = "proxy_error"
-    CONNECTION_REFUSED = "connection_refused"
-    NETWORK_UNREACHABLE = "network_unreachable"
-    CONNECTION_FAILED = "connection_failed"
-    CONNECTION_RESET = "connection_reset"
-    TLS_ERROR = "tls_error"
-    TIMEOUT = "timeout"
-    RESPONSE_TOO_LARGE = "response_too_large"
-    INVALID_RESPONSE = "invalid_response"
-    REUSED_CONNECTION_LOST = "reused_connection_lost"
-    SETUP_FAILED = "setup_failed"
-    INTERRUPTED = "interrupted"
-    INVALID_EVENT = "invalid_event"
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Phases:
-    """How long each part of an attempt took, in milliseconds; ``None`` where it did not come to it."""
-
-    dns: float | None = None
-    connect: float | None = None
-    tls: float | None = None
-    first_byte: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
-    """What one HTTP request came to."""
-
-    outcome: Outcome
-    requested_at: str
-    """ISO 8601, UTC: when the attempt began."""
-    duration_ms: float
-    responded_at: str | None = None
-    """ISO 8601, UTC: when the answer's headers were complete."""
-    peer_address: str | None = None
-    phases: Phases = Phases()
-    status_code: int | None = None
-    response_headers: Mapping[str, str] = field(default_factory=dict)
-    response_body: str | None = None
-    error_class: ErrorClass | None = None
-    message: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeliveryInfo:
+class DeliveryInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a delivery before anything is sent."""
 
     delivery_id: str
@@ -97,85 +41,120 @@ class DeliveryInfo:
     endpoint: str
     """The connection id."""
     url: str
-    """Without userinfo and query."""
+    """Without its query."""
     scheme: str
     body_sha256: str
     body_bytes: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """What is kept of a delivery. It is plain data, and never holds a secret or a signature."""
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """How one HTTP request finished. Secrets in it are masked, and its texts are bounded."""
+
+    outcome: Outcome
+    requested_at: str
+    """ISO 8601, UTC: when the attempt began."""
+    responded_at: str | None = None
+    """ISO 8601, UTC: when the headers of the response were complete."""
+    duration_ms: float
+    peer_address: str | None = None
+    phases: Phases = NO_PHASES
+    status_code: int | None = None
+    response_headers: dict[str, str] = {}
+    response_body: str | None = None
+    error_class: ErrorClass | None = None
+    message: str | None = None
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What is stored of a delivery. It is plain data, and never holds a secret or a signature."""
 
     info: DeliveryInfo
     generation: str
-    """Which asking of a person this answers; see ``delivery.claims``."""
+    """Which run or manual clear it belongs to; see ``delivery.claims``."""
     redelivery: bool
-    """Whether it may have been sent before: by an earlier generation, or by ``on_unknown="resend"``."""
+    """Whether the event may have been sent before: by an earlier generation, or by ``on_unknown="resend"``."""
     attempt: Attempt
     settled: bool = False
-    """Whether it is a person's word that it arrived, and no answer."""
+    """Whether a user marked it as received, without a response."""
 
     @property
     def outcome(self) -> Outcome:
-        """How the delivery ended."""
+        """The outcome of the delivery."""
         return self.attempt.outcome
 
     def as_json(self) -> JsonObject:
-        """Return the record as one flat JSON object, as it is kept and returned by the operators."""
-        attempt = {item.name: getattr(self.attempt, item.name) for item in fields(self.attempt)}
-        attempt["outcome"] = self.attempt.outcome.value
-        attempt["error_class"] = self.attempt.error_class.value if self.attempt.error_class else None
-        attempt["phases"] = vars(self.attempt.phases)
-        attempt["response_headers"] = dict(self.attempt.response_headers)
-        return {
-            **vars(self.info),
-            "generation": self.generation,
-            "redelivery": self.redelivery,
-            "settled": self.settled,
-            **attempt,
-        }
+        """Return the record as one flat JSON object, as it is stored and returned by the operators."""
+        builtins = cast("dict[str, JsonObject]", msgspec.to_builtins(self))
+        info, attempt = builtins.pop("info"), builtins.pop("attempt")
+        return {**info, **builtins, **attempt}
 
     def summarize(self) -> str:
-        """Say in one line what happened, for logs and errors."""
-        attempt = self.attempt
-        said = f"{self.info.event_type} {self.info.event_id} to {self.info.endpoint}: {attempt.outcome.value}"
+        """Return one line for logs and errors that says what happened."""
+        attempt, info = self.attempt, self.info
         details = [
             f"HTTP {attempt.status_code}" if attempt.status_code else "",
             attempt.error_class.value if attempt.error_class else "",
             attempt.message or "",
-            f"it said: {escape(attempt.response_body)}"
+            f"response: {escape(attempt.response_body)}"
             if self.outcome is Outcome.REJECTED and attempt.response_body
             else "",
         ]
-        told = ", ".join(detail for detail in details if detail)
-        return f"{said} ({told}), delivery {self.info.delivery_id}" if told else f"{said}, {self.info.delivery_id}"
+        detail = ", ".join(detail for detail in details if detail)
+        line = f"{info.event_type} {info.event_id} to {info.endpoint}: {attempt.outcome.value}"
+        return f"{line} ({detail}), delivery {info.delivery_id}" if detail else f"{line}, delivery {info.delivery_id}"
 
 
-SUCCESS = range(200, 300)
-"""The statuses that say that an event was taken (RFC 9110, section 15.3)."""
-
-
-def classify_outcome(status: int | None, *, request_started: bool) -> Outcome:
+def attempt_from_result(result: RequestResult[R], *, sensitive: tuple[str, ...]) -> Attempt:
     """
-    Judge how a request ended.
+    Return what a record stores of a request.
 
-    :param status: of a final answer whose headers were complete, or ``None``
-    :param request_started: whether any byte of the request may have left
+    :param sensitive: what is masked where the receiver sends it back
     """
-    if not request_started:
-        return Outcome.NOT_SENT
-    if status is None:
-        return Outcome.UNKNOWN
-    return Outcome.DELIVERED if status in SUCCESS else Outcome.REJECTED
+    has_response = result.status is not None
+    body = result.body.decode(errors="replace")
+    return Attempt(
+        outcome=result.outcome,
+        requested_at=format_time(result.started_at),
+        responded_at=None if result.responded_at is None else format_time(result.responded_at),
+        duration_ms=round(result.seconds * 1000, 3),
+        peer_address=result.peer,
+        phases=result.phases,
+        status_code=result.status,
+        response_headers={name: redact_and_truncate(text, sensitive) for name, text in result.headers.items()},
+        response_body=redact_and_truncate(body, sensitive, limit=KEPT_BODY_BYTES) if has_response else None,
+        error_class=result.error[0] if result.error else None,
+        message=redact_and_truncate(result.error[1], sensitive) if result.error else None,
+    )
 
 
-class RecordError(ServiceHookError):
-    """A kept record cannot be read."""
+def not_sent_attempt(error: Exception, *, requested_at: float, seconds: float) -> Attempt:
+    """
+    Return the attempt of a request that could not even be prepared.
+
+    :param requested_at: unix seconds
+    """
+    return Attempt(
+        outcome=Outcome.NOT_SENT,
+        requested_at=format_time(requested_at),
+        duration_ms=round(seconds * 1000, 3),
+        error_class=ErrorClass.SETUP_FAILED,
+        message=escape(str(error), limit=500),
+    )
+
+
+def format_time(unix_seconds: float) -> str:
+    """Return a time as records hold it: ISO 8601, UTC, microseconds."""
+    second, microsecond = divmod(round(unix_seconds * 1_000_000), 1_000_000)
+    return f"{_format_second(second)}.{microsecond:06d}+00:00"
+
+
+@lru_cache(maxsize=64)
+def _format_second(unix_second: int) -> str:
+    return datetime.fromtimestamp(unix_second, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def make_delivery_id(*, endpoint: str, event_type: str, event_id: str) -> str:
-    """Return the id of the delivery of an event to an endpoint: a UUIDv5 (RFC 9562), the same whoever repeats it."""
+    """Return the id of the delivery of an event to an endpoint: a UUIDv5 (RFC 9562), the same on every try."""
     return DeliveryIds(endpoint=endpoint, event_type=event_type).make(event_id)
 
 
@@ -189,59 +168,38 @@ class DeliveryIds:
     def make(self, event_id: str) -> str:
         """Return the id of the delivery of an event."""
         hashed = self._hashed.copy()
-        safe_repr = f'"{event_id}"' if _PLAIN.fullmatch(event_id) else json.dumps(event_id)
-        hashed.update(f"{safe_repr}]".encode())
+        quoted = f'"{event_id}"' if _PLAIN.fullmatch(event_id) else json.dumps(event_id)
+        hashed.update(f"{quoted}]".encode())
         digits = hashed.hexdigest()
         variant = "89ab"[int(digits[16], 16) & 3]
         return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
-def parse_delivery_info(kept: Mapping[str, object]) -> DeliveryInfo:
+def parse_stored(stored: object, kind: type[StructType], *, refusal: str) -> StructType:
     """
-    Read back what was known of a delivery before it was sent.
+    Return what was stored as JSON in its own type. A user may have edited it, so every field is checked.
 
-    :raises RecordError: if it has another form
+    :raises RecordError: with the refusal and the field that is wrong
     """
     try:
-        return DeliveryInfo(**{item.name: kept[item.name] for item in fields(DeliveryInfo)})  # type: ignore[arg-type]
-    except (KeyError, TypeError) as error:
-        raise RecordError(f"what is kept of the delivery cannot be read: {error}") from None
+        return msgspec.convert(stored, kind, strict=True)
+    except (msgspec.ValidationError, ValueError, RecursionError) as error:
+        raise RecordError(f"{refusal} ({escape(str(error))})") from None
 
 
-def read_record(kept: Mapping[str, object]) -> Record:
+def parse_record(stored: object) -> Record:
     """
-    Read a record back from what ``Record.as_json`` gave.
+    Return a record from what ``Record.as_json`` returned.
 
-    :raises RecordError: if it has another form
+    :raises RecordError: if a field is missing or of another type
     """
-    info = parse_delivery_info(kept)
-    try:
-        values = {item.name: kept[item.name] for item in fields(Attempt)}
-        values["outcome"] = Outcome(values["outcome"])
-        values["error_class"] = ErrorClass(values["error_class"]) if values["error_class"] else None
-        if not _has_its_types(values):
-            raise TypeError("a field is of another type")  # noqa: TRY301  (one form, one error)
-        values["phases"] = Phases(**values["phases"])  # type: ignore[arg-type]
-        return Record(
-            info=info,
-            generation=str(kept["generation"]),
-            redelivery=bool(kept["redelivery"]),
-            settled=bool(kept["settled"]),
-            attempt=Attempt(**values),  # type: ignore[arg-type]
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecordError(f"the kept record cannot be read: {error}") from None
-
-
-def _has_its_types(values: Mapping[str, object]) -> bool:
-    """Tell whether what a record is shown by is of its type: somebody may have edited it."""
-    texts = ("responded_at", "peer_address", "response_body", "message")
-    headers = values["response_headers"]
-    return (
-        isinstance(headers, Mapping)
-        and all(isinstance(text, str) for pair in headers.items() for text in pair)
-        and all(isinstance(values[name], str | None) for name in texts)
-        and isinstance(values["requested_at"], str)
-        and isinstance(values["status_code"], int | None)
-        and isinstance(values["duration_ms"], int | float)
-    )
+    if not isinstance(stored, Mapping):
+        raise RecordError("the stored record cannot be read: it is not a JSON object")
+    rest: dict[str, object] = dict(stored)
+    parts: dict[str, object] = {}
+    for name, kind in (("info", DeliveryInfo), ("attempt", Attempt)):
+        parts[name] = {field: rest.pop(field) for field in kind.__struct_fields__ if field in rest}
+    missing = [name for name in ("redelivery", "settled", *Attempt.__struct_fields__) if name not in stored]
+    if missing:
+        raise RecordError(f"the stored record cannot be read: {missing[0]} is missing")
+    return parse_stored({**rest, **parts}, Record, refusal="the stored record cannot be read")

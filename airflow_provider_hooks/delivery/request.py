@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""From an endpoint and a body to exactly what is sent: headers, signature, and what nobody may see of them."""
+"""From an endpoint and a payload to the exact bytes of a request: headers, signature, and what of them is secret."""
 
 from __future__ import annotations
 
@@ -16,28 +16,96 @@ from airflow_provider_hooks.delivery.headers import (
     merge_headers,
     sensitive_header_values,
 )
-from airflow_provider_hooks.delivery.record import DeliveryInfo, make_delivery_id
+from airflow_provider_hooks.delivery.record import DeliveryIds, DeliveryInfo
 from airflow_provider_hooks.exceptions import ValidationError
-from airflow_provider_hooks.http.redact import sensitive_url_parts
-from airflow_provider_hooks.http.urls import strip_sensitive_parts
+from airflow_provider_hooks.http.redact import MASK, sensitive_query_parts
 from airflow_provider_hooks.sanitize import safe_repr
-from airflow_provider_hooks.signing.signatures import sensitive_signatures, sign
+from airflow_provider_hooks.signing.signatures import Signer, sensitive_signatures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_hooks.delivery.endpoint import Endpoint
+    from airflow_provider_hooks.json_types import JsonObject
+
+METHOD = "POST"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """Exactly what is sent."""
+class SignedRequest:
+    """One request, exactly as it is sent."""
 
-    url: str = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-    private: tuple[str, ...] = field(default=(), repr=False)
-    """Secrets, signatures and tokens, to be masked where the receiver sends them back."""
+    info: DeliveryInfo
+    request: bytes = field(repr=False)
+    """Head and body."""
+    signature_headers: Mapping[str, str] = field(repr=False)
+
+
+class RequestTemplate:
+    """
+    Makes the requests of one event type for one endpoint; what is the same in all of them is made once.
+
+    :raises SignatureError: if the endpoint's secrets cannot be used
+    """
+
+    def __init__(self, endpoint: Endpoint, event_type: str) -> None:
+        self.endpoint, self.event_type = endpoint, event_type
+        self._ids = DeliveryIds(endpoint=endpoint.conn_id, event_type=event_type)
+        self._signer = Signer(endpoint.scheme, endpoint.secrets)
+        self._is_timed = endpoint.scheme.timestamp_header is not None
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": f"airflow-provider-hooks/{__version__}",
+            EVENT_HEADER: event_type,
+        }
+        signed = self._signer.sign(b"", delivery_id="x", timestamp=0)
+        ours = {**headers, DELIVERY_HEADER: "", "Content-Length": "", **signed}
+        added = {name: value for name, value in merge_headers(endpoint.headers, ours).items() if name not in ours}
+        constant = {"Host": endpoint.target.authority, **added, **headers}
+        lines = [f"{name}: {value}" for name, value in constant.items()]
+        request_line = f"{METHOD} {endpoint.target.request_target} HTTP/1.1"
+        self._head = "\r\n".join([request_line, *lines, DELIVERY_HEADER]) + ": "
+        self._sensitive = (
+            *endpoint.secrets,
+            *sensitive_header_values(endpoint.headers),
+            *sensitive_query_parts(endpoint.target.query),
+        )
+
+    def make_delivery_id(self, event_id: str) -> str:
+        """Return the id of the delivery of an event: the same on every try."""
+        return self._ids.make(event_id)
+
+    def describe(self, event_id: str, body: bytes) -> DeliveryInfo:
+        """Return what is known of a delivery before anything is sent."""
+        return DeliveryInfo(
+            delivery_id=self._ids.make(event_id),
+            event_id=event_id,
+            event_type=self.event_type,
+            endpoint=self.endpoint.conn_id,
+            url=self.endpoint.target.display_url,
+            scheme=self.endpoint.scheme.name,
+            body_sha256=hashlib.sha256(body).hexdigest(),
+            body_bytes=len(body),
+        )
+
+    def sign(self, delivery_id: str, body: bytes) -> tuple[bytes, dict[str, str]]:
+        """Return the bytes of a request that is signed now, and the headers of its signature."""
+        timestamp = str(int(time.time())) if self._is_timed else ""
+        signature = self._signer.sign_known(body, delivery_id=delivery_id, timestamp=timestamp)
+        signed = "".join([f"\r\n{name}: {value}" for name, value in signature.items()])
+        head = f"{self._head}{delivery_id}\r\nContent-Length: {len(body)}{signed}\r\n\r\n"
+        return head.encode("ascii") + body, signature
+
+    def make_request(self, info: DeliveryInfo, body: bytes) -> SignedRequest:
+        """Return the request of a delivery, signed now."""
+        request, signature = self.sign(info.delivery_id, body)
+        return SignedRequest(info=info, request=request, signature_headers=signature)
+
+    def sensitive_values(self, signature_headers: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the secrets, tokens and signatures of a request, which are masked in what the receiver returns."""
+        endpoint = self.endpoint
+        signatures = sensitive_signatures(endpoint.scheme, signature_headers, endpoint.secrets)
+        return tuple(dict.fromkeys((*self._sensitive, *signatures)))
 
 
 def find_event_id(payload: Mapping[str, object]) -> str:
@@ -52,57 +120,48 @@ def find_event_id(payload: Mapping[str, object]) -> str:
     return event_id
 
 
-def make_delivery_info(endpoint: Endpoint, *, event_type: str, event_id: str, body: bytes) -> DeliveryInfo:
-    """Say what is known of a delivery before anything is sent."""
-    return DeliveryInfo(
-        delivery_id=make_delivery_id(endpoint=endpoint.conn_id, event_type=event_type, event_id=event_id),
-        event_id=event_id,
-        event_type=event_type,
-        endpoint=endpoint.conn_id,
-        url=strip_sensitive_parts(endpoint.url),
-        scheme=endpoint.scheme.name,
-        body_sha256=hashlib.sha256(body).hexdigest(),
-        body_bytes=len(body),
-    )
-
-
-def describe_headers(event_type: str) -> dict[str, str]:
-    """Return the headers that every delivery of an event type has."""
-    return {
-        "Content-Type": "application/json",
-        "User-Agent": f"airflow-provider-hooks/{__version__}",
-        EVENT_HEADER: event_type,
-    }
-
-
-def make_request(endpoint: Endpoint, info: DeliveryInfo, body: bytes) -> Request:
+@dataclass(frozen=True, kw_only=True)
+class Preview:
     """
-    Make the request of a delivery, signed now.
+    A request as it would be sent now, to look at before it is.
 
-    :raises SignatureError: if it cannot be signed
+    It shows the signature and exactly the signed bytes, so that a receiver can be tried with them, and nothing else
+    that is secret: the values of the connection's headers are masked, and so is the query of the URL.
     """
-    signature = sign(
-        endpoint.scheme,
+
+    info: DeliveryInfo
+    url: str
+    """Its query is masked."""
+    headers: Mapping[str, str]
+    """All that are sent, in their order."""
+    body: bytes = field(repr=False)
+
+    def as_json(self) -> JsonObject:
+        """Return it as one JSON object; the body is text there, since it is JSON in UTF-8."""
+        return {
+            "delivery_id": self.info.delivery_id,
+            "method": METHOD,
+            "url": self.url,
+            "headers": dict(self.headers),
+            "body": self.body.decode(),
+            "body_bytes": self.info.body_bytes,
+            "body_sha256": self.info.body_sha256,
+        }
+
+    def as_message(self) -> bytes:
+        """Return the head line by line, a blank line, and exactly the bytes of the body."""
+        head = [f"{METHOD} {self.url} HTTP/1.1", *(f"{name}: {value}" for name, value in self.headers.items())]
+        return "\n".join([*head, "", ""]).encode() + self.body
+
+
+def preview_request(endpoint: Endpoint, request: SignedRequest) -> Preview:
+    """Return a request as it may be shown: read from the very bytes that would be sent."""
+    head, _, body = request.request.partition(b"\r\n\r\n")
+    pairs = [line.partition(": ") for line in head.decode("ascii").split("\r\n")[1:]]
+    url = endpoint.target.display_url
+    return Preview(
+        info=request.info,
+        url=f"{url}?{MASK}" if endpoint.target.query else url,
+        headers={name: MASK if name in endpoint.headers else value for name, _, value in pairs},
         body=body,
-        secrets=endpoint.secrets,
-        delivery_id=info.delivery_id,
-        timestamp=int(time.time()),
     )
-    ours = {**describe_headers(info.event_type), DELIVERY_HEADER: info.delivery_id, **signature}
-    headers = merge_headers(endpoint.headers, ours)
-    return Request(url=endpoint.url, headers=headers, body=body, private=sensitive_values(endpoint, signature))
-
-
-def sensitive_values(endpoint: Endpoint, headers: Mapping[str, str]) -> tuple[str, ...]:
-    """
-    Return what a receiver may send back and nobody may see.
-
-    :param headers: of the request, with its signature
-    """
-    signatures = sensitive_signatures(endpoint.scheme, headers, endpoint.secrets)
-    return tuple(dict.fromkeys((*static_sensitive_values(endpoint), *signatures)))
-
-
-def static_sensitive_values(endpoint: Endpoint) -> tuple[str, ...]:
-    """Return what of that is the same for every request."""
-    return (*endpoint.secrets, *sensitive_header_values(endpoint.headers), *sensitive_url_parts(endpoint.url))

@@ -1,129 +1,143 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Claim, attempt, record: what makes an event reach an endpoint at most once for each time that a person asks for it.
+The order of steps that makes an event reach an endpoint at most once per run or manual clear.
 
-The guarantee: the claim is durable before the connection is opened, so a crash at any later moment leaves a claim that
-the next try finds and reports as ``unknown`` instead of sending again. Only an outcome of ``not_sent``, which is
-proven, lets a later try send.
+1. ``resolve``: what an earlier try recorded is reported, and nothing is sent.
+2. ``claim``: the claim is durable before a connection is opened. A crash at any later moment leaves a claim that the
+   next try finds and reports as ``unknown`` instead of sending the event again.
+3. The caller signs the request and sends it once.
+4. ``settle``: the outcome is recorded. Only ``not_sent``, which is proven, lets a later try send the event.
 
-The windows in which it does not hold are described in ``docs/guarantee.md``.
+The limits are described in ``docs/guarantee.md``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pendulum
 
 from airflow_provider_hooks.delivery.claims import (
     CLAIMED,
-    Decision,
-    WhenUnknown,
-    accept_settled,
-    decide,
+    Claim,
+    ClaimAction,
+    OnUnknown,
+    find_recorded,
     make_claim,
+    mark_delivered,
     merge_with_previous,
+    next_action,
+    record_claim,
     report_interrupted,
-    settle_claim,
 )
-from airflow_provider_hooks.delivery.record import Record, read_record
-from airflow_provider_hooks.exceptions import ServiceHookError
+from airflow_provider_hooks.delivery.record import Record
+from airflow_provider_hooks.exceptions import SlotError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from airflow_provider_hooks.delivery.claim_store import Ledger
+    from airflow_provider_hooks.delivery.claims import ClaimStore
     from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo
 
 
 @dataclass(frozen=True, kw_only=True)
 class TryContext:
-    """Who asks for a delivery: which generation, and which try of it."""
+    """Which try of which generation delivers."""
 
     generation: str
     try_number: int
-    on_unknown: WhenUnknown = "fail"
+    on_unknown: OnUnknown = "fail"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A delivery that was found fit to be sent, and has not been."""
-
-    info: DeliveryInfo
-    attempt: Callable[[], Attempt]
-    """Sends the request, at most once, and does not raise for what a peer does."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Delivery:
-    """What ``deliver_once`` came to."""
+class DeliveryResult:
+    """The result of a delivery in one try."""
 
     record: Record
-    attempted: bool
-    """Whether this call made the attempt; otherwise the record tells of an earlier try."""
+    sent_by_this_try: bool
+    """Whether this call made the attempt; otherwise the record is that of an earlier one."""
     unresolved_previous: Record | None = None
-    """What an earlier asking left open, of which no try of it told."""
+    """The claim of an earlier generation that never got an outcome."""
+    recorded_by_this_try: bool = False
+    """Whether this very try made the attempt in an earlier call, so that the event must be the same."""
 
 
-class SlotError(ServiceHookError):
-    """A task delivers a second event in one try, in the place of the first."""
-
-
-def deliver_once(*, asking: TryContext, ledger: Ledger, prepare: Callable[[], Prepared]) -> Delivery:
+@dataclass(kw_only=True)
+class ClaimedDelivery:
     """
-    Make the attempt unless one was made for this asking, and return the record of it.
+    One delivery of one try, claimed before it is sent.
 
-    What an earlier try left is told from the ledger alone, so it is not lost with a connection that was changed since.
-
-    :param prepare: called only if the delivery is to be sent; what it raises leaves the ledger as it is
-    :raises SlotError: if this try delivered another event in the same slot; nothing was sent
-    :raises ClaimLostError: if another process claimed it at the same moment; this one sent nothing
-    :raises RecordError: if the claim found cannot be read; nothing was sent
+    :param store: where the claim is stored
+    :param run: which try this is
     """
-    found = ledger.read()
-    decision = decide(found, generation=asking.generation, on_unknown=asking.on_unknown)
-    if found is not None and decision is Decision.KEEP:
-        record = read_record(found.record or {})
-        if found.try_number == asking.try_number and prepare().info.delivery_id != record.info.delivery_id:
-            raise SlotError("this task delivered another event in this try; give each delivery a slot of its own")
-        return Delivery(record=record, attempted=False)
-    if found is not None and decision is Decision.REPORT_UNKNOWN:
-        record = report_interrupted(found)
-        ledger.write(settle_claim(found, record))
-        return Delivery(record=record, attempted=False)
-    if found is not None and decision is Decision.ACCEPT:
-        claim, record = accept_settled(found, generation=asking.generation)
-        ledger.write(claim)
-        return Delivery(record=record, attempted=False)
-    prepared = prepare()
-    claim = make_claim(
-        found,
-        info=prepared.info,
-        generation=asking.generation,
-        try_number=asking.try_number,
-        claimed_at=pendulum.now("UTC").isoformat(),
-    )
-    ledger.take(claim)
-    unresolved_previous = report_interrupted(found) if found is not None and found.state == CLAIMED else None
-    record = Record(
-        info=prepared.info,
-        generation=claim.generation,
-        redelivery=claim.redelivery,
-        attempt=merge_with_previous(claim, prepared.attempt()),
-    )
-    ledger.write(settle_claim(claim, record))
-    return Delivery(record=record, attempted=True, unresolved_previous=unresolved_previous)
+
+    store: ClaimStore[Claim]
+    run: TryContext
+    _found: Claim | None = field(default=None, init=False)
+    _claim: Claim | None = field(default=None, init=False)
+
+    def resolve(self) -> DeliveryResult | None:
+        """
+        Return the result that an earlier try left, or ``None`` if the event is to be sent.
+
+        :raises RecordError: if the claim found cannot be read; nothing was sent
+        """
+        found = self._found = self.store.load()
+        action = next_action(found, generation=self.run.generation, on_unknown=self.run.on_unknown)
+        if found is None or action is ClaimAction.SEND:
+            return None
+        if action is ClaimAction.RETURN_RECORDED:
+            is_own = found.try_number == self.run.try_number
+            return DeliveryResult(record=find_recorded(found), sent_by_this_try=False, recorded_by_this_try=is_own)
+        if action is ClaimAction.REPORT_UNKNOWN:
+            record = report_interrupted(found)
+            self.store.save(record_claim(found, record))
+        else:
+            claim, record = mark_delivered(found, generation=self.run.generation)
+            self.store.save(claim)
+        return DeliveryResult(record=record, sent_by_this_try=False)
+
+    def claim(self, info: DeliveryInfo) -> None:
+        """
+        Claim the delivery; the request may be sent when this returns.
+
+        :raises ClaimLostError: if another process claimed it at the same moment; this one must send nothing
+        """
+        self._claim = make_claim(
+            self._found,
+            info=info,
+            generation=self.run.generation,
+            try_number=self.run.try_number,
+            claimed_at=pendulum.now("UTC").isoformat(),
+        )
+        self.store.acquire(self._found, self._claim)
+
+    def settle(self, attempt: Attempt) -> DeliveryResult:
+        """Record the attempt, and return the result of the delivery."""
+        claim, found = self._claim, self._found
+        assert claim is not None  # noqa: S101  (for mypy: an attempt is only made with a claim)
+        record = Record(
+            info=claim.info,
+            generation=claim.generation,
+            redelivery=claim.redelivery,
+            attempt=merge_with_previous(claim, attempt),
+        )
+        self.store.save(record_claim(claim, record))
+        unresolved = report_interrupted(found) if found is not None and found.state == CLAIMED else None
+        return DeliveryResult(record=record, sent_by_this_try=True, unresolved_previous=unresolved)
 
 
-def deliver_unclaimed(prepare: Callable[[], Prepared]) -> Delivery:
+def check_slot(result: DeliveryResult, info: DeliveryInfo) -> None:
     """
-    Make the attempt where nothing can keep a claim, and return the record of it.
+    Return if what this try recorded before is the delivery that it is asked for again.
 
-    It is at most one request for each call. What it is called for may be called for again, so the receiver tells by the
-    delivery id.
+    :raises SlotError: if it is another one; nothing was sent
     """
-    prepared = prepare()
-    record = Record(info=prepared.info, generation="", redelivery=False, attempt=prepared.attempt())
-    return Delivery(record=record, attempted=True)
+    if info.delivery_id != result.record.info.delivery_id:
+        raise SlotError("this task delivered another event in this try; give each delivery a slot of its own")
+
+
+def unclaimed_result(info: DeliveryInfo, attempt: Attempt) -> DeliveryResult:
+    """Return the result of an attempt that was made where no claim can be stored: one request for each call."""
+    record = Record(info=info, generation="", redelivery=False, attempt=attempt)
+    return DeliveryResult(record=record, sent_by_this_try=True)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_hooks.events import build_event_alert, build_event_created, read_fields
@@ -57,3 +58,21 @@ def build_payload(
         names = {field: argument for argument, field in _ARGUMENTS.items() if arguments.get(argument)}
         problems = {names.get(field, field): problem for field, problem in error.problems.items()}
         raise ValidationError(error.subject, problems) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventDraft:
+    """The arguments of ``build_payload``, for an event that is built only if it is to be sent."""
+
+    event_type: str
+    event: Mapping[str, object] | None
+    arguments: Mapping[str, object]
+    defaults: Mapping[str, object]
+
+    def build(self) -> Payload:
+        """
+        Build the payload.
+
+        :raises ValidationError: naming each field that is missing or wrong
+        """
+        return build_payload(self.event_type, event=self.event, arguments=self.arguments, defaults=self.defaults)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,32 +13,37 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_hooks._runtime.airflow import open_state_store, read_connection, read_settings, read_variable
-from airflow_provider_hooks._runtime.failures import judge, raise_fail_fast
-from airflow_provider_hooks._runtime.telemetry import count_delivery, note_attempt, trace_attempt
-from airflow_provider_hooks.delivery.claim_store import Ledger
-from airflow_provider_hooks.delivery.claims import check_when_unknown
+from airflow_provider_hooks._runtime.airflow import read_connection, read_settings, read_variable
+from airflow_provider_hooks._runtime.claim_store import open_claim_store
+from airflow_provider_hooks._runtime.failures import raise_fail_fast, raise_for_outcome
+from airflow_provider_hooks._runtime.telemetry import count_delivery, record_attempt, trace_attempt
+from airflow_provider_hooks.delivery.claims import KEY_PREFIX, Claim, check_on_unknown
 from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, Endpoint, read_endpoint
 from airflow_provider_hooks.delivery.headers import sensitive_header_values
-from airflow_provider_hooks.delivery.limits import ConnectError, Limits, not_sent_result
-from airflow_provider_hooks.delivery.request import find_event_id, make_delivery_info, make_request
-from airflow_provider_hooks.delivery.service import Delivery, Prepared, TryContext, deliver_once, deliver_unclaimed
+from airflow_provider_hooks.delivery.record import attempt_from_result, not_sent_attempt
+from airflow_provider_hooks.delivery.request import RequestTemplate, SignedRequest, find_event_id, preview_request
+from airflow_provider_hooks.delivery.service import (
+    ClaimedDelivery,
+    DeliveryResult,
+    TryContext,
+    check_slot,
+    unclaimed_result,
+)
+from airflow_provider_hooks.events.build import EventDraft
 from airflow_provider_hooks.events.serialization import serialize
-from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
-from airflow_provider_hooks.http.policy import BlockedAddressError
+from airflow_provider_hooks.exceptions import BlockedAddressError, ServiceHookError, ValidationError
+from airflow_provider_hooks.http.connect import Connector, Limits
+from airflow_provider_hooks.http.engine import Engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow.sdk import Context
 
-    from airflow_provider_hooks.delivery.claims import WhenUnknown
-    from airflow_provider_hooks.delivery.preview import Preview
+    from airflow_provider_hooks.delivery.claims import OnUnknown
     from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo
-    from airflow_provider_hooks.delivery.request import Request
-    from airflow_provider_hooks.delivery.transfer import Connections
+    from airflow_provider_hooks.delivery.request import Preview
     from airflow_provider_hooks.events import EventAlert, EventCreated
     from airflow_provider_hooks.http.policy import NetworkPolicy
+    from airflow_provider_hooks.http.urls import Target
     from airflow_provider_hooks.json_types import JsonObject
     from airflow_provider_hooks.settings import Settings
 
@@ -59,6 +65,7 @@ class EndpointHook(BaseHook):
     def __init__(self, service_hook_conn_id: str = default_conn_name) -> None:
         super().__init__()
         self.service_hook_conn_id = service_hook_conn_id
+        self._local = threading.local()
 
     @cached_property
     def _settings(self) -> Settings:
@@ -68,16 +75,9 @@ class EndpointHook(BaseHook):
     def _policy(self) -> NetworkPolicy:
         return self._settings.build_policy()
 
-    @cached_property
-    def _connections(self) -> Connections:
-        """Kept alive from one delivery of this hook to the next."""
-        from airflow_provider_hooks.delivery.transfer import Connections
-
-        return Connections()
-
     def get_conn(self) -> Endpoint:
         """
-        Read the endpoint, with its secrets and the values of its headers registered with Airflow's masker.
+        Return the endpoint, with its secrets and the values of its headers registered with Airflow's masker.
 
         :raises ValidationError: naming each field of the connection that cannot be used
         """
@@ -105,97 +105,93 @@ class EndpointHook(BaseHook):
     def deliver(
         self,
         event_type: str,
-        payload: Payload | Callable[[], Payload],
+        payload: Payload | EventDraft,
         *,
         context: Context,
         slot: str = "",
-        on_unknown: WhenUnknown = "fail",
+        on_unknown: OnUnknown = "fail",
     ) -> JsonObject:
         """
-        Deliver an event at most once for each time that a person asks for it, and return the record of it.
+        Deliver an event at most once per run or manual clear, and return its record.
 
-        What an earlier try left is told first. Then all that can be refused is refused before the claim; after it,
-        whatever happens is in the record. It raises what tells Airflow the truth, so a task can leave it to this.
+        What an earlier try recorded is reported first. Then everything that can be refused is refused before the claim;
+        after it, whatever happens is in the record. A task can leave the exceptions to Airflow.
 
-        :param payload: what a builder of ``airflow_provider_hooks.events`` gives, or a function that calls one, which
-            is called only if the event is to be sent
-        :param context: the task's context, whose state store keeps the claim
+        :param payload: what a builder of ``airflow_provider_hooks.events`` returns, or a draft, which is built only if
+            the event is to be sent
+        :param context: the task's context, whose state store holds the claim
         :param slot: tells apart several deliveries of one task; the same on every try
-        :param on_unknown: where an attempt may have arrived, ``fail`` and leave it to a person, or ``resend`` it with
-            the same delivery id by Airflow's own ``retries``, which is at least once
-        :raises AirflowFailException: if the outcome is ``rejected`` or ``unknown``, or something cannot be used as it
-            is, all of which a retry must not or cannot change
+        :param on_unknown: where an attempt may have been received, ``fail`` and leave it to the user, or ``resend`` the
+            event with the same delivery id by Airflow's own ``retries``, which is at least once
+        :raises AirflowFailException: if the outcome is ``rejected`` or ``unknown``, or an input cannot be used, which a
+            retry must not or cannot change
         :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
-        :raises DeliveryUnknownError: if it may have arrived and shall be sent again; ``retries`` then apply
+        :raises DeliveryUnknownError: if it may have been received and must be sent again; ``retries`` then apply
         """
         try:
-            delivery = self.deliver_once(event_type, payload, context=context, slot=slot, on_unknown=on_unknown)
+            result = self.deliver_once(event_type, payload, context=context, slot=slot, on_unknown=on_unknown)
         except (ServiceHookError, AirflowNotFoundException) as error:
             raise_fail_fast(error)
-        judge(delivery, on_unknown=on_unknown)
-        return delivery.record.as_json()
+        raise_for_outcome(result, on_unknown=on_unknown)
+        return result.record.as_json()
 
     def deliver_once(
         self,
         event_type: str,
-        payload: Payload | Callable[[], Payload],
+        payload: Payload | EventDraft,
         *,
         context: Context,
         slot: str = "",
-        on_unknown: WhenUnknown = "fail",
-    ) -> Delivery:
+        on_unknown: OnUnknown = "fail",
+    ) -> DeliveryResult:
         """
-        Deliver as ``deliver`` does, and return what it came to, whatever that is, instead of failing the task.
+        Deliver as ``deliver`` does, and return the result, whatever the outcome, instead of failing the task.
 
-        :raises ServiceHookError: if something cannot be used as it is; nothing was sent
+        :raises ServiceHookError: if an input cannot be used; nothing was sent
         :raises AirflowNotFoundException: if there is no such connection; nothing was sent
         """
+        check_on_unknown(on_unknown)
         ti = context["ti"]
-        check_when_unknown(on_unknown)
-        delivery = deliver_once(
-            asking=TryContext(generation=str(ti.max_tries), try_number=ti.try_number, on_unknown=on_unknown),
-            ledger=Ledger(open_state_store(context), slot=slot),
-            prepare=lambda: self._prepare(event_type, payload() if callable(payload) else payload),
+        delivery = ClaimedDelivery(
+            store=open_claim_store(context, f"{KEY_PREFIX}:{slot}" if slot else KEY_PREFIX, Claim),
+            run=TryContext(generation=str(ti.max_tries), try_number=ti.try_number, on_unknown=on_unknown),
         )
-        self._tell(delivery)
-        return delivery
+        result = delivery.resolve()
+        if result is None or result.recorded_by_this_try:
+            template, info, body = self._prepare(event_type, payload)
+            if result is None:
+                delivery.claim(info)
+                result = delivery.settle(self._attempt(template, info, body))
+            else:
+                check_slot(result, info)
+        self._report(result)
+        return result
 
-    def deliver_unclaimed(self, event_type: str, payload: Payload) -> Delivery:
+    def deliver_unclaimed(self, event_type: str, payload: Payload | EventDraft) -> DeliveryResult:
         """
-        Send an event where Airflow has no state store to keep a claim in: one request for each call, if it can be sent.
+        Send an event where no claim can be stored: one request for each call, if it can be sent.
 
-        :raises ServiceHookError: if something cannot be used as it is; nothing was sent
+        :raises ServiceHookError: if an input cannot be used; nothing was sent
         :raises AirflowNotFoundException: if there is no such connection; nothing was sent
         """
-        delivery = deliver_unclaimed(lambda: self._prepare(event_type, payload))
-        self._tell(delivery)
-        return delivery
+        template, info, body = self._prepare(event_type, payload)
+        result = unclaimed_result(info, self._attempt(template, info, body))
+        self._report(result)
+        return result
 
-    def _tell(self, delivery: Delivery) -> None:
-        if delivery.unresolved_previous is not None:
-            self.log.warning("The asking before this left it open: %s", delivery.unresolved_previous.summarize())
-        count_delivery(delivery.record)
-        self.log.info("%s", delivery.record.summarize())
-        if delivery.record.settled:
-            self.log.info("Nothing was sent by this try, as a person settled it")
-        elif not delivery.attempted:
-            self.log.warning("Nothing was sent by this try: an earlier one was made for the same asking")
-
-    def preview(self, event_type: str, payload: Payload) -> Preview:
+    def preview(self, event_type: str, payload: Payload | EventDraft) -> Preview:
         """
         Return the request of a delivery as it would be sent now, signed. No connection is opened.
 
-        :param payload: what a builder of ``airflow_provider_hooks.events`` gives
-        :raises ServiceHookError: if something cannot be used as it is
+        :param payload: what a builder of ``airflow_provider_hooks.events`` returns, or a draft
+        :raises ServiceHookError: if an input cannot be used
         """
-        from airflow_provider_hooks.delivery.preview import preview_request
-
-        endpoint, info, body = self._compose(event_type, payload)
-        return preview_request(endpoint, info, make_request(endpoint, info, body))
+        template, info, body = self._prepare(event_type, payload)
+        return preview_request(template.endpoint, template.make_request(info, body))
 
     def get_endpoint_for(self, event_type: str) -> Endpoint:
         """
-        Read the endpoint, and return it if it takes this event and may be sent to.
+        Return the endpoint if it takes this event type and may be sent to.
 
         :raises ValidationError: naming each field of the connection that cannot be used
         :raises BlockedAddressError: if the URL may not be sent to
@@ -206,45 +202,14 @@ class EndpointHook(BaseHook):
                 f"connection '{endpoint.conn_id}'",
                 {"events": f"this endpoint takes only {', '.join(endpoint.events)}, not {event_type}"},
             )
-        _check_url(self._policy, endpoint)
+        self._check_target(endpoint)
         return endpoint
-
-    def _compose(self, event_type: str, payload: Payload) -> tuple[Endpoint, DeliveryInfo, bytes]:
-        endpoint = self.get_endpoint_for(event_type)
-        body = serialize(payload, max_payload_bytes=self._settings.max_payload_bytes)
-        info = make_delivery_info(endpoint, event_type=event_type, event_id=find_event_id(payload), body=body)
-        return endpoint, info, body
-
-    def _prepare(self, event_type: str, payload: Payload) -> Prepared:
-        endpoint, info, body = self._compose(event_type, payload)
-        policy, limits = self._policy, self._limits(endpoint)
-        make_request(endpoint, info, body)  # what cannot be signed is told before it is claimed
-
-        def attempt() -> Attempt:
-            # Signed anew, since the claim may have taken a while and a signature may carry the time.
-            request = make_request(endpoint, info, body)
-            with trace_attempt(info) as span:
-                made = self._send(request, policy=policy, limits=limits)
-                note_attempt(span, info, made)
-            # Said before it is kept, so that it is not lost with a database that is gone by now.
-            self.log.info("Attempt of delivery %s ended as %s", info.delivery_id, made.outcome.value)
-            return made
-
-        return Prepared(info=info, attempt=attempt)
-
-    def _send(self, request: Request, *, policy: NetworkPolicy, limits: Limits) -> Attempt:
-        """Send with libcurl, which takes long to load: in a task that is done while Airflow keeps the claim."""
-        try:
-            from airflow_provider_hooks.delivery.sender import send_once
-        except ImportError as error:
-            return not_sent_result(error, requested_at=time.time(), duration=0.0)
-        return send_once(request, policy=policy, limits=limits, connections=self._connections)
 
     def test_connection(self) -> tuple[bool, str]:
         """Check URL, secret, scheme, address and TLS, by connecting; no event and no byte of a request is sent."""
         try:
             endpoint, peer = self.connect()
-        except (ServiceHookError, ConnectError) as error:
+        except ServiceHookError as error:
             return False, str(error)
         scheme = endpoint.scheme.name
         return True, f"Connected to {peer}; deliveries are signed with the scheme {scheme}. Nothing was sent."
@@ -253,21 +218,75 @@ class EndpointHook(BaseHook):
         """
         Connect, TLS included, and return the endpoint and the peer's address; no byte of a request is sent.
 
-        :raises ServiceHookError: if the connection cannot be used as it is
-        :raises ConnectError: if it cannot be reached, or must not be
+        :raises ServiceHookError: if the connection cannot be used
+        :raises ConnectError: if the endpoint cannot be reached, or must not be
         """
-        from airflow_provider_hooks.delivery.probe import probe
-
         endpoint = self.get_conn()
-        return endpoint, probe(endpoint.url, policy=self._policy, limits=self._limits(endpoint))
+        engine: Engine[SignedRequest] = self._open_engine(endpoint.target, self._limits(endpoint))
+        try:
+            return endpoint, engine.check_connection()
+        finally:
+            engine.close()
+
+    def _check_target(self, endpoint: Endpoint) -> None:
+        try:
+            self._policy.check_target(endpoint.target)
+        except BlockedAddressError as error:
+            raise BlockedAddressError(f"connection '{endpoint.conn_id}': {error}") from None
+
+    def _prepare(self, event_type: str, payload: Payload | EventDraft) -> tuple[RequestTemplate, DeliveryInfo, bytes]:
+        """Build everything that can be refused, before anything is claimed."""
+        built = payload.build() if isinstance(payload, EventDraft) else payload
+        template = RequestTemplate(self.get_endpoint_for(event_type), event_type)
+        body = serialize(built, max_payload_bytes=self._settings.max_payload_bytes)
+        return template, template.describe(find_event_id(built), body), body
+
+    def _attempt(self, template: RequestTemplate, info: DeliveryInfo, body: bytes) -> Attempt:
+        """Sign the request and send it, once. A claim may stand by now, so every error is in the attempt."""
+        started, requested_at = time.monotonic(), time.time()
+        with trace_attempt(info) as span:
+            try:
+                engine = self._engine_for(template.endpoint)
+                request = template.make_request(info, body)
+            except (ServiceHookError, OSError, RuntimeError) as error:
+                attempt = not_sent_attempt(error, requested_at=requested_at, seconds=time.monotonic() - started)
+            else:
+                result = engine.send_one(request)
+                sensitive = template.sensitive_values(request.signature_headers)
+                attempt = attempt_from_result(result, sensitive=sensitive)
+            record_attempt(span, info, attempt)
+        # Logged before it is recorded, so that it is not lost with a database that is gone by now.
+        self.log.info("Attempt of delivery %s finished: %s", info.delivery_id, attempt.outcome.value)
+        return attempt
+
+    def _engine_for(self, endpoint: Endpoint) -> Engine[SignedRequest]:
+        """Return this thread's engine, whose connections are reused from one delivery of this hook to the next."""
+        wanted = (endpoint.target, self._limits(endpoint))
+        current: tuple[tuple[Target, Limits], Engine[SignedRequest]] | None = getattr(self._local, "engine", None)
+        if current is not None and current[0] == wanted:
+            return current[1]
+        engine = self._open_engine(*wanted)
+        if current is not None:
+            current[1].close()
+        self._local.engine = (wanted, engine)
+        return engine
+
+    def _open_engine(self, target: Target, limits: Limits) -> Engine[SignedRequest]:
+        # DNS is asked for every connection: a name that leads elsewhere by now is checked again.
+        connector = Connector(target, policy=self._policy, limits=limits, resolved_seconds=0.0)
+        return Engine(connector, timeout=limits.timeout)
 
     def _limits(self, endpoint: Endpoint) -> Limits:
         settings = self._settings
         return Limits(timeout=endpoint.timeout, connect_timeout=settings.connect_timeout, ca_file=settings.ca_file)
 
-
-def _check_url(policy: NetworkPolicy, endpoint: Endpoint) -> None:
-    try:
-        policy.check_url(endpoint.url)
-    except BlockedAddressError as error:
-        raise BlockedAddressError(f"connection '{endpoint.conn_id}': {error}") from None
+    def _report(self, result: DeliveryResult) -> None:
+        if result.unresolved_previous is not None:
+            summary = result.unresolved_previous.summarize()
+            self.log.warning("The previous run or clear left this delivery unresolved: %s", summary)
+        count_delivery(result.record)
+        self.log.info("%s", result.record.summarize())
+        if result.record.settled:
+            self.log.info("Nothing was sent by this try: a user settled the delivery")
+        elif not result.sent_by_this_try:
+            self.log.warning("Nothing was sent by this try: an earlier one already sent this event")

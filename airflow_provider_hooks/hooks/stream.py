@@ -18,13 +18,11 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from airflow_provider_hooks._runtime.airflow import open_state_store
 from airflow_provider_hooks._runtime.failures import DeliveryNotSentError, raise_fail_fast
 from airflow_provider_hooks._runtime.telemetry import count_deliveries
-from airflow_provider_hooks.delivery.request import describe_headers
 from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
-from airflow_provider_hooks.http.urls import strip_sensitive_parts
-from airflow_provider_hooks.stream.connection import Opener, OpenerPool
+from airflow_provider_hooks.http.connect import Connector
+from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.stream.encode import RequestEncoder
-from airflow_provider_hooks.stream.engine import Engine
 from airflow_provider_hooks.stream.records import RecordEncoder, RecordFolder
 from airflow_provider_hooks.stream.sources import FileSource, IterableSource, Shard, Source
 from airflow_provider_hooks.stream.stream import (
@@ -50,7 +48,6 @@ Events = str | ObjectStoragePath | Iterable[Mapping[str, object]] | Callable[[],
 
 PROGRESS_SECONDS = 5.0
 """How often progress is logged, at most."""
-_OPENING_THREADS = 16
 _SHOWN_INVALID = 10
 
 
@@ -123,14 +120,10 @@ class StreamHook(EndpointHook):
         endpoint, settings, policy = self.get_endpoint_for(event_type), self._settings, self._policy
         limits = self._limits(endpoint)
         pace = RateLimiter(rate_limit=options.rate_limit)
-        pool = OpenerPool(
-            Opener(policy.check_url(endpoint.url), policy=policy, limits=limits),
-            size=min(options.concurrency, _OPENING_THREADS),
-        )
+        connector = Connector(endpoint.target, policy=policy, limits=limits)
         preparer = RequestEncoder(
             endpoint,
             event_type,
-            headers=describe_headers(event_type),
             max_payload_bytes=settings.max_payload_bytes,
         )
 
@@ -139,7 +132,7 @@ class StreamHook(EndpointHook):
                 {
                     "endpoint": endpoint.conn_id,
                     "event_type": event_type,
-                    "url": strip_sensitive_parts(endpoint.url),
+                    "url": endpoint.target.display_url,
                     "scheme": endpoint.scheme.name,
                     "generation": generation,
                     "redelivery": is_redelivery,
@@ -149,7 +142,9 @@ class StreamHook(EndpointHook):
         return StreamDependencies(
             source=source,
             preparer=preparer,
-            engine=Engine(pool, concurrency=options.concurrency, timeout=limits.timeout, pace=pace),
+            engine=Engine(
+                connector, concurrency=options.concurrency, timeout=limits.timeout, throttle=pace, keep_headers=False
+            ),
             pace=pace,
             breaker=CircuitBreaker(limit=options.stop_after_failures),
             records=RecordFolder(folder),

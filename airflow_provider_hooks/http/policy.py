@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The network policy: deny by default, with the exact exceptions of whoever runs Airflow. There is no off switch."""
+"""The network policy: deny by default, with the exact exceptions of the administrator. There is no off switch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
+from airflow_provider_hooks.exceptions import BlockedAddressError, ValidationError
 from airflow_provider_hooks.http.addresses import IPAddress, find_special_use
 from airflow_provider_hooks.http.proxy import Proxy, read_proxy
 from airflow_provider_hooks.http.urls import Target, parse_url
@@ -27,10 +27,6 @@ _WIDEST = (IPv6Network("fc00::/7"), IPv6Network("fe80::/10"))
 """Wider ones that hold no public address at all."""
 _HTTPS_PORT = 443
 _MAX_PORT = 65_535
-
-
-class BlockedAddressError(ServiceHookError):
-    """Sending there is not allowed. Nothing was sent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,16 +81,25 @@ class NetworkPolicy:
 
     def check_url(self, url: str) -> Target:
         """
-        Return where a URL leads if sending there can be allowed, judged before its host is resolved.
+        Return where a URL leads if the policy can allow to send there, before its host is resolved.
 
-        :raises BlockedAddressError: saying why not, and what whoever runs Airflow can do
+        :raises BlockedAddressError: saying why not, and what the administrator can do
         """
         try:
             target = parse_url(url)
         except ValueError as error:
             raise BlockedAddressError(str(error)) from None
+        self.check_target(target)
+        return target
+
+    def check_target(self, target: Target) -> None:
+        """
+        Return if the policy can allow to send to a target, before its host is resolved.
+
+        :raises BlockedAddressError: saying why not, and what the administrator can do
+        """
         if self._is_listed(target):
-            return target
+            return
         if target.scheme != "https":
             raise BlockedAddressError(
                 f"plain HTTP to {target.host} is not allowed: use https://, or list it in {_SETTING}"
@@ -105,7 +110,6 @@ class NetworkPolicy:
             raise BlockedAddressError(
                 f"port {target.port} of {target.host} is not allowed: list it in allowed_ports {_SECTION}"
             )
-        return target
 
     def check_address(self, address: str, *, target: Target | None = None) -> None:
         """

@@ -14,14 +14,11 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
+from airflow_provider_hooks.exceptions import ProxyError
 from airflow_provider_hooks.http.urls import parse_url
 
 MAX_ANSWER_BYTES = 16_384
 """How much of a proxy's answer is read at most."""
-
-
-class ProxyError(OSError):
-    """A proxy did not open the tunnel, so nothing was sent through it."""
 
 
 @dataclass(frozen=True, kw_only=True)

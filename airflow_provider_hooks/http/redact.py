@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from airflow_provider_hooks.sanitize import SHOWN_CHARACTERS, escape
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -100,9 +102,20 @@ def _fold(text: str) -> str:
 
 
 def sensitive_url_parts(url: str) -> tuple[str, ...]:
-    """Return the parts of a URL that may hold a token: its query and every value in it."""
-    query = urlsplit(url).query
+    """Return the parts of a URL that may hold a token."""
+    return sensitive_query_parts(urlsplit(url).query)
+
+
+def sensitive_query_parts(query: str) -> tuple[str, ...]:
+    """Return the parts of a URL's query that may hold a token: all of it, and every value in it."""
     return (query, *(value for _, value in parse_qsl(query))) if query else ()
+
+
+def redact_and_truncate(text: str, sensitive: Iterable[str], *, limit: int = SHOWN_CHARACTERS) -> str:
+    """Mask what is sensitive before anything is cut, and bound what escaping made of it, in bytes."""
+    if not sensitive and len(text) <= limit and text.isascii() and text.isprintable():
+        return text
+    return escape(redact(text, sensitive), limit=limit).encode()[:limit].decode(errors="ignore")
 
 
 def _encode_inside(raw: bytes, before: int, encode: Callable[[bytes], bytes]) -> str:

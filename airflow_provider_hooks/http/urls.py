@@ -10,7 +10,7 @@ every such repair has been a way around somebody's address check.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
@@ -26,17 +26,37 @@ _MAX_PORT = 65_535
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Where a URL leads: its scheme, host and port, as every reader must see them."""
+    """Where a URL leads: its scheme, host and port, as every reader must see them, and what is requested there."""
 
     scheme: str
     host: str
     """Lower case; an IPv6 address without brackets."""
     port: int
+    path: str = "/"
+    """As it is sent: dot segments and percent-encoding are left unchanged."""
+    query: str = field(default="", repr=False)
+    """May hold a token, so it is not shown."""
 
     @property
     def is_address(self) -> bool:
         """Whether the host is an IP address rather than a name."""
-        return _is_address(self.host)
+        return is_address(self.host)
+
+    @property
+    def request_target(self) -> str:
+        """What stands in the request line (RFC 9112, section 3.2.1)."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+    @property
+    def authority(self) -> str:
+        """The value of ``Host``: without the default port of the scheme."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def display_url(self) -> str:
+        """The URL without its query, for records and messages."""
+        return f"{self.scheme}://{self.authority}{self.path}"
 
 
 def parse_url(url: str) -> Target:
@@ -63,7 +83,7 @@ def parse_url(url: str) -> Target:
     if "#" in url:
         raise ValueError("the URL must not have a fragment (#...)")
     host, port = _split_authority(parts.netloc, default_port=_DEFAULT_PORTS[scheme])
-    return Target(scheme=scheme, host=host, port=port)
+    return Target(scheme=scheme, host=host, port=port, path=parts.path or "/", query=parts.query)
 
 
 def strip_sensitive_parts(url: str) -> str:
@@ -97,12 +117,13 @@ def _read_host(host: str) -> str:
     labels = name.split(".")
     if len(name) > _MAX_HOST_CHARACTERS or not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError("the URL's host is not a valid host name")
-    if _NUMERIC_LABEL.fullmatch(labels[-1]) and not _is_address(name):
+    if _NUMERIC_LABEL.fullmatch(labels[-1]) and not is_address(name):
         raise ValueError("the URL's host is a number that is not a plain IPv4 address")
     return name
 
 
-def _is_address(host: str) -> bool:
+def is_address(host: str) -> bool:
+    """Return whether a host is an IP address rather than a name."""
     try:
         ip_address(host)
     except ValueError:

@@ -122,9 +122,9 @@ class ServiceHookNotifier(BaseNotifier):
         """
         from airflow.sdk import conf
 
-        from airflow_provider_hooks.delivery.record import Outcome
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
         from airflow_provider_hooks.notifications.callback_event import callback_event_from_context
+        from airflow_provider_hooks.outcomes import Outcome
 
         occasion = callback_event_from_context(
             context, base_url=conf.get("api", "base_url", fallback="http://localhost:8080")

@@ -8,19 +8,15 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_hooks.delivery.keys import KEY_PREFIX
-from airflow_provider_hooks.operators.ahead import import_ahead, read_ahead
 from airflow_provider_hooks.operators.links import DeliveryRecordLink, EventLink
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping, Sequence
 
-    import jinja2
     from airflow.sdk import Context
 
-    from airflow_provider_hooks.delivery.claims import WhenUnknown
-    from airflow_provider_hooks.events import EventAlert, EventCreated
+    from airflow_provider_hooks.delivery.claims import OnUnknown
     from airflow_provider_hooks.json_types import JsonObject
 
 
@@ -65,7 +61,7 @@ class DeliveringOperator(BaseOperator):
         message: str | None = None,
         url: str | None = None,
         level: str | None = None,
-        on_unknown: WhenUnknown = "fail",
+        on_unknown: OnUnknown = "fail",
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)  # type: ignore[arg-type]  # BaseOperator's own arguments
@@ -111,12 +107,6 @@ class _DeliverEventOperator(DeliveringOperator):
     event_type: str
     """The event that a subclass delivers."""
 
-    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
-        """Render what was given, while what a delivery needs is imported; nothing else is shown as rendered."""
-        import_ahead()
-        self.template_fields = tuple(name for name in self.template_fields if getattr(self, name, "") is not None)
-        super().render_template_fields(context, jinja_env)
-
     def execute(self, context: Context) -> JsonObject:
         """
         Deliver the event once and return the record of it.
@@ -126,23 +116,18 @@ class _DeliverEventOperator(DeliveringOperator):
         :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
         :raises DeliveryUnknownError: if it may have arrived and shall be sent again; ``retries`` then apply
         """
-        import_ahead()
-        ahead = read_ahead(context, KEY_PREFIX)
-        from airflow_provider_hooks.events.build import build_payload
+        from airflow_provider_hooks.events.build import EventDraft
         from airflow_provider_hooks.events.defaults import describe_task_instance
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
 
-        def build() -> EventCreated | EventAlert:
-            return build_payload(
-                self.event_type,
-                event=self.event,
-                arguments=self.list_arguments(),
-                defaults=describe_task_instance(context),
-            )
-
-        return EndpointHook(self.service_hook_conn_id).deliver(
-            self.event_type, build, context=ahead, on_unknown=self.on_unknown
+        draft = EventDraft(
+            event_type=self.event_type,
+            event=self.event,
+            arguments=self.list_arguments(),
+            defaults=describe_task_instance(context),
         )
+        hook = EndpointHook(self.service_hook_conn_id)
+        return hook.deliver(self.event_type, draft, context=context, on_unknown=self.on_unknown)
 
     def list_arguments(self) -> dict[str, object]:
         """Return the arguments that are fields of the event, by their names."""

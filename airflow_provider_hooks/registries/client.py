@@ -11,7 +11,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from airflow_provider_hooks import __version__
-from airflow_provider_hooks.http.policy import BlockedAddressError
+from airflow_provider_hooks.exceptions import BlockedAddressError
 from airflow_provider_hooks.http.redact import redact, sensitive_url_parts
 from airflow_provider_hooks.registries.model import Answer, Call, RegistryError
 from airflow_provider_hooks.registries.transport import Deadline, NotConnectedError, OneCallSession

@@ -23,8 +23,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.util import Retry
 
-from airflow_provider_hooks.http.connecting import connect_checked
-from airflow_provider_hooks.http.resolver import ResolverError
+from airflow_provider_hooks.exceptions import ResolverError
+from airflow_provider_hooks.http.connect import connect_checked
 from airflow_provider_hooks.http.urls import Target
 
 if TYPE_CHECKING:

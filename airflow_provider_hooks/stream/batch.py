@@ -8,19 +8,18 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.delivery.answer import to_milliseconds
-from airflow_provider_hooks.delivery.record import Outcome
 from airflow_provider_hooks.http.retry_after import read_retry_at
+from airflow_provider_hooks.outcomes import Outcome
 from airflow_provider_hooks.stream.payloads import InvalidEventError
 from airflow_provider_hooks.stream.throttle import BUSY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from airflow_provider_hooks.http.engine import Engine
+    from airflow_provider_hooks.http.result import RequestResult
     from airflow_provider_hooks.stream.encode import EncodedRequest, RequestEncoder
-    from airflow_provider_hooks.stream.engine import Engine
     from airflow_provider_hooks.stream.records import PartWriter, RecordEncoder
-    from airflow_provider_hooks.stream.result import RequestResult
     from airflow_provider_hooks.stream.sources import RawEvent
     from airflow_provider_hooks.stream.summary import Summary
     from airflow_provider_hooks.stream.throttle import CircuitBreaker, RateLimiter
@@ -62,53 +61,55 @@ class Batch:
         self._preparer, self._pace, self._breaker = preparer, pace, breaker
         self._lines, self._summary, self._part, self._report = lines, summary, part, report
         # Looked up once: these are called for every event.
-        self._add, self._write, self._tell_success = summary.add, part.write, lines.encode_success
+        self._add, self._write = summary.add, part.write
         self._invalid: list[tuple[int, str]] = []
         self._position = 0
         self._count = 0
         self._next_flush = 0.0
 
-    def send(self, events: Iterator[tuple[RawEvent, int]], *, start: int, engine: Engine) -> BatchResult:
+    def send(
+        self, events: Iterator[tuple[RawEvent, int]], *, start: int, engine: Engine[EncodedRequest]
+    ) -> BatchResult:
         """Send the events, and return how far that came; each event before has a record then."""
         self._position = start
-        left = engine.send(self._prepare(events), self)
-        position = left[0].position if left else self._position
+        for results in engine.send(self._prepare(events)):
+            for result in results:
+                self._record(result)
+            if self._breaker.is_open:
+                engine.stop()
+            self._flush_and_report()
+        unsent = engine.unsent
+        position = unsent[0].position if unsent else self._position
         for begins, problem in self._invalid:
             if begins < position:
                 self._summary.add_invalid()
                 self._part.write(self._lines.encode_invalid(begins, problem))
         return BatchResult(count=self._count, position=position, stopped=self._breaker.is_open)
 
-    def take_success(self, event: EncodedRequest, status: int, peer: str, started_at: float, seconds: float) -> None:
-        """Record a request that a plain 2xx answered."""
-        milliseconds = round(seconds * 1000, 3)
-        self._add(_DELIVERED, milliseconds)
-        self._breaker.failures = 0
-        self._write(self._tell_success(event, status, peer, started_at, milliseconds))
-
-    def take_ending(self, event: EncodedRequest, ending: RequestResult) -> None:
-        """Record a request that ended in any other way, and slow down where the receiver asks for it."""
-        outcome, line = self._lines.encode_result(event, ending, private=self._preparer.sensitive_values(event))
-        status = ending.answer.status if ending.answer else None
-        self._summary.add(outcome.value, to_milliseconds(ending.seconds) if status is not None else None)
-        if outcome is Outcome.DELIVERED:
+    def _record(self, result: RequestResult[EncodedRequest]) -> None:
+        """Write the record of a request, and slow down where the receiver asks for it."""
+        milliseconds = round(result.seconds * 1000, 3)
+        if result.outcome is Outcome.DELIVERED:
             self._breaker.failures = 0
+            self._add(_DELIVERED, milliseconds)
+            if result.responded_at is None:
+                self._write(self._lines.encode_success(result, milliseconds))
+                return
         else:
             self._breaker.note_failure()
-        self._part.write(line)
-        if ending.answer is not None and status in BUSY:
+            self._add(result.outcome.value, None if result.status is None else milliseconds)
+        self._write(self._lines.encode_result(result, sensitive=self._preparer.sensitive_values(result.request)))
+        if result.status in BUSY:
             now = time.time()
-            at = read_retry_at(ending.answer.headers, received_at=now)
+            at = read_retry_at(result.headers, received_at=now)
             self._pace.slow_down(time.monotonic(), None if at is None else at - now)
 
-    def wants_more(self) -> bool:
-        """Tell whether anything more is to be sent; called often, so progress is told from here."""
+    def _flush_and_report(self) -> None:
         now = time.monotonic()
         if now >= self._next_flush:
             self._next_flush = now + _FLUSH_SECONDS
             self._part.flush()
             self._report(self._summary, self._position)
-        return not self._breaker.is_open
 
     def _prepare(self, events: Iterator[tuple[RawEvent, int]]) -> Iterator[EncodedRequest]:
         prepare = self._preparer.prepare

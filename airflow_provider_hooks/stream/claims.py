@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.delivery.claims import read_kept
-from airflow_provider_hooks.exceptions import ServiceHookError
+from airflow_provider_hooks.exceptions import RecordError, ServiceHookError
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
@@ -103,7 +102,17 @@ def read_stream_claim(kept: object) -> StreamClaim | None:
         "the claim kept in the task's state store is not one of a stream, so nothing is sent; put the whole claim "
         "back, or delete it in the task's Storage tab to have all events sent anew"
     )
-    return read_kept(kept, StreamClaim, is_right=_is_right, refusal=refusal)
+    if kept is None:
+        return None
+    try:
+        if not isinstance(kept, Mapping):
+            raise TypeError  # noqa: TRY301  (one form, one error)
+        claim = StreamClaim(**kept)
+        if not _is_right(claim):
+            raise ValueError  # noqa: TRY301
+    except (TypeError, ValueError):
+        raise RecordError(refusal) from None
+    return claim
 
 
 def _is_right(claim: StreamClaim) -> bool:

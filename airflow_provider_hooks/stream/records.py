@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
-from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES, redact_and_truncate, to_milliseconds, write_time
-from airflow_provider_hooks.delivery.record import ErrorClass, Outcome, classify_outcome
-from airflow_provider_hooks.http.redact import find_occurrences
+from airflow_provider_hooks.delivery.record import format_time
+from airflow_provider_hooks.http.redact import find_occurrences, redact_and_truncate
+from airflow_provider_hooks.http.response import KEPT_BODY_BYTES
+from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import BinaryIO
 
+    from airflow_provider_hooks.http.result import RequestResult
     from airflow_provider_hooks.stream.encode import EncodedRequest
-    from airflow_provider_hooks.stream.result import RequestResult
 
 _PART = re.compile(r"part-(?P<block>[0-9]{6,})\.try-(?P<number>[0-9]+)\.jsonl", re.ASCII)
 _BUFFERED_BYTES = 262_144
@@ -147,12 +148,11 @@ class RecordEncoder:
         self._constant = b"," + orjson.dumps(dict(constant))[1:]
         self._time = (0.0, "")
 
-    def encode_success(
-        self, event: EncodedRequest, status: int, peer: str, started_at: float, milliseconds: float
-    ) -> bytes:
-        """Make the line of an event that a plain 2xx answered."""
-        if self._time[0] != started_at:
-            self._time = (started_at, write_time(started_at))
+    def encode_success(self, result: RequestResult[EncodedRequest], milliseconds: float) -> bytes:
+        """Return the line of an event that a plain 2xx response accepted."""
+        event = result.request
+        if self._time[0] != result.started_at:
+            self._time = (result.started_at, format_time(result.started_at))
         return (
             orjson.dumps(
                 {
@@ -160,10 +160,10 @@ class RecordEncoder:
                     "event_id": event.event_id,
                     "delivery_id": event.delivery_id,
                     "outcome": "delivered",
-                    "status_code": status,
+                    "status_code": result.status,
                     "requested_at": self._time[1],
                     "duration_ms": milliseconds,
-                    "peer_address": peer,
+                    "peer_address": result.peer,
                     "body_sha256": event.body_sha256,
                     "body_bytes": event.body_bytes,
                 }
@@ -171,32 +171,28 @@ class RecordEncoder:
             + self._constant
         )
 
-    def encode_result(
-        self, event: EncodedRequest, ending: RequestResult, *, private: tuple[str, ...]
-    ) -> tuple[Outcome, bytes]:
-        """Judge how a request ended, and make the line of it."""
-        answer = ending.answer
-        status = answer.status if answer else None
-        failure = ending.failure or (answer.problem if answer else None)
-        outcome = classify_outcome(status, request_started=ending.request_started)
-        headers = answer.headers if answer and status is not None else {}
-        body = bytes(answer.body).decode(errors="replace") if answer and status is not None else ""
-        # To mask costs more than all the rest, and is needed nearly never.
-        texts = (body, failure[1] if failure else "", *headers.values())
-        held = {value for text in texts for value in find_occurrences(text, private)}
+    def encode_result(self, result: RequestResult[EncodedRequest], *, sensitive: tuple[str, ...]) -> bytes:
+        """Return the line of an event whose request finished in any other way."""
+        status, error = result.status, result.error
+        body = result.body.decode(errors="replace")
+        # Masking costs more than all the rest, and is nearly never needed.
+        texts = (body, error[1] if error else "", *result.headers.values())
+        found = {value for text in texts for value in find_occurrences(text, sensitive)}
         line: dict[str, object] = {
             "status_code": status,
-            "requested_at": write_time(ending.started_at),
-            "responded_at": write_time(answer.ended_at) if answer and answer.ended_at else None,
-            "duration_ms": to_milliseconds(ending.seconds),
-            "peer_address": ending.peer,
-            "error_class": failure[0].value if failure else None,
-            "message": redact_and_truncate(failure[1], held) if failure else None,
+            "requested_at": format_time(result.started_at),
+            "responded_at": format_time(result.responded_at) if result.responded_at else None,
+            "duration_ms": round(result.seconds * 1000, 3),
+            "peer_address": result.peer,
+            "error_class": error[0].value if error else None,
+            "message": redact_and_truncate(error[1], found) if error else None,
         }
         if status is not None:
-            line["response_headers"] = {name: redact_and_truncate(value, held) for name, value in headers.items()}
-            line["response_body"] = redact_and_truncate(body, held, limit=KEPT_BODY_BYTES)
-        return outcome, self._write(_describe(event), outcome, line)
+            line["response_headers"] = {
+                name: redact_and_truncate(value, found) for name, value in result.headers.items()
+            }
+            line["response_body"] = redact_and_truncate(body, found, limit=KEPT_BODY_BYTES)
+        return self._write(_describe(result.request), result.outcome, line)
 
     def encode_unattempted(
         self, event: EncodedRequest, outcome: Outcome, error_class: ErrorClass, message: str

@@ -15,13 +15,13 @@ import uuid
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
-from airflow_provider_hooks.delivery.claim_store import ClaimLostError
-from airflow_provider_hooks.delivery.keys import KEY_PREFIX
-from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
+from airflow_provider_hooks.delivery.claims import KEY_PREFIX
+from airflow_provider_hooks.exceptions import ClaimLostError
+from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.stream.batch import Batch
 from airflow_provider_hooks.stream.claims import BatchSizer, Decision, State, StreamClaim, decide, read_stream_claim
 from airflow_provider_hooks.stream.payloads import InvalidEventError
@@ -30,12 +30,23 @@ from airflow_provider_hooks.stream.summary import Summary, read_summary
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_hooks.delivery.claim_store import StateStore
-    from airflow_provider_hooks.stream.encode import RequestEncoder
-    from airflow_provider_hooks.stream.engine import Engine
+    from airflow_provider_hooks.http.engine import Engine
+    from airflow_provider_hooks.json_types import JsonObject
+    from airflow_provider_hooks.stream.encode import EncodedRequest, RequestEncoder
     from airflow_provider_hooks.stream.records import PartWriter, RecordEncoder, RecordFolder
     from airflow_provider_hooks.stream.sources import RawEvent, Source
     from airflow_provider_hooks.stream.throttle import CircuitBreaker, RateLimiter
+
+
+class StateStore(Protocol):
+    """A durable store that outlives tries and crashes, of one task instance."""
+
+    def get(self, key: str) -> object:
+        """Return what is stored under a key, or ``None``."""
+
+    def set(self, key: str, value: JsonObject) -> None:
+        """Store a value; it is durable when this returns."""
+
 
 LARGEST_BLOCK = 32_768
 """How many events a crash can leave open at most."""
@@ -57,7 +68,7 @@ class StreamDependencies:
 
     source: Source
     preparer: RequestEncoder
-    engine: Engine
+    engine: Engine[EncodedRequest]
     pace: RateLimiter
     breaker: CircuitBreaker
     records: RecordFolder

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from math import floor, log2
 from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.delivery.record import Outcome
+from airflow_provider_hooks.outcomes import Outcome
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject

@@ -31,7 +31,7 @@ class RateLimiter:
     _paused_until: float = 0.0
     _next: float = 0.0
 
-    def count_allowed(self, now: float, wanted: int) -> int:
+    def acquire(self, now: float, wanted: int) -> int:
         """Return how many of the wanted events may be sent now; the others wait."""
         if now < self._paused_until:
             return 0
@@ -43,11 +43,11 @@ class RateLimiter:
         self._next += allowed / self.rate_limit
         return allowed
 
-    def count_ahead(self, wanted: int) -> int:
+    def prefetch_limit(self, wanted: int) -> int:
         """Return how many events may be prepared before they are sent: no more than some seconds' worth."""
         return wanted if self.rate_limit is None else min(wanted, max(1, int(self.rate_limit * _AHEAD_SECONDS)))
 
-    def find_delay(self, now: float) -> float:
+    def delay(self, now: float) -> float:
         """Return the seconds until an event may be sent."""
         return max(0.0, self._paused_until - now, (self._next - now) if self.rate_limit else 0.0)
 

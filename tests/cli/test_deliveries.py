@@ -29,7 +29,7 @@ def opened(monkeypatch):
     calls: list[object] = []
     monkeypatch.setattr("socket.getaddrinfo", lambda *arguments, **_: calls.append(arguments))
     monkeypatch.setattr(
-        "airflow_provider_hooks.delivery.sender.send_once", lambda *arguments, **_: calls.append(arguments)
+        "airflow_provider_hooks.http.engine.Engine.send_one", lambda *arguments, **_: calls.append(arguments)
     )
     return calls
 
@@ -86,7 +86,7 @@ def test_an_interruption_reports_that_the_event_may_have_been_received(run, endp
     def interrupt(*_arguments, **_named):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("airflow_provider_hooks.delivery.sender.send_once", interrupt)
+    monkeypatch.setattr("airflow_provider_hooks.http.engine.Engine.send_one", interrupt)
     done = run("deliver", endpoint("http://127.0.0.1:9/hook"), stdin=ALERT_FILE)
     assert (done.code, done.out, done.err) == (5, "", "service-hooks: interrupted; the event may have been received\n")
 

@@ -8,36 +8,35 @@ import itertools
 import json
 import time
 import uuid
-from dataclasses import replace
 
 import pendulum
 import pytest
+from msgspec.structs import replace
 
-from airflow_provider_hooks.delivery.claim_store import ClaimLostError, Ledger
+from airflow_provider_hooks._runtime.claim_store import TaskStateClaimStore
 from airflow_provider_hooks.delivery.claims import (
     CLAIMED,
+    KEY_PREFIX,
     SETTLED,
-    Decision,
-    check_when_unknown,
-    decide,
+    Claim,
+    ClaimAction,
+    check_on_unknown,
     make_claim,
-    read_claim,
-    settle_claim,
+    next_action,
+    record_claim,
 )
-from airflow_provider_hooks.delivery.keys import KEY_PREFIX
 from airflow_provider_hooks.delivery.record import (
     Attempt,
     DeliveryInfo,
-    ErrorClass,
-    Outcome,
-    Phases,
     Record,
-    RecordError,
     make_delivery_id,
-    read_record,
+    parse_record,
+    parse_stored,
 )
-from airflow_provider_hooks.delivery.service import Prepared, SlotError, TryContext, deliver_once
-from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.delivery.service import ClaimedDelivery, TryContext, check_slot
+from airflow_provider_hooks.exceptions import ClaimLostError, RecordError, SlotError, ValidationError
+from airflow_provider_hooks.http.result import Phases
+from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 
 FACTS = DeliveryInfo(
     delivery_id="d-1",
@@ -62,7 +61,7 @@ class Store:
     def get(self, key: str) -> object:
         return json.loads(self.kept[key]) if key in self.kept else None
 
-    def set(self, key: str, value: object) -> None:
+    def set(self, key: str, value: object, **_options: object) -> None:
         self.writes += 1
         if self.writes == self.fail_on_write:
             raise ConnectionError("the database is gone")
@@ -81,10 +80,21 @@ class Sends:
         return Attempt(outcome=self.outcomes.pop(0), requested_at="2026-01-01T00:00:00+00:00", duration_ms=1.5)
 
 
+def open_claims(store, slot=""):
+    return TaskStateClaimStore(store, f"{KEY_PREFIX}:{slot}" if slot else KEY_PREFIX, Claim)
+
+
 def deliver(store, sends, *, generation="2", try_number=1, info=FACTS, slot="", on_unknown="fail"):
-    asking = TryContext(generation=generation, try_number=try_number, on_unknown=on_unknown)
-    ledger = Ledger(store, slot=slot)
-    return deliver_once(asking=asking, ledger=ledger, prepare=lambda: Prepared(info=info, attempt=sends))
+    """Take the steps of a delivery as ``EndpointHook.deliver_once`` does."""
+    run = TryContext(generation=generation, try_number=try_number, on_unknown=on_unknown)
+    delivery = ClaimedDelivery(store=open_claims(store, slot), run=run)
+    result = delivery.resolve()
+    if result is None:
+        delivery.claim(info)
+        return delivery.settle(sends())
+    if result.recorded_by_this_try:
+        check_slot(result, info)
+    return result
 
 
 def claim(state: str, generation: str):
@@ -92,16 +102,16 @@ def claim(state: str, generation: str):
     if state == CLAIMED:
         return found
     attempt = Attempt(outcome=Outcome(state), requested_at="", duration_ms=0)
-    return settle_claim(found, Record(info=FACTS, generation=generation, redelivery=False, attempt=attempt))
+    return record_claim(found, Record(info=FACTS, generation=generation, redelivery=False, attempt=attempt))
 
 
 SAME = {
-    CLAIMED: (Decision.REPORT_UNKNOWN, Decision.SEND),
-    "not_sent": (Decision.SEND, Decision.SEND),
-    "delivered": (Decision.KEEP, Decision.KEEP),
-    "rejected": (Decision.KEEP, Decision.KEEP),
-    "unknown": (Decision.KEEP, Decision.SEND),
-    SETTLED: (Decision.ACCEPT, Decision.ACCEPT),
+    CLAIMED: (ClaimAction.REPORT_UNKNOWN, ClaimAction.SEND),
+    "not_sent": (ClaimAction.SEND, ClaimAction.SEND),
+    "delivered": (ClaimAction.RETURN_RECORDED, ClaimAction.RETURN_RECORDED),
+    "rejected": (ClaimAction.RETURN_RECORDED, ClaimAction.RETURN_RECORDED),
+    "unknown": (ClaimAction.RETURN_RECORDED, ClaimAction.SEND),
+    SETTLED: (ClaimAction.MARK_DELIVERED, ClaimAction.MARK_DELIVERED),
 }
 """What a state leads to in the same generation: where an unknown outcome fails, and where it is sent again."""
 
@@ -111,10 +121,10 @@ SAME = {
 def test_the_table_says_what_every_state_leads_to(state, on_unknown):
     found = replace(claim(CLAIMED if state == SETTLED else state, "2"), state=state)
     fails, resends = SAME[state]
-    assert decide(found, generation="2", on_unknown=on_unknown) is (fails if on_unknown == "fail" else resends)
-    newer = Decision.ACCEPT if state == SETTLED else Decision.SEND
-    assert decide(found, generation="4", on_unknown=on_unknown) is newer
-    assert decide(None, generation="2", on_unknown=on_unknown) is Decision.SEND
+    assert next_action(found, generation="2", on_unknown=on_unknown) is (fails if on_unknown == "fail" else resends)
+    newer = ClaimAction.MARK_DELIVERED if state == SETTLED else ClaimAction.SEND
+    assert next_action(found, generation="4", on_unknown=on_unknown) is newer
+    assert next_action(None, generation="2", on_unknown=on_unknown) is ClaimAction.SEND
 
 
 class TestResend:
@@ -136,14 +146,16 @@ class TestResend:
         store, sends = Store(), Sends(Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.NOT_SENT, Outcome.DELIVERED)
         outcomes = [deliver(store, sends, try_number=n, on_unknown="resend").record.outcome for n in (1, 2, 3)]
         assert outcomes == [Outcome.UNKNOWN] * 3
-        assert deliver(store, sends, try_number=4).attempted is False, "'fail' does not send what may have arrived"
+        assert deliver(store, sends, try_number=4).sent_by_this_try is False, (
+            "'fail' does not send what may have arrived"
+        )
         last = deliver(store, sends, try_number=5, on_unknown="resend")
         assert (last.record.outcome, last.record.redelivery) == (Outcome.DELIVERED, True)
 
     @pytest.mark.parametrize("value", ["create", "", None, ["resend"]])
     def test_another_word_is_refused(self, value):
         with pytest.raises(ValidationError, match="on_unknown: must be fail or resend"):
-            check_when_unknown(value)
+            check_on_unknown(value)
 
 
 class TestSettled:
@@ -161,13 +173,13 @@ class TestSettled:
             deliver(store, sends)
         self.settle(store)
         accepted = deliver(store, sends, generation=generation, try_number=2)
-        assert (accepted.attempted, accepted.record.outcome, accepted.record.settled) == (
+        assert (accepted.sent_by_this_try, accepted.record.outcome, accepted.record.settled) == (
             False,
             Outcome.DELIVERED,
             True,
         )
         assert accepted.record.generation == generation
-        assert "a person settled" in accepted.record.summarize()
+        assert "a user settled" in accepted.record.summarize()
         again = deliver(store, sends, generation=generation, try_number=3)
         assert again.record == accepted.record, "it stands for every later try"
 
@@ -185,11 +197,11 @@ class TestSettled:
         self.settle(store)
         deliver(store, sends, generation="4")
         later = deliver(store, sends, generation="6")
-        assert (later.attempted, later.record.redelivery, later.record.settled) == (True, True, False)
+        assert (later.sent_by_this_try, later.record.redelivery, later.record.settled) == (True, True, False)
 
 
 class TestSlots:
-    OTHER = DeliveryInfo(**{**vars(FACTS), "event_id": "e-2", "delivery_id": "d-2"})
+    OTHER = replace(FACTS, event_id="e-2", delivery_id="d-2")
 
     @pytest.mark.parametrize("outcome", [Outcome.DELIVERED, Outcome.REJECTED, Outcome.UNKNOWN])
     def test_a_second_event_of_one_try_in_the_same_slot_is_refused_and_not_told_as_the_first(self, outcome):
@@ -248,7 +260,7 @@ def test_an_outcome_stands_for_every_later_try(outcome):
     first = deliver(store, sends)
     second = deliver(store, sends, try_number=2)
     assert sends.count == 1
-    assert (first.attempted, second.attempted) == (True, False)
+    assert (first.sent_by_this_try, second.sent_by_this_try) == (True, False)
     assert second.record == first.record
 
 
@@ -274,20 +286,16 @@ def test_what_an_earlier_try_left_is_told_whatever_has_become_of_the_connection(
     store = Store()
     store.set(KEY_PREFIX, claim(state, "2").as_json())
 
-    def prepare() -> Prepared:
-        raise ValueError("the connection is gone")
-
-    asking = TryContext(generation="2", try_number=2)
-    delivery = deliver_once(asking=asking, ledger=Ledger(store), prepare=prepare)
+    run = TryContext(generation="2", try_number=2)
+    delivery = ClaimedDelivery(store=open_claims(store), run=run).resolve()
     assert delivery.record.outcome.value == ("unknown" if state == CLAIMED else state)
     assert store.get(KEY_PREFIX)["state"] == delivery.record.outcome.value
 
 
-def test_what_cannot_be_prepared_claims_nothing():
+def test_looking_for_an_earlier_try_claims_nothing():
     store = Store()
-    asking = TryContext(generation="2", try_number=1)
-    with pytest.raises(ZeroDivisionError):
-        deliver_once(asking=asking, ledger=Ledger(store), prepare=lambda: 1 / 0)
+    delivery = ClaimedDelivery(store=open_claims(store), run=TryContext(generation="2", try_number=1))
+    assert delivery.resolve() is None
     assert store.kept == {}
 
 
@@ -313,7 +321,7 @@ def test_a_try_that_crashed_after_its_claim_is_reported_as_unknown_and_not_sent_
         sent = 0
     for number in (2, 3):
         found = deliver(store, sends, try_number=number)
-        assert (found.attempted, found.record.outcome) == (False, Outcome.UNKNOWN)
+        assert (found.sent_by_this_try, found.record.outcome) == (False, Outcome.UNKNOWN)
         assert found.record.attempt.error_class is ErrorClass.INTERRUPTED
         assert "try 1" in (found.record.attempt.message or "")
     assert sends.count == sent
@@ -324,7 +332,7 @@ def test_a_claim_of_the_same_try_is_reported_as_unknown_too():
     with pytest.raises(KeyboardInterrupt):
         deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
     found = deliver(store, sends)
-    assert (found.attempted, found.record.outcome, sends.count) == (False, Outcome.UNKNOWN, 0)
+    assert (found.sent_by_this_try, found.record.outcome, sends.count) == (False, Outcome.UNKNOWN, 0)
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
@@ -339,7 +347,7 @@ def test_a_clock_that_was_set_decides_nothing(monkeypatch, hours, outcome):
     now = pendulum.now("UTC").add(hours=hours)
     monkeypatch.setattr(pendulum, "now", lambda _zone=None: now)
     monkeypatch.setattr(time, "time", now.timestamp)
-    assert deliver(store, sends, try_number=2).attempted is False
+    assert deliver(store, sends, try_number=2).sent_by_this_try is False
     assert sends.count == bool(outcome)
 
 
@@ -347,7 +355,7 @@ def test_an_interrupted_try_is_reported_with_what_it_was_sending():
     store = Store()
     with pytest.raises(KeyboardInterrupt):
         deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
-    other = DeliveryInfo(**{**vars(FACTS), "event_id": "made anew", "delivery_id": "d-2"})
+    other = replace(FACTS, event_id="made anew", delivery_id="d-2")
     assert deliver(store, Sends(), try_number=2, info=other).record.info == FACTS
 
 
@@ -361,6 +369,13 @@ def test_a_new_generation_sends_again_and_is_marked_where_the_first_may_have_arr
     assert sends.count == 3
 
 
+def test_what_was_not_sent_in_a_new_generation_stays_not_sent_whatever_the_one_before_left():
+    for before in (Outcome.UNKNOWN, Outcome.DELIVERED, Outcome.REJECTED):
+        store, sends = Store(), Sends(before, Outcome.NOT_SENT)
+        deliver(store, sends, generation="2")
+        assert deliver(store, sends, generation="4").record.outcome is Outcome.NOT_SENT
+
+
 def test_a_new_generation_after_nothing_was_sent_is_no_redelivery():
     store, sends = Store(), Sends(Outcome.NOT_SENT, Outcome.DELIVERED)
     deliver(store, sends, generation="2")
@@ -369,8 +384,8 @@ def test_a_new_generation_after_nothing_was_sent_is_no_redelivery():
 
 def test_slots_of_one_task_do_not_see_each_other():
     store, sends = Store(), Sends(Outcome.DELIVERED, Outcome.DELIVERED)
-    assert deliver(store, sends, slot="a").attempted
-    assert deliver(store, sends, slot="b").attempted
+    assert deliver(store, sends, slot="a").sent_by_this_try
+    assert deliver(store, sends, slot="b").sent_by_this_try
     assert set(store.kept) == {f"{KEY_PREFIX}:a", f"{KEY_PREFIX}:b"}
 
 
@@ -389,6 +404,8 @@ def test_slots_of_one_task_do_not_see_each_other():
         {**claim("unknown", "2").as_json(), "try_number": "1"},
         {**claim("unknown", "2").as_json(), "owner_token": None},
         {**claim("unknown", "2").as_json(), "redelivery": "no"},
+        {**claim("unknown", "2").as_json(), "try_number": True},
+        {**claim("unknown", "2").as_json(), "more": 1},
         {"state": SETTLED},
     ],
 )
@@ -403,7 +420,7 @@ def test_a_claim_that_cannot_be_read_sends_nothing(kept):
 def test_claims_and_records_survive_json():
     for state, generation in itertools.product([CLAIMED, "delivered", "unknown"], ["0", "7"]):
         found = claim(state, generation)
-        assert read_claim(json.loads(json.dumps(found.as_json()))) == found
+        assert parse_stored(json.loads(json.dumps(found.as_json())), Claim, refusal="no") == found
     attempt = Attempt(
         outcome=Outcome.REJECTED,
         requested_at="a",
@@ -418,7 +435,7 @@ def test_claims_and_records_survive_json():
         message="slow",
     )
     record = Record(info=FACTS, generation="2", redelivery=True, attempt=attempt)
-    assert read_record(json.loads(json.dumps(record.as_json()))) == record
+    assert parse_record(json.loads(json.dumps(record.as_json()))) == record
 
 
 @pytest.mark.parametrize("name", ["outcome", "delivery_id", "phases", "generation", "error_class"])
@@ -426,7 +443,7 @@ def test_a_record_that_lost_a_field_is_an_error(name):
     record = claim("delivered", "2").record
     for broken in ({k: v for k, v in record.items() if k != name}, {**record, "outcome": "x"}):
         with pytest.raises(RecordError):
-            read_record(broken)
+            parse_record(broken)
 
 
 def test_a_record_has_exactly_the_fields_of_the_design():

@@ -4,19 +4,31 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import socket
+import threading
 import time
 import warnings
 
 import pytest
 
-from airflow_provider_hooks.http import NetworkPolicy, connecting, resolver
-from airflow_provider_hooks.http.connecting import connect_checked
-from airflow_provider_hooks.http.policy import BlockedAddressError
-from airflow_provider_hooks.http.proxy import MAX_ANSWER_BYTES, ProxyError
-from airflow_provider_hooks.http.resolver import ResolverError
+from airflow_provider_hooks.exceptions import BlockedAddressError, ProxyError, ResolverError
+from airflow_provider_hooks.http import NetworkPolicy, resolver
+from airflow_provider_hooks.http.connect import (
+    STAGGER_SECONDS,
+    Connector,
+    Dial,
+    Limits,
+    Poller,
+    connect_checked,
+    interleave_families,
+    open_connection,
+    to_connect_error,
+)
+from airflow_provider_hooks.http.proxy import MAX_ANSWER_BYTES
 from airflow_provider_hooks.http.urls import Target
+from airflow_provider_hooks.outcomes import ErrorClass
 from tests.security.hostile import answering, black_hole, drip, stay_silent
 from tests.servers import OK, connect_proxy, find_closed_port, raw_server
 
@@ -45,15 +57,13 @@ def resolved(monkeypatch):
 def attempts(monkeypatch):
     """Note every address that is connected to; those that are not of loopback are refused by the test."""
     tried: list[str] = []
-    really_connect = socket.create_connection
 
-    def connect(address, **options):
-        tried.append(address[0])
-        if not address[0].startswith("127."):
-            raise ConnectionRefusedError
-        return really_connect(address, **options)
+    class RecordingSocket(socket.socket):
+        def connect_ex(self, address):
+            tried.append(address[0])
+            return super().connect_ex(address) if address[0].startswith("127.") else errno.ECONNREFUSED
 
-    monkeypatch.setattr(connecting.socket, "create_connection", connect)
+    monkeypatch.setattr(socket, "socket", RecordingSocket)
     return tried
 
 
@@ -61,7 +71,8 @@ def connect(
     port: int, *, host: str = "hooks.test", timeout: float = 1.0, listed=("hooks.test",), proxy: str | None = None
 ):
     policy = NetworkPolicy(allowed_networks=listed, proxy=proxy)
-    return connect_checked(Target(scheme="http", host=host, port=port), policy=policy, timeout=timeout)
+    target = Target(scheme="http" if listed else "https", host=host, port=port)
+    return connect_checked(target, policy=policy, timeout=timeout)
 
 
 def test_the_connection_and_its_address_are_returned(resolved, attempts):
@@ -108,13 +119,17 @@ def test_an_address_as_the_host_is_judged_without_the_resolver(attempts, monkeyp
 
 
 def test_a_peer_that_is_another_than_was_asked_for_is_left(resolved, monkeypatch):
-    really_connect = socket.create_connection
     resolved(PUBLIC)
     with raw_server(OK) as heard:
-        peer = ("127.0.0.1", heard.port)
-        monkeypatch.setattr(
-            connecting.socket, "create_connection", lambda *_arguments, **_options: really_connect(peer)
-        )
+
+        class LeadingElsewhere(socket.socket):
+            def __init__(self, family=socket.AF_INET, kind=socket.SOCK_STREAM, *rest, **options):
+                super().__init__(socket.AF_INET if family == socket.AF_INET6 else family, kind, *rest, **options)
+
+            def connect_ex(self, address):
+                return super().connect_ex(("127.0.0.1", heard.port))
+
+        monkeypatch.setattr(socket, "socket", LeadingElsewhere)
         with pytest.raises(BlockedAddressError, match=r"127\.0\.0\.1 is not a public address"):
             connect(443, listed=())
     assert heard.requests == []
@@ -156,21 +171,98 @@ def test_addresses_that_are_black_holes_are_left_in_the_time_of_one(resolved):
         assert 0.4 < time.monotonic() - started < 0.7
 
 
-def test_a_black_hole_leaves_time_for_the_address_after_it(resolved, monkeypatch):
+def test_the_next_address_is_tried_while_the_first_does_not_answer(resolved):
+    """RFC 8305: a black hole costs a quarter of a second, not the time to connect."""
+    with black_hole() as hole, raw_server(OK) as heard:
+        resolved("127.0.0.1", "127.0.0.2")
+        really_connect = socket.socket.connect_ex
+
+        class Divided(socket.socket):
+            def connect_ex(self, address):
+                port = hole.port if address[0] == "127.0.0.1" else heard.port
+                return really_connect(self, ("127.0.0.1", port))
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(socket, "socket", Divided)
+            started = time.monotonic()
+            sock, _ = connect(heard.port, timeout=30.0)
+            seconds = time.monotonic() - started
+        with sock:
+            assert sock.getpeername()[1] == heard.port
+    assert STAGGER_SECONDS <= seconds < 10, "the first address would have taken all of 30 seconds"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "interleaved"),
+    [
+        ([], []),
+        (["::1"], ["::1"]),
+        (["::1", "::2", "10.0.0.1"], ["::1", "10.0.0.1", "::2"]),
+        (["10.0.0.1", "10.0.0.2", "::1", "::2", "::3"], ["10.0.0.1", "::1", "10.0.0.2", "::2", "::3"]),
+    ],
+)
+def test_the_families_of_addresses_take_turns(addresses, interleaved):
+    assert interleave_families(addresses) == interleaved
+
+
+def test_the_address_that_was_connected_is_tried_first_from_then_on(resolved, attempts):
     resolved("127.0.0.2", "127.0.0.1")
-    really_connect = socket.create_connection
-
-    def connect_later(address, timeout):
-        if address[0] == "127.0.0.2":
-            time.sleep(timeout)
-            raise TimeoutError
-        return really_connect(address, timeout=timeout)
-
-    monkeypatch.setattr(connecting.socket, "create_connection", connect_later)
     with raw_server(OK) as heard:
-        sock, peer = connect(heard.port, timeout=0.4)
-        sock.close()
-    assert peer == "127.0.0.1"
+        target = Target(scheme="http", host="hooks.test", port=heard.port)
+        connector = Connector(
+            target,
+            policy=NetworkPolicy(allowed_networks=["hooks.test"]),
+            limits=Limits(timeout=2, connect_timeout=2),
+        )
+        for _ in range(3):
+            open_connection(connector).sock.close()
+        connector.close()
+    assert attempts == ["127.0.0.2", "127.0.0.1", "127.0.0.1", "127.0.0.1"]
+
+
+def test_dns_that_is_slow_is_a_timeout_and_says_so(monkeypatch):
+    answered = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_options: answered.wait(20) and [])
+    with pytest.raises(TimeoutError, match=r"hooks\.test was not resolved within 0\.2 s"):
+        connect(443, timeout=0.2)
+    answered.set()
+    assert to_connect_error(TimeoutError("x")).error_class is ErrorClass.TIMEOUT
+
+
+def test_dns_takes_its_part_of_the_time_to_connect(monkeypatch):
+    """The deadline is one for DNS, connecting and TLS together."""
+    clock = FakeClock()
+    monkeypatch.setattr("airflow_provider_hooks.http.connect.time", clock)
+    monkeypatch.setattr(resolver, "resolve", lambda *_arguments: clock.advance(0.9) or ["127.0.0.1"])
+    with black_hole() as heard:
+        connector = Connector(
+            Target(scheme="http", host="hooks.test", port=heard.port),
+            policy=NetworkPolicy(allowed_networks=["hooks.test"]),
+            limits=Limits(timeout=9, connect_timeout=1),
+        )
+        poller = Poller()
+        dial = Dial(connector, poller, clock.monotonic())
+        while connector.find_candidates(clock.monotonic(), since=0.0) is None:
+            pass
+        assert dial.check_time(clock.monotonic()) is None
+        assert dial.find_delay(clock.monotonic()) == pytest.approx(0.1)
+        clock.advance(0.1)
+        assert isinstance(dial.check_time(clock.monotonic()), TimeoutError)
+        poller.close()
+        connector.close()
+
+
+class FakeClock:
+    """A clock that only a test moves."""
+
+    def __init__(self) -> None:
+        self._now = 100.0
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        self._now += seconds
 
 
 def test_what_is_left_of_the_time_is_the_timeout_of_the_connection(resolved):
@@ -226,7 +318,7 @@ def test_a_proxy_that_is_slow_is_left_when_time_is_up(resolved, answer):
     resolved(PUBLIC)
     with raw_server(answer) as heard:
         started = time.monotonic()
-        with pytest.raises(OSError, match=r"time"):
+        with pytest.raises(TimeoutError):
             tunnel(f"http://127.0.0.1:{heard.port}", timeout=0.3)
     assert time.monotonic() - started < 0.7, "once for connecting, once for the answer"
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_hooks.exceptions import ValidationError
-from airflow_provider_hooks.http import BlockedAddressError, NetworkPolicy, Target, parse_url
+from airflow_provider_hooks.exceptions import BlockedAddressError, ValidationError
+from airflow_provider_hooks.http import NetworkPolicy, Target, parse_url
 from airflow_provider_hooks.http.urls import strip_sensitive_parts
 
 STRICT = NetworkPolicy()
@@ -41,7 +41,14 @@ def test_a_url_that_two_readers_could_read_differently_is_refused_without_being_
 @pytest.mark.parametrize(
     ("url", "target"),
     [
-        ("https://example.com/hook?a=b", Target(scheme="https", host="example.com", port=443)),
+        (
+            "https://example.com/hook?a=b",
+            Target(scheme="https", host="example.com", port=443, path="/hook", query="a=b"),
+        ),
+        (
+            "https://example.com/a/../b/./%2e%2e//c;d",
+            Target(scheme="https", host="example.com", port=443, path="/a/../b/./%2e%2e//c;d"),
+        ),
         ("HTTPS://EXAMPLE.com", Target(scheme="https", host="example.com", port=443)),
         ("https://8.8.8.8/", Target(scheme="https", host="8.8.8.8", port=443)),
         ("https://[2606:4700::1111]:443/", Target(scheme="https", host="2606:4700::1111", port=443)),

@@ -14,17 +14,14 @@ import ssl
 import pytest
 import trustme
 
-from airflow_provider_hooks.delivery.limits import ConnectError, Limits
-from airflow_provider_hooks.delivery.probe import probe
-from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
-from airflow_provider_hooks.delivery.request import Request
-from airflow_provider_hooks.delivery.sender import send_once
-from airflow_provider_hooks.delivery.transfer import Connections
-from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.exceptions import ConnectError, ValidationError
 from airflow_provider_hooks.http import NetworkPolicy, resolver
+from airflow_provider_hooks.http.connect import Limits
 from airflow_provider_hooks.http.proxy import check_connect_answer, read_proxy
+from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.registries.client import RegistryClient
 from airflow_provider_hooks.registries.model import RegistryError
+from tests.http.raw_request import open_engine, send_once
 from tests.registries.platform_data import make_api
 from tests.servers import OK, connect_proxy, find_closed_port, raw_server
 
@@ -48,23 +45,34 @@ def receiver(tmp_path):
         yield heard
 
 
-def send(policy, limits, *, url=URL, connections=None):
-    request = Request(url=url, headers={"X-A": "b"}, body=b"{}")
-    return send_once(request, policy=policy, limits=limits, connections=connections)
+def send(policy, limits, *, url=URL):
+    return send_once(url, policy=policy, limits=limits, headers={"X-A": "b"}, body=b"{}")
 
 
-@pytest.mark.parametrize("kept", [False, True])
-def test_a_delivery_goes_through_a_tunnel_to_the_address_that_was_judged(receiver, limits, kept):
+def check(policy, limits):
+    with open_engine(URL, policy=policy, limits=limits) as engine:
+        return engine.check_connection()
+
+
+def test_a_delivery_goes_through_a_tunnel_to_the_address_that_was_checked(receiver, limits):
     with connect_proxy(receiver.port) as proxy:
-        connections = Connections() if kept else None
-        attempt = send(NetworkPolicy(proxy=proxy.url), limits, connections=connections)
+        attempt = send(NetworkPolicy(proxy=proxy.url), limits)
     assert (attempt.outcome, attempt.status_code, attempt.peer_address) == (Outcome.DELIVERED, 200, PUBLIC)
-    assert attempt.response_headers == {"content-length": "2"}, "what the proxy says is not the receiver's answer"
+    assert attempt.response_headers == {"content-length": "2"}, "what the proxy says is not the receiver's response"
     (asked,) = proxy.asked
     assert asked.startswith(f"CONNECT [{PUBLIC}]:443 HTTP/1.1\r\n")
     assert "hooks.test" not in asked
     (request,) = receiver.requests
     assert request.startswith(b"POST /events HTTP/1.1\r\nHost: hooks.test\r\n")
+
+
+def test_a_proxy_that_refuses_one_address_is_asked_for_the_next(receiver, limits, monkeypatch):
+    """Nothing was sent yet, so the next address is tried: a proxy may have no IPv6."""
+    monkeypatch.setattr(resolver, "resolve", lambda *_args, **_options: [PUBLIC, "8.8.8.8"])
+    with connect_proxy(receiver.port, refuses="[") as proxy:
+        attempt = send(NetworkPolicy(proxy=proxy.url), limits)
+    assert (attempt.outcome, attempt.peer_address) == (Outcome.DELIVERED, "8.8.8.8")
+    assert [line.split()[1] for line in proxy.asked] == [f"[{PUBLIC}]:443", "8.8.8.8:443"]
 
 
 def test_the_proxy_learns_who_we_are_and_the_receiver_does_not(receiver, limits):
@@ -106,7 +114,7 @@ def test_a_proxy_that_refuses_sent_nothing(receiver, limits, answer, error_class
         policy = NetworkPolicy(proxy=proxy.url)
         attempt = send(policy, limits)
         with pytest.raises(ConnectError):
-            probe(URL, policy=policy, limits=limits)
+            check(policy, limits)
         with pytest.raises(RegistryError) as caught:
             list_hooks(policy, limits)
     assert attempt.outcome is Outcome.NOT_SENT
@@ -128,9 +136,9 @@ def test_a_registry_is_called_through_it_too(receiver, limits):
     assert b"Host: hooks.test\r\n" in receiver.requests[0]
 
 
-def test_a_probe_goes_through_it_and_sends_nothing(receiver, limits):
+def test_a_connection_check_goes_through_it_and_sends_nothing(receiver, limits):
     with connect_proxy(receiver.port) as proxy:
-        assert probe(URL, policy=NetworkPolicy(proxy=proxy.url), limits=limits) == PUBLIC
+        assert check(NetworkPolicy(proxy=proxy.url), limits) == PUBLIC
     assert (len(proxy.asked), receiver.requests) == (1, [])
 
 

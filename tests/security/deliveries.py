@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import io
 import json
+import socket
 import threading
 import time
 import traceback
@@ -18,11 +20,10 @@ from http.client import parse_headers
 from urllib.parse import quote, quote_plus
 
 import psutil
-import pycurl
 import pytest
 
-from airflow_provider_hooks.delivery import sender as sender_module
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
+from airflow_provider_hooks.http import connect as connect_module
 from airflow_provider_hooks.signing import SCHEMES
 from tests.airflow_context import StateStore, make_context
 from tests.events_data import ALERT
@@ -114,7 +115,7 @@ def _show(value: object) -> str:
 
 @contextlib.contextmanager
 def _watch_memory() -> Iterator[list[int]]:
-    """Sample the resident memory, since libcurl's own is not Python's; yields what it was and its peak."""
+    """Sample the resident memory, yields what it was and its peak."""
     process, done = psutil.Process(), threading.Event()
     sizes = [process.memory_info().rss] * 2
 
@@ -159,19 +160,18 @@ def find_leaks(output: str, *, secret: str = SECRET, requests: Iterable[bytes] =
 
 def count_sockets(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """
-    Count the sockets that libcurl wants to open, and let it open none.
+    Count the addresses that a connection is wanted to, and let none be made.
 
     So a test of what is refused connects to nobody even where the refusal is broken.
     """
     wanted: list[object] = []
-    really_open = sender_module.open_transfer
 
-    def open_guarded(*args: object, **options: object) -> pycurl.Curl:
-        curl = really_open(*args, **options)
-        curl.setopt(pycurl.OPENSOCKETFUNCTION, lambda _purpose, address: wanted.append(address) or pycurl.SOCKET_BAD)
-        return curl
+    class RefusedSocket(socket.socket):
+        def connect_ex(self, address: object) -> int:
+            wanted.append(address)
+            return errno.ECONNREFUSED
 
-    monkeypatch.setattr(sender_module, "open_transfer", open_guarded)
+    monkeypatch.setattr(connect_module.socket, "socket", RefusedSocket)
     return wanted
 
 

@@ -8,28 +8,21 @@ import json
 
 from hypothesis import strategies as st
 
-from airflow_provider_hooks.delivery.answer import READ_BODY_BYTES, READ_HEADER_BYTES, AnswerReader
 from airflow_provider_hooks.delivery.claims import (
     CLAIMED,
     SETTLED,
     Claim,
-    accept_settled,
-    decide,
     make_claim,
+    mark_delivered,
     merge_with_previous,
-    read_claim,
+    next_action,
+    record_claim,
     report_interrupted,
-    settle_claim,
 )
-from airflow_provider_hooks.delivery.record import (
-    Attempt,
-    DeliveryInfo,
-    Outcome,
-    Record,
-    RecordError,
-    parse_delivery_info,
-    read_record,
-)
+from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo, Record, parse_record, parse_stored
+from airflow_provider_hooks.exceptions import RecordError
+from airflow_provider_hooks.http.response import READ_BODY_BYTES, READ_HEADER_BYTES, ResponseReader
+from airflow_provider_hooks.outcomes import Outcome
 from tests.security.properties_data import PropertyTable, attempt, json_values, mutations_of, state
 
 KEPT_HEADERS = {"content-type", "content-length", "date", "location", "retry-after", "server", "x-request-id"}
@@ -81,28 +74,25 @@ parts = st.binary(max_size=30) | st.builds(
 )
 
 
-def check_answer(*, headers: list[bytes], body: list[bytes]) -> None:
-    """Feed an answer as libcurl does, which stops where fewer bytes are taken than it had."""
-    reader = AnswerReader()
-    told = 0
-    for line in headers:
-        taken = reader.take_header_line(line)
-        assert taken in {len(line), 0}
-        if taken != len(line):
-            break
-        told += taken
-    assert told <= READ_HEADER_BYTES
-    head = reader.read_head()
-    if head is not None:
-        assert sum(len(name) + len(value) for name, value in head.headers.items()) <= READ_HEADER_BYTES
-        assert set(head.headers) <= KEPT_HEADERS
-        assert 200 <= head.status_code <= 999
-    for part in body:
-        if reader.take_body(part) != len(part):
-            assert reader.too_large
-            break
-    whole = b"".join(body)
-    assert bytes(reader.body) == whole[:READ_BODY_BYTES]
+def read_claim(kept: object) -> Claim | None:
+    return None if kept is None else parse_stored(kept, Claim, refusal="no")
+
+
+def check_response(*, headers: list[bytes], body: list[bytes]) -> None:
+    """Feed a response; what is read of it is bounded, and is the same however it is split."""
+    reader, whole = ResponseReader(), ResponseReader()
+    for part in (*headers, *body):
+        reader.feed(part)
+    whole.feed(b"".join((*headers, *body)))
+    assert (reader.status, reader.headers, reader.body) == (whole.status, whole.headers, whole.body)
+    if reader.status is None:
+        assert not reader.headers
+        assert not reader.body
+        return
+    assert sum(len(name) + len(value) for name, value in reader.headers.items()) <= READ_HEADER_BYTES
+    assert set(reader.headers) <= KEPT_HEADERS
+    assert 200 <= reader.status <= 999
+    assert len(reader.body) <= READ_BODY_BYTES
 
 
 def check_claim(*, kept: object, generation: str, on_unknown: str) -> None:
@@ -114,7 +104,7 @@ def check_claim(*, kept: object, generation: str, on_unknown: str) -> None:
     if claim is None:
         assert kept is None
         return
-    decide(claim, generation=generation, on_unknown=on_unknown)
+    next_action(claim, generation=generation, on_unknown=on_unknown)
     assert read_claim(json.loads(json.dumps(claim.as_json()))) is not None
     again = make_claim(claim, info=FACTS, generation=generation, try_number=2, claimed_at="2026-01-01T00:00:00Z")
     assert again.state == CLAIMED
@@ -126,30 +116,29 @@ def check_claim(*, kept: object, generation: str, on_unknown: str) -> None:
 def _report(claim: Claim, *, generation: str) -> None:
     try:
         record = report_interrupted(claim)
-        settled, accepted = accept_settled(claim, generation=generation)
+        settled, accepted = mark_delivered(claim, generation=generation)
     except RecordError:
         return
     assert accepted.settled
     assert settled.state == Outcome.DELIVERED.value
     assert read_claim(settled.as_json()) == settled
     for one in (record, accepted):
-        settle_claim(claim, one)
+        record_claim(claim, one)
         assert isinstance(one.summarize(), str)
 
 
 def check_record(*, kept: object) -> None:
     """A record that is read can be told in a line and kept again; every other one is refused."""
     try:
-        record = read_record(kept)
+        record = parse_record(kept)
     except RecordError:
         return
     assert isinstance(record.summarize(), str)
-    assert read_record(record.as_json()) == record
-    assert parse_delivery_info(record.as_json()) == record.info
+    assert parse_record(record.as_json()) == record
 
 
 PROPERTIES: PropertyTable = {
-    "answer_reader": state(check_answer, headers=st.lists(lines, max_size=12), body=st.lists(parts, max_size=6)),
+    "response_reader": state(check_response, headers=st.lists(lines, max_size=12), body=st.lists(parts, max_size=6)),
     "claim": state(
         check_claim,
         examples=[

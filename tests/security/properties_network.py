@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import urllib3
 from hypothesis import strategies as st
 
-from airflow_provider_hooks.exceptions import ValidationError
-from airflow_provider_hooks.http import BlockedAddressError, NetworkPolicy, Target
+from airflow_provider_hooks.exceptions import BlockedAddressError, ValidationError
+from airflow_provider_hooks.http import NetworkPolicy, Target
 from airflow_provider_hooks.http.addresses import find_special_use
 from airflow_provider_hooks.http.urls import strip_sensitive_parts
 from tests.security.properties_data import (

@@ -17,9 +17,9 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_hooks._runtime.failures import DeliveryNotSentError
-from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.exceptions import BlockedAddressError, ValidationError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
-from airflow_provider_hooks.http import BlockedAddressError, NetworkPolicy, find_special_use
+from airflow_provider_hooks.http import NetworkPolicy, find_special_use
 from tests.airflow_context import StateStore
 from tests.security.deliveries import CONN_ID, CONNECT_TIMEOUT, count_sockets
 from tests.security.hostile import issue

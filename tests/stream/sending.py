@@ -6,20 +6,19 @@ from __future__ import annotations
 
 import io
 import json
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from airflow_provider_hooks.delivery.endpoint import Endpoint
-from airflow_provider_hooks.delivery.limits import Limits
 from airflow_provider_hooks.http import NetworkPolicy
+from airflow_provider_hooks.http.connect import Connector, Limits
+from airflow_provider_hooks.http.engine import Engine
+from airflow_provider_hooks.http.urls import parse_url
 from airflow_provider_hooks.signing.schemes import SCHEMES
 from airflow_provider_hooks.stream.batch import Batch
-from airflow_provider_hooks.stream.connection import Opener, OpenerPool
 from airflow_provider_hooks.stream.encode import RequestEncoder
-from airflow_provider_hooks.stream.engine import Engine
 from airflow_provider_hooks.stream.records import PartWriter, RecordEncoder
 from airflow_provider_hooks.stream.sources import IterableSource
 from airflow_provider_hooks.stream.summary import Summary
@@ -47,7 +46,7 @@ def make_event(number: int, *, size: int = 0) -> dict[str, object]:
 def make_endpoint(url: str, *, scheme: str = "sentry", secret: str = SECRET, timeout: float = TIMEOUT) -> Endpoint:
     return Endpoint(
         conn_id="hostile",
-        url=f"{url}?token={TOKEN}",
+        target=parse_url(f"{url}?token={TOKEN}"),
         scheme=SCHEMES[scheme],
         secrets=(secret,),
         events=("event.created", "event.alert"),
@@ -57,9 +56,7 @@ def make_endpoint(url: str, *, scheme: str = "sentry", secret: str = SECRET, tim
 
 
 def make_preparer(endpoint: Endpoint) -> RequestEncoder:
-    return RequestEncoder(
-        endpoint, "event.created", headers={"Content-Type": "application/json"}, max_payload_bytes=2**23
-    )
+    return RequestEncoder(endpoint, "event.created", max_payload_bytes=2**23)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,19 +82,6 @@ class Sent:
         return [record["event_id"] for record in self.records if record["outcome"] in outcomes]
 
 
-class CountingOpener:
-    """Counts what a real one opens."""
-
-    def __init__(self, opener: Opener) -> None:
-        self._opener, self.count = opener, 0
-        self._lock = threading.Lock()
-
-    def open(self):
-        with self._lock:
-            self.count += 1
-        return self._opener.open()
-
-
 class KeptBytes(io.BytesIO):
     """A file that can be read after it was closed."""
 
@@ -116,21 +100,23 @@ def send(
     ca_file: str | None = None,
     rate_limit: float | None = None,
     breaker: int | None = None,
-    threads: int = 16,
     during: Callable[[Engine], None] | None = None,
     **endpoint: str,
 ) -> Sent:
     """
     Send events as one block.
 
-    :param during: is called whenever the engine asks whether there is more to do
+    :param during: is called after each group of results
     """
     made = make_endpoint(url, timeout=timeout, **endpoint)
     limits = Limits(timeout=timeout, connect_timeout=connect_timeout, ca_file=ca_file)
-    opener = CountingOpener(Opener(policy.check_url(made.url), policy=policy, limits=limits))
     pace, file = RateLimiter(rate_limit=rate_limit), KeptBytes()
-    engine = Engine(
-        OpenerPool(opener, size=min(concurrency, threads)), concurrency=concurrency, timeout=timeout, pace=pace
+    engine: Engine = Engine(
+        Connector(made.target, policy=policy, limits=limits),
+        concurrency=concurrency,
+        timeout=timeout,
+        throttle=pace,
+        keep_headers=False,
     )
     part, summary = PartWriter(file), Summary()
     block = Batch(
@@ -143,8 +129,8 @@ def send(
         report=lambda _summary, _position: None,
     )
     if during is not None:
-        ask = block.wants_more
-        block.wants_more = lambda: (during(engine), ask())[1]
+        flush = block._flush_and_report
+        block._flush_and_report = lambda: (during(engine), flush())[1]
     given = [make_event(number) for number in range(events)] if isinstance(events, int) else list(events)
     started = time.monotonic()
     try:
@@ -161,5 +147,5 @@ def send(
         summary=summary,
         pace=pace,
         stopped=end.stopped,
-        opened=opener.count,
+        opened=engine.opened,
     )

@@ -11,18 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_hooks.delivery.keys import KEY_PREFIX
-from airflow_provider_hooks.delivery.limits import Limits
+from airflow_provider_hooks.delivery.claims import KEY_PREFIX
+from airflow_provider_hooks.http.connect import Connector, Limits
+from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.stream import stream as stream_module
 from airflow_provider_hooks.stream.batch import Batch
 from airflow_provider_hooks.stream.claims import BatchSizer
-from airflow_provider_hooks.stream.connection import Opener, OpenerPool
-from airflow_provider_hooks.stream.engine import Engine
 from airflow_provider_hooks.stream.records import PartWriter, RecordEncoder, RecordFolder
 from airflow_provider_hooks.stream.sources import FileSource, IterableSource
 from airflow_provider_hooks.stream.stream import StreamContext, StreamDependencies, StreamResult, deliver_stream
 from airflow_provider_hooks.stream.throttle import CircuitBreaker, RateLimiter
-from tests.stream.kept_receiver import Kept
+from tests.http.reusing_receiver import Kept
 from tests.stream.sending import LISTED, TIMEOUT, make_endpoint, make_event, make_preparer
 
 GENERATION = "3"
@@ -77,7 +76,7 @@ WATCHED = [
     *((Store, name) for name in ("get", "set")),
     *((RecordFolder, name) for name in ("make", "create", "read_lines", "remove")),
     *((PartWriter, name) for name in ("write", "flush", "close")),
-    *((Batch, name) for name in ("take_success", "take_ending", "wants_more")),
+    *((Batch, name) for name in ("_record", "_flush_and_report")),
     *((IterableSource, name) for name in ("fingerprint", "start_offset")),
 ]
 
@@ -121,12 +120,12 @@ class Tries:
         self.number += not is_same_try or not self.number
         endpoint = make_endpoint(kept.url)
         limits = Limits(timeout=TIMEOUT, connect_timeout=TIMEOUT)
-        pool = OpenerPool(Opener(LISTED.check_url(endpoint.url), policy=LISTED, limits=limits), size=concurrency)
+        connector = Connector(endpoint.target, policy=LISTED, limits=limits)
         pace = RateLimiter(rate_limit=None)
         tools = StreamDependencies(
             source=source,
             preparer=make_preparer(endpoint),
-            engine=Engine(pool, concurrency=concurrency, timeout=TIMEOUT, pace=pace),
+            engine=Engine(connector, concurrency=concurrency, timeout=TIMEOUT, throttle=pace, keep_headers=False),
             pace=pace,
             breaker=CircuitBreaker(limit=breaker),
             records=RecordFolder(self.folder / generation),

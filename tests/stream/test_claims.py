@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_hooks.delivery.record import RecordError
+from airflow_provider_hooks.exceptions import RecordError
 from airflow_provider_hooks.stream.claims import (
     BatchSizer,
     Decision,

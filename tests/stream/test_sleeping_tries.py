@@ -16,8 +16,8 @@ from collections import Counter
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.operators.stream import DeliverEventStreamOperator
-from airflow_provider_hooks.stream.engine import Engine
 from airflow_provider_hooks.stream.records import PartWriter, RecordFolder
 from airflow_provider_hooks.stream.stream import _Stream
 from tests.airflow_context import StateStore, make_context
@@ -37,7 +37,7 @@ POINTS = [
     (_Stream, "_go_to_next_block"),
     (_Stream, "_finish"),
     (Engine, "send"),
-    (Engine, "_begin"),
+    (Engine, "_send_on"),
 ]
 
 
@@ -116,7 +116,7 @@ def test_a_try_that_slept_harms_nothing(
     with serve_receiver() as heard:
         if leaves_a_block_open:
             with monkeypatch.context() as patch:
-                do_once_at(patch, Engine, "_begin", 300, _die, is_before=True)
+                do_once_at(patch, Engine, "_send_on", 300, _die, is_before=True)
                 with pytest.raises(KilledError):
                     run_try(1, kept, heard.url)
             first = 2

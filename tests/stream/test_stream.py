@@ -11,13 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_hooks.delivery.claim_store import ClaimLostError
-from airflow_provider_hooks.delivery.keys import KEY_PREFIX
-from airflow_provider_hooks.delivery.record import RecordError
+from airflow_provider_hooks.delivery.claims import KEY_PREFIX
+from airflow_provider_hooks.exceptions import ClaimLostError, RecordError
 from airflow_provider_hooks.stream.claims import SourceChangedError
 from airflow_provider_hooks.stream.records import PartWriter
 from airflow_provider_hooks.stream.sources import FileSource
-from tests.stream.kept_receiver import NO_CONTENT, answer, serve
+from tests.http.reusing_receiver import NO_CONTENT, answer, serve
 from tests.stream.stream_tries import BLOCK, KilledError, Store, Tries, check_truth, make_source
 
 EVENTS, INVALID_EVERY = 17, 6
@@ -159,7 +158,7 @@ def try_until_the_end(tries: Tries, kills, *, is_same_try: bool) -> None:
 @pytest.mark.parametrize("is_same_try", [False, True])
 def test_wherever_a_try_is_killed_the_next_one_tells_the_truth(tries, tmp_path, is_same_try):
     points = count_points(tries)
-    wanted = {"Store.set", "PartWriter.close", "Batch.take_success", "RecordFolder.remove", "RecordFolder.create"}
+    wanted = {"Store.set", "PartWriter.close", "Batch._record", "RecordFolder.remove", "RecordFolder.create"}
     assert wanted <= {name.split()[1] for name in points}
     step = 3 if is_same_try else 1
     for at in range(0, len(points), step):

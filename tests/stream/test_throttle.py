@@ -18,8 +18,8 @@ START = 1_000_000.0
 
 def test_without_a_limit_all_that_is_wanted_may_go():
     pace = RateLimiter(rate_limit=None)
-    assert [pace.count_allowed(START, wanted) for wanted in (0, 1, 64, 10**6)] == [0, 1, 64, 10**6]
-    assert (pace.find_delay(START), pace.count_ahead(64)) == (0.0, 64)
+    assert [pace.acquire(START, wanted) for wanted in (0, 1, 64, 10**6)] == [0, 1, 64, 10**6]
+    assert (pace.delay(START), pace.prefetch_limit(64)) == (0.0, 64)
 
 
 steps = st.lists(st.tuples(st.floats(0, 3), st.integers(0, 200)), min_size=1, max_size=25)
@@ -31,7 +31,7 @@ def test_in_no_span_of_time_more_than_the_rate_and_a_tenth_of_a_second_may_go(ra
     pace, now, sent = RateLimiter(rate_limit=rate), START, []
     for passed, wanted in steps:
         now += passed
-        allowed = pace.count_allowed(now, wanted)
+        allowed = pace.acquire(now, wanted)
         assert 0 <= allowed <= wanted
         sent.append((now, allowed))
     for first in range(len(sent)):
@@ -45,10 +45,10 @@ def test_in_no_span_of_time_more_than_the_rate_and_a_tenth_of_a_second_may_go(ra
 def test_whoever_waits_as_told_keeps_the_rate(rate, wanted):
     pace, now, sent = RateLimiter(rate_limit=rate), START, 0
     for _ in range(100):
-        allowed = pace.count_allowed(now, wanted)
+        allowed = pace.acquire(now, wanted)
         sent += allowed
         if not allowed:
-            delay = pace.find_delay(now)
+            delay = pace.delay(now)
             assert 0 < delay <= 1 / rate + 0.001
             now += delay + 1e-9
     assert sent >= min(100, rate * (now - START)) * 0.9
@@ -58,7 +58,7 @@ def test_whoever_waits_as_told_keeps_the_rate(rate, wanted):
     ("rate", "wanted", "ahead"), [(0.01, 64, 1), (1, 64, 5), (10, 64, 50), (1_000, 64, 64), (0.3, 1, 1)]
 )
 def test_no_more_is_prepared_than_goes_within_seconds(rate, wanted, ahead):
-    assert RateLimiter(rate_limit=rate).count_ahead(wanted) == ahead
+    assert RateLimiter(rate_limit=rate).prefetch_limit(wanted) == ahead
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,9 @@ def test_a_pause_is_as_long_as_asked_for_within_bounds(asked, seconds):
     pace = RateLimiter(rate_limit=None)
     assert pace.slow_down(START, asked) == pytest.approx(seconds)
     if seconds:
-        assert pace.count_allowed(START + seconds - 0.01, 5) == 0
-    assert pace.count_allowed(START + seconds, 5) == 5
-    assert pace.find_delay(START) == pytest.approx(seconds)
+        assert pace.acquire(START + seconds - 0.01, 5) == 0
+    assert pace.acquire(START + seconds, 5) == 5
+    assert pace.delay(START) == pytest.approx(seconds)
 
 
 def test_pauses_that_overlap_are_one_time_and_a_shorter_one_changes_nothing():
@@ -81,17 +81,17 @@ def test_pauses_that_overlap_are_one_time_and_a_shorter_one_changes_nothing():
     assert (pace.pauses, pace.paused_seconds) == (1, pytest.approx(10))
     pace.slow_down(START + 5, 10)
     assert (pace.pauses, pace.paused_seconds) == (2, pytest.approx(15))
-    assert pace.count_allowed(START + 14.9, 1) == 0
+    assert pace.acquire(START + 14.9, 1) == 0
     pace.slow_down(START + 100, 1)
     assert pace.paused_seconds == pytest.approx(16)
 
 
 def test_a_pause_is_not_made_up_for_by_a_burst():
     pace = RateLimiter(rate_limit=10)
-    pace.count_allowed(START, 1)
+    pace.acquire(START, 1)
     pace.slow_down(START, 60)
-    assert pace.find_delay(START) == pytest.approx(60)
-    assert pace.count_allowed(START + 60, 1_000) <= 2
+    assert pace.delay(START) == pytest.approx(60)
+    assert pace.acquire(START + 60, 1_000) <= 2
 
 
 events = st.lists(st.booleans(), max_size=60)

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from airflow.sdk import DAG
 
+from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.operators.stream import DeliverEventStreamOperator
-from airflow_provider_hooks.stream.engine import Engine
 from airflow_provider_hooks.stream.stream import _Stream
 
 TRIALS = json.loads(Path(os.environ["CRASH_TRIALS"]).read_text())
@@ -98,7 +98,7 @@ def arm(striker: Striker) -> None:
     """Watch every point of a try."""
     watch(striker, _Stream, "_take_block", before="before_claim", after="after_claim")
     watch(striker, _Stream, "_open_block", after="any_time")
-    watch(striker, Engine, "_begin", before="mid_block")
+    watch(striker, Engine, "_send_on", before="mid_block")
     watch(striker, _Stream, "_go_to_next_block", before="after_block")
     watch(striker, _Stream, "_note", before="reporting")
     watch(striker, _Stream, "_keep", before="reporting")

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from airflow.sdk import DAG
 
-from airflow_provider_hooks.delivery.claim_store import Ledger
-from airflow_provider_hooks.delivery.exchange import Exchange
+from airflow_provider_hooks._runtime.claim_store import TaskStateClaimStore
+from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.operators.delivery import DeliverEventCreatedOperator
 
 TRIALS = json.loads(Path(os.environ["CRASH_TRIALS"]).read_text())
@@ -39,28 +39,35 @@ def strike(how: str) -> None:
 
 def arm(point: str, how: str) -> None:
     """Have the process struck when it comes to a point of a delivery, once."""
-    take, write, let_out = Ledger.take, Ledger.write, Exchange._before_request
+    acquire, save, send_on = TaskStateClaimStore.acquire, TaskStateClaimStore.save, Engine._send_on
+    acquiring = []
 
-    def armed_take(self, claim):
+    def armed_acquire(self, expected, new):
         if point == "before_claim":
             strike(how)
-        take(self, claim)
+        acquiring.append(True)
+        acquire(self, expected, new)
+        acquiring.pop()
         if point == "after_claim":
             strike(how)
 
-    def armed_let_out(self, *arguments):
+    def armed_send_on(self, *arguments):
         if point == "connected":
             strike(how)
-        return let_out(self, *arguments)
+        return send_on(self, *arguments)
 
-    def armed_write(self, claim):
+    def armed_save(self, claim):
+        if acquiring:
+            save(self, claim)
+            return
         if point == "after_answer":
             strike(how)
-        write(self, claim)
+        save(self, claim)
         if point == "recorded":
             strike(how)
 
-    Ledger.take, Ledger.write, Exchange._before_request = armed_take, armed_write, armed_let_out
+    TaskStateClaimStore.acquire, TaskStateClaimStore.save = armed_acquire, armed_save
+    Engine._send_on = armed_send_on
 
 
 class CrashingOperator(DeliverEventCreatedOperator):

@@ -23,14 +23,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_hooks.delivery.claim_store import ClaimLostError, Ledger
-from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo, Outcome
-from airflow_provider_hooks.delivery.service import Prepared, TryContext, deliver_once
+from airflow_provider_hooks._runtime.claim_store import TaskStateClaimStore
+from airflow_provider_hooks.delivery.claims import KEY_PREFIX, Claim
+from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo
+from airflow_provider_hooks.delivery.service import ClaimedDelivery, TryContext
+from airflow_provider_hooks.exceptions import ClaimLostError
+from airflow_provider_hooks.outcomes import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_hooks.delivery.claim_store import StateStore
+    from airflow_provider_hooks._runtime.airflow import TaskStateStore
     from airflow_provider_hooks.json_types import JsonObject
 
 pytestmark = pytest.mark.system
@@ -72,7 +75,7 @@ class Files:
         except FileNotFoundError:
             return None
 
-    def set(self, key: str, value: JsonObject) -> None:
+    def set(self, key: str, value: JsonObject, **_options: object) -> None:
         time.sleep(chance.uniform(0, SLOWEST_CALL))
         whole = self.folder / f"{key}.{os.getpid()}"
         whole.write_text(json.dumps(value))
@@ -86,7 +89,7 @@ class RefusedError(Exception):
 class Watched:
     """A store, and the steps of one delivery through it."""
 
-    def __init__(self, store: StateStore) -> None:
+    def __init__(self, store: TaskStateStore | Files) -> None:
         self.store = store
         self.steps: list[str] = []
         self.owner_token = ""
@@ -101,7 +104,7 @@ class Watched:
             )
         return value
 
-    def set(self, key: str, value: JsonObject) -> None:
+    def set(self, key: str, value: JsonObject, **_options: object) -> None:
         try:
             self.store.set(key, value)
         except RefusedError:
@@ -111,7 +114,7 @@ class Watched:
         self.steps.append("wrote")
 
 
-def deliver(store: StateStore, sends: Path, *, number: int, try_number: int, slot: str = "") -> list[str]:
+def deliver(store: TaskStateStore | Files, sends: Path, *, number: int, try_number: int, slot: str = "") -> list[str]:
     """Deliver once, and return what happened, step by step; a line in the file of sends is a send."""
     watched = Watched(store)
 
@@ -121,10 +124,14 @@ def deliver(store: StateStore, sends: Path, *, number: int, try_number: int, slo
         watched.steps.append("SENT")
         return Attempt(outcome=Outcome.DELIVERED, requested_at="2026-01-01T00:00:00+00:00", duration_ms=1.0)
 
-    asking = TryContext(generation="0", try_number=try_number)
-    ledger = Ledger(watched, slot=slot)
+    key = f"{KEY_PREFIX}:{slot}" if slot else KEY_PREFIX
+    delivery = ClaimedDelivery(
+        store=TaskStateClaimStore(watched, key, Claim), run=TryContext(generation="0", try_number=try_number)
+    )
     with contextlib.suppress(ClaimLostError, RefusedError):
-        deliver_once(asking=asking, ledger=ledger, prepare=lambda: Prepared(info=FACTS, attempt=attempt))
+        if delivery.resolve() is None:
+            delivery.claim(FACTS)
+            delivery.settle(attempt())
     return watched.steps
 
 
@@ -187,7 +194,7 @@ def serve_airflow() -> Callable[..., list[str]]:
     from airflow_provider_hooks._runtime.airflow import TaskStateStore  # noqa: PLC0415
 
     class OwnStore(TaskStateStore):
-        def set(self, key: str, value: JsonObject) -> None:
+        def set(self, key: str, value: JsonObject, **_options: object) -> None:
             try:
                 super().set(key, value)
             except ServerResponseError as error:

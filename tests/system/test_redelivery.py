@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from airflow_provider_hooks.delivery.keys import KEY_PREFIX
+from airflow_provider_hooks.delivery.claims import KEY_PREFIX
 from tests.servers import OK, raw_server, read_request
 from tests.system.deployment import Deployment, run_airflow
 

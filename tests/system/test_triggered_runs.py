@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_hooks.delivery.keys import KEY_PREFIX
+from airflow_provider_hooks.delivery.claims import KEY_PREFIX
 from tests.system.deployment import Deployment, run_airflow
 
 pytestmark = pytest.mark.system

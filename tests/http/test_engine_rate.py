@@ -12,10 +12,10 @@ import time
 
 import pytest
 
-from airflow_provider_hooks.stream import connection as connection_module
-from airflow_provider_hooks.stream.engine import Engine
+from airflow_provider_hooks.http.connect import Dial
+from airflow_provider_hooks.http.engine import Engine
+from tests.http.reusing_receiver import NO_CONTENT, answer, check_once, serve
 from tests.servers import find_closed_port
-from tests.stream.kept_receiver import NO_CONTENT, answer, check_once, serve
 from tests.stream.sending import TIMEOUT, make_event, send
 
 
@@ -46,7 +46,7 @@ def test_no_more_connections_are_open_than_may_be_while_they_die(concurrency):
     most = []
 
     def count_connections(engine: Engine) -> None:
-        most.append(len(engine._connections) + len(engine._opening))
+        most.append(len(engine._connections) + len(engine._dials))
 
     with serve(answer_and_close) as kept:
         sent = send(kept.url, 150, concurrency=concurrency, during=count_connections)
@@ -210,23 +210,25 @@ def test_connections_that_do_not_come_about_hold_up_no_other():
     assert sent.seconds <= TIMEOUT * 1.2
 
 
-def test_a_request_whose_turn_to_connect_comes_after_its_deadline_is_not_sent(monkeypatch):
-    really_connect = connection_module.connect_checked
+def test_a_request_waits_for_whichever_connection_is_free_first(monkeypatch):
+    """A connection that is slow to open holds up no request that another connection can take."""
+    slow_dials = itertools.count()
+    really_check = Dial.check_time
 
-    def connect_slowly(*arguments, **options):
-        time.sleep(0.4)
-        return really_connect(*arguments, **options)
+    def check_later(dial, now):
+        if not hasattr(dial, "number"):
+            dial.number = next(slow_dials)
+        return really_check(dial, now) if dial.number == 0 else None
 
-    def answer_slowly(connection, count):
-        time.sleep(0.7)
-        answer(connection, count)
+    class PatientDial(Dial):
+        check_time = check_later
 
-    monkeypatch.setattr(connection_module, "connect_checked", connect_slowly)
-    with serve(answer_slowly) as kept:
-        sent = send(kept.url, 4, concurrency=4, threads=1, timeout=1.15)
-    check_once(sent, kept, 4)
-    assert sent.endings[("not_sent", "timeout")] == 2, "opened after 1.2 and 1.6 seconds"
-    assert len(kept.arrivals) == 2
+    monkeypatch.setattr("airflow_provider_hooks.http.engine.Dial", PatientDial)
+    with serve(answer) as kept:
+        sent = send(kept.url, 6, concurrency=3)
+    check_once(sent, kept, 6)
+    assert sent.endings == {("delivered", None): 6}, "all by the one connection that opened"
+    assert kept.connections == 1
 
 
 def test_every_event_that_nobody_takes_is_told_however_many_there_are():
@@ -234,18 +236,9 @@ def test_every_event_that_nobody_takes_is_told_however_many_there_are():
     assert sent.endings == {("not_sent", "connection_refused"): 300}
 
 
-def test_an_engine_is_used_for_one_block_after_the_other_and_leaves_nothing_open():
-    before = {thread for thread in threading.enumerate() if thread.name == "service-hook-connect"}
+def test_an_engine_is_used_for_one_batch_after_the_other():
     with serve(answer) as kept:
         for block in range(3):
             sent = send(kept.url, [make_event(number) for number in range(block * 10, block * 10 + 10)], concurrency=4)
             assert sent.endings == {("delivered", None): 10}
-        deadline = time.monotonic() + 2
-        while time.monotonic() < deadline and _list_openers() - before:
-            time.sleep(0.01)
-    assert _list_openers() - before == set()
     assert set(kept.bytes_of.values()) == {1}
-
-
-def _list_openers() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if thread.name == "service-hook-connect"}

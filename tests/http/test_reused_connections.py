@@ -10,8 +10,8 @@ import time
 
 import pytest
 
+from tests.http.reusing_receiver import NO_CONTENT, Behaviour, answer, check_once, serve
 from tests.security.hostile import issue, reset, write_authority
-from tests.stream.kept_receiver import NO_CONTENT, Behaviour, answer, check_once, serve
 from tests.stream.sending import make_event, send
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"

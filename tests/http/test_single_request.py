@@ -16,30 +16,35 @@ import time
 from base64 import b64encode
 from urllib.parse import quote
 
-import pycurl
 import pytest
 import trustme
 
-from airflow_provider_hooks.delivery.answer import KEPT_BODY_BYTES
-from airflow_provider_hooks.delivery.limits import ConnectError, Limits
-from airflow_provider_hooks.delivery.probe import probe
-from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
-from airflow_provider_hooks.delivery.request import Request
-from airflow_provider_hooks.delivery.sender import send_once
-from airflow_provider_hooks.delivery.transfer import Connections
-from airflow_provider_hooks.http import BlockedAddressError, NetworkPolicy, resolver
-from airflow_provider_hooks.http.resolver import ResolverError
+from airflow_provider_hooks.exceptions import BlockedAddressError, ConnectError, ResolverError
+from airflow_provider_hooks.http import NetworkPolicy, resolver
+from airflow_provider_hooks.http import engine as engine_module
+from airflow_provider_hooks.http.connect import Limits
+from airflow_provider_hooks.http.response import KEPT_BODY_BYTES
+from airflow_provider_hooks.outcomes import ErrorClass, Outcome
+from tests.http.raw_request import BODY, open_engine, send_once, send_with
 from tests.servers import OK, find_closed_port, raw_server, read_request
 
 LOOPBACK = NetworkPolicy(allowed_networks=["127.0.0.1", "receiver.test"])
 SECRET = "s3cret+value/with=signs"
-BODY = b'{"id":"abc"}'
 
 
 def send(url: str, *, policy: NetworkPolicy = LOOPBACK, timeout: float = 5.0, ca_file: str | None = None):
-    headers = {"Content-Type": "application/json", "X-Signature": "0" * 64}
-    request = Request(url=url, headers=headers, body=BODY, private=(SECRET, "0" * 64))
-    return send_once(request, policy=policy, limits=Limits(timeout=timeout, connect_timeout=2.0, ca_file=ca_file))
+    return send_once(
+        url,
+        policy=policy,
+        limits=Limits(timeout=timeout, connect_timeout=2.0, ca_file=ca_file),
+        headers={"Content-Type": "application/json", "X-Signature": "0" * 64},
+        sensitive=(SECRET, "0" * 64),
+    )
+
+
+def check(url: str, *, policy: NetworkPolicy = LOOPBACK, limits: Limits) -> str:
+    with open_engine(url, policy=policy, limits=limits) as engine:
+        return engine.check_connection()
 
 
 def reset(connection: socket.socket) -> None:
@@ -71,7 +76,7 @@ def test_exactly_these_bytes_and_headers_are_sent_and_an_answer_is_kept():
     lines = head.decode().split("\r\n")
     assert lines[0] == "POST /hook?token=x HTTP/1.1"
     names = [line.partition(":")[0] for line in lines[1:]]
-    assert sorted(names) == ["Content-Length", "Content-Type", "Host", "User-Agent", "X-Signature"]
+    assert sorted(names) == ["Content-Length", "Content-Type", "Host", "X-Signature"]
     assert (attempt.outcome, attempt.status_code, attempt.response_body) == (Outcome.DELIVERED, 201, "ok")
     assert attempt.response_headers == {"content-type": "text/plain", "retry-after": "5", "content-length": "2"}
     assert attempt.peer_address == "127.0.0.1"
@@ -107,7 +112,7 @@ def test_any_other_answer_is_rejected_and_no_redirect_is_followed(status):
         (reset, ErrorClass.CONNECTION_RESET),
         (lambda _connection: time.sleep(3), ErrorClass.TIMEOUT),
         (drip, ErrorClass.TIMEOUT),
-        (b"HTTP/1.1 200 OK\r\nContent-Le", ErrorClass.INVALID_RESPONSE),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", ErrorClass.CONNECTION_RESET),
         (b"hello, this is not HTTP\r\n", ErrorClass.INVALID_RESPONSE),
         (b"HTTP/1.1 000 X\r\n\r\n", ErrorClass.INVALID_RESPONSE),
         (b"HTTP/1.1 99 X\r\n\r\n", ErrorClass.INVALID_RESPONSE),
@@ -170,18 +175,12 @@ def test_only_the_first_line_of_an_answer_tells_its_status(head, status):
         assert send(heard.url).status_code == status
 
 
-def test_a_transfer_that_cannot_be_set_up_is_not_sent():
+def test_a_ca_file_that_is_not_there_sends_nothing():
     with raw_server(OK) as heard:
-        attempt = send_once(
-            Request(url=heard.url, headers={"X": "a\x00b"}, body=BODY),
-            policy=LOOPBACK,
-            limits=Limits(timeout=1, connect_timeout=1),
-        )
-        assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.SETUP_FAILED)
-        assert heard.requests == []
         attempt = send(heard.url.replace("http", "https"), ca_file="/does/not/exist/ä.pem")
-        assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.TLS_ERROR)
-    assert not any(request.startswith(b"POST") for request in heard.requests), "at most the beginning of a handshake"
+        assert attempt.outcome is Outcome.NOT_SENT
+        assert "ä.pem" in (attempt.message or "")
+    assert heard.requests == []
 
 
 def test_a_secret_across_the_bound_of_what_is_kept_is_masked_too():
@@ -237,7 +236,7 @@ class TestAddresses:
         attempt = send("https://example.com/", policy=NetworkPolicy())
         assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.BLOCKED_ADDRESS)
 
-    def test_only_the_judged_address_is_connected_to_whatever_the_resolver_says_next(self, monkeypatch):
+    def test_only_the_checked_address_is_connected_to_whatever_the_resolver_says_next(self, monkeypatch):
         asked = []
         monkeypatch.setattr(resolver, "resolve", lambda *args, **_options: asked.append(args) or ["127.0.0.1"])
         with raw_server(OK) as heard:
@@ -312,12 +311,12 @@ class TestTls:
         assert time.monotonic() - started < 1.2
         assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.TIMEOUT)
 
-    def test_a_probe_checks_the_certificate_and_sends_nothing(self, authority, tmp_path):
+    def test_a_connection_check_checks_the_certificate_and_sends_nothing(self, authority, tmp_path):
         limits = Limits(timeout=2, connect_timeout=2, ca_file=str(tmp_path / "ca.pem"))
         with raw_server(OK, tls=self.context(authority)) as heard:
-            assert probe(heard.url, policy=LOOPBACK, limits=limits) == "127.0.0.1"
+            assert check(heard.url, limits=limits) == "127.0.0.1"
             with pytest.raises(ConnectError) as caught:
-                probe(heard.url, policy=LOOPBACK, limits=Limits(timeout=2, connect_timeout=2))
+                check(heard.url, limits=Limits(timeout=2, connect_timeout=2))
         assert caught.value.error_class is ErrorClass.TLS_ERROR
         assert (heard.connections, heard.requests) == (2, [])
 
@@ -329,14 +328,14 @@ class TestTls:
         ("http://127.0.0.1:{port}/", NetworkPolicy(), ErrorClass.BLOCKED_ADDRESS),
     ],
 )
-def test_a_probe_says_why_it_cannot_connect(url, policy, error_class):
+def test_a_connection_check_says_why_it_cannot_connect(url, policy, error_class):
     with pytest.raises(ConnectError) as caught:
-        probe(url.format(port=find_closed_port()), policy=policy, limits=Limits(timeout=1, connect_timeout=1))
+        check(url.format(port=find_closed_port()), policy=policy, limits=Limits(timeout=1, connect_timeout=1))
     assert caught.value.error_class is error_class
 
 
-class TestKeptConnections:
-    """A kept connection that dies on reuse makes libcurl send again by itself; the check at the line refuses."""
+class TestReusedConnections:
+    """A reused connection that the receiver ends: one request for each event, whatever happens."""
 
     LIMITS = Limits(timeout=5, connect_timeout=1)
 
@@ -353,7 +352,7 @@ class TestKeptConnections:
                     connection, _ = listener.accept()
                 except OSError:
                     return  # the test is over
-                first = read_request(connection)  # nothing, where libcurl connected again and was refused
+                first = read_request(connection)
                 requests.append(first)
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
                 second = read_request(connection)
@@ -376,68 +375,88 @@ class TestKeptConnections:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
 
-    def deliver(self, url, connections, number):
-        request = Request(url=url, headers={"X-Number": str(number)}, body=BODY)
-        return send_once(request, policy=LOOPBACK, limits=self.LIMITS, connections=connections)
+    def deliver(self, engine, url, number):
+        return send_with(engine, url, headers={"X-Number": str(number)})
 
     @pytest.mark.parametrize("end", [close, reset], ids=["closed", "reset"])
-    def test_a_thousand_deliveries_on_connections_that_die_are_one_request_each_and_unknown(self, end):
-        connections = Connections()
-        with self.receiver(end.__func__) as (url, requests):
-            attempts = [self.deliver(url, connections, number) for number in range(2_000)]
-        connections.close()
+    def test_a_thousand_deliveries_on_connections_that_die_are_one_request_each_and_unknown(self, end, monkeypatch):
+        monkeypatch.setattr(engine_module, "SINGLE_USE_SECONDS", 0.0)
+        with (
+            self.receiver(end.__func__) as (url, requests),
+            open_engine(url, policy=LOOPBACK, limits=self.LIMITS) as engine,
+        ):
+            attempts = [self.deliver(engine, url, number) for number in range(2_000)]
         assert [attempt.outcome for attempt in attempts[::2]] == [Outcome.DELIVERED] * 1_000, "on new connections"
-        assert [attempt.outcome for attempt in attempts[1::2]] == [Outcome.UNKNOWN] * 1_000, "on those that were kept"
+        assert [attempt.outcome for attempt in attempts[1::2]] == [Outcome.UNKNOWN] * 1_000, "on reused ones"
+        assert {attempt.error_class for attempt in attempts[1::2]} == {ErrorClass.REUSED_CONNECTION_LOST}
         numbers = [int(re.search(rb"X-Number: ([0-9]+)", request)[1]) for request in requests if request]
         assert sorted(numbers) == list(range(2_000)), "one request for each delivery, and no second"
 
-    def test_each_thread_has_connections_of_its_own(self):
-        connections, handles = Connections(), []
-        threads = [threading.Thread(target=lambda: handles.append(connections.take())) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert len({id(handle) for handle in [*handles, connections.take()]}) == 3
-        assert connections.take() is connections.take()
+    def test_after_a_lost_connection_each_new_one_is_used_once_for_a_while(self, monkeypatch):
+        monkeypatch.setattr(engine_module, "SINGLE_USE_SECONDS", 3_600.0)
+        with (
+            self.receiver(self.close) as (url, _),
+            open_engine(url, policy=LOOPBACK, limits=self.LIMITS) as engine,
+        ):
+            outcomes = [self.deliver(engine, url, number).outcome for number in range(6)]
+            assert engine.opened == 5
+        assert outcomes == [Outcome.DELIVERED, Outcome.UNKNOWN, *[Outcome.DELIVERED] * 4]
 
-    def test_a_process_that_was_forked_leaves_its_parents_connections_alone(self, monkeypatch):
-        connections = Connections()
-        parents = connections.take()
-        monkeypatch.setattr(os, "getpid", lambda: -1)
-        assert connections.take() is not parents
-        assert parents.getinfo(pycurl.NUM_CONNECTS) == 0, "it is not closed"
+    def test_a_connection_that_was_closed_before_any_byte_of_the_request_is_replaced(self, monkeypatch):
+        """The FIN comes between the check of the connection and the request, and acknowledges no byte of it."""
+        closed = threading.Event()
 
-    def test_why_libcurl_was_refused_is_told(self):
-        with self.receiver(self.close) as (url, _):
-            connections = Connections()
-            lost = [self.deliver(url, connections, number) for number in range(2)][1]
-        assert (lost.outcome, lost.error_class) == (Outcome.UNKNOWN, ErrorClass.REUSED_CONNECTION_LOST)
+        def answer(connection):
+            connection.sendall(OK)
+            closed.wait(5)
+            connection.close()
 
-    def test_a_connection_is_kept_and_nothing_else_of_the_delivery_before(self):
+        def close_late(sock):
+            info = read_info(sock)
+            if heard.requests and not closed.is_set():
+                closed.set()
+                while read_info(sock)[0] == info[0]:
+                    pass
+            return info
+
+        read_info = engine_module.read_tcp_info
+        monkeypatch.setattr(engine_module, "read_tcp_info", close_late)
+        with raw_server(answer) as heard, open_engine(heard.url, policy=LOOPBACK, limits=self.LIMITS) as engine:
+            attempts = [self.deliver(engine, heard.url, number) for number in range(2)]
+            assert engine.opened == 2
+        assert [attempt.outcome for attempt in attempts] == [Outcome.DELIVERED] * 2
+        assert [len(re.findall(rb"X-Number: 1", request)) for request in heard.requests] == [0, 1]
+
+    def test_a_connection_is_reused_and_nothing_else_of_the_delivery_before(self):
         def keep(connection):
             for _ in range(2):
                 heard.requests.append(read_request(connection))
                 connection.sendall(OK)
 
-        with raw_server(lambda connection: (connection.sendall(OK), keep(connection))) as heard:
-            connections = Connections()
-            self.deliver(heard.url, connections, 1)
-            other = Request(url=heard.url, headers={}, body=b"other")
-            assert send_once(other, policy=LOOPBACK, limits=self.LIMITS, connections=connections).status_code == 200
+        with (
+            raw_server(lambda connection: (connection.sendall(OK), keep(connection))) as heard,
+            open_engine(heard.url, policy=LOOPBACK, limits=self.LIMITS) as engine,
+        ):
+            self.deliver(engine, heard.url, 1)
+            assert send_with(engine, heard.url, body=b"other").status_code == 200
         assert heard.connections == 1
         assert b"X-Number" not in heard.requests[1]
         assert heard.requests[1].endswith(b"other")
 
-    def test_the_peer_of_a_kept_connection_is_judged_again(self):
+    def test_a_process_that_was_forked_opens_connections_of_its_own_and_leaves_its_parents_alone(self):
         def keep(connection):
             connection.sendall(OK)
-            heard.requests.append(read_request(connection))
+            while request := read_request(connection):
+                heard.requests.append(request)
+                connection.sendall(OK)
 
-        with raw_server(keep) as heard:
-            connections = Connections()
-            self.deliver(heard.url, connections, 1)
-            request = Request(url=heard.url, headers={}, body=BODY)
-            refused = send_once(request, policy=NetworkPolicy(), limits=self.LIMITS, connections=connections)
-        assert (refused.outcome, refused.error_class) == (Outcome.NOT_SENT, ErrorClass.BLOCKED_ADDRESS)
-        assert len([one for one in heard.requests if one]) == 1
+        with raw_server(keep) as heard, open_engine(heard.url, policy=LOOPBACK, limits=self.LIMITS) as engine:
+            self.deliver(engine, heard.url, 1)
+            child = os.fork()
+            if not child:
+                attempt = self.deliver(engine, heard.url, 2)
+                os._exit(0 if attempt.outcome is Outcome.DELIVERED else 1)
+            assert os.waitpid(child, 0)[1] == 0
+            assert self.deliver(engine, heard.url, 3).outcome is Outcome.DELIVERED
+            assert engine.opened == 1, "the parent's connection still works"
+        assert heard.connections == 2

@@ -1,0 +1,579 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+The HTTP engine: sends requests over reused connections, each at most once, and reports what is proven about each.
+
+One thread, one ``epoll``. Requests go in as an iterator, results come out as an iterator; requests are taken in groups
+between two looks at the network, so that the receiver works on one group while the next is prepared.
+
+Three rules keep the outcomes true:
+
+- **A request is handed to the system once.** Before its first byte the outcome is ``not_sent``. After it, a connection
+  that is lost without a response is ``unknown``, unless the peer closed in order (FIN) and its system acknowledged no
+  byte of the request: then nothing was received, and the outcome is ``not_sent``.
+- **Nothing is sent on a connection that the peer has closed.** The TCP state is checked right before each request.
+- **No leftover response is believed.** A connection that has anything to say between two requests is closed, bytes in
+  the buffers of TLS included.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import ssl
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from airflow_provider_hooks.exceptions import ServiceHookError
+from airflow_provider_hooks.http.connect import (
+    Connector,
+    Dial,
+    OpenConnection,
+    Poller,
+    open_connection,
+    to_connect_error,
+    to_milliseconds,
+)
+from airflow_provider_hooks.http.response import RECEIVE_BYTES, ResponseReader, read_plain_success
+from airflow_provider_hooks.http.result import NO_PHASES, Phases, RequestResult
+from airflow_provider_hooks.http.tcp_info import any_byte_acknowledged, closed_in_order, is_established, read_tcp_info
+from airflow_provider_hooks.outcomes import SUCCESS, ErrorClass, Outcome, classify_outcome
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+SINGLE_USE_SECONDS = 2.0
+"""How long each new connection is used once after a reused one was lost: the receiver is closing connections."""
+_TICK_SECONDS = 0.05
+"""How often the consumer gets a turn, and deadlines are checked."""
+_FIN_SECONDS = 0.2
+"""How long the FIN is waited for after TLS said that the peer closes."""
+_NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class Sendable(Protocol):
+    """A request that the engine can send."""
+
+    @property
+    def request(self) -> bytes:
+        """Head and body, exactly as they are sent."""
+
+
+class Throttle(Protocol):
+    """Decides how fast requests are sent; times are those of ``time.monotonic``."""
+
+    def acquire(self, now: float, wanted: int) -> int:
+        """Return how many of the wanted requests may be sent now."""
+
+    def delay(self, now: float) -> float:
+        """Return the seconds until a request may be sent."""
+
+    def prefetch_limit(self, wanted: int) -> int:
+        """Return how many requests may be prepared before they are sent."""
+
+
+R = TypeVar("R", bound=Sendable)
+
+
+class _Connection(Generic[R]):
+    """A connection, and the request that is on it."""
+
+    __slots__ = (
+        "before", "deadline", "eof_until", "first_byte_at", "is_tls", "peer", "phases", "reader", "request", "sent_at",
+        "sock", "started", "started_at", "unsent", "uses",
+    )  # fmt: skip
+
+    def __init__(self, opened: OpenConnection) -> None:
+        self.sock: socket.socket = opened.sock
+        self.is_tls = isinstance(opened.sock, ssl.SSLSocket)
+        self.peer, self.phases = opened.peer, opened.phases
+        self.uses = 0
+        self.request: R | None = None
+        self.reader: ResponseReader | None = None
+        self.unsent: memoryview | None = None
+        self.before = b""
+        """What the kernel said right before the request."""
+        self.eof_until: float | None = None
+        """Until when the FIN is waited for, once TLS said that the peer closes."""
+        self.started = self.started_at = self.deadline = self.sent_at = self.first_byte_at = 0.0
+
+
+class Engine(Generic[R]):
+    """
+    Sends requests over at most ``concurrency`` connections to one target.
+
+    An engine belongs to one thread. A process that was forked with it opens connections of its own.
+
+    :param connector: opens the connections
+    :param timeout: seconds for one request in all, connecting included
+    :param throttle: limits the rate; without one, requests are sent as fast as the receiver takes them
+    :param keep_headers: whether results of plain successes hold the response headers too, which takes longer
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        *,
+        concurrency: int = 1,
+        timeout: float,
+        throttle: Throttle | None = None,
+        keep_headers: bool = True,
+    ) -> None:
+        self.opened = 0
+        """How many connections were opened so far."""
+        self._connector, self._concurrency, self._timeout = connector, concurrency, timeout
+        self._throttle, self._keep_headers = throttle, keep_headers
+        self._pid = 0
+        self._connections: dict[int, _Connection[R]] = {}
+        self._idle: list[_Connection[R]] = []
+        self._dials: set[Dial] = set()
+        self._ready: deque[R] = deque()
+        """Prepared, not begun."""
+        self._waiting: deque[tuple[R, float, float]] = deque()
+        """Begun, and waiting for a connection; with when they began (monotonic, unix)."""
+        self._results: list[RequestResult[R]] = []
+        self._busy = 0
+        """How many requests are begun and have no result."""
+        self._is_stopped = False
+        self._single_use_until = 0.0
+        self._next_expiry = 0.0
+        self._plain: tuple[bytes, int] = (b"", 0)
+        """The last plain success: most responses are the same bytes."""
+        self._open_poller()
+
+    @property
+    def unsent(self) -> list[R]:
+        """The requests that were not begun when ``stop`` was called, in order."""
+        return list(self._ready)
+
+    def send(self, requests: Iterator[R]) -> Iterator[list[RequestResult[R]]]:
+        """
+        Send every request, and yield the results in groups as they arrive.
+
+        A group is empty where nothing arrived for a while, so that the consumer gets a turn at least every 50 ms. Each
+        request has one result when the iterator ends, but for those that ``unsent`` lists after ``stop``.
+        """
+        if self._pid != os.getpid():
+            self._leave_parent()
+        self._is_stopped, is_more = False, True
+        prefetch = self._concurrency if self._throttle is None else self._throttle.prefetch_limit(self._concurrency)
+        while True:
+            while is_more and not self._is_stopped and len(self._ready) < prefetch:
+                request = next(requests, None)
+                if request is None:
+                    is_more = False
+                else:
+                    self._ready.append(request)
+            if self._is_stopped:
+                self._take_back_waiting()
+            else:
+                self._begin_allowed()
+            is_done = not self._busy and (self._is_stopped or not (self._ready or is_more))
+            if not is_done:
+                self._dial_for_waiting()
+                self._poll(self._find_delay())
+            elif not self._results:
+                return
+            results, self._results = self._results, []
+            yield results
+
+    def requeue(self, request: R) -> None:
+        """Send a request again whose outcome is ``not_sent``; called while the results of ``send`` are consumed."""
+        self._ready.append(request)
+
+    def stop(self) -> None:
+        """Begin nothing more: ``send`` ends when the requests under way have their results."""
+        self._is_stopped = True
+
+    def send_one(self, request: R) -> RequestResult[R]:
+        """Send one request, and return its result."""
+        (result,) = [result for results in self.send(iter((request,))) for result in results]
+        return result
+
+    def check_connection(self) -> str:
+        """
+        Connect, TLS included, and return the peer's address. No byte of a request is sent.
+
+        :raises ConnectError: with the class of the error
+        """
+        try:
+            opened = open_connection(self._connector)
+        except (ServiceHookError, OSError, ValueError) as error:
+            raise to_connect_error(error) from None
+        opened.sock.close()
+        return opened.peer
+
+    def close(self) -> None:
+        """Close every connection; nothing must be under way."""
+        for dial in self._dials:
+            dial.close()
+        self._dials.clear()
+        for connection in list(self._connections.values()):
+            self._close(connection)
+        self._poller.close()
+        self._connector.close()
+
+    # Beginning requests
+
+    def _begin_allowed(self) -> None:
+        wanted = min(self._concurrency - self._busy, len(self._ready))
+        if wanted <= 0:
+            return
+        now = time.monotonic()
+        allowed = wanted if self._throttle is None else self._throttle.acquire(now, wanted)
+        if not allowed:
+            return
+        if self._idle:
+            self._poll(0.0)  # closes the idle connections that have something to say
+        started_at = time.time()
+        for _ in range(allowed):
+            request = self._ready.popleft()
+            self._busy += 1
+            self._begin(request, now, started_at)
+
+    def _begin(self, request: R, started: float, started_at: float) -> None:
+        """Send a request on an idle connection, or have it wait for a new one."""
+        while self._idle:
+            if self._send_on(self._idle.pop(), request, started, started_at):
+                return
+        self._waiting.append((request, started, started_at))
+
+    def _dial_for_waiting(self) -> None:
+        """Open a connection for each request that waits for one."""
+        for _ in range(len(self._waiting) - len(self._dials)):
+            now = time.monotonic()
+            dial = Dial(self._connector, self._poller, now)
+            self._dials.add(dial)
+            done = dial.check_time(now)
+            if done is not None:
+                self._end_dial(dial, done)
+
+    def _take_back_waiting(self) -> None:
+        """Count the requests that wait for a connection as not begun: nothing of them was sent."""
+        self._busy -= len(self._waiting)
+        self._ready.extendleft(request for request, _, _ in reversed(self._waiting))
+        self._waiting.clear()
+
+    def _send_on(self, connection: _Connection[R], request: R, started: float, started_at: float) -> bool:
+        """Hand a request to the system; return ``False`` if the connection is closed, so that nothing was sent."""
+        sock = connection.sock
+        try:
+            before = read_tcp_info(sock)
+        except OSError:
+            before = b"\0"
+        if not is_established(before) or (connection.is_tls and sock.pending()):  # type: ignore[attr-defined]
+            self._close(connection)
+            return False
+        connection.request, connection.started, connection.started_at = request, started, started_at
+        connection.before, connection.deadline = before, started + self._timeout
+        connection.uses += 1
+        data = request.request
+        try:
+            sent = sock.send(data)
+        except _NOT_NOW:
+            sent = 0
+        except OSError as error:
+            if not connection.is_tls:
+                connection.request = None
+                self._close(connection)
+                return False
+            self._finish(connection, error=(ErrorClass.CONNECTION_RESET, str(error)))  # TLS may have sent a part
+            return True
+        if self._keep_headers:
+            connection.sent_at = time.monotonic()
+        if sent < len(data):
+            connection.unsent = memoryview(data)[sent:]
+            self._poller.watch(sock.fileno(), select.EPOLLIN | select.EPOLLOUT)
+        return True
+
+    # Waiting for the network
+
+    def _find_delay(self) -> float:
+        if self._results:
+            return 0.0
+        delay, now = _TICK_SECONDS, time.monotonic()
+        if self._ready and not self._is_stopped and self._busy < self._concurrency and self._throttle is not None:
+            delay = min(delay, self._throttle.delay(now))
+        for dial in self._dials:
+            delay = min(delay, dial.find_delay(now))
+        return delay
+
+    def _poll(self, timeout: float) -> None:
+        for descriptor, events in self._poller.epoll.poll(timeout):
+            connection = self._connections.get(descriptor)
+            if connection is None:
+                self._advance_dial(descriptor)
+            elif connection.request is None:
+                self._check_idle(connection)
+            else:
+                if events & ~select.EPOLLOUT:
+                    self._receive(connection)  # a response may come before the end of the request
+                if connection.request is not None and connection.unsent is not None and events & select.EPOLLOUT:
+                    self._send_rest(connection)
+        now = time.monotonic()
+        if self._dials:
+            self._check_dials(now)
+        if now >= self._next_expiry:
+            self._next_expiry = now + _TICK_SECONDS
+            self._expire(now)
+
+    def _check_idle(self, connection: _Connection[R]) -> None:
+        """Close an idle connection that has anything to say, but for the session tickets of TLS 1.3."""
+        try:
+            if connection.is_tls:
+                connection.sock.recv(1)
+        except _NOT_NOW:
+            return
+        except OSError:
+            pass
+        self._close(connection)
+
+    def _advance_dial(self, descriptor: int) -> None:
+        owner = self._poller.owners.get(descriptor)
+        if isinstance(owner, Dial):
+            done = owner.advance(descriptor, time.monotonic())
+            if done is not None:
+                self._end_dial(owner, done)
+        elif owner is self._connector:
+            self._connector.read_wake_ups()
+
+    def _check_dials(self, now: float) -> None:
+        for dial in list(self._dials):
+            done = dial.check_time(now)
+            if done is not None:
+                self._end_dial(dial, done)
+
+    def _end_dial(self, dial: Dial, done: OpenConnection | Exception) -> None:
+        """Give a new connection to the request that waits longest, or an error to it."""
+        self._dials.discard(dial)
+        if isinstance(done, Exception):
+            if self._waiting:
+                error = to_connect_error(done)
+                self._fail_waiting((error.error_class, str(error)))
+            return
+        self.opened += 1
+        connection: _Connection[R] = _Connection(done)
+        self._connections[connection.sock.fileno()] = connection
+        self._poller.add(connection.sock.fileno(), select.EPOLLIN, connection)
+        if not self._waiting:
+            self._idle.append(connection)
+            return
+        request, started, started_at = self._waiting.popleft()
+        if not self._send_on(connection, request, started, started_at):
+            self._waiting.appendleft((request, started, started_at))
+            self._fail_waiting((ErrorClass.CONNECTION_RESET, "the connection was closed before the request"))
+
+    def _fail_waiting(self, error: tuple[ErrorClass, str]) -> None:
+        request, started, started_at = self._waiting.popleft()
+        self._busy -= 1
+        self._results.append(
+            RequestResult(
+                request=request,
+                outcome=Outcome.NOT_SENT,
+                status=None,
+                peer=None,
+                started_at=started_at,
+                seconds=time.monotonic() - started,
+                error=error,
+            )
+        )
+
+    # Reading responses
+
+    def _send_rest(self, connection: _Connection[R]) -> None:
+        rest, reader = connection.unsent, connection.reader
+        try:
+            while rest:
+                rest = rest[connection.sock.send(rest) :]
+        except _NOT_NOW:
+            connection.unsent = rest
+        except OSError:
+            connection.unsent = rest
+            if reader is not None and reader.is_complete:
+                self._finish(connection)
+            else:
+                self._receive(connection)  # a response may have come before the end of the request
+        else:
+            connection.unsent = None
+            self._poller.watch(connection.sock.fileno(), select.EPOLLIN)
+            if reader is not None and reader.is_complete:
+                self._finish(connection, keep=reader.may_reuse)
+
+    def _receive(self, connection: _Connection[R]) -> None:
+        while connection.request is not None:
+            try:
+                data = connection.sock.recv(RECEIVE_BYTES)
+            except _NOT_NOW:
+                return
+            except OSError as error:
+                self._end_of_connection(connection, is_reset=True, message=str(error))
+                return
+            if not data:
+                self._end_of_connection(connection, is_reset=False, message="the connection was closed")
+                return
+            if connection.reader is None and connection.unsent is None and not self._keep_headers:
+                status = self._plain[1] if data == self._plain[0] else read_plain_success(data)
+                if status is not None:
+                    self._plain = (data, status)
+                    self._succeed(connection, status)
+                    return
+            self._read(connection, data)
+            if connection.unsent is not None or (len(data) < RECEIVE_BYTES and not connection.is_tls):
+                return
+
+    def _read(self, connection: _Connection[R], data: bytes) -> None:
+        """Feed what arrived to the reader of the response, and finish the request if the response is complete."""
+        reader = connection.reader
+        if reader is None:
+            connection.first_byte_at = time.monotonic()
+            reader = connection.reader = ResponseReader()
+        reader.feed(data)
+        if not reader.is_complete:
+            return
+        if connection.unsent is not None and reader.status in SUCCESS:
+            # The receiver answered before it has read all, and may go on reading; a refusal need not get the rest.
+            self._poller.watch(connection.sock.fileno(), select.EPOLLOUT)
+        else:
+            self._finish(connection, keep=reader.may_reuse)
+
+    def _end_of_connection(self, connection: _Connection[R], *, is_reset: bool, message: str) -> None:
+        """Take note that the peer closed the connection while a request was on it."""
+        reader = connection.reader
+        if reader is not None:
+            reader.feed_eof(is_reset=is_reset)
+            self._finish(connection)
+            return
+        in_order = False if is_reset else closed_in_order(connection.sock)
+        if in_order is None and connection.eof_until is None:  # TLS said that the peer closes; its FIN comes next
+            connection.eof_until = min(time.monotonic() + _FIN_SECONDS, connection.deadline)
+            connection.deadline = connection.eof_until
+            self._poller.watch(connection.sock.fileno(), select.EPOLLRDHUP)
+            return
+        not_received = bool(in_order) and not any_byte_acknowledged(connection.sock, connection.before)
+        if connection.uses == 1:
+            error = (ErrorClass.CONNECTION_RESET, f"{message} before a response")
+        else:
+            error = (ErrorClass.REUSED_CONNECTION_LOST, f"{message} before a response")
+            self._single_use_until = time.monotonic() + SINGLE_USE_SECONDS
+        if not_received and connection.uses > 1:
+            request, started, started_at = connection.request, connection.started, connection.started_at
+            connection.request = None
+            self._close(connection)
+            assert request is not None  # noqa: S101  (for mypy: a busy connection has a request)
+            self._waiting.append((request, started, started_at))
+            return
+        self._finish(connection, error=error, not_received=not_received)
+
+    def _succeed(self, connection: _Connection[R], status: int) -> None:
+        """Finish a request that a plain 2xx without a body answered: nearly all of a stream."""
+        request, now = connection.request, time.monotonic()
+        assert request is not None  # noqa: S101  (for mypy: only a busy connection receives)
+        connection.request = None
+        self._busy -= 1
+        self._results.append(
+            RequestResult(
+                request, Outcome.DELIVERED, status, connection.peer, connection.started_at, now - connection.started
+            )
+        )
+        if now < self._single_use_until or (connection.is_tls and connection.sock.pending()):  # type: ignore[attr-defined]
+            self._close(connection)
+        else:
+            self._release(connection)
+
+    def _finish(
+        self,
+        connection: _Connection[R],
+        *,
+        keep: bool = False,
+        error: tuple[ErrorClass, str] | None = None,
+        not_received: bool = False,
+    ) -> None:
+        """Report the result of the request on a connection."""
+        request, reader, now = connection.request, connection.reader, time.monotonic()
+        assert request is not None  # noqa: S101  (for mypy: a busy connection has a request)
+        unsent = 0 if connection.unsent is None else len(connection.unsent)
+        started = not not_received and (connection.is_tls or unsent < len(request.request))
+        status = None if reader is None else reader.status
+        result = RequestResult(
+            request=request,
+            outcome=classify_outcome(status, request_started=started),
+            status=status,
+            peer=connection.peer,
+            started_at=connection.started_at,
+            seconds=now - connection.started,
+            error=error or (None if reader is None else reader.error),
+            phases=self._measure_phases(connection),
+        )
+        if reader is not None and status is not None:
+            result.headers, result.body, result.responded_at = reader.headers, bytes(reader.body), reader.head_at
+        self._busy -= 1
+        self._results.append(result)
+        connection.request = connection.reader = None
+        is_reusable = keep and connection.unsent is None and now >= self._single_use_until
+        if is_reusable and not (connection.is_tls and connection.sock.pending()):  # type: ignore[attr-defined]
+            self._release(connection)
+        else:
+            self._close(connection)
+
+    def _measure_phases(self, connection: _Connection[R]) -> Phases:
+        opened = connection.phases if connection.uses == 1 else NO_PHASES
+        if connection.reader is None or not connection.sent_at:
+            return opened
+        first_byte = to_milliseconds(max(0.0, connection.first_byte_at - connection.sent_at))
+        return Phases(dns=opened.dns, connect=opened.connect, tls=opened.tls, first_byte=first_byte)
+
+    # Connections
+
+    def _release(self, connection: _Connection[R]) -> None:
+        """Use a connection again: for the request that waits longest, if there is one."""
+        if self._waiting and not self._is_stopped:
+            request, started, started_at = self._waiting.popleft()
+            if self._send_on(connection, request, started, started_at):
+                return
+            self._waiting.appendleft((request, started, started_at))
+            return
+        self._idle.append(connection)
+
+    def _expire(self, now: float) -> None:
+        """Finish the requests whose time is up."""
+        for connection in [one for one in self._connections.values() if one.request is not None]:
+            if now < connection.deadline:
+                continue
+            if connection.eof_until is not None:
+                self._end_of_connection(connection, is_reset=False, message="the connection was closed")
+            else:
+                self._finish(connection, error=(ErrorClass.TIMEOUT, f"no complete response within {self._timeout:g} s"))
+        while self._waiting and now >= self._waiting[0][1] + self._timeout:
+            self._fail_waiting((ErrorClass.TIMEOUT, f"no connection within {self._timeout:g} s"))
+
+    def _close(self, connection: _Connection[R]) -> None:
+        descriptor = connection.sock.fileno()
+        if self._connections.pop(descriptor, None) is not None:
+            self._poller.remove(descriptor)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        connection.sock.close()
+
+    def _open_poller(self) -> None:
+        self._pid = os.getpid()
+        self._poller = Poller()
+        self._poller.add(self._connector.fileno(), select.EPOLLIN, self._connector)
+
+    def _leave_parent(self) -> None:
+        """Open what belongs to this process after a fork; closing a copy of a socket says nothing to the peer."""
+        for connection in self._connections.values():
+            connection.sock.close()
+        self._connections.clear()
+        self._idle.clear()
+        self._dials.clear()
+        self._poller.close()
+        self._connector.close()
+        self._connector = Connector(
+            self._connector.target,
+            policy=self._connector.policy,
+            limits=self._connector.limits,
+            resolved_seconds=self._connector.resolved_seconds,
+        )
+        self._open_poller()
