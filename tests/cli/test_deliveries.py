@@ -36,10 +36,10 @@ def opened(monkeypatch):
 
 @pytest.mark.parametrize(("event", "kind"), [(ALERT, "event.alert"), (CREATED, "event.created")])
 def test_an_event_from_standard_input_is_delivered_once_and_the_record_printed(run, endpoint, event, kind):
-    with raw_server(OK) as heard:
-        done = run("deliver", endpoint(heard.url), "-o", "json", stdin=as_bytes(event))
-        assert len(heard.requests) == 1
-    head, _, body = heard.requests[0].partition(b"\r\n\r\n")
+    with raw_server(OK) as server:
+        done = run("deliver", endpoint(server.url), "-o", "json", stdin=as_bytes(event))
+        assert len(server.requests) == 1
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
     assert json.loads(body) == event
     assert f"X-Service-Hook-Event: {kind}".encode() in head
     record = done.json
@@ -51,9 +51,9 @@ def test_an_event_from_standard_input_is_delivered_once_and_the_record_printed(r
 def test_the_delivery_id_is_that_of_every_other_delivery_of_the_event(run, endpoint, tmp_path):
     path = tmp_path / "alert.json"
     path.write_bytes(ALERT_FILE)
-    with raw_server(OK) as heard:
-        ids = {run("deliver", endpoint(heard.url), str(path), "-o", "json").json["delivery_id"] for _ in range(2)}
-        assert len(heard.requests) == 2, "one for each call of the command"
+    with raw_server(OK) as server:
+        ids = {run("deliver", endpoint(server.url), str(path), "-o", "json").json["delivery_id"] for _ in range(2)}
+        assert len(server.requests) == 2, "one for each call of the command"
     assert ids == {EndpointHook("an_endpoint").preview("event.alert", ALERT).info.delivery_id}
 
 
@@ -70,9 +70,9 @@ def close(connection) -> None:
     ],
 )
 def test_the_exit_status_is_the_outcome(run, endpoint, answer, outcome, code):
-    with raw_server(answer) as heard:
-        done = run("deliver", endpoint(heard.url), "-o", "json", stdin=ALERT_FILE)
-        assert len(heard.requests) == 1
+    with raw_server(answer) as server:
+        done = run("deliver", endpoint(server.url), "-o", "json", stdin=ALERT_FILE)
+        assert len(server.requests) == 1
     assert (done.code, done.json["outcome"]) == (code, outcome)
 
 
@@ -94,15 +94,15 @@ def test_an_interruption_reports_that_the_event_may_have_been_received(run, endp
 class TestDryRun:
     def test_it_shows_exactly_what_is_sent_with_secrets_masked(self, run, endpoint):
         """The request that is printed and the one that is sent are equal, byte for byte, except for the masks."""
-        with raw_server(OK) as heard:
-            shown = run("deliver", endpoint(f"{heard.url}?token=a-query-of-ours"), "--dry-run", stdin=ALERT_FILE)
-            assert heard.connections == 0
+        with raw_server(OK) as server:
+            shown = run("deliver", endpoint(f"{server.url}?token=a-query-of-ours"), "--dry-run", stdin=ALERT_FILE)
+            assert server.connections == 0
             run("deliver", "an_endpoint", stdin=ALERT_FILE)
         head, _, body = shown.out.partition("\n\n")
-        sent_head, _, sent_body = heard.requests[0].partition(b"\r\n\r\n")
+        sent_head, _, sent_body = server.requests[0].partition(b"\r\n\r\n")
         assert body.encode() == sent_body
         request_line, *lines = head.split("\n")
-        assert request_line == f"POST {heard.url}?*** HTTP/1.1"
+        assert request_line == f"POST {server.url}?*** HTTP/1.1"
         assert "Authorization: ***" in lines
         sent = sent_head.decode().replace(f"Bearer {TOKEN}", "***").split("\r\n")[1:]
         assert sorted(lines) == sorted(sent)
@@ -132,16 +132,16 @@ class TestNoSecret:
     def test_no_secret_is_printed_even_where_the_receiver_echoes_it(self, run, endpoint, output, more):
         echo = f"{SECRET} Bearer {TOKEN}".encode()
         answer = b"HTTP/1.1 400 No\r\nContent-Length: %d\r\n\r\n%s" % (len(echo), echo)
-        with raw_server(answer) as heard:
-            done = run("deliver", endpoint(f"{heard.url}?key=a-query-of-ours"), "-o", output, *more, stdin=ALERT_FILE)
+        with raw_server(answer) as server:
+            done = run("deliver", endpoint(f"{server.url}?key=a-query-of-ours"), "-o", output, *more, stdin=ALERT_FILE)
         assert done.code == (0 if more else 3)
         for private in (SECRET, TOKEN, "a-query-of-ours"):
             assert private not in done.out + done.err
 
     def test_a_receivers_text_is_shown_literally(self, run, endpoint):
         evil = b"[/bold][red]\x1b[31m :smile: [link=x]"
-        with raw_server(b"HTTP/1.1 400 No\r\nContent-Length: %d\r\n\r\n%s" % (len(evil), evil)) as heard:
-            done = run("deliver", endpoint(heard.url), stdin=ALERT_FILE)
+        with raw_server(b"HTTP/1.1 400 No\r\nContent-Length: %d\r\n\r\n%s" % (len(evil), evil)) as server:
+            done = run("deliver", endpoint(server.url), stdin=ALERT_FILE)
         assert done.code == 3
         assert r"[/bold][red]\x1b[31m :smile: [link=x]" in done.out
 
@@ -223,9 +223,9 @@ def test_an_invalid_command_line_is_2(run, arguments):
 
 class TestPing:
     def test_it_connects_and_sends_nothing(self, run, endpoint):
-        with raw_server(OK) as heard:
-            done = run("ping", endpoint(heard.url), "-o", "json")
-            assert heard.requests == []
+        with raw_server(OK) as server:
+            done = run("ping", endpoint(server.url), "-o", "json")
+            assert server.requests == []
         assert done.code == 0
         assert done.json == {
             "endpoint": "an_endpoint",

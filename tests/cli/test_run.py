@@ -54,8 +54,8 @@ def test_a_table_is_literal_and_safe_for_a_terminal(capsys, output):
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), BrokenPipeError()], ids=str)
 @pytest.mark.parametrize("output", ["table", "json"])
 def test_a_delivery_whose_record_cannot_be_printed_is_reported_on_stderr(run, endpoint, monkeypatch, error, output):
-    with raw_server(OK) as heard:
-        conn_id = endpoint(heard.url)
+    with raw_server(OK) as server:
+        conn_id = endpoint(server.url)
         monkeypatch.setattr("sys.stdout", Full(error))
         done = run("deliver", conn_id, "-o", output, stdin=json.dumps(ALERT).encode())
     assert done.code == 0
