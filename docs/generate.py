@@ -25,7 +25,7 @@ from airflow_provider_hooks.registries.platform_table import PLATFORMS, Operatio
 from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY
 from airflow_provider_hooks.sandbox.platform import FAULTS
 from airflow_provider_hooks.settings import OPTIONS
-from airflow_provider_hooks.signing import SCHEMES
+from airflow_provider_hooks.signing import SCHEMES, Scheme
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -69,11 +69,12 @@ def _draw_schemes() -> str:
         [
             f"`{scheme.name}`",
             scheme.description,
-            f"`{'.'.join(scheme.signed_parts)}`" if scheme.signed_parts else "",
+            f"`{'.'.join(scheme.signed_parts)}`" if scheme.signature_header else "",
             "all" if scheme.several_signatures else "the newest" if scheme.signature_header else "",
             scheme.source,
         ]
         for scheme in SCHEMES.values()
+        if isinstance(scheme, Scheme)
     ]
     return _draw(["scheme", "description", "signed content", "secrets that sign", "source"], rows)
 
@@ -81,10 +82,10 @@ def _draw_schemes() -> str:
 def _draw_fields() -> str:
     rows = []
     for event_type, fields in FIELDS.items():
-        for field in fields:
+        for name, field in fields.items():
             default = "required" if field.default is None else f"`{field.default}`" if field.default else "empty"
-            what = (field.read.__doc__ or "").strip().removeprefix("Read ").replace("``", "`")
-            rows.append([f"`{event_type}`", f"`{field.name}`", what, default])
+            what = (field.parse.__doc__ or "").strip().removeprefix("Parse ").replace("``", "`")
+            rows.append([f"`{event_type}`", f"`{name}`", what, default])
     return _draw(["event", "field", "value", "default"], rows)
 
 

@@ -9,6 +9,7 @@ imported when the command runs.
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from enum import IntEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -23,7 +24,8 @@ from airflow.cli.cli_config import (
 )
 
 from airflow_provider_hooks.events.types import EVENT_TYPES
-from airflow_provider_hooks.signing.schemes import KEY_FORMATS, SCHEMES
+from airflow_provider_hooks.signing.keys import KEY_FORMATS
+from airflow_provider_hooks.signing.schemes import SCHEMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,6 +63,14 @@ DESCRIPTIONS: Mapping[ExitCode, str] = MappingProxyType(
 def describe_exit_codes(*codes: ExitCode) -> str:
     """Return what some statuses mean, one line each."""
     return "exit status:\n" + "\n".join(f"  {code.value}  {DESCRIPTIONS[code]}" for code in codes)
+
+
+def _parse_scheme(name: str) -> str:
+    """Return the name of a scheme that signs; schemes of other packages are loaded only for an unknown name."""
+    if name in SCHEMES and SCHEMES[name].signature_header:
+        return name
+    signing = [known for known, scheme in SCHEMES.items() if scheme.signature_header]
+    raise ArgumentTypeError(f"must be one of {', '.join(signing)}")
 
 
 _DELIVERY_CODES = (
@@ -105,8 +115,9 @@ ARG_REQUEST_FILE = Arg(
 ARG_SCHEME = Arg(
     ("--scheme",),
     required=True,
-    choices=tuple(name for name, scheme in SCHEMES.items() if scheme.signature_header),
-    help="The signing scheme",
+    metavar="SCHEME",
+    type=_parse_scheme,
+    help="The signing scheme; see: airflow service-hooks schemes",
 )
 ARG_KEY_FORMAT = Arg(
     ("--key-format",),

@@ -12,7 +12,7 @@ import orjson
 
 from airflow_provider_hooks.cli._run import command, eprint, read_input, show, stdout_guard
 from airflow_provider_hooks.cli.commands import ExitCode
-from airflow_provider_hooks.events import build_event_alert, build_event_created, read_fields
+from airflow_provider_hooks.events import build_event_alert, build_event_created, extract_fields
 from airflow_provider_hooks.events.schema import FIELDS
 from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED
 from airflow_provider_hooks.exceptions import ConnectError, ValidationError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_hooks.delivery.request import Preview
-    from airflow_provider_hooks.events import EventAlert, EventCreated
+    from airflow_provider_hooks.events.types import Payload
 
 _CODES: Mapping[Outcome, ExitCode] = MappingProxyType(
     {
@@ -34,7 +34,7 @@ _CODES: Mapping[Outcome, ExitCode] = MappingProxyType(
         Outcome.UNKNOWN: ExitCode.UNKNOWN,
     }
 )
-_ONLY_IN_CREATED = {one.name for one in FIELDS[EVENT_CREATED]} - {one.name for one in FIELDS[EVENT_ALERT]}
+_ONLY_IN_CREATED = FIELDS[EVENT_CREATED].keys() - FIELDS[EVENT_ALERT].keys()
 
 
 @command
@@ -69,7 +69,7 @@ def ping(args: Namespace) -> ExitCode:
     return ExitCode.DONE
 
 
-def _read_event(content: bytes, *, event_type: str | None) -> tuple[str, EventCreated | EventAlert]:
+def _read_event(content: bytes, *, event_type: str | None) -> tuple[str, Payload]:
     """
     Return the type and the payload of an event from its JSON.
 
@@ -80,7 +80,7 @@ def _read_event(content: bytes, *, event_type: str | None) -> tuple[str, EventCr
         source = orjson.loads(content)
     except ValueError as error:
         raise ValidationError("the event", {"FILE": f"is not JSON: {error}"}) from None
-    event_type = event_type or _detect_event_type(read_fields(source))
+    event_type = event_type or _detect_event_type(extract_fields(source))
     return event_type, build_event_alert(source) if event_type == EVENT_ALERT else build_event_created(source)
 
 

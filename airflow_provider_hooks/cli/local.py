@@ -7,18 +7,17 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from email.message import Message
 from typing import TYPE_CHECKING, cast
 
 from airflow_provider_hooks._runtime.airflow import read_variable
 from airflow_provider_hooks.cli._run import command, exit_with, read_input, show
 from airflow_provider_hooks.cli.commands import ExitCode
-from airflow_provider_hooks.events.validators import read_moment
+from airflow_provider_hooks.events.schema import parse_time
 from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.sanitize import safe_repr
-from airflow_provider_hooks.signing import SCHEMES, SignatureError, verify
-from airflow_provider_hooks.signing.keys import find_secret_problem
+from airflow_provider_hooks.signing import SCHEMES, Scheme, SignatureError, verify
 from airflow_provider_hooks.signing.variable import parse_secrets
 
 if TYPE_CHECKING:
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_hooks.json_types import JsonObject
-    from airflow_provider_hooks.signing import Scheme
-    from airflow_provider_hooks.signing.schemes import KeyFormat
+    from airflow_provider_hooks.signing import Signer
 
 SECRET_VARIABLE_NAME = "SERVICE_HOOK_SECRET"  # noqa: S105  (the name of an environment variable)
 
@@ -58,8 +56,8 @@ def verify_request(args: Namespace) -> ExitCode:
         raise ValidationError("the secret", {"--secret-file": "and FILE cannot both be standard input"})
     scheme = SCHEMES[args.scheme]
     if args.key_format:
-        scheme = replace(scheme, key_format=args.key_format)
-    secrets = _read_secrets(scheme.key_format, variable=args.secret_variable, file=args.secret_file)
+        scheme = scheme.with_key_format(args.key_format)
+    secrets = _read_secrets(scheme, variable=args.secret_variable, file=args.secret_file)
     request = _parse_saved_request(read_input(args.file))
     reason: str | None = None
     try:
@@ -119,7 +117,7 @@ def _parse_saved_request(content: bytes) -> SavedRequest:
     return SavedRequest(headers=headers, body=content[found.end() :])
 
 
-def _read_secrets(key_format: KeyFormat, *, variable: str | None, file: str | None) -> tuple[str, ...]:
+def _read_secrets(scheme: Signer, *, variable: str | None, file: str | None) -> tuple[str, ...]:
     """
     Return the secrets from a Variable, a file, or by default the environment; no error quotes one.
 
@@ -142,7 +140,7 @@ def _read_secrets(key_format: KeyFormat, *, variable: str | None, file: str | No
         reason = "holds no secret" if text is not None else "is not set"
         hint = "" if variable or file else "; give --secret-variable or --secret-file, or set it in the environment"
         raise ValidationError("the secret", {source: reason + hint})
-    problems = [problem for secret in secrets if (problem := find_secret_problem(secret, key_format))]
+    problems = [problem for secret in secrets if (problem := scheme.find_secret_problem(secret))]
     if problems:
         raise ValidationError("the secret", {source: problems[0]})
     return secrets
@@ -157,7 +155,7 @@ def _parse_time(text: str) -> float:
     if _UNIX_SECONDS.fullmatch(text):
         return float(text)
     try:
-        return read_moment(text).timestamp()
+        return parse_time(text).timestamp()
     except ValueError:
         problem = f"must be Unix seconds or ISO 8601 with a time zone, not {safe_repr(text)}"
         raise ValidationError("the time", {"--now": problem}) from None
@@ -171,14 +169,16 @@ def _describe_length_mismatch(request: SavedRequest) -> str:
     return f"; its Content-Length is {length[:12]}, but the saved body has {len(request.body)} bytes"
 
 
-def _scheme_to_row(scheme: Scheme) -> JsonObject:
+def _scheme_to_row(scheme: Signer) -> JsonObject:
+    """Return the columns of a scheme; those that only a table row declares are empty for another ``Signer``."""
+    row = scheme if isinstance(scheme, Scheme) else None
     return {
         "scheme": scheme.name,
         "signature_header": scheme.signature_header,
-        "signed": ".".join(scheme.signed_parts) or None,
-        "encoding": scheme.encoding if scheme.signature_header else None,
+        "signed": ".".join(row.signed_parts) or None if row else None,
+        "encoding": row.encoding if row and row.signature_header else None,
         "key_format": scheme.key_format if scheme.signature_header else None,
-        "id_header": scheme.id_header,
-        "timestamp_header": scheme.timestamp_header,
-        "several_signatures": scheme.several_signatures,
+        "id_header": row.id_header if row else None,
+        "timestamp_header": row.timestamp_header if row else None,
+        "several_signatures": row.several_signatures if row else None,
     }

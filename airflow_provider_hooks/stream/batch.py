@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_provider_hooks.exceptions import InvalidEventError
 from airflow_provider_hooks.http.retry_after import read_retry_at
 from airflow_provider_hooks.outcomes import Outcome
-from airflow_provider_hooks.stream.payloads import InvalidEventError
 from airflow_provider_hooks.stream.throttle import BUSY
 
 if TYPE_CHECKING:
