@@ -54,7 +54,7 @@ DESCRIPTIONS: Mapping[ExitCode, str] = MappingProxyType(
         ExitCode.REJECTED: "rejected: the endpoint responded with another status than 2xx",
         ExitCode.NOT_SENT: "not sent: no byte of the request was received",
         ExitCode.UNKNOWN: "unknown: the request may have been received, and no response arrived",
-        ExitCode.REGISTRY: "a platform refused a call or could not be reached, or several hooks match the declaration",
+        ExitCode.REGISTRY: "a platform refused a call or could not be reached, or it is uncertain which hook is meant",
     }
 )
 """What each status means, for the help and the docs."""
