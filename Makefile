@@ -81,6 +81,7 @@ lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy tests/typing/public_api.py
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/bandit --quiet --recursive --severity-level medium airflow_provider_hooks dags
 	@$(BIN)/python -m pip --disable-pip-version-check check

@@ -16,7 +16,7 @@ from airflow_provider_hooks.exceptions import ValidationErrors
 from airflow_provider_hooks.sanitize import escape, safe_repr
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class ExtraField:
     label: str
     description: str
     type: str = "string"
-    choices: Sequence[str] = ()
+    choices: Collection[str] | None = None
     default: str | None = None
     minimum: float | None = None
 
@@ -111,7 +111,7 @@ def read_extra(kind: ConnectionType, fields: ConnectionFields, problems: Validat
             problems.add(f"extra.{name}", "must be text")
             continue
         text = "" if value is None else str(value).strip()
-        if text and known_field.choices and text not in known_field.choices:
+        if text and known_field.choices is not None and text not in known_field.choices:
             problems.add(f"extra.{name}", f"must be one of {', '.join(known_field.choices)}, not {safe_repr(text)}")
         elif text:
             values[name] = text
@@ -145,7 +145,7 @@ def check_connection_type(kind: ConnectionType, *, conn_id: str, conn_type: str 
 
 def _describe_field(field: ExtraField) -> dict[str, object]:
     schema: dict[str, object] = {"type": [field.type, "null"]}
-    if field.choices:
+    if field.choices is not None:
         schema["enum"] = list(field.choices)
     if field.default is not None:
         schema["default"] = field.default

@@ -1,30 +1,112 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The two errors that every layer shares: the base of all of ours, and "these fields are wrong"."""
+"""
+Every exception that a user of this package can meet. ``except ServiceHookError`` catches all of them.
+
+::
+
+    ServiceHookError
+    ├── ValidationError (ValueError)
+    │   └── PayloadError
+    ├── SignatureError (ValueError)
+    ├── MissingExtraError (ImportError)
+    ├── InvalidEventError
+    ├── BlockedAddressError
+    ├── ResolverError
+    ├── ProxyError (OSError)
+    ├── ConnectError
+    ├── RecordError
+    ├── ClaimLostError
+    ├── SlotError
+    ├── SlotsError
+    ├── SourceChangedError
+    ├── DeliveryError
+    │   ├── NotificationError
+    │   ├── DeliveryNotSentError (RetryableError)
+    │   ├── DeliveryUnknownError (RetryableError)
+    │   └── DeliveryFailedError (NonRetryableError)
+    ├── RetryableError (AirflowException)
+    └── NonRetryableError (AirflowFailException)
+
+The last five delivery and task failures also derive from Airflow's own exceptions, so that a task that raises one is
+retried or not retried as it must be. They are defined in ``_runtime.failures`` and imported when they are first used:
+Airflow imports this module before its own configuration is ready.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from airflow_provider_hooks.outcomes import ErrorClass
+    from airflow_provider_hooks._runtime.failures import (
+        DeliveryFailedError,
+        DeliveryNotSentError,
+        DeliveryUnknownError,
+        NonRetryableError,
+        RetryableError,
+    )
+    from airflow_provider_hooks.json_types import JsonObject
+    from airflow_provider_hooks.outcomes import ErrorClass, Outcome
+
+__all__ = [
+    "BlockedAddressError",
+    "ClaimLostError",
+    "ConnectError",
+    "DeliveryError",
+    "DeliveryFailedError",
+    "DeliveryNotSentError",
+    "DeliveryUnknownError",
+    "InvalidEventError",
+    "MissingExtraError",
+    "NonRetryableError",
+    "NotificationError",
+    "PayloadError",
+    "ProxyError",
+    "RecordError",
+    "ResolverError",
+    "RetryableError",
+    "ServiceHookError",
+    "SignatureError",
+    "SlotError",
+    "SlotsError",
+    "SourceChangedError",
+    "ValidationError",
+]
+
+_OF_AIRFLOW = frozenset(
+    {
+        "DeliveryFailedError",
+        "DeliveryNotSentError",
+        "DeliveryUnknownError",
+        "NonRetryableError",
+        "RetryableError",
+    }
+)
+"""The exceptions that also derive from Airflow's."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _OF_AIRFLOW:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("airflow_provider_hooks._runtime.failures"), name)
 
 
 class ServiceHookError(Exception):
     """The base of every error that this package raises on purpose."""
 
     retryable: bool = False
-    """Whether the same may succeed later without anybody changing anything."""
+    """Whether the same operation may succeed later without a change of its input."""
 
 
 class ValidationError(ServiceHookError, ValueError):
     """
-    Input that cannot be used, told in one error that names each wrong field and what to do about it.
+    Input that cannot be used. One error names each wrong field and what to do about it.
 
     :param subject: what the fields belong to, such as ``connection 'sandbox'``
-    :param problems: for each wrong field, the sentence that says what is wrong; never a secret's value
+    :param problems: for each wrong field, what is wrong, as a sentence; never the value of a secret
     """
 
     def __init__(self, subject: str, problems: Mapping[str, str]) -> None:
@@ -42,11 +124,11 @@ class ValidationErrors:
         self._found: dict[str, str] = {}
 
     def add(self, field: str, problem: str) -> None:
-        """Note what is wrong with a field; the first word on a field stands."""
+        """Add a problem of a field; the first problem of a field is reported."""
         self._found.setdefault(field, problem)
 
     def collect(self, check: Callable[[], object]) -> None:
-        """Run a check, and note what it says of each field in place of letting it raise."""
+        """Run a check, and add the problems of the ``ValidationError`` that it raises."""
         try:
             check()
         except ValidationError as error:
@@ -58,9 +140,9 @@ class ValidationErrors:
 
     def raise_if_any(self) -> None:
         """
-        Raise the one error that names every field noted.
+        Raise one error that names every field with a problem.
 
-        :raises ValidationError: if any problem was noted
+        :raises ValidationError: if a problem was added
         """
         if self._found:
             raise ValidationError(self._subject, self._found)
@@ -100,3 +182,45 @@ class ClaimLostError(ServiceHookError):
 
 class SlotError(ServiceHookError):
     """A task delivers a second event in one try, in the place of the first."""
+
+
+class SlotsError(ServiceHookError):
+    """The events of a task cannot be told apart, or are not those of its first try. Nothing was sent."""
+
+
+class SourceChangedError(ServiceHookError):
+    """The events differ from those of which an earlier try sent a part. Nothing was sent."""
+
+
+class PayloadError(ValidationError):
+    """A payload that cannot be sent as JSON, or is too large."""
+
+
+class InvalidEventError(ServiceHookError):
+    """An event of a stream cannot be delivered. It was not sent."""
+
+
+class SignatureError(ServiceHookError, ValueError):
+    """Signing or verifying failed. The message quotes neither a secret nor a signature."""
+
+
+class MissingExtraError(ServiceHookError, ImportError):
+    """A function needs a package that an optional extra of this package installs."""
+
+
+class DeliveryError(ServiceHookError):
+    """
+    An event was not delivered, or may not have been.
+
+    :param outcome: ``rejected``, ``not_sent`` or ``unknown``; ``None`` if there are several
+    :param record: the delivery record, as the operators return it; ``None`` if there is none, or if there are several
+    """
+
+    def __init__(self, message: str, *, outcome: Outcome | None = None, record: JsonObject | None = None) -> None:
+        self.outcome = outcome
+        self.record = record
+        super().__init__(message)
+
+
+class NotificationError(DeliveryError):
+    """The event of a callback was not delivered, or may not have been."""

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Replay a file of events, each at most once, by two workers at a time.
+Deliver a file of events, each at most once, with two mapped tasks in parallel.
 
-The file has a line of JSON for each event. Every shard delivers the lines that begin in its part of the file, with
-claims and records of its own; a retry goes on where its shard stopped, and sends nothing twice.
+The file has one line of JSON for each event. Each shard delivers the lines that begin in its part of the file, with its
+own claims and records. A retry continues where its shard stopped and sends nothing twice.
 """
 
 import json
@@ -20,7 +20,7 @@ SHARDS = 2
 
 @task
 def write_events(*, ts):
-    """Write what is to be replayed, and return where: a whole file, before anything of it is sent."""
+    """Write the events to a file and return its path; the file is complete before anything is sent."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{ts}.jsonl"
     names = {"project": "orders", "project_id": "42", "project_name": "Orders", "url": "https://example.com/orders"}

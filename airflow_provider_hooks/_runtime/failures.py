@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What an outcome means to Airflow: success, a failure it may retry, or a failure at once."""
+"""
+The failures of a task as exceptions that Airflow retries or does not retry, and the functions that raise them.
+
+``airflow_provider_hooks.exceptions`` exports the exceptions.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from airflow_provider_hooks.exceptions import ServiceHookError
+from airflow_provider_hooks.exceptions import DeliveryError, ServiceHookError
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 
 if TYPE_CHECKING:
@@ -16,19 +20,33 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.delivery.service import DeliveryResult
 
 
-class DeliveryNotSentError(AirflowException):
+class RetryableError(ServiceHookError, AirflowException):
+    """The task failed, and Airflow's own ``retries`` apply."""
+
+    retryable = True
+
+
+class NonRetryableError(ServiceHookError, AirflowFailException):
+    """The task failed, and Airflow does not retry it: its input must be changed, or a user must decide."""
+
+
+class DeliveryNotSentError(DeliveryError, RetryableError):
     """The receiver got no byte of the request, so Airflow's own ``retries`` may send it again."""
 
 
-class DeliveryUnknownError(AirflowException):
+class DeliveryUnknownError(DeliveryError, RetryableError):
     """The event may have been received and must be sent again, so Airflow's own ``retries`` send it again."""
+
+
+class DeliveryFailedError(DeliveryError, NonRetryableError):
+    """The event was rejected, may have been received, or cannot be sent, so Airflow does not retry the task."""
 
 
 def raise_for_outcome(result: DeliveryResult, *, on_unknown: OnUnknown = "fail") -> None:
     """
-    Return if the event was delivered; else raise what makes Airflow do the right thing.
+    Return if the event was delivered; else raise what makes Airflow retry the task or not.
 
-    :raises AirflowFailException: for ``rejected`` and ``unknown``, which are never retried, and for an address that
+    :raises DeliveryFailedError: for ``rejected`` and ``unknown``, which are never retried, and for an address that
         is not allowed, which a retry does not change
     :raises DeliveryNotSentError: for every other ``not_sent``
     :raises DeliveryUnknownError: for ``unknown`` where the event must be sent again
@@ -36,33 +54,37 @@ def raise_for_outcome(result: DeliveryResult, *, on_unknown: OnUnknown = "fail")
     record = result.record
     if record.outcome is Outcome.DELIVERED:
         return
-    message = record.summarize()
+    message, stored = record.summarize(), record.as_json()
     if record.outcome is Outcome.NOT_SENT and record.attempt.error_class is not ErrorClass.BLOCKED_ADDRESS:
-        raise DeliveryNotSentError(f"{message}; nothing was sent, so it may be tried again")
+        raise DeliveryNotSentError(
+            f"{message}; nothing was sent, so it may be tried again", outcome=record.outcome, record=stored
+        )
     if record.outcome is Outcome.UNKNOWN and on_unknown == "resend":
         advice = "is sent again if a retry is left; else clear the task, or settle the delivery"
-        raise DeliveryUnknownError(f"{message}; it may have been received, and {advice}")
+        raise DeliveryUnknownError(
+            f"{message}; it may have been received, and {advice}", outcome=record.outcome, record=stored
+        )
     if not result.sent_by_this_try:
         message = f"{message}; recorded by an earlier try, not sent again"
-    raise AirflowFailException(f"{message}. Clear the task to send it again")
+    raise DeliveryFailedError(f"{message}. Clear the task to send it again", outcome=record.outcome, record=stored)
 
 
 def raise_registry_failure(error: Exception) -> NoReturn:
     """
-    Fail the task for a call to a platform: at once where a person must change something, else with retries.
+    Fail the task for a failed request to a platform, with retries if the same request may succeed later.
 
-    :raises AirflowException: if no answer came, or the platform said to come back later
-    :raises AirflowFailException: otherwise
+    :raises RetryableError: if no response arrived, or the platform may accept the request later
+    :raises NonRetryableError: otherwise
     """
     if isinstance(error, ServiceHookError) and error.retryable:
-        raise AirflowException(str(error)) from None
+        raise RetryableError(str(error)) from None
     raise_fail_fast(error)
 
 
 def raise_fail_fast(error: Exception) -> NoReturn:
     """
-    Fail the task without retries and without a traceback from the depths: a person must change something first.
+    Fail the task without retries and without a traceback: its input must be changed first.
 
-    :raises AirflowFailException: always, with the error's own words
+    :raises NonRetryableError: always, with the message of the error
     """
-    raise AirflowFailException(str(error)) from None
+    raise NonRetryableError(str(error)) from None

@@ -1,36 +1,81 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""``@task.service_hook``: a function returns an event, or a list of them, and has it delivered once."""
+"""
+``@task.service_hook``: a function returns an event, or a list of events, and each is delivered once.
+
+Each of several events has its own claim, in a slot that must be the same on every try: the event's id if it has one,
+else its position in the list. An id that differs from try to try would give a try slots without a claim, and send again
+what was sent. So the slots of the first try of a run or manual clear are stored before anything is sent, and a later
+try that returns other events sends nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from airflow.sdk.bases.decorator import DecoratedOperator, determine_kwargs, task_decorator_factory
 from airflow.sdk.definitions.context import context_merge
 
+from airflow_provider_hooks.exceptions import ServiceHookError, SlotsError, ValidationError
+from airflow_provider_hooks.operators._arguments import DeliveryArguments
 from airflow_provider_hooks.operators.delivery import DeliveringOperator
+from airflow_provider_hooks.sanitize import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from airflow.sdk import Context
     from airflow.sdk.bases.decorator import TaskDecorator
+    from typing_extensions import Unpack
 
+    from airflow_provider_hooks.events.builders import EventDraft
+    from airflow_provider_hooks.events.types import EventType, Rules, Tags
+    from airflow_provider_hooks.exceptions import NonRetryableError, RetryableError
     from airflow_provider_hooks.json_types import JsonObject
 
     Event = Mapping[str, object]
 
+__all__ = ["ServiceHookDecoratedOperator", "service_hook_task"]
+
+SLOTS_KEY = "service_hook_slots"
+"""The key of the slots in the task state store; users see it in the task's Storage tab."""
+_MAX_LISTED = 10
+"""How many of the events that failed the task its error names; the log names each."""
+
+
+class StateStore(Protocol):
+    """A durable store that outlives tries and crashes, of one task instance."""
+
+    def get(self, key: str) -> object:
+        """Return what is stored under a key, or ``None``."""
+
+    def set(self, key: str, value: JsonObject) -> None:
+        """Store a value; it is durable when this returns."""
+
+
+class DecoratedArguments(DeliveryArguments, total=False):
+    """The arguments of ``@task.service_hook`` that its operator passes to its base classes."""
+
+    op_args: Collection[object] | None
+    op_kwargs: Mapping[str, object] | None
+    kwargs_to_upstream: dict[str, object] | None
+
+
+class TaskArguments(DeliveryArguments, total=False):
+    """The arguments of ``@task.service_hook`` that it does not spell."""
+
+    task_id: str
+
 
 class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
     """
-    Delivers what a function returns: an event, a list of them, or nothing.
+    Delivers what a function returns: an event, a list of events, or nothing.
 
     :param event_type: ``event.created`` or ``event.alert``
-    :param triggering_rules: the names of the rules that made an alert, at least one
-    :param tags: what an ``event.created`` is tagged with, in place of the event's own tags
+    :param triggering_rules: a list of the names of the rules that made an alert, at least one; a string is refused
+    :param tags: the tags of an ``event.created``, in place of the event's own tags
     """
 
     template_fields: Sequence[str] = (
@@ -45,12 +90,14 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
     def __init__(
         self,
         *,
-        event_type: str = "event.created",
-        triggering_rules: Sequence[str] | None = None,
-        tags: Mapping[str, str] | Sequence[Sequence[str]] | None = None,
-        **kwargs: object,
+        python_callable: Callable[..., object],
+        task_id: str,
+        event_type: EventType = "event.created",
+        triggering_rules: Rules | None = None,
+        tags: Tags | None = None,
+        **kwargs: Unpack[DecoratedArguments],
     ) -> None:
-        super().__init__(**kwargs)  # type: ignore[arg-type]  # a decorated task's own arguments, and every delivery's
+        super().__init__(python_callable=python_callable, task_id=task_id, **kwargs)
         self.event_type = event_type
         self.triggering_rules = triggering_rules
         self.tags = tags
@@ -58,24 +105,36 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
 
     def execute(self, context: Context) -> JsonObject | list[JsonObject] | None:
         """
-        Call the function, deliver what it returns, and return the record, or the list of them.
+        Call the function, deliver what it returns, and return the record, or the list of records.
 
-        Of several events each is delivered, whatever becomes of the others. As long as one of them was not sent and may
-        be, the task is left to Airflow's ``retries``, which send that one alone.
+        Each of several events is delivered, whatever the outcome of the others. While one of them was not sent and may
+        be sent later, the task is left to Airflow's ``retries``, which send only that one.
 
-        :raises AirflowFailException: if an outcome is ``rejected`` or ``unknown``, or something cannot be used as it is
-        :raises DeliveryNotSentError: if nothing was sent of an event; Airflow's own ``retries`` then apply
-        :raises DeliveryUnknownError: if one may have arrived and shall be sent again; ``retries`` then apply
+        :raises NonRetryableError: if an outcome is ``rejected`` or ``unknown``, or an input cannot be used
+        :raises DeliveryNotSentError: if an event was not sent; Airflow's own ``retries`` then apply
+        :raises DeliveryUnknownError: if one may have been received and must be sent again; ``retries`` then apply
         """
-        from airflow_provider_hooks.decorators.delivering import deliver_event, deliver_events
-
         self._returned = self._call(context)
         if self._returned is None:
             self.log.info("There is no event to deliver")
             return None
         if isinstance(self._returned, list | tuple):
-            return deliver_events(self, self._returned, context=context)
-        return deliver_event(self, cast("Event", self._returned), context=context)
+            return self._deliver_all(self._returned, context)
+        from airflow_provider_hooks.hooks.endpoint import EndpointHook
+
+        draft = self._make_draft(cast("Event", self._returned), context)
+        hook = EndpointHook(self.service_hook_conn_id)
+        return hook.deliver(self.event_type, draft, context=context, on_unknown=self.on_unknown)
+
+    def list_arguments(self) -> dict[str, object]:
+        """Return the arguments that are fields of the event, by their names."""
+        return {**super().list_arguments(), "triggering_rules": self.triggering_rules, "tags": self.tags}
+
+    def list_events(self) -> Sequence[Event]:
+        """Return the events that the function returned; none if it has not returned, or raised."""
+        if self._returned is None:
+            return []
+        return self._returned if isinstance(self._returned, list | tuple) else [cast("Event", self._returned)]
 
     def _call(self, context: Context) -> object:
         context_merge(context, self.op_kwargs)
@@ -83,27 +142,141 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
         returned = self.python_callable(*self.op_args, **kwargs)
         return asyncio.run(returned) if inspect.iscoroutine(returned) else returned
 
-    def list_arguments(self) -> dict[str, object]:
-        """Return the arguments that are fields of the event, by their names."""
-        return {**super().list_arguments(), "triggering_rules": self.triggering_rules, "tags": self.tags}
+    def _make_draft(self, event: Event, context: Context, *, place: tuple[object, ...] = ()) -> EventDraft:
+        from airflow_provider_hooks.events.builders import EventDraft
+        from airflow_provider_hooks.events.defaults import describe_task_instance
 
-    def list_events(self) -> Sequence[Event]:
-        """Return the events that the function returned; none where it has not, or raised."""
-        if self._returned is None:
-            return []
-        return self._returned if isinstance(self._returned, list | tuple) else [cast("Event", self._returned)]
+        return EventDraft(
+            event_type=self.event_type,
+            event=event,
+            arguments=self.list_arguments(),
+            defaults=describe_task_instance(context, place=place),
+        )
+
+    def _deliver_all(self, events: Sequence[Event], context: Context) -> list[JsonObject]:
+        """Deliver each of several events, whatever the outcome of the others, and return their records."""
+        from airflow_provider_hooks.exceptions import NonRetryableError, RetryableError
+        from airflow_provider_hooks.hooks.endpoint import EndpointHook
+
+        slots = _find_slots(events, context)
+        hook = EndpointHook(self.service_hook_conn_id)
+        records: list[JsonObject] = []
+        final: list[NonRetryableError] = []
+        retryable: list[RetryableError] = []
+        for number, (event, slot) in enumerate(zip(events, slots, strict=True)):
+            draft = self._make_draft(event, context, place=(number,))
+            try:
+                records.append(
+                    hook.deliver(self.event_type, draft, context=context, slot=slot, on_unknown=self.on_unknown)
+                )
+            except NonRetryableError as error:
+                self.log.error("Event %s: %s", slot, error)  # noqa: TRY400  (its traceback says nothing more)
+                final.append(error)
+            except RetryableError as error:
+                self.log.error("Event %s: %s", slot, error)  # noqa: TRY400
+                retryable.append(error)
+        if final or retryable:
+            raise _summarize_failures([*retryable, *final], len(slots))
+        return records
 
 
-def service_hook_task(python_callable: Callable[..., object] | None = None, **kwargs: object) -> TaskDecorator:
+def service_hook_task(
+    python_callable: Callable[..., object] | None = None,
+    *,
+    event_type: EventType = "event.created",
+    triggering_rules: Rules | None = None,
+    tags: Tags | None = None,
+    **kwargs: Unpack[TaskArguments],
+) -> TaskDecorator:
     """
     Deliver the event, or each event of the list, that the decorated function returns: ``@task.service_hook(...)``.
 
-    :param python_callable: the function, where the decorator is written without arguments
-    :param kwargs: the arguments of ``ServiceHookDecoratedOperator``, and those of every task
+    :param python_callable: the function, if the decorator is written without arguments
+    :param event_type: ``event.created`` or ``event.alert``
+    :param triggering_rules: a list of the names of the rules that made an alert, at least one
+    :param tags: the tags of an ``event.created``, in place of the event's own tags
+    :param kwargs: the arguments that every delivery shares, and those of every operator; ``task_id`` is by default the
+        name of the function
     """
+    kwargs.setdefault("multiple_outputs", False)  # a record is one value, also of a function that returns a mapping
     return task_decorator_factory(
         python_callable=python_callable,
-        multiple_outputs=False,  # a record is one value, also where the function is annotated to return a mapping
         decorated_operator_class=ServiceHookDecoratedOperator,
+        event_type=event_type,
+        triggering_rules=triggering_rules,
+        tags=tags,
         **kwargs,
     )
+
+
+def name_slots(event_ids: Sequence[str | None]) -> tuple[str, ...]:
+    """
+    Return a slot for each event of a list: its id, or ``position.N`` if it has none.
+
+    :raises SlotsError: if two events have the same id
+    """
+    given = [event_id for event_id in event_ids if event_id is not None]
+    twice = sorted({event_id for event_id in given if given.count(event_id) > 1})
+    if twice:
+        raise SlotsError(f"two events of one task have the same id, so nothing was sent: {_join(twice)}")
+    return tuple(event_id or f"position.{number}" for number, event_id in enumerate(event_ids))
+
+
+def pin_slots(store: StateStore, slots: Sequence[str], *, generation: str) -> None:
+    """
+    Store the slots of the first try of a generation, and refuse a later try with other slots.
+
+    They are read back before this returns: the store refuses a try that another one has superseded, so the next try
+    reads these.
+
+    :raises SlotsError: if an earlier try of this generation had others; nothing may be sent
+    """
+    stored = store.get(SLOTS_KEY)
+    if not isinstance(stored, dict) or stored.get("generation") != generation:
+        store.set(SLOTS_KEY, {"generation": generation, "slots": list(slots)})
+        stored = store.get(SLOTS_KEY)
+    found = stored.get("slots") if isinstance(stored, dict) else None
+    if found != list(slots):
+        raise SlotsError(
+            "this try returned other events than the first one, so nothing was sent: give each event an id that is the "
+            f"same on every try. Now: {_join(slots)}; at first: {_join(found if isinstance(found, list) else [])}. "
+            "Clear the task to have these sent"
+        )
+
+
+def _find_slots(events: Sequence[Event], context: Context) -> tuple[str, ...]:
+    from airflow_provider_hooks._runtime.airflow import open_state_store
+    from airflow_provider_hooks._runtime.failures import raise_fail_fast
+
+    try:
+        slots = name_slots([_find_id(event) for event in events])
+        pin_slots(open_state_store(context), slots, generation=str(context["ti"].max_tries))
+    except ServiceHookError as error:
+        raise_fail_fast(error)
+    return slots
+
+
+def _find_id(event: Event) -> str | None:
+    """Return the id of an event, if it can be used; one that cannot is reported when the event is built."""
+    from airflow_provider_hooks.events import extract_fields
+    from airflow_provider_hooks.events.schema import parse_event_id
+
+    try:
+        return parse_event_id(extract_fields(event).get("id"))
+    except (ValidationError, ValueError):
+        return None
+
+
+def _summarize_failures(failed: Sequence[RetryableError | NonRetryableError], count: int) -> ServiceHookError:
+    """Return one error for all events that were not delivered, of the type of the first."""
+    from airflow_provider_hooks.exceptions import DeliveryError
+
+    first = failed[0]
+    message = f"{len(failed)} of {count} events were not delivered: {'; '.join(map(str, failed[:_MAX_LISTED]))}"
+    if isinstance(first, DeliveryError):
+        return type(first)(message, outcome=first.outcome, record=first.record)
+    return type(first)(message)
+
+
+def _join(names: Sequence[object]) -> str:
+    return escape(", ".join(map(str, names))) or "none"

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -21,14 +20,15 @@ from airflow_provider_hooks.events.types import EVENT_TYPES
 from airflow_provider_hooks.exceptions import ValidationErrors
 from airflow_provider_hooks.http.urls import Target, parse_url
 from airflow_provider_hooks.sanitize import safe_repr
-from airflow_provider_hooks.signing.keys import find_secret_problem
-from airflow_provider_hooks.signing.schemes import DEFAULT_SCHEME, KEY_FORMATS, SCHEMES, KeyFormat, Scheme
+from airflow_provider_hooks.signing.keys import KEY_FORMATS, KeyFormat
+from airflow_provider_hooks.signing.schemes import DEFAULT_SCHEME, SCHEMES
 from airflow_provider_hooks.signing.variable import parse_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from airflow_provider_hooks.connection_form import ConnectionFields
+    from airflow_provider_hooks.signing.signer import Signer
 
 AUTO = "auto"
 """The key format of a connection that leaves it to the scheme."""
@@ -56,7 +56,7 @@ SERVICE_HOOK = ConnectionType(
             name="scheme",
             label="Signing scheme",
             description="How deliveries are signed; the receiver verifies by the same scheme.",
-            choices=tuple(SCHEMES),
+            choices=SCHEMES,
             default=DEFAULT_SCHEME,
         ),
         ExtraField(
@@ -103,7 +103,7 @@ class Endpoint:
     conn_id: str
     target: Target = field(repr=False)
     """May hold a token in its path or query, so it is not shown."""
-    scheme: Scheme
+    scheme: Signer
     secrets: tuple[str, ...] = field(repr=False)
     """Newest first; empty only for the scheme ``none``."""
     events: tuple[str, ...]
@@ -138,7 +138,7 @@ def read_endpoint(
         problems.add("host (URL)", str(error))
     scheme = SCHEMES[extra.get("scheme", DEFAULT_SCHEME)]
     if extra.get("key_format", AUTO) != AUTO:
-        scheme = dataclasses.replace(scheme, key_format=cast("KeyFormat", extra["key_format"]))
+        scheme = scheme.with_key_format(cast("KeyFormat", extra["key_format"]))
     events = tuple(name.strip() for name in extra.get("events", "").split(",") if name.strip()) or EVENT_TYPES
     unknown = [name for name in events if name not in EVENT_TYPES]
     if unknown:
@@ -164,7 +164,7 @@ def read_endpoint(
 def _read_secrets(
     fields: ConnectionFields,
     variable: str | None,
-    scheme: Scheme,
+    scheme: Signer,
     read_variable: Callable[[str], str | None],
     problems: ValidationErrors,
 ) -> tuple[str, ...]:
@@ -191,7 +191,7 @@ def _read_secrets(
     if not secrets:
         problems.add(place, missing)
     for secret in secrets:
-        problem = find_secret_problem(secret, scheme.key_format)
+        problem = scheme.find_secret_problem(secret)
         if problem is not None:
             remedy = f"; the scheme {scheme.name} takes base64, unless key_format says text"
             problems.add(place, problem + (remedy if scheme.key_format == "whsec" else ""))

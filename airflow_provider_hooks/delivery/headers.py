@@ -31,15 +31,8 @@ MAX_HEADERS = 32
 MAX_VALUE_CHARACTERS = 4_096
 
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?", re.ASCII)
-_OF_SCHEMES = {
-    name.lower()
-    for scheme in SCHEMES.values()
-    for name in (scheme.signature_header, scheme.id_header, scheme.timestamp_header)
-    if name
-}
 _RESERVED = frozenset(
     {
-        *_OF_SCHEMES,
         *("content-encoding", "content-length", "content-type", "expect", "host", "transfer-encoding", "user-agent"),
         *("connection", "keep-alive", "te", "trailer", "upgrade", "accept-encoding", "range", "http2-settings"),
     }
@@ -113,11 +106,15 @@ def _find_name_problem(name: str, listed: set[str]) -> str | None:
     lower = name.lower()
     if not is_header_name(name):
         return "is not the name of a header"
-    if lower in _RESERVED or lower.startswith(_RESERVED_PREFIXES):
+    if lower in _RESERVED or lower.startswith(_RESERVED_PREFIXES) or _is_of_a_scheme(lower):
         return "is set by the provider or the connection itself and cannot be given"
     if lower != "authorization" and not lower.startswith("x-") and lower not in listed:
         return "is not allowed: use Authorization or X-…, or list it in allowed_headers (section service_hooks)"
     return None
+
+
+def _is_of_a_scheme(lower: str) -> bool:
+    return any(lower == header.lower() for scheme in SCHEMES.values() for header in scheme.header_names)
 
 
 def _find_value_problem(value: object) -> str | None:

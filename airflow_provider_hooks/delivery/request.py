@@ -20,7 +20,6 @@ from airflow_provider_hooks.delivery.record import DeliveryIds, DeliveryInfo
 from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.http.redact import MASK, sensitive_query_parts
 from airflow_provider_hooks.sanitize import safe_repr
-from airflow_provider_hooks.signing.signatures import Signer, sensitive_signatures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,24 +41,19 @@ class SignedRequest:
 
 
 class RequestTemplate:
-    """
-    Makes the requests of one event type for one endpoint; what is the same in all of them is made once.
-
-    :raises SignatureError: if the endpoint's secrets cannot be used
-    """
+    """Makes the requests of one event type for one endpoint; what is the same in all of them is made once."""
 
     def __init__(self, endpoint: Endpoint, event_type: str) -> None:
         self.endpoint, self.event_type = endpoint, event_type
         self._ids = DeliveryIds(endpoint=endpoint.conn_id, event_type=event_type)
-        self._signer = Signer(endpoint.scheme, endpoint.secrets)
-        self._is_timed = endpoint.scheme.timestamp_header is not None
+        self._signer = endpoint.scheme.bind(endpoint.secrets)
+        self._is_timed = endpoint.scheme.needs_timestamp
         headers = {
             "Content-Type": "application/json",
             "User-Agent": f"airflow-provider-hooks/{__version__}",
             EVENT_HEADER: event_type,
         }
-        signed = self._signer.sign(b"", delivery_id="x", timestamp=0)
-        ours = {**headers, DELIVERY_HEADER: "", "Content-Length": "", **signed}
+        ours = {**headers, **dict.fromkeys((DELIVERY_HEADER, "Content-Length", *endpoint.scheme.header_names), "")}
         added = {name: value for name, value in merge_headers(endpoint.headers, ours).items() if name not in ours}
         constant = {"Host": endpoint.target.authority, **added, **headers}
         lines = [f"{name}: {value}" for name, value in constant.items()]
@@ -88,10 +82,10 @@ class RequestTemplate:
             body_bytes=len(body),
         )
 
-    def sign(self, delivery_id: str, body: bytes) -> tuple[bytes, dict[str, str]]:
+    def sign(self, delivery_id: str, body: bytes) -> tuple[bytes, Mapping[str, str]]:
         """Return the bytes of a request that is signed now, and the headers of its signature."""
-        timestamp = str(int(time.time())) if self._is_timed else ""
-        signature = self._signer.sign_known(body, delivery_id=delivery_id, timestamp=timestamp)
+        timestamp = int(time.time()) if self._is_timed else 0
+        signature = self._signer(body, delivery_id=delivery_id, timestamp=timestamp)
         signed = "".join([f"\r\n{name}: {value}" for name, value in signature.items()])
         head = f"{self._head}{delivery_id}\r\nContent-Length: {len(body)}{signed}\r\n\r\n"
         return head.encode("ascii") + body, signature
@@ -104,7 +98,7 @@ class RequestTemplate:
     def sensitive_values(self, signature_headers: Mapping[str, str]) -> tuple[str, ...]:
         """Return the secrets, tokens and signatures of a request, which are masked in what the receiver returns."""
         endpoint = self.endpoint
-        signatures = sensitive_signatures(endpoint.scheme, signature_headers, endpoint.secrets)
+        signatures = endpoint.scheme.sensitive_values(signature_headers, endpoint.secrets)
         return tuple(dict.fromkeys((*self._sensitive, *signatures)))
 
 

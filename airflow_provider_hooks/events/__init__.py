@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The documented events as typed, validated builders, and the one place where a payload becomes bytes."""
+"""The documented events: typed, validated builders, and the one place where a payload becomes bytes."""
 
 from __future__ import annotations
 
@@ -8,46 +8,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_hooks.events.alert import EventAlert, build_event_alert
     from airflow_provider_hooks.events.assets import events_from_assets
-    from airflow_provider_hooks.events.created import EventCreated, build_event_created
+    from airflow_provider_hooks.events.builders import build_event_alert, build_event_created, extract_fields
     from airflow_provider_hooks.events.exceptions import event_from_exception
-    from airflow_provider_hooks.events.serialization import DEFAULT_MAX_PAYLOAD_BYTES, PayloadError, serialize
-    from airflow_provider_hooks.events.sources import read_fields
-    from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED, EVENT_TYPES
-
-_MODULES = {
-    "DEFAULT_MAX_PAYLOAD_BYTES": "serialization",
-    "EVENT_ALERT": "types",
-    "EVENT_CREATED": "types",
-    "EVENT_TYPES": "types",
-    "EventAlert": "alert",
-    "EventCreated": "created",
-    "PayloadError": "serialization",
-    "build_event_alert": "alert",
-    "build_event_created": "created",
-    "event_from_exception": "exceptions",
-    "events_from_assets": "assets",
-    "read_fields": "sources",
-    "serialize": "serialization",
-}
-"""Where each public name is defined: Airflow reads provider metadata in every process, so nothing is imported early."""
+    from airflow_provider_hooks.events.serialization import DEFAULT_MAX_PAYLOAD_BYTES, serialize
+    from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED, EVENT_TYPES, EventFields
 
 __all__ = [
     "DEFAULT_MAX_PAYLOAD_BYTES",
     "EVENT_ALERT",
     "EVENT_CREATED",
     "EVENT_TYPES",
-    "EventAlert",
-    "EventCreated",
-    "PayloadError",
+    "EventFields",
     "build_event_alert",
     "build_event_created",
     "event_from_exception",
     "events_from_assets",
-    "read_fields",
+    "extract_fields",
     "serialize",
 ]
+
+_MODULES = {
+    "DEFAULT_MAX_PAYLOAD_BYTES": "serialization",
+    "EVENT_ALERT": "types",
+    "EVENT_CREATED": "types",
+    "EVENT_TYPES": "types",
+    "EventFields": "types",
+    "build_event_alert": "builders",
+    "build_event_created": "builders",
+    "event_from_exception": "exceptions",
+    "events_from_assets": "assets",
+    "extract_fields": "builders",
+    "serialize": "serialization",
+}
+"""The module of each public name. They are imported when used: Airflow reads provider metadata in every process."""
 
 
 def __getattr__(name: str) -> object:

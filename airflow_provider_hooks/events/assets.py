@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pendulum
 
-from airflow_provider_hooks.events.sources import read_fields
+from airflow_provider_hooks.events.builders import extract_fields
 from airflow_provider_hooks.exceptions import ValidationError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _read_source(source: object) -> dict[str, object]:
     if source is None:
         return {}
     try:
-        return read_fields(source)  # type: ignore[arg-type]  # it says what is wrong with anything else
+        return extract_fields(source)  # type: ignore[arg-type]  # it says what is wrong with anything else
     except ValidationError:
         # Left as it is, for the delivery to say what is wrong with it.
         return dict(source) if isinstance(source, Mapping) else {"event": source}

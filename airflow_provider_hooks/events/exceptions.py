@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING
 
 import pendulum
 
-from airflow_provider_hooks.events.validators import read_event_id, read_level, read_moment, read_tags
-from airflow_provider_hooks.exceptions import ServiceHookError, ValidationErrors
+from airflow_provider_hooks.events.schema import parse_event_id, parse_level, parse_tags, parse_time
+from airflow_provider_hooks.exceptions import MissingExtraError, ValidationErrors
 from airflow_provider_hooks.sanitize import safe_repr
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Mapping
 
+    from airflow_provider_hooks.events.types import Level
+
 _MAX_VALUE_CHARACTERS = 1_024
-
-
-class MissingExtraError(ServiceHookError, ImportError):
-    """Something was asked for that an optional extra of this package brings."""
 
 
 def event_from_exception(
@@ -29,7 +27,7 @@ def event_from_exception(
     *,
     event_id: str | None = None,
     occurred_at: dt.datetime | None = None,
-    level: str = "error",
+    level: Level = "error",
     tags: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
     """
@@ -74,15 +72,15 @@ def _check(exception: object, given: Mapping[str, object]) -> None:
     problems = ValidationErrors("event_from_exception")
     if not isinstance(exception, BaseException):
         problems.add("exception", f"must be an exception that was raised, not {safe_repr(exception)}")
-    readers: dict[str, Callable[[object], object]] = {
-        "event_id": read_event_id,
-        "occurred_at": read_moment,
-        "level": read_level,
-        "tags": read_tags,
+    parsers: dict[str, Callable[[object], object]] = {
+        "event_id": parse_event_id,
+        "occurred_at": parse_time,
+        "level": parse_level,
+        "tags": parse_tags,
     }
-    for name, read in readers.items():
+    for name, parse in parsers.items():
         try:
-            read(given[name])
+            parse(given[name])
         except ValueError as error:
             problems.add(name, str(error))
     problems.raise_if_any()

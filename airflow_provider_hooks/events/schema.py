@@ -1,119 +1,284 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""How a builder turns fields into a payload: the tables of fields, every field read, every problem named."""
+"""
+The schema of both events: every field, in the documented order, with the function that parses it.
+
+A ``parse`` function returns the documented form of a value, or raises ``ValueError`` with what the field must be. The
+builders call it for each field. ``is_documented`` decides whether an event that was decoded by ``msgspec`` has the
+documented form already, so that a stream need not build it again; it uses the same patterns.
+
+Source: Sentry, "Service hooks", webhook payload structure.
+"""
 
 from __future__ import annotations
 
+import math
+import re
+import uuid
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime, timezone
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypedDict, cast
+from typing import Annotated, get_args, get_type_hints
+from urllib.parse import urlsplit
 
-from airflow_provider_hooks.events import validators
-from airflow_provider_hooks.events.sources import read_fields
-from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED
-from airflow_provider_hooks.exceptions import ValidationErrors
-from airflow_provider_hooks.sanitize import escape, safe_repr
+import msgspec
+import pendulum
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED, LEVELS, Level
+from airflow_provider_hooks.sanitize import safe_repr
+
+_ID = r"[A-Za-z0-9_-]{1,64}"
+_URL = r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?/[A-Za-z0-9\-._~/?=&%+:,;@!$'()*]*"
+"""The URLs that need no parsing to see that they are absolute ones."""
+_DATE = r"[1-9][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+_DATETIME = rf"{_DATE}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{{3}}Z"
+"""The documented form of a time, but for the days that a month does not have."""
+_EVENT_ID = re.compile(_ID, re.ASCII)
+_SIMPLE_URL = re.compile(_URL, re.ASCII)
+_DOCUMENTED_TIME = re.compile(_DATETIME, re.ASCII)
+_DOCUMENTED_ALERT = re.compile(rf"{_ID}\n{_URL}", re.ASCII)
+_DOCUMENTED_CREATED = re.compile(rf"{_ID}\n{_URL}\n{_DATETIME}", re.ASCII)
+"""Several values at once, since each search costs more than what it looks through."""
+_DAYS_OF_ALL_MONTHS = "28"
+_MAX_URL_CHARACTERS = 2_048
+_MAX_DIGITS = 64
+_LAST_TIMESTAMP = 253_402_300_800
+"""Unix seconds of the year 10000, which a time cannot say."""
 
 
-class SharedFields(TypedDict):
-    """What the payloads of both events have."""
+def parse_event_id(value: object) -> str:
+    """Parse an event's id: a UUID gives its 32 hex digits; else 1 to 64 letters, digits, ``-`` and ``_``."""
+    if isinstance(value, uuid.UUID):
+        return value.hex
+    if isinstance(value, str) and _EVENT_ID.fullmatch(value):
+        return value
+    raise ValueError(f"must be a UUID or 1 to 64 letters, digits, '-' or '_', not {safe_repr(value)}")
 
-    id: str
-    project: str
-    project_id: str
-    project_name: str
-    culprit: str
-    message: str
-    url: str
-    level: str
+
+def parse_text(value: object) -> str:
+    """Parse text that may be empty."""
+    if isinstance(value, str):
+        return value
+    raise ValueError(f"must be text, not {safe_repr(value)}")
+
+
+def parse_name(value: object) -> str:
+    """Parse text that must not be blank."""
+    if isinstance(value, str) and value.strip():
+        return value
+    raise ValueError(f"must be text that is not blank, not {safe_repr(value)}")
+
+
+def parse_project_id(value: object) -> str:
+    """Parse an id that is documented as text and is often a number elsewhere."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**_MAX_DIGITS:
+        return str(value)
+    return parse_name(value)
+
+
+def parse_level(value: object) -> str:
+    """Parse one of the documented levels."""
+    if isinstance(value, str) and value in LEVELS:
+        return value
+    raise ValueError(f"must be one of {', '.join(LEVELS)}, not {safe_repr(value)}")
+
+
+def parse_url(value: object) -> str:
+    """Parse an absolute http(s) URL."""
+    try:
+        if isinstance(value, str) and len(value) <= _MAX_URL_CHARACTERS and value.isprintable() and " " not in value:
+            if _SIMPLE_URL.fullmatch(value):
+                return value
+            parts = urlsplit(value)
+            if parts.scheme in {"http", "https"} and parts.hostname:
+                return value
+    except ValueError:
+        pass
+    raise ValueError(f"must be an absolute http or https URL, not {safe_repr(value)}")
+
+
+def parse_time(value: object) -> datetime:
+    """Parse a time with a zone, as a ``datetime``, ISO 8601 text or unix seconds, into UTC."""
+    moment: object = value
+    try:
+        if isinstance(value, str) and _DOCUMENTED_TIME.fullmatch(value):
+            moment = datetime.fromisoformat(f"{value[:-1]}+00:00")
+        elif isinstance(value, str) and value[:1].isdigit():  # "now" would be another time on every try
+            moment = pendulum.parse(value, tz=None)
+        elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            moment = datetime.fromtimestamp(value, tz=timezone.utc)
+        if isinstance(moment, datetime) and moment.utcoffset() is not None:
+            return moment.astimezone(timezone.utc)
+    except (ValueError, OverflowError, OSError, TypeError):
+        pass
+    raise ValueError(f"must be a time with a zone (datetime, ISO 8601 text or unix seconds), not {safe_repr(value)}")
+
+
+def format_time(moment: datetime) -> str:
+    """Return a UTC time as documented: milliseconds and ``Z``, such as ``2024-01-01T12:00:00.000Z``."""
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+
+
+def parse_tags(value: object) -> list[list[str]]:
+    """Parse tags, from a mapping or from pairs, into documented pairs of text."""
+    pairs = value.items() if isinstance(value, Mapping) else value
+    if isinstance(pairs, Iterable) and not isinstance(pairs, str | bytes):
+        found = [list(pair) if isinstance(pair, list | tuple) else [] for pair in pairs]
+        if all(len(pair) == 2 and all(isinstance(part, str) for part in pair) for pair in found):  # noqa: PLR2004
+            return found
+    raise ValueError("must be a mapping of text to text, or pairs of text such as [['environment', 'production']]")
+
+
+def parse_rules(value: object) -> list[str]:
+    """Parse the names of the rules that triggered an alert: at least one."""
+    if isinstance(value, list | tuple) and value and all(isinstance(rule, str) and rule.strip() for rule in value):
+        return list(value)
+    problem = "it is empty" if value in ([], ()) else f"not {safe_repr(value)}"
+    raise ValueError(f"must be a list of at least one rule name that is not blank; {problem}")
+
+
+def parse_exception(value: object) -> dict[str, object]:
+    """Parse an exception as ``{"values": [...]}`` of type, value and stack frames; nothing else is documented."""
+    values = value.get("values") if isinstance(value, Mapping) else value
+    if isinstance(values, list | tuple) and all(isinstance(item, Mapping) for item in values):
+        return {"values": [_parse_exception_value(item) for item in values]}
+    raise ValueError("must be {'values': [{'type', 'value', 'stacktrace': {'frames': []}}]}")
+
+
+def _parse_exception_value(item: Mapping[str, object]) -> dict[str, object]:
+    stacktrace = item.get("stacktrace")
+    frames = stacktrace.get("frames") if isinstance(stacktrace, Mapping) else None
+    frames = [] if frames is None else frames
+    if not isinstance(frames, list | tuple) or not all(isinstance(frame, Mapping) for frame in frames):
+        raise ValueError("has a stacktrace whose frames are not a list of mappings")
+    return {
+        "type": parse_text(item.get("type") or ""),
+        "value": parse_text(item.get("value") or ""),
+        "stacktrace": {"frames": [_without_variables(frame) for frame in frames]},
+    }
+
+
+def _without_variables(frame: Mapping[str, object]) -> dict[str, object]:
+    """Return a frame without its local variables, which often hold secrets."""
+    return {str(name): value for name, value in frame.items() if name != "vars"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """One documented field: how it is read, and what stands where it is not given."""
+    """How one documented field is parsed, and its default."""
 
-    name: str
-    read: Callable[[object], object]
+    parse: Callable[[object], object]
     default: object = None
     """``None``: the field is required."""
 
 
-SHARED_FIELDS = (
-    Field(name="id", read=validators.read_event_id),
-    Field(name="project", read=validators.read_name),
-    Field(name="project_id", read=validators.read_number_name),
-    Field(name="project_name", read=validators.read_name),
-    Field(name="culprit", read=validators.read_text, default=""),
-    Field(name="message", read=validators.read_name),
-    Field(name="url", read=validators.read_url),
-    Field(name="level", read=validators.read_level, default="error"),
+class _SharedFields(msgspec.Struct, forbid_unknown_fields=True):
+    """What the payloads of both events have."""
+
+    id: Annotated[str, Field(parse=parse_event_id)]
+    project: Annotated[str, Field(parse=parse_name)]
+    project_id: Annotated[str, Field(parse=parse_project_id)]
+    project_name: Annotated[str, Field(parse=parse_name)]
+    culprit: Annotated[str, Field(parse=parse_text, default="")]
+    message: Annotated[str, Field(parse=parse_name)]
+    url: Annotated[str, Field(parse=parse_url)]
+    level: Annotated[Level, Field(parse=parse_level, default="error")]
+
+
+class AlertSchema(_SharedFields, forbid_unknown_fields=True):
+    """The payload of ``event.alert``, with every documented field and no other."""
+
+    triggering_rules: Annotated[list[str], msgspec.Meta(min_length=1), Field(parse=parse_rules)]
+
+
+class _Stacktrace(msgspec.Struct, forbid_unknown_fields=True):
+    frames: Annotated[list[None], msgspec.Meta(max_length=0)]
+    """Frames may hold anything, so an event that has some is left to the builder."""
+
+
+class _ExceptionValue(msgspec.Struct, forbid_unknown_fields=True):
+    type: str
+    value: str
+    stacktrace: _Stacktrace
+
+
+class _Exception(msgspec.Struct, forbid_unknown_fields=True):
+    values: list[_ExceptionValue]
+
+
+class InnerSchema(msgspec.Struct, forbid_unknown_fields=True):
+    """The event inside ``event.created``; its id, message and level are those of the payload."""
+
+    event_id: str
+    message: str
+    level: str
+    platform: Annotated[str, Field(parse=parse_name, default="python")]
+    timestamp: Annotated[float, Field(parse=parse_time)]
+    tags: Annotated[list[tuple[str, str]], Field(parse=parse_tags, default=())]
+    exception: Annotated[_Exception, Field(parse=parse_exception, default=())]
+
+
+class CreatedSchema(_SharedFields, forbid_unknown_fields=True):
+    """The payload of ``event.created``, with every documented field and no other."""
+
+    logger: Annotated[str, Field(parse=parse_text, default="")]
+    datetime: Annotated[str, Field(parse=parse_time)]
+    event: InnerSchema
+
+
+def _list_fields(*schemas: type[msgspec.Struct]) -> Mapping[str, Field]:
+    """Return what is parsed of a payload, by the documented names."""
+    found: dict[str, Field] = {}
+    for schema in schemas:
+        hints = get_type_hints(schema, include_extras=True)
+        for name in schema.__struct_fields__:
+            field = next((mark for mark in get_args(hints[name]) if isinstance(mark, Field)), None)
+            if field is not None:
+                found[name] = field
+    return MappingProxyType(found)
+
+
+FIELDS: Mapping[str, Mapping[str, Field]] = MappingProxyType(
+    {EVENT_CREATED: _list_fields(CreatedSchema, InnerSchema), EVENT_ALERT: _list_fields(AlertSchema)}
 )
-"""What both events have, in the documented order."""
+"""The fields of each event, by name."""
 
-FIELDS: Mapping[str, tuple[Field, ...]] = MappingProxyType(
-    {
-        EVENT_CREATED: (
-            *SHARED_FIELDS,
-            Field(name="logger", read=validators.read_text, default=""),
-            Field(name="datetime", read=validators.read_moment),
-            Field(name="platform", read=validators.read_name, default="python"),
-            Field(name="timestamp", read=validators.read_moment),
-            Field(name="tags", read=validators.read_tags, default=()),
-            Field(name="exception", read=validators.read_exception, default=()),
-        ),
-        EVENT_ALERT: (*SHARED_FIELDS, Field(name="triggering_rules", read=validators.read_rules)),
-    }
-)
-"""The fields of each event."""
-
-_NAMES = frozenset(field.name for fields in FIELDS.values() for field in fields)
+SHARED_NAMES: tuple[str, ...] = _SharedFields.__struct_fields__
+FIELD_NAMES = frozenset(name for fields in FIELDS.values() for name in fields)
+"""The names of the fields of all events."""
 
 
-def read_event(event_type: str, source: Mapping[str, object] | None, given: Mapping[str, object]) -> dict[str, object]:
-    """
-    Read every field of an event from its source and from the arguments, which win.
-
-    A field of the other event is passed over, so that one source serves both.
-
-    :param given: the arguments; ``None`` counts as not given
-    :raises ValidationError: naming each field that is missing, wrong or not documented
-    """
-    values = {**_complete_times(read_fields(source or {})), **_complete_times(given)}
-    problems = ValidationErrors(event_type)
-    read: dict[str, object] = {}
-    same_time = values.get("datetime") is values.get("timestamp")
-    for field in FIELDS[event_type]:
-        value = values.get(field.name, field.default)
-        if field.name == "timestamp" and same_time and "datetime" in problems:
-            continue  # one time was given for both, or none for either: told once
-        if value is None:
-            problems.add(field.name, "is missing")
-            continue
-        try:
-            read[field.name] = field.read(value)
-        except ValueError as error:
-            problems.add(field.name, str(error))
-    for name in values:
-        if name not in _NAMES:
-            problems.add(
-                escape(name) if isinstance(name, str) else safe_repr(name), f"is not a documented field of {event_type}"
-            )
-    problems.raise_if_any()
-    return read
+def is_documented(event: AlertSchema | CreatedSchema) -> bool:
+    """Return whether the builder would leave every value of a decoded event unchanged."""
+    if not (
+        event.project.strip()
+        and event.project_id.strip()
+        and event.project_name.strip()
+        and event.message.strip()
+        and len(event.url) <= _MAX_URL_CHARACTERS
+    ):
+        return False
+    if isinstance(event, AlertSchema):
+        named = all(map(str.strip, event.triggering_rules))
+        return named and bool(_DOCUMENTED_ALERT.fullmatch(f"{event.id}\n{event.url}"))
+    inner = event.event
+    return (
+        inner.event_id == event.id
+        and inner.message == event.message
+        and inner.level == event.level
+        and bool(inner.platform.strip())
+        and 0 < inner.timestamp < _LAST_TIMESTAMP  # the builder writes -0.0 in another form
+        and round(inner.timestamp, 3) == inner.timestamp
+        and bool(_DOCUMENTED_CREATED.fullmatch(f"{event.id}\n{event.url}\n{event.datetime}"))
+        and (event.datetime[8:10] <= _DAYS_OF_ALL_MONTHS or _is_day(event.datetime[:10]))
+    )
 
 
-def take_shared(read: Mapping[str, object]) -> SharedFields:
-    """Return the fields that both events have, in the documented order."""
-    return cast("SharedFields", {field.name: read[field.name] for field in SHARED_FIELDS})
-
-
-def _complete_times(fields: Mapping[str, object]) -> dict[str, object]:
-    """Leave out what is not given, and let one of ``datetime`` and ``timestamp`` stand for both."""
-    given = {name: value for name, value in fields.items() if value is not None}
-    for name, twin in (("datetime", "timestamp"), ("timestamp", "datetime")):
-        if twin in given:
-            given.setdefault(name, given[twin])
-    return given
+def _is_day(text: str) -> bool:
+    """Return whether there is such a day, such as ``2024-02-29``."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

@@ -1,6 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""``serialize``: the only place where an event becomes bytes. Exactly these bytes are signed and sent."""
+"""
+From an event to the bytes of its documented payload. Exactly these bytes are signed and sent.
+
+``serialize`` does it for what a builder returned. ``PayloadReader`` does it for the events of a stream: ``msgspec``
+decodes and encodes a line that has the documented form already in a tenth of the builders' time. Any other event goes
+to the builders: they accept every form, and their errors name what is wrong. The fast path accepts nothing that they
+refuse, and gives the same bytes; a test checks both.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +16,19 @@ import math
 import uuid
 from typing import TYPE_CHECKING, cast
 
+import msgspec
 import orjson
 
-from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.events.builders import build_event_alert, build_event_created
+from airflow_provider_hooks.events.schema import AlertSchema, CreatedSchema, is_documented
+from airflow_provider_hooks.events.types import EVENT_CREATED
+from airflow_provider_hooks.exceptions import InvalidEventError, PayloadError, ValidationError
 from airflow_provider_hooks.sanitize import escape, safe_repr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from airflow_provider_hooks.events.alert import EventAlert
-    from airflow_provider_hooks.events.created import EventCreated
+    from airflow_provider_hooks.events.types import Payload
 
 DEFAULT_MAX_PAYLOAD_BYTES = 1_048_576
 MAX_DEPTH = 254
@@ -26,19 +36,13 @@ MAX_DEPTH = 254
 
 _MAX_PROBLEMS = 10
 _MAX_VALUES = 200_000
-"""How many values are looked through for what is wrong; more do not fit a payload of the usual size."""
+"""How many values are searched for a problem; more do not fit a payload of the usual size."""
 _CONTAINERS = frozenset({dict, list, tuple})
 _MAX_INTEGER, _MIN_INTEGER = 2**64 - 1, -(2**63)
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 
-class PayloadError(ValidationError):
-    """A payload that cannot be sent as JSON, or is too large."""
-
-
-def serialize(
-    event: EventCreated | EventAlert | dict[str, object], *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES
-) -> bytes:
+def serialize(event: Payload, *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> bytes:
     """
     Return an event as compact UTF-8 JSON, keys in the order given; a UUID as text, an enum's member as its value.
 
@@ -52,15 +56,65 @@ def serialize(
         body = orjson.dumps(event, option=_OPTIONS)
     except (orjson.JSONEncodeError, RecursionError) as error:
         raise PayloadError("payload", _find_problems(event) or {"event": escape(str(error))}) from None
-    # The encoder writes NaN and Infinity as null without a word, so only a body that holds a null is looked through.
+    # The encoder writes NaN and Infinity as null without an error, so a body that holds a null is searched.
     if b"null" in body:
         problems = _find_problems(event)
         if problems:
             raise PayloadError("payload", problems)
     if len(body) > max_payload_bytes:
-        told = f"the payload has {len(body)} bytes, over max_payload_bytes={max_payload_bytes}; its largest field"
-        raise PayloadError("payload", {_find_largest(cast("dict[str, object]", event)): told})
+        problem = f"the payload has {len(body)} bytes, over max_payload_bytes={max_payload_bytes}; its largest field"
+        raise PayloadError("payload", {_find_largest(event): problem})
     return body
+
+
+class PayloadReader:
+    """
+    Reads the events of a stream, all of one type.
+
+    :param event_type: ``event.created`` or ``event.alert``
+    :param max_payload_bytes: the largest body allowed, in bytes
+    """
+
+    def __init__(self, event_type: str, *, max_payload_bytes: int) -> None:
+        created = event_type == EVENT_CREATED
+        self._build_payload: Callable[..., Payload] = build_event_created if created else build_event_alert
+        self._max_payload_bytes = max_payload_bytes
+        schema: type[AlertSchema | CreatedSchema] = CreatedSchema if created else AlertSchema
+        self._decode: Callable[[bytes], AlertSchema | CreatedSchema] = msgspec.json.Decoder(schema).decode
+        self._encode = msgspec.json.Encoder().encode
+
+    def read(self, event: bytes | Mapping[str, object]) -> tuple[str, bytes]:
+        """
+        Return an event's id, and its body as it is sent.
+
+        :param event: a line of JSON or a mapping: the payload as documented, or its fields by name
+        :raises InvalidEventError: with what is wrong with it
+        """
+        if not isinstance(event, bytes):
+            return self._build(event)
+        try:
+            decoded = self._decode(event)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            return self._build(_parse_line(event))
+        if is_documented(decoded):
+            body = self._encode(decoded)
+            if len(body) <= self._max_payload_bytes:
+                return decoded.id, body
+        return self._build(_parse_line(event))
+
+    def _build(self, event: object) -> tuple[str, bytes]:
+        try:
+            payload = self._build_payload(event)
+            return cast("str", payload["id"]), serialize(payload, max_payload_bytes=self._max_payload_bytes)
+        except ValidationError as error:
+            raise InvalidEventError(str(error)) from None
+
+
+def _parse_line(line: bytes) -> object:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise InvalidEventError(f"the line is not JSON: {error}") from None
 
 
 def _find_largest(event: dict[str, object]) -> str:

@@ -1,12 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The names of the events, as Sentry documents them for service hooks."""
+"""The event types, as Sentry documents them for service hooks, and the types of what users give as an event."""
 
 from __future__ import annotations
 
-EVENT_CREATED = "event.created"
-EVENT_ALERT = "event.alert"
-EVENT_TYPES = (EVENT_CREATED, EVENT_ALERT)
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict, get_args
 
-LEVELS = ("fatal", "error", "warning", "info", "debug")
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+EventType = Literal["event.created", "event.alert"]
+Level = Literal["fatal", "error", "warning", "info", "debug"]
 """The levels of an event (Sentry's developer documentation, event payloads)."""
+
+EVENT_CREATED: Literal["event.created"] = "event.created"
+EVENT_ALERT: Literal["event.alert"] = "event.alert"
+EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
+LEVELS: tuple[Level, ...] = get_args(Level)
+
+Payload: TypeAlias = "dict[str, object]"
+"""An event as it is sent, under the documented names and in the documented order."""
+Rules: TypeAlias = "list[str] | tuple[str, ...]"
+"""The names of the rules that made an alert. A single string is not one of these."""
+Tags: TypeAlias = "Mapping[str, str] | Sequence[tuple[str, str] | list[str]]"
+"""Tags by name, or pairs of name and value."""
+
+
+class EventFields(TypedDict, total=False):
+    """The fields that both events have, as the builders, the operators, the decorator and the notifier take them."""
+
+    project: str | None
+    """The project's slug."""
+    project_id: str | int | None
+    project_name: str | None
+    culprit: str | None
+    """Where it happened."""
+    message: str | None
+    """What happened, in a line."""
+    url: str | None
+    """The page that shows what happened."""
+    level: Level | None
+
+
+def check_field_names(function: str, fields: Mapping[str, object]) -> None:
+    """
+    Return if all keyword arguments are names of ``EventFields``.
+
+    :raises TypeError: as Python does for an argument that a function does not have
+    """
+    for name in fields:
+        if name not in EventFields.__annotations__:
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")

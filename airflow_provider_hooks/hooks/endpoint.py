@@ -29,7 +29,7 @@ from airflow_provider_hooks.delivery.service import (
     check_slot,
     unclaimed_result,
 )
-from airflow_provider_hooks.events.build import EventDraft
+from airflow_provider_hooks.events.builders import EventDraft
 from airflow_provider_hooks.events.serialization import serialize
 from airflow_provider_hooks.exceptions import BlockedAddressError, ServiceHookError, ValidationError
 from airflow_provider_hooks.http.connect import Connector, Limits
@@ -41,13 +41,14 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.delivery.claims import OnUnknown
     from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo
     from airflow_provider_hooks.delivery.request import Preview
-    from airflow_provider_hooks.events import EventAlert, EventCreated
+    from airflow_provider_hooks.events.types import Payload
     from airflow_provider_hooks.http.policy import NetworkPolicy
     from airflow_provider_hooks.http.urls import Target
     from airflow_provider_hooks.json_types import JsonObject
     from airflow_provider_hooks.settings import Settings
 
-    Payload = EventCreated | EventAlert
+
+__all__ = ["EndpointHook"]
 
 
 class EndpointHook(BaseHook):
@@ -123,7 +124,7 @@ class EndpointHook(BaseHook):
         :param slot: tells apart several deliveries of one task; the same on every try
         :param on_unknown: where an attempt may have been received, ``fail`` and leave it to the user, or ``resend`` the
             event with the same delivery id by Airflow's own ``retries``, which is at least once
-        :raises AirflowFailException: if the outcome is ``rejected`` or ``unknown``, or an input cannot be used, which a
+        :raises NonRetryableError: if the outcome is ``rejected`` or ``unknown``, or an input cannot be used, which a
             retry must not or cannot change
         :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
         :raises DeliveryUnknownError: if it may have been received and must be sent again; ``retries`` then apply

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.settings import Settings
 
 
+__all__ = ["RegistryHook"]
+
+
 class RegistryHook(BaseHook):
     """
     Manages service hooks on the platform that a connection describes.

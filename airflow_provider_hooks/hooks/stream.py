@@ -13,10 +13,15 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 from airflow.sdk import ObjectStoragePath
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_provider_hooks._runtime.airflow import open_state_store
-from airflow_provider_hooks._runtime.failures import DeliveryNotSentError, raise_fail_fast
+from airflow_provider_hooks._runtime.failures import (
+    DeliveryFailedError,
+    DeliveryNotSentError,
+    RetryableError,
+    raise_fail_fast,
+)
 from airflow_provider_hooks._runtime.telemetry import count_deliveries
 from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
@@ -77,11 +82,11 @@ class StreamHook(EndpointHook):
 
         :param records_path: a folder; the records are in one of its own in it
         :param context: the task's context, whose state store keeps the claims
-        :raises AirflowFailException: if an event was rejected, is unknown or was not sent, or something cannot be used
+        :raises NonRetryableError: if an event was rejected, is unknown or was not sent, or something cannot be used
             as it is, all of which a retry must not or cannot change
         :raises DeliveryNotSentError: if the receiver failed too often in a row; Airflow's own ``retries`` then go on
             where it stopped
-        :raises AirflowException: if events cannot be read or records not be written; ``retries`` then go on, too
+        :raises RetryableError: if events cannot be read or records not be written; ``retries`` then go on, too
         """
         ti = context["ti"]
         generation = str(ti.max_tries)
@@ -111,7 +116,7 @@ class StreamHook(EndpointHook):
         except (ServiceHookError, AirflowNotFoundException) as error:
             raise_fail_fast(error)
         except OSError as error:
-            raise AirflowException(f"the events cannot be read, or the records not be written: {error}") from None
+            raise RetryableError(f"the events cannot be read, or the records not be written: {error}") from None
         return self._conclude(end, event_type, context)
 
     def _make_tools(
@@ -170,7 +175,7 @@ class StreamHook(EndpointHook):
                 f"stopped after too many failures in a row; {_summarize(end.summary)}. A retry goes on where it "
                 f"stopped; records: {end.records}"
             )
-        raise AirflowFailException(
+        raise DeliveryFailedError(
             f"{undelivered} of {end.summary.total} events were not delivered, or may not have been: "
             f"{_summarize(end.summary)}. Records: {end.records}. Clear the task to send all events again"
         )

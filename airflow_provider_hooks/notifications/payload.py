@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-The fields of an event that tells of an occasion.
+The fields of the event of a callback.
 
-An exception may do anything when it is looked at, and may hold what the task knew. It is read so that a callback still
-tells of it, and what Airflow masks in its logs is masked in the event too.
+The methods of an exception may raise, and its text may hold secrets of the task. Neither stops the callback, and what
+Airflow masks in its logs is masked in the event too.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, cast
 import pendulum
 from airflow.sdk.log import redact  # type: ignore[attr-defined]  # it has no other public place
 
-from airflow_provider_hooks.events import event_from_exception, read_fields
+from airflow_provider_hooks.events import event_from_exception, extract_fields
 from airflow_provider_hooks.events.defaults import make_event_id
-from airflow_provider_hooks.events.exceptions import MissingExtraError
-from airflow_provider_hooks.events.validators import read_moment, read_tags
+from airflow_provider_hooks.events.schema import parse_tags, parse_time
+from airflow_provider_hooks.exceptions import MissingExtraError
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -28,42 +28,42 @@ if TYPE_CHECKING:
 
 _MAX_EXCEPTIONS = 10
 _MAX_FRAMES = 50
-"""How much of a chain of exceptions, and of each stack, an event tells: what lies nearest to where it was raised."""
+"""How many exceptions of a chain, and how many frames of each stack, are sent: those nearest to where it was raised."""
 _MAX_CHARACTERS = 1_024
-"""How much of an exception's own text."""
+"""How much of an exception's own text is sent."""
 
 _log = logging.getLogger(__name__)
 
 
-def describe_occasion(occasion: CallbackEvent) -> dict[str, object]:
-    """Return the fields that an occasion gives an event, for both event types."""
-    told = _describe_exception(occasion.exception)
-    dag = occasion.dag_id
+def describe_callback(callback: CallbackEvent) -> dict[str, object]:
+    """Return the fields that a callback gives an event, for both event types."""
+    from_exception = _extract_exception_fields(callback.exception)
+    dag = callback.dag_id
     fields: dict[str, object] = {
-        "id": make_event_id(*occasion.identity) if dag else None,
+        "id": make_event_id(*callback.identity) if dag else None,
         "project": dag,
-        "culprit": occasion.culprit,
-        "message": told.get("message") or occasion.text,
-        "url": occasion.url,
-        "level": occasion.level,
-        "datetime": _find_moment(occasion.occurred_at),
-        "tags": dict(occasion.tags),
-        "exception": told.get("exception"),
-        "triggering_rules": [f"{dag} {occasion.kind.value}"] if dag else None,
+        "culprit": callback.culprit,
+        "message": from_exception.get("message") or callback.text,
+        "url": callback.url,
+        "level": callback.level,
+        "datetime": _find_moment(callback.occurred_at),
+        "tags": dict(callback.tags),
+        "exception": from_exception.get("exception"),
+        "triggering_rules": [f"{dag} {callback.kind.value}"] if dag else None,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def _find_moment(occurred_at: object) -> dt.datetime:
-    """Return when it happened; now, where the context does not say."""
+    """Return when it happened; now, if the context has no time."""
     try:
-        return read_moment(occurred_at)
+        return parse_time(occurred_at)
     except ValueError:
         return pendulum.now("UTC")
 
 
 def mask(value: object) -> object:
-    """Return JSON with what Airflow masks in its logs masked in every text of it, and each text fit to be sent."""
+    """Return JSON in which every text is valid UTF-8, and is masked where Airflow masks it in its logs."""
     if isinstance(value, str):
         return str(redact(value)).encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
@@ -74,43 +74,45 @@ def mask(value: object) -> object:
 
 
 def merge_tags(own: object, given: object) -> object:
-    """Return the occasion's tags with those that the author adds; what are no tags is left to who names the problem."""
+    """Return the tags of the callback and the author; invalid ones are returned for the builder to refuse."""
     if given is None:
         return own
     try:
-        return {**cast("Mapping[str, str]", own), **dict(read_tags(given))}
+        return {**cast("Mapping[str, str]", own), **dict(parse_tags(given))}
     except ValueError:
         return given
 
 
-def _describe_exception(exception: object) -> dict[str, object]:
-    """Return message and exception, as far as there is one and it can be read."""
+def _extract_exception_fields(exception: object) -> dict[str, object]:
+    """Return the message and the exception, if there is one and it can be read."""
     if exception is None:
         return {}
     if not isinstance(exception, BaseException):
-        return {"message": str(mask(_read_text(exception)))[:_MAX_CHARACTERS]}
+        return {"message": str(mask(_to_text(exception)))[:_MAX_CHARACTERS]}
     try:
         event = event_from_exception(exception)
     except MissingExtraError as error:
-        _log.warning("An exception is told without its stack: %s", error)
+        _log.warning("The event of an exception has no stack: %s", error)
         event = _make_bare_event(exception)
-    except Exception:  # noqa: BLE001  (whatever an exception's own methods raise)
-        _log.warning("An exception of type %s cannot be read, and is told without its stack", type(exception).__name__)
+    except Exception:  # noqa: BLE001  (an exception's own methods may raise anything)
+        _log.warning("An exception of type %s cannot be read: its event has no stack", type(exception).__name__)
         event = _make_bare_event(exception)
-    event["exception"] = _shorten(cast("dict[str, object]", mask(event["exception"])))  # a cut may spare half a secret
-    fields = read_fields(event)
+    event["exception"] = _shorten(
+        cast("dict[str, object]", mask(event["exception"]))
+    )  # before it is cut, which could leave a part of a secret
+    fields = extract_fields(event)
     return {"message": fields.get("message"), "exception": fields["exception"]}
 
 
 def _make_bare_event(exception: BaseException) -> dict[str, object]:
-    value = {"type": type(exception).__name__, "value": _read_text(exception), "stacktrace": {"frames": []}}
+    value = {"type": type(exception).__name__, "value": _to_text(exception), "stacktrace": {"frames": []}}
     return {"event_id": "", "exception": {"values": [value]}}
 
 
-def _read_text(value: object) -> str:
+def _to_text(value: object) -> str:
     try:
         return str(value)
-    except Exception:  # noqa: BLE001  (whatever its own methods raise)
+    except Exception:  # noqa: BLE001  (its own methods may raise anything)
         return ""
 
 

@@ -15,25 +15,31 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow.sdk import Context
+    from typing_extensions import Unpack
 
     from airflow_provider_hooks.delivery.claims import OnUnknown
+    from airflow_provider_hooks.events.types import EventType, Level, Rules, Tags
     from airflow_provider_hooks.json_types import JsonObject
+    from airflow_provider_hooks.operators._arguments import BaseOperatorArguments, DeliveryArguments
+
+
+__all__ = ["DeliverEventAlertOperator", "DeliverEventCreatedOperator"]
 
 
 class DeliveringOperator(BaseOperator):
     """
-    What every delivering task shares: the arguments that say where to and what of, and its links.
+    The base of every operator that delivers events: the endpoint, the fields of the event, and the links.
 
     :param service_hook_conn_id: a connection of type ``service_hook``
-    :param project: the project's slug; without one, the Dag's id
-    :param project_id: the project's id; without one, the project's slug
-    :param project_name: the project's name; without one, the project's slug
-    :param culprit: where it happened; without one, Dag and task
+    :param project: the project's slug; by default the Dag's id
+    :param project_id: the project's id; by default the project's slug
+    :param project_name: the project's name; by default the project's slug
+    :param culprit: where it happened; by default Dag and task
     :param message: what happened, in a line
-    :param url: where a person can look; without one, the log of the task instance
+    :param url: the page that shows what happened; by default the log of the task instance
     :param level: ``fatal``, ``error``, ``warning``, ``info`` or ``debug``
-    :param on_unknown: where an attempt may have arrived, ``fail`` and leave it to a person (at most once), or
-        ``resend`` it with the same delivery id by Airflow's own ``retries`` (at least once)
+    :param on_unknown: if the event may have been received: ``fail`` the task without a retry (at most once), or
+        ``resend`` the event with the same delivery id by Airflow's own ``retries`` (at least once)
     """
 
     template_fields: Sequence[str] = (
@@ -53,6 +59,7 @@ class DeliveringOperator(BaseOperator):
     def __init__(
         self,
         *,
+        task_id: str,
         service_hook_conn_id: str = "service_hook_default",
         project: str | None = None,
         project_id: str | int | None = None,
@@ -60,11 +67,11 @@ class DeliveringOperator(BaseOperator):
         culprit: str | None = None,
         message: str | None = None,
         url: str | None = None,
-        level: str | None = None,
+        level: Level | None = None,
         on_unknown: OnUnknown = "fail",
-        **kwargs: object,
+        **kwargs: Unpack[BaseOperatorArguments],
     ) -> None:
-        super().__init__(**kwargs)  # type: ignore[arg-type]  # BaseOperator's own arguments
+        super().__init__(task_id=task_id, **kwargs)
         self.service_hook_conn_id = service_hook_conn_id
         self.project = project
         self.project_id = project_id
@@ -81,42 +88,47 @@ class DeliveringOperator(BaseOperator):
         return {name: getattr(self, name) for name in names}
 
     def list_events(self) -> Sequence[Mapping[str, object]]:
-        """Return the events of the task, as far as they are known, for its link to them."""
+        """Return the known events of the task, for the link to its event."""
         raise NotImplementedError
 
 
 class _DeliverEventOperator(DeliveringOperator):
     """
-    What both operators share: the one event that they deliver.
+    The base of the operators that deliver one event.
 
-    :param event: where the fields come from: an event of ``sentry-sdk`` (such as ``event_from_exception`` gives), a
+    :param event: the fields of the event: an event of ``sentry-sdk`` (such as ``event_from_exception`` returns), a
         documented payload, or fields by name; the other arguments win over it
-    :param event_id: the event's id; without one, an id made from the task instance, the same on every try
+    :param event_id: the event's id; by default an id made from the task instance, the same on every try
     """
 
     template_fields: Sequence[str] = (*DeliveringOperator.template_fields, "event", "event_id")
     template_fields_renderers = {"event": "json"}  # noqa: RUF012  (as BaseOperator declares it)
 
     def __init__(
-        self, *, event: Mapping[str, object] | None = None, event_id: str | None = None, **kwargs: object
+        self,
+        *,
+        task_id: str,
+        event: Mapping[str, object] | None = None,
+        event_id: str | None = None,
+        **kwargs: Unpack[DeliveryArguments],
     ) -> None:
-        super().__init__(**kwargs)  # type: ignore[arg-type]  # what every delivering task takes
+        super().__init__(task_id=task_id, **kwargs)
         self.event = event
         self.event_id = event_id
 
-    event_type: str
-    """The event that a subclass delivers."""
+    event_type: EventType
+    """The event type that a subclass delivers."""
 
     def execute(self, context: Context) -> JsonObject:
         """
-        Deliver the event once and return the record of it.
+        Deliver the event once and return its record.
 
-        :raises AirflowFailException: if the outcome is ``rejected`` or ``unknown``, or something cannot be used as it
-            is, all of which a retry must not or cannot change
+        :raises NonRetryableError: if the outcome is ``rejected`` or ``unknown``, or an input cannot be used, which a
+            retry must not or cannot change
         :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
-        :raises DeliveryUnknownError: if it may have arrived and shall be sent again; ``retries`` then apply
+        :raises DeliveryUnknownError: if it may have been received and must be sent again; ``retries`` then apply
         """
-        from airflow_provider_hooks.events.build import EventDraft
+        from airflow_provider_hooks.events.builders import EventDraft
         from airflow_provider_hooks.events.defaults import describe_task_instance
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
 
@@ -134,19 +146,19 @@ class _DeliverEventOperator(DeliveringOperator):
         return {**super().list_arguments(), "event_id": self.event_id}
 
     def list_events(self) -> Sequence[Mapping[str, object]]:
-        """Return the one event of the task, which its arguments may say all of."""
+        """Return the one event of the task; it is empty if the arguments are the whole event."""
         return [self.event or {}]
 
 
 class DeliverEventCreatedOperator(_DeliverEventOperator):
     """
-    Deliver an ``event.created``, signed, at most once for each time that a person asks for it.
+    Deliver an ``event.created``, signed, at most once per run or manual clear.
 
-    Its other arguments are those of every delivery: see ``docs/operators.md``.
+    The other arguments are those of every delivery (``docs/operators.md``) and of every operator.
 
-    :param event_logger: the name of the logger that saw it; may be empty
-    :param occurred_at: when it happened, with a zone; without one, the end of the run's data interval
-    :param tags: what it is tagged with, such as ``{"environment": "production"}``
+    :param event_logger: the name of the logger that logged it; may be empty
+    :param occurred_at: when it happened, with a zone; by default the end of the run's data interval
+    :param tags: the tags of the event, such as ``{"environment": "production"}``
     """
 
     event_type = "event.created"
@@ -155,12 +167,15 @@ class DeliverEventCreatedOperator(_DeliverEventOperator):
     def __init__(
         self,
         *,
+        task_id: str,
+        event: Mapping[str, object] | None = None,
+        event_id: str | None = None,
         event_logger: str | None = None,
         occurred_at: dt.datetime | str | None = None,
-        tags: Mapping[str, str] | Sequence[Sequence[str]] | None = None,
-        **kwargs: object,
+        tags: Tags | None = None,
+        **kwargs: Unpack[DeliveryArguments],
     ) -> None:
-        super().__init__(**kwargs)  # type: ignore[arg-type]  # what every delivery takes
+        super().__init__(task_id=task_id, event=event, event_id=event_id, **kwargs)
         self.event_logger = event_logger
         self.occurred_at = occurred_at
         self.tags = tags
@@ -173,18 +188,26 @@ class DeliverEventCreatedOperator(_DeliverEventOperator):
 
 class DeliverEventAlertOperator(_DeliverEventOperator):
     """
-    Deliver an ``event.alert``, signed, at most once for each time that a person asks for it.
+    Deliver an ``event.alert``, signed, at most once per run or manual clear.
 
-    Its other arguments are those of every delivery: see ``docs/operators.md``.
+    The other arguments are those of every delivery (``docs/operators.md``) and of every operator.
 
-    :param triggering_rules: the names of the rules that made the alert, at least one
+    :param triggering_rules: a list of the names of the rules that made the alert, at least one; a string is refused
     """
 
     event_type = "event.alert"
     template_fields: Sequence[str] = (*_DeliverEventOperator.template_fields, "triggering_rules")
 
-    def __init__(self, *, triggering_rules: Sequence[str] | None = None, **kwargs: object) -> None:
-        super().__init__(**kwargs)  # type: ignore[arg-type]  # what every delivery takes
+    def __init__(
+        self,
+        *,
+        task_id: str,
+        event: Mapping[str, object] | None = None,
+        event_id: str | None = None,
+        triggering_rules: Rules | None = None,
+        **kwargs: Unpack[DeliveryArguments],
+    ) -> None:
+        super().__init__(task_id=task_id, event=event, event_id=event_id, **kwargs)
         self.triggering_rules = triggering_rules
 
     def list_arguments(self) -> dict[str, object]:

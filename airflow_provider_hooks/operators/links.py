@@ -3,7 +3,7 @@
 """
 The links of a delivering task: to its event, and to the record of the delivery.
 
-The worker asks for them when the task has ended, however it ended, and Airflow keeps them as XComs.
+The worker requests them when the task has finished, whatever its state, and Airflow stores them as XComs.
 """
 
 from __future__ import annotations
@@ -13,45 +13,54 @@ from typing import TYPE_CHECKING, Protocol, cast
 from airflow.sdk.bases.operatorlink import BaseOperatorLink
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
-
-    from airflow_provider_hooks.operators.delivery import DeliveringOperator
 
 STORAGE_TAB = "task-state-store"
 """The last part of the address of a task instance's Storage tab."""
 
 
+class _DeliveringTask(Protocol):
+    """What a link needs from its operator."""
+
+    @property
+    def url(self) -> str | None: ...
+
+    def list_events(self) -> Sequence[Mapping[str, object]]: ...
+
+
 class _TaskInstance(Protocol):
-    """What Airflow hands to a link in the place of a key."""
+    """What Airflow passes to a link in place of a key."""
 
     @property
     def log_url(self) -> str: ...
 
 
 class EventLink(BaseOperatorLink):
-    """Leads to the event's ``url``; empty where the task has several events, or none that can be used."""
+    """Leads to the event's ``url``; empty if the task has several events, or none that can be used."""
 
     name = "Event"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the event's URL, which an event that was refused may not have."""
-        from airflow_provider_hooks.events import read_fields
-        from airflow_provider_hooks.events.validators import read_url
+        """Return the event's URL; an event that was refused may have none."""
+        from airflow_provider_hooks.events import extract_fields
+        from airflow_provider_hooks.events.schema import parse_url
         from airflow_provider_hooks.exceptions import ValidationError
 
-        task = cast("DeliveringOperator", operator)
+        task = cast("_DeliveringTask", operator)
         events = task.list_events()
         if len(events) != 1:
             return ""
         try:
-            return read_url(task.url or read_fields(events[0]).get("url") or _find_page(ti_key))
+            return parse_url(task.url or extract_fields(events[0]).get("url") or _find_page(ti_key))
         except (ValidationError, ValueError):
             return ""
 
 
 class DeliveryRecordLink(BaseOperatorLink):
-    """Leads to the Storage tab of the task instance, where claim and record are."""
+    """Leads to the Storage tab of the task instance, which shows claim and record."""
 
     name = "Delivery record"
 

@@ -234,8 +234,8 @@ class RotateServiceHookSecretOperator(_ManageHookOperator):
         """
         Go on after the overlap: the Variable knows what this asking did, so nothing else has to be handed over.
 
-        :raises AirflowFailException: if the platform refuses
-        :raises AirflowException: if the platform could not be reached; Airflow's own ``retries`` then apply
+        :raises NonRetryableError: if the platform refuses
+        :raises RetryableError: if the platform could not be reached; Airflow's own ``retries`` then apply
         """
         return self.execute(context)
 

@@ -38,8 +38,8 @@ class RegistryOperator(BaseOperator):
         """
         Make the calls and return what may be known of their results.
 
-        :raises AirflowFailException: if something cannot be used as it is, or the platform refuses
-        :raises AirflowException: if the platform could not be reached; Airflow's own ``retries`` then apply
+        :raises NonRetryableError: if something cannot be used as it is, or the platform refuses
+        :raises RetryableError: if the platform could not be reached; Airflow's own ``retries`` then apply
         """
         from airflow.sdk.exceptions import AirflowNotFoundException
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
 
 
+__all__ = ["DeliverEventStreamOperator"]
+
+
 class DeliverEventStreamOperator(BaseOperator):
     """
     Deliver a stream of events to one endpoint, each at most once for each time that a person asks for it.
@@ -77,7 +80,7 @@ class DeliverEventStreamOperator(BaseOperator):
         """
         Deliver the events, and return counts by outcome, rates, percentiles, and where the records are.
 
-        :raises AirflowFailException: if an event was rejected, is unknown or was not sent, or something cannot be used
+        :raises NonRetryableError: if an event was rejected, is unknown or was not sent, or something cannot be used
             as it is, all of which a retry must not or cannot change
         :raises DeliveryNotSentError: if the stream was stopped; Airflow's own ``retries`` then go on where it stopped
         """

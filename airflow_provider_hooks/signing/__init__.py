@@ -1,8 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Signing and verifying: a table of schemes, and two functions over bytes."""
+"""
+Signing and verifying: two functions over bytes, and a table of schemes that other packages can extend.
 
+It imports neither Airflow nor an HTTP library, so a receiver can use it.
+"""
+
+from airflow_provider_hooks.exceptions import SignatureError
 from airflow_provider_hooks.signing.schemes import DEFAULT_SCHEME, SCHEMES, Scheme
-from airflow_provider_hooks.signing.signatures import SignatureError, sign, verify
+from airflow_provider_hooks.signing.signatures import sign, verify
+from airflow_provider_hooks.signing.signer import ReceivedRequest, Signer
 
-__all__ = ["DEFAULT_SCHEME", "SCHEMES", "Scheme", "SignatureError", "sign", "verify"]
+__all__ = [
+    "DEFAULT_SCHEME",
+    "SCHEMES",
+    "ReceivedRequest",
+    "Scheme",
+    "SignatureError",
+    "Signer",
+    "sign",
+    "verify",
+]

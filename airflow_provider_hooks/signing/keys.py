@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""From a secret as people keep it to the bytes that key the HMAC. No message here ever quotes a secret."""
+"""From a secret as users store it to the bytes that key an HMAC. No message here ever quotes a secret."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING
+from typing import Literal
 
-if TYPE_CHECKING:
-    from airflow_provider_hooks.signing.schemes import KeyFormat
+KeyFormat = Literal["text", "whsec"]
+"""``text``: the key is the secret's UTF-8 bytes. ``whsec``: it is the base64 after an optional ``whsec_``."""
+
+KEY_FORMATS: tuple[KeyFormat, ...] = ("text", "whsec")
+"""The values of a connection's ``key_format``."""
 
 WHSEC_PREFIX = "whsec_"
 WHSEC_MIN_BYTES, WHSEC_MAX_BYTES = 24, 64
@@ -32,17 +35,8 @@ def find_secret_problem(secret: object, key_format: KeyFormat) -> str | None:
 
 
 def derive_key(secret: str, key_format: KeyFormat) -> bytes:
-    """
-    Return the HMAC key of a secret.
-
-    :raises ValueError: if the secret cannot be used; the message does not quote it
-    """
-    problem = find_secret_problem(secret, key_format)
-    if problem is not None:
-        raise ValueError(f"the secret {problem}")
-    if key_format == "whsec":
-        return _decode_whsec(secret)
-    return secret.encode()
+    """Return the HMAC key of a secret in which ``find_secret_problem`` finds no problem."""
+    return _decode_whsec(secret) if key_format == "whsec" else secret.encode()
 
 
 def _decode_whsec(secret: str) -> bytes:

@@ -1,29 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-The signing schemes, as data: what is signed, with which form of the secret, and in which headers it travels.
+The signing schemes: rows for simple HMACs, and the schemes that other packages add by entry point.
 
-A new scheme is a new row of ``SCHEMES``; ``sign`` and ``verify`` need no change, and the connection form and the docs
-follow the table.
+A new HMAC scheme is a new row; ``sign`` and ``verify``, the connection form, the CLI and the docs follow the table.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from types import MappingProxyType
+import base64
+import hashlib
+import hmac
+import logging
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
 from typing import TYPE_CHECKING, Literal
 
+from airflow_provider_hooks.exceptions import SignatureError, ValidationErrors
+from airflow_provider_hooks.sanitize import escape, safe_repr
+from airflow_provider_hooks.signing.keys import WHSEC_PREFIX, KeyFormat
+from airflow_provider_hooks.signing.signer import Signer
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from airflow_provider_hooks.signing.signer import BoundSigner, ReceivedRequest
+
+ENTRY_POINT_GROUP = "airflow_provider_hooks.signing_schemes"
+"""The entry points of other packages: each is a ``Scheme`` or a subclass of ``Signer``."""
 
 Part = Literal["id", "timestamp", "body"]
-KeyFormat = Literal["text", "whsec"]
 Encoding = Literal["hex", "base64"]
+
+_BODY_ONLY = ("body",)
+_BLOCK_BYTES = 64
+_INNER_PAD, _OUTER_PAD = bytes(byte ^ 0x36 for byte in range(256)), bytes(byte ^ 0x5C for byte in range(256))
+_ID = re.compile(r"[\x21-\x2d\x2f-\x7e]{1,256}", re.ASCII)
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scheme:
-    """One way to sign a body with HMAC-SHA256."""
+class Scheme(Signer):
+    """
+    One way to sign a body with HMAC-SHA256.
+
+    :raises ValidationError: if two values would be sent in one header, or a signed part is not sent
+    """
 
     name: str
     """Its name in a connection."""
@@ -31,32 +55,145 @@ class Scheme:
     description: str
     """One line for the form and the docs."""
 
-    source: str
+    source: str = ""
     """The page that documents it."""
 
-    signature_header: str | None
-    """The header that carries the signature; ``None`` where nothing is signed."""
+    signature_header: str | None = field()  # without it the base class would give it a default
+    """The header that carries the signature; ``None`` if nothing is signed."""
 
     signature_prefix: str = ""
-    """What stands before the encoded digest, such as ``sha256=``."""
+    """The text before the encoded digest, such as ``sha256=``."""
 
     signed_parts: tuple[Part, ...] = ("body",)
     """What is signed, joined with full stops."""
 
     encoding: Encoding = "hex"
-    """How the digest is written."""
+    """How the digest is encoded."""
 
     key_format: KeyFormat = "text"
-    """``text``: the key is the secret's UTF-8 bytes. ``whsec``: it is the base64 after an optional ``whsec_``."""
+    """The form of the secret."""
 
     id_header: str | None = None
-    """The header that carries the delivery id, where the scheme has one."""
+    """The header that carries the delivery id, if the scheme has one."""
 
     timestamp_header: str | None = None
-    """The header that carries the time of sending in unix seconds, where the scheme has one."""
+    """The header that carries the time of sending in unix seconds, if the scheme has one."""
 
     several_signatures: bool = False
-    """Whether the header can carry one signature a secret, separated by spaces."""
+    """Whether the header can carry one signature for each secret, separated by spaces."""
+
+    def __post_init__(self) -> None:
+        headers = (self.signature_header, self.id_header, self.timestamp_header)
+        object.__setattr__(self, "header_names", tuple(name for name in headers if name is not None))
+        object.__setattr__(self, "needs_timestamp", self.timestamp_header is not None)
+        self.check_definition()
+        problems = ValidationErrors(f"signing scheme {safe_repr(self.name)}")
+        for part, header in (("id", self.id_header), ("timestamp", self.timestamp_header)):
+            if part in self.signed_parts and header is None:
+                problems.add(f"{part}_header", f"is missing, but the {part} is signed and a receiver needs it")
+        if (self.signature_header is None) != (not self.signed_parts):
+            problems.add("signed_parts", "must be empty if there is no signature_header, and only then")
+        problems.raise_if_any()
+
+    def sign(self, keys: Sequence[bytes], *, body: bytes, delivery_id: str, timestamp: int) -> Mapping[str, str]:
+        """Return the headers that prove who sent ``body``."""
+        return _KeyedScheme(self, keys).sign_request(body, delivery_id=delivery_id, timestamp=timestamp)
+
+    def bind(self, secrets: Sequence[str]) -> BoundSigner:
+        """Return a function that signs with these secrets, faster than ``sign``."""
+        return _KeyedScheme(self, [self.derive_key(secret) for secret in secrets]).sign_request
+
+    def verify(self, keys: Sequence[bytes], request: ReceivedRequest) -> None:
+        """
+        Return if a request was signed with one of the keys.
+
+        :raises SignatureError: otherwise
+        """
+        if self.signature_header is None:
+            return
+        carried = request.header(self.signature_header)
+        delivery_id = request.header(self.id_header) if self.id_header and "id" in self.signed_parts else ""
+        if delivery_id and not is_delivery_id(delivery_id):
+            raise SignatureError(f"{self.id_header} is not an id")
+        timestamp = ""
+        if self.timestamp_header:
+            timestamp = request.header(self.timestamp_header)
+            request.check_timestamp(timestamp, source=self.timestamp_header)
+        content = self.join_signed_parts(request.body, delivery_id=delivery_id, timestamp=timestamp)
+        received = carried.split(" ") if self.several_signatures else [carried]
+        expected = [self.format_signature(hmac.digest(key, content, hashlib.sha256)) for key in keys]
+        request.check_signatures(received, expected=expected, source=self.signature_header)
+
+    def sensitive_values(self, headers: Mapping[str, str], secrets: Iterable[str]) -> Iterable[str]:
+        """Return each signature and each bare digest, and the secrets without their prefix."""
+        if self.signature_header is None:
+            return
+        for signature in headers[self.signature_header].split(" "):
+            yield signature
+            yield signature.removeprefix(self.signature_prefix)
+        yield from (secret.removeprefix(WHSEC_PREFIX) for secret in secrets)
+
+    def join_signed_parts(self, body: bytes, *, delivery_id: str, timestamp: str) -> bytes:
+        """Return the bytes that are signed."""
+        if self.signed_parts == _BODY_ONLY:
+            return body
+        parts = {"id": delivery_id.encode("ascii"), "timestamp": timestamp.encode("ascii"), "body": body}
+        return b".".join([parts[part] for part in self.signed_parts])
+
+    def format_signature(self, digest: bytes) -> str:
+        """Return a digest as the signature header carries it."""
+        encoded = digest.hex() if self.encoding == "hex" else _encode_base64(digest)
+        return self.signature_prefix + encoded
+
+
+class _KeyedScheme:
+    """Signs by one row. Copies of two keyed hashes take half the time of a new HMAC (RFC 2104, section 4)."""
+
+    def __init__(self, scheme: Scheme, keys: Sequence[bytes]) -> None:
+        self._scheme = scheme
+        used = keys if scheme.several_signatures else keys[:1]
+        self._hashes = [_key_hashes(key) for key in used]
+
+    def sign_request(self, body: bytes, *, delivery_id: str, timestamp: int) -> dict[str, str]:
+        """Return the headers of one request."""
+        scheme = self._scheme
+        if scheme.signature_header is None:
+            return {}
+        text = str(timestamp) if scheme.timestamp_header else ""
+        content = body
+        if scheme.signed_parts != _BODY_ONLY:
+            content = scheme.join_signed_parts(body, delivery_id=delivery_id, timestamp=text)
+        signatures = []
+        for inner, outer in self._hashes:
+            inside, outside = inner.copy(), outer.copy()
+            inside.update(content)
+            outside.update(inside.digest())
+            encoded = outside.hexdigest() if scheme.encoding == "hex" else _encode_base64(outside.digest())
+            signatures.append(scheme.signature_prefix + encoded)
+        headers = {scheme.signature_header: " ".join(signatures)}
+        if scheme.id_header:
+            headers[scheme.id_header] = delivery_id
+        if scheme.timestamp_header:
+            headers[scheme.timestamp_header] = text
+        return headers
+
+
+def _encode_base64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode("ascii")
+
+
+_Keyed = tuple["hashlib._Hash", "hashlib._Hash"]  # noqa: SLF001  (the type has no public name)
+
+
+def _key_hashes(key: bytes) -> _Keyed:
+    """Return the inner and the outer hash of HMAC-SHA256, keyed and ready for any number of messages."""
+    block = (hashlib.sha256(key).digest() if len(key) > _BLOCK_BYTES else key).ljust(_BLOCK_BYTES, b"\0")
+    return hashlib.sha256(block.translate(_INNER_PAD)), hashlib.sha256(block.translate(_OUTER_PAD))
+
+
+def is_delivery_id(text: object) -> bool:
+    """Return whether a text can be signed as an id: a full stop in it could move between the signed parts."""
+    return isinstance(text, str) and _ID.fullmatch(text) is not None
 
 
 _ROWS = (
@@ -107,17 +244,67 @@ _ROWS = (
     Scheme(
         name="none",
         description="No signature: for receivers that authenticate in another way",
-        source="",
         signature_header=None,
         signed_parts=(),
     ),
 )
 
-SCHEMES: Mapping[str, Scheme] = MappingProxyType({scheme.name: scheme for scheme in _ROWS})
+
+class Schemes(Mapping[str, Signer]):
+    """
+    The schemes by their names: those of this package, then those of entry points.
+
+    Entry points are read only when a name is not one of this package's, or when all schemes are listed. One that cannot
+    be loaded is logged and left out.
+    """
+
+    def __init__(self, own: Iterable[Signer]) -> None:
+        self._own = {scheme.name: scheme for scheme in own}
+        self._all: dict[str, Signer] | None = None
+        self._lock = threading.Lock()
+
+    def __getitem__(self, name: str) -> Signer:
+        own = self._own.get(name)
+        return self._load()[name] if own is None else own
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._load())
+
+    def __len__(self) -> int:
+        return len(self._load())
+
+    def _load(self) -> dict[str, Signer]:
+        with self._lock:
+            if self._all is None:
+                found = dict(self._own)
+                for entry_point in metadata.entry_points(group=ENTRY_POINT_GROUP):
+                    scheme = _load_entry_point(entry_point)
+                    if scheme is not None and found.setdefault(scheme.name, scheme) is not scheme:
+                        _log.warning("The signing scheme %s of %s is ignored: the name is taken", *_name(entry_point))
+                self._all = found
+            return self._all
+
+
+def _load_entry_point(entry_point: metadata.EntryPoint) -> Signer | None:
+    try:
+        loaded = entry_point.load()
+        scheme = loaded() if isinstance(loaded, type) and issubclass(loaded, Signer) else loaded
+        if not isinstance(scheme, Signer):
+            _log.warning("The signing scheme %s of %s is ignored: it is no Scheme and no Signer", *_name(entry_point))
+            return None
+        scheme.check_definition()
+    except Exception as error:  # noqa: BLE001  (code of another package must not stop Airflow)
+        _log.warning("The signing scheme %s of %s is ignored: %s", *_name(entry_point), escape(str(error), limit=500))
+        return None
+    return scheme
+
+
+def _name(entry_point: metadata.EntryPoint) -> tuple[str, str]:
+    return escape(entry_point.name), escape(entry_point.value)
+
+
+SCHEMES: Mapping[str, Signer] = Schemes(_ROWS)
 """Every scheme by its name."""
 
 DEFAULT_SCHEME = "sentry"
 """The scheme of an endpoint whose connection names none."""
-
-KEY_FORMATS: tuple[KeyFormat, ...] = ("text", "whsec")
-"""What a connection's ``key_format`` may say."""

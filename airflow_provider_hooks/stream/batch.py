@@ -9,9 +9,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_provider_hooks.exceptions import InvalidEventError
 from airflow_provider_hooks.http.retry_after import read_retry_at
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
-from airflow_provider_hooks.stream.payloads import InvalidEventError
 from airflow_provider_hooks.stream.throttle import BUSY
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.exceptions import RecordError, ServiceHookError
+from airflow_provider_hooks.exceptions import RecordError, SourceChangedError
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
@@ -42,10 +42,6 @@ class Decision(str, Enum):
     """Send from its block on."""
     KEEP = "keep"
     """It came to its end before; that stands."""
-
-
-class SourceChangedError(ServiceHookError):
-    """The events are others than those that an earlier try has sent a part of; nothing was sent."""
 
 
 @dataclass(frozen=True, kw_only=True)

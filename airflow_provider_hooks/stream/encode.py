@@ -8,7 +8,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_hooks.delivery.request import RequestTemplate
-from airflow_provider_hooks.stream.payloads import PayloadReader
+from airflow_provider_hooks.events.serialization import PayloadReader
+from airflow_provider_hooks.exceptions import InvalidEventError
+from airflow_provider_hooks.stream.sources import MAX_LINE_BYTES, OversizedLine
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.delivery.endpoint import Endpoint
@@ -49,7 +51,7 @@ class RequestEncoder:
         :param position: where in its source the event begins
         :raises InvalidEventError: saying what is wrong with it
         """
-        event_id, body = self._reader.read(event)
+        event_id, body = self._read(event)
         delivery_id = self._template.make_delivery_id(event_id)
         request, _ = self._template.sign(delivery_id, body)
         return EncodedRequest(event_id, delivery_id, request, sha256(body).hexdigest(), len(body), position)
@@ -60,7 +62,12 @@ class RequestEncoder:
 
         :raises InvalidEventError: saying what is wrong with it
         """
-        self._reader.read(event)
+        self._read(event)
+
+    def _read(self, event: RawEvent) -> tuple[str, bytes]:
+        if isinstance(event, OversizedLine):
+            raise InvalidEventError(f"the line is longer than {MAX_LINE_BYTES} bytes")
+        return self._reader.read(event)
 
     def sensitive_values(self, event: EncodedRequest) -> tuple[str, ...]:
         """Return the secrets, tokens and the signature of a request, which are masked where they are sent back."""

@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING, Protocol
 import orjson
 
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
-from airflow_provider_hooks.exceptions import ClaimLostError
+from airflow_provider_hooks.exceptions import ClaimLostError, InvalidEventError
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.stream.batch import Batch
 from airflow_provider_hooks.stream.claims import BatchSizer, Decision, State, StreamClaim, decide, read_stream_claim
-from airflow_provider_hooks.stream.payloads import InvalidEventError
 from airflow_provider_hooks.stream.summary import Summary, read_summary
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import pytest
 from airflow.sdk import DAG, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_hooks._runtime.failures import DeliveryNotSentError, DeliveryUnknownError
 from airflow_provider_hooks.events import event_from_exception
+from airflow_provider_hooks.exceptions import DeliveryNotSentError, DeliveryUnknownError
 from tests.airflow_context import StateStore, make_context
 from tests.servers import find_closed_port, raw_server
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_hooks.events import PayloadError, build_event_created, serialize
+from airflow_provider_hooks.events import build_event_created, serialize
 from airflow_provider_hooks.events.serialization import MAX_DEPTH
+from airflow_provider_hooks.exceptions import PayloadError
 from tests.events_data import CREATED
 
 

@@ -15,8 +15,8 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_hooks.exceptions import ValidationError
-from airflow_provider_hooks.notifications.service_hook import NotificationError, ServiceHookNotifier
+from airflow_provider_hooks.exceptions import NotificationError, ValidationError
+from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifier
 from tests.airflow_context import SECRET, StateStore, make_context
 from tests.servers import OK, find_closed_port, raw_server
 

@@ -10,8 +10,8 @@ import pytest
 from airflow.sdk import NEVER_EXPIRE
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from airflow_provider_hooks._runtime.failures import DeliveryNotSentError
 from airflow_provider_hooks.events import event_from_exception
+from airflow_provider_hooks.exceptions import DeliveryNotSentError
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator, DeliverEventCreatedOperator
 from airflow_provider_hooks.signing import SCHEMES
 from tests.airflow_context import SECRET, StateStore, make_context

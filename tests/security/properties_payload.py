@@ -11,8 +11,8 @@ import uuid
 
 from hypothesis import strategies as st
 
-from airflow_provider_hooks.events import PayloadError, build_event_alert, build_event_created, serialize
-from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.events import build_event_alert, build_event_created, serialize
+from airflow_provider_hooks.exceptions import PayloadError, ValidationError
 from tests.security.properties_data import (
     PropertyTable,
     attempt,

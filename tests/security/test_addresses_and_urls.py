@@ -14,10 +14,14 @@ import time
 from ipaddress import IPv6Address, ip_address, ip_network
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_hooks._runtime.failures import DeliveryNotSentError
-from airflow_provider_hooks.exceptions import BlockedAddressError, ValidationError
+from airflow_provider_hooks.exceptions import (
+    BlockedAddressError,
+    DeliveryFailedError,
+    DeliveryNotSentError,
+    NonRetryableError,
+    ValidationError,
+)
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.http import NetworkPolicy, find_special_use
 from tests.airflow_context import StateStore
@@ -79,7 +83,7 @@ def refuse(sender) -> str:
     """Deliver, expect that it is refused before the claim, and return what was told."""
     store = StateStore()
     told = sender.deliver(store=store)
-    assert type(told.error) is AirflowFailException
+    assert type(told.error) is NonRetryableError
     assert store.kept == {}
     return str(told.error)
 
@@ -100,7 +104,7 @@ class TestAddresses:
             strict.connect(f"https://{NAME}/")
             told = strict.deliver()
             assert told.ended == ("not_sent", "blocked_address")
-            assert type(told.error) is AirflowFailException, "a retry changes nothing"
+            assert type(told.error) is DeliveryFailedError, "a retry changes nothing"
             assert (asked, sockets) == ([NAME], [])
 
     @pytest.mark.parametrize("address", ALWAYS)

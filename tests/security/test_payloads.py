@@ -9,8 +9,8 @@ import uuid
 from decimal import Decimal
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_provider_hooks.exceptions import NonRetryableError
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator, DeliverEventCreatedOperator
 from airflow_provider_hooks.signing import SCHEMES, verify
 from tests.airflow_context import StateStore
@@ -29,7 +29,7 @@ def refuse(sender, heard, **options) -> str:
     """Deliver, expect one error before the claim, and return its words."""
     store = StateStore()
     told = sender.deliver(store=store, **options)
-    assert type(told.error) is AirflowFailException, told.error
+    assert type(told.error) is NonRetryableError, told.error
     assert told.error.__suppress_context__, "one error, and not a chain of them"
     assert store.kept == {}
     assert (heard.connections, heard.requests) == (0, [])
@@ -142,7 +142,7 @@ def test_an_event_that_contains_itself_is_one_error_or_is_delivered(sender, hear
     source["event"] = source if event == "mapping" else {"event_id": "e", "tags": source}
     sender.connect(heard.url)
     told = sender.deliver(run=deliver_created(event=source))
-    assert told.error is None or type(told.error) is AirflowFailException
+    assert told.error is None or type(told.error) is NonRetryableError
     assert len(heard.requests) == (told.error is None)
 
 
@@ -174,7 +174,7 @@ def test_a_payload_without_an_id_is_one_error_that_names_it(sender, heard):
 def test_an_id_that_is_no_text_is_one_error_or_is_delivered(sender, heard, make):
     sender.connect(heard.url)
     told = sender.deliver({**ALERT, "id": make()})
-    assert told.error is None or type(told.error) is AirflowFailException
+    assert told.error is None or type(told.error) is NonRetryableError
     assert len(heard.requests) == (told.error is None)
 
 

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_hooks._runtime.failures import DeliveryNotSentError
+from airflow_provider_hooks.exceptions import DeliveryFailedError, DeliveryNotSentError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.signing import SCHEMES
 from tests.airflow_context import StateStore
@@ -55,8 +54,8 @@ from tests.servers import OK, raw_server, read_request
 DELIVERED, REJECTED, NOT_SENT, UNKNOWN = "delivered", "rejected", "not_sent", "unknown"
 RAISED = {
     DELIVERED: type(None),
-    REJECTED: AirflowFailException,
-    UNKNOWN: AirflowFailException,
+    REJECTED: DeliveryFailedError,
+    UNKNOWN: DeliveryFailedError,
     NOT_SENT: DeliveryNotSentError,
 }
 LATE = 1.2

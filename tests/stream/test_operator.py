@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_hooks._runtime.failures import DeliveryNotSentError
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
+from airflow_provider_hooks.exceptions import DeliveryNotSentError
 from airflow_provider_hooks.operators.stream import DeliverEventStreamOperator
 from airflow_provider_hooks.signing import SCHEMES, verify
 from tests.airflow_context import SECRET, StateStore, make_context

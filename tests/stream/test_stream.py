@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
-from airflow_provider_hooks.exceptions import ClaimLostError, RecordError
-from airflow_provider_hooks.stream.claims import SourceChangedError
+from airflow_provider_hooks.exceptions import ClaimLostError, RecordError, SourceChangedError
 from airflow_provider_hooks.stream.records import PartWriter
 from airflow_provider_hooks.stream.sources import FileSource
 from tests.http.reusing_receiver import NO_CONTENT, answer, serve

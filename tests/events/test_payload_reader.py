@@ -13,9 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_hooks.events import build_event_alert, build_event_created, serialize
-from airflow_provider_hooks.exceptions import ValidationError
-from airflow_provider_hooks.stream.payloads import InvalidEventError, PayloadReader
-from airflow_provider_hooks.stream.sources import OversizedLine
+from airflow_provider_hooks.events.serialization import PayloadReader
+from airflow_provider_hooks.exceptions import InvalidEventError, ValidationError
 from tests.events_data import ALERT, CREATED, FIELDS
 from tests.security.properties_data import json_values, mutations_of, nest
 
@@ -233,7 +232,6 @@ def test_what_is_no_event_is_refused_with_the_one_error(event_type):
     for line in LINES:
         assert read(event_type, line) is None
     for event in (
-        OversizedLine(),
         {},
         {"id": 10**5_000},
         {"id": object()},
@@ -245,11 +243,6 @@ def test_what_is_no_event_is_refused_with_the_one_error(event_type):
         [CREATED],
     ):
         assert read(event_type, event) is None
-
-
-def test_a_line_that_was_too_long_says_so():
-    with pytest.raises(InvalidEventError, match="longer than"):
-        READERS["event.alert"].read(OversizedLine())
 
 
 @pytest.mark.parametrize(("event_type", "event"), DOCUMENTED.items())

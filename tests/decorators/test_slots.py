@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_hooks.delivery.batch import SLOTS_KEY, SlotsError, hold_to_slots, name_slots
+from airflow_provider_hooks.decorators.service_hook import SLOTS_KEY, name_slots, pin_slots
+from airflow_provider_hooks.exceptions import SlotsError
 from tests.airflow_context import StateStore
 
 
@@ -21,20 +22,20 @@ class TestHolding:
     def test_later_tries_with_the_same_slots_pass(self):
         store = StateStore()
         for _ in range(2):
-            hold_to_slots(store, ("a", "b"), generation="1")
+            pin_slots(store, ("a", "b"), generation="1")
         assert store.get(SLOTS_KEY) == {"generation": "1", "slots": ["a", "b"]}
 
     @pytest.mark.parametrize("slots", [("a",), ("b", "a"), ("a", "c"), (), ("a", "b", "c")])
     def test_a_later_try_with_others_is_refused(self, slots):
         store = StateStore()
-        hold_to_slots(store, ("a", "b"), generation="1")
+        pin_slots(store, ("a", "b"), generation="1")
         with pytest.raises(SlotsError, match="at first: a, b"):
-            hold_to_slots(store, slots, generation="1")
+            pin_slots(store, slots, generation="1")
 
     def test_a_person_who_clears_the_task_asks_anew(self):
         store = StateStore()
-        hold_to_slots(store, ("a", "b"), generation="1")
-        hold_to_slots(store, ("c",), generation="2")
+        pin_slots(store, ("a", "b"), generation="1")
+        pin_slots(store, ("c",), generation="2")
         assert store.get(SLOTS_KEY) == {"generation": "2", "slots": ["c"]}
 
     def test_who_was_followed_before_the_slots_were_kept_sends_nothing(self):
@@ -43,10 +44,10 @@ class TestHolding:
                 """Airflow answers a write of a try that was followed while it was on its way."""
 
         with pytest.raises(SlotsError):
-            hold_to_slots(LateStore(), ("a",), generation="1")
+            pin_slots(LateStore(), ("a",), generation="1")
 
     def test_what_somebody_wrote_over_is_refused(self):
         store = StateStore()
         store.set(SLOTS_KEY, {"generation": "1", "slots": 3})
         with pytest.raises(SlotsError, match="at first: none"):
-            hold_to_slots(store, ("a",), generation="1")
+            pin_slots(store, ("a",), generation="1")

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+The base class of every signing scheme, and what a scheme needs to verify a request.
+
+A scheme that is an HMAC-SHA256 in a header of its own is a row of ``schemes.Scheme``. Any other scheme is a subclass of
+``Signer``, such as one that sends time and signature in one header, or that signs with another algorithm.
+"""
+
+from __future__ import annotations
+
+import copy
+import hmac
+import math
+import re
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeGuard
+
+from airflow_provider_hooks.exceptions import SignatureError, ValidationErrors
+from airflow_provider_hooks.sanitize import is_header_name, safe_repr
+from airflow_provider_hooks.signing.keys import WHSEC_PREFIX, KeyFormat, derive_key, find_secret_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_HEADER_CHARACTERS = 8_192
+"""The longest header that is verified: about a hundred signatures, so the work is bounded."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,49}", re.ASCII)
+_UNIX_SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
+_PART_OF_SIGNATURE = re.compile(r"[^\s,;:=]{16,}")
+
+
+class BoundSigner(Protocol):
+    """Signs any number of requests with the same secrets."""
+
+    def __call__(self, body: bytes, *, delivery_id: str, timestamp: int) -> Mapping[str, str]:
+        """Return the headers that prove who sent ``body``."""
+
+
+class Signer(ABC):
+    """
+    One signing scheme: how a request is signed, and how it is verified. It holds no secret and no state.
+
+    Register a subclass, which is instantiated without arguments, under the entry point group
+    ``airflow_provider_hooks.signing_schemes``.
+    """
+
+    name: str
+    """The scheme's name in a connection: lower-case letters, digits and underscores."""
+    description: str
+    """One line for the connection form and the docs."""
+    source: str = ""
+    """The page that documents the scheme."""
+    header_names: tuple[str, ...] = ()
+    """Every header that ``sign`` returns. A connection cannot set them."""
+    signature_header: str | None = None
+    """The header that carries the signature; ``None`` if the scheme signs nothing. By default the first header."""
+    key_format: KeyFormat = "text"
+    """The form of the secret."""
+    needs_timestamp: bool = True
+    """Whether ``sign`` uses the time."""
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.signature_header is None and cls.header_names:
+            cls.signature_header = cls.header_names[0]
+
+    @abstractmethod
+    def sign(self, keys: Sequence[bytes], *, body: bytes, delivery_id: str, timestamp: int) -> Mapping[str, str]:
+        """
+        Return the headers that prove who sent ``body``.
+
+        :param keys: the keys of the secrets, newest first, at least one
+        :param body: exactly the bytes that are sent
+        :param delivery_id: 1 to 256 characters of printable ASCII without blanks and full stops
+        :param timestamp: the time of sending, in unix seconds
+        """
+
+    @abstractmethod
+    def verify(self, keys: Sequence[bytes], request: ReceivedRequest) -> None:
+        """
+        Return if a request was signed with one of the keys.
+
+        :raises SignatureError: otherwise, as the methods of ``request`` do; any other exception becomes one
+        """
+
+    def find_secret_problem(self, secret: object) -> str | None:
+        """Return what is wrong with a secret, in words that do not quote it, or ``None``."""
+        return find_secret_problem(secret, self.key_format)
+
+    def derive_key(self, secret: str) -> bytes:
+        """Return the key of a secret in which ``find_secret_problem`` finds no problem."""
+        return derive_key(secret, self.key_format)
+
+    def bind(self, secrets: Sequence[str]) -> BoundSigner:
+        """
+        Return a function that signs with these secrets.
+
+        :param secrets: newest first; ``find_secret_problem`` must find no problem in them, which is not checked again
+        """
+        keys = [self.derive_key(secret) for secret in secrets]
+
+        def sign_request(body: bytes, *, delivery_id: str, timestamp: int) -> Mapping[str, str]:
+            try:
+                headers = self.sign(keys, body=body, delivery_id=delivery_id, timestamp=timestamp)
+            except Exception:  # noqa: BLE001  (code of another package; its message may quote a secret)
+                raise SignatureError(f"the scheme {self.name} failed to sign the request") from None
+            self._check_headers(headers)
+            return headers
+
+        return sign_request
+
+    def sensitive_values(self, headers: Mapping[str, str], secrets: Iterable[str]) -> Iterable[str]:
+        """
+        Return what must be masked where a receiver returns it: signatures, digests, and secrets without their prefix.
+
+        :param headers: what ``sign`` returned
+        """
+        value = headers.get(self.signature_header or "", "")
+        if value:
+            yield value
+            yield from _PART_OF_SIGNATURE.findall(value)
+        yield from (secret.removeprefix(WHSEC_PREFIX) for secret in secrets)
+
+    def with_key_format(self, key_format: KeyFormat) -> Signer:
+        """Return the same scheme with another form of the secret."""
+        changed = copy.copy(self)
+        object.__setattr__(changed, "key_format", key_format)
+        return changed
+
+    def check_definition(self) -> None:
+        """
+        Check what the scheme declares.
+
+        :raises ValidationError: naming each attribute that cannot be used
+        """
+        problems = ValidationErrors(f"signing scheme {safe_repr(getattr(self, 'name', None))}")
+        if not isinstance(getattr(self, "name", None), str) or not _NAME.fullmatch(self.name):
+            problems.add("name", "must be 1 to 50 lower-case letters, digits and underscores")
+        if not isinstance(getattr(self, "description", None), str) or not self.description.isprintable():
+            problems.add("description", "must be one line of text")
+        names = self.header_names
+        if not isinstance(names, tuple) or not all(isinstance(name, str) and is_header_name(name) for name in names):
+            problems.add("header_names", "must be a tuple of names of HTTP headers")
+        elif len({name.lower() for name in names}) != len(names):
+            problems.add(
+                "header_names",
+                f"names one header twice ({', '.join(names)}): one value would overwrite the other. A scheme that "
+                "sends several values in one header needs a Signer class",
+            )
+        elif self.signature_header is not None and self.signature_header not in names:
+            problems.add("signature_header", "must be one of header_names")
+        problems.raise_if_any()
+
+    def _check_headers(self, headers: object) -> None:
+        """Refuse headers that a connection could have set too, or that would break the request."""
+        if not isinstance(headers, Mapping) or not all(
+            name in self.header_names and isinstance(value, str) and value.isascii() and value.isprintable() and value
+            for name, value in headers.items()
+        ):
+            raise SignatureError(f"the scheme {self.name} made headers that cannot be sent")
+
+
+class ReceivedRequest:
+    """
+    A request to verify, with the checks that every scheme needs. Each of them raises ``SignatureError``.
+
+    :param headers: names in any case: a mapping, or anything with its ``items()``
+    :param body: the body as received
+    :param now: unix seconds; the time of the clock if ``None``
+    :param tolerance: how many seconds the sender's clock may differ, either way
+    """
+
+    def __init__(self, headers: object, body: bytes, *, now: object, tolerance: object) -> None:
+        self.body = body
+        self._headers, self._now, self._tolerance = headers, now, tolerance
+
+    def header(self, name: str) -> str:
+        """
+        Return the value of a header.
+
+        :raises SignatureError: if it is missing, there more than once, too long, or not ASCII text
+        """
+        items = getattr(self._headers, "items", None)
+        if not callable(items):
+            raise SignatureError("the headers must be a mapping of names to values")
+        wanted = name.lower()
+        named = [(key, value) for key, value in items() if isinstance(key, str) and key.isascii()]
+        found = [value for key, value in named if key.lower() == wanted]
+        if len(found) != 1:
+            raise SignatureError(f"the header {name} is {'there more than once' if found else 'missing'}")
+        value = found[0]
+        if not isinstance(value, str) or not value or len(value) > MAX_HEADER_CHARACTERS or not value.isascii():
+            raise SignatureError(f"the header {name} is empty, too long or not ASCII text")
+        return value
+
+    def check_timestamp(self, text: str, *, source: str) -> None:
+        """
+        Return if a time is whole unix seconds and within the tolerance.
+
+        :param source: where it comes from, for the message: the name of the header
+        :raises SignatureError: otherwise
+        """
+        if not _UNIX_SECONDS.fullmatch(text):
+            raise SignatureError(f"{source} is not a time in unix seconds")
+        now = time.time() if self._now is None else self._now
+        if not _is_finite(now) or not _is_finite(self._tolerance):
+            raise SignatureError("now and tolerance must be finite numbers of seconds")
+        if abs(now - int(text)) > self._tolerance:
+            raise SignatureError(f"{source} is more than {self._tolerance} seconds off")
+
+    def check_signatures(self, received: Sequence[str], *, expected: Sequence[str], source: str) -> None:
+        """
+        Return if one of the received signatures is one of the expected ones, in the same time wherever they differ.
+
+        :param source: where they come from, for the message: the name of the header
+        :raises SignatureError: otherwise
+        """
+        matched = False
+        for candidate in received:
+            for signature in expected:
+                matched |= hmac.compare_digest(candidate.encode("ascii"), signature.encode("ascii"))
+        if not matched:
+            raise SignatureError(f"no signature in {source} was made with a known secret over this body")
+
+
+def _is_finite(number: object) -> TypeGuard[int | float]:
+    if isinstance(number, bool):
+        return False
+    return isinstance(number, int) or (isinstance(number, float) and math.isfinite(number))

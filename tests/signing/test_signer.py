@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Schemes of other packages: ``Signer`` classes and rows, loaded by entry point, delivered and verified."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from argparse import Namespace
+from dataclasses import replace
+
+import pytest
+from airflow_provider_hooks.cli.schemes import list_schemes
+
+from airflow_provider_hooks.delivery.headers import read_headers
+from airflow_provider_hooks.exceptions import SignatureError, ValidationError, ValidationErrors
+from airflow_provider_hooks.get_provider_info import get_provider_info
+from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
+from airflow_provider_hooks.signing import SCHEMES, Scheme, sign, verify
+from airflow_provider_hooks.signing.schemes import ENTRY_POINT_GROUP
+from tests.airflow_context import SECRET, make_context
+from tests.security.deliveries import read_heard
+from tests.servers import OK, raw_server
+from tests.signing import example_signers
+from tests.signing.example_signers import (
+    BadNameSigner,
+    FailingSigner,
+    SlackSigner,
+    SplittingSigner,
+    StripeSigner,
+    UndeclaredSigner,
+)
+
+NOW = 1_700_000_000
+BODY = b'{"hello":"world"}'
+OTHER = "another secret"
+CLASSES = [StripeSigner, SlackSigner]
+every_class = pytest.mark.parametrize("signer", [kind() for kind in CLASSES], ids=lambda signer: signer.name)
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Install a distribution with these entry points for the time of a test."""
+
+    def add(**entry_points: str) -> None:
+        folder = tmp_path / "other_schemes-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: other-schemes\nVersion: 1.0\n")
+        lines = [f"{name} = {value}" for name, value in entry_points.items()]
+        (folder / "entry_points.txt").write_text("\n".join([f"[{ENTRY_POINT_GROUP}]", *lines, ""]))
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setattr(SCHEMES, "_all", None)
+
+    return add
+
+
+@pytest.fixture
+def examples(install):
+    install(**{kind.name: f"{kind.__module__}:{kind.__name__}" for kind in CLASSES})
+
+
+def signed(signer, *secrets: str, body: bytes = BODY) -> dict[str, str]:
+    return dict(sign(signer, body=body, secrets=secrets or [SECRET], delivery_id="d-1", timestamp=NOW))
+
+
+@every_class
+class TestExamples:
+    def test_what_is_signed_is_verified(self, signer):
+        verify(signer, headers=signed(signer), body=BODY, secrets=[OTHER, SECRET], now=NOW)
+
+    @pytest.mark.parametrize(
+        "change", [{"body": BODY + b" "}, {"secrets": [OTHER]}, {"now": NOW + 301}, {"now": NOW - 301}, {"headers": {}}]
+    )
+    def test_anything_changed_is_refused(self, signer, change):
+        request = {"headers": signed(signer), "body": BODY, "secrets": [SECRET], "now": NOW, **change}
+        with pytest.raises(SignatureError):
+            verify(signer, **request)
+
+    def test_its_signature_and_digest_are_masked(self, signer):
+        headers = signed(signer)
+        value = headers[signer.signature_header]
+        sensitive = list(signer.sensitive_values(headers, [SECRET]))
+        assert {value, value.rpartition("=")[2], SECRET.removeprefix("whsec_")} <= set(sensitive)
+
+    def test_its_secret_may_be_base64(self, signer):
+        by_base64 = signer.with_key_format("whsec")
+        assert signed(by_base64) != signed(signer)
+        verify(by_base64, headers=signed(by_base64), body=BODY, secrets=[SECRET], now=NOW)
+        assert signer.key_format == "text"
+
+    def test_an_endpoint_delivers_with_it(self, signer, examples, connect):
+        with raw_server(OK) as heard:
+            connect(heard.url, scheme=signer.name)
+            record = DeliverEventAlertOperator(
+                task_id="a_task", message="It broke", triggering_rules=["A rule"]
+            ).execute(make_context())
+        assert (record["outcome"], record["scheme"]) == ("delivered", signer.name)
+        headers, body = read_heard(heard.requests[0])
+        verify(signer, headers=headers, body=body, secrets=[SECRET])
+        with pytest.raises(SignatureError):
+            verify(signer, headers=headers, body=body, secrets=[OTHER])
+
+    def test_a_connection_cannot_set_its_headers(self, signer, examples):
+        problems = ValidationErrors("a connection")
+        read_headers({signer.header_names[0].upper(): "forged"}, allowed=signer.header_names, problems=problems)
+        with pytest.raises(ValidationError, match="set by the provider"):
+            problems.raise_if_any()
+
+
+def test_several_secrets_sign_in_the_one_header_of_the_stripe_like_scheme():
+    headers = signed(StripeSigner(), SECRET, OTHER)
+    assert headers["Stripe-Signature"].count("v1=") == 2
+    verify(StripeSigner(), headers=headers, body=BODY, secrets=[OTHER], now=NOW)
+
+
+def test_a_receiver_that_returns_the_signature_of_such_a_scheme_gets_none_of_it_into_the_record(examples, connect):
+    def echo(connection):
+        answer = heard.requests[0].partition(b"\r\n\r\n")[0]
+        connection.sendall(b"HTTP/1.1 500 No\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
+
+    with raw_server(echo) as heard:
+        connect(heard.url, scheme="stripe_like")
+        operator = DeliverEventAlertOperator(task_id="a_task", message="It broke", triggering_rules=["A rule"])
+        with pytest.raises(Exception, match="rejected") as caught:
+            operator.execute(make_context())
+    value = read_heard(heard.requests[0])[0]["Stripe-Signature"]
+    stored = json.dumps(caught.value.record)
+    assert "***" in stored
+    assert value not in stored
+    assert value.rpartition("=")[2] not in stored
+
+
+class TestEntryPoints:
+    def test_the_schemes_are_listed_in_the_form_and_by_the_cli(self, examples, capsys, monkeypatch):
+        monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")  # a command sets it for the rest of its process
+        (form,) = [
+            kind for kind in get_provider_info()["connection-types"] if kind["connection-type"] == "service_hook"
+        ]
+        assert form["conn-fields"]["scheme"]["schema"]["enum"][-2:] == ["stripe_like", "slack_like"]
+        list_schemes(Namespace(output="json", verbose=False))
+        rows = {row["scheme"]: row for row in json.loads(capsys.readouterr().out)}
+        assert rows["stripe_like"]["signature_header"] == "Stripe-Signature"
+        assert rows["slack_like"]["key_format"] == "text"
+
+    def test_a_row_can_be_loaded_too(self, install, monkeypatch):
+        row = replace(SCHEMES["sentry"], name="gitea", signature_header="X-Gitea-Signature")
+        monkeypatch.setattr(example_signers, "gitea", row, raising=False)
+        install(gitea="tests.signing.example_signers:gitea")
+        assert SCHEMES["gitea"] is row
+        assert list(SCHEMES)[-1] == "gitea"
+
+    @pytest.mark.parametrize(
+        ("entry_point", "reason"),
+        [
+            ("no_such_module:Signer", "No module named"),
+            ("tests.signing.example_signers:not_a_scheme", "it is no Scheme and no Signer"),
+            ("tests.signing.example_signers:BadNameSigner", "lower-case letters"),
+            ("tests.signing.example_signers:ShadowSigner", "the name is taken"),
+        ],
+    )
+    def test_one_that_cannot_be_used_is_logged_and_left_out(self, install, caplog, entry_point, reason):
+        install(other=entry_point)
+        with caplog.at_level(logging.WARNING, "airflow_provider_hooks"):
+            assert not [name for name in SCHEMES if name in {"other", "Bad Name"}]
+        assert reason in caplog.text
+        assert isinstance(SCHEMES["sentry"], Scheme)
+
+    def test_a_scheme_of_this_package_is_found_without_reading_entry_points(self):
+        code = (
+            "import sys\n"
+            "from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK\n"
+            "from airflow_provider_hooks.signing import SCHEMES, sign\n"
+            "sign('zstack', body=b'x', secrets=['y'], delivery_id='d', timestamp=1)\n"
+            "print(SCHEMES._all)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "None"
+
+
+class TestFaultySchemes:
+    def test_an_error_of_its_code_is_a_signature_error_without_the_key(self):
+        for call in (
+            lambda: signed(FailingSigner()),
+            lambda: verify(FailingSigner(), headers={}, body=BODY, secrets=[SECRET], now=NOW),
+        ):
+            with pytest.raises(SignatureError) as caught:
+                call()
+            assert SECRET not in str(caught.value)
+            assert caught.value.__suppress_context__
+
+    @pytest.mark.parametrize("kind", [SplittingSigner, UndeclaredSigner])
+    def test_headers_that_would_change_the_request_are_refused(self, kind):
+        with pytest.raises(SignatureError, match="headers that cannot be sent"):
+            signed(kind())
+
+    @pytest.mark.parametrize(
+        ("attributes", "field"),
+        [
+            ({"header_names": ("X-A", "x-a")}, "header_names"),
+            ({"header_names": ("X A",)}, "header_names"),
+            ({"header_names": "X-A"}, "header_names"),
+            ({"signature_header": "X-B"}, "signature_header"),
+            ({"description": "two\nlines"}, "description"),
+        ],
+    )
+    def test_a_definition_that_cannot_work_is_refused(self, attributes, field):
+        kind = type("Changed", (StripeSigner,), {"signature_header": "Stripe-Signature", **attributes})
+        with pytest.raises(ValidationError, match=field):
+            kind().check_definition()
+
+    def test_a_name_that_cannot_be_in_a_connection_is_refused(self):
+        with pytest.raises(ValidationError, match="lower-case letters"):
+            BadNameSigner().check_definition()
+
+
+class TestRows:
+    def test_two_values_in_one_header_are_refused_where_the_row_is_defined(self):
+        with pytest.raises(ValidationError, match=r"names one header twice .*needs a Signer class"):
+            Scheme(
+                name="stripe",
+                description="A row that would send its time in place of its signature",
+                signature_header="Stripe-Signature",
+                timestamp_header="stripe-signature",
+                signed_parts=("timestamp", "body"),
+            )
+
+    @pytest.mark.parametrize("part", ["id", "timestamp"])
+    def test_a_part_that_is_signed_and_not_sent_is_refused(self, part):
+        with pytest.raises(ValidationError, match=f"{part}_header"):
+            Scheme(name="a", description="x", signature_header="X-A", signed_parts=(part, "body"))
+
+    @pytest.mark.parametrize(("header", "parts"), [(None, ("body",)), ("X-A", ())])
+    def test_a_signature_of_nothing_is_refused(self, header, parts):
+        with pytest.raises(ValidationError, match="signed_parts"):
+            Scheme(name="a", description="x", signature_header=header, signed_parts=parts)
