@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Tell of a task that fails for good, of a run that missed its deadline, and of what a function finds.
+Deliver events when a task fails, when a run misses its deadline, and for what a function finds.
 
-A failure is told twice: as an alert with the exception's type and message, and as an event with its whole stack. Both
-are signed and sent once, after the last retry. Give the notifiers to a Dag's ``default_args`` to have every task told
-of, or to ``on_retry_callback`` to be told of every try.
+A failure is delivered as two events: an alert with the exception's type and message, and an `event.created` with the
+whole stack. Both are signed and sent once, after the last retry. Set the notifiers in a Dag's `default_args` to cover
+every task, or as `on_retry_callback` to get an event for each try that fails.
 """
 
 import os
@@ -40,12 +40,12 @@ with DAG(
 
     @task
     def load_orders():
-        """Read the file of orders, which may not be there."""
+        """Read the file of orders; the task fails if the file does not exist."""
         return (INBOX / "orders.csv").read_text().splitlines()
 
     @task.service_hook(event_type="event.alert", triggering_rules=["Orders arrive in time"], trigger_rule="all_done")
     def find_late_orders():
-        """Return what is late, each with an id that is the same on every try; each is delivered once."""
+        """Return an event for each late order, with an id that is the same on every try; each is delivered once."""
         late = {"1001": 3, "1002": 1}
         return [
             {"id": f"late-order-{order}", "message": f"Order {order} is {days} days late"}

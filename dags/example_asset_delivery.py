@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Deliver an event whenever an asset is updated: the extra of the asset event is the event.
+Deliver an event for each update of an asset: the extra of the asset event is the event.
 
-One Dag loads orders and says so in the extra of its asset. The other is scheduled on that asset. Airflow may start one
-run for several asset events, so each is a task instance of its own, with a claim of its own; a run that was triggered
-by hand has none and delivers nothing.
+One Dag loads orders and describes them in the extra of its asset event. The other Dag is scheduled on that asset.
+Airflow can start one run for several asset events, so each one is a separate mapped task instance with its own claim. A
+run that was triggered manually has no asset events and delivers nothing.
 """
 
 from airflow.sdk import DAG, Asset, task
@@ -18,7 +18,7 @@ ORDERS = Asset("example_orders")
 
 @task(outlets=[ORDERS])
 def load_orders(*, outlet_events, run_id):
-    """Load, and leave what is to be told. An id of its own is the same however often the asset is updated with it."""
+    """Load orders and describe them in the extra; an `id` in the extra would be used as the event's id."""
     outlet_events[ORDERS].extra = {"message": f"12 orders were loaded by {run_id}", "level": "info"}
 
 

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Deliver on what a verified inbound hook said, once, however often the hook comes.
+Forward a verified inbound webhook to an endpoint, once, even if the webhook is received several times.
 
-``airflow-provider-inbound-webhooks`` verifies what is posted to ``/webhooks/orders`` and updates the asset
-``orders/event.alert``. The Dag that is scheduled on it starts a run of the other for each event, named by the id in the
-body, which the signature covers. There cannot be two runs of one name, so a hook that is repeated is one run.
+`airflow-provider-inbound-webhooks` verifies requests to `/webhooks/orders` and updates the asset `orders/event.alert`.
+The first Dag is scheduled on that asset. It triggers a run of the second Dag for each event, with a run id made from
+the event id in the body, which the signature covers. Run ids are unique, so a repeated webhook is one run.
 
-Needs the extra ``inbound``, ``[inbound_webhooks] webhook_names = orders``, and a connection ``webhook_orders``: see
-``docs/triggered-runs.md``. Keep the first Dag unpaused: a hook that only paused Dags wait for is not kept.
+Requires the extra `inbound`, `[inbound_webhooks] webhook_names = orders`, and a connection `webhook_orders`: see
+`docs/triggered-runs.md`. Keep the first Dag unpaused: a webhook for which all Dags are paused is not stored.
 """
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
@@ -20,7 +20,7 @@ from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
 
 @task
 def list_events(triggering_asset_events):
-    """Return what to start a run with for each event that came in."""
+    """Return the conf of a run for each event that was received."""
     return [{"event": event} for event in events_from_assets(triggering_asset_events)]
 
 
@@ -35,15 +35,15 @@ with DAG(
         task_id="deliver_once",
         trigger_dag_id="example_inbound_delivery",
         trigger_run_id="inbound-{{ task.conf['event']['id'] }}",
-        logical_date=None,  # what tells runs apart is their id alone
+        logical_date=None,  # runs differ by their id only
         skip_when_already_exists=True,
         map_index_template="{{ task.trigger_run_id }}",
-    ).expand(conf=list_events())  # and not expand_kwargs, which would render what strangers wrote as templates
+    ).expand(conf=list_events())  # expand_kwargs would render the received text as templates
 
 with DAG(
     "example_inbound_delivery",
     schedule=None,
-    params={"event": Param(type="object", title="The event that came in")},
+    params={"event": Param(type="object", title="The event that was received")},
     tags=["service hooks"],
     doc_md=__doc__,
 ) as dag:

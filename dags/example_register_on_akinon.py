@@ -3,8 +3,8 @@
 """
 Register a webhook on Akinon AppMaker, through its documented API.
 
-Needs a connection ``akinon_registry`` and a Variable ``akinon_header_secret``. Akinon signs nothing: the receiver knows
-a delivery by the secret header, which is rendered when it is needed and shown nowhere.
+Requires a connection `akinon_registry` and a Variable `akinon_header_secret`. Akinon signs nothing: the receiver
+authenticates a delivery by the secret header, which is rendered when the task runs and never shown.
 """
 
 from airflow.sdk import DAG

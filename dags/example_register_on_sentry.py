@@ -3,9 +3,9 @@
 """
 Register a service hook on Sentry, through its documented API.
 
-Needs a connection ``service_hook_registry_default`` (where hooks are managed, and the API token) and a connection
-``service_hook_default`` (where events shall go). The secret that Sentry makes is written to an Airflow Variable, where
-the endpoint's ``secret_variable`` finds it. Running the Dag again registers nothing twice.
+Requires a connection `service_hook_registry_default` (Sentry's API and its token) and a connection
+`service_hook_default` (the endpoint that receives the events). The secret that Sentry creates is written to the Airflow
+Variable that the endpoint's `secret_variable` names. Running the Dag again does not register a second hook.
 """
 
 from airflow.sdk import DAG

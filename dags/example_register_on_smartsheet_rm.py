@@ -3,8 +3,8 @@
 """
 Register a webhook on Smartsheet Resource Management, through its documented API.
 
-Needs a connection ``smartsheet_rm_registry``. A webhook has one event type here; to have several kept by one
-declaration see ``example_keep_service_hooks``. Running the Dag again registers nothing twice.
+Requires a connection `smartsheet_rm_registry`. A webhook has one event type here; to manage several event types with
+one declaration see `example_ensure_service_hooks`. Running the Dag again does not register a second webhook.
 """
 
 from airflow.sdk import DAG

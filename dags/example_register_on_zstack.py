@@ -3,8 +3,8 @@
 """
 Register an alert webhook endpoint on ZStack, through its documented API.
 
-Needs a connection ``zstack_registry``. ZStack shows the secret once and cannot list, so the Variable keeps the secret,
-and remembers which endpoint it is. Running the Dag again asks for that endpoint and registers nothing twice.
+Requires a connection `zstack_registry`. ZStack returns the secret once and has no list, so the Variable stores both the
+secret and the id of the webhook endpoint. Running the Dag again looks that id up and does not register a second one.
 """
 
 from airflow.sdk import DAG

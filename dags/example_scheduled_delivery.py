@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Every hour, look at what arrived in the hour before, and tell of it where something is wrong.
+Check every hour the orders of the previous hour, and deliver an event if something is wrong.
 
-The exception that the check really raised becomes an event with its stack. It is delivered twice, as the created event
-and as an alert, each signed and each once: a retry or a crash never sends it again.
+The exception that the check raised becomes an event with its stack. It is delivered as an `event.created` and as an
+`event.alert`, each signed and sent once: a retry or a crash never sends it again.
 """
 
 import os
@@ -21,15 +21,15 @@ INBOX = Path(os.environ.get("ORDERS_INBOX", "/tmp/orders-inbox"))  # noqa: S108 
 
 @task.short_circuit
 def check_orders(data_interval_end):
-    """Read the hour's file of orders; return the event to deliver, or nothing, which skips what follows."""
-    # Airflow's "@hourly" gives an interval that begins and ends at the full hour, so the hour before is what it is for.
+    """Read the file of the previous hour; return the event to deliver, or ``None``, which skips the deliveries."""
+    # Airflow's "@hourly" gives an interval that begins and ends at the same full hour; the previous hour is complete.
     hour = data_interval_end.subtract(hours=1)
     path = INBOX / f"{hour:%Y-%m-%dT%H}.csv"
     try:
         if not path.read_text().strip():
             raise ValueError(f"{path.name} has no orders")
     except (OSError, ValueError) as error:
-        # The id names the hour, so a run that is repeated for it tells of the same event.
+        # The id contains the hour, so a repeated run for that hour delivers the same event.
         return event_from_exception(error, event_id=f"orders-{hour:%Y%m%d%H}", occurred_at=data_interval_end)
     return None
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Replay a file of events, each at most once, by two tasks in parallel.
+Deliver a file of events, each at most once, with two mapped tasks in parallel.
 
-The file has a line of JSON for each event. Each shard delivers the lines that begin in its part of the file, with its
+The file has one line of JSON for each event. Each shard delivers the lines that begin in its part of the file, with its
 own claims and records. A retry sends exactly what its shard has not sent, and nothing twice.
 """
 
@@ -20,7 +20,7 @@ SHARDS = 2
 
 @task
 def write_events(*, ts):
-    """Write the events to a file, and return its path: the whole file, before the first event is sent."""
+    """Write the events to a file and return its path; the file is complete before anything is sent."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{ts}.jsonl"
     names = {"project": "orders", "project_id": "42", "project_name": "Orders", "url": "https://example.com/orders"}

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Deliver an alert on demand: the params are a typed form in the trigger dialog, and are checked before there is a run.
+Deliver an alert on demand: the params are a typed form in the trigger dialog, checked before the run is created.
 
-Trigger it in the UI, or with ``airflow dags trigger example_triggered_delivery --conf '{"message": "..."}'``. Whatever
-passes the form is validated once more by the operator, before anything is claimed or sent.
+Trigger it in the UI, or with `airflow dags trigger example_triggered_delivery --conf '{"message": "..."}'`. The
+operator validates the values again, before anything is claimed or sent.
 """
 
 from airflow.sdk import DAG, Param
@@ -17,16 +17,16 @@ PARAMS = {
         type="string",
         minLength=1,
         maxLength=200,
-        pattern=r"\S",  # spaces alone say nothing
+        pattern=r"\S",  # not only spaces
         title="What happened",
-        description="In a line, as a person shall read it.",
+        description="One line that describes it.",
     ),
     "level": Param(
         "warning",
         type="string",
         enum=["fatal", "error", "warning", "info", "debug"],
-        title="How bad it is",
-        description="A fatal one wakes somebody up.",
+        title="Level",
+        description="The severity of the alert.",
     ),
     "url": Param(
         "https://status.example.com/",
@@ -34,23 +34,23 @@ PARAMS = {
         format="uri",
         pattern=r"^https?://[^\s/]\S*$",  # Airflow checks a format only where a library for it is installed
         maxLength=2048,
-        title="Where to look",
-        description="A page that a person can open.",
+        title="URL",
+        description="A page with details.",
     ),
     "rules": Param(
-        ["Raised by hand"],
+        ["Triggered manually"],
         type="array",
         items={"type": "string", "pattern": r"\S"},
         minItems=1,
         title="Rules",
-        description="The names of the rules that made the alert, one a line.",
+        description="The names of the rules that triggered the alert, one on each line.",
     ),
     "event_id": Param(
         None,
         type=["null", "string"],
         pattern=r"^[A-Za-z0-9_-]{1,64}$",
-        title="The event's id",
-        description="The receiver knows an event by it. Empty: one of this run's own.",
+        title="Event id",
+        description="The id that identifies the event at the receiver. Empty: made from this run.",
         section="More",
     ),
 }
@@ -63,7 +63,7 @@ with DAG("example_triggered_delivery", schedule=None, params=PARAMS, tags=["serv
         message="{{ params.message }}",
         level="{{ params.level }}",
         url="{{ params.url }}",
-        # A template gives text; these two are a list, and text or nothing.
+        # A template gives text; these two values are a list, and text or null.
         triggering_rules=dag.param("rules"),
         event_id=dag.param("event_id"),
     )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Writes the tables of the docs from the tables of the code, between their markers. ``make docs`` runs it."""
+"""Generates the tables of the docs from the code, between their markers. ``make docs`` runs it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from airflow.cli.cli_config import GroupCommand
 
-from airflow_provider_hooks.cli.commands import get_service_hooks_cli_commands
-from airflow_provider_hooks.cli.exit_codes import MEANINGS
+from airflow_provider_hooks.cli.commands import DESCRIPTIONS, get_service_hooks_cli_commands
 from airflow_provider_hooks.decorators.service_hook import ServiceHookDecoratedOperator
 from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
 from airflow_provider_hooks.delivery.record import ErrorClass
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parent
 PAGES = (*sorted(DOCS.glob("*.md")), DOCS.parent / "README.md")
-FACES = {
+CLASSES = {
     "deliver_events": delivery.DeliverEventStreamOperator,
     "register": registration.RegisterServiceHookOperator,
     "ensure": registration.EnsureServiceHookOperator,
@@ -62,7 +61,7 @@ def _draw_connection(kind: ConnectionType) -> str:
         choices = f" One of {', '.join(f'`{choice}`' for choice in field.choices)}." if field.choices else ""
         default = f" Default `{field.default}`." if field.default else ""
         rows.append([f"`extra.{field.name}`", field.label, f"{field.description}{choices}{default}"])
-    return _draw(["field", "in the form", "what it says"], rows)
+    return _draw(["field", "label", "description"], rows)
 
 
 def _draw_schemes() -> str:
@@ -77,7 +76,7 @@ def _draw_schemes() -> str:
         for scheme in SCHEMES.values()
         if isinstance(scheme, Scheme)
     ]
-    return _draw(["scheme", "what it sends", "signed", "of several secrets", "documented"], rows)
+    return _draw(["scheme", "description", "signed content", "secrets that sign", "source"], rows)
 
 
 def _draw_fields() -> str:
@@ -87,12 +86,12 @@ def _draw_fields() -> str:
             default = "required" if field.default is None else f"`{field.default}`" if field.default else "empty"
             what = (field.parse.__doc__ or "").strip().removeprefix("Parse ").replace("``", "`")
             rows.append([f"`{event_type}`", f"`{name}`", what, default])
-    return _draw(["event", "field", "what it is", "left out"], rows)
+    return _draw(["event", "field", "value", "default"], rows)
 
 
 def _draw_settings() -> str:
     rows = [[f"`{one.name}`", f"`{one.default}`" if one.default else "", one.description] for one in OPTIONS]
-    return _draw(["option", "default", "what it says"], rows)
+    return _draw(["option", "default", "description"], rows)
 
 
 def _draw_platforms() -> str:
@@ -104,35 +103,35 @@ def _draw_platforms() -> str:
     return _draw(["", *(f"{one.title} (`{one.name}`)" for one in PLATFORMS.values())], rows)
 
 
-def _draw_arguments(face: type) -> str:
-    """Draw a class's own arguments, from its docstring and our own above it; what they leave out has no default."""
+def _draw_arguments(cls: type) -> str:
+    """Draw the arguments of a class, from its docstring and those of its bases in this package."""
     rows: dict[str, list[str]] = {}
-    for kind in (one for one in face.__mro__ if one.__module__.startswith("airflow_provider_hooks.")):
+    for kind in (one for one in cls.__mro__ if one.__module__.startswith("airflow_provider_hooks.")):
         parameters = inspect.signature(kind.__init__).parameters
-        for name, told in _PARAM.findall(inspect.cleandoc(kind.__doc__ or "") + "\n"):
+        for name, description in _PARAM.findall(inspect.cleandoc(kind.__doc__ or "") + "\n"):
             default = parameters[name].default if name in parameters else inspect.Parameter.empty
             if default is inspect.Parameter.empty or name not in rows:
                 shown = {inspect.Parameter.empty: "", None: ""}.get(default, f"`{default}`")
-                rows.setdefault(name, [f"`{name}`", " ".join(told.split()).replace("``", "`"), shown])
-    return _draw(["argument", "what it says", "default"], rows.values())
+                rows.setdefault(name, [f"`{name}`", " ".join(description.split()).replace("``", "`"), shown])
+    return _draw(["argument", "description", "default"], rows.values())
 
 
 def _draw_platform_events() -> str:
     rows = []
     for name, platform in PLATFORMS.items():
         known = ", ".join(f"`{event}`" for event in APIS[name].known_events)
-        none = "none can be named: its alerts decide" if "events" not in APIS[name].fields else ""
+        none = "not selectable: all alerts" if "events" not in APIS[name].fields else ""
         rows.append([platform.title, known or none or "any name; `deployment.build.created` is documented"])
     return _draw(["platform", "events"], rows)
 
 
 def _draw_secrets() -> str:
     rows = [[f"{one.title} (`{one.name}`)", one.signing] for one in PLATFORMS.values()]
-    return _draw(["platform", "its secret"], rows)
+    return _draw(["platform", "secret"], rows)
 
 
 def _draw_faults() -> str:
-    return _draw(["kind", "what it does"], [[f"`{kind.value}`", told] for kind, told in FAULTS.items()])
+    return _draw(["kind", "effect"], [[f"`{kind.value}`", effect] for kind, effect in FAULTS.items()])
 
 
 def _list_commands(commands: Iterable[CLICommand], group: str = "") -> Iterator[Sequence[str]]:
@@ -147,11 +146,11 @@ def _list_commands(commands: Iterable[CLICommand], group: str = "") -> Iterator[
 
 def _draw_commands() -> str:
     (own,) = get_service_hooks_cli_commands()
-    return _draw(["`airflow service-hooks …`", "what it does"], _list_commands(own.subcommands))
+    return _draw(["`airflow service-hooks …`", "description"], _list_commands(own.subcommands))
 
 
 def _draw_exit_codes() -> str:
-    return _draw(["status", "what it says"], [[str(code.value), told] for code, told in MEANINGS.items()])
+    return _draw(["status", "meaning"], [[str(code.value), text] for code, text in DESCRIPTIONS.items()])
 
 
 TABLES = {
@@ -160,7 +159,7 @@ TABLES = {
     "platform_events": _draw_platform_events,
     "secrets": _draw_secrets,
     "faults": _draw_faults,
-    **{name: functools.partial(_draw_arguments, face) for name, face in FACES.items()},
+    **{name: functools.partial(_draw_arguments, cls) for name, cls in CLASSES.items()},
     "platforms": _draw_platforms,
     "service_hook": lambda: _draw_connection(SERVICE_HOOK),
     "service_hook_registry": lambda: _draw_connection(SERVICE_HOOK_REGISTRY),
@@ -172,12 +171,12 @@ TABLES = {
 
 
 def fill(text: str) -> str:
-    """Return a page with each table between its markers as the code says it."""
+    """Return a page with each table between its markers generated."""
     return _BLOCK.sub(lambda found: f"{found[1]}{TABLES[found['name']]()}{found[3]}", text)
 
 
 def main() -> int:
-    """Write every page anew."""
+    """Update every page."""
     for page in PAGES:
         page.write_text(fill(page.read_text()))
     return 0

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-What Airflow's command line learns of ``airflow service-hooks``: names, arguments and help.
+The definition of ``airflow service-hooks`` for Airflow's parser: names, arguments, help and exit codes.
 
-It is imported whenever any ``airflow`` command starts, so it imports tables only; each command's own module is imported
-when the command runs.
+Airflow imports it at the start of every ``airflow`` command, so it imports tables only. The module of a command is
+imported when the command runs.
 """
 
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
+from enum import IntEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from airflow.cli.cli_config import (
@@ -21,19 +23,50 @@ from airflow.cli.cli_config import (
     lazy_load_command,
 )
 
-from airflow_provider_hooks.cli.exit_codes import ExitCode, describe_exit_codes
 from airflow_provider_hooks.events.types import EVENT_TYPES
 from airflow_provider_hooks.signing.keys import KEY_FORMATS
 from airflow_provider_hooks.signing.schemes import SCHEMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from airflow.cli.cli_config import CLICommand
 
 
+class ExitCode(IntEnum):
+    """The exit status of a command of ``airflow service-hooks``."""
+
+    DONE = 0
+    REFUSED = 1
+    USAGE = 2
+    REJECTED = 3
+    NOT_SENT = 4
+    UNKNOWN = 5
+    REGISTRY = 6
+
+
+DESCRIPTIONS: Mapping[ExitCode, str] = MappingProxyType(
+    {
+        ExitCode.DONE: "success: delivered, verified, reached, or done as requested",
+        ExitCode.REFUSED: "refused before anything was sent: an event, a connection, a file or an option is not "
+        "valid; or the request is not verified",
+        ExitCode.USAGE: "the command line is not valid",
+        ExitCode.REJECTED: "rejected: the endpoint responded with another status than 2xx",
+        ExitCode.NOT_SENT: "not sent: no byte of the request was received",
+        ExitCode.UNKNOWN: "unknown: the request may have been received, and no response arrived",
+        ExitCode.REGISTRY: "a platform refused a call or could not be reached, or it is uncertain which hook is meant",
+    }
+)
+"""What each status means, for the help and the docs."""
+
+
+def describe_exit_codes(*codes: ExitCode) -> str:
+    """Return what some statuses mean, one line each."""
+    return "exit status:\n" + "\n".join(f"  {code.value}  {DESCRIPTIONS[code]}" for code in codes)
+
+
 def _parse_scheme(name: str) -> str:
-    """Return the name of a scheme that signs; schemes of other packages are loaded only for a name that is not ours."""
+    """Return the name of a scheme that signs; schemes of other packages are loaded only for an unknown name."""
     if name in SCHEMES and SCHEMES[name].signature_header:
         return name
     signing = [known for known, scheme in SCHEMES.items() if scheme.signature_header]
@@ -61,17 +94,17 @@ ARG_EVENT_FILE = Arg(
     metavar="FILE",
     nargs="?",
     default="-",
-    help="One event as JSON: a documented payload, or its fields by name; - or nothing reads standard input",
+    help="One event as JSON: a documented payload, or its fields by name; - reads standard input (default: -)",
 )
 ARG_EVENT_TYPE = Arg(
     ("--event-type",),
     choices=EVENT_TYPES,
-    help="What the event is; without it, event.alert where it has triggering_rules, else event.created",
+    help="The event type (default: event.alert if the event has triggering_rules, otherwise event.created)",
 )
 ARG_DRY_RUN = Arg(
     ("--dry-run",),
     action="store_true",
-    help="Show the exact headers, signature and body that would be sent; no connection is opened",
+    help="Print the exact headers, signature and body that would be sent; no connection is opened",
 )
 
 ARG_REQUEST_FILE = Arg(
@@ -87,22 +120,22 @@ ARG_SCHEME = Arg(
     help="The signing scheme; see: airflow service-hooks schemes",
 )
 ARG_KEY_FORMAT = Arg(
-    ("--key-format",), choices=KEY_FORMATS, help="The form of the secret; without it, as the scheme documents"
+    ("--key-format",),
+    choices=KEY_FORMATS,
+    help="How the secret encodes the key (default: as the scheme documents)",
 )
 ARG_SECRET_VARIABLE = Arg(("--secret-variable",), metavar="VARIABLE", help="The Airflow Variable that holds the secret")
 ARG_SECRET_FILE = Arg(("--secret-file",), metavar="FILE", help="A file that holds the secret")
-ARG_IGNORE_AGE = Arg(("--ignore-age",), action="store_true", help="Accept a signed time however long ago it is")
+ARG_IGNORE_AGE = Arg(("--ignore-age",), action="store_true", help="Accept any signed timestamp")
 ARG_NOW = Arg(
-    ("--now",), metavar="TIME", help="Judge the signed time as of then: unix seconds, or ISO 8601 with a zone"
+    ("--now",),
+    metavar="TIME",
+    help="The time to check the signed timestamp at: Unix seconds, or ISO 8601 with a zone",
 )
 
 ARG_HOOK_IDS = Arg(("hook_ids",), metavar="HOOK_ID", nargs="+", help="The platform's id of a hook")
-ARG_NAME = Arg(
-    ("--name",), required=True, help="What the declaration is known by on this registry, from one time to the next"
-)
-ARG_URL = Arg(
-    ("--url",), help="Where the platform shall send events; one that holds a token belongs into an --endpoint"
-)
+ARG_NAME = Arg(("--name",), required=True, help="The name that identifies this declaration on this registry")
+ARG_URL = Arg(("--url",), help="The URL that the platform sends events to; for a URL that holds a token use --endpoint")
 ARG_FOR_ENDPOINT = Arg(
     ("--endpoint",),
     dest="service_hook_conn_id",
@@ -114,36 +147,36 @@ ARG_EVENT = Arg(
     dest="events",
     action="append",
     metavar="EVENT",
-    help="An event that the platform shall send; may be given more than once; without it, on Sentry both",
+    help="An event to subscribe to; can be repeated (default on Sentry: both)",
 )
 ARG_ENSURE_VARIABLE = Arg(
     ("--variable",),
     metavar="VARIABLE",
-    help="The Airflow Variable that remembers hooks and secrets; without it, the endpoint's, else "
-    "service_hook_secret_REGISTRY_NAME",
+    help="The Airflow Variable that stores hooks and secrets (default: the endpoint's, otherwise "
+    "service_hook_secret_REGISTRY_NAME)",
 )
 ARG_DELETE_VARIABLE = Arg(
-    ("--variable",), metavar="VARIABLE", help="The Airflow Variable that remembers the hooks, to forget them there too"
+    ("--variable",), metavar="VARIABLE", help="The Airflow Variable that stores the hooks, to remove them from it too"
 )
-ARG_HOOK_ID = Arg(("--hook-id",), help="A hook that is there already and shall be kept as declared from now on")
-ARG_INACTIVE = Arg(("--inactive",), action="store_true", help="Have the hook rest, on Sentry and Akinon")
-ARG_WHEN_UNKNOWN = Arg(
+ARG_HOOK_ID = Arg(("--hook-id",), help="The id of an existing hook to manage by this declaration")
+ARG_INACTIVE = Arg(("--inactive",), action="store_true", help="Make the hook inactive; Sentry and Akinon only")
+ARG_ON_UNKNOWN = Arg(
     ("--on-unknown",),
     choices=("fail", "create"),
     default="fail",
-    help="Where an earlier call may have registered the hook and the platform cannot be asked (default: fail)",
+    help="What to do if an earlier call may have registered the hook and the platform has no list (default: fail)",
 )
 
 ARG_HOST = Arg(("--host",), default="127.0.0.1", help="The address to listen on (default: 127.0.0.1)")
-ARG_PORT = Arg(("--port",), type=int, default=8099, help="The port; 0 takes a free one (default: 8099)")
-ARG_ANYWHERE = Arg(("--anywhere",), action="store_true", help="Allow an address that others can reach")
+ARG_PORT = Arg(("--port",), type=int, default=8099, help="The port; 0 selects a free one (default: 8099)")
+ARG_ANYWHERE = Arg(("--anywhere",), action="store_true", help="Allow an address other than loopback")
 ARG_ANSWER = Arg(
     ("--answer",),
     type=int,
     choices=range(200, 600),
     default=200,
     metavar="STATUS",
-    help="What the receiver answers a verified delivery with (default: 200)",
+    help="The status of the response to a verified delivery (default: 200)",
 )
 
 
@@ -154,16 +187,16 @@ def _load(name: str) -> Callable[..., object]:
 _HOOKS_COMMANDS = (
     ActionCommand(
         name="list",
-        help="List the service hooks that a platform has",
+        help="List the service hooks of a platform",
         func=_load("hooks.list_hooks"),
         args=(ARG_REGISTRY, ARG_OUTPUT, ARG_VERBOSE),
         epilog=describe_exit_codes(*_REGISTRY_CODES),
     ),
     ActionCommand(
         name="ensure",
-        help="Have service hooks on a platform as they are declared",
-        description="Create a hook that is missing, update one that differs, and leave one that matches alone; its "
-        "secret is kept in an Airflow Variable and shown nowhere",
+        help="Create or update service hooks to match a declaration",
+        description="Create a missing hook, update one that differs, and leave one that matches unchanged. Its secret "
+        "is stored in an Airflow Variable and never printed",
         func=_load("hooks.ensure_hooks"),
         args=(
             ARG_REGISTRY,
@@ -174,7 +207,7 @@ _HOOKS_COMMANDS = (
             ARG_ENSURE_VARIABLE,
             ARG_HOOK_ID,
             ARG_INACTIVE,
-            ARG_WHEN_UNKNOWN,
+            ARG_ON_UNKNOWN,
             ARG_OUTPUT,
             ARG_VERBOSE,
         ),
@@ -182,7 +215,7 @@ _HOOKS_COMMANDS = (
     ),
     ActionCommand(
         name="delete",
-        help="Delete service hooks; one that is gone already is a success",
+        help="Delete service hooks; a hook that no longer exists is a success",
         func=_load("hooks.delete_hooks"),
         args=(ARG_REGISTRY, ARG_HOOK_IDS, ARG_DELETE_VARIABLE, ARG_OUTPUT, ARG_VERBOSE),
         epilog=describe_exit_codes(*_REGISTRY_CODES),
@@ -193,8 +226,8 @@ _COMMANDS = (
     ActionCommand(
         name="deliver",
         help="Deliver one event, signed",
-        description="Deliver one event, signed, and print the record. At most one request is made, for each call of "
-        "the command: there is no task that could remember it, so the same command again sends again, with the same "
+        description="Deliver one event, signed, and print its delivery record. Each call of the command sends at most "
+        "one request. There is no task and therefore no claim: calling it again sends the event again, with the same "
         "delivery id",
         func=_load("deliveries.deliver"),
         args=(ARG_ENDPOINT, ARG_EVENT_FILE, ARG_EVENT_TYPE, ARG_DRY_RUN, ARG_OUTPUT, ARG_VERBOSE),
@@ -203,8 +236,7 @@ _COMMANDS = (
     ActionCommand(
         name="ping",
         help="Connect to an endpoint and send nothing",
-        description="Check an endpoint's connection, address and TLS by connecting; no event and no byte of a request "
-        "is sent",
+        description="Check the address and TLS of an endpoint by connecting. No event and no byte of a request is sent",
         func=_load("deliveries.ping"),
         args=(ARG_ENDPOINT, ARG_OUTPUT, ARG_VERBOSE),
         epilog=describe_exit_codes(ExitCode.DONE, ExitCode.REFUSED, ExitCode.USAGE, ExitCode.NOT_SENT),
@@ -213,8 +245,8 @@ _COMMANDS = (
         name="verify",
         help="Verify a saved request",
         description="Verify the signature of a saved request. The secret comes from an Airflow Variable, a file, or "
-        "the environment's SERVICE_HOOK_SECRET, never from the command line",
-        func=_load("verification.verify_request"),
+        "the environment variable SERVICE_HOOK_SECRET, never from the command line",
+        func=_load("local.verify_request"),
         args=(
             ARG_REQUEST_FILE,
             ARG_SCHEME,
@@ -231,15 +263,15 @@ _COMMANDS = (
     ActionCommand(
         name="schemes",
         help="List the signing schemes",
-        func=_load("schemes.list_schemes"),
+        func=_load("local.list_schemes"),
         args=(ARG_OUTPUT, ARG_VERBOSE),
     ),
     ActionCommand(
         name="sandbox",
-        help="Run a local stand-in for the platforms and a receiver, until interrupted",
-        description="Run a local stand-in for the platforms' hooks APIs and a receiver that verifies signatures, until "
-        "interrupted. SANDBOX_TOKEN in the environment says one token for all APIs",
-        func=_load("sandbox.run_sandbox"),
+        help="Run a local mock of the platforms and a receiver, until interrupted",
+        description="Run a local mock of the platforms' hooks APIs and a receiver that verifies signatures, until "
+        "interrupted. The environment variable SANDBOX_TOKEN sets one token for all APIs",
+        func=_load("local.run_sandbox"),
         args=(ARG_HOST, ARG_PORT, ARG_ANYWHERE, ARG_ANSWER),
         epilog=describe_exit_codes(*_CHECK_CODES),
     ),

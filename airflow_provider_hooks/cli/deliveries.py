@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""``deliver`` and ``ping``: one event to an endpoint, or a look whether it can be reached."""
+"""``deliver`` and ``ping``: send one event to an endpoint, or check that the endpoint can be reached."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from airflow_provider_hooks.cli._input import read_event, read_input
-from airflow_provider_hooks.cli._run import command, tell
-from airflow_provider_hooks.cli.exit_codes import ExitCode
-from airflow_provider_hooks.cli.output import show, writing
-from airflow_provider_hooks.exceptions import ConnectError
+import orjson
+
+from airflow_provider_hooks.cli._run import command, eprint, read_input, show, stdout_guard
+from airflow_provider_hooks.cli.commands import ExitCode
+from airflow_provider_hooks.events import build_event_alert, build_event_created, extract_fields
+from airflow_provider_hooks.events.schema import FIELDS
+from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED
+from airflow_provider_hooks.exceptions import ConnectError, ValidationError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_hooks.delivery.request import Preview
+    from airflow_provider_hooks.events.types import Payload
 
 _CODES: Mapping[Outcome, ExitCode] = MappingProxyType(
     {
@@ -30,12 +34,13 @@ _CODES: Mapping[Outcome, ExitCode] = MappingProxyType(
         Outcome.UNKNOWN: ExitCode.UNKNOWN,
     }
 )
+_ONLY_IN_CREATED = FIELDS[EVENT_CREATED].keys() - FIELDS[EVENT_ALERT].keys()
 
 
 @command
 def deliver(args: Namespace) -> ExitCode:
-    """Deliver one event by at most one request and print the record, or print the request that would be sent."""
-    event_type, payload = read_event(read_input(args.file), event_type=args.event_type)
+    """Deliver one event with at most one request and print its record, or print the request of a dry run."""
+    event_type, payload = _read_event(read_input(args.file), event_type=args.event_type)
     hook = EndpointHook(args.service_hook_conn_id)
     if args.dry_run:
         _show_preview(hook.preview(event_type, payload), args.output)
@@ -43,7 +48,7 @@ def deliver(args: Namespace) -> ExitCode:
     try:
         record = hook.deliver_unclaimed(event_type, payload).record
     except KeyboardInterrupt:
-        tell("interrupted; the event may have arrived")
+        eprint("interrupted; the event may have been received")
         return ExitCode.UNKNOWN
     show(record.as_json(), args.output, done=record.summarize())
     return _CODES[record.outcome]
@@ -51,24 +56,47 @@ def deliver(args: Namespace) -> ExitCode:
 
 @command
 def ping(args: Namespace) -> ExitCode:
-    """Connect to an endpoint, TLS included, and print whether it could be reached; nothing is sent."""
+    """Connect to an endpoint, including TLS, and print whether it could be reached; no request is sent."""
     conn_id = args.service_hook_conn_id
     try:
         endpoint, peer = EndpointHook(conn_id).connect()
     except ConnectError as error:
-        told = {"error_class": error.error_class.value, "message": str(error)}
-        show({"endpoint": conn_id, "reached": False, **told}, args.output)
+        failure = {"error_class": error.error_class.value, "message": str(error)}
+        show({"endpoint": conn_id, "reached": False, **failure}, args.output)
         return ExitCode.REFUSED if error.error_class is ErrorClass.BLOCKED_ADDRESS else ExitCode.NOT_SENT
-    found = {"peer_address": peer, "scheme": endpoint.scheme.name, "message": "Connected. Nothing was sent."}
-    show({"endpoint": conn_id, "reached": True, **found}, args.output)
+    connected = {"peer_address": peer, "scheme": endpoint.scheme.name, "message": "Connected. Nothing was sent."}
+    show({"endpoint": conn_id, "reached": True, **connected}, args.output)
     return ExitCode.DONE
 
 
+def _read_event(content: bytes, *, event_type: str | None) -> tuple[str, Payload]:
+    """
+    Return the type and the payload of an event from its JSON.
+
+    :param event_type: the type; detected from the fields if ``None``
+    :raises ValidationError: naming each field that is missing, wrong or not documented
+    """
+    try:
+        source = orjson.loads(content)
+    except ValueError as error:
+        raise ValidationError("the event", {"FILE": f"is not JSON: {error}"}) from None
+    event_type = event_type or _detect_event_type(extract_fields(source))
+    return event_type, build_event_alert(source) if event_type == EVENT_ALERT else build_event_created(source)
+
+
+def _detect_event_type(fields: dict[str, object]) -> str:
+    if "triggering_rules" not in fields:
+        return EVENT_CREATED
+    if _ONLY_IN_CREATED & fields.keys():
+        raise ValidationError("the event", {"--event-type": "must be given: it has the fields of both events"})
+    return EVENT_ALERT
+
+
 def _show_preview(preview: Preview, output: str) -> None:
-    """Print a request: to be read as it is, and saved for ``verify``, unless another format is asked for."""
+    """Print a request, by default in the form that ``verify`` reads."""
     if output in ("json", "yaml"):
         show(preview.as_json(), output)
         return
-    end = b"\n" if sys.stdout.isatty() else b""  # for the prompt; a file gets the body alone
-    with writing():
+    end = b"\n" if sys.stdout.isatty() else b""  # for the prompt; a file gets exactly the bytes of the body
+    with stdout_guard():
         sys.stdout.buffer.write(preview.as_message() + end)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from airflow_provider_hooks._runtime.variable_store import default_variable_name
-from airflow_provider_hooks.cli._run import command
-from airflow_provider_hooks.cli.exit_codes import ExitCode
-from airflow_provider_hooks.cli.output import show
+from airflow_provider_hooks.cli._run import command, show
+from airflow_provider_hooks.cli.commands import ExitCode
 from airflow_provider_hooks.cli.variables import StoredVariables
 from airflow_provider_hooks.exceptions import ValidationErrors
 from airflow_provider_hooks.hooks.endpoint import EndpointHook

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Airflow's Variables from a process with access to its database, such as a command: no task runs that could write."""
+"""Airflow's Variables from a process with access to the database, such as a command, where no task runner exists."""
 
 from __future__ import annotations
 
@@ -20,43 +20,43 @@ if TYPE_CHECKING:
 
 
 class StoredVariables:
-    """Writes, deletes and lists Variables, each call in a transaction of its own, as the Execution API does."""
+    """Writes, deletes and lists Variables, each call in its own transaction, as the Execution API does."""
 
     def set(self, key: str, value: str, description: str | None = None) -> None:
         """
         Write a Variable.
 
-        :raises ServiceHookError: if the database cannot be used
+        :raises ServiceHookError: if the database fails
         """
-        with _telling():
+        with _database_errors():
             Variable.set(key, value, description=description)
 
     def delete(self, key: str) -> None:
         """
-        Delete a Variable, if it is there.
+        Delete a Variable, if it exists.
 
-        :raises ServiceHookError: if the database cannot be used
+        :raises ServiceHookError: if the database fails
         """
-        with _telling():
+        with _database_errors():
             Variable.delete(key)
 
     def keys(self, prefix: str | None = None) -> Sequence[str]:
         """
-        Return the names of the Variables that begin so, in the same case.
+        Return the names of the Variables that begin with a prefix; the comparison is case-sensitive.
 
-        :raises ServiceHookError: if the database cannot be used
+        :raises ServiceHookError: if the database fails
         """
         start = prefix or ""
-        with _telling(), create_session() as session:
+        with _database_errors(), create_session() as session:
             found = session.scalars(select(Variable.key).where(Variable.key.startswith(start, autoescape=True)))
             return [key for key in found if key and key.startswith(start)]
 
 
 @contextmanager
-def _telling() -> Iterator[None]:
-    """Tell of a database that fails without the statement, whose parameters are secrets."""
+def _database_errors() -> Iterator[None]:
+    """Report a database error without its SQL statement, whose parameters are secrets."""
     try:
         yield
     except SQLAlchemyError as error:
-        told = escape(str(getattr(error, "orig", None) or type(error).__name__))
-        raise ServiceHookError(f"Airflow's database cannot be used: {told}") from None
+        reason = escape(str(getattr(error, "orig", None) or type(error).__name__))
+        raise ServiceHookError(f"Airflow's database cannot be used: {reason}") from None

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-A local stand-in for the documented management APIs and a receiver that verifies, served over real HTTP.
+A local mock of the documented management APIs and a receiver that verifies signatures, served over real HTTP.
 
-For trying, demonstrating and testing; never for production. It comes with Airflow's own FastAPI and uvicorn.
+For trials, demonstrations and tests; never for production. FastAPI and uvicorn are installed with Airflow.
 """
 
 from airflow_provider_hooks.sandbox.server import Sandbox, serve_sandbox

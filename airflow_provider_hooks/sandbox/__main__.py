@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""``python -m airflow_provider_hooks.sandbox``: serves the sandbox and says how to point connections at it."""
+"""``python -m airflow_provider_hooks.sandbox``: serves the sandbox and prints the connections to use it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from airflow_provider_hooks.sandbox.server import Sandbox, SandboxError, make_sa
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until interrupted; the exit status is 2 where it cannot."""
-    asked = _parse(arguments)
-    token = asked.token or os.environ.get("SANDBOX_TOKEN")
+    """Serve until interrupted; the exit status is 2 if the sandbox cannot be served."""
+    args = _parse(arguments)
+    token = args.token or os.environ.get("SANDBOX_TOKEN")
     try:
-        serve(host=asked.host, port=asked.port, anywhere=asked.anywhere, token=token, answer=asked.answer)
+        serve(host=args.host, port=args.port, anywhere=args.anywhere, token=token, answer=args.answer)
     except SandboxError as error:
         print(f"sandbox: {error}", file=sys.stderr)  # noqa: T201  (the command's output)
         return 2
@@ -27,11 +27,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def serve(*, host: str, port: int, anywhere: bool, token: str | None, answer: int) -> None:
     """
-    Serve until interrupted, saying where and how to point connections at it.
+    Serve until interrupted, after printing the address and the settings to use it.
 
-    :param token: the token of every API; new ones if ``None``
-    :param answer: the status that the receiver answers a verified delivery with
-    :raises SandboxError: if it cannot be served as asked
+    :param token: the token of every API; random ones if ``None``
+    :param answer: the status of the receiver's response to a verified delivery
+    :raises SandboxError: if it cannot be served with these options
     """
     listener = open_listener(host, port, anywhere=anywhere)
     sandbox = make_sandbox(listener, token=token)
@@ -43,19 +43,19 @@ def serve(*, host: str, port: int, anywhere: bool, token: str | None, answer: in
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_hooks.sandbox",
-        description="A local stand-in for the platforms' hooks APIs, and a receiver that verifies signatures.",
+        description="A local mock of the platforms' hooks APIs, and a receiver that verifies signatures.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8099, help="the port; 0 takes a free one (default: %(default)s)")
-    parser.add_argument("--anywhere", action="store_true", help="allow an address that others can reach")
-    parser.add_argument("--token", help="the token of every API (default: $SANDBOX_TOKEN, or new ones)")
+    parser.add_argument("--port", type=int, default=8099, help="the port; 0 selects a free one (default: %(default)s)")
+    parser.add_argument("--anywhere", action="store_true", help="allow an address other than loopback")
+    parser.add_argument("--token", help="the token of every API (default: $SANDBOX_TOKEN, otherwise random ones)")
     parser.add_argument(
         "--answer",
         type=int,
         choices=range(200, 600),
         default=200,
         metavar="STATUS",
-        help="what the receiver answers a verified delivery with (default: %(default)s)",
+        help="the status of the response to a verified delivery (default: %(default)s)",
     )
     return parser.parse_args(arguments)
 
@@ -65,9 +65,9 @@ def _describe(sandbox: Sandbox) -> str:
         f"Sandbox on http://{sandbox.address} - stop it with Ctrl+C",
         *(f"  {PLATFORMS[name].title:<30} {sandbox.find_api_url(name)}" for name in sandbox.state.platforms),
         f"  {'receiver':<30} {sandbox.receiver_url}",
-        f"  {'what they got':<30} http://{sandbox.address}/deliveries and /calls",
+        f"  {'requests and calls':<30} http://{sandbox.address}/deliveries and /calls",
         "",
-        "Point an Airflow at it:",
+        "Settings for an Airflow that uses it:",
         f"  export AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS={sandbox.address}",
         "  export AIRFLOW__CORE__TEST_CONNECTION=Enabled   # for 'airflow connections test'",
     ]

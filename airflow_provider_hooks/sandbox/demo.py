@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-``make demo``: the main job on embedded defaults, in a real Airflow, counted by the receiver.
+``make demo``: registers hooks and delivers events in a real Airflow without configuration.
 
-It makes its own ``AIRFLOW_HOME`` with a SQLite database, starts the sandbox, sets the connections, and runs the
-example Dags that have service hooks on four platforms and deliver an exception that was really raised.
+It makes an ``AIRFLOW_HOME`` with a SQLite database, starts the sandbox, sets the connections, and runs two example
+Dags: one ensures service hooks on four platforms, the other delivers an exception that its task raised. The result is
+counted by the sandbox's platforms and receiver, not by the sender.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
 
 REQUIRED = {"registered": 4, "delivered": 2, "verified": 2, "duplicates": 0}
-"""What the receiver must have counted for the demonstration to have succeeded."""
+"""The counts of the sandbox that make the demonstration a success."""
 
 _MARKER = "made-by-service-hooks-demo"
 _STEP_SECONDS = 300
@@ -39,7 +40,7 @@ _STEP_SECONDS = 300
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One command of Airflow, in words for the person who watches."""
+    """One Airflow command, with the title that is printed for it."""
 
     title: str
     arguments: tuple[str, ...]
@@ -50,7 +51,7 @@ class DemoError(Exception):
 
 
 def main() -> int:
-    """Run the demonstration; the exit status is 0 only if the receiver counted what it must."""
+    """Run the demonstration; the exit status is 0 only if the sandbox counted what is ``REQUIRED``."""
     console = Console(highlight=False)
     home = Path(os.environ.get("DEMO_HOME", ".airflow/demo")).absolute()
     started = time.monotonic()
@@ -59,24 +60,24 @@ def main() -> int:
         with serve_sandbox() as sandbox:
             console.print(f"Sandbox on http://{sandbox.address}: the four hooks APIs and a receiver", soft_wrap=True)
             _run_steps(console, sandbox, home=home)
-            told = _ask_receiver(sandbox)
+            summary = _get_summary(sandbox)
     except DemoError as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
     console.print(_draw_hooks(sandbox))
-    console.print(_draw_deliveries(told))
-    counted = {name: told[name] for name in REQUIRED}
+    console.print(_draw_deliveries(summary))
+    counted = {name: summary[name] for name in REQUIRED}
     console.print(
         f"Took {time.monotonic() - started:.0f} s. Airflow's own logs: {_shorten(home / 'demo-logs')}",
         markup=False,
         soft_wrap=True,
     )
-    print(json.dumps(counted))  # noqa: T201  (the line that scripts read)
+    print(json.dumps(counted))  # noqa: T201  (for scripts)
     return 0 if counted == REQUIRED else 1
 
 
 def write_connections(sandbox: Sandbox, home: Path) -> Path:
-    """Write the connections that lead to a sandbox where only the user can read them; remove the file after use."""
+    """Write the connections to a sandbox into a file that only the user can read; remove it after use."""
     path = home / "connections.json"
     path.touch(mode=0o600)
     path.write_text(json.dumps(sandbox.describe_connections()))
@@ -88,7 +89,7 @@ def _run_steps(console: Console, sandbox: Sandbox, *, home: Path) -> None:
     steps = (
         Step(title="Migrate a SQLite Airflow", arguments=("db", "migrate")),
         Step(title="Set the connections", arguments=("connections", "import", str(connections))),
-        Step(title="Have the service hooks as declared", arguments=("dags", "test", "example_keep_service_hooks")),
+        Step(title="Ensure the declared service hooks", arguments=("dags", "test", "example_ensure_service_hooks")),
         Step(title="Raise, build, sign and deliver", arguments=("dags", "test", "example_scheduled_delivery")),
     )
     try:
@@ -124,10 +125,10 @@ def _run_airflow(step: Step, *, number: int, sandbox: Sandbox, home: Path) -> fl
 
 
 def _make_environment(sandbox: Sandbox, *, home: Path) -> dict[str, str]:
-    """Return the environment of the demonstration's Airflow, which takes nothing from the user's own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    """Return the environment of the demonstration's Airflow, without the Airflow settings of the user."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     return {
-        **kept,
+        **inherited,
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(_find_dags()),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -137,45 +138,45 @@ def _make_environment(sandbox: Sandbox, *, home: Path) -> dict[str, str]:
 
 
 def _find_dags() -> Path:
-    """Return where the example Dags are: shipped in the package, or beside it in a checkout."""
+    """Return the folder of the example Dags: in the installed package, or next to it in a checkout."""
     package = Path(__file__).parent.parent
     shipped = package / "example_dags"
     return shipped if shipped.is_dir() else package.parent / "dags"
 
 
 def _make_home(home: Path) -> None:
-    """Make a fresh home; only one that an earlier demonstration made is removed."""
+    """Make a new home; an existing one is removed only if an earlier demonstration made it."""
     if home.exists():
         if not (home / _MARKER).exists():
-            raise DemoError(f"{home} is there and was not made by this demonstration; remove it or set DEMO_HOME")
+            raise DemoError(f"{home} exists and was not made by this demonstration; remove it or set DEMO_HOME")
         shutil.rmtree(home)
     home.mkdir(parents=True)
     (home / _MARKER).touch()
 
 
-def _ask_receiver(sandbox: Sandbox) -> JsonObject:
+def _get_summary(sandbox: Sandbox) -> JsonObject:
     url = f"http://{sandbox.address}/deliveries"
     with urllib.request.urlopen(url, timeout=10) as response:  # nosec B310
         return cast("JsonObject", json.load(response))
 
 
 def _draw_hooks(sandbox: Sandbox) -> Table:
-    table = Table(title="What the platforms have", title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("platform", "hook", "events", "calls it took"):
+    table = Table(title="Hooks on the platforms", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("platform", "hook", "events", "API calls"):
         table.add_column(heading, no_wrap=True)
     for platform in sandbox.state.platforms.values():
         calls = ", ".join(f"{operation} {count}" for operation, count in platform.count_calls().items())
         for hook in platform.list_hooks():
-            events = ", ".join(hook.events) or "the platform's"
+            events = ", ".join(hook.events) or "all"
             table.add_row(platform.name, hook.hook_id[:8], escape(events), calls)
     return table
 
 
-def _draw_deliveries(told: JsonObject) -> Table:
-    table = Table(title="What the receiver got", title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("event", "id", "delivery", "signature", "answered", "body"):
-        table.add_column(heading, no_wrap=True, justify="right" if heading in {"answered", "body"} else "left")
-    for one in cast("list[JsonObject]", told["deliveries"]):
+def _draw_deliveries(summary: JsonObject) -> Table:
+    table = Table(title="Events at the receiver", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("event", "id", "delivery", "signature", "status", "body"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading in {"status", "body"} else "left")
+    for one in cast("list[JsonObject]", summary["deliveries"]):
         verified = "[green]verified[/green]" if one["verified"] else f"[red]{escape(str(one['reason']))}[/red]"
         again = " [red]again[/red]" if one["duplicate"] else ""
         table.add_row(

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""One platform of the sandbox: its hooks, its token, the calls it got, and how it shall misbehave."""
+"""The state of one platform of the sandbox: its hooks, its token, the calls it received, and its planned faults."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from itertools import count
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Hook:
-    """A hook as a platform of the sandbox keeps it."""
+    """A hook as a platform of the sandbox stores it."""
 
     hook_id: str
     owner: tuple[str, ...] = ()
-    """Organization and project, where the platform has them."""
+    """Organization and project, on platforms that have them."""
     url: str
     events: tuple[str, ...] = ()
     secret: str = field(default="", repr=False)
@@ -37,7 +38,7 @@ class Hook:
 
 
 class FaultKind(str, Enum):
-    """How an answer can be bad; ``FAULTS`` says what each does."""
+    """The kinds of faulty responses; ``FAULTS`` describes each."""
 
     LOST = "lost"
     UNHEARD = "unheard"
@@ -53,35 +54,35 @@ class FaultKind(str, Enum):
 
 FAULTS: Mapping[FaultKind, str] = MappingProxyType(
     {
-        FaultKind.LOST: "acts, and ends the connection without an answer",
-        FaultKind.UNHEARD: "ends the connection before anything is done",
-        FaultKind.TRUNCATED: "acts, and ends the connection in the middle of the body",
-        FaultKind.SLOW: "acts, and answers after some seconds",
-        FaultKind.HTML: "answers 200 with a page instead of JSON",
-        FaultKind.ERROR: "answers 500",
-        FaultKind.LIMITED: "answers 429, to be lifted after some seconds",
-        FaultKind.MISSING_FIELD: "acts, and leaves out the first field of the object that it answers with",
-        FaultKind.EXTRA_FIELD: "acts, and adds a field that nobody documents",
-        FaultKind.NOTHING: "behaves well; for `then` alone",
+        FaultKind.LOST: "executes the call, and closes the connection without a response",
+        FaultKind.UNHEARD: "closes the connection before the call is executed",
+        FaultKind.TRUNCATED: "executes the call, and closes the connection in the middle of the response body",
+        FaultKind.SLOW: "executes the call, and responds after `seconds`",
+        FaultKind.HTML: "responds 200 with an HTML page instead of JSON",
+        FaultKind.ERROR: "responds 500",
+        FaultKind.LIMITED: "responds 429, with a reset time after `seconds`",
+        FaultKind.MISSING_FIELD: "executes the call, and omits the first field of each object in the response",
+        FaultKind.EXTRA_FIELD: "executes the call, and adds an undocumented field to each object in the response",
+        FaultKind.NOTHING: "responds correctly; to use `then` without a fault",
     }
 )
-"""What each kind of bad answer is; one that acts does what was asked all the same."""
+"""What each kind of fault does, for the docs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One bad answer that a platform shall give."""
+    """One planned faulty response of a platform."""
 
     on: str
-    """To which call: ``create``, ``list``, ``get``, ``update``, ``delete``, ``stats``, ``rotate`` or ``security``."""
+    """The operation: ``create``, ``list``, ``get``, ``update``, ``delete``, ``stats``, ``rotate`` or ``security``."""
     kind: FaultKind
     seconds: float = 0.0
     then: Callable[[tuple[str, int]], None] | None = None
-    """Is called with the caller's host and port when all is done and the answer is about to leave."""
+    """Called with the host and port of the client, after the call was executed and before the response is sent."""
 
 
-class Refusal(Exception):  # noqa: N818  (it is an answer, not a failure of the sandbox)
-    """A platform says no, in its own words."""
+class ApiError(Exception):
+    """An error response in the form that the platform documents."""
 
     def __init__(self, status_code: int, content: JsonObject) -> None:
         self.status_code = status_code
@@ -94,30 +95,31 @@ class SandboxPlatform:
     One platform of the sandbox; safe to use from several threads.
 
     :param name: the platform's name in a connection
-    :param token: what its API asks for
-    :param make_id: makes the id of a new hook
-    :param make_secret: makes the secret of a new hook; empty on platforms that sign nothing
+    :param token: the token that its API requires
+    :param make_id: returns the id of a new hook, from its number on this platform, counted from 0
+    :param make_secret: returns the secret of a new hook; empty on platforms that sign nothing
     """
 
-    def __init__(self, name: str, *, token: str, make_id: Callable[[], str], make_secret: Callable[[], str]) -> None:
+    def __init__(self, name: str, *, token: str, make_id: Callable[[int], str], make_secret: Callable[[], str]) -> None:
         self.name = name
         self.token = token
         self.features = {"servicehooks"}
-        """What Sentry's projects have; without ``servicehooks`` they may not register."""
+        """The features of a project on Sentry; without ``servicehooks`` it cannot register hooks."""
         self.make_secret = make_secret
         self._make_id = make_id
+        self._numbers = count()
         self._hooks: list[Hook] = []
         self._calls: list[str] = []
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
 
     def list_hooks(self, owner: tuple[str, ...] | None = None) -> list[Hook]:
-        """Return the hooks of an owner, or of all, the newest first."""
+        """Return the hooks of one owner, or of all, newest first."""
         with self._lock:
             return [hook for hook in reversed(self._hooks) if owner is None or hook.owner == owner]
 
     def find_hook(self, hook_id: str, owner: tuple[str, ...] | None = None) -> Hook | None:
-        """Return one hook."""
+        """Return one hook, or ``None``."""
         return next((hook for hook in self.list_hooks(owner) if hook.hook_id == hook_id), None)
 
     def add_hook(
@@ -131,10 +133,10 @@ class SandboxPlatform:
         headers: Mapping[str, str] | None = None,
         is_active: bool = True,
     ) -> Hook:
-        """Register a hook, with an id of its own, and where the platform signs a secret unless one is given."""
-        now = tell_time()
+        """Register a hook with a new id, and with a new secret unless one is given."""
+        now = format_now()
         hook = Hook(
-            hook_id=self._make_id(),
+            hook_id=self._make_id(next(self._numbers)),
             owner=owner,
             url=url,
             events=tuple(events),
@@ -150,19 +152,19 @@ class SandboxPlatform:
         return hook
 
     def change_hook(self, hook: Hook, **changes: object) -> Hook:
-        """Put a changed hook in the place of the old."""
-        changed = replace(hook, updated_at=tell_time(), **changes)  # type: ignore[arg-type]  # callers name its fields
+        """Replace a hook by a changed copy."""
+        changed = replace(hook, updated_at=format_now(), **changes)  # type: ignore[arg-type]  # callers name its fields
         with self._lock:
             self._hooks = [changed if one.hook_id == hook.hook_id else one for one in self._hooks]
         return changed
 
     def remove_hook(self, hook: Hook) -> None:
-        """Forget a hook."""
+        """Delete a hook."""
         with self._lock:
             self._hooks = [one for one in self._hooks if one.hook_id != hook.hook_id]
 
-    def count_call(self, operation: str) -> None:
-        """Note that an operation was called, whatever came of it."""
+    def record_call(self, operation: str) -> None:
+        """Record that an operation was called, with any result."""
         with self._lock:
             self._calls.append(operation)
 
@@ -172,7 +174,7 @@ class SandboxPlatform:
             return dict(Counter(self._calls))
 
     def forget_calls(self) -> dict[str, int]:
-        """Return how often each operation was called since this was asked for last."""
+        """Return how often each operation was called, and reset the counts."""
         with self._lock:
             calls, self._calls = self._calls, []
         return dict(Counter(calls))
@@ -186,13 +188,13 @@ class SandboxPlatform:
         seconds: float = 0.0,
         then: Callable[[tuple[str, int]], None] | None = None,
     ) -> None:
-        """Have the next calls of an operation answered badly."""
+        """Plan faulty responses for the next calls of an operation."""
         fault = Fault(on=on, kind=FaultKind(kind), seconds=seconds, then=then)
         with self._lock:
             self._faults += [fault] * times
 
-    def take_fault(self, operation: str) -> Fault | None:
-        """Return how this call of an operation shall be answered badly, once."""
+    def pop_fault(self, operation: str) -> Fault | None:
+        """Remove and return the next planned fault of an operation, if there is one."""
         with self._lock:
             for fault in self._faults:
                 if fault.on == operation:
@@ -201,6 +203,6 @@ class SandboxPlatform:
         return None
 
 
-def tell_time() -> str:
-    """Return the time in the platforms' form."""
+def format_now() -> str:
+    """Return the current time in the format of the platforms."""
     return pendulum.now("UTC").format("YYYY-MM-DDTHH:mm:ss.SSSSSS[Z]")

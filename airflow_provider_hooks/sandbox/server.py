@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Serves the sandbox on a real socket: in the foreground, or in a thread beside a test or a demonstration."""
+"""The HTTP application of the sandbox, and its server: in the foreground, or in a thread of a test or of the demo."""
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -13,33 +14,32 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import uvicorn
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import JSONResponse
 
 from airflow_provider_hooks.exceptions import ServiceHookError
-from airflow_provider_hooks.sandbox.app import RECEIVER_PATH, build_app
 from airflow_provider_hooks.sandbox.sentry_api import PAGE_SIZE
-from airflow_provider_hooks.sandbox.state import SandboxState
+from airflow_provider_hooks.sandbox.state import APIS, SandboxState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_hooks.json_types import JsonObject
 
+RECEIVER_PATH = "/receiver"
+
 _START_SECONDS = 20
-_BASE_PATHS = {"sentry": "/api/0", "akinon": "/api/v1", "zstack": "", "smartsheet_rm": "/api/v1"}
-_PLACES = {
-    "sentry": {"organization": "sandbox", "project": "pump-station"},
-    "akinon": {"organization": "a0" * 12, "project": "b1" * 12},
-}
 _MAX_PORT = 65_535
+_receiver = APIRouter()
 
 
 class SandboxError(ServiceHookError):
-    """The sandbox cannot be served as asked."""
+    """The sandbox cannot be served with the given options."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sandbox:
-    """A running sandbox: what it remembers, and where it listens."""
+    """A running sandbox: its state and its address."""
 
     state: SandboxState
     address: str
@@ -47,15 +47,15 @@ class Sandbox:
 
     @property
     def receiver_url(self) -> str:
-        """Where events may be delivered to."""
+        """The URL of the receiver."""
         return f"http://{self.address}{RECEIVER_PATH}/airflow"
 
     def find_api_url(self, platform: str) -> str:
         """Return the base URL of a platform's API."""
-        return f"http://{self.address}/{platform}{_BASE_PATHS[platform]}"
+        return f"http://{self.address}/{platform}{APIS[platform].base_path}"
 
     def describe_connections(self) -> dict[str, JsonObject]:
-        """Return the connections that lead here, as ``airflow connections import`` reads them; tokens are in it."""
+        """Return connections to this sandbox, tokens included, in the format of ``airflow connections import``."""
         endpoint_extra: JsonObject = {"scheme": "sentry", "secret_variable": "service_hook_secret_sandbox"}
         described: dict[str, JsonObject] = {
             "service_hook_default": {"conn_type": "service_hook", "host": self.receiver_url, "extra": endpoint_extra}
@@ -66,17 +66,17 @@ class Sandbox:
                 "conn_type": "service_hook_registry",
                 "host": self.find_api_url(name),
                 "password": platform.token,
-                "extra": {"platform": name, **_PLACES.get(name, {})},
+                "extra": {"platform": name, **APIS[name].connection_fields},
             }
         return described
 
 
 def open_listener(host: str, port: int, *, anywhere: bool = False) -> socket.socket:
     """
-    Open the socket to serve on; ``port`` 0 takes a free one.
+    Open the socket to serve on; ``port`` 0 selects a free one.
 
-    :param anywhere: allow an address that others can reach
-    :raises SandboxError: if the address is not loopback and that was not allowed, or cannot be listened on
+    :param anywhere: allow an address other than loopback
+    :raises SandboxError: if the address is not allowed, or cannot be listened on
     """
     try:
         is_loopback = host == "localhost" or ip_address(host).is_loopback
@@ -96,14 +96,57 @@ def open_listener(host: str, port: int, *, anywhere: bool = False) -> socket.soc
 def make_sandbox(
     listener: socket.socket, *, token: str | None = None, receiver_secrets: tuple[str, ...] = ()
 ) -> Sandbox:
-    """Make a sandbox for a socket, where each platform has a token of its own unless one is given for all."""
+    """Make the sandbox of a socket; each platform has a separate token unless one is given for all."""
     host, port = listener.getsockname()[:2]
     state = SandboxState(token=token, receiver_secrets=receiver_secrets)
     return Sandbox(state=state, address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
 
+@_receiver.post(RECEIVER_PATH + "/{name:path}")
+async def receive(request: Request) -> JSONResponse:
+    """Receive a delivery: verify it over the raw body, and parse the body only to describe it."""
+    body = await request.body()
+    event_id, event_type = _detect_event(body)
+    delivery = request.app.state.sandbox.receive(
+        url=str(request.url),
+        path=request.url.path,
+        headers=dict(request.headers),
+        body=body,
+        event_type=request.headers.get("x-service-hook-event") or event_type,
+        event_id=event_id,
+    )
+    content = {"received": delivery.number, "verified": delivery.verified, "reason": delivery.reason}
+    return JSONResponse(content, status_code=delivery.answered)
+
+
+@_receiver.get("/deliveries")
+def list_deliveries(request: Request) -> JSONResponse:
+    """Return every request that the receiver got, and the counts."""
+    content: JsonObject = request.app.state.sandbox.summarize()
+    return JSONResponse(content)
+
+
+@_receiver.get("/calls")
+def list_calls(request: Request) -> JSONResponse:
+    """Return how often each operation of each platform was called."""
+    state: SandboxState = request.app.state.sandbox
+    return JSONResponse({name: platform.count_calls() for name, platform in state.platforms.items()})
+
+
+def build_app(state: SandboxState, *, page_size: int = PAGE_SIZE) -> FastAPI:
+    """Return the application of a state, with ``page_size`` hooks on one page of Sentry's list."""
+    app = FastAPI(title="airflow-provider-hooks sandbox", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.sandbox = state
+    app.state.connections = set()
+    app.state.page_size = page_size
+    for api in APIS.values():
+        app.include_router(api.router)
+    app.include_router(_receiver)
+    return app
+
+
 def make_server(sandbox: Sandbox, *, page_size: int = PAGE_SIZE) -> uvicorn.Server:
-    """Make the server of a sandbox; it logs warnings only."""
+    """Return the server of a sandbox; it logs warnings only."""
     app = build_app(sandbox.state, page_size=page_size)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
     app.state.connections = server.server_state.connections
@@ -115,7 +158,7 @@ def serve_sandbox(
     *, host: str = "127.0.0.1", port: int = 0, page_size: int = PAGE_SIZE, receiver_secrets: tuple[str, ...] = ()
 ) -> Iterator[Sandbox]:
     """
-    Serve a sandbox from a thread for as long as the block runs.
+    Serve a sandbox from a thread while the block runs.
 
     :raises SandboxError: if it cannot be served
     """
@@ -135,3 +178,15 @@ def serve_sandbox(
         server.should_exit = True
         thread.join(timeout=_START_SECONDS)
         listener.close()
+
+
+def _detect_event(body: bytes) -> tuple[str | None, str | None]:
+    """Return the id of an event, and its type as its fields imply it."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return None, None
+    if not isinstance(content, dict):
+        return None, None
+    event_type = "event.alert" if "triggering_rules" in content else "event.created" if "event" in content else None
+    return (str(content["id"]) if "id" in content else None), event_type

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What the sandbox remembers: its platforms and their hooks, and every request that its receiver got."""
+"""The state of the sandbox: its platforms with their hooks, and every request that its receiver got."""
 
 from __future__ import annotations
 
@@ -8,26 +8,32 @@ import hashlib
 import secrets
 import threading
 from dataclasses import asdict, dataclass
-from itertools import count
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pendulum
 
+from airflow_provider_hooks.sandbox import akinon_api, sentry_api, smartsheet_rm_api, zstack_api
 from airflow_provider_hooks.sandbox.platform import Hook, SandboxPlatform
 from airflow_provider_hooks.signing import SCHEMES, SignatureError, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow_provider_hooks.json_types import JsonObject
+    from airflow_provider_hooks.sandbox.api import SandboxApi
 
+APIS: Mapping[str, SandboxApi] = MappingProxyType(
+    {api.name: api for api in (sentry_api.API, akinon_api.API, zstack_api.API, smartsheet_rm_api.API)}
+)
+"""The API of every platform, by the platform's name: the only place that lists them."""
 
 _SUCCESS = range(200, 300)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Received:
-    """One request that the receiver got, and what it made of it."""
+    """One request that the receiver got, with the result of its verification."""
 
     number: int
     received_at: str
@@ -38,22 +44,22 @@ class Received:
     scheme: str | None
     verified: bool
     reason: str | None
-    """Why it was not verified."""
+    """Why the request is not verified; ``None`` if it is."""
     duplicate: bool
-    """Whether the same event came to the same path before."""
+    """Whether an earlier request had the same path, event type and event id."""
     answered: int
     body_bytes: int
     body_sha256: str
     body: str
-    """As it came in, as far as it is UTF-8."""
+    """The body as text; bytes that are not UTF-8 are replaced."""
 
 
 class SandboxState:
     """
-    Everything that the sandbox knows; safe to use from several threads.
+    The state of a sandbox; safe to use from several threads.
 
-    :param token: what every platform's API asks for, in place of a token of its own
-    :param receiver_secrets: secrets that the receiver accepts besides those of registered hooks
+    :param token: the token of every platform's API; by default each platform has a separate one
+    :param receiver_secrets: secrets that the receiver accepts in addition to those of registered hooks
     """
 
     def __init__(self, *, token: str | None = None, receiver_secrets: Sequence[str] = ()) -> None:
@@ -63,23 +69,23 @@ class SandboxState:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything, as if started anew; tokens are new too unless one was given."""
-        self.platforms: Mapping[str, SandboxPlatform] = _make_platforms(self._token)
+        """Reset to the state after a start; tokens are new too, unless one was given."""
+        self.platforms = _make_platforms(self._token)
         """Each platform, by its name in a connection."""
         self.answer_status = 200
-        """What the receiver answers with to what it verified."""
+        """The status of the receiver's response to a verified request."""
         self._deliveries: list[Received] = []
 
     @property
     def sentry(self) -> SandboxPlatform:
-        """The platform whose events are delivered."""
+        """The platform that the sandbox's endpoint is registered on."""
         return self.platforms["sentry"]
 
     def list_hooks(self) -> list[Hook]:
         """Return the hooks of all platforms."""
         return [hook for platform in self.platforms.values() for hook in platform.list_hooks()]
 
-    def take_delivery(
+    def receive(
         self,
         *,
         url: str,
@@ -89,22 +95,22 @@ class SandboxState:
         event_type: str | None,
         event_id: str | None,
     ) -> Received:
-        """Verify a request, decide on the answer and remember it."""
+        """Verify a request, choose the status of the response, and store both."""
         scheme, reason = self._verify(url, headers=headers, body=body)
-        told = {name.lower(): value for name, value in headers.items()}
+        lowercase = {name.lower(): value for name, value in headers.items()}
         with self._lock:
-            told_before = {(one.path, one.event_type, one.event_id) for one in self._deliveries}
+            earlier = {(one.path, one.event_type, one.event_id) for one in self._deliveries}
             delivery = Received(
                 number=len(self._deliveries) + 1,
                 received_at=pendulum.now("UTC").isoformat(),
                 path=path,
                 event_type=event_type,
                 event_id=event_id,
-                delivery_id=told.get("x-service-hook-delivery"),
+                delivery_id=lowercase.get("x-service-hook-delivery"),
                 scheme=scheme,
                 verified=reason is None,
                 reason=reason,
-                duplicate=event_id is not None and (path, event_type, event_id) in told_before,
+                duplicate=event_id is not None and (path, event_type, event_id) in earlier,
                 answered=self.answer_status if reason is None else 401,
                 body_bytes=len(body),
                 body_sha256=hashlib.sha256(body).hexdigest(),
@@ -119,7 +125,7 @@ class SandboxState:
             return list(self._deliveries)
 
     def summarize(self) -> JsonObject:
-        """Return all deliveries and their counts, as ``GET /deliveries`` tells them."""
+        """Return all requests and their counts, the content of ``GET /deliveries``."""
         deliveries = self.list_deliveries()
         return {
             "registered": len(self.list_hooks()),
@@ -146,15 +152,9 @@ class SandboxState:
 
 
 def _make_platforms(token: str | None) -> dict[str, SandboxPlatform]:
-    """Make the platforms, with ids and secrets of the documented forms; only two of them sign."""
-    endpoints, webhooks = count(1), count(123_456)
-    makers: dict[str, tuple[Callable[[], str], Callable[[], str]]] = {
-        "sentry": (lambda: secrets.token_hex(16), lambda: secrets.token_hex(32)),
-        "akinon": (lambda: secrets.token_hex(12), str),
-        "zstack": (lambda: f"wh-{next(endpoints):03}", lambda: f"whsec_{secrets.token_hex(16)}"),
-        "smartsheet_rm": (lambda: str(next(webhooks)), str),
-    }
     return {
-        name: SandboxPlatform(name, token=token or secrets.token_hex(16), make_id=make_id, make_secret=make_secret)
-        for name, (make_id, make_secret) in makers.items()
+        name: SandboxPlatform(
+            name, token=token or secrets.token_hex(16), make_id=api.make_id, make_secret=api.make_secret
+        )
+        for name, api in APIS.items()
     }

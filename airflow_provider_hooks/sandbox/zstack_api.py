@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""ZStack's alert webhook endpoints as documented: a secret that is shown once, no list and no update."""
+"""ZStack's alert webhook endpoints as documented: a secret that is returned once, no list and no update."""
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
-from airflow_provider_hooks.sandbox.platform import Hook, Refusal, SandboxPlatform
-from airflow_provider_hooks.sandbox.reading import check_bearer, find_or_refuse, read_object
-from airflow_provider_hooks.sandbox.route import PlatformRoute, find_platform
+from airflow_provider_hooks.sandbox.api import (
+    PlatformRoute,
+    SandboxApi,
+    check_bearer,
+    get_hook_or_404,
+    get_platform,
+    read_object,
+)
+from airflow_provider_hooks.sandbox.platform import ApiError, Hook, SandboxPlatform
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
@@ -30,29 +37,36 @@ _SECURITY = {
 }
 
 
-def _open(request: Request) -> SandboxPlatform:
-    """Return the platform, if the request carries its token."""
-    platform = find_platform(request)
+def _authorize(request: Request) -> SandboxPlatform:
+    """Return the platform of a request that has its token."""
+    platform = get_platform(request)
     check_bearer(request, platform, _describe_error("SYS.1003", "unauthorized", "no valid token"))
     return platform
 
 
-Open = Annotated[SandboxPlatform, Depends(_open)]
+Authorized = Annotated[SandboxPlatform, Depends(_authorize)]
 
 
-def _find(platform: Open, hook_id: str) -> Hook:
-    return find_or_refuse(platform, hook_id, _describe_error("SYS.1002", "not found", "no such webhook endpoint"))
+def _get_hook(platform: Authorized, hook_id: str) -> Hook:
+    return get_hook_or_404(platform, hook_id, _describe_error("SYS.1002", "not found", "no such webhook endpoint"))
 
 
-Found = Annotated[Hook, Depends(_find)]
+ExistingHook = Annotated[Hook, Depends(_get_hook)]
 
 router = APIRouter(prefix="/zstack/api/v1/alerting", route_class=PlatformRoute)
-"""The routes of the platform."""
+API = SandboxApi(
+    name="zstack",
+    router=router,
+    base_path="",
+    make_id=lambda number: f"wh-{number + 1:03}",
+    make_secret=lambda: f"whsec_{secrets.token_hex(16)}",
+)
+"""The platform's row in the table of APIs."""
 
 
 @router.post(_ENDPOINTS, name="create")
-async def create_endpoint(platform: Open, request: Request) -> JSONResponse:
-    """Register an endpoint, and show its secret this once."""
+async def create_endpoint(platform: Authorized, request: Request) -> JSONResponse:
+    """Register an endpoint; the response is the only one that holds the secret."""
     body = await _read_body(request)
     hook = platform.add_hook(
         name=str(body["name"]),
@@ -60,32 +74,32 @@ async def create_endpoint(platform: Open, request: Request) -> JSONResponse:
         secret=str(body["signingSecret"]) or None,
         is_active=bool(body["signingEnabled"]),
     )
-    return JSONResponse({"endpoint": _show(hook), "signingSecretPlaintext": hook.secret})
+    return JSONResponse({"endpoint": _hook_to_json(hook), "signingSecretPlaintext": hook.secret})
 
 
 @router.get(_ONE_ENDPOINT, name="get")
-def get_endpoint(hook: Found) -> JSONResponse:
-    """Answer with one endpoint."""
-    return JSONResponse(_show(hook))
+def get_endpoint(hook: ExistingHook) -> JSONResponse:
+    """Return one endpoint."""
+    return JSONResponse(_hook_to_json(hook))
 
 
 @router.delete(_ONE_ENDPOINT, name="delete")
-def delete_endpoint(platform: Open, hook: Found) -> JSONResponse:
+def delete_endpoint(platform: Authorized, hook: ExistingHook) -> JSONResponse:
     """Delete an endpoint."""
     platform.remove_hook(hook)
     return JSONResponse({})
 
 
 @router.post(_ONE_ENDPOINT + "/rotate-secret", name="rotate")
-def rotate_secret(platform: Open, hook: Found) -> JSONResponse:
-    """Make a new secret, and show it this once."""
+def rotate_secret(platform: Authorized, hook: ExistingHook) -> JSONResponse:
+    """Make a new secret; the response is the only one that holds it."""
     changed = platform.change_hook(hook, secret=platform.make_secret())
-    return JSONResponse({"endpoint": _show(changed), "signingSecretPlaintext": changed.secret})
+    return JSONResponse({"endpoint": _hook_to_json(changed), "signingSecretPlaintext": changed.secret})
 
 
-@router.get("/docs/webhook-security", name="security", dependencies=[Depends(_open)])
+@router.get("/docs/webhook-security", name="security", dependencies=[Depends(_authorize)])
 def get_security() -> JSONResponse:
-    """Answer with how deliveries are signed."""
+    """Return how deliveries are signed."""
     return JSONResponse(_SECURITY)
 
 
@@ -95,7 +109,7 @@ async def _read_body(request: Request) -> JsonObject:
     if not wrong and not str(body["url"]).startswith(("https://", "http://")):
         wrong = ["url"]
     if wrong:
-        raise Refusal(400, _describe_error("SYS.1001", "invalid request", f"{', '.join(wrong)} missing or not valid"))
+        raise ApiError(400, _describe_error("SYS.1001", "invalid request", f"{', '.join(wrong)} missing or not valid"))
     return body
 
 
@@ -103,7 +117,7 @@ def _describe_error(code: str, description: str, details: str) -> JsonObject:
     return {"error": {"code": code, "description": description, "details": details}}
 
 
-def _show(hook: Hook) -> JsonObject:
+def _hook_to_json(hook: Hook) -> JsonObject:
     return {
         "id": hook.hook_id,
         "name": hook.name,

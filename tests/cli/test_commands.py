@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What Airflow's parser learns, and what that loads in every other command."""
+"""The definition that Airflow's parser imports: its commands, its help, and what it adds to every start."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def walk(commands, path=()):
 COMMANDS = dict(walk(get_service_hooks_cli_commands()))
 
 
-def test_these_are_the_commands():
+def test_the_commands_are_complete():
     names = {" ".join(path) for path in COMMANDS}
     assert names == {
         f"service-hooks {name}"
@@ -49,7 +49,7 @@ def test_these_are_the_commands():
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
-def test_every_command_leads_to_a_function_and_has_help(path, run):
+def test_every_command_has_a_function_and_help(path, run):
     command = COMMANDS[path]
     assert isinstance(command, ActionCommand)
     assert callable(import_string(command.func.__closure__[0].cell_contents))
@@ -63,15 +63,15 @@ def test_the_provider_names_the_function():
     assert import_string(name) is get_service_hooks_cli_commands
 
 
-def test_the_definition_adds_tables_only_to_the_start_of_every_command():
+def test_the_definition_imports_no_command_at_the_start_of_airflow():
     done = subprocess.run([sys.executable, "-c", ADDED], capture_output=True, text=True, check=True)
-    added = json.loads(done.stdout)
-    assert "airflow_provider_hooks.cli.commands" in added
-    assert all(name.startswith("airflow_provider_hooks.cli") for name in added)
+    own = [name for name in json.loads(done.stdout) if name.startswith("airflow_provider_hooks.")]
+    assert own == json.loads(done.stdout), "no library either"
+    assert set(own) == {"airflow_provider_hooks.cli", "airflow_provider_hooks.cli.commands"}
 
 
 @pytest.mark.parametrize(("output", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
-def test_the_schemes_are_the_table(run, output, read):
+def test_the_schemes_are_those_of_the_table(run, output, read):
     rows = read(run("schemes", "-o", output).out)
     assert [row["scheme"] for row in rows] == list(SCHEMES)
     assert rows[0]["signature_header"] == "X-Sentry-Hook-Signature"
@@ -80,20 +80,20 @@ def test_the_schemes_are_the_table(run, output, read):
 
 
 @pytest.mark.parametrize("output", ["table", "plain"])
-def test_a_table_names_every_scheme(run, output):
-    told = run("schemes", "-o", output).out
-    assert all(name in told for name in SCHEMES)
+def test_a_table_lists_every_scheme(run, output):
+    printed = run("schemes", "-o", output).out
+    assert all(name in printed for name in SCHEMES)
 
 
-def test_the_sandbox_is_served_as_asked_and_refuses_in_one_line(run, monkeypatch):
-    asked = {}
+def test_the_sandbox_gets_the_options_of_the_command(run, monkeypatch):
+    options = {}
     monkeypatch.setenv("SANDBOX_TOKEN", "a-token-for-all")
-    monkeypatch.setattr("airflow_provider_hooks.cli.sandbox.serve", lambda **named: asked.update(named))
+    monkeypatch.setattr("airflow_provider_hooks.sandbox.__main__.serve", lambda **named: options.update(named))
     assert run("sandbox", "--port", "0", "--answer", "503").code == 0
-    assert asked == {"host": "127.0.0.1", "port": 0, "anywhere": False, "token": "a-token-for-all", "answer": 503}
+    assert options == {"host": "127.0.0.1", "port": 0, "anywhere": False, "token": "a-token-for-all", "answer": 503}
 
 
 @pytest.mark.parametrize("arguments", [["--host", "0.0.0.0"], ["--host", "192.0.2.1"], ["--port", "-1"]])
-def test_a_sandbox_that_cannot_be_served_is_one_line(run, arguments):
+def test_a_sandbox_that_cannot_be_served_is_one_error_line(run, arguments):
     done = run("sandbox", *arguments)
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)

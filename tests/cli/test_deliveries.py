@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""``deliver`` and ``ping``: what reaches a receiver, what is shown, and what the exit status says."""
+"""``deliver`` and ``ping``: what a receiver gets, what is printed, and the exit status."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def as_bytes(event: object) -> bytes:
 
 @pytest.fixture
 def opened(monkeypatch):
-    """The addresses that were looked up or connected to."""
+    """The addresses that were resolved or connected to."""
     calls: list[object] = []
     monkeypatch.setattr("socket.getaddrinfo", lambda *arguments, **_: calls.append(arguments))
     monkeypatch.setattr(
@@ -36,10 +36,10 @@ def opened(monkeypatch):
 
 @pytest.mark.parametrize(("event", "kind"), [(ALERT, "event.alert"), (CREATED, "event.created")])
 def test_an_event_from_standard_input_is_delivered_once_and_the_record_printed(run, endpoint, event, kind):
-    with raw_server(OK) as heard:
-        done = run("deliver", endpoint(heard.url), "-o", "json", stdin=as_bytes(event))
-        assert len(heard.requests) == 1
-    head, _, body = heard.requests[0].partition(b"\r\n\r\n")
+    with raw_server(OK) as server:
+        done = run("deliver", endpoint(server.url), "-o", "json", stdin=as_bytes(event))
+        assert len(server.requests) == 1
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
     assert json.loads(body) == event
     assert f"X-Service-Hook-Event: {kind}".encode() in head
     record = done.json
@@ -51,9 +51,9 @@ def test_an_event_from_standard_input_is_delivered_once_and_the_record_printed(r
 def test_the_delivery_id_is_that_of_every_other_delivery_of_the_event(run, endpoint, tmp_path):
     path = tmp_path / "alert.json"
     path.write_bytes(ALERT_FILE)
-    with raw_server(OK) as heard:
-        ids = {run("deliver", endpoint(heard.url), str(path), "-o", "json").json["delivery_id"] for _ in range(2)}
-        assert len(heard.requests) == 2, "one for each call of the command"
+    with raw_server(OK) as server:
+        ids = {run("deliver", endpoint(server.url), str(path), "-o", "json").json["delivery_id"] for _ in range(2)}
+        assert len(server.requests) == 2, "one for each call of the command"
     assert ids == {EndpointHook("an_endpoint").preview("event.alert", ALERT).info.delivery_id}
 
 
@@ -69,52 +69,52 @@ def close(connection) -> None:
         (close, "unknown", 5),
     ],
 )
-def test_the_exit_status_tells_the_outcome(run, endpoint, answer, outcome, code):
-    with raw_server(answer) as heard:
-        done = run("deliver", endpoint(heard.url), "-o", "json", stdin=ALERT_FILE)
-        assert len(heard.requests) == 1
+def test_the_exit_status_is_the_outcome(run, endpoint, answer, outcome, code):
+    with raw_server(answer) as server:
+        done = run("deliver", endpoint(server.url), "-o", "json", stdin=ALERT_FILE)
+        assert len(server.requests) == 1
     assert (done.code, done.json["outcome"]) == (code, outcome)
 
 
-def test_nobody_there_is_not_sent(run, endpoint):
+def test_a_closed_port_is_not_sent(run, endpoint):
     conn_id = endpoint(f"http://127.0.0.1:{find_closed_port()}/hook")
     done = run("deliver", conn_id, "-o", "json", stdin=ALERT_FILE)
     assert (done.code, done.json["outcome"], done.json["error_class"]) == (4, "not_sent", "connection_refused")
 
 
-def test_an_interruption_says_that_it_may_have_arrived(run, endpoint, monkeypatch):
+def test_an_interruption_reports_that_the_event_may_have_been_received(run, endpoint, monkeypatch):
     def interrupt(*_arguments, **_named):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("airflow_provider_hooks.http.engine.Engine.send_one", interrupt)
     done = run("deliver", endpoint("http://127.0.0.1:9/hook"), stdin=ALERT_FILE)
-    assert (done.code, done.out, done.err) == (5, "", "service-hooks: interrupted; the event may have arrived\n")
+    assert (done.code, done.out, done.err) == (5, "", "service-hooks: interrupted; the event may have been received\n")
 
 
 class TestDryRun:
-    def test_it_shows_exactly_what_is_sent_and_masks_the_rest(self, run, endpoint):
-        """What is shown and what a delivery then really sends are the same, byte for byte, but for the mask."""
-        with raw_server(OK) as heard:
-            shown = run("deliver", endpoint(f"{heard.url}?token=a-query-of-ours"), "--dry-run", stdin=ALERT_FILE)
-            assert heard.connections == 0
+    def test_it_shows_exactly_what_is_sent_with_secrets_masked(self, run, endpoint):
+        """The request that is printed and the one that is sent are equal, byte for byte, except for the masks."""
+        with raw_server(OK) as server:
+            shown = run("deliver", endpoint(f"{server.url}?token=a-query-of-ours"), "--dry-run", stdin=ALERT_FILE)
+            assert server.connections == 0
             run("deliver", "an_endpoint", stdin=ALERT_FILE)
         head, _, body = shown.out.partition("\n\n")
-        sent_head, _, sent_body = heard.requests[0].partition(b"\r\n\r\n")
+        sent_head, _, sent_body = server.requests[0].partition(b"\r\n\r\n")
         assert body.encode() == sent_body
         request_line, *lines = head.split("\n")
-        assert request_line == f"POST {heard.url}?*** HTTP/1.1"
+        assert request_line == f"POST {server.url}?*** HTTP/1.1"
         assert "Authorization: ***" in lines
         sent = sent_head.decode().replace(f"Bearer {TOKEN}", "***").split("\r\n")[1:]
         assert sorted(lines) == sorted(sent)
         assert shown.code == 0
 
-    def test_it_opens_no_connection_and_asks_no_resolver(self, run, endpoint, opened):
+    def test_it_opens_no_connection_and_resolves_no_name(self, run, endpoint, opened):
         done = run("deliver", endpoint("https://hooks.example.com/airflow"), "--dry-run", stdin=ALERT_FILE)
         assert (done.code, opened) == (0, [])
         assert done.out.startswith("POST https://hooks.example.com/airflow HTTP/1.1\nHost: hooks.example.com\n")
 
     @pytest.mark.parametrize(("output", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
-    def test_other_formats_hold_the_same(self, run, endpoint, output, read):
+    def test_other_formats_have_the_same_content(self, run, endpoint, output, read):
         conn_id = endpoint("https://hooks.example.com:443/airflow")
         event = as_bytes({**ALERT, "message": "ünï[bold]\t\u2028 :smile: " + "long " * 500})
         shown = read(run("deliver", conn_id, "--dry-run", "-o", output, stdin=event).out)
@@ -132,22 +132,22 @@ class TestNoSecret:
     def test_no_secret_is_printed_even_where_the_receiver_echoes_it(self, run, endpoint, output, more):
         echo = f"{SECRET} Bearer {TOKEN}".encode()
         answer = b"HTTP/1.1 400 No\r\nContent-Length: %d\r\n\r\n%s" % (len(echo), echo)
-        with raw_server(answer) as heard:
-            done = run("deliver", endpoint(f"{heard.url}?key=a-query-of-ours"), "-o", output, *more, stdin=ALERT_FILE)
+        with raw_server(answer) as server:
+            done = run("deliver", endpoint(f"{server.url}?key=a-query-of-ours"), "-o", output, *more, stdin=ALERT_FILE)
         assert done.code == (0 if more else 3)
         for private in (SECRET, TOKEN, "a-query-of-ours"):
             assert private not in done.out + done.err
 
     def test_a_receivers_text_is_shown_literally(self, run, endpoint):
         evil = b"[/bold][red]\x1b[31m :smile: [link=x]"
-        with raw_server(b"HTTP/1.1 400 No\r\nContent-Length: %d\r\n\r\n%s" % (len(evil), evil)) as heard:
-            done = run("deliver", endpoint(heard.url), stdin=ALERT_FILE)
+        with raw_server(b"HTTP/1.1 400 No\r\nContent-Length: %d\r\n\r\n%s" % (len(evil), evil)) as server:
+            done = run("deliver", endpoint(server.url), stdin=ALERT_FILE)
         assert done.code == 3
         assert r"[/bold][red]\x1b[31m :smile: [link=x]" in done.out
 
 
 @pytest.mark.parametrize(
-    ("stdin", "told"),
+    ("stdin", "error"),
     [
         (b"", r"standard input: FILE: is empty"),
         (b"{", r"the event: FILE: is not JSON: .*line 1"),
@@ -163,13 +163,13 @@ class TestNoSecret:
         (b" " * 16_777_217, r"is larger than 16777216 bytes"),
     ],
 )
-def test_an_event_that_cannot_be_used_is_one_line_on_stderr(run, endpoint, opened, stdin, told):
+def test_an_invalid_event_is_one_line_on_stderr(run, endpoint, opened, stdin, error):
     done = run("deliver", endpoint("https://hooks.example.com/"), stdin=stdin)
     assert (done.code, done.out, opened) == (1, "", [])
-    assert re.fullmatch(f"service-hooks: .*{told}.*\n", done.err)
+    assert re.fullmatch(f"service-hooks: .*{error}.*\n", done.err)
 
 
-def test_an_event_with_the_fields_of_both_is_what_is_said(run, endpoint):
+def test_an_event_with_the_fields_of_both_types_has_the_given_type(run, endpoint):
     both = as_bytes({**CREATED, "triggering_rules": ["x"]})
     for kind in ("event.created", "event.alert"):
         arguments = ("deliver", endpoint("https://hooks.example.com/"), "--dry-run", "--event-type", kind)
@@ -204,28 +204,28 @@ CONNECTIONS = {
 
 @pytest.mark.parametrize("arguments", [(), ("--dry-run",)])
 @pytest.mark.parametrize("name", CONNECTIONS)
-def test_a_connection_that_cannot_be_used_is_one_line(run, monkeypatch, opened, name, arguments):
-    connection, told = CONNECTIONS[name]
+def test_an_invalid_connection_is_one_line_on_stderr(run, monkeypatch, opened, name, arguments):
+    connection, error = CONNECTIONS[name]
     if connection:
         monkeypatch.setenv("AIRFLOW_CONN_BAD", json.dumps(connection))
     done = run("deliver", "bad", *arguments, stdin=ALERT_FILE)
     assert (done.code, done.out, done.err.count("\n"), opened) == (1, "", 1, [])
-    assert told in done.err
+    assert error in done.err
     assert SECRET not in done.err
 
 
 @pytest.mark.parametrize(
     "arguments", [["deliver"], ["deliver", "x", "-o", "xml"], ["deliver", "x", "--event-type", "y"]]
 )
-def test_a_command_line_that_is_not_understood_is_2(run, arguments):
+def test_an_invalid_command_line_is_2(run, arguments):
     assert run(*arguments).code == 2
 
 
 class TestPing:
     def test_it_connects_and_sends_nothing(self, run, endpoint):
-        with raw_server(OK) as heard:
-            done = run("ping", endpoint(heard.url), "-o", "json")
-            assert heard.requests == []
+        with raw_server(OK) as server:
+            done = run("ping", endpoint(server.url), "-o", "json")
+            assert server.requests == []
         assert done.code == 0
         assert done.json == {
             "endpoint": "an_endpoint",
@@ -235,21 +235,21 @@ class TestPing:
             "message": "Connected. Nothing was sent.",
         }
 
-    def test_nobody_there_is_4(self, run, endpoint):
+    def test_a_closed_port_is_4(self, run, endpoint):
         done = run("ping", endpoint(f"http://127.0.0.1:{find_closed_port()}/"), "-o", "json")
         assert (done.code, done.json["reached"], done.json["error_class"]) == (4, False, "connection_refused")
 
     @pytest.mark.parametrize("url", ["https://10.0.0.1/", "http://192.0.2.1/"])
-    def test_what_is_not_allowed_is_1(self, run, endpoint, url):
+    def test_an_address_that_is_not_allowed_is_1(self, run, endpoint, url):
         done = run("ping", endpoint(url), "-o", "json")
         assert (done.code, done.json["reached"], done.json["error_class"]) == (1, False, "blocked_address")
 
-    def test_a_connection_that_is_not_there_is_one_line(self, run):
+    def test_a_connection_that_does_not_exist_is_one_line(self, run):
         done = run("ping", "nowhere")
         assert (done.code, done.out) == (1, "")
         assert "nowhere" in done.err
 
 
-def test_loose_fields_are_an_event_too(run, endpoint):
+def test_an_event_can_be_its_fields_by_name(run, endpoint):
     event = as_bytes({**FIELDS, "datetime": "2026-01-01T12:00:00Z"})
     assert run("deliver", endpoint("https://hooks.example.com/"), "--dry-run", stdin=event).code == 0

@@ -43,8 +43,8 @@ def test_a_hook_is_created_left_alone_updated_listed_and_deleted(run, sentry, va
     moved = ensure(run, "--url", f"{URL}/2", "--event", "event.alert", "--event", "event.created", "--variable", "ours")
     assert (moved.json["change"], moved.json["hooks"][0]["hook_id"]) == ("updated", hook["hook_id"])
     assert sorted(moved.json["hooks"][0]["events"]) == ["event.alert", "event.created"]
-    rests = ensure(run, "--url", f"{URL}/2", "--variable", "ours", "--inactive")
-    assert rests.json["hooks"][0]["status"] == "disabled"
+    inactive = ensure(run, "--url", f"{URL}/2", "--variable", "ours", "--inactive")
+    assert inactive.json["hooks"][0]["status"] == "disabled"
     listed = run("hooks", "list", REGISTRY, "-o", "json")
     assert [one["hook_id"] for one in listed.json] == [hook["hook_id"]]
     deleted = run("hooks", "delete", REGISTRY, hook["hook_id"], "--variable", "ours", "-o", "json")
@@ -54,24 +54,24 @@ def test_a_hook_is_created_left_alone_updated_listed_and_deleted(run, sentry, va
     assert gone.code == 0
     assert "gone" in gone.out
     assert not [name for name in variables.kept if "__lock__" in name], "the lock is gone too"
-    for one in (done, again, moved, rests, listed, deleted, gone):
+    for one in (done, again, moved, inactive, listed, deleted, gone):
         assert kept["secret"] not in one.out + one.err
         assert sentry.token not in one.out + one.err
 
 
-def test_an_endpoint_says_the_url_and_the_variable(run, sentry, connected, variables):
+def test_an_endpoint_sets_the_url_and_the_variable(run, sentry, connected, variables):
     done = ensure(run, "--endpoint", "service_hook_default")
     assert done.json["hooks"][0]["url"] == connected.receiver_url
     assert done.json["secret_variable"] == "service_hook_secret_sandbox"
     assert set(variables.kept) == {"service_hook_secret_sandbox"}
 
 
-def test_without_a_variable_its_name_is_the_operators(run, sentry, variables):
+def test_the_default_variable_is_that_of_the_operators(run, sentry, variables):
     assert ensure(run, "--url", URL).json["secret_variable"] == f"service_hook_secret_{REGISTRY}_orders"
     assert set(variables.kept) == {f"service_hook_secret_{REGISTRY}_orders"}
 
 
-def test_a_hook_that_is_there_can_be_adopted_by_its_id(run, sentry):
+def test_an_existing_hook_can_be_adopted_by_its_id(run, sentry):
     hook = sentry.add_hook(("sandbox", "pump-station"), url="https://example.com/other", events=["event.alert"])
     done = ensure(run, "--url", URL, "--hook-id", hook.hook_id)
     assert (done.json["change"], done.json["hooks"][0]["hook_id"]) == ("updated", hook.hook_id)
@@ -79,7 +79,7 @@ def test_a_hook_that_is_there_can_be_adopted_by_its_id(run, sentry):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "error"),
     [
         ([], "--url: give --url or --endpoint"),
         (["--url", URL, "--endpoint", "service_hook_default"], "and not both"),
@@ -93,10 +93,10 @@ def test_a_hook_that_is_there_can_be_adopted_by_its_id(run, sentry):
         (["--endpoint", REGISTRY], "must be service_hook "),
     ],
 )
-def test_what_cannot_be_used_is_one_line_and_nothing_is_sent(run, sentry, arguments, told):
+def test_an_invalid_declaration_is_one_line_and_nothing_is_sent(run, sentry, arguments, error):
     done = ensure(run, *arguments)
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
-    assert told in done.err
+    assert error in done.err
     assert "abc123" not in done.err
     assert sentry.count_calls() == {}
 
@@ -109,7 +109,7 @@ def test_a_platform_that_refuses_is_6(run, sentry):
         assert "HTTP 401" in done.err
 
 
-def test_hooks_that_could_both_be_meant_are_6(run, sentry):
+def test_an_ambiguous_declaration_is_6(run, sentry):
     for _ in range(2):
         sentry.add_hook(("sandbox", "pump-station"), url=URL, events=["event.alert"])
     done = ensure(run, "--url", URL)
@@ -117,18 +117,18 @@ def test_hooks_that_could_both_be_meant_are_6(run, sentry):
     assert "could be meant" in done.err
 
 
-def test_what_a_platform_does_not_document_is_1(run, sentry):
+def test_an_undocumented_operation_is_1(run, sentry):
     done = run("hooks", "list", "zstack_registry")
     assert (done.code, done.out) == (1, "")
     assert "documents no call" in done.err
 
 
-def test_no_hooks_is_said_and_is_an_empty_list(run, sentry):
+def test_no_hooks_are_an_empty_list(run, sentry):
     assert "No data found" in run("hooks", "list", REGISTRY).out
     assert run("hooks", "list", REGISTRY, "-o", "json").json == []
 
 
-def test_a_database_that_fails_is_told_without_what_was_written(monkeypatch):
+def test_a_database_error_does_not_quote_the_value(monkeypatch):
     def fail(*_arguments, **_named):
         raise OperationalError("INSERT …", {"val": "a-secret-of-ours"}, Exception("no such table: variable"))
 

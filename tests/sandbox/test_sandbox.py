@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The sandbox over real HTTP: it behaves as the documents say, and its receiver is not easily pleased."""
+"""The sandbox over real HTTP: its APIs behave as the platforms document them, and its receiver verifies."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import json
 import pytest
 import requests
 
+from airflow_provider_hooks.registries.platform_table import PLATFORMS
 from airflow_provider_hooks.sandbox import serve_sandbox
 from airflow_provider_hooks.sandbox.__main__ import main
 from airflow_provider_hooks.sandbox.server import SandboxError, open_listener
+from airflow_provider_hooks.sandbox.state import APIS
 from airflow_provider_hooks.signing import SCHEMES, sign
 from tests.events_data import ALERT, CREATED
 
@@ -65,7 +67,7 @@ def test_a_wrong_body_is_400_under_the_names_of_the_fields(api, body, names):
     assert answer.status_code == 400
     assert set(answer.json()) == names
     if body.get("events") == ["event.deleted"]:
-        assert answer.json()["events"] == ["Invalid event name: event.deleted"], "the documented words"
+        assert answer.json()["events"] == ["Invalid event name: event.deleted"], "the documented message"
     assert api("POST", data=b"{").status_code == 400
 
 
@@ -75,7 +77,7 @@ def test_without_the_token_it_is_401(api, token):
     assert api("POST", token=token, json={}).status_code == 401
 
 
-def test_without_the_feature_it_is_403_in_the_documented_words(api, sandbox):
+def test_without_the_feature_it_is_403_with_the_documented_message(api, sandbox):
     sandbox.state.sentry.features.clear()
     answer = register(api)
     assert answer.status_code == 403
@@ -118,30 +120,30 @@ class TestReceiver:
     def secret(self, sandbox):
         return sandbox.state.sentry.add_hook(("o", "p"), url=sandbox.receiver_url, events=EVENTS).secret
 
-    def told(self, sandbox):
+    def summary(self, sandbox):
         return requests.get(f"http://{sandbox.address}/deliveries", timeout=5).json()
 
-    def test_a_signed_delivery_is_verified_and_remembered(self, sandbox, secret):
+    def test_a_signed_delivery_is_verified_and_listed(self, sandbox, secret):
         assert self.deliver(sandbox, secret).status_code == 200
         assert self.deliver(sandbox, secret, ALERT).status_code == 200
-        told = self.told(sandbox)
-        counts = {name: told[name] for name in ("registered", "received", "delivered", "verified", "duplicates")}
+        summary = self.summary(sandbox)
+        counts = {name: summary[name] for name in ("registered", "received", "delivered", "verified", "duplicates")}
         assert counts == {"registered": 1, "received": 2, "delivered": 2, "verified": 2, "duplicates": 0}
-        assert [one["event_type"] for one in told["deliveries"]] == ["event.created", "event.alert"]
-        assert secret not in json.dumps(told)
+        assert [one["event_type"] for one in summary["deliveries"]] == ["event.created", "event.alert"]
+        assert secret not in json.dumps(summary)
 
     def test_the_same_event_again_is_counted_as_a_duplicate(self, sandbox, secret):
         self.deliver(sandbox, secret)
         self.deliver(sandbox, secret)
-        told = self.told(sandbox)
-        assert (told["received"], told["delivered"], told["duplicates"]) == (2, 2, 1)
+        summary = self.summary(sandbox)
+        assert (summary["received"], summary["delivered"], summary["duplicates"]) == (2, 2, 1)
 
     def test_a_wrong_or_missing_signature_is_401(self, sandbox, secret):
         assert self.deliver(sandbox, "another-secret").status_code == 401
         assert requests.post(sandbox.receiver_url, json=CREATED, timeout=5).status_code == 401
         assert requests.post(sandbox.receiver_url, data=b"\xff", timeout=5).status_code == 401
-        told = self.told(sandbox)
-        assert (told["received"], told["verified"], told["delivered"]) == (3, 0, 0)
+        summary = self.summary(sandbox)
+        assert (summary["received"], summary["verified"], summary["delivered"]) == (3, 0, 0)
 
     def test_it_verifies_every_scheme(self):
         secret = "whsec_" + "QUJD" * 8
@@ -151,13 +153,13 @@ class TestReceiver:
                     assert self.deliver(sandbox, secret, scheme=scheme.name).status_code == 200
                     assert sandbox.state.list_deliveries()[-1].scheme == scheme.name
 
-    def test_it_answers_as_it_is_told(self, sandbox, secret):
+    def test_it_responds_with_the_configured_status(self, sandbox, secret):
         sandbox.state.answer_status = 503
         assert self.deliver(sandbox, secret).status_code == 503
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.1", "example.com", "::"])
-def test_it_listens_on_loopback_only_unless_told_to(host, capsys):
+def test_it_listens_on_loopback_only_by_default(host, capsys):
     with pytest.raises(SandboxError, match="loopback only"):
         open_listener(host, 0)
     assert main(["--host", host]) == 2
@@ -175,6 +177,27 @@ def test_a_port_in_use_is_one_clear_error():
         open_listener("127.0.0.1", listener.getsockname()[1])
 
 
-def test_the_connections_it_describes_are_complete(sandbox):
+def test_the_described_connections_are_of_both_types(sandbox):
     described = sandbox.describe_connections()
     assert {connection["conn_type"] for connection in described.values()} == {"service_hook", "service_hook_registry"}
+
+
+def test_every_platform_is_one_row_of_the_table(sandbox):
+    assert set(APIS) == set(PLATFORMS)
+    for name, api in APIS.items():
+        assert all(route.path.startswith(f"/{name}{api.base_path}/") for route in api.router.routes)
+        connection = sandbox.describe_connections()[
+            "service_hook_registry_default" if name == "sentry" else f"{name}_registry"
+        ]
+        assert connection["host"] == f"http://{sandbox.address}/{name}{api.base_path}"
+        assert set(PLATFORMS[name].required) <= set(connection["extra"])
+
+
+def test_ids_are_unique_and_start_again_after_a_reset(sandbox):
+    for _ in range(2):
+        for name, first in {"zstack": "wh-001", "smartsheet_rm": "123456"}.items():
+            platform = sandbox.state.platforms[name]
+            ids = [platform.add_hook(url="https://example.com/").hook_id for _ in range(3)]
+            assert ids[0] == first
+            assert len(set(ids)) == 3
+        sandbox.state.reset()

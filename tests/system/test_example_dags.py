@@ -23,8 +23,8 @@ from tests.system.real_airflow import REPOSITORY
 OTHER_PLATFORMS = ("akinon", "zstack", "smartsheet_rm")
 EXAMPLES = {
     "alert_on_failure": ["example_alert_on_failure"],
-    "many_events": ["example_many_events"],
-    "once_per_event": ["example_hear_of_event", "example_once_per_event"],
+    "many_events": ["example_mapped_events"],
+    "once_per_event": ["example_trigger_once", "example_once_per_event"],
     "register_on_sentry": ["example_register_on_sentry"],
     "stream_delivery": ["example_stream_delivery"],
     "triggered_delivery": ["example_triggered_delivery"],
@@ -134,7 +134,7 @@ def test_a_hook_is_registered_on_every_other_platform(examples, sandbox, platfor
 
 def test_many_events_of_one_run_are_delivered_once_each_with_a_claim_each(examples, sandbox):
     examples.add_hook("event.alert")
-    run_id = examples.pass_dag("example_many_events")
+    run_id = examples.pass_dag("example_mapped_events")
     told = sandbox.state.summarize()
     assert (told["received"], told["verified"], told["duplicates"]) == (3, 3, 0)
     assert examples.count_claims(run_id) == 3
@@ -179,7 +179,7 @@ def test_an_event_that_is_heard_of_twice_is_one_run(examples):
     examples.add_hook()
     states = []
     for _ in range(2):
-        _, tasks = examples.run("example_hear_of_event")
+        _, tasks = examples.run("example_trigger_once")
         states += [(task["task_id"], task["state"]) for task in tasks]
     assert states == [("deliver_once", "success"), ("deliver_once", "skipped")]
     assert examples.airflow.list_runs("example_once_per_event") == ["event-order-1001-late"]

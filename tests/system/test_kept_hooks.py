@@ -18,7 +18,7 @@ from airflow_provider_hooks.signing.variable import parse_kept_hooks
 from tests.system.database import read_json
 from tests.system.real_airflow import REPOSITORY
 
-KEEP = "example_keep_service_hooks"
+KEEP = "example_ensure_service_hooks"
 UNCHANGED = {"sentry": {"list": 1}, "akinon": {"list": 1}, "zstack": {"get": 1}, "smartsheet_rm": {"list": 1}}
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What is printed holds what was found; what cannot be printed loses nothing and changes no exit status."""
+"""Output is complete in every format; a failure to print loses no outcome and changes no exit status."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import json
 import pytest
 import yaml
 
-from airflow_provider_hooks.cli.output import show
+from airflow_provider_hooks.cli._run import show
 from tests.events_data import ALERT
 from tests.servers import OK, raw_server
 
@@ -18,7 +18,7 @@ DATA = {"text": "a\tb\x1b[31m …", "none": None, "flag": True, "number": 1.5, "
 
 
 class Full(io.StringIO):
-    """A disk without room, or a pipe whose other end is gone, which a buffer may hide until it is written."""
+    """A full disk or a closed pipe, which fails on a write or, if the write is buffered, on the flush."""
 
     def __init__(self, error: OSError, *, on: str = "write") -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Full(io.StringIO):
 
 
 @pytest.mark.parametrize(("output", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
-def test_data_is_read_back_as_it_was(capsys, output, read):
+def test_data_survives_a_round_trip(capsys, output, read):
     data = {**DATA, "long": "word " * 10_000}
     show(data, output)
     assert read(capsys.readouterr().out) == data
@@ -53,9 +53,9 @@ def test_a_table_is_literal_and_safe_for_a_terminal(capsys, output):
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), BrokenPipeError()], ids=str)
 @pytest.mark.parametrize("output", ["table", "json"])
-def test_a_delivery_whose_record_cannot_be_printed_is_told_all_the_same(run, endpoint, monkeypatch, error, output):
-    with raw_server(OK) as heard:
-        conn_id = endpoint(heard.url)
+def test_a_delivery_whose_record_cannot_be_printed_is_reported_on_stderr(run, endpoint, monkeypatch, error, output):
+    with raw_server(OK) as server:
+        conn_id = endpoint(server.url)
         monkeypatch.setattr("sys.stdout", Full(error))
         done = run("deliver", conn_id, "-o", output, stdin=json.dumps(ALERT).encode())
     assert done.code == 0

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""``verify``: a request as it was saved, or changed since."""
+"""``verify``: saved requests, unchanged and changed; where the secret comes from; the age of a request."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_what_a_dry_run_shows_verifies(run, endpoint, tmp_path, monkeypatch):
     assert run("verify", "--scheme", "zstack", "-", stdin=changed).code == 1
     ended = run("verify", "--scheme", "zstack", "-", "-o", "json", stdin=shown.out.encode() + b"\n")
     size = len(shown.out.partition("\n\n")[2].encode())
-    assert f"its Content-Length is {size}, but the body that was saved has {size + 1} bytes" in ended.json["reason"]
+    assert f"its Content-Length is {size}, but the saved body has {size + 1} bytes" in ended.json["reason"]
 
 
 class TestSecret:
@@ -85,10 +85,10 @@ class TestSecret:
         assert run("verify", "--scheme", "standard_webhooks", "--key-format", "text", path).code == 0
 
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "error"),
         [
-            ([], "SERVICE_HOOK_SECRET: is not there; say --secret-variable or --secret-file"),
-            (["--secret-variable", "nowhere"], "the Variable 'nowhere': is not there"),
+            ([], "SERVICE_HOOK_SECRET: is not set; give --secret-variable or --secret-file"),
+            (["--secret-variable", "nowhere"], "the Variable 'nowhere': is not set"),
             (["--secret-file", "/nowhere/x"], "cannot be read"),
             (["--secret-file", "/dev/null"], "is empty"),
             (["--secret-file", "{secret}", "--secret-variable", "x"], "give one"),
@@ -97,14 +97,14 @@ class TestSecret:
             (["--secret-file", "{secret}", "--key-format", "whsec"], "is not base64"),
         ],
     )
-    def test_one_that_cannot_be_used_is_one_line_that_does_not_quote_it(self, run, tmp_path, arguments, told):
+    def test_an_invalid_secret_is_one_line_that_does_not_quote_it(self, run, tmp_path, arguments, error):
         files = {"secret": SECRET, "blank": " \n", "json": f'{{"{SECRET}'}
         for name, text in files.items():
             (tmp_path / name).write_text(text)
         named = [argument.format(**{name: tmp_path / name for name in files}) for argument in arguments]
         done = run("verify", "--scheme", "sentry", save(tmp_path), *named)
         assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
-        assert told in done.err
+        assert error in done.err
         assert SECRET not in done.err
 
     def test_the_command_line_takes_none(self, run, tmp_path):
@@ -131,25 +131,27 @@ class TestAge:
         "arguments",
         [["--ignore-age"], ["--now", "1700000100"], ["--now", "2023-11-14T22:15:00Z"], ["--now", "1699999999.5"]],
     )
-    def test_unless_it_is_judged_as_of_then(self, run, tmp_path, monkeypatch, arguments):
+    def test_an_old_request_is_verified_if_its_age_is_ignored_or_a_time_given(
+        self, run, tmp_path, monkeypatch, arguments
+    ):
         assert self.verify(run, tmp_path, monkeypatch, *arguments).code == 0
 
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "error"),
         [
-            (["--now", "yesterday"], "--now: must be unix seconds or ISO 8601 with a zone, not 'yesterday'"),
-            (["--now", "2023-11-14T22:15:00"], "with a zone"),
+            (["--now", "yesterday"], "--now: must be Unix seconds or ISO 8601 with a time zone, not 'yesterday'"),
+            (["--now", "2023-11-14T22:15:00"], "with a time zone"),
             (["--now", "1700000000", "--ignore-age"], "give one"),
         ],
     )
-    def test_a_time_that_is_none_is_one_line(self, run, tmp_path, monkeypatch, arguments, told):
+    def test_an_invalid_time_is_one_line(self, run, tmp_path, monkeypatch, arguments, error):
         done = self.verify(run, tmp_path, monkeypatch, *arguments)
         assert (done.code, done.out) == (1, "")
-        assert told in done.err
+        assert error in done.err
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "error"),
     [
         (b"", "is empty"),
         (b"{}", "no blank line"),
@@ -162,13 +164,13 @@ class TestAge:
         (b"\n\n", "X-Sentry-Hook-Signature is missing"),
     ],
 )
-def test_a_request_that_cannot_be_read_or_has_no_signature_is_1(run, monkeypatch, content, told):
+def test_a_request_that_cannot_be_read_or_has_no_signature_is_1(run, monkeypatch, content, error):
     monkeypatch.setenv("SERVICE_HOOK_SECRET", SECRET)
     done = run("verify", "--scheme", "sentry", "-", "-o", "json", stdin=content)
     assert done.code == 1
-    assert told in done.out + done.err
+    assert error in done.out + done.err
 
 
-def test_a_scheme_that_proves_nothing_cannot_be_asked_for(run, tmp_path, monkeypatch):
+def test_the_scheme_none_cannot_be_verified(run, tmp_path, monkeypatch):
     monkeypatch.setenv("SERVICE_HOOK_SECRET", SECRET)
     assert run("verify", "--scheme", "none", save(tmp_path)).code == 2

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Keep a set of service hooks on several platforms as they are declared in this list.
+Ensure that the service hooks on several platforms match the declarations in this list.
 
-Each item is one task: it creates the hook if it is missing, updates it if it differs, and else leaves it alone. A URL
-that changes here moves the hook; there is never a second one. ``hook_name`` is what a declaration is known by.
+Each declaration is one mapped task. It creates the hook if it is missing, updates it if it differs, and otherwise
+leaves it unchanged. `hook_name` identifies the declaration, so a changed URL updates the hook and never adds another.
 
-Needs the connections named below: registries, and for Sentry the endpoint that events are delivered to.
+Requires the connections named below: the registries, and for Sentry the endpoint that events are delivered to.
 """
 
 from airflow.sdk import DAG
@@ -39,7 +39,7 @@ DECLARED = [
     },
 ]
 
-with DAG("example_keep_service_hooks", schedule="@daily", catchup=False, tags=["service hooks"], doc_md=__doc__):
+with DAG("example_ensure_service_hooks", schedule="@daily", catchup=False, tags=["service hooks"], doc_md=__doc__):
     EnsureServiceHookOperator.partial(
         task_id="ensure", retries=3, map_index_template="{{ task.service_hook_registry_conn_id }}: {{ task.hook_name }}"
     ).expand_kwargs(DECLARED)
