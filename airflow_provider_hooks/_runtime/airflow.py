@@ -13,6 +13,7 @@ from airflow.sdk import BaseHook, Variable, conf
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_hooks.connection_form import ConnectionFields, check_connection_type
+from airflow_provider_hooks.events.builders import make_event_id
 from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
 from airflow_provider_hooks.sanitize import safe_repr
 from airflow_provider_hooks.settings import OPTIONS, SECTION, Settings, parse_settings
@@ -121,3 +122,19 @@ def open_state_store(context: Context) -> TaskStateStore:
     if store is None:
         raise ServiceHookError("this context has no task_state_store to keep the claim in; nothing was sent")
     return TaskStateStore(store)
+
+
+def describe_task_instance(context: Context, *, place: tuple[object, ...] = ()) -> dict[str, object]:
+    """
+    Return the default fields of an event of a task instance.
+
+    :param place: distinguishes several events of one task
+    """
+    ti, dag_run = context["ti"], context["dag_run"]
+    return {
+        "id": make_event_id(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, *place),
+        "project": ti.dag_id,
+        "culprit": f"{ti.dag_id}.{ti.task_id}",
+        "url": ti.log_url.partition("?")[0],  # without the number of the try
+        "datetime": dag_run.data_interval_end or dag_run.run_after,
+    }

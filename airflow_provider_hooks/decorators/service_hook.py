@@ -134,8 +134,8 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
         return asyncio.run(returned) if inspect.iscoroutine(returned) else returned
 
     def _make_draft(self, event: Event, context: Context, *, place: tuple[object, ...] = ()) -> EventDraft:
+        from airflow_provider_hooks._runtime.airflow import describe_task_instance
         from airflow_provider_hooks.events.builders import EventDraft
-        from airflow_provider_hooks.events.defaults import describe_task_instance
 
         return EventDraft(
             event_type=self.event_type,

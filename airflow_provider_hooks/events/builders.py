@@ -8,30 +8,26 @@ Every field is parsed, and one error names every problem.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from airflow_provider_hooks.events.schema import (
-    FIELD_NAMES,
-    FIELDS,
-    SHARED_NAMES,
-    AlertSchema,
-    format_time,
-)
+import msgspec
+
+from airflow_provider_hooks.events.schema import SHARED_NAMES, AlertSchema, format_time, parse_fields
 from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED, check_field_names
-from airflow_provider_hooks.exceptions import ValidationError, ValidationErrors
-from airflow_provider_hooks.sanitize import escape, safe_repr
+from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.sanitize import safe_repr
 
 if TYPE_CHECKING:
     import datetime as dt
-    import uuid
     from collections.abc import Callable
 
     from typing_extensions import Unpack
 
     from airflow_provider_hooks.events.types import EventFields, Payload, Rules, Tags
 
+_EVENT_NAMESPACE = uuid.UUID("0d1f5c6e-1b0c-5d0e-9d67-5f6c3b6a4f02")
 _INNER_ONLY = ("platform", "timestamp", "tags", "exception")
 _CREATED_ONLY = ("logger", "datetime", "tags")
 _ALERT_ONLY = ("triggering_rules",)
@@ -75,21 +71,7 @@ def build_event_created(
         "tags": tags,
         "exception": exception,
     }
-    parsed = _parse_fields(EVENT_CREATED, source, {**own, **fields})
-    return {
-        **{name: parsed[name] for name in SHARED_NAMES},
-        "logger": parsed["logger"],
-        "datetime": format_time(cast("dt.datetime", parsed["datetime"])),
-        "event": {
-            "event_id": parsed["id"],
-            "message": parsed["message"],
-            "level": parsed["level"],
-            "platform": parsed["platform"],
-            "timestamp": cast("dt.datetime", parsed["timestamp"]).timestamp(),
-            "tags": parsed["tags"],
-            "exception": parsed["exception"],
-        },
-    }
+    return _build_created(_merge(source, {**own, **fields}))
 
 
 def build_event_alert(
@@ -112,15 +94,39 @@ def build_event_alert(
     Source: Sentry, "Service hooks", webhook payload structure.
     """
     check_field_names("build_event_alert", fields)
-    parsed = _parse_fields(EVENT_ALERT, source, {"id": id, "triggering_rules": triggering_rules, **fields})
+    return _build_alert(_merge(source, {"id": id, "triggering_rules": triggering_rules, **fields}))
+
+
+def _build_created(values: Mapping[str, object]) -> Payload:
+    parsed = parse_fields(EVENT_CREATED, values)
+    return {
+        **{name: parsed[name] for name in SHARED_NAMES},
+        "logger": parsed["logger"],
+        "datetime": format_time(cast("dt.datetime", parsed["datetime"])),
+        "event": {
+            "event_id": parsed["id"],
+            "message": parsed["message"],
+            "level": parsed["level"],
+            "platform": parsed["platform"],
+            "timestamp": cast("dt.datetime", parsed["timestamp"]).timestamp(),
+            "tags": parsed["tags"],
+            "exception": parsed["exception"],
+        },
+    }
+
+
+def _build_alert(values: Mapping[str, object]) -> Payload:
+    parsed = parse_fields(EVENT_ALERT, values)
     return {name: parsed[name] for name in AlertSchema.__struct_fields__}
 
 
-_BUILDERS: dict[str, Callable[..., Payload]] = {EVENT_CREATED: build_event_created, EVENT_ALERT: build_event_alert}
+_BUILDERS: Mapping[str, Callable[[Mapping[str, object]], Payload]] = {
+    EVENT_CREATED: _build_created,
+    EVENT_ALERT: _build_alert,
+}
 
 
-@dataclass(frozen=True, kw_only=True)
-class EventDraft:
+class EventDraft(msgspec.Struct, frozen=True, kw_only=True):
     """
     The arguments of an operator, the decorator or the notifier, from which an event is built only if it is to be sent.
 
@@ -152,11 +158,16 @@ class EventDraft:
             fields = extract_fields(self.event or {})
             project = given.get("project") or fields.get("project") or self.defaults.get("project")
             own = {"project": project, "project_id": project, "project_name": project}
-            return _BUILDERS[self.event_type]({**self.defaults, **own, **fields}, **given)
+            return _BUILDERS[self.event_type](_merge({**self.defaults, **own, **fields}, given))
         except ValidationError as error:
             names = {field: argument for argument, field in _ARGUMENTS.items() if self.arguments.get(argument)}
             problems = {names.get(field, field): problem for field, problem in error.problems.items()}
             raise ValidationError(error.subject, problems) from None
+
+
+def make_event_id(*parts: object) -> str:
+    """Return an event's id made from what identifies it: the same for the same parts."""
+    return uuid.uuid5(_EVENT_NAMESPACE, "\n".join(map(str, parts))).hex
 
 
 def extract_fields(source: Mapping[str, object]) -> dict[str, object]:
@@ -246,39 +257,9 @@ def _collect_tags(event: Mapping[str, object]) -> object:
     return [*pairs, *([name, value] for name, value in own.items() if name not in named)]
 
 
-def _parse_fields(
-    event_type: str, source: Mapping[str, object] | None, given: Mapping[str, object]
-) -> dict[str, object]:
-    """
-    Parse every field of an event from its source and from the arguments, which win.
-
-    A field of the other event is ignored, so that one source serves both.
-
-    :param given: the arguments; ``None`` counts as not given
-    :raises ValidationError: naming each field that is missing, wrong or not documented
-    """
-    values = {**_complete_times(extract_fields(source or {})), **_complete_times(given)}
-    problems = ValidationErrors(event_type)
-    parsed: dict[str, object] = {}
-    same_time = values.get("datetime") is values.get("timestamp")
-    for name, field in FIELDS[event_type].items():
-        value = values.get(name, field.default)
-        if name == "timestamp" and same_time and "datetime" in problems:
-            continue  # one time was given for both, or none: one problem is enough
-        if value is None:
-            problems.add(name, "is missing")
-            continue
-        try:
-            parsed[name] = field.parse(value)
-        except ValueError as error:
-            problems.add(name, str(error))
-    for name in values:
-        if name not in FIELD_NAMES:
-            problems.add(
-                escape(name) if isinstance(name, str) else safe_repr(name), f"is not a documented field of {event_type}"
-            )
-    problems.raise_if_any()
-    return parsed
+def _merge(source: Mapping[str, object] | None, given: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields of a source and the arguments, which win; ``None`` counts as not given."""
+    return {**_complete_times(extract_fields(source or {})), **_complete_times(given)}
 
 
 def _complete_times(fields: Mapping[str, object]) -> dict[str, object]:

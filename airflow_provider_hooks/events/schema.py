@@ -4,7 +4,7 @@
 The schema of both events: every field, in the documented order, with the function that parses it.
 
 A ``parse`` function returns the documented form of a value, or raises ``ValueError`` with what the field must be. The
-builders call it for each field. ``is_documented`` decides whether an event that was decoded by ``msgspec`` has the
+builders call ``parse_fields``. ``is_documented`` decides whether an event that was decoded by ``msgspec`` has the
 documented form already, so that a stream need not build it again; it uses the same patterns.
 
 Source: Sentry, "Service hooks", webhook payload structure.
@@ -25,8 +25,9 @@ from urllib.parse import urlsplit
 import msgspec
 import pendulum
 
-from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED, LEVELS, Level
-from airflow_provider_hooks.sanitize import safe_repr
+from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED, LEVELS, EventType, Level
+from airflow_provider_hooks.exceptions import ValidationErrors
+from airflow_provider_hooks.sanitize import escape, safe_repr
 
 _ID = r"[A-Za-z0-9_-]{1,64}"
 _URL = r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?/[A-Za-z0-9\-._~/?=&%+:,;@!$'()*]*"
@@ -247,6 +248,36 @@ FIELDS: Mapping[str, Mapping[str, Field]] = MappingProxyType(
 SHARED_NAMES: tuple[str, ...] = _SharedFields.__struct_fields__
 FIELD_NAMES = frozenset(name for fields in FIELDS.values() for name in fields)
 """The names of the fields of all events."""
+
+
+def parse_fields(event_type: EventType, values: Mapping[str, object]) -> dict[str, object]:
+    """
+    Parse every field of an event.
+
+    :param values: the fields by their documented names; those that only the other event has are ignored
+    :raises ValidationError: naming each field that is missing, wrong or not documented
+    """
+    problems = ValidationErrors(event_type)
+    parsed: dict[str, object] = {}
+    same_time = values.get("datetime") is values.get("timestamp")
+    for name, field in FIELDS[event_type].items():
+        value = values.get(name, field.default)
+        if name == "timestamp" and same_time and "datetime" in problems:
+            continue  # one time was given for both, or none: one problem is enough
+        if value is None:
+            problems.add(name, "is missing")
+            continue
+        try:
+            parsed[name] = field.parse(value)
+        except ValueError as error:
+            problems.add(name, str(error))
+    for name in values:
+        if name not in FIELD_NAMES:
+            problems.add(
+                escape(name) if isinstance(name, str) else safe_repr(name), f"is not a documented field of {event_type}"
+            )
+    problems.raise_if_any()
+    return parsed
 
 
 def is_documented(event: AlertSchema | CreatedSchema) -> bool:

@@ -16,7 +16,7 @@ import pendulum
 from airflow.sdk.log import redact  # type: ignore[attr-defined]  # it has no other public place
 
 from airflow_provider_hooks.events import event_from_exception, extract_fields
-from airflow_provider_hooks.events.defaults import make_event_id
+from airflow_provider_hooks.events.builders import make_event_id
 from airflow_provider_hooks.events.schema import parse_tags, parse_time
 from airflow_provider_hooks.exceptions import MissingExtraError
 

@@ -130,8 +130,8 @@ class _DeliverEventOperator(DeliveringOperator):
         :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
         :raises DeliveryUnknownError: if it may have been received and must be sent again; ``retries`` then apply
         """
+        from airflow_provider_hooks._runtime.airflow import describe_task_instance
         from airflow_provider_hooks.events.builders import EventDraft
-        from airflow_provider_hooks.events.defaults import describe_task_instance
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
 
         draft = EventDraft(
