@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What both hooks need of Airflow: its configuration, a connection's fields, its Variables, its masking, its state."""
+"""What is read from Airflow and stored in it: configuration, connections, Variables, claims, a task instance."""
 
 from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
+import msgspec
 from airflow import sdk
 from airflow.sdk import BaseHook, Variable, conf
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_hooks.connection_form import ConnectionFields, check_connection_type
+from airflow_provider_hooks.delivery.record import parse_stored
 from airflow_provider_hooks.events.builders import make_event_id
-from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
+from airflow_provider_hooks.exceptions import ClaimLostError, ServiceHookError, ValidationError
 from airflow_provider_hooks.sanitize import safe_repr
 from airflow_provider_hooks.settings import OPTIONS, SECTION, Settings, parse_settings
 from airflow_provider_hooks.signing.variable import parse_secrets
@@ -27,6 +29,13 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.connection_form import ConnectionType
     from airflow_provider_hooks.json_types import JsonObject
+
+
+_REFUSAL = (
+    "the claim in the task's state store cannot be read, so nothing is sent; write the whole claim back, or delete it "
+    "in the task's Storage tab to have everything sent again"
+)
+ClaimType = TypeVar("ClaimType", bound=msgspec.Struct)
 
 
 class VariableStore(Protocol):
@@ -97,31 +106,57 @@ def read_variable(name: str) -> str | None:
     return str(text)
 
 
-class TaskStateStore:
-    """The task instance's own state store as the ledger needs it: what is kept there never expires."""
-
-    def __init__(self, accessor: TaskStateStoreAccessor) -> None:
-        self._accessor = accessor
-
-    def get(self, key: str) -> object:
-        """Return what is kept under a key, or ``None``."""
-        return self._accessor.get(key)
-
-    def set(self, key: str, value: JsonObject) -> None:
-        """Keep a value as long as its Dag run is kept."""
-        self._accessor.set(key, value, retention=sdk.NEVER_EXPIRE)  # type: ignore[attr-defined]  # its stub lacks it
-
-
-def open_state_store(context: Context) -> TaskStateStore:
+class TaskStateClaimStore(Generic[ClaimType]):
     """
-    Return the state store of the context's task instance.
+    One claim in the state store of a task instance.
 
-    :raises ServiceHookError: if there is none, as outside of a task's run
+    **Precondition.** The task state store has no compare-and-set. ``acquire`` emulates one by writing the claim and
+    reading it back, which is safe only because Airflow refuses the reads and writes of a try that another try has
+    superseded: if the read is answered, this try is not superseded yet, and the next try reads this claim.
+
+    :param accessor: ``context["task_state_store"]``
+    :param key: names the claim within the task instance
+    :param kind: the type of the claim
     """
-    store = context.get("task_state_store")
-    if store is None:
-        raise ServiceHookError("this context has no task_state_store to keep the claim in; nothing was sent")
-    return TaskStateStore(store)
+
+    def __init__(self, accessor: TaskStateStoreAccessor, key: str, kind: type[ClaimType]) -> None:
+        self._accessor, self._key, self._kind = accessor, key, kind
+
+    def load(self) -> ClaimType | None:
+        """
+        Return the claim that an earlier try or generation left, if any.
+
+        :raises RecordError: if what is stored cannot be read as a claim
+        """
+        stored = self._accessor.get(self._key)
+        return None if stored is None else parse_stored(stored, self._kind, refusal=_REFUSAL)
+
+    def acquire(self, expected: ClaimType | None, new: ClaimType) -> None:  # noqa: ARG002  (an atomic store needs it)
+        """
+        Store a claim, and return only if no other process can hold the same claim.
+
+        :raises ClaimLostError: if another process holds it
+        """
+        self.save(new)
+        if self.load() != new:
+            raise ClaimLostError("another process claimed this delivery at the same moment; this one sent nothing")
+
+    def save(self, claim: ClaimType) -> None:
+        """Store a later state of the claim for as long as its Dag run exists; it is durable when this returns."""
+        value = cast("JsonObject", msgspec.to_builtins(claim))
+        self._accessor.set(self._key, value, retention=sdk.NEVER_EXPIRE)  # type: ignore[attr-defined]  # its stub lacks it
+
+
+def open_claim_store(context: Context, key: str, kind: type[ClaimType]) -> TaskStateClaimStore[ClaimType]:
+    """
+    Return the store of one claim of the task instance that a context belongs to.
+
+    :raises ServiceHookError: if the context has no task state store, as outside of a running task
+    """
+    accessor = context.get("task_state_store")
+    if accessor is None:
+        raise ServiceHookError("this context has no task_state_store to store the claim in; nothing was sent")
+    return TaskStateClaimStore(accessor, key, kind)
 
 
 def describe_task_instance(context: Context, *, place: tuple[object, ...] = ()) -> dict[str, object]:

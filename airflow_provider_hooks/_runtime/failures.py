@@ -16,8 +16,7 @@ from airflow_provider_hooks.exceptions import DeliveryError, ServiceHookError
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 
 if TYPE_CHECKING:
-    from airflow_provider_hooks.delivery.claims import OnUnknown
-    from airflow_provider_hooks.delivery.service import DeliveryResult
+    from airflow_provider_hooks.delivery.claims import DeliveryResult, OnUnknown
 
 
 class RetryableError(ServiceHookError, AirflowException):

@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, cast
 from airflow.sdk.bases.decorator import DecoratedOperator, determine_kwargs, task_decorator_factory
 from airflow.sdk.definitions.context import context_merge
 
-from airflow_provider_hooks.exceptions import ServiceHookError, SlotsError, ValidationError
+from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
 from airflow_provider_hooks.operators._arguments import DeliveryArguments
 from airflow_provider_hooks.operators.delivery import DeliveringOperator
-from airflow_provider_hooks.sanitize import escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from airflow.sdk.bases.decorator import TaskDecorator
     from typing_extensions import Unpack
 
-    from airflow_provider_hooks.delivery.claims import StateStore
     from airflow_provider_hooks.events.builders import EventDraft
     from airflow_provider_hooks.events.types import EventType, Rules, Tags
     from airflow_provider_hooks.exceptions import NonRetryableError, RetryableError
@@ -40,8 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ServiceHookDecoratedOperator", "service_hook_task"]
 
-SLOTS_KEY = "service_hook_slots"
-"""The key of the slots in the task state store; users see it in the task's Storage tab."""
 _MAX_LISTED = 10
 """How many of the events that failed the task its error names; the log names each."""
 
@@ -200,48 +196,15 @@ def service_hook_task(
     )
 
 
-def name_slots(event_ids: Sequence[str | None]) -> tuple[str, ...]:
-    """
-    Return a slot for each event of a list: its id, or ``position.N`` if it has none.
-
-    :raises SlotsError: if two events have the same id
-    """
-    given = [event_id for event_id in event_ids if event_id is not None]
-    twice = sorted({event_id for event_id in given if given.count(event_id) > 1})
-    if twice:
-        raise SlotsError(f"two events of one task have the same id, so nothing was sent: {_join(twice)}")
-    return tuple(event_id or f"position.{number}" for number, event_id in enumerate(event_ids))
-
-
-def pin_slots(store: StateStore, slots: Sequence[str], *, generation: str) -> None:
-    """
-    Store the slots of the first try of a generation, and refuse a later try with other slots.
-
-    They are read back before this returns: the store refuses a try that another one has superseded, so the next try
-    reads these.
-
-    :raises SlotsError: if an earlier try of this generation had others; nothing may be sent
-    """
-    stored = store.get(SLOTS_KEY)
-    if not isinstance(stored, dict) or stored.get("generation") != generation:
-        store.set(SLOTS_KEY, {"generation": generation, "slots": list(slots)})
-        stored = store.get(SLOTS_KEY)
-    found = stored.get("slots") if isinstance(stored, dict) else None
-    if found != list(slots):
-        raise SlotsError(
-            "this try returned other events than the first one, so nothing was sent: give each event an id that is the "
-            f"same on every try. Now: {_join(slots)}; at first: {_join(found if isinstance(found, list) else [])}. "
-            "Clear the task to have these sent"
-        )
-
-
 def _find_slots(events: Sequence[Event], context: Context) -> tuple[str, ...]:
-    from airflow_provider_hooks._runtime.airflow import open_state_store
+    from airflow_provider_hooks._runtime.airflow import open_claim_store
     from airflow_provider_hooks._runtime.failures import raise_fail_fast
+    from airflow_provider_hooks.delivery.claims import SLOTS_KEY, TaskSlots, name_slots, pin_slots
 
     try:
         slots = name_slots([_find_id(event) for event in events])
-        pin_slots(open_state_store(context), slots, generation=str(context["ti"].max_tries))
+        store = open_claim_store(context, SLOTS_KEY, TaskSlots)
+        pin_slots(store, TaskSlots(generation=str(context["ti"].max_tries), slots=slots))
     except ServiceHookError as error:
         raise_fail_fast(error)
     return slots
@@ -267,7 +230,3 @@ def _summarize_failures(failed: Sequence[RetryableError | NonRetryableError], co
     if isinstance(first, DeliveryError):
         return type(first)(message, outcome=first.outcome, record=first.record)
     return type(first)(message)
-
-
-def _join(names: Sequence[object]) -> str:
-    return escape(", ".join(map(str, names))) or "none"

@@ -1,7 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-The claim of a delivery, and what a try does with the claim that it finds: one small table, without I/O.
+How an event reaches an endpoint at most once per run or manual clear.
+
+``ClaimedDelivery`` takes these steps:
+
+1. ``resolve``: what an earlier try recorded is reported, and nothing is sent.
+2. ``claim``: the claim is durable before a connection is opened. A crash at any later moment leaves a claim that the
+   next try finds and reports as ``unknown`` instead of sending the event again.
+3. The caller signs the request and sends it once.
+4. ``settle``: the outcome is recorded. Only ``not_sent``, which is proven, lets a later try send the event.
+
+What a try does with the claim that it finds is one small table, ``next_action``. The limits are described in
+``docs/guarantee.md``.
 
 A *generation* is one run, or one manual clear of the task. Airflow leaves ``max_tries`` of a task instance unchanged
 through retries, crashes and restarts, and moves it on when a user clears the task, so its value serves as an opaque
@@ -11,21 +22,27 @@ label of the generation.
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
 import msgspec
+import pendulum
 
 from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo, Record, parse_record
-from airflow_provider_hooks.exceptions import RecordError, ValidationError
+from airflow_provider_hooks.exceptions import RecordError, SlotError, SlotsError, ValidationError
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
-from airflow_provider_hooks.sanitize import safe_repr
+from airflow_provider_hooks.sanitize import escape, safe_repr
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_provider_hooks.json_types import JsonObject
 
 KEY_PREFIX = "service_hook_delivery"
 """What the key of a claim begins with, and all of it without a slot; users see it in the task's Storage tab."""
+SLOTS_KEY = "service_hook_slots"
+"""The key of the slots of a task that delivers a list."""
 CLAIMED = "claimed"
 SETTLED = "settled"
 """What a user writes over the state of a claim to say that the event was received."""
@@ -44,16 +61,6 @@ def check_on_unknown(value: object) -> None:
     if value not in get_args(OnUnknown):
         message = f"must be {' or '.join(get_args(OnUnknown))}, not {safe_repr(value)}"
         raise ValidationError("delivery", {"on_unknown": message})
-
-
-class StateStore(Protocol):
-    """A durable store that outlives tries and crashes, of one task instance."""
-
-    def get(self, key: str) -> object:
-        """Return what is stored under a key, or ``None``."""
-
-    def set(self, key: str, value: JsonObject) -> None:
-        """Store a value; it is durable when this returns."""
 
 
 class ClaimStore(Protocol[_ClaimType]):
@@ -206,3 +213,147 @@ def find_recorded(claim: Claim) -> Record:
     :raises RecordError: if there is none, or it cannot be read
     """
     return parse_record(claim.record or {})
+
+
+class TryContext(msgspec.Struct, frozen=True, kw_only=True):
+    """Which try of which generation delivers."""
+
+    generation: str
+    try_number: int
+    on_unknown: OnUnknown = "fail"
+
+
+class DeliveryResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a delivery in one try."""
+
+    record: Record
+    sent_by_this_try: bool
+    """Whether this call made the attempt; otherwise the record is that of an earlier one."""
+    unresolved_previous: Record | None = None
+    """The claim of an earlier generation that never got an outcome."""
+    recorded_by_this_try: bool = False
+    """Whether this very try made the attempt in an earlier call, so that the event must be the same."""
+
+
+@dataclass(kw_only=True)
+class ClaimedDelivery:
+    """
+    One delivery of one try, claimed before it is sent.
+
+    :param store: where the claim is stored
+    :param run: which try this is
+    """
+
+    store: ClaimStore[Claim]
+    run: TryContext
+    _found: Claim | None = field(default=None, init=False)
+    _claim: Claim | None = field(default=None, init=False)
+
+    def resolve(self) -> DeliveryResult | None:
+        """
+        Return the result that an earlier try left, or ``None`` if the event is to be sent.
+
+        :raises RecordError: if the claim found cannot be read; nothing was sent
+        """
+        found = self._found = self.store.load()
+        action = next_action(found, generation=self.run.generation, on_unknown=self.run.on_unknown)
+        if found is None or action is ClaimAction.SEND:
+            return None
+        if action is ClaimAction.RETURN_RECORDED:
+            is_own = found.try_number == self.run.try_number
+            return DeliveryResult(record=find_recorded(found), sent_by_this_try=False, recorded_by_this_try=is_own)
+        if action is ClaimAction.REPORT_UNKNOWN:
+            record = report_interrupted(found)
+            self.store.save(record_claim(found, record))
+        else:
+            claim, record = mark_delivered(found, generation=self.run.generation)
+            self.store.save(claim)
+        return DeliveryResult(record=record, sent_by_this_try=False)
+
+    def claim(self, info: DeliveryInfo) -> None:
+        """
+        Claim the delivery; the request may be sent when this returns.
+
+        :raises ClaimLostError: if another process claimed it at the same moment; this one must send nothing
+        """
+        self._claim = make_claim(
+            self._found,
+            info=info,
+            generation=self.run.generation,
+            try_number=self.run.try_number,
+            claimed_at=pendulum.now("UTC").isoformat(),
+        )
+        self.store.acquire(self._found, self._claim)
+
+    def settle(self, attempt: Attempt) -> DeliveryResult:
+        """Record the attempt, and return the result of the delivery."""
+        claim, found = self._claim, self._found
+        assert claim is not None  # noqa: S101  (for mypy: an attempt is only made with a claim)
+        record = Record(
+            info=claim.info,
+            generation=claim.generation,
+            redelivery=claim.redelivery,
+            attempt=merge_with_previous(claim, attempt),
+        )
+        self.store.save(record_claim(claim, record))
+        unresolved = report_interrupted(found) if found is not None and found.state == CLAIMED else None
+        return DeliveryResult(record=record, sent_by_this_try=True, unresolved_previous=unresolved)
+
+
+def check_slot(result: DeliveryResult, info: DeliveryInfo) -> None:
+    """
+    Return if what this try recorded before is the delivery that it is asked for again.
+
+    :raises SlotError: if it is another one; nothing was sent
+    """
+    if info.delivery_id != result.record.info.delivery_id:
+        raise SlotError("this task delivered another event in this try; give each delivery a slot of its own")
+
+
+def unclaimed_result(info: DeliveryInfo, attempt: Attempt) -> DeliveryResult:
+    """Return the result of an attempt that was made where no claim can be stored: one request for each call."""
+    record = Record(info=info, generation="", redelivery=False, attempt=attempt)
+    return DeliveryResult(record=record, sent_by_this_try=True)
+
+
+class TaskSlots(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The slots of a task that delivers a list, as its first try in a generation stored them."""
+
+    generation: str
+    slots: tuple[str, ...]
+
+
+def name_slots(event_ids: Sequence[str | None]) -> tuple[str, ...]:
+    """
+    Return a slot for each event of a list: its id, or ``position.N`` if it has none.
+
+    :raises SlotsError: if two events have the same id
+    """
+    given = [event_id for event_id in event_ids if event_id is not None]
+    twice = sorted({event_id for event_id in given if given.count(event_id) > 1})
+    if twice:
+        raise SlotsError(f"two events of one task have the same id, so nothing was sent: {_join(twice)}")
+    return tuple(event_id or f"position.{number}" for number, event_id in enumerate(event_ids))
+
+
+def pin_slots(store: ClaimStore[TaskSlots], current: TaskSlots) -> None:
+    """
+    Store the slots of the first try of a generation, and refuse a later try with other slots.
+
+    :raises SlotsError: if an earlier try of this generation had others; nothing may be sent
+    :raises ClaimLostError: if another process stored slots at the same moment
+    :raises RecordError: if what is stored cannot be read
+    """
+    found = store.load()
+    if found is None or found.generation != current.generation:
+        store.acquire(found, current)
+    elif found != current:
+        raise SlotsError(
+            "this try returned other events than the first one, so nothing was sent: give each event an id that is the "
+            f"same on every try. Now: {_join(current.slots)}; at first: {_join(found.slots)}. Clear the task to have "
+            "these sent"
+        )
+
+
+def _join(names: Sequence[str]) -> str:
+    return escape(", ".join(names)) or "none"

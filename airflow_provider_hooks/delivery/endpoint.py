@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""An endpoint: the receiving side of a service hook, read from a connection and checked field by field."""
+"""
+An endpoint: the receiving side of a service hook, read from a connection and checked field by field.
+
+A connection can add headers to its deliveries. A header that a user typed must not become a second header, another host
+or a forged signature, so everything that is not plainly a name and a value is refused. Source: RFC 9110, section 5.
+"""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -14,21 +22,34 @@ from airflow_provider_hooks.connection_form import (
     read_extra,
     read_seconds,
 )
-from airflow_provider_hooks.delivery.headers import FIELD as SECRET_HEADERS
-from airflow_provider_hooks.delivery.headers import read_headers
 from airflow_provider_hooks.events.types import EVENT_TYPES
 from airflow_provider_hooks.exceptions import ValidationErrors
 from airflow_provider_hooks.http.urls import Target, parse_url
-from airflow_provider_hooks.sanitize import safe_repr
+from airflow_provider_hooks.sanitize import is_header_name, safe_repr
 from airflow_provider_hooks.signing.keys import KEY_FORMATS, KeyFormat
 from airflow_provider_hooks.signing.schemes import DEFAULT_SCHEME, SCHEMES
 from airflow_provider_hooks.signing.variable import parse_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from airflow_provider_hooks.connection_form import ConnectionFields
     from airflow_provider_hooks.signing.signer import Signer
+
+HEADERS_FIELD = "secret_headers"
+"""The field of a connection that holds them. Airflow masks the values of a field whose name holds "secret"."""
+
+MAX_HEADERS = 32
+MAX_VALUE_CHARACTERS = 4_096
+
+_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?", re.ASCII)
+_RESERVED = frozenset(
+    {
+        *("content-encoding", "content-length", "content-type", "expect", "host", "transfer-encoding", "user-agent"),
+        *("connection", "keep-alive", "te", "trailer", "upgrade", "accept-encoding", "range", "http2-settings"),
+    }
+)
+_RESERVED_PREFIXES = ("x-service-hook", "x-servicehook", "proxy-")
 
 AUTO = "auto"
 """The key format of a connection that leaves it to the scheme."""
@@ -78,7 +99,7 @@ SERVICE_HOOK = ConnectionType(
             description="The event types that may go to this endpoint, separated by commas. Empty: all.",
         ),
         ExtraField(
-            name=SECRET_HEADERS,
+            name=HEADERS_FIELD,
             label="Headers",
             description='What to add to each delivery, such as `{"Authorization": "Bearer …"}`: Authorization, X-… '
             "and those of [service_hooks] allowed_headers. Their values are treated as secrets.",
@@ -112,6 +133,11 @@ class Endpoint:
     timeout: float
     """Seconds for one attempt in all."""
 
+    @property
+    def sensitive_headers(self) -> tuple[str, ...]:
+        """Each value, and each without the word before it, such as ``Bearer``: a receiver may show either."""
+        return tuple(part for value in self.headers.values() for part in (value, *value.split(" ")[1:]))
+
 
 def read_endpoint(
     fields: ConnectionFields,
@@ -144,7 +170,7 @@ def read_endpoint(
     if unknown:
         problems.add("extra.events", f"{safe_repr(unknown[0])} is not an event; there are {', '.join(EVENT_TYPES)}")
     timeout = read_seconds("timeout", extra.get("timeout"), default_timeout, problems)
-    headers = read_headers(fields.extra.get(SECRET_HEADERS), allowed=allowed_headers, problems=problems)
+    headers = read_headers(fields.extra.get(HEADERS_FIELD), allowed=allowed_headers, problems=problems)
     secrets: tuple[str, ...] = ()
     if "extra.scheme" not in problems:
         secrets = _read_secrets(fields, extra.get("secret_variable"), scheme, read_variable, problems)
@@ -196,3 +222,78 @@ def _read_secrets(
             remedy = f"; the scheme {scheme.name} takes base64, unless key_format says text"
             problems.add(place, problem + (remedy if scheme.key_format == "whsec" else ""))
     return secrets
+
+
+def read_headers(value: object, *, allowed: Iterable[str], problems: ValidationErrors) -> dict[str, str]:
+    """
+    Return the headers that a connection adds; note each that it must not.
+
+    :param value: a JSON object of names and values, or its text; nothing, or blank text, is no header
+    :param allowed: the names that the deployment adds to ``Authorization`` and ``X-…``, in any case
+    """
+    named = _read_pairs(value)
+    if named is None:
+        problems.add(f"extra.{HEADERS_FIELD}", 'must be a JSON object of names and values, such as {"X-Team": "data"}')
+        return {}
+    if len(named) > MAX_HEADERS:
+        problems.add(f"extra.{HEADERS_FIELD}", f"has {len(named)} headers; there can be {MAX_HEADERS}")
+        return {}
+    listed = {name.lower() for name in allowed}
+    headers: dict[str, str] = {}
+    for name, text in named:
+        place = f"extra.{HEADERS_FIELD} {safe_repr(name)}"
+        problem = _find_name_problem(name, listed) or _find_value_problem(text)
+        if name.lower() in {one.lower() for one in headers}:
+            problem = "is there more than once; names differ in more than their case"
+        if problem is not None:
+            problems.add(place, problem)
+        else:
+            headers[name] = str(text)
+    return headers
+
+
+def _read_pairs(value: object) -> list[tuple[str, object]] | None:
+    """Return the pairs in their order, repeated names kept, or ``None`` if there are no pairs in it."""
+    if value is None:
+        return []
+    if isinstance(value, Mapping):
+        return [(str(name), text) for name, text in value.items()]
+    if not isinstance(value, str):
+        return None
+    if not value.strip():
+        return []
+    try:
+        pairs = json.loads(value, object_pairs_hook=_Pairs)
+    except (ValueError, RecursionError):
+        return None
+    return list(pairs) if isinstance(pairs, _Pairs) else None
+
+
+class _Pairs(list[tuple[str, object]]):
+    """What a JSON object holds, before repeated names are dropped."""
+
+
+def _find_name_problem(name: str, listed: set[str]) -> str | None:
+    lower = name.lower()
+    if not is_header_name(name):
+        return "is not the name of a header"
+    if lower in _RESERVED or lower.startswith(_RESERVED_PREFIXES) or _is_of_a_scheme(lower):
+        return "is set by the provider or the connection itself and cannot be given"
+    if lower != "authorization" and not lower.startswith("x-") and lower not in listed:
+        return "is not allowed: use Authorization or X-…, or list it in allowed_headers (section service_hooks)"
+    return None
+
+
+def _is_of_a_scheme(lower: str) -> bool:
+    return any(lower == header.lower() for scheme in SCHEMES.values() for header in scheme.header_names)
+
+
+def _find_value_problem(value: object) -> str | None:
+    """Return what is wrong with a value, in words that do not quote it."""
+    if not isinstance(value, str):
+        return "must have text as its value"
+    if len(value) > MAX_VALUE_CHARACTERS:
+        return f"has a value longer than {MAX_VALUE_CHARACTERS} characters"
+    if not _VALUE.fullmatch(value):
+        return "has a value that is empty, has blanks at an end, or is not printable ASCII"
+    return None

@@ -10,12 +10,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_hooks import __version__
-from airflow_provider_hooks.delivery.headers import (
-    DELIVERY_HEADER,
-    EVENT_HEADER,
-    merge_headers,
-    sensitive_header_values,
-)
 from airflow_provider_hooks.delivery.record import DeliveryIds, DeliveryInfo
 from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.http.redact import MASK, sensitive_query_parts
@@ -28,6 +22,10 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
 
 METHOD = "POST"
+DELIVERY_HEADER = "X-Service-Hook-Delivery"
+"""Carries the delivery id, which is the same whenever the same event goes to the same endpoint again."""
+EVENT_HEADER = "X-Service-Hook-Event"
+"""Carries the event type."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +59,7 @@ class RequestTemplate:
         self._head = "\r\n".join([request_line, *lines, DELIVERY_HEADER]) + ": "
         self._sensitive = (
             *endpoint.secrets,
-            *sensitive_header_values(endpoint.headers),
+            *endpoint.sensitive_headers,
             *sensitive_query_parts(endpoint.target.query),
         )
 
@@ -100,6 +98,12 @@ class RequestTemplate:
         endpoint = self.endpoint
         signatures = endpoint.scheme.sensitive_values(signature_headers, endpoint.secrets)
         return tuple(dict.fromkeys((*self._sensitive, *signatures)))
+
+
+def merge_headers(added: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
+    """Return all headers of a request: where both have one, in whatever case, ours."""
+    names = {name.lower() for name in ours}
+    return {**{name: value for name, value in added.items() if name.lower() not in names}, **ours}
 
 
 def find_event_id(payload: Mapping[str, object]) -> str:

@@ -13,22 +13,22 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_hooks._runtime.airflow import read_connection, read_settings, read_variable
-from airflow_provider_hooks._runtime.claim_store import open_claim_store
+from airflow_provider_hooks._runtime.airflow import open_claim_store, read_connection, read_settings, read_variable
 from airflow_provider_hooks._runtime.failures import raise_fail_fast, raise_for_outcome
 from airflow_provider_hooks._runtime.telemetry import count_delivery, record_attempt, trace_attempt
-from airflow_provider_hooks.delivery.claims import KEY_PREFIX, Claim, check_on_unknown
-from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, Endpoint, read_endpoint
-from airflow_provider_hooks.delivery.headers import sensitive_header_values
-from airflow_provider_hooks.delivery.record import attempt_from_result, not_sent_attempt
-from airflow_provider_hooks.delivery.request import RequestTemplate, SignedRequest, find_event_id, preview_request
-from airflow_provider_hooks.delivery.service import (
+from airflow_provider_hooks.delivery.claims import (
+    KEY_PREFIX,
+    Claim,
     ClaimedDelivery,
     DeliveryResult,
     TryContext,
+    check_on_unknown,
     check_slot,
     unclaimed_result,
 )
+from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, Endpoint, read_endpoint
+from airflow_provider_hooks.delivery.record import attempt_from_result, not_sent_attempt
+from airflow_provider_hooks.delivery.request import RequestTemplate, SignedRequest, find_event_id, preview_request
 from airflow_provider_hooks.events.builders import EventDraft
 from airflow_provider_hooks.events.serialization import serialize
 from airflow_provider_hooks.exceptions import BlockedAddressError, ServiceHookError, ValidationError
@@ -89,7 +89,7 @@ class EndpointHook(BaseHook):
             read_variable=read_variable,
             allowed_headers=self._settings.allowed_headers,
         )
-        for value in sensitive_header_values(endpoint.headers):
+        for value in endpoint.sensitive_headers:
             mask_secret(value)
         return endpoint
 

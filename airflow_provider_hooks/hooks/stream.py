@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from airflow_provider_hooks._runtime.claim_store import open_claim_store
+from airflow_provider_hooks._runtime.airflow import open_claim_store
 from airflow_provider_hooks._runtime.failures import (
     DeliveryFailedError,
     DeliveryNotSentError,

@@ -13,8 +13,8 @@ from urllib.parse import quote, quote_plus, urlencode
 from hypothesis import strategies as st
 
 from airflow_provider_hooks.connection_form import ConnectionFields
-from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, Endpoint, read_endpoint
-from airflow_provider_hooks.delivery.headers import FIELD, merge_headers, read_headers
+from airflow_provider_hooks.delivery.endpoint import HEADERS_FIELD, SERVICE_HOOK, Endpoint, read_endpoint, read_headers
+from airflow_provider_hooks.delivery.request import merge_headers
 from airflow_provider_hooks.exceptions import ValidationError, ValidationErrors
 from airflow_provider_hooks.http.policy import NetworkPolicy
 from airflow_provider_hooks.http.redact import redact
@@ -252,7 +252,11 @@ PROPERTIES: PropertyTable = {
                     *(field.name for field in SERVICE_HOOK.extra),
                     scheme=schemes,
                     timeout=numbers,
-                    **{FIELD: header_inputs, "secret_variable": st.just("v"), "events": st.just("event.created")},
+                    **{
+                        HEADERS_FIELD: header_inputs,
+                        "secret_variable": st.just("v"),
+                        "events": st.just("event.created"),
+                    },
                 ),
                 "unused": unused,
             }

@@ -14,7 +14,7 @@ from dataclasses import replace
 import pytest
 
 from airflow_provider_hooks.cli.local import list_schemes
-from airflow_provider_hooks.delivery.headers import read_headers
+from airflow_provider_hooks.delivery.endpoint import read_headers
 from airflow_provider_hooks.exceptions import SignatureError, ValidationError, ValidationErrors
 from airflow_provider_hooks.get_provider_info import get_provider_info
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_hooks._runtime.claim_store import TaskStateClaimStore
+from airflow_provider_hooks._runtime.airflow import TaskStateClaimStore
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
 from airflow_provider_hooks.http.connect import Connector, Limits
 from airflow_provider_hooks.stream.claims import BatchSizer, StreamClaim

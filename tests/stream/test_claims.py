@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_hooks._runtime.claim_store import TaskStateClaimStore
+from airflow_provider_hooks._runtime.airflow import TaskStateClaimStore
 from airflow_provider_hooks.exceptions import RecordError
 from airflow_provider_hooks.stream.claims import (
     BatchSizer,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from airflow.sdk import DAG
 
-from airflow_provider_hooks._runtime.claim_store import TaskStateClaimStore
+from airflow_provider_hooks._runtime.airflow import TaskStateClaimStore
 from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.operators.delivery import DeliverEventCreatedOperator
 

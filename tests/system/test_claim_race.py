@@ -23,17 +23,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_hooks._runtime.claim_store import TaskStateClaimStore
-from airflow_provider_hooks.delivery.claims import KEY_PREFIX, Claim
+from airflow_provider_hooks._runtime.airflow import TaskStateClaimStore
+from airflow_provider_hooks.delivery.claims import KEY_PREFIX, Claim, ClaimedDelivery, TryContext
 from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo
-from airflow_provider_hooks.delivery.service import ClaimedDelivery, TryContext
 from airflow_provider_hooks.exceptions import ClaimLostError
 from airflow_provider_hooks.outcomes import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_hooks._runtime.airflow import TaskStateStore
+    from airflow.sdk.execution_time.context import TaskStateStoreAccessor
+
     from airflow_provider_hooks.json_types import JsonObject
 
 ROUNDS = pytest.mark.parametrize("rounds", [60, pytest.param(500, marks=pytest.mark.crash)])
@@ -87,7 +87,7 @@ class RefusedError(Exception):
 class Watched:
     """A store, and the steps of one delivery through it."""
 
-    def __init__(self, store: TaskStateStore | Files) -> None:
+    def __init__(self, store: TaskStateStoreAccessor | Files) -> None:
         self.store = store
         self.steps: list[str] = []
         self.owner_token = ""
@@ -102,9 +102,9 @@ class Watched:
             )
         return value
 
-    def set(self, key: str, value: JsonObject, **_options: object) -> None:
+    def set(self, key: str, value: JsonObject, **options: object) -> None:
         try:
-            self.store.set(key, value)
+            self.store.set(key, value, **options)
         except RefusedError:
             self.steps.append("write refused")
             raise
@@ -112,7 +112,9 @@ class Watched:
         self.steps.append("wrote")
 
 
-def deliver(store: TaskStateStore | Files, sends: Path, *, number: int, try_number: int, slot: str = "") -> list[str]:
+def deliver(
+    store: TaskStateStoreAccessor | Files, sends: Path, *, number: int, try_number: int, slot: str = ""
+) -> list[str]:
     """Deliver once, and return what happened, step by step; a line in the file of sends is a send."""
     watched = Watched(store)
 
@@ -189,12 +191,10 @@ def serve_airflow() -> Callable[..., list[str]]:
     from airflow.sdk.execution_time import supervisor as sdk  # noqa: PLC0415
     from airflow.sdk.execution_time.context import TaskStateStoreAccessor  # noqa: PLC0415
 
-    from airflow_provider_hooks._runtime.airflow import TaskStateStore  # noqa: PLC0415
-
-    class OwnStore(TaskStateStore):
-        def set(self, key: str, value: JsonObject, **_options: object) -> None:
+    class OwnStore(TaskStateStoreAccessor):
+        def set(self, key: str, value: JsonObject, **options: object) -> None:
             try:
-                super().set(key, value)
+                super().set(key, value, **options)
             except ServerResponseError as error:
                 if error.response.status_code != 404:
                     raise
@@ -212,7 +212,7 @@ def serve_airflow() -> Callable[..., list[str]]:
         current = try_id if try_number == 1 else follow(try_id)
         scope = TaskScope(dag_id=DAG_ID, run_id=RUN_ID, task_id=TASK_ID, map_index=number)
         with sdk.set_supervisor_comms(supervisor.comms):
-            store = OwnStore(TaskStateStoreAccessor(uuid.UUID(current), scope))
+            store = OwnStore(uuid.UUID(current), scope)
             return deliver(store, Path(sends), number=number, try_number=try_number)
 
     return race

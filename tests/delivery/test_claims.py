@@ -13,14 +13,17 @@ import pendulum
 import pytest
 from msgspec.structs import replace
 
-from airflow_provider_hooks._runtime.claim_store import TaskStateClaimStore
+from airflow_provider_hooks._runtime.airflow import TaskStateClaimStore
 from airflow_provider_hooks.delivery.claims import (
     CLAIMED,
     KEY_PREFIX,
     SETTLED,
     Claim,
     ClaimAction,
+    ClaimedDelivery,
+    TryContext,
     check_on_unknown,
+    check_slot,
     make_claim,
     next_action,
     record_claim,
@@ -33,7 +36,6 @@ from airflow_provider_hooks.delivery.record import (
     parse_record,
     parse_stored,
 )
-from airflow_provider_hooks.delivery.service import ClaimedDelivery, TryContext, check_slot
 from airflow_provider_hooks.exceptions import ClaimLostError, RecordError, SlotError, ValidationError
 from airflow_provider_hooks.http.result import Phases
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
