@@ -50,22 +50,22 @@ def raise_for_outcome(result: DeliveryResult, *, on_unknown: OnUnknown = "fail")
     :raises DeliveryNotSentError: for every other ``not_sent``
     :raises DeliveryUnknownError: for ``unknown`` where the event must be sent again
     """
-    record = result.record
-    if record.outcome is Outcome.DELIVERED:
+    record, outcome = result.record, result.record.attempt.outcome
+    if outcome is Outcome.DELIVERED:
         return
     message, stored = record.summarize(), record.as_json()
-    if record.outcome is Outcome.NOT_SENT and record.attempt.error_class is not ErrorClass.BLOCKED_ADDRESS:
+    if outcome is Outcome.NOT_SENT and record.attempt.error_class is not ErrorClass.BLOCKED_ADDRESS:
         raise DeliveryNotSentError(
-            f"{message}; nothing was sent, so it may be tried again", outcome=record.outcome, record=stored
+            f"{message}; nothing was sent, so it may be tried again", outcome=outcome, record=stored
         )
-    if record.outcome is Outcome.UNKNOWN and on_unknown == "resend":
+    if outcome is Outcome.UNKNOWN and on_unknown == "resend":
         advice = "is sent again if a retry is left; else clear the task, or settle the delivery"
         raise DeliveryUnknownError(
-            f"{message}; it may have been received, and {advice}", outcome=record.outcome, record=stored
+            f"{message}; it may have been received, and {advice}", outcome=outcome, record=stored
         )
     if not result.sent_by_this_try:
         message = f"{message}; recorded by an earlier try, not sent again"
-    raise DeliveryFailedError(f"{message}. Clear the task to send it again", outcome=record.outcome, record=stored)
+    raise DeliveryFailedError(f"{message}. Clear the task to send it again", outcome=outcome, record=stored)
 
 
 def raise_registry_failure(error: Exception) -> NoReturn:

@@ -34,7 +34,7 @@ _tracer = trace.get_tracer("airflow_provider_hooks")
 def count_delivery(record: Record) -> None:
     """Increment the counter of a delivery's outcome."""
     info = record.info
-    count_deliveries(1, endpoint=info.endpoint, event_type=info.event_type, outcome=record.outcome.value)
+    count_deliveries(1, endpoint=info.endpoint, event_type=info.event_type, outcome=record.attempt.outcome.value)
 
 
 def count_deliveries(count: int, *, endpoint: str, event_type: str, outcome: str) -> None:

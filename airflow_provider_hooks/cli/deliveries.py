@@ -51,7 +51,7 @@ def deliver(args: Namespace) -> ExitCode:
         eprint("interrupted; the event may have been received")
         return ExitCode.UNKNOWN
     show(record.as_json(), args.output, done=record.summarize())
-    return _CODES[record.outcome]
+    return _CODES[record.attempt.outcome]
 
 
 @command

@@ -173,7 +173,7 @@ def merge_with_previous(claim: Claim, attempt: Attempt) -> Attempt:
 
 def record_claim(claim: Claim, record: Record) -> Claim:
     """Return the claim with the record of its delivery."""
-    return msgspec.structs.replace(claim, state=record.outcome.value, record=record.as_json())
+    return msgspec.structs.replace(claim, state=record.attempt.outcome.value, record=record.as_json())
 
 
 def report_interrupted(claim: Claim) -> Record:
@@ -195,9 +195,10 @@ def mark_delivered(claim: Claim, *, generation: str) -> tuple[Claim, Record]:
     :raises RecordError: if the record cannot be read, or its outcome needs no settling
     """
     before = parse_record(claim.record) if claim.record else report_interrupted(claim)
-    if before.outcome is not Outcome.UNKNOWN:
+    outcome = before.attempt.outcome
+    if outcome is not Outcome.UNKNOWN:
         raise RecordError(
-            f"the delivery was {before.outcome.value}, which cannot be settled; write that as the state of the claim"
+            f"the delivery was {outcome.value}, which cannot be settled; write that as the state of the claim"
         )
     attempt = msgspec.structs.replace(
         before.attempt, outcome=Outcome.DELIVERED, error_class=None, message="a user settled it as received"

@@ -4,10 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-import uuid
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -26,9 +22,6 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.http.result import R, RequestResult
     from airflow_provider_hooks.json_types import JsonObject
 
-_PLAIN = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
-"""What JSON writes without escapes."""
-_DELIVERY_NAMESPACE = uuid.UUID("5d8fbc09-b0a5-5c9c-8a8e-1f9f6f2c7a11")
 StructType = TypeVar("StructType", bound=msgspec.Struct)
 
 
@@ -77,11 +70,6 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     settled: bool = False
     """Whether a user marked it as received, without a response."""
 
-    @property
-    def outcome(self) -> Outcome:
-        """The outcome of the delivery."""
-        return self.attempt.outcome
-
     def as_json(self) -> JsonObject:
         """Return the record as one flat JSON object, as it is stored and returned by the operators."""
         builtins = cast("dict[str, JsonObject]", msgspec.to_builtins(self))
@@ -96,7 +84,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             attempt.error_class.value if attempt.error_class else "",
             attempt.message or "",
             f"response: {escape(attempt.response_body)}"
-            if self.outcome is Outcome.REJECTED and attempt.response_body
+            if attempt.outcome is Outcome.REJECTED and attempt.response_body
             else "",
         ]
         detail = ", ".join(detail for detail in details if detail)
@@ -151,27 +139,6 @@ def format_time(unix_seconds: float) -> str:
 @lru_cache(maxsize=64)
 def _format_second(unix_second: int) -> str:
     return datetime.fromtimestamp(unix_second, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-class DeliveryIds:
-    """
-    The ids of the deliveries of events of one type to one endpoint: UUIDv5 (RFC 9562), the same on every try.
-
-    They are made faster than by ``uuid.uuid5``.
-    """
-
-    def __init__(self, *, endpoint: str, event_type: str) -> None:
-        name = json.dumps([endpoint, event_type])[:-1] + ", "
-        self._hashed = hashlib.sha1(_DELIVERY_NAMESPACE.bytes + name.encode(), usedforsecurity=False)
-
-    def make(self, event_id: str) -> str:
-        """Return the id of the delivery of an event."""
-        hashed = self._hashed.copy()
-        quoted = f'"{event_id}"' if _PLAIN.fullmatch(event_id) else json.dumps(event_id)
-        hashed.update(f"{quoted}]".encode())
-        digits = hashed.hexdigest()
-        variant = "89ab"[int(digits[16], 16) & 3]
-        return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
 def parse_stored(stored: object, kind: type[StructType], *, refusal: str) -> StructType:

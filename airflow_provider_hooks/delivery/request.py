@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import time
+import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_hooks import __version__
-from airflow_provider_hooks.delivery.record import DeliveryIds, DeliveryInfo
+from airflow_provider_hooks.delivery.record import DeliveryInfo
 from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.http.redact import MASK, sensitive_query_parts
 from airflow_provider_hooks.sanitize import safe_repr
@@ -22,10 +25,34 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
 
 METHOD = "POST"
+_PLAIN = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
+"""What JSON writes without escapes."""
+_DELIVERY_NAMESPACE = uuid.UUID("5d8fbc09-b0a5-5c9c-8a8e-1f9f6f2c7a11")
 DELIVERY_HEADER = "X-Service-Hook-Delivery"
 """Carries the delivery id, which is the same whenever the same event goes to the same endpoint again."""
 EVENT_HEADER = "X-Service-Hook-Event"
 """Carries the event type."""
+
+
+class DeliveryIds:
+    """
+    The ids of the deliveries of events of one type to one endpoint: UUIDv5 (RFC 9562), the same on every try.
+
+    They are made faster than by ``uuid.uuid5``.
+    """
+
+    def __init__(self, *, endpoint: str, event_type: str) -> None:
+        name = json.dumps([endpoint, event_type])[:-1] + ", "
+        self._hashed = hashlib.sha1(_DELIVERY_NAMESPACE.bytes + name.encode(), usedforsecurity=False)
+
+    def make(self, event_id: str) -> str:
+        """Return the id of the delivery of an event."""
+        hashed = self._hashed.copy()
+        quoted = f'"{event_id}"' if _PLAIN.fullmatch(event_id) else json.dumps(event_id)
+        hashed.update(f"{quoted}]".encode())
+        digits = hashed.hexdigest()
+        variant = "89ab"[int(digits[16], 16) & 3]
+        return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +94,16 @@ class RequestTemplate:
         """Return the id of the delivery of an event: the same on every try."""
         return self._ids.make(event_id)
 
-    def describe(self, event_id: str, body: bytes) -> DeliveryInfo:
-        """Return what is known of a delivery before anything is sent."""
+    def describe(self, payload: Mapping[str, object], body: bytes) -> DeliveryInfo:
+        """
+        Return what is known of a delivery before anything is sent.
+
+        :raises ValidationError: if the payload, which may not come from a builder, has no id
+        """
+        event_id = payload.get("id")
+        if not isinstance(event_id, str):
+            problem = f"must be text, as the builders make it, not {safe_repr(event_id)}"
+            raise ValidationError("payload", {"id": problem})
         return DeliveryInfo(
             delivery_id=self.make_delivery_id(event_id),
             event_id=event_id,
@@ -104,18 +139,6 @@ def merge_headers(added: Mapping[str, str], ours: Mapping[str, str]) -> dict[str
     """Return all headers of a request: where both have one, in whatever case, ours."""
     names = {name.lower() for name in ours}
     return {**{name: value for name, value in added.items() if name.lower() not in names}, **ours}
-
-
-def find_event_id(payload: Mapping[str, object]) -> str:
-    """
-    Return the id of a payload, which may not come from a builder.
-
-    :raises ValidationError: if it has none
-    """
-    event_id = payload.get("id")
-    if not isinstance(event_id, str):
-        raise ValidationError("payload", {"id": f"must be text, as the builders make it, not {safe_repr(event_id)}"})
-    return event_id
 
 
 @dataclass(frozen=True, kw_only=True)

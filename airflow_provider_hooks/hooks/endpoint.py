@@ -28,7 +28,7 @@ from airflow_provider_hooks.delivery.claims import (
 )
 from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, Endpoint, read_endpoint
 from airflow_provider_hooks.delivery.record import attempt_from_result, not_sent_attempt
-from airflow_provider_hooks.delivery.request import RequestTemplate, SignedRequest, find_event_id, preview_request
+from airflow_provider_hooks.delivery.request import RequestTemplate, SignedRequest, preview_request
 from airflow_provider_hooks.events.builders import EventDraft
 from airflow_provider_hooks.events.serialization import serialize
 from airflow_provider_hooks.exceptions import BlockedAddressError, ServiceHookError, ValidationError
@@ -240,7 +240,7 @@ class EndpointHook(BaseHook):
         built = payload.build() if isinstance(payload, EventDraft) else payload
         template = RequestTemplate(self.get_endpoint_for(event_type), event_type)
         body = serialize(built, max_payload_bytes=self._settings.max_payload_bytes)
-        return template, template.describe(find_event_id(built), body), body
+        return template, template.describe(built, body), body
 
     def _attempt(self, template: RequestTemplate, info: DeliveryInfo, body: bytes) -> Attempt:
         """Sign the request and send it, once. A claim may stand by now, so every error is in the attempt."""

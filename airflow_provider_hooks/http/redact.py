@@ -113,9 +113,10 @@ def sensitive_query_parts(query: str) -> tuple[str, ...]:
 
 def redact_and_truncate(text: str, sensitive: Iterable[str], *, limit: int = SHOWN_CHARACTERS) -> str:
     """Mask what is sensitive before anything is cut, and bound what escaping made of it, in bytes."""
-    if not sensitive and len(text) <= limit and text.isascii() and text.isprintable():
-        return text
-    return escape(redact(text, sensitive), limit=limit).encode()[:limit].decode(errors="ignore")
+    masked = redact(text, sensitive)
+    if len(masked) <= limit and masked.isascii() and masked.isprintable():
+        return masked
+    return escape(masked, limit=limit).encode()[:limit].decode(errors="ignore")
 
 
 def _encode_inside(raw: bytes, before: int, encode: Callable[[bytes], bytes]) -> str:

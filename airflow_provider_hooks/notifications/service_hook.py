@@ -133,9 +133,9 @@ class ServiceHookNotifier(BaseNotifier):
             delivery = hook.deliver_once(self.event_type, payload, context=context, slot=slot)
         else:
             delivery = hook.deliver_unclaimed(self.event_type, payload)
-        if delivery.record.outcome is not Outcome.DELIVERED:
+        if delivery.record.attempt.outcome is not Outcome.DELIVERED:
             record = delivery.record
-            raise NotificationError(record.summarize(), outcome=record.outcome, record=record.as_json())
+            raise NotificationError(record.summarize(), outcome=record.attempt.outcome, record=record.as_json())
 
     async def async_notify(self, context: Context) -> None:
         """

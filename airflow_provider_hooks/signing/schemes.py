@@ -124,14 +124,16 @@ class Scheme(Signer):
         expected = [self.format_signature(hmac.digest(key, content, hashlib.sha256)) for key in keys]
         request.check_signatures(received, expected=expected, source=self.signature_header)
 
-    def sensitive_values(self, headers: Mapping[str, str], secrets: Iterable[str]) -> Iterable[str]:
+    def sensitive_values(self, headers: Mapping[str, str], secrets: Iterable[str]) -> tuple[str, ...]:
         """Return each signature and each bare digest, and the secrets without their prefix."""
         if self.signature_header is None:
-            return
-        for signature in headers[self.signature_header].split(" "):
-            yield signature
-            yield signature.removeprefix(self.signature_prefix)
-        yield from (secret.removeprefix(WHSEC_PREFIX) for secret in secrets)
+            return ()
+        signatures = headers[self.signature_header].split(" ")
+        return (
+            *signatures,
+            *(signature.removeprefix(self.signature_prefix) for signature in signatures),
+            *(secret.removeprefix(WHSEC_PREFIX) for secret in secrets),
+        )
 
     def join_signed_parts(self, body: bytes, *, delivery_id: str, timestamp: str) -> bytes:
         """Return the bytes that are signed."""

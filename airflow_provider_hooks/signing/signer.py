@@ -113,17 +113,15 @@ class Signer(ABC):
 
         return sign_request
 
-    def sensitive_values(self, headers: Mapping[str, str], secrets: Iterable[str]) -> Iterable[str]:
+    def sensitive_values(self, headers: Mapping[str, str], secrets: Iterable[str]) -> tuple[str, ...]:
         """
         Return what must be masked where a receiver returns it: signatures, digests, and secrets without their prefix.
 
         :param headers: what ``sign`` returned
         """
         value = headers.get(self.signature_header or "", "")
-        if value:
-            yield value
-            yield from _PART_OF_SIGNATURE.findall(value)
-        yield from (secret.removeprefix(WHSEC_PREFIX) for secret in secrets)
+        signatures = (value, *_PART_OF_SIGNATURE.findall(value)) if value else ()
+        return (*signatures, *(secret.removeprefix(WHSEC_PREFIX) for secret in secrets))
 
     def with_key_format(self, key_format: KeyFormat) -> Signer:
         """Return the same scheme with another form of the secret."""

@@ -30,12 +30,12 @@ from airflow_provider_hooks.delivery.claims import (
 )
 from airflow_provider_hooks.delivery.record import (
     Attempt,
-    DeliveryIds,
     DeliveryInfo,
     Record,
     parse_record,
     parse_stored,
 )
+from airflow_provider_hooks.delivery.request import DeliveryIds
 from airflow_provider_hooks.exceptions import ClaimLostError, RecordError, SlotError, ValidationError
 from airflow_provider_hooks.http.result import Phases
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
@@ -150,13 +150,13 @@ class TestResend:
 
     def test_an_attempt_that_was_not_sent_after_one_that_may_have_arrived_leaves_it_unknown(self):
         store, sends = Store(), Sends(Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.NOT_SENT, Outcome.DELIVERED)
-        outcomes = [deliver(store, sends, try_number=n, on_unknown="resend").record.outcome for n in (1, 2, 3)]
+        outcomes = [deliver(store, sends, try_number=n, on_unknown="resend").record.attempt.outcome for n in (1, 2, 3)]
         assert outcomes == [Outcome.UNKNOWN] * 3
         assert deliver(store, sends, try_number=4).sent_by_this_try is False, (
             "'fail' does not send what may have arrived"
         )
         last = deliver(store, sends, try_number=5, on_unknown="resend")
-        assert (last.record.outcome, last.record.redelivery) == (Outcome.DELIVERED, True)
+        assert (last.record.attempt.outcome, last.record.redelivery) == (Outcome.DELIVERED, True)
 
     @pytest.mark.parametrize("value", ["create", "", None, ["resend"]])
     def test_another_word_is_refused(self, value):
@@ -179,7 +179,7 @@ class TestSettled:
             deliver(store, sends)
         self.settle(store)
         accepted = deliver(store, sends, generation=generation, try_number=2)
-        assert (accepted.sent_by_this_try, accepted.record.outcome, accepted.record.settled) == (
+        assert (accepted.sent_by_this_try, accepted.record.attempt.outcome, accepted.record.settled) == (
             False,
             Outcome.DELIVERED,
             True,
@@ -229,7 +229,7 @@ def test_a_new_asking_tells_what_the_one_before_left_open():
         deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
     cleared = deliver(store, sends, generation="4")
     assert cleared.unresolved_previous is not None
-    assert (cleared.unresolved_previous.outcome, cleared.record.redelivery) == (Outcome.UNKNOWN, True)
+    assert (cleared.unresolved_previous.attempt.outcome, cleared.record.redelivery) == (Outcome.UNKNOWN, True)
     assert deliver(store, sends, generation="6").unresolved_previous is None
 
 
@@ -272,7 +272,7 @@ def test_an_outcome_stands_for_every_later_try(outcome):
 
 def test_what_was_not_sent_may_be_tried_again():
     store, sends = Store(), Sends(Outcome.NOT_SENT, Outcome.NOT_SENT, Outcome.DELIVERED)
-    outcomes = [deliver(store, sends, try_number=number).record.outcome for number in (1, 2, 3, 4)]
+    outcomes = [deliver(store, sends, try_number=number).record.attempt.outcome for number in (1, 2, 3, 4)]
     assert outcomes == [Outcome.NOT_SENT, Outcome.NOT_SENT, Outcome.DELIVERED, Outcome.DELIVERED]
     assert sends.count == 3
 
@@ -294,8 +294,8 @@ def test_what_an_earlier_try_left_is_told_whatever_has_become_of_the_connection(
 
     run = TryContext(generation="2", try_number=2)
     delivery = ClaimedDelivery(store=open_claims(store), run=run).resolve()
-    assert delivery.record.outcome.value == ("unknown" if state == CLAIMED else state)
-    assert store.get(KEY_PREFIX)["state"] == delivery.record.outcome.value
+    assert delivery.record.attempt.outcome.value == ("unknown" if state == CLAIMED else state)
+    assert store.get(KEY_PREFIX)["state"] == delivery.record.attempt.outcome.value
 
 
 def test_looking_for_an_earlier_try_claims_nothing():
@@ -327,7 +327,7 @@ def test_a_try_that_crashed_after_its_claim_is_reported_as_unknown_and_not_sent_
         sent = 0
     for number in (2, 3):
         found = deliver(store, sends, try_number=number)
-        assert (found.sent_by_this_try, found.record.outcome) == (False, Outcome.UNKNOWN)
+        assert (found.sent_by_this_try, found.record.attempt.outcome) == (False, Outcome.UNKNOWN)
         assert found.record.attempt.error_class is ErrorClass.INTERRUPTED
         assert "try 1" in (found.record.attempt.message or "")
     assert sends.count == sent
@@ -338,7 +338,7 @@ def test_a_claim_of_the_same_try_is_reported_as_unknown_too():
     with pytest.raises(KeyboardInterrupt):
         deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
     found = deliver(store, sends)
-    assert (found.sent_by_this_try, found.record.outcome, sends.count) == (False, Outcome.UNKNOWN, 0)
+    assert (found.sent_by_this_try, found.record.attempt.outcome, sends.count) == (False, Outcome.UNKNOWN, 0)
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
@@ -379,7 +379,7 @@ def test_what_was_not_sent_in_a_new_generation_stays_not_sent_whatever_the_one_b
     for before in (Outcome.UNKNOWN, Outcome.DELIVERED, Outcome.REJECTED):
         store, sends = Store(), Sends(before, Outcome.NOT_SENT)
         deliver(store, sends, generation="2")
-        assert deliver(store, sends, generation="4").record.outcome is Outcome.NOT_SENT
+        assert deliver(store, sends, generation="4").record.attempt.outcome is Outcome.NOT_SENT
 
 
 def test_a_new_generation_after_nothing_was_sent_is_no_redelivery():

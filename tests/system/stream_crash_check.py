@@ -11,7 +11,8 @@ from pathlib import Path
 
 import orjson
 
-from airflow_provider_hooks.delivery.record import DeliveryIds, ErrorClass
+from airflow_provider_hooks.delivery.record import ErrorClass
+from airflow_provider_hooks.delivery.request import DeliveryIds
 from tests.system.stream_crash_receiver import Received
 from tests.system.stream_crash_trials import read_events
 
