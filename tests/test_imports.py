@@ -61,7 +61,6 @@ def test_the_package_and_its_metadata_import_nothing_of_airflow_and_nothing_heav
     [
         "operators.delivery",
         "operators.registration",
-        "operators.management",
         "notifications.service_hook",
         "decorators.service_hook",
     ],

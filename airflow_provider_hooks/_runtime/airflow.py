@@ -16,7 +16,7 @@ from airflow_provider_hooks.connection_form import ConnectionFields, check_conne
 from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
 from airflow_provider_hooks.sanitize import safe_repr
 from airflow_provider_hooks.settings import SECTION, Settings, parse_settings
-from airflow_provider_hooks.signing.variable import parse_secrets
+from airflow_provider_hooks.signing.secrets import parse_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,7 +22,7 @@ from airflow_provider_hooks.events.validators import read_moment
 from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.sanitize import safe_repr
 from airflow_provider_hooks.signing.keys import find_secret_problem
-from airflow_provider_hooks.signing.variable import parse_secrets
+from airflow_provider_hooks.signing.secrets import parse_secrets
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.events import EventAlert, EventCreated

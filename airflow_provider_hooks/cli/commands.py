@@ -115,11 +115,11 @@ ARG_DELETE_VARIABLE = Arg(
 )
 ARG_HOOK_ID = Arg(("--hook-id",), help="A hook that is there already and shall be kept as declared from now on")
 ARG_INACTIVE = Arg(("--inactive",), action="store_true", help="Have the hook rest, on Sentry and Akinon")
-ARG_WHEN_UNKNOWN = Arg(
-    ("--on-unknown",),
+ARG_ON_UNCERTAIN_CREATE = Arg(
+    ("--on-uncertain-create",),
     choices=("fail", "create"),
     default="fail",
-    help="Where an earlier call may have registered the hook and the platform cannot be asked (default: fail)",
+    help="If an earlier request may have created the hook and the platform cannot list its hooks (default: fail)",
 )
 
 ARG_HOST = Arg(("--host",), default="127.0.0.1", help="The address to listen on (default: 127.0.0.1)")
@@ -162,7 +162,7 @@ _HOOKS_COMMANDS = (
             ARG_ENSURE_VARIABLE,
             ARG_HOOK_ID,
             ARG_INACTIVE,
-            ARG_WHEN_UNKNOWN,
+            ARG_ON_UNCERTAIN_CREATE,
             ARG_OUTPUT,
             ARG_VERBOSE,
         ),

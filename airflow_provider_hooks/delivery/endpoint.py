@@ -23,7 +23,7 @@ from airflow_provider_hooks.http.urls import parse_url
 from airflow_provider_hooks.sanitize import safe_repr
 from airflow_provider_hooks.signing.keys import find_secret_problem
 from airflow_provider_hooks.signing.schemes import DEFAULT_SCHEME, KEY_FORMATS, SCHEMES, KeyFormat, Scheme
-from airflow_provider_hooks.signing.variable import parse_secrets
+from airflow_provider_hooks.signing.secrets import parse_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -1,17 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Reads arguments that a template may have rendered as text, and notes what is wrong with them."""
+"""
+The arguments of operators: those of every Airflow operator, as a type, and checks of what templates rendered as text.
+
+Each ``read_`` function returns a valid value, and adds a problem if the given value is not valid.
+"""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from airflow_provider_hooks.sanitize import safe_repr
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, MutableMapping
+    from datetime import datetime
+
+    from airflow.sdk import DAG, Context, TaskGroup
+    from airflow.sdk.definitions.retry_policy import RetryPolicy
+    from airflow.sdk.types import WeightRuleParam
+    from typing_extensions import Required
+
     from airflow_provider_hooks.exceptions import ValidationErrors
-    from airflow_provider_hooks.registries.reconcile import WhenUnknown
+    from airflow_provider_hooks.registries.reconcile import OnUncertainCreate
     from airflow_provider_hooks.stream.sources import Shard
 
 _MAX_RATE = 1e9
@@ -20,30 +32,95 @@ MAX_OVERLAP = timedelta(days=366)
 _FLAGS = {"true": True, "false": False}
 
 
+class OperatorArguments(TypedDict, total=False):
+    """
+    The arguments of every Airflow operator.
+
+    As the type of ``**kwargs`` (PEP 692) it makes a type checker reject a misspelt argument, which ``Any``
+    would accept.
+    Source: ``BaseOperator.__init__`` of Airflow 3.3.
+    """
+
+    task_id: Required[str]
+    owner: str
+    email: str | list[str] | tuple[str, ...] | None
+    email_on_retry: bool
+    email_on_failure: bool
+    retries: int | None
+    retry_delay: timedelta | float
+    retry_exponential_backoff: float
+    max_retry_delay: timedelta | float | None
+    retry_policy: RetryPolicy | None
+    start_date: datetime | None
+    end_date: datetime | None
+    depends_on_past: bool
+    ignore_first_depends_on_past: bool
+    wait_for_past_depends_before_skipping: bool
+    wait_for_downstream: bool
+    dag: DAG | None
+    params: MutableMapping[str, object] | None
+    default_args: dict[str, object] | None
+    priority_weight: int
+    weight_rule: WeightRuleParam
+    queue: str
+    pool: str | None
+    pool_slots: int
+    execution_timeout: timedelta | None
+    on_execute_callback: Callable[[Context], None] | Collection[Callable[[Context], None]] | None
+    on_failure_callback: Callable[[Context], None] | list[Callable[[Context], None]] | None
+    on_success_callback: Callable[[Context], None] | Collection[Callable[[Context], None]] | None
+    on_retry_callback: Callable[[Context], None] | list[Callable[[Context], None]] | None
+    on_skipped_callback: Callable[[Context], None] | Collection[Callable[[Context], None]] | None
+    pre_execute: Callable[[Context], None] | None
+    post_execute: Callable[[Context, object], None] | None
+    trigger_rule: str
+    resources: dict[str, object] | None
+    run_as_user: str | None
+    map_index_template: str | None
+    max_active_tis_per_dag: int | None
+    max_active_tis_per_dagrun: int | None
+    executor: str | None
+    executor_config: dict[str, object] | None
+    do_xcom_push: bool
+    multiple_outputs: bool
+    inlets: object
+    outlets: object
+    task_group: TaskGroup | None
+    doc: str | None
+    doc_md: str | None
+    doc_json: str | None
+    doc_yaml: str | None
+    doc_rst: str | None
+    task_display_name: str | None
+    logger_name: str | None
+    allow_nested_operators: bool
+    render_template_as_native_obj: bool | None
+
+
 def read_flag(problems: ValidationErrors, name: str, value: object) -> bool:
-    """Return a flag, also from its name in text, or note that it is none."""
+    """Return a boolean, also from the text ``true`` or ``false``."""
     flag = _FLAGS.get(str(value).strip().lower())
     if flag is None:
         problems.add(name, f"must be true or false, not {safe_repr(value)}")
     return bool(flag)
 
 
-def read_when_unknown(problems: ValidationErrors, value: object) -> WhenUnknown:
-    """Return what to do where a hook may be there, or note that it is neither choice."""
+def read_on_uncertain_create(problems: ValidationErrors, value: object) -> OnUncertainCreate:
+    """Return what to do if a hook may have been created already."""
     if value not in ("fail", "create"):
-        problems.add("on_unknown", f"must be fail or create, not {safe_repr(value)}")
+        problems.add("on_uncertain_create", f"must be fail or create, not {safe_repr(value)}")
     return "create" if value == "create" else "fail"
 
 
 def read_name(problems: ValidationErrors, name: str, value: object) -> str:
-    """Return a line of text that is not blank, or note that it is none."""
+    """Return a line of text that is not blank."""
     if not (isinstance(value, str) and value.strip() and value.isprintable()):
         problems.add(name, f"must be a line of text, not {safe_repr(value)}")
     return value if isinstance(value, str) else ""
 
 
 def read_events(problems: ValidationErrors, value: object) -> tuple[str, ...] | None:
-    """Return events as the platforms take them, or note that they are no list."""
+    """Return events as a tuple; ``None`` if none are given."""
     if value is None:
         return None
     if isinstance(value, list | tuple | set | frozenset):
@@ -53,16 +130,16 @@ def read_events(problems: ValidationErrors, value: object) -> tuple[str, ...] | 
 
 
 def read_overlap(problems: ValidationErrors, value: object) -> timedelta:
-    """Return how long two hooks stand side by side, or note that it is no such time."""
+    """Return how long the old hook of a rotation exists next to the new one."""
     if isinstance(value, timedelta) and timedelta(0) <= value <= MAX_OVERLAP:
         return value
-    told = f"must be a timedelta of 0 to {MAX_OVERLAP.days} days, such as timedelta(hours=1)"
-    problems.add("overlap", f"{told}, not {value if isinstance(value, timedelta) else safe_repr(value)}")
+    rule = f"must be a timedelta of 0 to {MAX_OVERLAP.days} days, such as timedelta(hours=1)"
+    problems.add("overlap", f"{rule}, not {value if isinstance(value, timedelta) else safe_repr(value)}")
     return timedelta(0)
 
 
 def read_count(problems: ValidationErrors, name: str, value: object, *, largest: int = 10**9) -> int | None:
-    """Return a whole number from 1 on, also from its digits in text, or note that it is none; ``None`` is none."""
+    """Return a whole number from 1 on, also from its digits in text; ``None`` if none is given."""
     if value is None:
         return None
     text = str(value).strip()
@@ -73,7 +150,7 @@ def read_count(problems: ValidationErrors, name: str, value: object, *, largest:
 
 
 def read_rate(problems: ValidationErrors, name: str, value: object) -> float | None:
-    """Return a number above 0, also from text, or note that it is none; ``None`` is none."""
+    """Return a number above 0, also from text; ``None`` if none is given."""
     if value is None:
         return None
     try:
@@ -87,7 +164,7 @@ def read_rate(problems: ValidationErrors, name: str, value: object) -> float | N
 
 
 def read_shard(problems: ValidationErrors, value: object) -> Shard:
-    """Return a shard from its pair of numbers, or note that it is none; ``None`` is the whole."""
+    """Return a shard from its pair of numbers; ``None`` is the whole stream."""
     from airflow_provider_hooks.stream.sources import WHOLE, Shard
 
     if value is None:
@@ -100,7 +177,7 @@ def read_shard(problems: ValidationErrors, value: object) -> Shard:
 
 
 def choose(problems: ValidationErrors, **given: object) -> None:
-    """Note where not exactly one of two arguments is given."""
+    """Add a problem unless exactly one of two arguments is given."""
     (first, one), (second, other) = given.items()
     if bool(one) == bool(other):
         problems.add(first, f"give {first} or {second}, and not both" if one else f"give {first} or {second}")

@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from airflow_provider_hooks._runtime.variable_lock import LockError, VariableLock
+from airflow_provider_hooks._runtime.variable_lock import VariableLock
 from airflow_provider_hooks._runtime.variable_store import VariableHookStore, check_variable_name, default_variable_name
-from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
-from airflow_provider_hooks.signing.variable import StoredHook
+from airflow_provider_hooks.exceptions import LockError, ServiceHookError, ValidationError
+from airflow_provider_hooks.registries.store import StoredHook
 
 ONE, TWO = StoredHook(secret="s1", hook_id="h1"), StoredHook(secret="s2", hook_id="h2")
 
@@ -36,7 +36,7 @@ class TestMemory:
     def test_a_variable_that_cannot_be_read_is_not_one_that_is_not_there(self, variables):
         variables.set("hooks", "a-secret")
         variables.unreadable.add("hooks")
-        with pytest.raises(ServiceHookError, match="is there and cannot be read now") as caught:
+        with pytest.raises(ServiceHookError, match="exists but cannot be read now") as caught:
             VariableHookStore("hooks").read()
         assert caught.value.retryable
 
@@ -215,6 +215,6 @@ class TestLock:
             variables.kept = {f"hooks__lock__other-{now[0]}": "held"}
 
         busy(0)
-        with pytest.raises(LockError, match="other runs hold") as caught:
+        with pytest.raises(LockError, match="other runs have held") as caught:
             VariableLock("hooks", lease=1, sleep=busy, clock=lambda: now[0]).__enter__()
         assert caught.value.retryable

@@ -8,10 +8,10 @@ import re
 import pytest
 from airflow.sdk.log import redact
 
-from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.exceptions import RegistryError, ValidationError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.hooks.registry import RegistryHook
-from airflow_provider_hooks.registries.model import HookChanges, HookSpec, RegistryError
+from airflow_provider_hooks.registries.model import HookChanges, HookSpec
 from airflow_provider_hooks.sandbox import serve_sandbox
 from tests.servers import find_closed_port
 

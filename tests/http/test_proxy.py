@@ -20,11 +20,10 @@ from airflow_provider_hooks.delivery.record import ErrorClass, Outcome
 from airflow_provider_hooks.delivery.request import Request
 from airflow_provider_hooks.delivery.sender import send_once
 from airflow_provider_hooks.delivery.transfer import Connections
-from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.exceptions import RegistryError, ValidationError
 from airflow_provider_hooks.http import NetworkPolicy, resolver
 from airflow_provider_hooks.http.proxy import check_connect_answer, read_proxy
-from airflow_provider_hooks.registries.client import RegistryClient
-from airflow_provider_hooks.registries.model import RegistryError
+from airflow_provider_hooks.registries.transport import RegistryTransport
 from tests.registries.platform_data import make_api
 from tests.servers import OK, connect_proxy, find_closed_port, raw_server
 
@@ -117,8 +116,8 @@ def test_a_proxy_that_refuses_sent_nothing(receiver, limits, answer, error_class
 
 def list_hooks(policy, limits):
     api = make_api("sentry", base_url="https://hooks.test/api/0", timeout=3)
-    client = RegistryClient(api, policy=policy, connect_timeout=2, ca_file=limits.ca_file)
-    return client.call(api.list_hooks(None), lambda _call, answer: answer)
+    client = RegistryTransport(api, policy=policy, connect_timeout=2, ca_file=limits.ca_file)
+    return client.send(api.list_hooks(None), lambda _request, response: response)
 
 
 def test_a_registry_is_called_through_it_too(receiver, limits):

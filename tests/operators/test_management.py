@@ -10,14 +10,14 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 
-from airflow_provider_hooks.operators.management import (
+from airflow_provider_hooks.operators.registration import (
     DeleteServiceHookOperator,
+    EnsureServiceHookOperator,
     ListServiceHooksOperator,
     RotateServiceHookSecretOperator,
     UpdateServiceHookOperator,
 )
-from airflow_provider_hooks.operators.registration import EnsureServiceHookOperator
-from airflow_provider_hooks.signing.variable import parse_secrets
+from airflow_provider_hooks.signing.secrets import parse_secrets
 from tests.airflow_context import make_context
 
 URL = "https://example.com/hook"
@@ -53,7 +53,7 @@ class TestList:
 
     def test_a_platform_that_cannot_list_says_what_to_do_instead(self, declared):
         declared("zstack")
-        with pytest.raises(AirflowFailException, match="documents no call to list service hooks: keep the id"):
+        with pytest.raises(AirflowFailException, match="documents no call to list service hooks: store the id"):
             run(ListServiceHooksOperator, service_hook_registry_conn_id="zstack_registry")
 
     def test_a_platform_that_does_not_answer_is_left_to_airflows_retries(self, declared):
@@ -84,7 +84,7 @@ class TestUpdate:
     @pytest.mark.parametrize("platform", ["zstack", "smartsheet_rm"])
     def test_a_platform_without_updates_says_what_to_do_instead(self, declared, platform):
         played, _ = declared(platform)
-        with pytest.raises(AirflowFailException, match="delete the hook and register it anew"):
+        with pytest.raises(AirflowFailException, match="delete the hook and register it again"):
             run(
                 UpdateServiceHookOperator,
                 service_hook_registry_conn_id=conn_id(platform),
@@ -99,11 +99,11 @@ class TestUpdate:
             ({"hook_id": "a", "url": URL, "is_active": 7}, "is_active: must be true or false, not 7"),
             ({"url": URL}, "hook_id: give hook_id or hook_name"),
             ({"hook_id": "a", "hook_name": "b", "url": URL}, "hook_id: give hook_id or hook_name, and not both"),
-            ({"hook_name": "never", "url": URL}, "hook_name: 'never' is not remembered in the Variable"),
+            ({"hook_name": "never", "url": URL}, "hook_name: 'never' is not stored in the Variable"),
             ({"url": "nope", "events": "x", "is_active": 7}, "hook_id: .*events: .*is_active: .*url: "),
             ({"hook_id": "a", "events": 5}, "events: must be a list, not 5"),
-            ({"hook_id": "a", "headers": {"A": "b"}}, "headers: are not taken by Sentry"),
-            ({"hook_id": "a", "new_name": "b"}, "name: is not kept by Sentry"),
+            ({"hook_id": "a", "headers": {"A": "b"}}, "headers: are not supported by Sentry"),
+            ({"hook_id": "a", "new_name": "b"}, "name: is not stored by Sentry"),
             (
                 {"hook_id": "a", "headers": ["x"], "service_hook_registry_conn_id": "akinon_registry"},
                 "headers: must be a mapping",
@@ -120,7 +120,7 @@ class TestDelete:
     def test_a_name_that_is_not_remembered_is_said_in_the_log(self, declared, caplog, capsys):
         declared("sentry")
         assert run(DeleteServiceHookOperator, hook_name="claen") == {"deleted": [], "gone": []}
-        assert "'claen' is not remembered" in caplog.text + capsys.readouterr().out
+        assert "'claen' is not stored" in caplog.text + capsys.readouterr().out
 
     def test_a_page_that_is_no_answer_deletes_and_forgets_nothing(self, declared, variables):
         played, options = declared("sentry")
@@ -225,11 +225,11 @@ class TestRotate:
     @pytest.mark.parametrize(
         ("options", "told"),
         [
-            ({"hook_id": "a"}, "secret_variable: must say which Variable"),
+            ({"hook_id": "a"}, "secret_variable: is required for the new secret"),
             ({"hook_name": "orders", "overlap": timedelta(-1)}, "overlap: must be a timedelta of 0 to 366 days"),
             ({"hook_name": "orders", "overlap": timedelta.max}, "overlap: must be a timedelta of 0 to 366 days"),
             ({"hook_name": "orders", "overlap": 3600}, "overlap: must be a timedelta .* not 3600"),
-            ({"hook_name": "never"}, "is not remembered"),
+            ({"hook_name": "never"}, "is not stored"),
             ({"overlap": "1:00"}, "hook_id: .*overlap: .*secret_variable: "),
             (
                 {"hook_id": "1", "secret_variable": "v", "service_hook_registry_conn_id": "smartsheet_rm_registry"},

@@ -9,9 +9,11 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.log import redact
 
-from airflow_provider_hooks._runtime.variable_lock import LockError, VariableLock
+from airflow_provider_hooks._runtime.variable_lock import VariableLock
+from airflow_provider_hooks.exceptions import LockError
 from airflow_provider_hooks.operators.registration import EnsureServiceHookOperator, RegisterServiceHookOperator
-from airflow_provider_hooks.signing.variable import parse_kept_hooks, parse_secrets
+from airflow_provider_hooks.registries.store import parse_state
+from airflow_provider_hooks.signing.secrets import parse_secrets
 from tests.airflow_context import make_context
 from tests.servers import find_closed_port
 
@@ -141,11 +143,11 @@ class TestZStackWhichCannotList:
 
     def test_a_lost_answer_fails_at_once_and_says_what_to_do(self, connected, variables):
         connected.state.platforms["zstack"].misbehave("create", "lost")
-        with pytest.raises(AirflowFailException, match="may be registered all the same"):
+        with pytest.raises(AirflowFailException, match="may be registered nevertheless"):
             register(**self.OPTIONS)
-        with pytest.raises(AirflowFailException, match="on_unknown='create'"):
+        with pytest.raises(AirflowFailException, match="on_uncertain_create='create'"):
             register(**self.OPTIONS)
-        assert register(**self.OPTIONS, on_unknown="create")["created"] is True
+        assert register(**self.OPTIONS, on_uncertain_create="create")["created"] is True
 
 
 def ensure(**options):
@@ -172,7 +174,7 @@ class TestEnsure:
         assert [told["change"] for told in (first, second, third)] == ["created", "unchanged", "updated"]
         assert {hook["url"] for hook in third["hooks"]} == {"https://example.com/moved"}
         assert first["secret_variable"] == f"service_hook_secret_{registry}_orders"
-        kept = parse_kept_hooks(variables.kept[first["secret_variable"]])
+        kept = parse_state(variables.kept[first["secret_variable"]])
         assert {one.hook_id for one in kept} == {hook["hook_id"] for hook in third["hooks"]}
         private = [hook.secret for hook in connected.state.list_hooks() if hook.secret] + ["s3cret"]
         assert not any(secret in json.dumps([first, second, third]) for secret in private)
@@ -204,14 +206,14 @@ class TestEnsure:
         ("options", "told"),
         [
             (
-                {"is_active": "maybe", "on_unknown": "resend", "hook_name": " ", "url": None},
-                "hook_name: .*is_active: .*on_unknown: .*url: ",
+                {"is_active": "maybe", "on_uncertain_create": "resend", "hook_name": " ", "url": None},
+                "hook_name: .*is_active: .*on_uncertain_create: .*url: ",
             ),
-            ({"hook_id": "../x"}, "hook_id: must be the id that Sentry gave"),
+            ({"hook_id": "../x"}, "hook_id: must be the id that Sentry returned"),
             ({"secret_variable": "x" * 201}, "secret_variable: must be 1 to 200 letters"),
             ({"events": "event.alert,event.created"}, "events: must be a list"),
             ({"events": 5}, "events: must be a list, not 5"),
-            ({"on_unknown": ["x"]}, "on_unknown: must be fail or create"),
+            ({"on_uncertain_create": ["x"]}, "on_uncertain_create: must be fail or create"),
             ({"url": 5}, "url: must be text, not 5"),
             ({"headers": "{{ nope }}", "service_hook_registry_conn_id": "akinon_registry"}, "headers: "),
             (
@@ -236,7 +238,7 @@ class TestEnsure:
 
     def test_too_many_calls_are_left_to_airflows_retries(self, connected, variables):
         connected.state.sentry.misbehave("list", "limited", seconds=30)
-        with pytest.raises(AirflowException, match="the limit is lifted at") as caught:
+        with pytest.raises(AirflowException, match="the limit applies until") as caught:
             ensure()
         assert not isinstance(caught.value, AirflowFailException)
 

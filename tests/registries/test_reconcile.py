@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_hooks.exceptions import ValidationError
-from airflow_provider_hooks.registries.model import HookConflictError, HookSpec, HookUncertainError, RegistryError
-from airflow_provider_hooks.signing.variable import StoredHook
-from tests.registries.keeper_data import OTHER_URL, SPECS, URL, Kept, Kit
+from airflow_provider_hooks.exceptions import HookConflictError, HookUncertainError, RegistryError, ValidationError
+from airflow_provider_hooks.registries.model import HookSpec
+from airflow_provider_hooks.registries.store import StoredHook
+from tests.registries.reconciler_data import OTHER_URL, SPECS, URL, Kit, TupleStore
 
 PLATFORMS = list(SPECS)
 LISTING = ["sentry", "akinon", "smartsheet_rm"]
@@ -44,10 +44,10 @@ def make_kit(sandbox):
 class TestEnsure:
     def test_it_creates_once_and_then_leaves_alone(self, kit):
         assert kit.ensure() == ("created", FIRST[kit.name])
-        writes = kit.memory.writes
+        writes = kit.store.writes
         for _ in range(2):
             assert kit.ensure() == ("unchanged", LATER[kit.name])
-        assert kit.memory.writes == writes, "nothing new is remembered"
+        assert kit.store.writes == writes, "nothing new is remembered"
         assert len(kit.platform.list_hooks()) == len(kit.spec.events or (1,) if kit.name == "smartsheet_rm" else (1,))
 
     def test_what_is_there_is_what_was_declared(self, kit):
@@ -73,14 +73,14 @@ class TestEnsure:
         calls = {**FIRST[kit.name], **({"get": 1} if kit.name == "zstack" else {})}
         assert kit.ensure() == ("created", calls)
         there = {hook.hook_id for hook in kit.platform.list_hooks()}
-        assert {one.hook_id for one in kit.memory.kept} == there
+        assert {one.hook_id for one in kit.store.state} == there
 
     @pytest.mark.parametrize("name", ["sentry", "zstack"])
     def test_the_secret_is_kept_and_masked(self, make_kit, name):
         kit = make_kit(name)
         kit.ensure()
         (hook,) = kit.platform.list_hooks()
-        (kept,) = kit.memory.kept
+        (kept,) = kit.store.state
         assert (kept.secret, kept.hook_id, kept.registry, kept.name) == (hook.secret, hook.hook_id, "r", "orders")
         assert hook.secret in kit.masked
 
@@ -88,11 +88,11 @@ class TestEnsure:
     def test_a_hook_whose_memory_was_lost_is_found_and_not_doubled(self, make_kit, name):
         kit = make_kit(name)
         kit.ensure()
-        before = kit.memory.kept
-        kit.memory = Kept()
+        before = kit.store.state
+        kit.store = TupleStore()
         assert kit.ensure() == ("unchanged", {"list": 1})
-        assert {one.hook_id for one in kit.memory.kept} == {one.hook_id for one in before}
-        assert {one.secret for one in kit.memory.kept} == {one.secret for one in before}
+        assert {one.hook_id for one in kit.store.state} == {one.hook_id for one in before}
+        assert {one.secret for one in kit.store.state} == {one.secret for one in before}
 
     @pytest.mark.parametrize("name", ["sentry", "akinon"])
     def test_a_hook_that_rests_is_activated_and_can_be_declared_to_rest(self, make_kit, name):
@@ -158,7 +158,7 @@ class TestEnsure:
         assert kit.ensure(more) == ("updated", {"list": 1, "create": 1})
         assert kit.ensure(kit.spec) == ("updated", {"list": 1, "delete": 1})
         assert kit.ensure(kit.spec) == ("unchanged", {"list": 1})
-        assert {one.hook_id for one in kit.memory.kept} == {hook.hook_id for hook in kit.platform.list_hooks()}
+        assert {one.hook_id for one in kit.store.state} == {hook.hook_id for hook in kit.platform.list_hooks()}
 
     def test_an_event_that_has_its_ten_hooks_is_told_before_anything_is_created(self, make_kit):
         kit = make_kit("smartsheet_rm")
@@ -194,7 +194,7 @@ class TestEnsure:
     def test_a_hook_that_is_there_can_be_adopted(self, kit):
         kit.ensure()
         hook = kit.platform.list_hooks()[0]
-        kit.memory = Kept()
+        kit.store = TupleStore()
         spec = replace(kit.spec, url=OTHER_URL, name="orders")
         if kit.name == "smartsheet_rm":
             spec = replace(spec, events=hook.events)
@@ -207,7 +207,7 @@ class TestEnsure:
         organization, project = "a0" * 12, "b1" * 12
         for url in (OTHER_URL, "https://hooks.example.com/c"):
             kit.platform.add_hook((organization, project), url=url, events=["a.b"], name="orders")
-        with pytest.raises(HookConflictError, match="say by hook_id which hook"):
+        with pytest.raises(HookConflictError, match="set hook_id to the hook"):
             kit.ensure()
         assert kit.platform.forget_calls() == {"list": 1}
 
@@ -215,8 +215,8 @@ class TestEnsure:
         kit = make_kit("sentry")
         kit.ensure()
         before = kit.platform.list_hooks()
-        kit.memory = Kept()
-        with pytest.raises(HookConflictError, match="differs and is not remembered"):
+        kit.store = TupleStore()
+        with pytest.raises(HookConflictError, match="differs and is not stored"):
             kit.ensure(replace(kit.spec, events=("event.created",)), name="stock")
         assert kit.platform.list_hooks() == before
 
@@ -235,13 +235,13 @@ class TestEnsure:
         with pytest.raises(HookConflictError, match=r"has the event user.updated, not one declared"):
             kit.ensure(adopt=other.hook_id)
         kit.ensure(replace(kit.spec, url=OTHER_URL, events=("assignment.created",)), name="stock")
-        with pytest.raises(HookConflictError, match="remembered for another declaration"):
-            kit.ensure(adopt=kit.memory.kept[0].hook_id)
+        with pytest.raises(HookConflictError, match="stored for another declaration"):
+            kit.ensure(adopt=kit.store.state[0].hook_id)
         assert len(kit.platform.list_hooks()) == 4
 
     def test_a_hook_to_adopt_that_is_not_there_is_told(self, kit):
         hook_id = {"akinon": "0" * 24, "smartsheet_rm": "999"}.get(kit.name, "nope")
-        with pytest.raises(ValidationError, match=f"hook_id: {hook_id} is not there"):
+        with pytest.raises(ValidationError, match=f"hook_id: {hook_id} does not exist"):
             kit.ensure(adopt=hook_id)
         assert kit.platform.list_hooks() == []
         kit.ensure()
@@ -257,22 +257,22 @@ class TestEnsure:
 
     def test_two_registries_with_the_same_ids_share_a_variable_without_harm(self, make_kit):
         kit = make_kit("zstack")
-        kit.memory.kept = (StoredHook(secret="of-another", hook_id="wh-001", registry="another", name="orders"),)
+        kit.store.state = (StoredHook(secret="of-another", hook_id="wh-001", registry="another", name="orders"),)
         assert kit.ensure()[0] == "created"
-        assert [one.secret for one in kit.memory.kept if one.registry == "another"] == ["of-another"]
-        kit.keeper().delete(["wh-001"])
-        assert [one.secret for one in kit.memory.kept] == ["of-another"]
+        assert [one.secret for one in kit.store.state if one.registry == "another"] == ["of-another"]
+        kit.reconciler().delete(["wh-001"])
+        assert [one.secret for one in kit.store.state] == ["of-another"]
 
     def test_an_id_that_another_registry_remembers_is_not_taken_here(self, make_kit):
         kit = make_kit("smartsheet_rm")
         kit.ensure()
-        kit.memory.kept = tuple(replace(one, registry="another", name="stock") for one in kit.memory.kept)
+        kit.store.state = tuple(replace(one, registry="another", name="stock") for one in kit.store.state)
         assert kit.ensure() == ("unchanged", {"list": 1})
 
     def test_a_retiring_hook_without_a_name_is_not_taken(self, make_kit):
         kit = make_kit("sentry")
-        kit.keeper().register(kit.spec)
-        kit.memory.kept = (replace(kit.memory.kept[0], expires_at="2999-01-01T00:00:00+00:00", replaced_by="x"),)
+        kit.reconciler().register(kit.spec)
+        kit.store.state = (replace(kit.store.state[0], expires_at="2999-01-01T00:00:00+00:00", replaced_by="x"),)
         assert kit.ensure()[0] == "created"
 
     def test_a_move_creates_the_new_hook_before_it_deletes_the_old(self, make_kit):
@@ -307,45 +307,45 @@ class TestRegister:
         owner = ("sandbox", "pump-station")
         match = kit.platform.add_hook(owner, url=URL, events=["event.alert"])
         kit.platform.add_hook(owner, url=URL, events=["event.created"])
-        assert kit.keeper().register(kit.spec)[0].hook_id == match.hook_id
+        assert kit.reconciler().register(kit.spec)[0].hook_id == match.hook_id
 
     def test_the_hook_of_another_registry_is_not_asked_for(self, make_kit):
         kit = make_kit("zstack")
-        kit.memory.kept = (StoredHook(secret="s", hook_id="wh-009", registry="another", url=URL),)
-        assert kit.keeper().register(kit.spec)[1] is True
+        kit.store.state = (StoredHook(secret="s", hook_id="wh-009", registry="another", url=URL),)
+        assert kit.reconciler().register(kit.spec)[1] is True
         assert kit.platform.forget_calls() == {"create": 1}
 
     def test_other_headers_are_told_and_left(self, make_kit):
         kit = make_kit("akinon")
-        kit.keeper().register(kit.spec)
+        kit.reconciler().register(kit.spec)
         with pytest.raises(HookConflictError, match="differs in headers"):
-            kit.keeper().register(replace(kit.spec, headers={"X-Key": "another-key"}))
+            kit.reconciler().register(replace(kit.spec, headers={"X-Key": "another-key"}))
 
     def test_a_retiring_hook_is_not_taken(self, make_kit):
         kit = make_kit("sentry")
-        hook, _ = kit.keeper().register(kit.spec)
-        kit.memory.kept = (replace(kit.memory.kept[0], expires_at="2999-01-01T00:00:00+00:00", replaced_by="x"),)
-        assert kit.keeper().register(kit.spec)[0].hook_id != hook.hook_id
+        hook, _ = kit.reconciler().register(kit.spec)
+        kit.store.state = (replace(kit.store.state[0], expires_at="2999-01-01T00:00:00+00:00", replaced_by="x"),)
+        assert kit.reconciler().register(kit.spec)[0].hook_id != hook.hook_id
 
     def test_it_registers_once(self, make_kit):
         for name in PLATFORMS:
             kit = make_kit(name)
             spec = replace(kit.spec, events=kit.spec.events[:1] if kit.spec.events else None, is_active=None)
-            first, second = kit.keeper().register(spec), kit.keeper().register(spec)
+            first, second = kit.reconciler().register(spec), kit.reconciler().register(spec)
             assert (first[0].hook_id, first[1], second[1]) == (second[0].hook_id, True, False)
             assert len(kit.platform.list_hooks()) == 1
 
     def test_several_events_where_a_hook_has_one_are_told_who_keeps_them(self, make_kit):
         kit = make_kit("smartsheet_rm")
         with pytest.raises(ValidationError, match="EnsureServiceHookOperator"):
-            kit.keeper().register(kit.spec)
+            kit.reconciler().register(kit.spec)
         assert kit.platform.forget_calls() == {}
 
     def test_a_declaration_takes_over_what_was_registered(self, make_kit):
         kit = make_kit("sentry")
-        hook, _ = kit.keeper().register(kit.spec)
+        hook, _ = kit.reconciler().register(kit.spec)
         assert kit.ensure() == ("unchanged", {"list": 1})
-        (kept,) = kit.memory.kept
+        (kept,) = kit.store.state
         assert (kept.hook_id, kept.name) == (hook.hook_id, "orders")
 
 
@@ -397,7 +397,7 @@ class TestBadAnswers:
         kit.platform.misbehave("create", "limited", seconds=30)
         with pytest.raises(RegistryError, match="HTTP 429"):
             kit.ensure()
-        assert [one.hook_id for one in kit.memory.kept] == [hook.hook_id for hook in kit.platform.list_hooks()]
+        assert [one.hook_id for one in kit.store.state] == [hook.hook_id for hook in kit.platform.list_hooks()]
         assert kit.ensure() == ("updated", {"list": 1, "create": 1})
 
 
@@ -405,7 +405,7 @@ class TestTooManyCalls:
     def test_it_does_not_wait_unless_told_to(self, kit):
         operation = "create" if kit.name == "zstack" else "list"
         kit.platform.misbehave(operation, "limited", seconds=1)
-        with pytest.raises(RegistryError, match="the limit is lifted at 20") as caught:
+        with pytest.raises(RegistryError, match="the limit applies until 20") as caught:
             kit.ensure()
         assert (kit.waited, caught.value.retryable) == ([], True)
 
@@ -442,7 +442,7 @@ class TestZStackWhichCannotList:
     @pytest.mark.parametrize("kind", ["lost", "truncated", "error", "missing_field"])
     def test_a_lost_answer_is_told_and_never_followed_by_another_hook(self, kit, kind):
         kit.platform.misbehave("create", kind)
-        with pytest.raises(HookUncertainError, match="may be registered all the same"):
+        with pytest.raises(HookUncertainError, match="may be registered nevertheless"):
             kit.ensure()
         with pytest.raises(HookUncertainError, match="Look there for 'orders'"):
             kit.ensure()
@@ -452,7 +452,7 @@ class TestZStackWhichCannotList:
         kit.platform.misbehave("create", "lost")
         with pytest.raises(HookUncertainError):
             kit.ensure()
-        (hook,), (kept,) = kit.platform.list_hooks(), kit.memory.kept
+        (hook,), (kept,) = kit.platform.list_hooks(), kit.store.state
         assert kept.is_pending
         assert kept.secret == hook.secret
         assert kept.secret in kit.masked
@@ -463,7 +463,7 @@ class TestZStackWhichCannotList:
             kit.ensure()
         (hook,) = kit.platform.list_hooks()
         assert kit.ensure(adopt=hook.hook_id) == ("unchanged", {"get": 1})
-        (kept,) = kit.memory.kept
+        (kept,) = kit.store.state
         assert (kept.hook_id, kept.secret, kept.is_pending) == (hook.hook_id, hook.secret, False)
         assert kit.ensure() == ("unchanged", {"get": 1})
 
@@ -471,9 +471,9 @@ class TestZStackWhichCannotList:
         kit.platform.misbehave("create", "unheard")
         with pytest.raises(HookUncertainError):
             kit.ensure()
-        (asked,) = kit.memory.kept
-        assert kit.ensure(on_unknown="create") == ("created", {"create": 1})
-        (hook,), (kept,) = kit.platform.list_hooks(), kit.memory.kept
+        (asked,) = kit.store.state
+        assert kit.ensure(on_uncertain_create="create") == ("created", {"create": 1})
+        (hook,), (kept,) = kit.platform.list_hooks(), kit.store.state
         assert (kept.hook_id, kept.secret) == (hook.hook_id, asked.secret)
 
     def test_a_note_never_takes_the_place_of_a_secret_that_is_known(self, kit):
@@ -482,7 +482,7 @@ class TestZStackWhichCannotList:
         with pytest.raises(HookUncertainError):
             kit.ensure(replace(kit.spec, url=OTHER_URL))
         assert kit.ensure() == ("unchanged", {"get": 1}), "the person goes back to what was"
-        secrets = {one.hook_id: one.secret for one in kit.memory.kept if one.hook_id}
+        secrets = {one.hook_id: one.secret for one in kit.store.state if one.hook_id}
         assert secrets == {hook.hook_id: hook.secret for hook in kit.platform.list_hooks()}
         with pytest.raises(HookUncertainError):
             kit.ensure(replace(kit.spec, url=OTHER_URL))
@@ -495,7 +495,7 @@ class TestZStackWhichCannotList:
             kit.ensure(moved)
         new = kit.platform.list_hooks()[0]
         assert kit.ensure(moved, adopt=new.hook_id) == ("updated", {"get": 2, "delete": 1})
-        assert [(one.hook_id, one.secret) for one in kit.memory.kept] == [(new.hook_id, new.secret)]
+        assert [(one.hook_id, one.secret) for one in kit.store.state] == [(new.hook_id, new.secret)]
 
     def test_a_note_of_one_declaration_is_not_anothers(self, kit):
         kit.ensure(name="stock")
@@ -503,14 +503,14 @@ class TestZStackWhichCannotList:
         with pytest.raises(HookUncertainError):
             kit.ensure(name="orders")
         assert kit.ensure(name="stock")[0] == "unchanged"
-        assert {one.secret for one in kit.memory.kept if one.hook_id} == {kit.platform.list_hooks()[0].secret}
+        assert {one.secret for one in kit.store.state if one.hook_id} == {kit.platform.list_hooks()[0].secret}
 
     @pytest.mark.parametrize("status", ["limited"])
     def test_a_refusal_leaves_nothing_pending(self, kit, status):
         kit.platform.misbehave("create", status, seconds=5)
         with pytest.raises(RegistryError, match="HTTP 429"):
             kit.ensure()
-        assert kit.memory.kept == ()
+        assert kit.store.state == ()
         assert kit.ensure() == ("created", {"create": 1})
 
     def test_a_pending_hook_of_another_declaration_is_not_mixed_up(self, kit):
@@ -521,8 +521,8 @@ class TestZStackWhichCannotList:
         assert kit.ensure(other, name="stock")[0] == "created"
 
     def test_a_pending_hook_is_not_taken_for_another_url_without_a_name(self, kit):
-        kit.memory.kept = (StoredHook(secret="s", registry="r", url=URL, requested_at="2026-01-01T00:00:00+00:00"),)
-        hook, created = kit.keeper().register(HookSpec(url=OTHER_URL, name="n"))
+        kit.store.state = (StoredHook(secret="s", registry="r", url=URL, requested_at="2026-01-01T00:00:00+00:00"),)
+        hook, created = kit.reconciler().register(HookSpec(url=OTHER_URL, name="n"))
         assert created
         assert hook.secret != "s"
 
@@ -536,12 +536,12 @@ class TestDelete:
         monkeypatch.setattr(kit.platform, "remove_hook", lambda _hook: None)
         ids = [hook.hook_id for hook in kit.platform.list_hooks()]
         with pytest.raises(RegistryError, match="but lists it"):
-            kit.keeper().delete(ids)
-        assert {one.hook_id for one in kit.memory.kept} == set(ids)
+            kit.reconciler().delete(ids)
+        assert {one.hook_id for one in kit.store.state} == set(ids)
 
     def test_a_hook_is_deleted_and_forgotten_and_gone_already_is_fine(self, kit):
         kit.ensure()
         ids = [hook.hook_id for hook in kit.platform.list_hooks()]
-        assert kit.keeper().delete(ids) == (ids, [])
-        assert (kit.platform.list_hooks(), kit.memory.kept) == ([], ())
-        assert kit.keeper().delete(ids) == ([], ids)
+        assert kit.reconciler().delete(ids) == (ids, [])
+        assert (kit.platform.list_hooks(), kit.store.state) == ([], ())
+        assert kit.reconciler().delete(ids) == ([], ids)

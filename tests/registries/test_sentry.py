@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_hooks.exceptions import ValidationError
-from airflow_provider_hooks.registries.model import Answer, HookChanges, HookSpec, RegistryError, Stat
+from airflow_provider_hooks.exceptions import RegistryError, ValidationError
+from airflow_provider_hooks.registries.model import HookChanges, HookSpec, Response, Stat
 from tests.registries.platform_data import answer, make_api
 
 SECRET = "0433394d266a4031b0bfb7a9369b4af36467d0768caa421abd90f1ead2998bf5"
@@ -149,9 +149,9 @@ def test_a_url_of_512_characters_is_the_longest():
         ),
         (403, {"detail": "You do not have permission"}, "project:write"),
         (404, {"detail": "The requested resource does not exist"}, "no such organization, project or hook"),
-        (409, {"detail": "Conflict"}, "Conflict; it conflicts with what is there: list the hooks and see"),
-        (410, {"detail": "Gone"}, "Gone; it is gone for good"),
-        (429, {"detail": "Slow down"}, "Slow down; too many calls; the limit has no end that is said"),
+        (409, {"detail": "Conflict"}, "Conflict; it conflicts with an existing hook: list the hooks"),
+        (410, {"detail": "Gone"}, "Gone; it was deleted permanently"),
+        (429, {"detail": "Slow down"}, "Slow down; too many requests; the limit applies for an unknown time"),
         (500, b"<html>oops</html>", "no message"),
         (302, b"", "no message"),
         (400, {"detail": "a\r\nb\x1b[31m" + "x" * 500}, "a\\r\\nb\\x1b[31m"),
@@ -218,13 +218,13 @@ def test_a_call_may_have_had_its_effect_unless_it_was_refused_or_not_sent(status
     ("status", "explained", "gone"), [(404, True, True), (410, True, True), (404, False, False), (403, True, False)]
 )
 def test_gone_is_what_the_platform_says_in_words_of_its_own(status, explained, gone):
-    assert RegistryError("Sentry", "get", "x", status_code=status, explained=explained).not_found is gone
+    assert RegistryError("Sentry", "get", "x", status_code=status, has_platform_message=explained).not_found is gone
 
 
 @given(body=st.one_of(st.binary(), st.text().map(str.encode)), status=st.integers(100, 599), link=st.text())
 def test_no_answer_raises_anything_else(body, status, link):
     for read in (API.read_hook, API.read_page, API.read_deletion, API.read_stats):
         try:
-            read(CREATE, Answer(status_code=status, headers={"link": link}, body=body))
+            read(CREATE, Response(status_code=status, headers={"link": link}, body=body))
         except RegistryError:
             continue

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from conftest import REPOSITORY
 
-from airflow_provider_hooks.signing.variable import parse_kept_hooks
+from airflow_provider_hooks.registries.store import parse_state
 from tests.system.database import find_everywhere, read_rows
 from tests.system.deployment import run_airflow
 
@@ -182,7 +182,7 @@ def test_a_kill_between_the_platforms_answer_and_the_tasks_end_leaves_one_hook_a
     variables = json.loads((tmp_path / "variables.json").read_text())
     assert not [name for name in variables if "lock" in name], "what a killed holder left is cleared away"
     shared = [hook for hook in sandbox.state.platforms["zstack"].list_hooks() if "/shared/" in hook.url]
-    kept = parse_kept_hooks(json.dumps(variables["service_hook_secret_shared"]["value"]))
+    kept = parse_state(json.dumps(variables["service_hook_secret_shared"]["value"]))
     assert len(shared) == 6, "two runs at once registered nothing twice"
     assert {one.secret for one in kept} == {hook.secret for hook in shared}, "and lost no secret"
     for task in tasks:
@@ -190,7 +190,7 @@ def test_a_kill_between_the_platforms_answer_and_the_tasks_end_leaves_one_hook_a
         name = f"{registry}-{milliseconds}"
         hooks = [one for one in sandbox.state.platforms[registry].list_hooks() if one.url.endswith(name)]
         assert len(hooks) == 1, f"{name}: one hook, whenever the task was killed"
-        kept = parse_kept_hooks(json.dumps(variables[f"service_hook_secret_{name}"]["value"]))
+        kept = parse_state(json.dumps(variables[f"service_hook_secret_{name}"]["value"]))
         assert [one.secret for one in kept] == [hooks[0].secret], f"{name}: its secret is kept"
         if registry == "zstack" and kept[0].is_pending:
             assert task["state"] == "failed", "nobody can ask ZStack, so a person is asked"
