@@ -2,9 +2,11 @@
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 from __future__ import annotations
 
+import gzip
 import socket
 import ssl
 import time
+import zlib
 
 import pytest
 import requests
@@ -53,6 +55,7 @@ def test_exactly_the_documented_request_is_sent():
     assert lines[0] == f"POST /api/0{HOOKS} HTTP/1.1"
     assert f"Authorization: Bearer {TOKEN}" in lines
     assert "Content-Type: application/json" in lines
+    assert "Accept-Encoding: identity" in lines
     assert body == b'{"url": "https://example.com/", "events": ["event.alert"]}'
     assert heard.requests[1].startswith(f"GET /api/0{HOOKS}?cursor=1%3A2%3A0 HTTP/1.1".encode())
     assert (answer.status_code, answer.headers["x-a"], answer.body) == (201, "b", b"{}")
@@ -82,6 +85,42 @@ def test_a_chunked_answer_is_read_to_its_end():
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[1\r\n1\r\n]\r\n0\r\n\r\n"
     with raw_server(chunked) as heard:
         assert client(f"http://127.0.0.1:{heard.port}").send(LIST, take).body == b"[1]"
+
+
+def compress(text: bytes, coding: str) -> bytes:
+    return gzip.compress(text) if "gzip" in coding else zlib.compress(text)
+
+
+def compressed(coding: str, body: bytes, *, status: int = 200) -> bytes:
+    head = f"HTTP/1.1 {status} X\r\nContent-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP", "deflate"])
+def test_a_platform_that_always_compresses_is_read_too(coding):
+    hook = b'[{"id": "0123", "url": "https://x.example/", "events": [], "status": "active", "dateCreated": ""}]'
+    with raw_server(compressed(coding, compress(hook, coding.lower()))) as heard:
+        page = client(f"http://127.0.0.1:{heard.port}").send(LIST, API.read_page)
+    assert [one.hook_id for one in page.hooks] == ["0123"]
+
+
+def test_a_compressed_error_is_read_too():
+    refused = compressed("gzip", gzip.compress(b'{"detail": "no such scope"}'), status=403)
+    with raw_server(refused) as heard, pytest.raises(RegistryError, match="HTTP 403: no such scope"):
+        client(f"http://127.0.0.1:{heard.port}").send(LIST, API.read_page)
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (gzip.compress(b" " * 5_000_000), "larger than"),
+        (b"not compressed", "compressed body is not valid"),
+        (gzip.compress(b"[" + b" " * 999 + b"]")[:-4], "incomplete"),
+    ],
+)
+def test_a_compressed_body_that_is_too_large_or_not_valid_is_an_error(body, problem):
+    with raw_server(compressed("gzip", body)) as heard:
+        assert problem in str(fail(base_url=f"http://127.0.0.1:{heard.port}"))
 
 
 def test_a_truncated_answer_is_told_as_sent():
