@@ -85,11 +85,9 @@ ARG_NOW = Arg(
 )
 
 ARG_HOOK_IDS = Arg(("hook_ids",), metavar="HOOK_ID", nargs="+", help="The platform's id of a hook")
-ARG_NAME = Arg(
-    ("--name",), required=True, help="What the declaration is known by on this registry, from one time to the next"
-)
+ARG_NAME = Arg(("--name",), required=True, help="The name of the declaration on this registry, the same every time")
 ARG_URL = Arg(
-    ("--url",), help="Where the platform shall send events; one that holds a token belongs into an --endpoint"
+    ("--url",), help="The URL that the platform sends events to; use --endpoint for one that contains a token"
 )
 ARG_FOR_ENDPOINT = Arg(
     ("--endpoint",),
@@ -102,19 +100,19 @@ ARG_EVENT = Arg(
     dest="events",
     action="append",
     metavar="EVENT",
-    help="An event that the platform shall send; may be given more than once; without it, on Sentry both",
+    help="An event; may be given more than once; by default both events on Sentry",
 )
 ARG_ENSURE_VARIABLE = Arg(
     ("--variable",),
     metavar="VARIABLE",
-    help="The Airflow Variable that remembers hooks and secrets; without it, the endpoint's, else "
+    help="The Airflow Variable that stores hooks and secrets; by default the endpoint's, else "
     "service_hook_secret_REGISTRY_NAME",
 )
 ARG_DELETE_VARIABLE = Arg(
-    ("--variable",), metavar="VARIABLE", help="The Airflow Variable that remembers the hooks, to forget them there too"
+    ("--variable",), metavar="VARIABLE", help="The Airflow Variable that stores the hooks, to remove them there too"
 )
-ARG_HOOK_ID = Arg(("--hook-id",), help="A hook that is there already and shall be kept as declared from now on")
-ARG_INACTIVE = Arg(("--inactive",), action="store_true", help="Have the hook rest, on Sentry and Akinon")
+ARG_HOOK_ID = Arg(("--hook-id",), help="An existing hook that the declaration uses from now on")
+ARG_INACTIVE = Arg(("--inactive",), action="store_true", help="Make the hook inactive, on Sentry and Akinon")
 ARG_ON_UNCERTAIN_CREATE = Arg(
     ("--on-uncertain-create",),
     choices=("fail", "create"),

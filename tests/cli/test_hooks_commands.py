@@ -43,8 +43,8 @@ def test_a_hook_is_created_left_alone_updated_listed_and_deleted(run, sentry, va
     moved = ensure(run, "--url", f"{URL}/2", "--event", "event.alert", "--event", "event.created", "--variable", "ours")
     assert (moved.json["change"], moved.json["hooks"][0]["hook_id"]) == ("updated", hook["hook_id"])
     assert sorted(moved.json["hooks"][0]["events"]) == ["event.alert", "event.created"]
-    rests = ensure(run, "--url", f"{URL}/2", "--variable", "ours", "--inactive")
-    assert rests.json["hooks"][0]["status"] == "disabled"
+    inactive = ensure(run, "--url", f"{URL}/2", "--variable", "ours", "--inactive")
+    assert inactive.json["hooks"][0]["status"] == "disabled"
     listed = run("hooks", "list", REGISTRY, "-o", "json")
     assert [one["hook_id"] for one in listed.json] == [hook["hook_id"]]
     deleted = run("hooks", "delete", REGISTRY, hook["hook_id"], "--variable", "ours", "-o", "json")
@@ -54,7 +54,7 @@ def test_a_hook_is_created_left_alone_updated_listed_and_deleted(run, sentry, va
     assert gone.code == 0
     assert "gone" in gone.out
     assert not [name for name in variables.kept if "__lock__" in name], "the lock is gone too"
-    for one in (done, again, moved, rests, listed, deleted, gone):
+    for one in (done, again, moved, inactive, listed, deleted, gone):
         assert kept["secret"] not in one.out + one.err
         assert sentry.token not in one.out + one.err
 
@@ -79,7 +79,7 @@ def test_a_hook_that_is_there_can_be_adopted_by_its_id(run, sentry):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "problem"),
     [
         ([], "--url: give --url or --endpoint"),
         (["--url", URL, "--endpoint", "service_hook_default"], "and not both"),
@@ -93,10 +93,10 @@ def test_a_hook_that_is_there_can_be_adopted_by_its_id(run, sentry):
         (["--endpoint", REGISTRY], "must be service_hook "),
     ],
 )
-def test_what_cannot_be_used_is_one_line_and_nothing_is_sent(run, sentry, arguments, told):
+def test_what_cannot_be_used_is_one_line_and_nothing_is_sent(run, sentry, arguments, problem):
     done = ensure(run, *arguments)
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
-    assert told in done.err
+    assert problem in done.err
     assert "abc123" not in done.err
     assert sentry.count_calls() == {}
 
@@ -128,7 +128,7 @@ def test_no_hooks_is_said_and_is_an_empty_list(run, sentry):
     assert run("hooks", "list", REGISTRY, "-o", "json").json == []
 
 
-def test_a_database_that_fails_is_told_without_what_was_written(monkeypatch):
+def test_a_database_that_fails_is_reported_without_what_was_written(monkeypatch):
     def fail(*_arguments, **_named):
         raise OperationalError("INSERT …", {"val": "a-secret-of-ours"}, Exception("no such table: variable"))
 

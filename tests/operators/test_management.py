@@ -47,9 +47,9 @@ class TestList:
     @pytest.mark.parametrize("platform", ["sentry", "akinon", "smartsheet_rm"])
     def test_it_returns_every_hook_and_no_secret(self, declared, platform):
         played, _ = declared(platform)
-        told = run(ListServiceHooksOperator, service_hook_registry_conn_id=conn_id(platform))
-        assert {hook["hook_id"] for hook in told} == {hook.hook_id for hook in played.list_hooks()}
-        assert not any(hook.secret and hook.secret in json.dumps(told) for hook in played.list_hooks())
+        result = run(ListServiceHooksOperator, service_hook_registry_conn_id=conn_id(platform))
+        assert {hook["hook_id"] for hook in result} == {hook.hook_id for hook in played.list_hooks()}
+        assert not any(hook.secret and hook.secret in json.dumps(result) for hook in played.list_hooks())
 
     def test_a_platform_that_cannot_list_says_what_to_do_instead(self, declared):
         declared("zstack")
@@ -75,10 +75,10 @@ class TestUpdate:
                 "service_hook_registry_conn_id": options["service_hook_registry_conn_id"],
                 "hook_id": before.hook_id,
             }
-        told = run(UpdateServiceHookOperator, **options, url="https://example.com/new", is_active="False")
+        result = run(UpdateServiceHookOperator, **options, url="https://example.com/new", is_active="False")
         (after,) = played.list_hooks()
         assert (after.url, after.is_active, after.events) == ("https://example.com/new", False, before.events)
-        assert (told["url"], told["status"]) == ("https://example.com/new", "disabled")
+        assert (result["url"], result["status"]) == ("https://example.com/new", "disabled")
         assert played.forget_calls() == {"update": 1}
 
     @pytest.mark.parametrize("platform", ["zstack", "smartsheet_rm"])
@@ -93,7 +93,7 @@ class TestUpdate:
             )
 
     @pytest.mark.parametrize(
-        ("options", "told"),
+        ("options", "problem"),
         [
             ({"hook_id": "a"}, "url: give at least one of"),
             ({"hook_id": "a", "url": URL, "is_active": 7}, "is_active: must be true or false, not 7"),
@@ -110,8 +110,8 @@ class TestUpdate:
             ),
         ],
     )
-    def test_what_cannot_be_used_is_told_before_any_call(self, connected, variables, options, told):
-        with pytest.raises(AirflowFailException, match=told):
+    def test_an_invalid_argument_is_reported_before_any_call(self, connected, variables, options, problem):
+        with pytest.raises(AirflowFailException, match=problem):
             run(UpdateServiceHookOperator, **options)
         assert connected.state.sentry.forget_calls() == {}
 
@@ -134,8 +134,8 @@ class TestDelete:
     def test_it_deletes_the_hooks_of_a_declaration_and_forgets_them(self, declared, variables, platform):
         played, options = declared(platform)
         ids = {hook.hook_id for hook in played.list_hooks()}
-        told = run(DeleteServiceHookOperator, **options)
-        assert (set(told["deleted"]), told["gone"], played.list_hooks()) == (ids, [], [])
+        result = run(DeleteServiceHookOperator, **options)
+        assert (set(result["deleted"]), result["gone"], played.list_hooks()) == (ids, [], [])
         assert json.loads(variables.kept[f"service_hook_secret_{conn_id(platform)}_orders"]) == {"secrets": []}
         assert run(DeleteServiceHookOperator, **options) == {"deleted": [], "gone": []}
 
@@ -152,16 +152,16 @@ class TestDelete:
 
 
 class TestRotate:
-    def test_zstack_has_a_new_secret_once_for_each_asking(self, declared, variables):
+    def test_zstack_has_a_new_secret_once_per_key(self, declared, variables):
         played, options = declared("zstack")
         (before,) = played.list_hooks()
-        told = [run(RotateServiceHookSecretOperator, **options) for _ in range(2)]
+        result = [run(RotateServiceHookSecretOperator, **options) for _ in range(2)]
         (after,) = played.list_hooks()
         assert played.forget_calls() == {"rotate": 1}
         assert before.secret != after.secret
         assert parse_secrets(variables.kept["service_hook_secret_zstack_registry_orders"]) == (after.secret,)
-        assert told[0]["hook_id"] == after.hook_id
-        assert after.secret not in json.dumps(told)
+        assert result[0]["hook_id"] == after.hook_id
+        assert after.secret not in json.dumps(result)
 
     def test_sentry_has_two_hooks_until_the_overlap_is_over(self, declared, variables):
         played, options = declared("sentry")
@@ -180,17 +180,17 @@ class TestRotate:
         assert len(played.list_hooks()) == 2, "another try before the end changes nothing"
         variables.kept[name] = re.sub(r'(?<="expires_at": ")[^"]+', "2026-01-01T00:00:00+00:00", variables.kept[name])
         operator = RotateServiceHookSecretOperator(task_id="manage", **options)
-        told = getattr(operator, deferred.value.method_name)(make_context(), event=None)
-        assert told == {"hook_id": new.hook_id, "deleted": old.hook_id, "secret_variable": name}
+        result = getattr(operator, deferred.value.method_name)(make_context(), event=None)
+        assert result == {"hook_id": new.hook_id, "deleted": old.hook_id, "secret_variable": name}
         assert played.list_hooks() == [new]
         assert parse_secrets(variables.kept[name]) == (new.secret,)
 
     def test_a_short_overlap_is_waited_for(self, declared):
         played, options = declared("sentry")
         started = time.monotonic()
-        told = run(RotateServiceHookSecretOperator, **options, overlap=timedelta(seconds=1))
+        result = run(RotateServiceHookSecretOperator, **options, overlap=timedelta(seconds=1))
         assert 0 <= time.monotonic() - started <= 3
-        assert [hook.hook_id for hook in played.list_hooks()] == [told["hook_id"]]
+        assert [hook.hook_id for hook in played.list_hooks()] == [result["hook_id"]]
 
     def test_deleting_within_the_overlap_deletes_both(self, declared):
         played, options = declared("sentry")
@@ -199,7 +199,7 @@ class TestRotate:
         assert len(run(DeleteServiceHookOperator, **options)["deleted"]) == 2
         assert played.list_hooks() == []
 
-    def test_each_asking_rotates_once(self, declared):
+    def test_each_run_or_clear_rotates_once(self, declared):
         played, options = declared("zstack")
         cleared, mapped = make_context(max_tries=6), make_context(max_tries=6)
         mapped["ti"].map_index = 4
@@ -218,12 +218,12 @@ class TestRotate:
     def test_without_an_overlap_it_ends_at_once(self, declared):
         played, options = declared("sentry")
         (old,) = played.list_hooks()
-        told = run(RotateServiceHookSecretOperator, **options, overlap=timedelta(0))
-        assert told["deleted"] == old.hook_id
-        assert [hook.hook_id for hook in played.list_hooks()] == [told["hook_id"]]
+        result = run(RotateServiceHookSecretOperator, **options, overlap=timedelta(0))
+        assert result["deleted"] == old.hook_id
+        assert [hook.hook_id for hook in played.list_hooks()] == [result["hook_id"]]
 
     @pytest.mark.parametrize(
-        ("options", "told"),
+        ("options", "problem"),
         [
             ({"hook_id": "a"}, "secret_variable: is required for the new secret"),
             ({"hook_name": "orders", "overlap": timedelta(-1)}, "overlap: must be a timedelta of 0 to 366 days"),
@@ -237,7 +237,7 @@ class TestRotate:
             ),
         ],
     )
-    def test_what_cannot_be_used_is_told_before_any_call(self, connected, variables, options, told):
-        with pytest.raises(AirflowFailException, match=told):
+    def test_an_invalid_argument_is_reported_before_any_call(self, connected, variables, options, problem):
+        with pytest.raises(AirflowFailException, match=problem):
             run(RotateServiceHookSecretOperator, **options)
         assert all(platform.forget_calls() == {} for platform in connected.state.platforms.values())

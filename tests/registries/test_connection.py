@@ -23,7 +23,7 @@ def test_without_a_host_it_is_the_platforms_own():
     assert TOKEN not in repr(registry)
 
 
-def test_a_host_is_kept_without_its_last_slash():
+def test_a_host_is_used_without_its_last_slash():
     assert read(host="https://sentry.example/api/0/").base_url == "https://sentry.example/api/0"
 
 
@@ -35,7 +35,7 @@ def test_one_error_names_every_wrong_field_and_no_token():
     assert TOKEN not in str(caught.value)
 
 
-def test_a_platform_without_a_host_of_its_own_needs_one_and_no_project():
+def test_a_platform_without_its_own_host_needs_one_and_no_project():
     with pytest.raises(ValidationError) as caught:
         read(platform="zstack", organization="", project="")
     assert set(caught.value.problems) == {"host (base URL)"}

@@ -254,8 +254,8 @@ class TestSecretOfTheClient:
     def test_a_secret_that_the_user_typed_is_used_for_a_hook_that_is_there(self, github, variables):
         github.add(URL)
         variables.kept["hooks"] = "typed-by-the-user"
-        told = run(RegisterServiceHookOperator, url=URL, secret_variable="hooks")
-        assert told["created"] is False
+        result = run(RegisterServiceHookOperator, url=URL, secret_variable="hooks")
+        assert result["created"] is False
         assert parse_secrets(variables.kept["hooks"]) == ("typed-by-the-user",)
 
     def test_without_a_variable_nothing_is_sent(self, github):
@@ -299,8 +299,8 @@ class TestOtherOperators:
             run(RotateServiceHookSecretOperator, hook_name="orders", overlap=timedelta(0))
         (pending,) = [one for one in parse_state(variables.kept[VARIABLE]) if one.is_pending]
         github.add(URL, secret=pending.secret)  # it arrived later
-        told = run(RotateServiceHookSecretOperator, hook_id="1", secret_variable=VARIABLE, overlap=timedelta(0))
-        assert (told["hook_id"], told["deleted"]) == ("2", "1")
+        result = run(RotateServiceHookSecretOperator, hook_id="1", secret_variable=VARIABLE, overlap=timedelta(0))
+        assert (result["hook_id"], result["deleted"]) == ("2", "1")
         assert parse_secrets(variables.kept[VARIABLE]) == (pending.secret,)
 
 

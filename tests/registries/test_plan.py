@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Whatever is there and remembered: after the plan it is as declared, and a second plan has nothing to do."""
+"""Whatever exists and is stored: after the plan it is as declared, and a second plan has nothing to do."""
 
 from __future__ import annotations
 

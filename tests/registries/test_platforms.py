@@ -171,13 +171,13 @@ class TestZStack:
         with pytest.raises(RegistryError, match="replayWindowSec"):
             ZSTACK.read_security(ZSTACK.security(), answer({**said, "replayWindowSec": "soon"}))
 
-    def test_a_404_in_nobodys_words_is_not_its_own(self):
+    def test_a_404_without_the_platforms_message_is_not_its_own(self):
         for content, gone in ((b"<html>", False), ({"error": {"description": "not found"}}, True)):
             with pytest.raises(RegistryError) as caught:
                 ZSTACK.read_hook(ZSTACK.get("wh-001"), answer(content, 404))
             assert caught.value.not_found is gone
 
-    def test_its_errors_are_told(self):
+    def test_its_errors_are_shown(self):
         said = {"error": {"code": "SYS.1001", "description": "invalid url", "details": "no host"}}
         with pytest.raises(RegistryError, match=r"HTTP 400: SYS.1001; invalid url; no host"):
             ZSTACK.read_hook(ZSTACK.create(ZSTACK_SPEC), answer(said, 400))
@@ -236,11 +236,11 @@ class TestSmartsheet:
             SMARTSHEET.create(spec)
         assert set(caught.value.problems) == names
 
-    def test_its_errors_are_told(self):
+    def test_its_errors_are_shown(self):
         with pytest.raises(RegistryError, match="HTTP 403: bad data; the token lacks the permission"):
             SMARTSHEET.read_hook(SMARTSHEET.get("1"), answer({"message": "bad data", "errors": []}, 403))
 
-    def test_too_many_calls_are_told_with_the_time_of_the_reset(self):
+    def test_too_many_requests_are_reported_with_the_time_of_the_reset(self):
         headers = {"x-ratelimit-reset": "1700000000"}
         refused = Response(status_code=429, headers=headers, body=b"{}")
         with pytest.raises(RegistryError, match="the limit applies until 2023-11-14T22:13:20Z") as caught:

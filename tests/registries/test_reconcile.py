@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Hooks are as declared, however often it is asked; the calls that took are those that the sandbox counted."""
+"""Hooks are as declared, however often it runs; the requests are those that the sandbox counted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TestEnsure:
         writes = kit.store.writes
         for _ in range(2):
             assert kit.ensure() == ("unchanged", LATER[kit.name])
-        assert kit.store.writes == writes, "nothing new is remembered"
+        assert kit.store.writes == writes, "nothing new is stored"
         assert len(kit.platform.list_hooks()) == len(kit.spec.events or (1,) if kit.name == "smartsheet_rm" else (1,))
 
     def test_what_is_there_is_what_was_declared(self, kit):
@@ -66,7 +66,7 @@ class TestEnsure:
         assert [hook.url for hook in kit.platform.list_hooks()] == [OTHER_URL] * before
         assert kit.ensure(replace(kit.spec, url=OTHER_URL)) == ("unchanged", LATER[kit.name])
 
-    def test_a_hook_that_was_deleted_behind_its_back_is_created_anew_and_the_old_one_forgotten(self, kit):
+    def test_a_hook_that_was_deleted_elsewhere_is_created_again_and_the_old_entry_removed(self, kit):
         kit.ensure()
         for hook in kit.platform.list_hooks():
             kit.platform.remove_hook(hook)
@@ -76,7 +76,7 @@ class TestEnsure:
         assert {one.hook_id for one in kit.store.state} == there
 
     @pytest.mark.parametrize("name", ["sentry", "zstack"])
-    def test_the_secret_is_kept_and_masked(self, make_kit, name):
+    def test_the_secret_is_stored_and_masked(self, make_kit, name):
         kit = make_kit(name)
         kit.ensure()
         (hook,) = kit.platform.list_hooks()
@@ -85,7 +85,7 @@ class TestEnsure:
         assert hook.secret in kit.masked
 
     @pytest.mark.parametrize("name", LISTING)
-    def test_a_hook_whose_memory_was_lost_is_found_and_not_doubled(self, make_kit, name):
+    def test_a_hook_whose_entry_was_lost_is_found_and_not_duplicated(self, make_kit, name):
         kit = make_kit(name)
         kit.ensure()
         before = kit.store.state
@@ -95,23 +95,23 @@ class TestEnsure:
         assert {one.secret for one in kit.store.state} == {one.secret for one in before}
 
     @pytest.mark.parametrize("name", ["sentry", "akinon"])
-    def test_a_hook_that_rests_is_activated_and_can_be_declared_to_rest(self, make_kit, name):
+    def test_an_inactive_hook_is_activated_and_can_be_declared_inactive(self, make_kit, name):
         kit = make_kit(name)
         kit.ensure()
-        resting = replace(kit.spec, is_active=False)
-        assert kit.ensure(resting) == ("updated", {"list": 1, "update": 1})
+        inactive = replace(kit.spec, is_active=False)
+        assert kit.ensure(inactive) == ("updated", {"list": 1, "update": 1})
         assert [hook.is_active for hook in kit.platform.list_hooks()] == [False]
-        assert kit.ensure(resting)[0] == "unchanged"
+        assert kit.ensure(inactive)[0] == "unchanged"
         assert kit.ensure() == ("updated", {"list": 1, "update": 1})
 
     @pytest.mark.parametrize("name", ["sentry", "akinon"])
-    def test_a_new_hook_can_rest_from_the_start(self, make_kit, name):
+    def test_a_new_hook_can_be_inactive_from_the_start(self, make_kit, name):
         kit = make_kit(name)
         assert kit.ensure(replace(kit.spec, is_active=False))[0] == "created"
         assert [hook.is_active for hook in kit.platform.list_hooks()] == [False]
 
     @pytest.mark.parametrize("name", ["zstack", "smartsheet_rm"])
-    def test_a_platform_without_resting_hooks_says_so_before_any_call(self, make_kit, name):
+    def test_a_platform_without_inactive_hooks_says_so_before_any_call(self, make_kit, name):
         kit = make_kit(name)
         with pytest.raises(ValidationError, match="is_active: cannot be false"):
             kit.ensure(replace(kit.spec, is_active=False))
@@ -160,7 +160,7 @@ class TestEnsure:
         assert kit.ensure(kit.spec) == ("unchanged", {"list": 1})
         assert {one.hook_id for one in kit.store.state} == {hook.hook_id for hook in kit.platform.list_hooks()}
 
-    def test_an_event_that_has_its_ten_hooks_is_told_before_anything_is_created(self, make_kit):
+    def test_an_event_that_has_its_ten_hooks_is_reported_before_anything_is_created(self, make_kit):
         kit = make_kit("smartsheet_rm")
         for number in range(10):
             kit.platform.add_hook(url=f"https://hooks.example.com/{number}", events=["user.created"])
@@ -176,7 +176,7 @@ class TestEnsure:
             kit.platform.add_hook(url=f"https://hooks.example.com/{number}", events=["user.created"])
         assert kit.ensure(replace(spec, url=OTHER_URL)) == ("updated", {"list": 1, "create": 1, "delete": 1})
 
-    def test_two_declarations_in_one_memory_keep_out_of_each_others_way(self, make_kit):
+    def test_two_declarations_in_one_store_do_not_touch_each_other(self, make_kit):
         kit = make_kit("sentry")
         other = replace(kit.spec, events=("event.created",))
         kit.ensure()
@@ -200,9 +200,9 @@ class TestEnsure:
             spec = replace(spec, events=hook.events)
         assert kit.ensure(spec, adopt=hook.hook_id)[0] == "updated"
         assert OTHER_URL in [one.url for one in kit.platform.list_hooks()]
-        assert kit.ensure(spec)[0] == "unchanged", "it is remembered from then on"
+        assert kit.ensure(spec)[0] == "unchanged", "it is stored from then on"
 
-    def test_several_webhooks_of_one_name_are_told_and_none_is_touched(self, make_kit):
+    def test_several_webhooks_of_one_name_are_reported_and_none_is_touched(self, make_kit):
         kit = make_kit("akinon")
         organization, project = "a0" * 12, "b1" * 12
         for url in (OTHER_URL, "https://hooks.example.com/c"):
@@ -211,7 +211,7 @@ class TestEnsure:
             kit.ensure()
         assert kit.platform.forget_calls() == {"list": 1}
 
-    def test_a_hook_that_is_only_known_by_its_url_and_differs_is_told_and_left(self, make_kit):
+    def test_a_hook_that_is_only_known_by_its_url_and_differs_is_reported_and_left(self, make_kit):
         kit = make_kit("sentry")
         kit.ensure()
         before = kit.platform.list_hooks()
@@ -228,7 +228,7 @@ class TestEnsure:
         assert [hook.hook_id for hook in kit.platform.list_hooks()] == [legacy.hook_id]
         assert kit.ensure(adopt=legacy.hook_id) == kit.ensure() == ("unchanged", {"list": 1})
 
-    def test_an_adopted_hook_of_another_event_or_declaration_is_told_and_left(self, make_kit):
+    def test_an_adopted_hook_of_another_event_or_declaration_is_reported_and_left(self, make_kit):
         kit = make_kit("smartsheet_rm")
         kit.ensure()
         other = kit.platform.add_hook(url=OTHER_URL, events=["user.updated"])
@@ -239,15 +239,15 @@ class TestEnsure:
             kit.ensure(adopt=kit.store.state[0].hook_id)
         assert len(kit.platform.list_hooks()) == 4
 
-    def test_a_hook_to_adopt_that_is_not_there_is_told(self, kit):
+    def test_a_hook_to_adopt_that_is_not_there_is_reported(self, kit):
         hook_id = {"akinon": "0" * 24, "smartsheet_rm": "999"}.get(kit.name, "nope")
         with pytest.raises(ValidationError, match=f"hook_id: {hook_id} does not exist"):
             kit.ensure(adopt=hook_id)
         assert kit.platform.list_hooks() == []
         kit.ensure()
-        assert kit.ensure(adopt=hook_id)[0] == "unchanged", "what is remembered stands"
+        assert kit.ensure(adopt=hook_id)[0] == "unchanged", "what is stored is used"
 
-    def test_an_adopted_hook_that_was_deleted_later_is_created_anew(self, make_kit):
+    def test_an_adopted_hook_that_was_deleted_later_is_created_again(self, make_kit):
         kit = make_kit("sentry")
         hook = kit.platform.add_hook(("sandbox", "pump-station"), url=URL, events=["event.alert"])
         kit.ensure(adopt=hook.hook_id)
@@ -269,7 +269,7 @@ class TestEnsure:
         kit.store.state = tuple(replace(one, registry="another", name="stock") for one in kit.store.state)
         assert kit.ensure() == ("unchanged", {"list": 1})
 
-    def test_a_retiring_hook_without_a_name_is_not_taken(self, make_kit):
+    def test_a_superseded_hook_without_a_name_is_not_taken(self, make_kit):
         kit = make_kit("sentry")
         kit.reconciler().register(kit.spec)
         kit.store.state = (replace(kit.store.state[0], expires_at="2999-01-01T00:00:00+00:00", replaced_by="x"),)
@@ -302,26 +302,26 @@ class TestEnsure:
 
 
 class TestRegister:
-    def test_the_hook_that_is_as_asked_is_taken_and_not_the_first_for_the_url(self, make_kit):
+    def test_the_hook_that_is_as_requested_is_taken_and_not_the_first_for_the_url(self, make_kit):
         kit = make_kit("sentry")
         owner = ("sandbox", "pump-station")
         match = kit.platform.add_hook(owner, url=URL, events=["event.alert"])
         kit.platform.add_hook(owner, url=URL, events=["event.created"])
         assert kit.reconciler().register(kit.spec)[0].hook_id == match.hook_id
 
-    def test_the_hook_of_another_registry_is_not_asked_for(self, make_kit):
+    def test_the_hook_of_another_registry_is_not_requested(self, make_kit):
         kit = make_kit("zstack")
         kit.store.state = (StoredHook(secret="s", hook_id="wh-009", registry="another", url=URL),)
         assert kit.reconciler().register(kit.spec)[1] is True
         assert kit.platform.forget_calls() == {"create": 1}
 
-    def test_other_headers_are_told_and_left(self, make_kit):
+    def test_other_headers_are_reported_and_left(self, make_kit):
         kit = make_kit("akinon")
         kit.reconciler().register(kit.spec)
         with pytest.raises(HookConflictError, match="differs in headers"):
             kit.reconciler().register(replace(kit.spec, headers={"X-Key": "another-key"}))
 
-    def test_a_retiring_hook_is_not_taken(self, make_kit):
+    def test_a_superseded_hook_is_not_taken(self, make_kit):
         kit = make_kit("sentry")
         hook, _ = kit.reconciler().register(kit.spec)
         kit.store.state = (replace(kit.store.state[0], expires_at="2999-01-01T00:00:00+00:00", replaced_by="x"),)
@@ -335,7 +335,7 @@ class TestRegister:
             assert (first[0].hook_id, first[1], second[1]) == (second[0].hook_id, True, False)
             assert len(kit.platform.list_hooks()) == 1
 
-    def test_several_events_where_a_hook_has_one_are_told_who_keeps_them(self, make_kit):
+    def test_several_events_of_a_single_event_hook_are_an_error_that_names_the_operator(self, make_kit):
         kit = make_kit("smartsheet_rm")
         with pytest.raises(ValidationError, match="EnsureServiceHookOperator"):
             kit.reconciler().register(kit.spec)
@@ -376,7 +376,7 @@ class TestBadAnswers:
         assert kit.ensure() == ("created", {"list": 2, "create": 1})
 
     @pytest.mark.parametrize("kind", ["extra_field"])
-    def test_a_field_that_nobody_documents_does_no_harm(self, kit, kind):
+    def test_an_undocumented_field_does_no_harm(self, kit, kind):
         for operation in ("list", "create", "get"):
             kit.platform.misbehave(operation, kind)
         assert kit.ensure()[0] == "created"
@@ -402,14 +402,14 @@ class TestBadAnswers:
 
 
 class TestTooManyCalls:
-    def test_it_does_not_wait_unless_told_to(self, kit):
+    def test_it_does_not_wait_by_default(self, kit):
         operation = "create" if kit.name == "zstack" else "list"
         kit.platform.misbehave(operation, "limited", seconds=1)
         with pytest.raises(RegistryError, match="the limit applies until 20") as caught:
             kit.ensure()
         assert (kit.waited, caught.value.retryable) == ([], True)
 
-    def test_told_to_it_waits_for_the_time_that_was_said_and_no_longer(self, kit):
+    def test_with_max_wait_it_waits_for_the_time_of_the_response_and_no_longer(self, kit):
         kit.max_wait = 60
         operation = "create" if kit.name == "zstack" else "list"
         kit.platform.misbehave(operation, "limited", seconds=20)
@@ -417,7 +417,7 @@ class TestTooManyCalls:
         (waited,) = kit.waited
         assert 18 < waited <= 20
 
-    def test_it_does_not_wait_beyond_what_it_was_told(self, kit):
+    def test_it_does_not_wait_longer_than_max_wait(self, kit):
         kit.max_wait = 10
         operation = "create" if kit.name == "zstack" else "list"
         kit.platform.misbehave(operation, "limited", seconds=20)
@@ -440,7 +440,7 @@ class TestZStackWhichCannotList:
         return make_kit("zstack")
 
     @pytest.mark.parametrize("kind", ["lost", "truncated", "error", "missing_field"])
-    def test_a_lost_answer_is_told_and_never_followed_by_another_hook(self, kit, kind):
+    def test_a_lost_answer_is_reported_and_never_followed_by_another_hook(self, kit, kind):
         kit.platform.misbehave("create", kind)
         with pytest.raises(HookUncertainError, match="may be registered nevertheless"):
             kit.ensure()
@@ -448,7 +448,7 @@ class TestZStackWhichCannotList:
             kit.ensure()
         assert kit.platform.forget_calls() == {}, "the second time nothing is asked"
 
-    def test_its_secret_is_kept_before_it_is_asked_for(self, kit):
+    def test_its_secret_is_stored_before_it_is_sent(self, kit):
         kit.platform.misbehave("create", "lost")
         with pytest.raises(HookUncertainError):
             kit.ensure()
@@ -467,7 +467,7 @@ class TestZStackWhichCannotList:
         assert (kept.hook_id, kept.secret, kept.is_pending) == (hook.hook_id, hook.secret, False)
         assert kit.ensure() == ("unchanged", {"get": 1})
 
-    def test_saying_create_creates_it_with_the_secret_that_is_kept(self, kit):
+    def test_saying_create_creates_it_with_the_stored_secret(self, kit):
         kit.platform.misbehave("create", "unheard")
         with pytest.raises(HookUncertainError):
             kit.ensure()
@@ -481,7 +481,7 @@ class TestZStackWhichCannotList:
         kit.platform.misbehave("create", "unheard")
         with pytest.raises(HookUncertainError):
             kit.ensure(replace(kit.spec, url=OTHER_URL))
-        assert kit.ensure() == ("unchanged", {"get": 1}), "the person goes back to what was"
+        assert kit.ensure() == ("unchanged", {"get": 1}), "the user returns to the declaration before"
         secrets = {one.hook_id: one.secret for one in kit.store.state if one.hook_id}
         assert secrets == {hook.hook_id: hook.secret for hook in kit.platform.list_hooks()}
         with pytest.raises(HookUncertainError):
@@ -529,7 +529,7 @@ class TestZStackWhichCannotList:
 
 class TestDelete:
     @pytest.mark.parametrize("name", LISTING)
-    def test_a_404_that_may_be_anybodys_is_not_taken_for_gone(self, make_kit, name, monkeypatch):
+    def test_a_404_that_may_come_from_another_server_is_not_taken_for_gone(self, make_kit, name, monkeypatch):
         kit = make_kit(name)
         kit.ensure()
         monkeypatch.setattr(type(kit.manager.api), "read_deletion", lambda *_: False)

@@ -45,7 +45,7 @@ def secrets_in_use(kit):
 
 
 class TestZStack:
-    def test_the_platforms_own_call_gives_a_new_secret_that_is_kept_alone(self, make_kit):
+    def test_the_platforms_own_call_gives_a_new_secret_that_replaces_the_old(self, make_kit):
         kit = make_kit("zstack")
         (before,) = secrets_in_use(kit)
         rotated = rotate(kit)
@@ -55,7 +55,7 @@ class TestZStack:
         assert hook.secret in kit.masked
         assert (rotated.hook_id, rotated.old_hook_id, rotated.expires_at) == (hook.hook_id, None, None)
 
-    def test_the_same_asking_rotates_once(self, make_kit):
+    def test_the_same_key_rotates_once(self, make_kit):
         kit = make_kit("zstack")
         assert rotate(kit) == rotate(kit)
         assert kit.platform.forget_calls() == {"rotate": 1}
@@ -86,7 +86,7 @@ class TestSentry:
     def kit(self, make_kit):
         return make_kit("sentry")
 
-    def test_a_new_hook_stands_beside_the_old_and_its_secret_is_first(self, kit):
+    def test_a_new_hook_exists_next_to_the_old_and_its_secret_is_first(self, kit):
         (old,) = kit.platform.list_hooks()
         rotated = rotate(kit)
         new, before = kit.platform.list_hooks()
@@ -106,7 +106,7 @@ class TestSentry:
         kit.rotation().finish(rotated)
         assert len(kit.platform.list_hooks()) == 1, "a second end does no harm"
 
-    def test_the_same_asking_rotates_once_and_knows_the_end_of_its_overlap(self, kit):
+    def test_the_same_key_rotates_once_and_knows_the_end_of_its_overlap(self, kit):
         old_id = kit.store.state[0].hook_id
         first = rotate(kit, hook_id=old_id)
         assert rotate(kit, hook_id=old_id, now=NOW + timedelta(minutes=9)) == first
@@ -154,7 +154,7 @@ class TestSentry:
         rotated = rotate(kit)
         assert rotated.hook_id not in {old.hook_id, other.hook_id}
 
-    def test_another_asking_within_the_overlap_is_refused_and_one_after_it_ends_it(self, kit):
+    def test_another_key_within_the_overlap_is_rejected_and_one_after_it_ends_it(self, kit):
         first = rotate(kit)
         with pytest.raises(HookConflictError, match="replaced by another rotation"):
             rotate(kit, idempotency_key="b", hook_id=first.hook_id, now=NOW + timedelta(minutes=59))
@@ -162,18 +162,18 @@ class TestSentry:
         assert second.old_hook_id == first.hook_id
         assert {hook.hook_id for hook in kit.platform.list_hooks()} == {first.hook_id, second.hook_id}
 
-    def test_a_declaration_keeps_the_new_hook_and_leaves_the_retiring_one(self, kit):
+    def test_a_declaration_uses_the_new_hook_and_leaves_the_superseded_one(self, kit):
         rotated = rotate(kit, now=datetime.now(timezone.utc))
         assert kit.ensure() == ("unchanged", {"list": 1})
         assert secrets_in_use(kit)[0] == kit.platform.find_hook(rotated.hook_id).secret
         assert len(kit.platform.list_hooks()) == 2
 
-    def test_a_declaration_ends_an_overlap_that_nobody_ended(self, kit):
+    def test_a_declaration_deletes_a_hook_whose_overlap_is_over(self, kit):
         rotated = rotate(kit)
         assert kit.ensure()[0] == "updated"
         assert [hook.hook_id for hook in kit.platform.list_hooks()] == [rotated.hook_id]
 
-    def test_a_try_that_died_is_taken_up_by_another_asking_too(self, kit, monkeypatch):
+    def test_a_try_that_died_is_taken_up_by_another_key_too(self, kit, monkeypatch):
         write = kit.store.write
 
         def die(kept):
@@ -208,7 +208,7 @@ class TestSentry:
             rotate(kit)
         assert len(kit.store.state) == 1
 
-    def test_a_resting_hook_stays_at_rest(self, kit):
+    def test_an_inactive_hook_stays_inactive(self, kit):
         (old,) = kit.platform.list_hooks()
         kit.platform.change_hook(old, is_active=False)
         rotate(kit)
@@ -228,17 +228,17 @@ class TestSentry:
         assert names["r", rotated.hook_id] == ("orders", False)
         assert names["another", mine.hook_id] == ("stock", False)
 
-    def test_two_hooks_of_one_memory_rotate_side_by_side(self, kit):
+    def test_two_hooks_of_one_store_rotate_side_by_side(self, kit):
         other, _ = kit.reconciler().register(replace(kit.spec, url="https://hooks.example.com/z"))
         first = rotate(kit, hook_id=kit.platform.list_hooks()[1].hook_id)
         second = rotate(kit, idempotency_key="b", hook_id=other.hook_id)
         assert second.old_hook_id == other.hook_id != first.old_hook_id
 
-    def test_a_hook_that_is_not_there_is_told(self, kit):
+    def test_a_hook_that_is_not_there_is_reported(self, kit):
         with pytest.raises(ValidationError, match="hook_id: abc does not exist"):
             rotate(kit, hook_id="abc")
 
-    def test_a_time_that_somebody_wrote_wrongly_is_told(self, kit):
+    def test_a_time_that_was_edited_wrongly_is_reported(self, kit):
         rotated = rotate(kit)
         text = format_state(kit.store.state).replace(str(NOW.year), "soon")
         kit.store.state = parse_state(text)

@@ -25,7 +25,7 @@ OLD = StoredHook(secret="s1", hook_id="h1", registry="r", name="orders", url=URL
 OTHER = StoredHook(secret="s2", hook_id="h2", registry="r", name="stock")
 TYPED = StoredHook(secret="typed")
 PENDING = StoredHook(secret="s3", registry="r", name="asked", url=URL, requested_at="2026-01-01T00:00:00+00:00")
-RETIRING = StoredHook(secret="s4", hook_id="h4", registry="r", name="orders", expires_at="2026-01-01T00:00:00+00:00")
+SUPERSEDED = StoredHook(secret="s4", hook_id="h4", registry="r", name="orders", expires_at="2026-01-01T00:00:00+00:00")
 
 
 def hook(hook_id, secret=None):
@@ -43,7 +43,7 @@ def hook(hook_id, secret=None):
         ((OTHER,), hook("h9"), ["h9", "h2"], ["", "s2"]),
     ],
 )
-def test_a_hook_is_kept_once_and_in_front_if_its_secret_is_new(kept, new, ids, secrets):
+def test_a_hook_is_stored_once_and_in_front_if_its_secret_is_new(kept, new, ids, secrets):
     after = upsert(kept, new, registry="r")
     assert [one.hook_id for one in after] == ids
     assert [one.secret for one in after] == secrets
@@ -55,7 +55,7 @@ def test_what_was_known_of_a_hook_stays_known():
 
 
 def test_a_declaration_has_only_its_own_hooks_that_are_there():
-    kept = (OLD, OTHER, TYPED, PENDING, RETIRING)
+    kept = (OLD, OTHER, TYPED, PENDING, SUPERSEDED)
     assert find_declared(kept, registry="r", name="orders") == (OLD,)
     assert find_declared(kept, registry="another", name="orders") == ()
     assert find_declared(kept, registry="r", name="asked") == ()
@@ -80,11 +80,11 @@ def test_forgetting_leaves_the_others():
     assert remove((OLD, OTHER), "h1", registry="another") == (OLD, OTHER)
 
 
-def test_a_retiring_hook_is_known_by_the_registry_and_the_hook_in_its_place():
-    retiring = StoredHook(secret="s", hook_id="h5", registry="r", expires_at="2026-01-01", replaced_by="h1")
-    assert find_superseded((OLD, retiring), ["h1"], registry="r") == (retiring,)
-    assert find_superseded((OLD, retiring), ["h2"], registry="r") == ()
-    assert find_superseded((OLD, retiring), ["h1"], registry="another") == ()
+def test_a_superseded_hook_is_known_by_the_registry_and_the_hook_in_its_place():
+    superseded = StoredHook(secret="s", hook_id="h5", registry="r", expires_at="2026-01-01", replaced_by="h1")
+    assert find_superseded((OLD, superseded), ["h1"], registry="r") == (superseded,)
+    assert find_superseded((OLD, superseded), ["h2"], registry="r") == ()
+    assert find_superseded((OLD, superseded), ["h1"], registry="another") == ()
 
 
 def test_the_same_id_on_another_registry_is_another_hook():

@@ -73,7 +73,7 @@ def test_nothing_is_repeated_or_redirected(status):
 
 
 @pytest.mark.parametrize("call", [CREATE, LIST])
-def test_an_answer_that_never_arrives_is_told_as_sent(call):
+def test_a_response_that_never_arrives_is_reported_as_sent(call):
     with raw_server(b"") as heard:
         error = fail(call, base_url=f"http://127.0.0.1:{heard.port}")
     assert (error.sent, error.status_code, error.retryable) == (True, None, True)
@@ -123,7 +123,7 @@ def test_a_compressed_body_that_is_too_large_or_not_valid_is_an_error(body, prob
         assert problem in str(fail(base_url=f"http://127.0.0.1:{heard.port}"))
 
 
-def test_a_truncated_answer_is_told_as_sent():
+def test_a_truncated_answer_is_reported_as_sent():
     with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{") as heard:
         assert fail(base_url=f"http://127.0.0.1:{heard.port}").sent
 
@@ -180,7 +180,7 @@ def test_a_token_that_the_server_says_is_not_said_again():
     assert (caught.value.status_code, caught.value.retryable) == (401, False)
 
 
-def test_a_certificate_that_is_not_trusted_is_told_as_not_sent():
+def test_a_certificate_that_is_not_trusted_is_reported_as_not_sent():
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -190,14 +190,14 @@ def test_a_certificate_that_is_not_trusted_is_told_as_not_sent():
     assert "certificate verify failed" in str(error)
 
 
-def test_tls_to_a_plain_port_is_told_as_not_sent():
+def test_tls_to_a_plain_port_is_reported_as_not_sent():
     with raw_server(b"HTTP/1.1 400 X\r\n\r\n") as heard:
         error = fail(base_url=f"https://127.0.0.1:{heard.port}")
     assert error.sent is False
     assert "Connection(" not in str(error), "nothing of the library's own"
 
 
-def test_nobody_listening_is_told_as_not_sent():
+def test_a_closed_port_is_reported_as_not_sent():
     error = fail(base_url=f"http://127.0.0.1:{find_closed_port()}")
     assert (error.sent, error.retryable) == (False, True)
     assert "not sent" in str(error)

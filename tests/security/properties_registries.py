@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The registries' parsers: whatever a platform or somebody in its place answers, a result or a ``RegistryError``."""
+"""The registries' parsers: whatever a platform or another server answers, a result or a ``RegistryError``."""
 
 from __future__ import annotations
 
