@@ -2,15 +2,19 @@
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 from __future__ import annotations
 
+import inspect
 import json
 import threading
 
 import pytest
+from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.log import redact
 
 from airflow_provider_hooks._runtime.variable_lock import VariableLock
 from airflow_provider_hooks.exceptions import LockError
+from airflow_provider_hooks.operators import registration
+from airflow_provider_hooks.operators._validators import OperatorArguments
 from airflow_provider_hooks.operators.registration import EnsureServiceHookOperator, RegisterServiceHookOperator
 from airflow_provider_hooks.registries.store import parse_state
 from airflow_provider_hooks.signing.secrets import parse_secrets
@@ -334,3 +338,36 @@ class TestEnsure:
         secrets = {hook.secret for hook in connected.state.platforms["zstack"].list_hooks()}
         assert len(secrets) == 6
         assert set(parse_secrets(variables.kept["hooks"])) == secrets
+
+
+class TestSignatures:
+    """``registration_types.py`` has what a type checker rejects."""
+
+    OPERATORS = [
+        kind
+        for name, kind in vars(registration).items()
+        if name.endswith("Operator") and not name.startswith("_") and kind.__module__ == registration.__name__
+    ]
+
+    def test_these_are_the_operators(self):
+        assert {kind.__name__ for kind in self.OPERATORS} == {
+            "DeleteServiceHookOperator",
+            "EnsureServiceHookOperator",
+            "ListServiceHooksOperator",
+            "RegisterServiceHookOperator",
+            "RotateServiceHookSecretOperator",
+            "UpdateServiceHookOperator",
+        }
+
+    @pytest.mark.parametrize("kind", OPERATORS)
+    def test_each_spells_its_arguments_and_documents_them(self, kind):
+        assert "__init__" in vars(kind)
+        _, *own, rest = inspect.signature(kind.__init__).parameters.values()
+        assert rest.kind is inspect.Parameter.VAR_KEYWORD
+        assert {one.kind for one in own} == {inspect.Parameter.KEYWORD_ONLY}
+        assert set(kind.template_fields) <= {one.name for one in own}
+        for one in own:
+            assert f":param {one.name}: " in kind.__doc__
+
+    def test_the_other_arguments_are_those_of_every_operator(self):
+        assert set(OperatorArguments.__annotations__) <= set(inspect.signature(BaseOperator.__init__).parameters)
