@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.exceptions import ValidationErrors
     from airflow_provider_hooks.hooks.registry import RegistryHook
     from airflow_provider_hooks.json_types import JsonObject, JsonValue
-    from airflow_provider_hooks.operators._validators import OperatorArguments
+    from airflow_provider_hooks.operators._arguments import OperatorArguments
     from airflow_provider_hooks.registries.model import HookSpec
 
 _DEFAULT_CONN_ID = "service_hook_registry_default"

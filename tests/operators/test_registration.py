@@ -14,7 +14,7 @@ from airflow.sdk.log import redact
 from airflow_provider_hooks._runtime.variable_lock import VariableLock
 from airflow_provider_hooks.exceptions import LockError
 from airflow_provider_hooks.operators import registration
-from airflow_provider_hooks.operators._validators import OperatorArguments
+from airflow_provider_hooks.operators._arguments import OperatorArguments
 from airflow_provider_hooks.operators.registration import EnsureServiceHookOperator, RegisterServiceHookOperator
 from airflow_provider_hooks.registries.store import parse_state
 from airflow_provider_hooks.signing.secrets import parse_secrets
