@@ -36,13 +36,14 @@ if TYPE_CHECKING:
         DeliverEventCreatedOperator,
         DeliverEventStreamOperator,
     )
-    from airflow_provider_hooks.operators.management import (
+    from airflow_provider_hooks.operators.registration import (
         DeleteServiceHookOperator,
+        EnsureServiceHookOperator,
         ListServiceHooksOperator,
+        RegisterServiceHookOperator,
         RotateServiceHookSecretOperator,
         UpdateServiceHookOperator,
     )
-    from airflow_provider_hooks.operators.registration import EnsureServiceHookOperator, RegisterServiceHookOperator
     from airflow_provider_hooks.signing import SCHEMES, sign, verify
 
 __version__ = "0.1.0"
@@ -78,7 +79,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "DeleteServiceHookOperator": "operators.management",
+    "DeleteServiceHookOperator": "operators.registration",
     "DeliverEventAlertOperator": "operators.delivery",
     "DeliverEventCreatedOperator": "operators.delivery",
     "DeliverEventStreamOperator": "operators.delivery",
@@ -88,15 +89,15 @@ _MODULES = {
     "DeliveryUnknownError": "exceptions",
     "EndpointHook": "hooks.endpoint",
     "EnsureServiceHookOperator": "operators.registration",
-    "ListServiceHooksOperator": "operators.management",
+    "ListServiceHooksOperator": "operators.registration",
     "RegisterServiceHookOperator": "operators.registration",
     "RegistryHook": "hooks.registry",
-    "RotateServiceHookSecretOperator": "operators.management",
+    "RotateServiceHookSecretOperator": "operators.registration",
     "SCHEMES": "signing",
     "ServiceHookError": "exceptions",
     "ServiceHookNotifier": "notifications.service_hook",
     "SignatureError": "exceptions",
-    "UpdateServiceHookOperator": "operators.management",
+    "UpdateServiceHookOperator": "operators.registration",
     "ValidationError": "exceptions",
     "build_event_alert": "events",
     "build_event_created": "events",

@@ -20,6 +20,12 @@ Every exception that a user of this package can meet. ``except ServiceHookError`
     ├── SlotError
     ├── SlotsError
     ├── SourceChangedError
+    ├── RegistryError
+    ├── HookConflictError
+    ├── HookUncertainError
+    ├── UnsupportedOperationError
+    ├── LockError
+    ├── VariableUnreadableError
     ├── DeliveryError
     │   ├── NotificationError
     │   ├── DeliveryNotSentError (RetryableError)
@@ -59,13 +65,17 @@ __all__ = [
     "DeliveryFailedError",
     "DeliveryNotSentError",
     "DeliveryUnknownError",
+    "HookConflictError",
+    "HookUncertainError",
     "InvalidEventError",
+    "LockError",
     "MissingExtraError",
     "NonRetryableError",
     "NotificationError",
     "PayloadError",
     "ProxyError",
     "RecordError",
+    "RegistryError",
     "ResolverError",
     "RetryableError",
     "ServiceHookError",
@@ -73,7 +83,9 @@ __all__ = [
     "SlotError",
     "SlotsError",
     "SourceChangedError",
+    "UnsupportedOperationError",
     "ValidationError",
+    "VariableUnreadableError",
 ]
 
 _OF_AIRFLOW = frozenset(
@@ -92,6 +104,11 @@ def __getattr__(name: str) -> object:
     if name not in _OF_AIRFLOW:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module("airflow_provider_hooks._runtime.failures"), name)
+
+
+_REJECTING_STATUSES = range(400, 500)
+_NOT_FOUND_STATUSES = frozenset({404, 410})
+_RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class ServiceHookError(Exception):
@@ -224,3 +241,100 @@ class DeliveryError(ServiceHookError):
 
 class NotificationError(DeliveryError):
     """The event of a callback was not delivered, or may not have been."""
+
+
+class RegistryError(ServiceHookError):
+    """
+    A request to a platform's management API failed.
+
+    :param platform: the platform's title
+    :param operation: the operation in words, such as ``list service hooks``
+    :param message: what the platform answered, or what failed on the way; safe to show
+    :param status_code: the status of the response; ``None`` if no response arrived
+    :param sent: whether the request may have reached the platform
+    :param retryable: whether the same request may succeed later unchanged; ``None`` decides by the status
+    :param retry_at: when the platform accepts requests again (unix seconds), if it answered that there were too many
+    :param has_platform_message: whether the response had an error message in the platform's documented form
+    """
+
+    def __init__(
+        self,
+        platform: str,
+        operation: str,
+        message: str,
+        *,
+        status_code: int | None = None,
+        sent: bool = True,
+        retryable: bool | None = None,
+        retry_at: float | None = None,
+        has_platform_message: bool = False,
+    ) -> None:
+        self.platform = platform
+        self.operation = operation
+        self.message = message
+        self.status_code = status_code
+        self.sent = sent
+        self.retry_at = retry_at
+        self.has_platform_message = has_platform_message
+        by_status = status_code is None or status_code in _RETRYABLE_STATUSES
+        self.retryable = by_status if retryable is None else retryable
+        status = f"HTTP {status_code}: " if status_code is not None else ""
+        super().__init__(f"{platform}, {operation}: {status}{message}")
+
+    @property
+    def not_found(self) -> bool:
+        """Whether the platform itself answered that there is no such hook, and not some server in front of it."""
+        return self.has_platform_message and self.status_code in _NOT_FOUND_STATUSES
+
+    @property
+    def outcome_unknown(self) -> bool:
+        """Whether the request may have had its effect: it was sent, and the platform did not reject it."""
+        return self.sent and (self.status_code is None or self.status_code not in _REJECTING_STATUSES)
+
+    def with_message(self, message: str) -> RegistryError:
+        """Return the same error with another message."""
+        return RegistryError(
+            self.platform,
+            self.operation,
+            message,
+            status_code=self.status_code,
+            sent=self.sent,
+            retryable=self.retryable,
+            retry_at=self.retry_at,
+            has_platform_message=self.has_platform_message,
+        )
+
+
+class HookConflictError(ServiceHookError):
+    """A hook is registered already but differs from the requested one, or several hooks match a declaration."""
+
+
+class HookUncertainError(ServiceHookError):
+    """A hook may or may not have been created: no response arrived, and the platform cannot list its hooks."""
+
+
+class UnsupportedOperationError(ServiceHookError):
+    """
+    A platform does not document an operation.
+
+    :param platform: the platform's title
+    :param operation: the operation in words
+    :param alternative: what to do instead
+    """
+
+    def __init__(self, platform: str, operation: str, alternative: str) -> None:
+        self.platform = platform
+        self.operation = operation
+        super().__init__(f"{platform} documents no call to {operation}: {alternative}")
+
+
+class LockError(ServiceHookError):
+    """Another run holds the lock of a Variable, or took it over because this run did not renew it in time."""
+
+    retryable = True
+
+
+class VariableUnreadableError(ServiceHookError):
+    """A Variable exists, but its backend does not return its value now."""
+
+    retryable = True

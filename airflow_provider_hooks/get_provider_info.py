@@ -7,10 +7,8 @@ from __future__ import annotations
 from airflow_provider_hooks import __version__
 from airflow_provider_hooks.connection_form import describe_form
 from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
-from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY
+from airflow_provider_hooks.registries.connection import describe_connection_type
 from airflow_provider_hooks.settings import OPTIONS, SECTION, Option
-
-CONNECTION_TYPES = (SERVICE_HOOK, SERVICE_HOOK_REGISTRY)
 
 _FIRST_VERSION = "0.1.0"
 
@@ -34,7 +32,6 @@ def get_provider_info() -> dict[str, object]:
                 "integration-name": "Service Hooks",
                 "python-modules": [
                     "airflow_provider_hooks.operators.delivery",
-                    "airflow_provider_hooks.operators.management",
                     "airflow_provider_hooks.operators.registration",
                 ],
             }
@@ -61,7 +58,7 @@ def get_provider_info() -> dict[str, object]:
             "airflow_provider_hooks.operators.links.DeliveryRecordLink",
             "airflow_provider_hooks.operators.links.EventLink",
         ],
-        "connection-types": [describe_form(kind) for kind in CONNECTION_TYPES],
+        "connection-types": [describe_form(kind) for kind in (SERVICE_HOOK, describe_connection_type())],
         "config": {
             SECTION: {
                 "description": "Where service hooks may be sent, and within which limits.",

@@ -19,10 +19,10 @@ from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
 from airflow_provider_hooks.delivery.record import ErrorClass
 from airflow_provider_hooks.events.schema import FIELDS
 from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifier
-from airflow_provider_hooks.operators import delivery, management, registration
-from airflow_provider_hooks.registries.apis import APIS
-from airflow_provider_hooks.registries.platform_table import PLATFORMS, Operation
-from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY
+from airflow_provider_hooks.operators import delivery, registration
+from airflow_provider_hooks.registries.connection import describe_connection_type
+from airflow_provider_hooks.registries.model import Operation
+from airflow_provider_hooks.registries.platforms import load_platforms
 from airflow_provider_hooks.sandbox.platform import FAULTS
 from airflow_provider_hooks.settings import OPTIONS
 from airflow_provider_hooks.signing import SCHEMES, Scheme
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from airflow.cli.cli_config import CLICommand
 
     from airflow_provider_hooks.connection_form import ConnectionType
+    from airflow_provider_hooks.registries.model import Platform
 
 DOCS = Path(__file__).parent
 PAGES = (*sorted(DOCS.glob("*.md")), DOCS.parent / "README.md")
@@ -40,9 +41,9 @@ CLASSES = {
     "deliver_events": delivery.DeliverEventStreamOperator,
     "register": registration.RegisterServiceHookOperator,
     "ensure": registration.EnsureServiceHookOperator,
-    "update": management.UpdateServiceHookOperator,
-    "delete": management.DeleteServiceHookOperator,
-    "rotate": management.RotateServiceHookSecretOperator,
+    "update": registration.UpdateServiceHookOperator,
+    "delete": registration.DeleteServiceHookOperator,
+    "rotate": registration.RotateServiceHookSecretOperator,
     "decorator": ServiceHookDecoratedOperator,
     "notifier": ServiceHookNotifier,
 }
@@ -94,13 +95,17 @@ def _draw_settings() -> str:
     return _draw(["option", "default", "description"], rows)
 
 
+def _list_platforms() -> list[Platform]:
+    return [api.platform for api in load_platforms().values()]
+
+
 def _draw_platforms() -> str:
     rows = []
     for operation in Operation:
-        cells = ["yes" if operation in one.operations else one.instead[operation] for one in PLATFORMS.values()]
+        cells = ["yes" if operation in one.operations else one.find_alternative(operation) for one in _list_platforms()]
         rows.append([operation.value, *cells])
-    rows.append(["documented in", *(one.source for one in PLATFORMS.values())])
-    return _draw(["", *(f"{one.title} (`{one.name}`)" for one in PLATFORMS.values())], rows)
+    rows.append(["documented in", *(one.source for one in _list_platforms())])
+    return _draw(["", *(f"{one.title} (`{one.name}`)" for one in _list_platforms())], rows)
 
 
 def _draw_arguments(cls: type) -> str:
@@ -118,15 +123,15 @@ def _draw_arguments(cls: type) -> str:
 
 def _draw_platform_events() -> str:
     rows = []
-    for name, platform in PLATFORMS.items():
-        known = ", ".join(f"`{event}`" for event in APIS[name].known_events)
-        none = "not selectable: all alerts" if "events" not in APIS[name].fields else ""
-        rows.append([platform.title, known or none or "any name; `deployment.build.created` is documented"])
+    for api in load_platforms().values():
+        known = ", ".join(f"`{event}`" for event in api.known_events)
+        none = "not selectable: all alerts" if "events" not in api.fields else ""
+        rows.append([api.platform.title, known or none or "any name; `deployment.build.created` is documented"])
     return _draw(["platform", "events"], rows)
 
 
 def _draw_secrets() -> str:
-    rows = [[f"{one.title} (`{one.name}`)", one.signing] for one in PLATFORMS.values()]
+    rows = [[f"{one.title} (`{one.name}`)", one.secret_visibility] for one in _list_platforms()]
     return _draw(["platform", "secret"], rows)
 
 
@@ -162,7 +167,7 @@ TABLES = {
     **{name: functools.partial(_draw_arguments, cls) for name, cls in CLASSES.items()},
     "platforms": _draw_platforms,
     "service_hook": lambda: _draw_connection(SERVICE_HOOK),
-    "service_hook_registry": lambda: _draw_connection(SERVICE_HOOK_REGISTRY),
+    "service_hook_registry": lambda: _draw_connection(describe_connection_type()),
     "settings": _draw_settings,
     "schemes": _draw_schemes,
     "event_fields": _draw_fields,

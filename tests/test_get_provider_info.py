@@ -13,7 +13,7 @@ import pytest
 from airflow.sdk import BaseNotifier, BaseOperatorLink, task
 
 from airflow_provider_hooks.decorators.service_hook import service_hook_task
-from airflow_provider_hooks.get_provider_info import CONNECTION_TYPES, get_provider_info
+from airflow_provider_hooks.get_provider_info import get_provider_info
 
 INFO = get_provider_info()
 
@@ -29,12 +29,12 @@ def test_the_package_is_found_under_its_own_name():
     assert any(entry.value == "airflow_provider_hooks.get_provider_info:get_provider_info" for entry in found)
 
 
-@pytest.mark.parametrize("kind", CONNECTION_TYPES, ids=lambda kind: kind.name)
-def test_a_connection_type_is_that_of_its_hook(kind):
-    module, _, name = kind.hook_class.rpartition(".")
+@pytest.mark.parametrize("form", INFO["connection-types"], ids=lambda form: form["connection-type"])
+def test_a_connection_type_is_that_of_its_hook(form):
+    module, _, name = form["hook-class-name"].rpartition(".")
     hook_class = getattr(importlib.import_module(module), name)
-    assert hook_class.conn_type == kind.name
-    assert hook_class.hook_name == kind.label
+    assert hook_class.conn_type == form["connection-type"]
+    assert hook_class.hook_name == form["hook-name"]
 
 
 @pytest.mark.parametrize("form", INFO["connection-types"], ids=lambda form: form["connection-type"])

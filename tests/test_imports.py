@@ -44,7 +44,6 @@ LIGHT = {
     "airflow_provider_hooks.operators._validators",
     "airflow_provider_hooks.operators.delivery",
     "airflow_provider_hooks.operators.links",
-    "airflow_provider_hooks.operators.registry",
     "airflow_provider_hooks.sanitize",
 }
 """What the modules of the public operators may import beyond ``airflow.sdk``."""
@@ -65,7 +64,6 @@ ENTRY_POINTS = [
     for name in (
         "operators.delivery",
         "operators.registration",
-        "operators.management",
         "notifications.service_hook",
         "decorators.service_hook",
     )

@@ -19,7 +19,7 @@ from airflow_provider_hooks.events.builders import make_event_id
 from airflow_provider_hooks.exceptions import ClaimLostError, ServiceHookError, ValidationError
 from airflow_provider_hooks.sanitize import safe_repr
 from airflow_provider_hooks.settings import OPTIONS, SECTION, Settings, parse_settings
-from airflow_provider_hooks.signing.variable import parse_secrets
+from airflow_provider_hooks.signing.secrets import parse_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

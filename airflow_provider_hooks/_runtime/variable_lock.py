@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-The lock that lets one run at a time change the hooks that a Variable remembers.
+A lock in Airflow Variables: one run at a time changes the hooks that a Variable stores.
 
-A Variable has no compare-and-set, so two runs that read, change and write one would lose what the other wrote; and two
-runs that both see no hook would register two. The lock rests on what a database does give: a run that has written a key
-of its own and *then* lists no other key is alone, because any other that wrote later sees that key.
+A Variable has no compare-and-set, so two runs that read, change and write one would overwrite each other's changes, and
+two runs that both see no hook would register two. The lock relies on what the database does guarantee: a run that has
+written its own marker and *then* lists no other marker is alone, because any run that writes later sees that marker.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import Variable
 
-from airflow_provider_hooks.exceptions import ServiceHookError
+from airflow_provider_hooks.exceptions import LockError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,32 +28,26 @@ if TYPE_CHECKING:
     from airflow_provider_hooks._runtime.airflow import VariableStore
 
 LEASE_SECONDS = 60.0
-"""How long a lock outlives a holder that makes no call, without a sign of life."""
+"""How long a marker is valid without being renewed, in addition to the longest request of its holder."""
 
-_PATIENCE_LEASES = 5
+_MAX_WAIT_LEASES = 5
 _PAUSE_SECONDS = (0.05, 0.4)
 _LEASE_IN_KEY = re.compile(r"-([0-9.]+)s$", re.ASCII)
 
 _log = logging.getLogger(__name__)
 
 
-class LockError(ServiceHookError):
-    """Another run holds the lock, or took it because this one stood still for too long."""
-
-    retryable = True
-
-
 class VariableLock:
     """
-    Lets one run at a time into what it guards. Use it as a context manager.
+    Excludes other runs. Use it as a context manager.
 
-    A holder that dies is waited for as long as its lease, which its key tells; a holder that stands still for longer
-    than that, and then goes on, learns of it before its next call or write.
+    The marker of a holder that died is removed when its lease, which is part of its key, is over. A holder that did not
+    renew its marker in time gets an error before its next request or write.
 
-    :param name: what is guarded
-    :param lease: seconds that a key is believed without a sign of life, beside the longest call
-    :param max_call_seconds: seconds that one call of the holder may take, in which it gives no sign
-    :param store: where its keys are written, if not by the running task
+    :param name: what the lock protects
+    :param lease: lease in seconds, in addition to ``max_call_seconds``
+    :param max_call_seconds: seconds that one request of the holder may take, during which it does not renew
+    :param store: where the markers are written; by default through the running task
     """
 
     def __init__(
@@ -68,7 +62,7 @@ class VariableLock:
     ) -> None:
         self._prefix = f"{name}__lock__"
         self._lease = lease
-        self._longest_call = max_call_seconds
+        self._max_call_seconds = max_call_seconds
         self._store = store or Variable
         self._sleep = sleep
         self._clock = clock
@@ -81,57 +75,57 @@ class VariableLock:
         try:
             self._acquire()
         except BaseException:
-            self._leave()
+            self._release()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._leave()
+        self._release()
 
     def renew(self) -> None:
         """
-        Show a sign of life if the last one is old.
+        Renew the marker if a third of the lease has passed.
 
-        :raises LockError: if another run took the lock meanwhile
+        :raises LockError: if another run took the lock over
         """
         if self._clock() - self._written >= self._lease / 3:
             self._replace_marker()
 
     def ensure_held(self) -> None:
         """
-        Return if the lock is still held, and will be for a while.
+        Return if the lock is held, and its marker is renewed.
 
-        :raises LockError: if another run took the lock meanwhile
+        :raises LockError: if another run took the lock over
         """
         self.renew()
         self._check_held(self._key)
 
     def wait(self, seconds: float) -> None:
-        """Sleep, showing signs of life."""
+        """Sleep, and renew the marker meanwhile."""
         end = self._clock() + seconds
         while (left := end - self._clock()) > 0:
             self._sleep(min(left, self._lease / 4))
             self.renew()
 
     def _replace_marker(self) -> None:
-        """Write a new key while the old one stands: whoever took the lock removed that one first."""
+        """Write a new marker before the old one is deleted: a run that took the lock over removed that one first."""
         before = self._key
         self._check_held(before)
-        self._put()
+        self._write_marker()
         self._check_held(before)
         if before is not None:
             self._store.delete(before)
 
     def _check_held(self, key: str | None) -> None:
         if key not in self._list_keys():
-            raise LockError(f"another run took over '{self._prefix}', since this one stood still for too long")
+            raise LockError(f"another run took over '{self._prefix}', because this run did not renew it in time")
 
     def _acquire(self) -> None:
         started = self._clock()
         first_seen: dict[str, float] = {}
-        self._put()
+        self._write_marker()
         while True:
             keys = self._list_keys()
             others = [key for key in keys if not key.startswith(self._prefix + self._holder)]
@@ -142,51 +136,51 @@ class VariableLock:
             now = self._clock()
             first_seen = {key: first_seen.get(key, now) for key in others}
             for key in [key for key, since in first_seen.items() if now - since > self._read_lease(key)]:
-                _log.warning("The run that held %s gave no sign of life for %.0f s; taking it over", key, self._lease)
+                _log.warning("The run that held %s did not renew it for %.0f s; taking it over", key, self._lease)
                 self._store.delete(key)
-            longest = max([self._lease + self._longest_call, *map(self._read_lease, others)])
-            if now - started > longest * _PATIENCE_LEASES:
-                raise LockError(f"other runs hold '{self._prefix}' for {now - started:.0f} s already")
-            self._give_way(others)
+            longest = max([self._lease + self._max_call_seconds, *map(self._read_lease, others)])
+            if now - started > longest * _MAX_WAIT_LEASES:
+                raise LockError(f"other runs have held '{self._prefix}' for {now - started:.0f} s")
+            self._back_off(others)
 
     def _read_lease(self, key: str) -> float:
-        """Return how long another's key is to be believed, which it says at its end."""
+        """Return the lease of another run's marker, which is at the end of its key."""
         found = _LEASE_IN_KEY.search(key)
         return float(found[1]) if found else self._lease
 
-    def _give_way(self, others: list[str]) -> None:
-        """Stay in the queue if first in it, else leave it for a moment: so of those who meet, one stays."""
+    def _back_off(self, others: list[str]) -> None:
+        """Keep the marker if it is the first in order, otherwise remove it for a moment, so that one run proceeds."""
         is_first = all(self._prefix + self._holder < key for key in others)
         if not is_first:
-            self._remove()
-        self._sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311  (spreads attempts, guards nothing)
+            self._remove_marker()
+        self._sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311  (spreads attempts, protects nothing)
         if self._key is None:
-            self._put()
+            self._write_marker()
         elif self._clock() - self._written > self._lease / 3:
             before = self._key
-            self._put()
+            self._write_marker()
             self._store.delete(before)
 
     def _list_keys(self) -> list[str]:
         return list(self._store.keys(prefix=self._prefix))
 
-    def _put(self) -> None:
-        """Write a key that is new to everybody."""
+    def _write_marker(self) -> None:
+        """Write a marker under a new key."""
         self._count += 1
-        seconds = self._lease + self._longest_call
+        seconds = self._lease + self._max_call_seconds
         self._key, self._written = f"{self._prefix}{self._holder}-{self._count}-{seconds:g}s", self._clock()
-        self._store.set(self._key, "held", description="A run that changes service hooks; gone when it ends")
+        self._store.set(self._key, "held", description="A run that changes service hooks; deleted when it ends")
 
-    def _remove(self) -> None:
+    def _remove_marker(self) -> None:
         if self._key is not None:
             key, self._key = self._key, None
             self._store.delete(key)
 
-    def _leave(self) -> None:
-        """Remove what is left of this holder; a database that is gone by now must not hide what went wrong before."""
+    def _release(self) -> None:
+        """Remove this holder's markers; a database that is unavailable must not hide the error before it."""
         try:
             for key in self._list_keys():
                 if key.startswith(self._prefix + self._holder):
                     self._store.delete(key)
-        except Exception:  # noqa: BLE001  (whatever Airflow raises: the lease ends it)
+        except Exception:  # noqa: BLE001  (whatever Airflow raises: the lease ends the lock)
             _log.warning("The lock '%s' could not be removed; it ends with its lease", self._prefix, exc_info=True)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Airflow Variables as the memory of registered hooks, read strictly and written so that it is seen to stand."""
+"""A store of hook states in an Airflow Variable: read strictly, and read back after each write."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING
 from airflow.sdk import Variable
 
 from airflow_provider_hooks._runtime.airflow import read_variable
-from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
+from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError, VariableUnreadableError
+from airflow_provider_hooks.registries.store import format_state, parse_state
 from airflow_provider_hooks.sanitize import safe_repr
-from airflow_provider_hooks.signing.variable import format_kept_hooks, parse_kept_hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_hooks._runtime.airflow import VariableStore
-    from airflow_provider_hooks.registries.store import Kept
+    from airflow_provider_hooks.registries.store import HookState
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,200}", re.ASCII)
-"""What Airflow's own client puts into a path as it is; of 250 characters, so that the lock's name fits."""
+"""Names that Airflow's client puts into a path unescaped; of its 250 characters the lock needs some."""
 
 
 def default_variable_name(service_hook_registry_conn_id: str, hook_name: str) -> str:
-    """Return the Variable of a declaration that names none; Airflow's UI masks what has ``secret`` in its name."""
+    """Return the Variable of a declaration that names none; Airflow's UI masks names that contain ``secret``."""
     plain = re.sub(r"[^A-Za-z0-9_.-]", "_", hook_name)[:80]
     if plain != hook_name:
         plain += f"_{hashlib.sha256(hook_name.encode()).hexdigest()[:8]}"
@@ -36,39 +36,33 @@ def default_variable_name(service_hook_registry_conn_id: str, hook_name: str) ->
 
 def check_variable_name(name: object) -> None:
     """
-    Return if this can name the Variable of a memory.
+    Return if this is a valid name of a Variable for hooks.
 
-    :raises ValidationError: if it could lead to another Variable, or is too long
+    :raises ValidationError: if it could address another Variable, or is too long
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        told = f"must be 1 to 200 letters, digits, '_', '-', '.' and ':', not {safe_repr(name)}"
-        raise ValidationError("service hook", {"secret_variable": told})
-
-
-class UnreadableError(ServiceHookError):
-    """A Variable is there, and its backend does not give it now."""
-
-    retryable = True
+        problem = f"must be 1 to 200 letters, digits, '_', '-', '.' and ':', not {safe_repr(name)}"
+        raise ValidationError("service hook", {"secret_variable": problem})
 
 
 class VariableHookStore:
     """
-    Remembers hooks in an Airflow Variable.
+    Stores hooks in an Airflow Variable.
 
     :param name: the Variable's name
-    :param store: where it is written, if not by the running task
+    :param store: where it is written; by default through the running task
     """
 
     def __init__(self, name: str, *, store: VariableStore | None = None) -> None:
         self.name = name
         self._store = store or Variable
         self.before_write: Callable[[], None] = lambda: None
-        """Is called before each write, and may raise to keep it from being made."""
-        self._kept: Kept | None = None
+        """Called before each write; may raise to prevent it."""
+        self._state: HookState | None = None
 
     def check(self) -> None:
         """
-        Return if the Variable is where a task can write, or nowhere yet.
+        Return if a task can write the Variable.
 
         :raises ServiceHookError: if it is set in the environment or a secrets backend
         """
@@ -76,39 +70,40 @@ class VariableHookStore:
         if in_environment or (read_variable(self.name) is not None and not self._is_listed()):
             raise ServiceHookError(
                 f"the Variable '{self.name}' comes from the environment or a secrets backend, where a task cannot "
-                "write; unset it there, or name another"
+                "write; unset it there, or use another name"
             )
 
-    def read(self) -> Kept:
+    def read(self) -> HookState:
         """
-        Return what the Variable holds. It is read once: whoever changes it holds the lock, so nobody else writes it.
+        Return the state. It is read once: only the holder of the lock writes it.
 
-        :raises ServiceHookError: if it holds something else, or is there and cannot be read
+        :raises ServiceHookError: if the Variable has another form
+        :raises VariableUnreadableError: if the Variable exists and cannot be read
         """
-        if self._kept is not None:
-            return self._kept
+        if self._state is not None:
+            return self._state
         text = read_variable(self.name)
         if text is None and self._is_listed():
-            # Airflow reads a Variable whose backend fails as one that is not there.
-            raise UnreadableError(f"the Variable '{self.name}' is there and cannot be read now; it is unchanged")
+            # Airflow reads a Variable whose backend fails as one that does not exist.
+            raise VariableUnreadableError(f"the Variable '{self.name}' exists but cannot be read now; it is unchanged")
         try:
-            self._kept = parse_kept_hooks(text or "")
+            self._state = parse_state(text or "")
         except ValueError as error:
             raise ServiceHookError(f"the Variable '{self.name}' {error}; it is unchanged") from None
-        return self._kept
+        return self._state
 
-    def _is_listed(self) -> bool:
-        return self.name in list(self._store.keys(prefix=self.name))
-
-    def write(self, kept: Kept) -> None:
+    def write(self, state: HookState) -> None:
         """
-        Write the Variable and see that it reads back.
+        Write the Variable and read it back.
 
-        :raises ServiceHookError: if it does not
+        :raises ServiceHookError: if it does not read back as written
         """
         self.before_write()
-        text = format_kept_hooks(kept)
+        text = format_state(state)
         self._store.set(self.name, text, description="Service hooks and their signing secrets, newest first")
         if read_variable(self.name) != text:
             raise ServiceHookError(f"the Variable '{self.name}' does not read back as it was written")
-        self._kept = kept
+        self._state = state
+
+    def _is_listed(self) -> bool:
+        return self.name in list(self._store.keys(prefix=self.name))

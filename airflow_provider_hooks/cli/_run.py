@@ -25,10 +25,15 @@ from airflow.sdk.exceptions import AirflowException, AirflowSecretsBackendAccess
 from airflow.utils.cli import suppress_logs_and_warning
 from airflow.utils.providers_configuration_loader import providers_configuration_loaded
 
-from airflow_provider_hooks._runtime.variable_lock import LockError
 from airflow_provider_hooks.cli.commands import ExitCode
-from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
-from airflow_provider_hooks.registries.model import HookConflictError, HookUncertainError, RegistryError
+from airflow_provider_hooks.exceptions import (
+    HookConflictError,
+    HookUncertainError,
+    LockError,
+    RegistryError,
+    ServiceHookError,
+    ValidationError,
+)
 from airflow_provider_hooks.sanitize import escape, safe_repr
 
 if TYPE_CHECKING:

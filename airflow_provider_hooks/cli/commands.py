@@ -160,8 +160,8 @@ ARG_DELETE_VARIABLE = Arg(
 )
 ARG_HOOK_ID = Arg(("--hook-id",), help="The id of an existing hook to manage by this declaration")
 ARG_INACTIVE = Arg(("--inactive",), action="store_true", help="Make the hook inactive; Sentry and Akinon only")
-ARG_ON_UNKNOWN = Arg(
-    ("--on-unknown",),
+ARG_ON_UNCERTAIN_CREATE = Arg(
+    ("--on-uncertain-create",),
     choices=("fail", "create"),
     default="fail",
     help="What to do if an earlier call may have registered the hook and the platform has no list (default: fail)",
@@ -207,7 +207,7 @@ _HOOKS_COMMANDS = (
             ARG_ENSURE_VARIABLE,
             ARG_HOOK_ID,
             ARG_INACTIVE,
-            ARG_ON_UNKNOWN,
+            ARG_ON_UNCERTAIN_CREATE,
             ARG_OUTPUT,
             ARG_VERBOSE,
         ),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""``hooks list``, ``ensure`` and ``delete``: what a platform has, by its registry's connection."""
+"""``hooks list``, ``ensure`` and ``delete``: the hooks of a platform, through the connection of its registry."""
 
 from __future__ import annotations
 
@@ -25,36 +25,40 @@ if TYPE_CHECKING:
 
 @command
 def list_hooks(args: Namespace) -> ExitCode:
-    """Print every hook that a platform has; never a secret or a header."""
+    """Print all hooks of a platform; never a secret or a header."""
     show([hook.as_json() for hook in RegistryHook(args.service_hook_registry_conn_id).list_hooks()], args.output)
     return ExitCode.DONE
 
 
 @command
 def ensure_hooks(args: Namespace) -> ExitCode:
-    """Have hooks as they are declared, and print what it took; their secrets go to the Variable alone."""
+    """Make hooks as declared, and print what changed; their secrets are written to the Variable only."""
     hook = RegistryHook(args.service_hook_registry_conn_id, store=StoredVariables())
     spec, variable = _read_declaration(args, hook)
-    ensured = hook.ensure_hooks(
-        spec, name=args.name, variable=variable, hook_id=args.hook_id, on_unknown=args.on_unknown
+    result = hook.ensure_hooks(
+        spec,
+        name=args.name,
+        variable=variable,
+        hook_id=args.hook_id,
+        on_uncertain_create=args.on_uncertain_create,
     )
-    hooks = [one.as_json() for one in ensured.hooks]
-    told: JsonObject = {"change": ensured.change, "hooks": [*hooks], "secret_variable": variable}
-    rows: list[JsonObject] = [{"change": ensured.change, **one, "secret_variable": variable} for one in hooks]
-    ids = ", ".join(one.hook_id for one in ensured.hooks)
-    show(told, args.output, rows=rows, done=f"'{args.name}' is {ensured.change}: service hook {ids}")
+    hooks = [one.as_json() for one in result.hooks]
+    data: JsonObject = {"change": result.change, "hooks": [*hooks], "secret_variable": variable}
+    rows: list[JsonObject] = [{"change": result.change, **one, "secret_variable": variable} for one in hooks]
+    ids = ", ".join(one.hook_id for one in result.hooks)
+    show(data, args.output, rows=rows, done=f"'{args.name}' is {result.change}: service hook {ids}")
     return ExitCode.DONE
 
 
 @command
 def delete_hooks(args: Namespace) -> ExitCode:
-    """Delete hooks, and print which were there and which were gone already."""
+    """Delete hooks, and print which existed and which were gone already."""
     hook = RegistryHook(args.service_hook_registry_conn_id, store=StoredVariables())
     deleted, gone = hook.delete_hooks(args.hook_ids, variable=args.variable)
     results = {**dict.fromkeys(deleted, "deleted"), **dict.fromkeys(gone, "gone")}
     rows: list[JsonObject] = [{"hook_id": hook_id, "result": result} for hook_id, result in results.items()]
-    told = f"deleted {', '.join(deleted) or 'none'}; gone already {', '.join(gone) or 'none'}"
-    show({"deleted": [*deleted], "gone": [*gone]}, args.output, rows=rows, done=told)
+    summary = f"deleted {', '.join(deleted) or 'none'}; gone already {', '.join(gone) or 'none'}"
+    show({"deleted": [*deleted], "gone": [*gone]}, args.output, rows=rows, done=summary)
     return ExitCode.DONE
 
 
@@ -64,10 +68,10 @@ def _read_declaration(args: Namespace, hook: RegistryHook) -> tuple[HookSpec, st
     read_name(problems, "--name", args.name)
     url, variable = args.url, args.variable
     if url:
-        _check_shown(problems, url)
+        _check_without_token(problems, url)
     elif args.service_hook_conn_id:
-        url, kept = EndpointHook(args.service_hook_conn_id).read_subscription()
-        variable = variable or kept
+        url, endpoint_variable = EndpointHook(args.service_hook_conn_id).read_subscription()
+        variable = variable or endpoint_variable
     variable = variable or default_variable_name(args.service_hook_registry_conn_id, args.name)
     events = tuple(args.events) if args.events else None
     spec = HookSpec(url=url, events=events, name=args.name, is_active=not args.inactive)
@@ -77,12 +81,12 @@ def _read_declaration(args: Namespace, hook: RegistryHook) -> tuple[HookSpec, st
     return spec, variable
 
 
-def _check_shown(problems: ValidationErrors, url: str) -> None:
-    """Note a URL whose token every list of processes and every shell's history would show."""
+def _check_without_token(problems: ValidationErrors, url: str) -> None:
+    """Reject a URL that may hold a token, which the process list and the shell's history would show."""
     try:
         parts = urlsplit(url)
     except ValueError:
-        return  # the platform's check says what is wrong with it
+        return  # the platform's check reports what is wrong with it
     if parts.query or "@" in parts.netloc:
-        told = "has a query or a user, which may hold a token: keep it in a connection, and say --endpoint"
-        problems.add("--url", told)
+        problem = "has a query or a user, which may be a token: store it in a connection, and use --endpoint"
+        problems.add("--url", problem)

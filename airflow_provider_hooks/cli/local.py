@@ -18,7 +18,7 @@ from airflow_provider_hooks.events.schema import parse_time
 from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.sanitize import safe_repr
 from airflow_provider_hooks.signing import SCHEMES, Scheme, SignatureError, verify
-from airflow_provider_hooks.signing.variable import parse_secrets
+from airflow_provider_hooks.signing.secrets import parse_secrets
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Reads arguments that a template may have rendered as text, and notes what is wrong with them."""
+"""
+Checks of arguments that a template may have rendered as text.
+
+Each ``read_`` function returns a valid value, and adds a problem if the given value is not valid.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from airflow_provider_hooks.sanitize import safe_repr
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.exceptions import ValidationErrors
-    from airflow_provider_hooks.registries.reconcile import WhenUnknown
+    from airflow_provider_hooks.registries.reconcile import OnUncertainCreate
     from airflow_provider_hooks.stream.sources import Shard
 
 _MAX_RATE = 1e9
@@ -22,29 +26,29 @@ _FLAGS = {"true": True, "false": False}
 
 
 def read_flag(problems: ValidationErrors, name: str, value: object) -> bool:
-    """Return a flag, also from its name in text, or note that it is none."""
+    """Return a boolean, also from the text ``true`` or ``false``."""
     flag = _FLAGS.get(str(value).strip().lower())
     if flag is None:
         problems.add(name, f"must be true or false, not {safe_repr(value)}")
     return bool(flag)
 
 
-def read_when_unknown(problems: ValidationErrors, value: object) -> WhenUnknown:
-    """Return what to do where a hook may be there, or note that it is neither choice."""
+def read_on_uncertain_create(problems: ValidationErrors, value: object) -> OnUncertainCreate:
+    """Return what to do if a hook may have been created already."""
     if value not in ("fail", "create"):
-        problems.add("on_unknown", f"must be fail or create, not {safe_repr(value)}")
+        problems.add("on_uncertain_create", f"must be fail or create, not {safe_repr(value)}")
     return "create" if value == "create" else "fail"
 
 
 def read_name(problems: ValidationErrors, name: str, value: object) -> str:
-    """Return a line of text that is not blank, or note that it is none."""
+    """Return a line of text that is not blank."""
     if not (isinstance(value, str) and value.strip() and value.isprintable()):
         problems.add(name, f"must be a line of text, not {safe_repr(value)}")
     return value if isinstance(value, str) else ""
 
 
 def read_events(problems: ValidationErrors, value: object) -> tuple[str, ...] | None:
-    """Return events as the platforms take them, or note that they are no list."""
+    """Return events as a tuple; ``None`` if none are given."""
     if value is None:
         return None
     if isinstance(value, list | tuple | set | frozenset):
@@ -54,16 +58,16 @@ def read_events(problems: ValidationErrors, value: object) -> tuple[str, ...] | 
 
 
 def read_overlap(problems: ValidationErrors, value: object) -> timedelta:
-    """Return how long two hooks stand side by side, or note that it is no such time."""
+    """Return how long the old hook of a rotation exists next to the new one."""
     if isinstance(value, timedelta) and timedelta(0) <= value <= MAX_OVERLAP:
         return value
-    told = f"must be a timedelta of 0 to {MAX_OVERLAP.days} days, such as timedelta(hours=1)"
-    problems.add("overlap", f"{told}, not {value if isinstance(value, timedelta) else safe_repr(value)}")
+    rule = f"must be a timedelta of 0 to {MAX_OVERLAP.days} days, such as timedelta(hours=1)"
+    problems.add("overlap", f"{rule}, not {value if isinstance(value, timedelta) else safe_repr(value)}")
     return timedelta(0)
 
 
 def read_count(problems: ValidationErrors, name: str, value: object, *, largest: int = 10**9) -> int | None:
-    """Return a whole number from 1 on, also from its digits in text, or note that it is none; ``None`` is none."""
+    """Return a whole number from 1 on, also from its digits in text; ``None`` if none is given."""
     if value is None:
         return None
     text = str(value).strip()
@@ -74,7 +78,7 @@ def read_count(problems: ValidationErrors, name: str, value: object, *, largest:
 
 
 def read_rate(problems: ValidationErrors, name: str, value: object) -> float | None:
-    """Return a number above 0, also from text, or note that it is none; ``None`` is none."""
+    """Return a number above 0, also from text; ``None`` if none is given."""
     if value is None:
         return None
     try:
@@ -109,7 +113,7 @@ def read_outcomes(problems: ValidationErrors, name: str, value: object) -> froze
 
 
 def choose(problems: ValidationErrors, **given: object) -> None:
-    """Note where not exactly one of two arguments is given."""
+    """Add a problem unless exactly one of two arguments is given."""
     (first, one), (second, other) = given.items()
     if bool(one) == bool(other):
         problems.add(first, f"give {first} or {second}, and not both" if one else f"give {first} or {second}")

@@ -1,30 +1,97 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What all platforms share: a call, an answer, a service hook, and the errors that tell of a failed call."""
+"""The data that all platforms share: a platform and its operations, a request, a response, a service hook. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
-from airflow_provider_hooks.exceptions import ServiceHookError
 from airflow_provider_hooks.http.urls import strip_sensitive_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from airflow_provider_hooks.json_types import JsonObject
-    from airflow_provider_hooks.registries.platform_table import Operation, Platform
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+SecretOrigin = Literal["platform", "client", "none"]
+"""
+Where the signing secret of a hook comes from.
 
-_REFUSALS = range(400, 500)
-_GONE_STATUSES = frozenset({404, 410})
-_PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+``platform``: the platform generates it and returns it. ``client``: this package generates it and sends it along when
+the hook is created; the platform need not return it. ``none``: deliveries are not signed.
+"""
+
+
+class Operation(str, Enum):
+    """What a platform's API can do; the value names it in messages."""
+
+    CREATE = "register a service hook"
+    LIST = "list service hooks"
+    GET = "get a service hook"
+    UPDATE = "update a service hook"
+    DELETE = "delete a service hook"
+    STATS = "get the statistics of a service hook"
+    ROTATE = "rotate the secret of a service hook"
+    SECURITY = "get how deliveries are signed"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class Coordinate:
+    """A field of the connection that says which of the platform's hooks are meant, such as an organization."""
+
+    name: str
+    """The name in the connection's ``extra``; platforms may share a name."""
+    label: str
+    """The label in the connection form."""
+    description: str
+    """What it is on this platform, such as ``the organization's slug``."""
+    pattern: str
+    """The regular expression that the whole value must match, so that it can stand in a path."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Platform:
+    """A platform: how it is reached, what its API documents, and where secrets come from."""
+
+    name: str
+    """The name in a connection."""
+    title: str
+    """The name in messages and docs."""
+    base_url: str | None
+    """The base URL of its API; ``None`` if each customer has another host."""
+    coordinates: tuple[Coordinate, ...] = ()
+    """The fields that a connection must have, in addition to the token."""
+    operations: frozenset[Operation]
+    """What it documents."""
+    alternatives: Mapping[Operation, str] = field(default_factory=dict)
+    """For operations that it does not document: what to do instead."""
+    secret_origin: SecretOrigin
+    """Where the secret of a hook comes from."""
+    secret_visibility: str
+    """When it shows a hook's secret; the end of the sentence "Its secret ..."."""
+    source: str
+    """The documentation that the module follows."""
+
+    @property
+    def signs(self) -> bool:
+        """Whether deliveries of a hook are signed."""
+        return self.secret_origin != "none"
+
+    @property
+    def takes_secret(self) -> bool:
+        """Whether this package generates the secret of a hook and sends it along."""
+        return self.secret_origin == "client"
+
+    def find_alternative(self, operation: Operation) -> str:
+        """Return what to do instead of an operation that is not documented."""
+        return self.alternatives.get(operation, "do it in the platform's own interface")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
     """One HTTP request to a platform, without its base URL and token."""
 
     operation: Operation
@@ -32,41 +99,41 @@ class Call:
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     body: JsonObject | None = field(default=None, repr=False)
-    """May hold a secret, so it is not shown."""
+    """May hold a secret, so it has no ``repr``."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What a platform answered: never shown as it is, because some answers hold secrets."""
+class Response:
+    """The response of a platform; it may hold secrets, so it is never shown unchanged."""
 
     status_code: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Names in lower case."""
     body: bytes = field(default=b"", repr=False)
     received_at: float = 0.0
-    """When it came, in unix seconds."""
+    """Unix seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HookSpec:
-    """A service hook as it is asked for."""
+    """A service hook as requested."""
 
     url: str = field(repr=False)
     events: tuple[str, ...] | None = None
-    """Which events; ``None``: those that the platform's API takes for all, if it knows any."""
+    """The subscribed events; ``None``: all events, if the platform documents which those are."""
     name: str | None = None
-    """Asked for by Akinon and ZStack."""
+    """Required by Akinon and ZStack."""
     headers: Mapping[str, str] | None = field(default=None, repr=False)
-    """Sent along by Akinon; may hold a secret."""
+    """Sent with each delivery, on Akinon; may hold a secret."""
     is_active: bool | None = None
-    """Known to Sentry and Akinon; ``None`` leaves it to the platform."""
+    """Whether the hook is active, on Sentry and Akinon; ``None`` leaves it to the platform."""
     secret: str | None = field(default=None, repr=False)
-    """Taken by ZStack; it makes its own where none is given."""
+    """The signing secret, on platforms whose ``secret_origin`` is ``client``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HookChanges:
-    """What shall change of a service hook; ``None`` leaves a field as it is."""
+    """Changes of a service hook; ``None`` leaves a field unchanged."""
 
     url: str | None = field(default=None, repr=False)
     events: tuple[str, ...] | None = None
@@ -75,17 +142,17 @@ class HookChanges:
     is_active: bool | None = None
 
     def list_given(self) -> dict[str, object]:
-        """Return the fields that shall change."""
+        """Return the fields that change."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
     def __bool__(self) -> bool:
-        """Tell whether anything shall change."""
+        """Return whether any field changes."""
         return bool(self.list_given())
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceHook:
-    """A subscription on a platform: these events go to this URL, signed with this secret."""
+    """A subscription on a platform: these events are sent to this URL, signed with this secret."""
 
     hook_id: str
     url: str = field(repr=False)
@@ -98,7 +165,7 @@ class ServiceHook:
     secret: str | None = field(default=None, repr=False)
 
     def as_json(self) -> JsonObject:
-        """Return what may be shown, for XComs and logs: no secret, no header, and the URL without its query."""
+        """Return what XComs and logs may show: no secret, no header, and the URL without its query."""
         return {
             "hook_id": self.hook_id,
             "url": strip_sensitive_parts(self.url),
@@ -112,7 +179,7 @@ class ServiceHook:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """One page of hooks, and where the next begins."""
+    """One page of hooks, and the cursor of the next page."""
 
     hooks: tuple[ServiceHook, ...]
     next_cursor: str | None
@@ -120,16 +187,16 @@ class Page:
 
 @dataclass(frozen=True, kw_only=True)
 class Stat:
-    """How often a hook was delivered to in one step of time."""
+    """The number of deliveries to a hook in one time step."""
 
     timestamp: int
-    """Unix seconds: when the step begins."""
+    """Start of the step, unix seconds."""
     total: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Security:
-    """How a platform signs its deliveries, as it says itself."""
+    """How a platform signs its deliveries, as its API describes it."""
 
     algorithm: str
     signature_format: str
@@ -138,84 +205,3 @@ class Security:
     payload_format: str
     replay_window: int
     """Seconds."""
-
-
-class HookConflictError(ServiceHookError):
-    """A hook is registered already, but not as it was asked for, or it cannot be told which one is meant."""
-
-
-class HookUncertainError(ServiceHookError):
-    """A hook was asked for, no answer told whether it is there, and the platform cannot be asked."""
-
-
-class UnsupportedOperationError(ServiceHookError):
-    """A platform does not document an operation."""
-
-    def __init__(self, platform: Platform, operation: Operation) -> None:
-        self.platform = platform
-        self.operation = operation
-        instead = platform.instead.get(operation, "do it in the platform's own interface")
-        super().__init__(f"{platform.title} documents no call to {operation.value}: {instead}")
-
-
-class RegistryError(ServiceHookError):
-    """
-    A call to a platform's management API failed.
-
-    :param platform: the platform's title
-    :param operation: what was asked, in words
-    :param told: what the platform answered or what happened on the way, safe to show
-    :param status_code: the answer's status, or ``None`` where none arrived
-    :param sent: whether the call may have reached the platform
-    :param retryable: whether the same call may succeed later without anybody changing anything; by the status if
-        ``None``
-    :param explained: whether the platform's own words came with the refusal
-    :param retry_at: when the platform takes calls again, in unix seconds, where it said that there were too many
-    """
-
-    def __init__(
-        self,
-        platform: str,
-        operation: str,
-        told: str,
-        *,
-        status_code: int | None = None,
-        sent: bool = True,
-        retryable: bool | None = None,
-        retry_at: float | None = None,
-        explained: bool = False,
-    ) -> None:
-        self.platform = platform
-        self.operation = operation
-        self.told = told
-        self.status_code = status_code
-        self.sent = sent
-        self.retry_at = retry_at
-        self.explained = explained
-        by_status = status_code is None or status_code in _PASSING_STATUSES
-        self.retryable = by_status if retryable is None else retryable
-        answered = f"HTTP {status_code}: " if status_code is not None else ""
-        super().__init__(f"{platform}, {operation}: {answered}{told}")
-
-    @property
-    def not_found(self) -> bool:
-        """Whether the platform said, in words of its own, that there is no such hook."""
-        return self.explained and self.status_code in _GONE_STATUSES
-
-    @property
-    def outcome_unknown(self) -> bool:
-        """Whether the call may have had its effect: it was sent, and the platform did not say that it refused."""
-        return self.sent and (self.status_code is None or self.status_code not in _REFUSALS)
-
-    def retold(self, change: Callable[[str], str]) -> RegistryError:
-        """Return the same error with its words changed."""
-        return RegistryError(
-            self.platform,
-            self.operation,
-            change(self.told),
-            status_code=self.status_code,
-            sent=self.sent,
-            retryable=self.retryable,
-            retry_at=self.retry_at,
-            explained=self.explained,
-        )

@@ -1,33 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Keeps hooks as they are declared: looks at what is there, does what is missing, and remembers it at once.
+Makes a platform's hooks match declarations: reads what exists, applies the plan, and stores each result immediately.
 
-Whoever calls it sees to it that nobody else does the same with the same memory meanwhile.
+The caller must hold a lock, so that no other run uses the same store at the same time.
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal
 
-from airflow_provider_hooks.exceptions import ValidationError
-from airflow_provider_hooks.registries.model import HookChanges, HookConflictError, HookUncertainError, RegistryError
-from airflow_provider_hooks.registries.plan import Change, Create, Keep, Remove, Replace, make_plan
-from airflow_provider_hooks.registries.platform_table import Operation
+from airflow_provider_hooks.exceptions import HookConflictError, HookUncertainError, RegistryError, ValidationError
+from airflow_provider_hooks.registries.model import HookChanges, Operation
+from airflow_provider_hooks.registries.plan import Create, Delete, NoOp, Replace, Update, make_plan
 from airflow_provider_hooks.registries.store import (
-    drop,
+    StoredHook,
+    discard,
     find_declared,
-    find_kept,
     find_pending,
-    find_retiring,
-    forget,
-    read_end,
-    remember,
+    find_stored,
+    find_superseded,
+    read_expiry,
+    remove,
+    upsert,
 )
-from airflow_provider_hooks.signing.variable import StoredHook
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -35,231 +35,286 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.registries.model import HookSpec, ServiceHook
     from airflow_provider_hooks.registries.plan import Step
     from airflow_provider_hooks.registries.service import HookManager
-    from airflow_provider_hooks.registries.store import HookStore, Kept
+    from airflow_provider_hooks.registries.store import HookState, HookStore
 
-ChangeMade = Literal["created", "updated", "unchanged"]
-WhenUnknown = Literal["fail", "create"]
+EnsureChange = Literal["created", "updated", "unchanged"]
+OnUncertainCreate = Literal["fail", "create"]
+
+_SECRET_BYTES = 32
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnsureResult:
-    """What it took to have the hooks as they are declared."""
+    """The hooks of a declaration, and what changed."""
 
-    change: ChangeMade
+    change: EnsureChange
     hooks: tuple[ServiceHook, ...]
 
 
 class HookReconciler:
     """
-    Registers, keeps and forgets the hooks of one registry.
+    Registers, updates and deletes the hooks of one registry.
 
-    :param registry: the registry's connection id, by which its hooks are remembered
-    :param on_unknown: what to do where an earlier call may have registered a hook and the platform cannot be asked:
-        ``fail``, or ``create`` another
+    :param registry: the connection id of the registry, part of each stored entry
+    :param on_uncertain_create: what to do if an earlier request may have created a hook and the platform cannot list
+        its hooks: ``fail``, or ``create`` another hook
     """
 
     def __init__(
-        self, manager: HookManager, memory: HookStore, *, registry: str, on_unknown: WhenUnknown = "fail"
+        self,
+        manager: HookManager,
+        store: HookStore,
+        *,
+        registry: str,
+        on_uncertain_create: OnUncertainCreate = "fail",
     ) -> None:
         self._manager = manager
         self._api = manager.api
-        self._memory = memory
+        self._store = store
         self._registry = registry
-        self._when_unknown = on_unknown
+        self._on_uncertain_create = on_uncertain_create
 
     def register(self, spec: HookSpec) -> tuple[ServiceHook, bool]:
         """
-        Register a hook unless one for this URL is registered, and tell whether it was created now.
+        Register a hook unless one for its URL is registered, and return whether it was created now.
 
-        :raises ValidationError: naming each field that the platform would refuse; nothing was sent
-        :raises HookConflictError: if a hook for this URL rests or has other events or headers; it is left as it is
-        :raises HookUncertainError: if an earlier call may have registered it and the platform cannot be asked
-        :raises RegistryError: if a call fails
+        :raises ValidationError: naming each field that the platform would reject; nothing was sent
+        :raises HookConflictError: if a hook for this URL is inactive or has other events or headers; it is unchanged
+        :raises HookUncertainError: if an earlier request may have created it and the platform cannot list its hooks
+        :raises RegistryError: if a request fails
         """
-        spec = self._api.complete(spec)
+        spec = self._api.with_defaults(spec)
         self._api.create(spec)
-        kept = self._memory.read()
-        mine = [one for one in kept if one.registry == self._registry and one.hook_id]
-        present = self._manager.find_present(one.hook_id for one in mine if one.url == spec.url)
-        retiring = {one.hook_id for one in mine if one.superseded}
-        found = self._find_for_url(spec, [hook for hook in present if hook.hook_id not in retiring])
-        if found is not None:
-            self._write(kept, remember(kept, found, registry=self._registry))
-            return found, False
-        return self._create(spec, kept, known={hook.hook_id for hook in present}), True
+        before = self._store.read()
+        candidates = (one.hook_id for one in before if one.registry == self._registry and one.url == spec.url)
+        present = self._manager.find_present(hook_id for hook_id in candidates if hook_id)
+        state = self._claim_pending(before, present, name="", url=spec.url)
+        superseded = {one.hook_id for one in state if one.registry == self._registry and one.superseded}
+        found = self._find_for_url(spec, [hook for hook in present if hook.hook_id not in superseded])
+        if found is None:
+            return self._create(spec, state, present=present), True
+        self._check_secret_is_known(found, state)
+        self._write(before, upsert(state, found, registry=self._registry))
+        return found, False
 
     def ensure(self, spec: HookSpec, *, name: str, adopt: str | None = None) -> EnsureResult:
         """
-        See to it that the hooks of a declaration are there as declared: create, update, or leave alone.
+        Make the hooks of a declaration as declared: create, update, or leave unchanged.
 
-        :param name: what the declaration is known by; the same from run to run
-        :param adopt: the id of a hook that is there already and shall be kept as declared from now on, in place of
-            what is remembered
-        :raises ValidationError: naming each field that the platform would refuse; nothing was sent
-        :raises HookConflictError: if it cannot be told which hook is meant
-        :raises HookUncertainError: if an earlier call may have registered it and the platform cannot be asked
-        :raises RegistryError: if a call fails; what was done before it is remembered
+        :param name: the name of the declaration; the same in every run
+        :param adopt: the id of an existing hook that the declaration uses from now on, in place of what is stored
+        :raises ValidationError: naming each field that the platform would reject; nothing was sent
+        :raises HookConflictError: if several hooks match, or the only match differs and is not stored
+        :raises HookUncertainError: if an earlier request may have created it and the platform cannot list its hooks
+        :raises RegistryError: if a request fails; the results before it are stored
         """
-        wanted = self._api.split(spec)
-        kept = self._memory.read()
-        own = [one.hook_id for one in find_declared(kept, registry=self._registry, name=name)]
-        others = [one for one in kept if one.registry == self._registry and one.hook_id not in own]
-        taken = {one.hook_id for one in others if one.hook_id and (one.name or one.superseded)}
-        present = self._manager.find_present([*own, *([self._api.quote_id(adopt)] if adopt else [])])
+        wanted = self._api.expand(spec)
+        before = self._store.read()
+        stored = self._find_declared_ids(before, name)
+        present = self._manager.find_present([*stored, *([self._api.quote_id(adopt)] if adopt else [])])
         known = {hook.hook_id for hook in present}
-        if adopt and not known & {adopt, *own} and adopt not in own:
-            told = f"{adopt} is not there; leave it out to have a hook created"
-            raise ValidationError(f"service hook on {self._api.platform.title}", {"hook_id": told})
+        if adopt and adopt not in known | set(stored) and not known & set(stored):
+            problem = f"{adopt} does not exist; leave hook_id out to have a hook created"
+            raise ValidationError(f"service hook on {self._api.platform.title}", {"hook_id": problem})
+        state = self._claim_pending(before, present, name=name, url=spec.url, adopt=adopt)
+        own = self._find_declared_ids(state, name)
+        others = [one for one in state if one.registry == self._registry and one.hook_id not in own]
+        taken = {one.hook_id for one in others if one.hook_id and (one.name or one.superseded)}
         steps = make_plan(self._api, wanted, present=present, own=own, taken=taken, adopt=adopt)
-        hooks = [self._take(step, name=name, known=known, adopt=adopt) for step in steps]
-        self._forget_all(set(own) - known)
-        ended = self.end_overlaps(own, now=datetime.now(timezone.utc))
-        change = "updated" if ended else _summarize(steps)
+        for step in steps:
+            if isinstance(step, NoOp | Update):
+                self._check_secret_is_known(step.hook, state, adopt=adopt)
+        self._write(before, state)
+        hooks = [self._apply(step, name=name, present=present) for step in steps]
+        self._remove_stored(set(own) - known)
+        deleted = self.delete_expired(own, now=datetime.now(timezone.utc))
+        change = "updated" if deleted else _summarize(steps)
         return EnsureResult(change=change, hooks=tuple(hook for hook in hooks if hook is not None))
 
     def delete(self, hook_ids: Sequence[str]) -> tuple[list[str], list[str]]:
         """
-        Delete hooks and forget them, and return which were there and which were gone already.
+        Delete hooks, and return the ids of those that existed and of those that were gone already.
 
-        A hook that was rotated out, and whose place one of them has taken, is deleted too.
+        Hooks that a rotation replaced by one of them are deleted too.
 
-        :raises RegistryError: if a call fails; what was deleted before it is forgotten
+        :raises RegistryError: if a request fails; what was deleted before it is no longer stored
         """
-        retiring = find_retiring(self._memory.read(), hook_ids, registry=self._registry)
+        superseded = find_superseded(self._store.read(), hook_ids, registry=self._registry)
         deleted: list[str] = []
         gone: list[str] = []
-        for hook_id in dict.fromkeys([*hook_ids, *(one.hook_id for one in retiring)]):
+        for hook_id in dict.fromkeys([*hook_ids, *(one.hook_id for one in superseded)]):
             (deleted if self._manager.delete(hook_id) else gone).append(hook_id)
-            self._forget_all({hook_id})
+            self._remove_stored({hook_id})
         return deleted, gone
 
-    def end_overlaps(self, hook_ids: Collection[str], *, now: datetime) -> list[str]:
+    def delete_expired(self, hook_ids: Collection[str], *, now: datetime) -> list[str]:
         """
-        Delete what was rotated out, and whose place these hooks have taken, if its overlap is over; return the ids.
+        Delete the hooks that these hooks replaced and whose overlap is over, and return their ids.
 
-        :raises RegistryError: if a call fails
+        :raises RegistryError: if a request fails
         """
-        retiring = find_retiring(self._memory.read(), hook_ids, registry=self._registry)
-        due = [one.hook_id for one in retiring if read_end(one) <= now]
-        for hook_id in due:
+        superseded = find_superseded(self._store.read(), hook_ids, registry=self._registry)
+        expired = [one.hook_id for one in superseded if read_expiry(one) <= now]
+        for hook_id in expired:
             self.delete([hook_id])
-        return due
+        return expired
 
-    def activate(self, hook: ServiceHook, spec: HookSpec) -> ServiceHook:
+    def update_activity(self, hook: ServiceHook, spec: HookSpec) -> ServiceHook:
         """
-        Update what a registration does not take, where it is asked for: on Sentry, that a hook shall rest.
+        Update whether a new hook is active, which a registration on Sentry does not take.
 
-        :raises RegistryError: if the call fails
+        :raises RegistryError: if the request fails
         """
         changes = self._api.find_differences(spec, hook)
         if changes.is_active is None or not self._manager.supports(Operation.UPDATE):
             return hook
-        return self._manager.update(hook.hook_id, HookChanges(is_active=changes.is_active))
+        updated = self._manager.update(hook.hook_id, HookChanges(is_active=changes.is_active))
+        return replace(updated, secret=updated.secret or hook.secret)
 
-    def _take(self, step: Step, *, name: str, known: Collection[str], adopt: str | None) -> ServiceHook | None:
-        kept = self._memory.read()
-        if isinstance(step, Remove):
+    def _apply(self, step: Step, *, name: str, present: Sequence[ServiceHook]) -> ServiceHook | None:
+        state = self._store.read()
+        if isinstance(step, Delete):
             self.delete([step.hook.hook_id])
             return None
         if isinstance(step, Create):
-            return self._create(step.spec, kept, known=known, name=name)
+            return self._create(step.spec, state, present=present, name=name)
         if isinstance(step, Replace):
-            return self._replace(step, kept, known=known, name=name)
-        if step.hook.hook_id == adopt:
-            kept = self._settle(step.hook, kept, name=name)
-        hook = self._manager.update(step.hook.hook_id, step.changes) if isinstance(step, Change) else step.hook
-        self._write(self._memory.read(), remember(kept, hook, registry=self._registry, name=name))
+            return self._replace(step, state, present=present, name=name)
+        hook = self._manager.update(step.hook.hook_id, step.changes) if isinstance(step, Update) else step.hook
+        self._write(state, upsert(state, hook, registry=self._registry, name=name))
         return hook
 
-    def _settle(self, hook: ServiceHook, kept: Kept, *, name: str) -> Kept:
-        """Take an adopted hook for the one that was asked for without an answer, so that its secret is known."""
-        pending = find_pending(kept, registry=self._registry, name=name, url=hook.url)
-        if pending is None or pending.url != hook.url:
-            return kept
-        kept = drop(kept, pending)
-        before = find_kept(kept, hook.hook_id, registry=self._registry)
-        known = hook.secret or (before and before.secret) or pending.secret
-        return remember(kept, replace(hook, secret=known), registry=self._registry, name=name)
-
-    def _replace(self, step: Replace, kept: Kept, *, known: Collection[str], name: str) -> ServiceHook:
+    def _replace(self, step: Replace, state: HookState, *, present: Sequence[ServiceHook], name: str) -> ServiceHook:
         if step.delete_first:
             self.delete([step.hook.hook_id])
-            return self._create(step.spec, self._memory.read(), known=known, name=name)
-        hook = self._create(step.spec, kept, known=known, name=name)
+            return self._create(step.spec, self._store.read(), present=present, name=name)
+        hook = self._create(step.spec, state, present=present, name=name)
         self.delete([step.hook.hook_id])
         return hook
 
-    def _create(self, spec: HookSpec, kept: Kept, *, known: Collection[str], name: str = "") -> ServiceHook:
-        if self._manager.supports(Operation.LIST):
-            hook = self._manager.create(spec, known=known)
+    def _create(
+        self, spec: HookSpec, state: HookState, *, present: Sequence[ServiceHook], name: str = ""
+    ) -> ServiceHook:
+        known_ids = {hook.hook_id for hook in present}
+        if self._api.platform.takes_secret or not self._manager.supports(Operation.LIST):
+            hook, state = self._create_pending(spec, state, present=present, name=name)
         else:
-            hook, kept = self._create_unlisted(spec, kept, name=name)
-        self._write(kept, remember(kept, hook, registry=self._registry, name=name))
-        return self.activate(hook, spec)
+            hook = self._manager.create(spec, known_ids=known_ids)
+        self._store.write(upsert(state, hook, registry=self._registry, name=name))
+        return self.update_activity(hook, spec)
 
-    def _create_unlisted(self, spec: HookSpec, kept: Kept, *, name: str) -> tuple[ServiceHook, Kept]:
+    def _create_pending(
+        self, spec: HookSpec, state: HookState, *, present: Sequence[ServiceHook], name: str
+    ) -> tuple[ServiceHook, HookState]:
         """
-        Register a hook where no list can tell of it afterwards: its secret is ours, and kept before it is asked for.
+        Create a hook whose request is stored before it is sent, with the secret that the platform need not return.
 
-        So a run that dies loses no secret, and the next one knows that the hook may be there.
+        A run that dies then loses no secret: the next run finds the hook in the list and takes the stored secret, or
+        knows that the hook may exist if the platform cannot list.
         """
-        title = self._api.platform.title
-        pending = find_pending(kept, registry=self._registry, name=name, url=spec.url)
-        if pending is not None and self._when_unknown == "fail":
+        title, can_list = self._api.platform.title, self._manager.supports(Operation.LIST)
+        earlier = find_pending(state, registry=self._registry, name=name, url=spec.url)
+        if earlier is not None and not can_list and self._on_uncertain_create == "fail":
             raise HookUncertainError(
-                f"{title} got a request for this hook at {pending.requested_at} without an answer, so it may be there; "
-                f"{title} documents no list. Look there for '{spec.name}': if it is there, keep it by "
-                "EnsureServiceHookOperator with its id as hook_id, else say on_unknown='create'"
+                f"a request for this hook was sent to {title} at {earlier.requested_at} and no response arrived, so it "
+                f"may exist; {title} documents no list. Look there for '{spec.name}': if it exists, run "
+                "EnsureServiceHookOperator with its id as hook_id, otherwise set on_uncertain_create='create'"
             )
-        asked = pending or StoredHook(
-            secret=spec.secret or secrets.token_hex(32),
+        pending = StoredHook(
+            secret=(earlier.secret if earlier else spec.secret) or self._generate_secret(),
             registry=self._registry,
             name=name,
             url=spec.url,
             requested_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            known_ids=" ".join(hook.hook_id for hook in present if hook.url == spec.url),
         )
-        if pending is None:
-            kept = (*kept, asked)
-            self._memory.write(kept)
+        others = tuple(one for one in state if one is not earlier)
+        self._store.write((*others, pending))
         try:
-            hook = self._manager.create(replace(spec, secret=asked.secret))
+            hook = self._manager.create(
+                replace(spec, secret=pending.secret or None), known_ids={hook.hook_id for hook in present}
+            )
         except RegistryError as error:
-            if error.outcome_unknown:
-                told = f"{error}; it may be registered all the same, and {title} cannot be asked"
-                raise HookUncertainError(told) from None
-            self._memory.write(drop(kept, asked))
+            if not error.outcome_unknown:
+                self._store.write(others)
+            elif not can_list:
+                message = f"{error}; it may be registered nevertheless, and {title} cannot list its hooks"
+                raise HookUncertainError(message) from None
             raise
-        return replace(hook, secret=hook.secret or asked.secret), drop(kept, asked)
+        return replace(hook, secret=hook.secret or pending.secret or None), others
+
+    def _generate_secret(self) -> str:
+        return secrets.token_hex(_SECRET_BYTES) if self._api.platform.takes_secret else ""
+
+    def _claim_pending(
+        self, state: HookState, present: Sequence[ServiceHook], *, name: str, url: str, adopt: str | None = None
+    ) -> HookState:
+        """Return the state with the id of the hook that an earlier request created, if it exists now."""
+        pending = find_pending(state, registry=self._registry, name=name, url=url)
+        if pending is None:
+            return state
+        known_ids = pending.known_ids.split()
+        for hook in sorted(present, key=lambda hook: hook.hook_id != adopt):
+            stored = find_stored(state, hook.hook_id, registry=self._registry)
+            is_other = hook.hook_id in known_ids if stored is None else hook.hook_id != adopt
+            if hook.url != pending.url or is_other:
+                continue
+            secret = hook.secret or (stored.secret if stored else pending.secret)
+            created = replace(hook, secret=secret or None)
+            return upsert(discard(state, pending), created, registry=self._registry, name=name or pending.name)
+        return state
+
+    def _check_secret_is_known(self, hook: ServiceHook, state: HookState, *, adopt: str | None = None) -> None:
+        """Reject a hook whose deliveries nothing could verify or sign: the platform does not return its secret."""
+        if not self._api.platform.takes_secret or hook.secret:
+            return
+        if find_stored(state, hook.hook_id, registry=self._registry) is not None:
+            return
+        if any(one.secret and not one.hook_id and not one.is_pending for one in state):
+            return  # a user typed a secret into the Variable
+        title = self._api.platform.title
+        if hook.hook_id == adopt:
+            _log.warning("The secret of hook %s on %s is not known: rotate it", hook.hook_id, title)
+            return
+        raise HookConflictError(
+            f"{title}: hook {hook.hook_id} is registered for this URL, but its secret is not stored, and {title} does "
+            "not return it; delete the hook, or set hook_id to it and rotate its secret"
+        )
 
     def _find_for_url(self, spec: HookSpec, present: Sequence[ServiceHook]) -> ServiceHook | None:
-        """Return the hook that is registered as asked for; where a hook has one event, another event is another."""
-        asked = replace(spec, name=None, is_active=True)
-        same = [hook for hook in present if self._api.is_for_url(spec, hook)]
-        for hook in same:
-            if not self._api.find_differences(asked, hook):
+        """Return the hook that is registered for the URL as requested; of single events only the same event counts."""
+        requested = replace(spec, name=None, is_active=True)
+        matches = [hook for hook in present if self._api.matches_url(spec, hook)]
+        for hook in matches:
+            if not self._api.find_differences(requested, hook):
                 return hook
-        if not same:
+        if not matches:
             return None
-        found = same[0]
+        found = matches[0]
         events = f"with the events {', '.join(found.events)}" if found.events else "with the platform's events"
-        differs = ", ".join(self._api.find_differences(asked, found).list_given())
+        differences = ", ".join(self._api.find_differences(requested, found).list_given())
         raise HookConflictError(
             f"{self._api.platform.title}: hook {found.hook_id} is registered for this URL, {found.status}, {events}, "
-            f"and differs in {differs}; update or delete it, or ask for what is there"
+            f"and differs in {differences}; update or delete it, or request what is registered"
         )
 
-    def _forget_all(self, hook_ids: Collection[str]) -> None:
-        before = after = self._memory.read()
+    def _find_declared_ids(self, state: HookState, name: str) -> list[str]:
+        return [one.hook_id for one in find_declared(state, registry=self._registry, name=name)]
+
+    def _remove_stored(self, hook_ids: Collection[str]) -> None:
+        before = after = self._store.read()
         for hook_id in hook_ids:
-            after = forget(after, hook_id, registry=self._registry)
+            after = remove(after, hook_id, registry=self._registry)
         self._write(before, after)
 
-    def _write(self, before: Kept, after: Kept) -> None:
+    def _write(self, before: HookState, after: HookState) -> None:
         if after != before:
-            self._memory.write(after)
+            self._store.write(after)
 
 
-def _summarize(steps: Sequence[Step]) -> ChangeMade:
-    if all(isinstance(step, Keep) for step in steps):
+def _summarize(steps: Sequence[Step]) -> EnsureChange:
+    if all(isinstance(step, NoOp) for step in steps):
         return "unchanged"
     return "created" if all(isinstance(step, Create) for step in steps) else "updated"

@@ -1,67 +1,130 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-What is remembered of the hooks that were registered: their ids, secrets and times. Pure, but for who keeps it.
+The state of registered hooks: ids, secrets and times, and its text in an Airflow Variable. Pure.
 
-Every function takes what is kept, newest first, and returns what shall be kept instead.
+Registration writes the Variable and endpoints read it, so a secret goes from a platform to deliveries without a log, an
+XCom or a copy by hand. Everything is below the one name ``secrets``, so that Airflow's UI masks all of it.
+
+Each function takes a state, newest hook first, and returns the new state.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_hooks.exceptions import ServiceHookError
-from airflow_provider_hooks.signing.variable import StoredHook
+from airflow_provider_hooks.signing.secrets import parse_items
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from airflow_provider_hooks.registries.model import ServiceHook
 
-Kept = tuple[StoredHook, ...]
+
+@dataclass(frozen=True, kw_only=True)
+class StoredHook:
+    """
+    One hook of a state.
+
+    An entry whose ``requested_at`` is set and whose ``hook_id`` is empty is pending: its creation was requested, and
+    whether the platform has it is not known. An entry with nothing but a secret was typed by a user.
+    """
+
+    secret: str = field(default="", repr=False)
+    """Empty on platforms that do not sign."""
+    hook_id: str = ""
+    registry: str = ""
+    """The connection id of the registry."""
+    name: str = ""
+    """The name of its declaration."""
+    url: str = field(default="", repr=False)
+    created_at: str = ""
+    """When it was created, by the platform's clock."""
+    requested_at: str = ""
+    """When creation was requested; set only while the id is unknown."""
+    expires_at: str = ""
+    """For a superseded hook: the end of its overlap, after which it is deleted."""
+    rotation_key: str = ""
+    """For a hook whose secret a rotation made: the idempotency key of that rotation."""
+    replaced_by: str = ""
+    """For a superseded hook: the id of the hook that replaced it."""
+    replaces: str = ""
+    """For a pending hook of a rotation: the id of the hook that it will replace."""
+    known_ids: str = ""
+    """For a pending hook: the ids, separated by blanks, of the hooks that had its URL before creation."""
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether creation was requested and the outcome is unknown, so that its secret must not sign."""
+        return bool(self.requested_at) and not self.hook_id
+
+    @property
+    def superseded(self) -> bool:
+        """Whether a rotation replaced it by another hook."""
+        return bool(self.expires_at)
+
+
+HookState = tuple[StoredHook, ...]
 
 
 class HookStore(Protocol):
-    """Where hooks are remembered from one run to the next."""
+    """Stores a state from one run to the next."""
 
-    def read(self) -> Kept:
+    def read(self) -> HookState:
         """
-        Return what is kept.
+        Return the stored state.
 
-        :raises ServiceHookError: if it cannot be read, which is not the same as nothing being kept
+        :raises ServiceHookError: if it cannot be read, which is not the same as an empty state
         """
 
-    def write(self, kept: Kept) -> None:
+    def write(self, state: HookState) -> None:
         """
-        Keep this from now on.
+        Store a state.
 
-        :raises ServiceHookError: if it is not kept then
+        :raises ServiceHookError: if it is not stored
         """
 
 
 class NullHookStore:
-    """A memory for who wants nothing kept."""
+    """A store that stores nothing."""
 
-    def read(self) -> Kept:
-        """Return nothing."""
+    def read(self) -> HookState:
+        """Return an empty state."""
         return ()
 
-    def write(self, kept: Kept) -> None:
-        """Keep nothing."""
+    def write(self, state: HookState) -> None:
+        """Discard the state."""
 
 
-def find_declared(kept: Kept, *, registry: str, name: str) -> Kept:
-    """Return the hooks that are kept for a declaration: those whose id is known and that are not retiring."""
+def parse_state(text: str) -> HookState:
+    """
+    Parse a Variable's text: the output of ``format_state``, a JSON list of secrets, or one secret as plain text.
+
+    :raises ValueError: if it is JSON of another form; the message does not quote it
+    """
+    return tuple(_parse_entry(item) for item in parse_items(text))
+
+
+def format_state(state: HookState) -> str:
+    """Return the text of the Variable."""
+    items = [{name: value for name, value in asdict(one).items() if value} for one in state]
+    return json.dumps({"secrets": items})
+
+
+def find_declared(state: HookState, *, registry: str, name: str) -> HookState:
+    """Return the hooks of a declaration: those whose id is known and that are not superseded."""
     return tuple(
-        one for one in kept if (one.registry, one.name) == (registry, name) and one.hook_id and not one.superseded
+        one for one in state if (one.registry, one.name) == (registry, name) and one.hook_id and not one.superseded
     )
 
 
-def find_pending(kept: Kept, *, registry: str, name: str, url: str) -> StoredHook | None:
-    """Return the hook that was asked for without an answer: that of a declaration by its name, else by its URL."""
-    for one in kept:
+def find_pending(state: HookState, *, registry: str, name: str, url: str) -> StoredHook | None:
+    """Return the pending hook of a declaration by its name; without a name, by its URL."""
+    for one in state:
         if not one.is_pending or one.replaces or one.registry != registry:
             continue
         if (one.name == name) if one.name and name else (one.url == url):
@@ -69,9 +132,19 @@ def find_pending(kept: Kept, *, registry: str, name: str, url: str) -> StoredHoo
     return None
 
 
-def remember(kept: Kept, hook: ServiceHook, *, registry: str, name: str = "", rotation_key: str = "") -> Kept:
-    """Return what is kept with a hook in it: in its old place if nothing new is signed with, else in front."""
-    before = find_kept(kept, hook.hook_id, registry=registry) or StoredHook()
+def find_stored(state: HookState, hook_id: str, *, registry: str) -> StoredHook | None:
+    """Return the entry of a hook; two registries may have hooks with the same id."""
+    return next((one for one in state if (one.registry, one.hook_id) == (registry, hook_id)), None)
+
+
+def find_superseded(state: HookState, hook_ids: Collection[str], *, registry: str) -> HookState:
+    """Return the superseded hooks that one of these hooks replaced."""
+    return tuple(one for one in state if one.superseded and one.registry == registry and one.replaced_by in hook_ids)
+
+
+def upsert(state: HookState, hook: ServiceHook, *, registry: str, name: str = "", rotation_key: str = "") -> HookState:
+    """Return the state with a hook: in its old position if its secret is unchanged, otherwise in front."""
+    before = find_stored(state, hook.hook_id, registry=registry) or StoredHook()
     secret = hook.secret or before.secret
     entry = replace(
         before,
@@ -85,40 +158,40 @@ def remember(kept: Kept, hook: ServiceHook, *, registry: str, name: str = "", ro
         requested_at="",
     )
     if before.hook_id and before.secret == secret:
-        return tuple(entry if one is before else one for one in kept)
-    # What was typed or asked for under the same secret is this hook.
-    others = (one for one in kept if one is not before and (one.hook_id or not secret or one.secret != secret))
+        return tuple(entry if one is before else one for one in state)
+    # An entry without an id and with the same secret, typed or pending, is this hook.
+    others = (one for one in state if one is not before and (one.hook_id or not secret or one.secret != secret))
     return (entry, *others)
 
 
-def find_kept(kept: Kept, hook_id: str, *, registry: str) -> StoredHook | None:
-    """Return what is kept of a hook; two registries may well have the same ids."""
-    return next((one for one in kept if (one.registry, one.hook_id) == (registry, hook_id)), None)
+def remove(state: HookState, hook_id: str, *, registry: str) -> HookState:
+    """Return the state without a hook."""
+    return tuple(one for one in state if (one.registry, one.hook_id) != (registry, hook_id))
 
 
-def forget(kept: Kept, hook_id: str, *, registry: str) -> Kept:
-    """Return what is kept without a hook."""
-    return tuple(one for one in kept if (one.registry, one.hook_id) != (registry, hook_id))
+def discard(state: HookState, entry: StoredHook) -> HookState:
+    """Return the state without an entry."""
+    return tuple(one for one in state if one is not entry)
 
 
-def find_retiring(kept: Kept, hook_ids: Collection[str], *, registry: str) -> Kept:
-    """Return the hooks that were rotated out and whose place one of these hooks has taken."""
-    return tuple(one for one in kept if one.superseded and one.registry == registry and one.replaced_by in hook_ids)
-
-
-def read_end(kept: StoredHook) -> datetime:
+def read_expiry(entry: StoredHook) -> datetime:
     """
-    Return when the overlap of a hook that is retiring ends.
+    Return when the overlap of a superseded hook ends.
 
-    :raises ServiceHookError: if somebody wrote no time there
+    :raises ServiceHookError: if the Variable was edited and has no time there
     """
     try:
-        moment = datetime.fromisoformat(kept.expires_at)
+        moment = datetime.fromisoformat(entry.expires_at)
     except ValueError:
-        raise ServiceHookError(f"expires_at of hook {kept.hook_id} in the Variable is no ISO 8601 time") from None
+        raise ServiceHookError(f"expires_at of hook {entry.hook_id} in the Variable is no ISO 8601 time") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
-def drop(kept: Kept, entry: StoredHook | None) -> Kept:
-    """Return what is kept without an entry."""
-    return tuple(one for one in kept if one is not entry)
+def _parse_entry(item: str | dict[str, object]) -> StoredHook:
+    if isinstance(item, str):
+        return StoredHook(secret=item)
+    names = StoredHook.__dataclass_fields__
+    given = {name: item[name] for name in names if name in item}
+    if not all(isinstance(value, str) for value in given.values()):
+        raise ValueError("has a hook with a field that is not text")
+    return StoredHook(**given)  # type: ignore[arg-type]  # checked above

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 
-from airflow_provider_hooks.registries.platform_table import PLATFORMS
+from airflow_provider_hooks.registries.platforms import load_platforms
 from airflow_provider_hooks.sandbox.server import Sandbox, SandboxError, make_sandbox, make_server, open_listener
 
 
@@ -63,7 +63,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 def _describe(sandbox: Sandbox) -> str:
     lines = [
         f"Sandbox on http://{sandbox.address} - stop it with Ctrl+C",
-        *(f"  {PLATFORMS[name].title:<30} {sandbox.find_api_url(name)}" for name in sandbox.state.platforms),
+        *(
+            f"  {load_platforms()[name].platform.title:<30} {sandbox.find_api_url(name)}"
+            for name in sandbox.state.platforms
+        ),
         f"  {'receiver':<30} {sandbox.receiver_url}",
         f"  {'requests and calls':<30} http://{sandbox.address}/deliveries and /calls",
         "",

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The memory in a Variable, and the lock that keeps two runs from losing what the other wrote."""
+"""The store in a Variable, and the lock that prevents two runs from overwriting each other."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ import time
 
 import pytest
 
-from airflow_provider_hooks._runtime.variable_lock import LockError, VariableLock
+from airflow_provider_hooks._runtime.variable_lock import VariableLock
 from airflow_provider_hooks._runtime.variable_store import VariableHookStore, check_variable_name, default_variable_name
-from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
-from airflow_provider_hooks.signing.variable import StoredHook
+from airflow_provider_hooks.exceptions import LockError, ServiceHookError, ValidationError
+from airflow_provider_hooks.registries.store import StoredHook
 
 ONE, TWO = StoredHook(secret="s1", hook_id="h1"), StoredHook(secret="s2", hook_id="h2")
 
 
-class TestMemory:
+class TestStore:
     def test_what_was_written_is_read_back(self, variables):
-        memory = VariableHookStore("hooks")
-        memory.check()
-        assert memory.read() == ()
-        memory.write((ONE, TWO))
-        memory.check()
-        assert memory.read() == (ONE, TWO)
+        store = VariableHookStore("hooks")
+        store.check()
+        assert store.read() == ()
+        store.write((ONE, TWO))
+        store.check()
+        assert store.read() == (ONE, TWO)
 
-    def test_it_is_read_once_since_nobody_else_writes_it_under_the_lock(self, variables, monkeypatch):
-        memory, reads, get = VariableHookStore("hooks"), [], variables.get
+    def test_it_is_read_once_because_no_other_run_writes_it_under_the_lock(self, variables, monkeypatch):
+        store, reads, get = VariableHookStore("hooks"), [], variables.get
         monkeypatch.setattr(variables, "get", lambda *arguments, **named: reads.append(1) or get(*arguments, **named))
-        assert [memory.read() for _ in range(3)] == [()] * 3
-        memory.write((ONE,))
-        assert (memory.read(), len(reads)) == ((ONE,), 2)
+        assert [store.read() for _ in range(3)] == [()] * 3
+        store.write((ONE,))
+        assert (store.read(), len(reads)) == ((ONE,), 2)
 
     def test_a_variable_that_cannot_be_read_is_not_one_that_is_not_there(self, variables):
         variables.set("hooks", "a-secret")
         variables.unreadable.add("hooks")
-        with pytest.raises(ServiceHookError, match="is there and cannot be read now") as caught:
+        with pytest.raises(ServiceHookError, match="exists but cannot be read now") as caught:
             VariableHookStore("hooks").read()
         assert caught.value.retryable
 
@@ -51,7 +51,7 @@ class TestMemory:
         with pytest.raises(ServiceHookError, match="comes from the environment"):
             VariableHookStore("hooks").check()
 
-    def test_a_write_that_does_not_read_back_is_told(self, variables, monkeypatch):
+    def test_a_write_that_does_not_read_back_is_reported(self, variables, monkeypatch):
         variables.set("hooks", "a-secret")
         monkeypatch.setenv("AIRFLOW_VAR_HOOKS", "another-secret")
         with pytest.raises(ServiceHookError, match="does not read back"):
@@ -89,10 +89,10 @@ class TestLock:
                 with lock:
                     inside += 1
                     most = max(most, inside)
-                memory = VariableHookStore("hooks")
-                kept = memory.read()
+                store = VariableHookStore("hooks")
+                kept = store.read()
                 time.sleep(0.002)
-                memory.write((StoredHook(secret=f"s{number}", hook_id=f"h{number}"), *kept))
+                store.write((StoredHook(secret=f"s{number}", hook_id=f"h{number}"), *kept))
                 with lock:
                     inside -= 1
 
@@ -172,15 +172,15 @@ class TestLock:
         with VariableLock("hooks", lease=0.2):
             assert time.monotonic() - started >= 1
 
-    def test_a_write_is_kept_from_who_lost_the_lock(self, variables):
+    def test_a_run_that_lost_the_lock_cannot_write(self, variables):
         with VariableLock("hooks") as lock:
-            memory = VariableHookStore("hooks")
-            memory.before_write = lock.ensure_held
-            memory.write((ONE,))
+            store = VariableHookStore("hooks")
+            store.before_write = lock.ensure_held
+            store.write((ONE,))
             for key in [key for key in variables.kept if "lock" in key]:
                 variables.delete(key)
             with pytest.raises(LockError):
-                memory.write((TWO,))
+                store.write((TWO,))
         assert VariableHookStore("hooks").read() == (ONE,)
 
     def test_what_went_wrong_inside_is_not_hidden_by_a_database_that_is_gone(self, variables, monkeypatch):
@@ -215,6 +215,6 @@ class TestLock:
             variables.kept = {f"hooks__lock__other-{now[0]}": "held"}
 
         busy(0)
-        with pytest.raises(LockError, match="other runs hold") as caught:
+        with pytest.raises(LockError, match="other runs have held") as caught:
             VariableLock("hooks", lease=1, sleep=busy, clock=lambda: now[0]).__enter__()
         assert caught.value.retryable

@@ -114,7 +114,7 @@ def test_an_ambiguous_declaration_is_6(run, sentry):
         sentry.add_hook(("sandbox", "pump-station"), url=URL, events=["event.alert"])
     done = ensure(run, "--url", URL)
     assert (done.code, done.out) == (6, "")
-    assert "could be meant" in done.err
+    assert "may be the declared one" in done.err
 
 
 def test_an_undocumented_operation_is_1(run, sentry):

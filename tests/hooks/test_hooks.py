@@ -8,10 +8,10 @@ import re
 import pytest
 from airflow.sdk.log import redact
 
-from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.exceptions import RegistryError, ValidationError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.hooks.registry import RegistryHook
-from airflow_provider_hooks.registries.model import HookChanges, HookSpec, RegistryError
+from airflow_provider_hooks.registries.model import HookChanges, HookSpec
 from airflow_provider_hooks.sandbox import serve_sandbox
 from tests.servers import find_closed_port
 
@@ -50,21 +50,21 @@ def test_every_page_is_read(allow_loopback, monkeypatch, variables):
 
 
 class TestTestConnection:
-    def test_a_registry_is_asked_for_its_hooks(self, registry, connected):
+    def test_a_registry_is_tested_by_listing_its_hooks(self, registry, connected):
         assert registry.test_connection() == (True, "Sentry lists 0 service hook(s).")
         connected.state.sentry.token = "another-token"
-        good, told = registry.test_connection()
+        good, result = registry.test_connection()
         assert not good
-        assert "HTTP 401" in told
+        assert "HTTP 401" in result
 
     def test_an_endpoint_is_connected_to_and_gets_nothing(self, connected, monkeypatch):
         monkeypatch.setenv("AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX", "a-secret-of-ours")
-        good, told = EndpointHook("service_hook_default").test_connection()
-        assert (good, told.startswith("Connected to 127.0.0.1")) == (True, True)
+        good, result = EndpointHook("service_hook_default").test_connection()
+        assert (good, result.startswith("Connected to 127.0.0.1")) == (True, True)
         assert connected.state.list_deliveries() == []
 
     @pytest.mark.parametrize(
-        ("changes", "told"),
+        ("changes", "problem"),
         [
             ({"host": f"http://127.0.0.1:{find_closed_port()}/"}, "refused|connect"),
             ({"host": "http://10.0.0.1/"}, "plain HTTP to 10.0.0.1"),
@@ -73,13 +73,13 @@ class TestTestConnection:
             ({"extra": {"secret_variable": "not_there"}}, "register the hook first"),
         ],
     )
-    def test_an_endpoint_that_cannot_be_used_is_told_why(self, connected, monkeypatch, changes, told):
+    def test_an_endpoint_that_is_not_valid_returns_the_reason(self, connected, monkeypatch, changes, problem):
         monkeypatch.setenv("AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX", "a-secret-of-ours")
         connection = {**connected.describe_connections()["service_hook_default"], **changes}
         monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
         good, said = EndpointHook("service_hook_default").test_connection()
         assert not good
-        assert re.search(told, said)
+        assert re.search(problem, said)
 
 
 @pytest.mark.parametrize("hook", [RegistryHook("service_hook_default"), EndpointHook("service_hook_registry_default")])

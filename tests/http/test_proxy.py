@@ -14,13 +14,12 @@ import ssl
 import pytest
 import trustme
 
-from airflow_provider_hooks.exceptions import ConnectError, ValidationError
+from airflow_provider_hooks.exceptions import ConnectError, RegistryError, ValidationError
 from airflow_provider_hooks.http import NetworkPolicy, resolver
 from airflow_provider_hooks.http.connect import Limits
 from airflow_provider_hooks.http.proxy import check_connect_answer, read_proxy
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
-from airflow_provider_hooks.registries.client import RegistryClient
-from airflow_provider_hooks.registries.model import RegistryError
+from airflow_provider_hooks.registries.transport import RegistryTransport
 from tests.http.raw_request import open_engine, send_once
 from tests.registries.platform_data import make_api
 from tests.servers import OK, connect_proxy, find_closed_port, raw_server
@@ -125,8 +124,8 @@ def test_a_proxy_that_refuses_sent_nothing(receiver, limits, answer, error_class
 
 def list_hooks(policy, limits):
     api = make_api("sentry", base_url="https://hooks.test/api/0", timeout=3)
-    client = RegistryClient(api, policy=policy, connect_timeout=2, ca_file=limits.ca_file)
-    return client.call(api.list_hooks(None), lambda _call, answer: answer)
+    client = RegistryTransport(api, policy=policy, connect_timeout=2, ca_file=limits.ca_file)
+    return client.send(api.list_hooks(None), lambda _request, response: response)
 
 
 def test_a_registry_is_called_through_it_too(receiver, limits):

@@ -10,14 +10,14 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 
-from airflow_provider_hooks.operators.management import (
+from airflow_provider_hooks.operators.registration import (
     DeleteServiceHookOperator,
+    EnsureServiceHookOperator,
     ListServiceHooksOperator,
     RotateServiceHookSecretOperator,
     UpdateServiceHookOperator,
 )
-from airflow_provider_hooks.operators.registration import EnsureServiceHookOperator
-from airflow_provider_hooks.signing.variable import parse_secrets
+from airflow_provider_hooks.signing.secrets import parse_secrets
 from tests.airflow_context import make_context
 
 URL = "https://example.com/hook"
@@ -47,13 +47,13 @@ class TestList:
     @pytest.mark.parametrize("platform", ["sentry", "akinon", "smartsheet_rm"])
     def test_it_returns_every_hook_and_no_secret(self, declared, platform):
         played, _ = declared(platform)
-        told = run(ListServiceHooksOperator, service_hook_registry_conn_id=conn_id(platform))
-        assert {hook["hook_id"] for hook in told} == {hook.hook_id for hook in played.list_hooks()}
-        assert not any(hook.secret and hook.secret in json.dumps(told) for hook in played.list_hooks())
+        result = run(ListServiceHooksOperator, service_hook_registry_conn_id=conn_id(platform))
+        assert {hook["hook_id"] for hook in result} == {hook.hook_id for hook in played.list_hooks()}
+        assert not any(hook.secret and hook.secret in json.dumps(result) for hook in played.list_hooks())
 
     def test_a_platform_that_cannot_list_says_what_to_do_instead(self, declared):
         declared("zstack")
-        with pytest.raises(AirflowFailException, match="documents no call to list service hooks: keep the id"):
+        with pytest.raises(AirflowFailException, match="documents no call to list service hooks: store the id"):
             run(ListServiceHooksOperator, service_hook_registry_conn_id="zstack_registry")
 
     def test_a_platform_that_does_not_answer_is_left_to_airflows_retries(self, declared):
@@ -75,16 +75,16 @@ class TestUpdate:
                 "service_hook_registry_conn_id": options["service_hook_registry_conn_id"],
                 "hook_id": before.hook_id,
             }
-        told = run(UpdateServiceHookOperator, **options, url="https://example.com/new", is_active="False")
+        result = run(UpdateServiceHookOperator, **options, url="https://example.com/new", is_active="False")
         (after,) = played.list_hooks()
         assert (after.url, after.is_active, after.events) == ("https://example.com/new", False, before.events)
-        assert (told["url"], told["status"]) == ("https://example.com/new", "disabled")
+        assert (result["url"], result["status"]) == ("https://example.com/new", "disabled")
         assert played.forget_calls() == {"update": 1}
 
     @pytest.mark.parametrize("platform", ["zstack", "smartsheet_rm"])
     def test_a_platform_without_updates_says_what_to_do_instead(self, declared, platform):
         played, _ = declared(platform)
-        with pytest.raises(AirflowFailException, match="delete the hook and register it anew"):
+        with pytest.raises(AirflowFailException, match="delete the hook and register it again"):
             run(
                 UpdateServiceHookOperator,
                 service_hook_registry_conn_id=conn_id(platform),
@@ -93,25 +93,25 @@ class TestUpdate:
             )
 
     @pytest.mark.parametrize(
-        ("options", "told"),
+        ("options", "problem"),
         [
             ({"hook_id": "a"}, "url: give at least one of"),
             ({"hook_id": "a", "url": URL, "is_active": 7}, "is_active: must be true or false, not 7"),
             ({"url": URL}, "hook_id: give hook_id or hook_name"),
             ({"hook_id": "a", "hook_name": "b", "url": URL}, "hook_id: give hook_id or hook_name, and not both"),
-            ({"hook_name": "never", "url": URL}, "hook_name: 'never' is not remembered in the Variable"),
+            ({"hook_name": "never", "url": URL}, "hook_name: 'never' is not stored in the Variable"),
             ({"url": "nope", "events": "x", "is_active": 7}, "hook_id: .*events: .*is_active: .*url: "),
             ({"hook_id": "a", "events": 5}, "events: must be a list, not 5"),
-            ({"hook_id": "a", "headers": {"A": "b"}}, "headers: are not taken by Sentry"),
-            ({"hook_id": "a", "new_name": "b"}, "name: is not kept by Sentry"),
+            ({"hook_id": "a", "headers": {"A": "b"}}, "headers: are not supported by Sentry"),
+            ({"hook_id": "a", "new_name": "b"}, "name: is not stored by Sentry"),
             (
                 {"hook_id": "a", "headers": ["x"], "service_hook_registry_conn_id": "akinon_registry"},
                 "headers: must be a mapping",
             ),
         ],
     )
-    def test_what_cannot_be_used_is_told_before_any_call(self, connected, variables, options, told):
-        with pytest.raises(AirflowFailException, match=told):
+    def test_an_invalid_argument_is_reported_before_any_call(self, connected, variables, options, problem):
+        with pytest.raises(AirflowFailException, match=problem):
             run(UpdateServiceHookOperator, **options)
         assert connected.state.sentry.forget_calls() == {}
 
@@ -120,7 +120,7 @@ class TestDelete:
     def test_a_name_that_is_not_remembered_is_said_in_the_log(self, declared, caplog, capsys):
         declared("sentry")
         assert run(DeleteServiceHookOperator, hook_name="claen") == {"deleted": [], "gone": []}
-        assert "'claen' is not remembered" in caplog.text + capsys.readouterr().out
+        assert "'claen' is not stored" in caplog.text + capsys.readouterr().out
 
     def test_a_page_that_is_no_answer_deletes_and_forgets_nothing(self, declared, variables):
         played, options = declared("sentry")
@@ -134,8 +134,8 @@ class TestDelete:
     def test_it_deletes_the_hooks_of_a_declaration_and_forgets_them(self, declared, variables, platform):
         played, options = declared(platform)
         ids = {hook.hook_id for hook in played.list_hooks()}
-        told = run(DeleteServiceHookOperator, **options)
-        assert (set(told["deleted"]), told["gone"], played.list_hooks()) == (ids, [], [])
+        result = run(DeleteServiceHookOperator, **options)
+        assert (set(result["deleted"]), result["gone"], played.list_hooks()) == (ids, [], [])
         assert json.loads(variables.kept[f"service_hook_secret_{conn_id(platform)}_orders"]) == {"secrets": []}
         assert run(DeleteServiceHookOperator, **options) == {"deleted": [], "gone": []}
 
@@ -152,16 +152,16 @@ class TestDelete:
 
 
 class TestRotate:
-    def test_zstack_has_a_new_secret_once_for_each_asking(self, declared, variables):
+    def test_zstack_has_a_new_secret_once_per_key(self, declared, variables):
         played, options = declared("zstack")
         (before,) = played.list_hooks()
-        told = [run(RotateServiceHookSecretOperator, **options) for _ in range(2)]
+        result = [run(RotateServiceHookSecretOperator, **options) for _ in range(2)]
         (after,) = played.list_hooks()
         assert played.forget_calls() == {"rotate": 1}
         assert before.secret != after.secret
         assert parse_secrets(variables.kept["service_hook_secret_zstack_registry_orders"]) == (after.secret,)
-        assert told[0]["hook_id"] == after.hook_id
-        assert after.secret not in json.dumps(told)
+        assert result[0]["hook_id"] == after.hook_id
+        assert after.secret not in json.dumps(result)
 
     def test_sentry_has_two_hooks_until_the_overlap_is_over(self, declared, variables):
         played, options = declared("sentry")
@@ -180,17 +180,17 @@ class TestRotate:
         assert len(played.list_hooks()) == 2, "another try before the end changes nothing"
         variables.kept[name] = re.sub(r'(?<="expires_at": ")[^"]+', "2026-01-01T00:00:00+00:00", variables.kept[name])
         operator = RotateServiceHookSecretOperator(task_id="manage", **options)
-        told = getattr(operator, deferred.value.method_name)(make_context(), event=None)
-        assert told == {"hook_id": new.hook_id, "deleted": old.hook_id, "secret_variable": name}
+        result = getattr(operator, deferred.value.method_name)(make_context(), event=None)
+        assert result == {"hook_id": new.hook_id, "deleted": old.hook_id, "secret_variable": name}
         assert played.list_hooks() == [new]
         assert parse_secrets(variables.kept[name]) == (new.secret,)
 
     def test_a_short_overlap_is_waited_for(self, declared):
         played, options = declared("sentry")
         started = time.monotonic()
-        told = run(RotateServiceHookSecretOperator, **options, overlap=timedelta(seconds=1))
+        result = run(RotateServiceHookSecretOperator, **options, overlap=timedelta(seconds=1))
         assert 0 <= time.monotonic() - started <= 3
-        assert [hook.hook_id for hook in played.list_hooks()] == [told["hook_id"]]
+        assert [hook.hook_id for hook in played.list_hooks()] == [result["hook_id"]]
 
     def test_deleting_within_the_overlap_deletes_both(self, declared):
         played, options = declared("sentry")
@@ -199,7 +199,7 @@ class TestRotate:
         assert len(run(DeleteServiceHookOperator, **options)["deleted"]) == 2
         assert played.list_hooks() == []
 
-    def test_each_asking_rotates_once(self, declared):
+    def test_each_run_or_clear_rotates_once(self, declared):
         played, options = declared("zstack")
         cleared, mapped = make_context(max_tries=6), make_context(max_tries=6)
         mapped["ti"].map_index = 4
@@ -218,18 +218,18 @@ class TestRotate:
     def test_without_an_overlap_it_ends_at_once(self, declared):
         played, options = declared("sentry")
         (old,) = played.list_hooks()
-        told = run(RotateServiceHookSecretOperator, **options, overlap=timedelta(0))
-        assert told["deleted"] == old.hook_id
-        assert [hook.hook_id for hook in played.list_hooks()] == [told["hook_id"]]
+        result = run(RotateServiceHookSecretOperator, **options, overlap=timedelta(0))
+        assert result["deleted"] == old.hook_id
+        assert [hook.hook_id for hook in played.list_hooks()] == [result["hook_id"]]
 
     @pytest.mark.parametrize(
-        ("options", "told"),
+        ("options", "problem"),
         [
-            ({"hook_id": "a"}, "secret_variable: must say which Variable"),
+            ({"hook_id": "a"}, "secret_variable: is required for the new secret"),
             ({"hook_name": "orders", "overlap": timedelta(-1)}, "overlap: must be a timedelta of 0 to 366 days"),
             ({"hook_name": "orders", "overlap": timedelta.max}, "overlap: must be a timedelta of 0 to 366 days"),
             ({"hook_name": "orders", "overlap": 3600}, "overlap: must be a timedelta .* not 3600"),
-            ({"hook_name": "never"}, "is not remembered"),
+            ({"hook_name": "never"}, "is not stored"),
             ({"overlap": "1:00"}, "hook_id: .*overlap: .*secret_variable: "),
             (
                 {"hook_id": "1", "secret_variable": "v", "service_hook_registry_conn_id": "smartsheet_rm_registry"},
@@ -237,7 +237,7 @@ class TestRotate:
             ),
         ],
     )
-    def test_what_cannot_be_used_is_told_before_any_call(self, connected, variables, options, told):
-        with pytest.raises(AirflowFailException, match=told):
+    def test_an_invalid_argument_is_reported_before_any_call(self, connected, variables, options, problem):
+        with pytest.raises(AirflowFailException, match=problem):
             run(RotateServiceHookSecretOperator, **options)
         assert all(platform.forget_calls() == {} for platform in connected.state.platforms.values())

@@ -2,6 +2,7 @@
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 from __future__ import annotations
 
+import inspect
 import json
 import threading
 
@@ -9,9 +10,12 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.log import redact
 
-from airflow_provider_hooks._runtime.variable_lock import LockError, VariableLock
+from airflow_provider_hooks._runtime.variable_lock import VariableLock
+from airflow_provider_hooks.exceptions import LockError
+from airflow_provider_hooks.operators import registration
 from airflow_provider_hooks.operators.registration import EnsureServiceHookOperator, RegisterServiceHookOperator
-from airflow_provider_hooks.signing.variable import parse_kept_hooks, parse_secrets
+from airflow_provider_hooks.registries.store import parse_state
+from airflow_provider_hooks.signing.secrets import parse_secrets
 from tests.airflow_context import make_context
 from tests.servers import find_closed_port
 
@@ -21,12 +25,16 @@ def register(**options):
     return RegisterServiceHookOperator(task_id="register", **options).execute(make_context())
 
 
-def test_a_hook_is_registered_and_its_secret_kept_where_endpoints_find_it(connected, variables):
-    told = register()
+def test_a_hook_is_registered_and_its_secret_stored_where_endpoints_find_it(connected, variables):
+    result = register()
     (hook,) = connected.state.sentry.list_hooks(("sandbox", "pump-station"))
-    assert (told["hook_id"], told["created"], told["events"]) == (hook.hook_id, True, ["event.alert", "event.created"])
+    assert (result["hook_id"], result["created"], result["events"]) == (
+        hook.hook_id,
+        True,
+        ["event.alert", "event.created"],
+    )
     assert parse_secrets(variables.kept["hooks"]) == (hook.secret,)
-    assert hook.secret not in json.dumps(told)
+    assert hook.secret not in json.dumps(result)
 
 
 def test_no_events_is_an_error_and_not_all_of_them(connected, variables):
@@ -34,7 +42,7 @@ def test_no_events_is_an_error_and_not_all_of_them(connected, variables):
         register(events=[])
 
 
-def test_running_again_registers_nothing_and_keeps_the_secret_once(connected, variables):
+def test_running_again_registers_nothing_and_stores_the_secret_once(connected, variables):
     first, second = register(), register()
     assert len(connected.state.list_hooks()) == 1
     assert (first["hook_id"], first["created"], second["created"]) == (second["hook_id"], True, False)
@@ -56,9 +64,9 @@ def test_a_second_hook_comes_in_front_of_the_first(connected, variables):
 
 
 def test_an_endpoint_gives_its_url_and_its_variable(connected, variables):
-    told = register(url=None, service_hook_conn_id="service_hook_default", secret_variable=None)
+    result = register(url=None, service_hook_conn_id="service_hook_default", secret_variable=None)
     (hook,) = connected.state.sentry.list_hooks(("sandbox", "pump-station"))
-    assert (hook.url, told["secret_variable"]) == (connected.receiver_url, "service_hook_secret_sandbox")
+    assert (hook.url, result["secret_variable"]) == (connected.receiver_url, "service_hook_secret_sandbox")
     assert parse_secrets(variables.kept["service_hook_secret_sandbox"]) == (hook.secret,)
 
 
@@ -68,11 +76,11 @@ def test_either_a_url_or_an_endpoint_must_be_given(connected, variables, options
         register(**options)
 
 
-def test_a_token_in_a_url_is_not_told(connected, variables):
+def test_a_token_in_a_url_is_not_returned(connected, variables):
     assert register(url="https://example.com/hook?token=x")["url"] == "https://example.com/hook"
 
 
-def test_a_hook_that_is_disabled_is_left_alone_and_told(connected, variables):
+def test_a_hook_that_is_disabled_is_left_alone_and_reported(connected, variables):
     register()
     (hook,) = connected.state.sentry.list_hooks(("sandbox", "pump-station"))
     connected.state.sentry.change_hook(hook, is_active=False)
@@ -80,7 +88,7 @@ def test_a_hook_that_is_disabled_is_left_alone_and_told(connected, variables):
         register()
 
 
-def test_a_hook_with_other_events_is_left_alone_and_told(connected, variables):
+def test_a_hook_with_other_events_is_left_alone_and_reported(connected, variables):
     register(events=["event.alert"])
     with pytest.raises(AirflowFailException, match="update or delete it"):
         register()
@@ -93,7 +101,7 @@ def test_what_the_platform_would_refuse_is_refused_before_any_call(connected, va
     assert len(connected.state.list_hooks()) == 0
 
 
-def test_a_missing_feature_is_told_in_words(connected, variables):
+def test_a_missing_feature_is_named(connected, variables):
     connected.state.sentry.features.clear()
     with pytest.raises(AirflowFailException, match="'servicehooks' feature"):
         register()
@@ -127,7 +135,7 @@ class TestZStackWhichCannotList:
         assert parse_secrets(variables.kept["hooks"]) == (hook.secret,)
         assert hook.secret not in json.dumps([first, second])
 
-    def test_a_hook_that_is_gone_is_registered_anew(self, connected, variables):
+    def test_a_hook_that_is_gone_is_registered_again(self, connected, variables):
         zstack = connected.state.platforms["zstack"]
         register(**self.OPTIONS)
         zstack.remove_hook(zstack.list_hooks()[0])
@@ -141,11 +149,11 @@ class TestZStackWhichCannotList:
 
     def test_a_lost_answer_fails_at_once_and_says_what_to_do(self, connected, variables):
         connected.state.platforms["zstack"].misbehave("create", "lost")
-        with pytest.raises(AirflowFailException, match="may be registered all the same"):
+        with pytest.raises(AirflowFailException, match="may be registered nevertheless"):
             register(**self.OPTIONS)
-        with pytest.raises(AirflowFailException, match="on_unknown='create'"):
+        with pytest.raises(AirflowFailException, match="on_uncertain_create='create'"):
             register(**self.OPTIONS)
-        assert register(**self.OPTIONS, on_unknown="create")["created"] is True
+        assert register(**self.OPTIONS, on_uncertain_create="create")["created"] is True
 
 
 def ensure(**options):
@@ -163,16 +171,16 @@ DECLARED = {
 
 class TestEnsure:
     @pytest.mark.parametrize(("registry", "options"), list(DECLARED.items()))
-    def test_it_tells_what_it_took_and_no_secret(self, connected, variables, registry, options):
+    def test_it_returns_what_changed_and_no_secret(self, connected, variables, registry, options):
         first, second = (
             ensure(service_hook_registry_conn_id=registry, **options),
             ensure(service_hook_registry_conn_id=registry, **options),
         )
         third = ensure(service_hook_registry_conn_id=registry, **options, url="https://example.com/moved")
-        assert [told["change"] for told in (first, second, third)] == ["created", "unchanged", "updated"]
+        assert [result["change"] for result in (first, second, third)] == ["created", "unchanged", "updated"]
         assert {hook["url"] for hook in third["hooks"]} == {"https://example.com/moved"}
         assert first["secret_variable"] == f"service_hook_secret_{registry}_orders"
-        kept = parse_kept_hooks(variables.kept[first["secret_variable"]])
+        kept = parse_state(variables.kept[first["secret_variable"]])
         assert {one.hook_id for one in kept} == {hook["hook_id"] for hook in third["hooks"]}
         private = [hook.secret for hook in connected.state.list_hooks() if hook.secret] + ["s3cret"]
         assert not any(secret in json.dumps([first, second, third]) for secret in private)
@@ -195,23 +203,23 @@ class TestEnsure:
         assert redact("it is a-header-never-sent") == "it is ***"
 
     def test_an_endpoint_gives_its_url_and_its_variable(self, connected, variables):
-        told = ensure(url=None, service_hook_conn_id="service_hook_default")
+        result = ensure(url=None, service_hook_conn_id="service_hook_default")
         (hook,) = connected.state.list_hooks()
-        assert (hook.url, told["secret_variable"]) == (connected.receiver_url, "service_hook_secret_sandbox")
+        assert (hook.url, result["secret_variable"]) == (connected.receiver_url, "service_hook_secret_sandbox")
         assert parse_secrets(variables.kept["service_hook_secret_sandbox"]) == (hook.secret,)
 
     @pytest.mark.parametrize(
-        ("options", "told"),
+        ("options", "problem"),
         [
             (
-                {"is_active": "maybe", "on_unknown": "resend", "hook_name": " ", "url": None},
-                "hook_name: .*is_active: .*on_unknown: .*url: ",
+                {"is_active": "maybe", "on_uncertain_create": "resend", "hook_name": " ", "url": None},
+                "hook_name: .*is_active: .*on_uncertain_create: .*url: ",
             ),
-            ({"hook_id": "../x"}, "hook_id: must be the id that Sentry gave"),
+            ({"hook_id": "../x"}, "hook_id: must be the id that Sentry returned"),
             ({"secret_variable": "x" * 201}, "secret_variable: must be 1 to 200 letters"),
             ({"events": "event.alert,event.created"}, "events: must be a list"),
             ({"events": 5}, "events: must be a list, not 5"),
-            ({"on_unknown": ["x"]}, "on_unknown: must be fail or create"),
+            ({"on_uncertain_create": ["x"]}, "on_uncertain_create: must be fail or create"),
             ({"url": 5}, "url: must be text, not 5"),
             ({"headers": "{{ nope }}", "service_hook_registry_conn_id": "akinon_registry"}, "headers: "),
             (
@@ -224,8 +232,8 @@ class TestEnsure:
             ),
         ],
     )
-    def test_what_cannot_be_used_is_told_before_any_call(self, connected, variables, options, told):
-        with pytest.raises(AirflowFailException, match=told):
+    def test_an_invalid_argument_is_reported_before_any_call(self, connected, variables, options, problem):
+        with pytest.raises(AirflowFailException, match=problem):
             ensure(**options)
         assert connected.state.sentry.forget_calls() == {}
         assert variables.kept == {}
@@ -236,7 +244,7 @@ class TestEnsure:
 
     def test_too_many_calls_are_left_to_airflows_retries(self, connected, variables):
         connected.state.sentry.misbehave("list", "limited", seconds=30)
-        with pytest.raises(AirflowException, match="the limit is lifted at") as caught:
+        with pytest.raises(AirflowException, match="the limit applies until") as caught:
             ensure()
         assert not isinstance(caught.value, AirflowFailException)
 
@@ -259,7 +267,7 @@ class TestEnsure:
         assert len(beats) >= sum(connected.state.sentry.forget_calls().values()) == 3
         assert len(waits) == 1
 
-    def test_who_lost_the_lock_writes_no_variable(self, connected, variables, monkeypatch):
+    def test_a_run_that_lost_the_lock_writes_no_variable(self, connected, variables, monkeypatch):
         def lost(_lock):
             raise LockError("another run took over")
 
@@ -268,7 +276,7 @@ class TestEnsure:
             ensure(service_hook_registry_conn_id="zstack_registry")
         assert not isinstance(caught.value, AirflowFailException)
         assert variables.kept == {}
-        assert connected.state.platforms["zstack"].forget_calls() == {}, "it is made sure of before the call"
+        assert connected.state.platforms["zstack"].forget_calls() == {}, "the lock is checked before the call"
 
     def test_the_lock_outlives_the_longest_call(self, connected, variables, monkeypatch):
         connection = connected.describe_connections()["service_hook_registry_default"]
@@ -281,7 +289,7 @@ class TestEnsure:
         ensure()
         assert next(key for key in written if "__lock__" in key).endswith("-67s")
 
-    def test_a_variable_that_cannot_be_written_is_told_before_any_call(self, connected, variables, monkeypatch):
+    def test_a_variable_that_cannot_be_written_is_reported_before_any_call(self, connected, variables, monkeypatch):
         monkeypatch.setenv("AIRFLOW_VAR_HOOKS", "a-secret")
         with pytest.raises(AirflowFailException, match="comes from the environment"):
             ensure(secret_variable="hooks")
@@ -295,20 +303,20 @@ class TestEnsure:
 
     def test_two_runs_at_once_register_one_hook_and_lose_no_secret(self, connected, variables):
         for registry, options in DECLARED.items():
-            told = []
+            result = []
 
-            def declare(registry=registry, options=options, told=told):
-                told.append(ensure(service_hook_registry_conn_id=registry, **options)["change"])
+            def declare(registry=registry, options=options, result=result):
+                result.append(ensure(service_hook_registry_conn_id=registry, **options)["change"])
 
             threads = [threading.Thread(target=declare) for _ in range(4)]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join(30)
-            assert sorted(told) == ["created", "unchanged", "unchanged", "unchanged"]
+            assert sorted(result) == ["created", "unchanged", "unchanged", "unchanged"]
         assert [len(one.list_hooks()) for one in connected.state.platforms.values()] == [1, 1, 1, 2]
 
-    def test_different_hooks_at_once_in_one_variable_are_all_kept(self, connected, variables):
+    def test_different_hooks_at_once_in_one_variable_are_all_stored(self, connected, variables):
         threads = [
             threading.Thread(
                 target=ensure,
@@ -328,3 +336,33 @@ class TestEnsure:
         secrets = {hook.secret for hook in connected.state.platforms["zstack"].list_hooks()}
         assert len(secrets) == 6
         assert set(parse_secrets(variables.kept["hooks"])) == secrets
+
+
+class TestSignatures:
+    """``registration_types.py`` has what a type checker rejects."""
+
+    OPERATORS = [
+        kind
+        for name, kind in vars(registration).items()
+        if name.endswith("Operator") and not name.startswith("_") and kind.__module__ == registration.__name__
+    ]
+
+    def test_these_are_the_operators(self):
+        assert {kind.__name__ for kind in self.OPERATORS} == {
+            "DeleteServiceHookOperator",
+            "EnsureServiceHookOperator",
+            "ListServiceHooksOperator",
+            "RegisterServiceHookOperator",
+            "RotateServiceHookSecretOperator",
+            "UpdateServiceHookOperator",
+        }
+
+    @pytest.mark.parametrize("kind", OPERATORS)
+    def test_each_spells_its_arguments_and_documents_them(self, kind):
+        assert "__init__" in vars(kind)
+        _, *own, rest = inspect.signature(kind.__init__).parameters.values()
+        assert rest.kind is inspect.Parameter.VAR_KEYWORD
+        assert {one.kind for one in own} == {inspect.Parameter.KEYWORD_ONLY}
+        assert set(kind.template_fields) <= {one.name for one in own}
+        for one in own:
+            assert one.name == "task_id" or f":param {one.name}: " in kind.__doc__

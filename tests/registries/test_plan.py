@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Whatever is there and remembered: after the plan it is as declared, and a second plan has nothing to do."""
+"""Whatever exists and is stored: after the plan it is as declared, and a second plan has nothing to do."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_hooks.registries.model import HookConflictError, ServiceHook
-from airflow_provider_hooks.registries.plan import Change, Create, Keep, Remove, Replace, make_plan
-from tests.registries.keeper_data import SPECS
+from airflow_provider_hooks.exceptions import HookConflictError
+from airflow_provider_hooks.registries.model import ServiceHook
+from airflow_provider_hooks.registries.plan import Create, Delete, NoOp, Replace, Update, make_plan
 from tests.registries.platform_data import make_api
+from tests.registries.reconciler_data import SPECS
 
 URLS = [f"https://hooks.example.com/{name}" for name in "abc"]
 EVENTS = {
@@ -29,14 +30,14 @@ def carry_out(api, steps, present):
     hooks = {hook.hook_id: hook for hook in present}
     kept = []
     for number, step in enumerate(steps):
-        if isinstance(step, Keep):
+        if isinstance(step, NoOp):
             kept.append(step.hook.hook_id)
-        elif isinstance(step, Change):
+        elif isinstance(step, Update):
             given = {name: value for name, value in step.changes.list_given().items() if name != "is_active"}
             status = "active" if step.changes.is_active else step.hook.status
             hooks[step.hook.hook_id] = replace(step.hook, status=status, **given)
             kept.append(step.hook.hook_id)
-        elif isinstance(step, Remove):
+        elif isinstance(step, Delete):
             del hooks[step.hook.hook_id]
         else:
             spec = step.spec
@@ -77,7 +78,7 @@ def situations(draw, name):
 def test_a_plan_leads_to_what_is_declared_and_then_to_nothing(name, data):
     api = make_api(name)
     spec = replace(SPECS[name], url=data.draw(st.sampled_from(URLS)))
-    wanted = api.split(spec)
+    wanted = api.expand(spec)
     present, own, taken = data.draw(situations(name))
     try:
         steps = make_plan(api, wanted, present=present, own=own, taken=taken)
@@ -88,7 +89,7 @@ def test_a_plan_leads_to_what_is_declared_and_then_to_nothing(name, data):
     after, kept = carry_out(api, steps, present)
     assert len(kept) == len(set(kept)) == len(wanted)
     assert make_plan(api, wanted, present=after, own=kept, taken=taken) == tuple(
-        Keep(hook=hook) for hook_id in kept for hook in after if hook.hook_id == hook_id
+        NoOp(hook=hook) for hook_id in kept for hook in after if hook.hook_id == hook_id
     )
     left = {hook.hook_id: hook for hook in after}
     assert all(left[hook.hook_id] == hook for hook in present if hook.hook_id in taken), "others' hooks are untouched"
@@ -97,13 +98,13 @@ def test_a_plan_leads_to_what_is_declared_and_then_to_nothing(name, data):
 
 def test_a_hook_that_matches_is_preferred_to_one_that_would_have_to_be_changed():
     api = make_api("sentry")
-    (spec,) = api.split(SPECS["sentry"])
+    (spec,) = api.expand(SPECS["sentry"])
     other = ServiceHook(hook_id="h1", url=spec.url, events=("event.created",))
     match = ServiceHook(hook_id="h2", url=spec.url, events=spec.events)
-    assert make_plan(api, [spec], present=[other, match], own=(), taken=()) == (Keep(hook=match),)
+    assert make_plan(api, [spec], present=[other, match], own=(), taken=()) == (NoOp(hook=match),)
 
 
 def test_nothing_there_is_created():
     api = make_api("zstack")
-    (spec,) = api.split(SPECS["zstack"])
+    (spec,) = api.expand(SPECS["zstack"])
     assert make_plan(api, [spec], present=[], own={"h1"}, taken=()) == (Create(spec=spec),)

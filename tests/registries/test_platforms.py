@@ -11,15 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_hooks.exceptions import ValidationError
-from airflow_provider_hooks.registries.model import (
-    Answer,
-    HookChanges,
-    HookSpec,
-    RegistryError,
-    UnsupportedOperationError,
-)
-from airflow_provider_hooks.registries.platform_table import PLATFORMS, Operation
+from airflow_provider_hooks.exceptions import RegistryError, UnsupportedOperationError, ValidationError
+from airflow_provider_hooks.registries.model import HookChanges, HookSpec, Operation, Response
 from airflow_provider_hooks.registries.platforms.smartsheet_rm import EVENT_TYPES
 from tests.registries.platform_data import ID_1, ID_2, TOKEN, answer, make_api
 
@@ -178,13 +171,13 @@ class TestZStack:
         with pytest.raises(RegistryError, match="replayWindowSec"):
             ZSTACK.read_security(ZSTACK.security(), answer({**said, "replayWindowSec": "soon"}))
 
-    def test_a_404_in_nobodys_words_is_not_its_own(self):
+    def test_a_404_without_the_platforms_message_is_not_its_own(self):
         for content, gone in ((b"<html>", False), ({"error": {"description": "not found"}}, True)):
             with pytest.raises(RegistryError) as caught:
                 ZSTACK.read_hook(ZSTACK.get("wh-001"), answer(content, 404))
             assert caught.value.not_found is gone
 
-    def test_its_errors_are_told(self):
+    def test_its_errors_are_shown(self):
         said = {"error": {"code": "SYS.1001", "description": "invalid url", "details": "no host"}}
         with pytest.raises(RegistryError, match=r"HTTP 400: SYS.1001; invalid url; no host"):
             ZSTACK.read_hook(ZSTACK.create(ZSTACK_SPEC), answer(said, 400))
@@ -243,57 +236,70 @@ class TestSmartsheet:
             SMARTSHEET.create(spec)
         assert set(caught.value.problems) == names
 
-    def test_its_errors_are_told(self):
-        with pytest.raises(RegistryError, match="HTTP 403: bad data; the token may not do this"):
+    def test_its_errors_are_shown(self):
+        with pytest.raises(RegistryError, match="HTTP 403: bad data; the token lacks the permission"):
             SMARTSHEET.read_hook(SMARTSHEET.get("1"), answer({"message": "bad data", "errors": []}, 403))
 
-    def test_too_many_calls_are_told_with_the_time_of_the_reset(self):
+    def test_too_many_requests_are_reported_with_the_time_of_the_reset(self):
         headers = {"x-ratelimit-reset": "1700000000"}
-        refused = Answer(status_code=429, headers=headers, body=b"{}")
-        with pytest.raises(RegistryError, match="the limit is lifted at 2023-11-14T22:13:20Z") as caught:
+        refused = Response(status_code=429, headers=headers, body=b"{}")
+        with pytest.raises(RegistryError, match="the limit applies until 2023-11-14T22:13:20Z") as caught:
             SMARTSHEET.read_hook(SMARTSHEET.get("1"), refused)
         assert caught.value.retryable
 
 
-EVENTS = {"sentry": ("event.alert",), "akinon": ("a.b",), "smartsheet_rm": ("project.created",)}
-ASK = {
-    Operation.CREATE: lambda api: api.create(HookSpec(url=URL, events=EVENTS.get(api.platform.name), name="n")),
-    Operation.LIST: lambda api: api.list_hooks(),
-    Operation.GET: lambda api: api.get(ID_1 if api.platform.name == "akinon" else "1"),
-    Operation.UPDATE: lambda api: api.update(ID_1 if api.platform.name == "akinon" else "1", HookChanges(url=URL)),
-    Operation.DELETE: lambda api: api.delete(ID_1 if api.platform.name == "akinon" else "1"),
-    Operation.STATS: lambda api: api.stats("1", since=None, until=None, resolution=None),
-    Operation.ROTATE: lambda api: api.rotate("1"),
-    Operation.SECURITY: lambda api: api.security(),
+SPECS = {
+    "sentry": HookSpec(url=URL, events=("event.alert",), name="n"),
+    "akinon": HookSpec(url=URL, events=("a.b",), name="n"),
+    "zstack": HookSpec(url=URL, name="n"),
+    "smartsheet_rm": HookSpec(url=URL, events=("project.created",), name="n"),
 }
+"""A valid hook of each platform of this package."""
 
 
-@pytest.mark.parametrize(("platform", "operation"), list(product(PLATFORMS, Operation)))
-def test_the_table_says_what_each_platform_can_do_and_what_to_do_instead(platform, operation):
+def build(api, operation):
+    """Build the request of an operation, with arguments that the platform accepts."""
+    name = api.platform.name
+    hook_id = ID_1 if name == "akinon" else "1"
+    requests = {
+        Operation.CREATE: lambda: api.create(SPECS[name]),
+        Operation.LIST: api.list_hooks,
+        Operation.GET: lambda: api.get(hook_id),
+        Operation.UPDATE: lambda: api.update(hook_id, HookChanges(url=URL)),
+        Operation.DELETE: lambda: api.delete(hook_id),
+        Operation.STATS: lambda: api.stats(hook_id, since=None, until=None, resolution=None),
+        Operation.ROTATE: lambda: api.rotate(hook_id),
+        Operation.SECURITY: api.security,
+    }
+    return requests[operation]()
+
+
+@pytest.mark.parametrize(("platform", "operation"), list(product(SPECS, Operation)))
+def test_a_platform_does_what_its_description_says_or_names_the_alternative(platform, operation):
     api = make_api(platform)
     if operation in api.platform.operations:
-        assert ASK[operation](api).operation is operation
+        assert build(api, operation).operation is operation
         return
     with pytest.raises(UnsupportedOperationError) as caught:
-        ASK[operation](api)
+        build(api, operation)
     assert str(caught.value).startswith(f"{api.platform.title} documents no call to {operation.value}: ")
-    assert operation in api.platform.instead
+    assert operation in api.platform.alternatives
 
 
 @given(
-    platform=st.sampled_from(list(PLATFORMS)),
+    platform=st.sampled_from(list(SPECS)),
     status=st.integers(100, 599),
     body=st.one_of(
         st.binary(), st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps).map(str.encode)
     ),
 )
-def test_no_answer_raises_anything_but_a_registry_error(platform, status, body):
+def test_no_response_raises_anything_but_a_registry_error(platform, status, body):
     api = make_api(platform)
-    call = ASK[Operation.GET](api)
+    request = build(api, Operation.GET)
     reads = [api.read_hook, api.read_created, api.read_deletion]
     reads += [api.read_page] if Operation.LIST in api.platform.operations else []
     for read in reads:
         try:
-            read(call, Answer(status_code=status, body=body))
+            read(request, Response(status_code=status, body=body))
         except RegistryError:
             continue

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Hooks are as declared, however often it is asked; the calls that took are those that the sandbox counted."""
+"""Hooks are as declared, however often it runs; the requests are those that the sandbox counted."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_hooks.exceptions import ValidationError
-from airflow_provider_hooks.registries.model import HookConflictError, HookSpec, HookUncertainError, RegistryError
-from airflow_provider_hooks.signing.variable import StoredHook
-from tests.registries.keeper_data import OTHER_URL, SPECS, URL, Kept, Kit
+from airflow_provider_hooks.exceptions import HookConflictError, HookUncertainError, RegistryError, ValidationError
+from airflow_provider_hooks.registries.model import HookSpec
+from airflow_provider_hooks.registries.store import StoredHook
+from tests.registries.reconciler_data import OTHER_URL, SPECS, URL, Kit, TupleStore
 
 PLATFORMS = list(SPECS)
 LISTING = ["sentry", "akinon", "smartsheet_rm"]
@@ -44,10 +44,10 @@ def make_kit(sandbox):
 class TestEnsure:
     def test_it_creates_once_and_then_leaves_alone(self, kit):
         assert kit.ensure() == ("created", FIRST[kit.name])
-        writes = kit.memory.writes
+        writes = kit.store.writes
         for _ in range(2):
             assert kit.ensure() == ("unchanged", LATER[kit.name])
-        assert kit.memory.writes == writes, "nothing new is remembered"
+        assert kit.store.writes == writes, "nothing new is stored"
         assert len(kit.platform.list_hooks()) == len(kit.spec.events or (1,) if kit.name == "smartsheet_rm" else (1,))
 
     def test_what_is_there_is_what_was_declared(self, kit):
@@ -66,52 +66,52 @@ class TestEnsure:
         assert [hook.url for hook in kit.platform.list_hooks()] == [OTHER_URL] * before
         assert kit.ensure(replace(kit.spec, url=OTHER_URL)) == ("unchanged", LATER[kit.name])
 
-    def test_a_hook_that_was_deleted_behind_its_back_is_created_anew_and_the_old_one_forgotten(self, kit):
+    def test_a_hook_that_was_deleted_elsewhere_is_created_again_and_the_old_entry_removed(self, kit):
         kit.ensure()
         for hook in kit.platform.list_hooks():
             kit.platform.remove_hook(hook)
         calls = {**FIRST[kit.name], **({"get": 1} if kit.name == "zstack" else {})}
         assert kit.ensure() == ("created", calls)
         there = {hook.hook_id for hook in kit.platform.list_hooks()}
-        assert {one.hook_id for one in kit.memory.kept} == there
+        assert {one.hook_id for one in kit.store.state} == there
 
     @pytest.mark.parametrize("name", ["sentry", "zstack"])
-    def test_the_secret_is_kept_and_masked(self, make_kit, name):
+    def test_the_secret_is_stored_and_masked(self, make_kit, name):
         kit = make_kit(name)
         kit.ensure()
         (hook,) = kit.platform.list_hooks()
-        (kept,) = kit.memory.kept
+        (kept,) = kit.store.state
         assert (kept.secret, kept.hook_id, kept.registry, kept.name) == (hook.secret, hook.hook_id, "r", "orders")
         assert hook.secret in kit.masked
 
     @pytest.mark.parametrize("name", LISTING)
-    def test_a_hook_whose_memory_was_lost_is_found_and_not_doubled(self, make_kit, name):
+    def test_a_hook_whose_entry_was_lost_is_found_and_not_duplicated(self, make_kit, name):
         kit = make_kit(name)
         kit.ensure()
-        before = kit.memory.kept
-        kit.memory = Kept()
+        before = kit.store.state
+        kit.store = TupleStore()
         assert kit.ensure() == ("unchanged", {"list": 1})
-        assert {one.hook_id for one in kit.memory.kept} == {one.hook_id for one in before}
-        assert {one.secret for one in kit.memory.kept} == {one.secret for one in before}
+        assert {one.hook_id for one in kit.store.state} == {one.hook_id for one in before}
+        assert {one.secret for one in kit.store.state} == {one.secret for one in before}
 
     @pytest.mark.parametrize("name", ["sentry", "akinon"])
-    def test_a_hook_that_rests_is_activated_and_can_be_declared_to_rest(self, make_kit, name):
+    def test_an_inactive_hook_is_activated_and_can_be_declared_inactive(self, make_kit, name):
         kit = make_kit(name)
         kit.ensure()
-        resting = replace(kit.spec, is_active=False)
-        assert kit.ensure(resting) == ("updated", {"list": 1, "update": 1})
+        inactive = replace(kit.spec, is_active=False)
+        assert kit.ensure(inactive) == ("updated", {"list": 1, "update": 1})
         assert [hook.is_active for hook in kit.platform.list_hooks()] == [False]
-        assert kit.ensure(resting)[0] == "unchanged"
+        assert kit.ensure(inactive)[0] == "unchanged"
         assert kit.ensure() == ("updated", {"list": 1, "update": 1})
 
     @pytest.mark.parametrize("name", ["sentry", "akinon"])
-    def test_a_new_hook_can_rest_from_the_start(self, make_kit, name):
+    def test_a_new_hook_can_be_inactive_from_the_start(self, make_kit, name):
         kit = make_kit(name)
         assert kit.ensure(replace(kit.spec, is_active=False))[0] == "created"
         assert [hook.is_active for hook in kit.platform.list_hooks()] == [False]
 
     @pytest.mark.parametrize("name", ["zstack", "smartsheet_rm"])
-    def test_a_platform_without_resting_hooks_says_so_before_any_call(self, make_kit, name):
+    def test_a_platform_without_inactive_hooks_says_so_before_any_call(self, make_kit, name):
         kit = make_kit(name)
         with pytest.raises(ValidationError, match="is_active: cannot be false"):
             kit.ensure(replace(kit.spec, is_active=False))
@@ -158,9 +158,9 @@ class TestEnsure:
         assert kit.ensure(more) == ("updated", {"list": 1, "create": 1})
         assert kit.ensure(kit.spec) == ("updated", {"list": 1, "delete": 1})
         assert kit.ensure(kit.spec) == ("unchanged", {"list": 1})
-        assert {one.hook_id for one in kit.memory.kept} == {hook.hook_id for hook in kit.platform.list_hooks()}
+        assert {one.hook_id for one in kit.store.state} == {hook.hook_id for hook in kit.platform.list_hooks()}
 
-    def test_an_event_that_has_its_ten_hooks_is_told_before_anything_is_created(self, make_kit):
+    def test_an_event_that_has_its_ten_hooks_is_reported_before_anything_is_created(self, make_kit):
         kit = make_kit("smartsheet_rm")
         for number in range(10):
             kit.platform.add_hook(url=f"https://hooks.example.com/{number}", events=["user.created"])
@@ -176,7 +176,7 @@ class TestEnsure:
             kit.platform.add_hook(url=f"https://hooks.example.com/{number}", events=["user.created"])
         assert kit.ensure(replace(spec, url=OTHER_URL)) == ("updated", {"list": 1, "create": 1, "delete": 1})
 
-    def test_two_declarations_in_one_memory_keep_out_of_each_others_way(self, make_kit):
+    def test_two_declarations_in_one_store_do_not_touch_each_other(self, make_kit):
         kit = make_kit("sentry")
         other = replace(kit.spec, events=("event.created",))
         kit.ensure()
@@ -194,29 +194,29 @@ class TestEnsure:
     def test_a_hook_that_is_there_can_be_adopted(self, kit):
         kit.ensure()
         hook = kit.platform.list_hooks()[0]
-        kit.memory = Kept()
+        kit.store = TupleStore()
         spec = replace(kit.spec, url=OTHER_URL, name="orders")
         if kit.name == "smartsheet_rm":
             spec = replace(spec, events=hook.events)
         assert kit.ensure(spec, adopt=hook.hook_id)[0] == "updated"
         assert OTHER_URL in [one.url for one in kit.platform.list_hooks()]
-        assert kit.ensure(spec)[0] == "unchanged", "it is remembered from then on"
+        assert kit.ensure(spec)[0] == "unchanged", "it is stored from then on"
 
-    def test_several_webhooks_of_one_name_are_told_and_none_is_touched(self, make_kit):
+    def test_several_webhooks_of_one_name_are_reported_and_none_is_touched(self, make_kit):
         kit = make_kit("akinon")
         organization, project = "a0" * 12, "b1" * 12
         for url in (OTHER_URL, "https://hooks.example.com/c"):
             kit.platform.add_hook((organization, project), url=url, events=["a.b"], name="orders")
-        with pytest.raises(HookConflictError, match="say by hook_id which hook"):
+        with pytest.raises(HookConflictError, match="set hook_id to the hook"):
             kit.ensure()
         assert kit.platform.forget_calls() == {"list": 1}
 
-    def test_a_hook_that_is_only_known_by_its_url_and_differs_is_told_and_left(self, make_kit):
+    def test_a_hook_that_is_only_known_by_its_url_and_differs_is_reported_and_left(self, make_kit):
         kit = make_kit("sentry")
         kit.ensure()
         before = kit.platform.list_hooks()
-        kit.memory = Kept()
-        with pytest.raises(HookConflictError, match="differs and is not remembered"):
+        kit.store = TupleStore()
+        with pytest.raises(HookConflictError, match="differs and is not stored"):
             kit.ensure(replace(kit.spec, events=("event.created",)), name="stock")
         assert kit.platform.list_hooks() == before
 
@@ -228,26 +228,26 @@ class TestEnsure:
         assert [hook.hook_id for hook in kit.platform.list_hooks()] == [legacy.hook_id]
         assert kit.ensure(adopt=legacy.hook_id) == kit.ensure() == ("unchanged", {"list": 1})
 
-    def test_an_adopted_hook_of_another_event_or_declaration_is_told_and_left(self, make_kit):
+    def test_an_adopted_hook_of_another_event_or_declaration_is_reported_and_left(self, make_kit):
         kit = make_kit("smartsheet_rm")
         kit.ensure()
         other = kit.platform.add_hook(url=OTHER_URL, events=["user.updated"])
         with pytest.raises(HookConflictError, match=r"has the event user.updated, not one declared"):
             kit.ensure(adopt=other.hook_id)
         kit.ensure(replace(kit.spec, url=OTHER_URL, events=("assignment.created",)), name="stock")
-        with pytest.raises(HookConflictError, match="remembered for another declaration"):
-            kit.ensure(adopt=kit.memory.kept[0].hook_id)
+        with pytest.raises(HookConflictError, match="stored for another declaration"):
+            kit.ensure(adopt=kit.store.state[0].hook_id)
         assert len(kit.platform.list_hooks()) == 4
 
-    def test_a_hook_to_adopt_that_is_not_there_is_told(self, kit):
+    def test_a_hook_to_adopt_that_is_not_there_is_reported(self, kit):
         hook_id = {"akinon": "0" * 24, "smartsheet_rm": "999"}.get(kit.name, "nope")
-        with pytest.raises(ValidationError, match=f"hook_id: {hook_id} is not there"):
+        with pytest.raises(ValidationError, match=f"hook_id: {hook_id} does not exist"):
             kit.ensure(adopt=hook_id)
         assert kit.platform.list_hooks() == []
         kit.ensure()
-        assert kit.ensure(adopt=hook_id)[0] == "unchanged", "what is remembered stands"
+        assert kit.ensure(adopt=hook_id)[0] == "unchanged", "what is stored is used"
 
-    def test_an_adopted_hook_that_was_deleted_later_is_created_anew(self, make_kit):
+    def test_an_adopted_hook_that_was_deleted_later_is_created_again(self, make_kit):
         kit = make_kit("sentry")
         hook = kit.platform.add_hook(("sandbox", "pump-station"), url=URL, events=["event.alert"])
         kit.ensure(adopt=hook.hook_id)
@@ -257,22 +257,22 @@ class TestEnsure:
 
     def test_two_registries_with_the_same_ids_share_a_variable_without_harm(self, make_kit):
         kit = make_kit("zstack")
-        kit.memory.kept = (StoredHook(secret="of-another", hook_id="wh-001", registry="another", name="orders"),)
+        kit.store.state = (StoredHook(secret="of-another", hook_id="wh-001", registry="another", name="orders"),)
         assert kit.ensure()[0] == "created"
-        assert [one.secret for one in kit.memory.kept if one.registry == "another"] == ["of-another"]
-        kit.keeper().delete(["wh-001"])
-        assert [one.secret for one in kit.memory.kept] == ["of-another"]
+        assert [one.secret for one in kit.store.state if one.registry == "another"] == ["of-another"]
+        kit.reconciler().delete(["wh-001"])
+        assert [one.secret for one in kit.store.state] == ["of-another"]
 
     def test_an_id_that_another_registry_remembers_is_not_taken_here(self, make_kit):
         kit = make_kit("smartsheet_rm")
         kit.ensure()
-        kit.memory.kept = tuple(replace(one, registry="another", name="stock") for one in kit.memory.kept)
+        kit.store.state = tuple(replace(one, registry="another", name="stock") for one in kit.store.state)
         assert kit.ensure() == ("unchanged", {"list": 1})
 
-    def test_a_retiring_hook_without_a_name_is_not_taken(self, make_kit):
+    def test_a_superseded_hook_without_a_name_is_not_taken(self, make_kit):
         kit = make_kit("sentry")
-        kit.keeper().register(kit.spec)
-        kit.memory.kept = (replace(kit.memory.kept[0], expires_at="2999-01-01T00:00:00+00:00", replaced_by="x"),)
+        kit.reconciler().register(kit.spec)
+        kit.store.state = (replace(kit.store.state[0], expires_at="2999-01-01T00:00:00+00:00", replaced_by="x"),)
         assert kit.ensure()[0] == "created"
 
     def test_a_move_creates_the_new_hook_before_it_deletes_the_old(self, make_kit):
@@ -302,50 +302,50 @@ class TestEnsure:
 
 
 class TestRegister:
-    def test_the_hook_that_is_as_asked_is_taken_and_not_the_first_for_the_url(self, make_kit):
+    def test_the_hook_that_is_as_requested_is_taken_and_not_the_first_for_the_url(self, make_kit):
         kit = make_kit("sentry")
         owner = ("sandbox", "pump-station")
         match = kit.platform.add_hook(owner, url=URL, events=["event.alert"])
         kit.platform.add_hook(owner, url=URL, events=["event.created"])
-        assert kit.keeper().register(kit.spec)[0].hook_id == match.hook_id
+        assert kit.reconciler().register(kit.spec)[0].hook_id == match.hook_id
 
-    def test_the_hook_of_another_registry_is_not_asked_for(self, make_kit):
+    def test_the_hook_of_another_registry_is_not_requested(self, make_kit):
         kit = make_kit("zstack")
-        kit.memory.kept = (StoredHook(secret="s", hook_id="wh-009", registry="another", url=URL),)
-        assert kit.keeper().register(kit.spec)[1] is True
+        kit.store.state = (StoredHook(secret="s", hook_id="wh-009", registry="another", url=URL),)
+        assert kit.reconciler().register(kit.spec)[1] is True
         assert kit.platform.forget_calls() == {"create": 1}
 
-    def test_other_headers_are_told_and_left(self, make_kit):
+    def test_other_headers_are_reported_and_left(self, make_kit):
         kit = make_kit("akinon")
-        kit.keeper().register(kit.spec)
+        kit.reconciler().register(kit.spec)
         with pytest.raises(HookConflictError, match="differs in headers"):
-            kit.keeper().register(replace(kit.spec, headers={"X-Key": "another-key"}))
+            kit.reconciler().register(replace(kit.spec, headers={"X-Key": "another-key"}))
 
-    def test_a_retiring_hook_is_not_taken(self, make_kit):
+    def test_a_superseded_hook_is_not_taken(self, make_kit):
         kit = make_kit("sentry")
-        hook, _ = kit.keeper().register(kit.spec)
-        kit.memory.kept = (replace(kit.memory.kept[0], expires_at="2999-01-01T00:00:00+00:00", replaced_by="x"),)
-        assert kit.keeper().register(kit.spec)[0].hook_id != hook.hook_id
+        hook, _ = kit.reconciler().register(kit.spec)
+        kit.store.state = (replace(kit.store.state[0], expires_at="2999-01-01T00:00:00+00:00", replaced_by="x"),)
+        assert kit.reconciler().register(kit.spec)[0].hook_id != hook.hook_id
 
     def test_it_registers_once(self, make_kit):
         for name in PLATFORMS:
             kit = make_kit(name)
             spec = replace(kit.spec, events=kit.spec.events[:1] if kit.spec.events else None, is_active=None)
-            first, second = kit.keeper().register(spec), kit.keeper().register(spec)
+            first, second = kit.reconciler().register(spec), kit.reconciler().register(spec)
             assert (first[0].hook_id, first[1], second[1]) == (second[0].hook_id, True, False)
             assert len(kit.platform.list_hooks()) == 1
 
-    def test_several_events_where_a_hook_has_one_are_told_who_keeps_them(self, make_kit):
+    def test_several_events_of_a_single_event_hook_are_an_error_that_names_the_operator(self, make_kit):
         kit = make_kit("smartsheet_rm")
         with pytest.raises(ValidationError, match="EnsureServiceHookOperator"):
-            kit.keeper().register(kit.spec)
+            kit.reconciler().register(kit.spec)
         assert kit.platform.forget_calls() == {}
 
     def test_a_declaration_takes_over_what_was_registered(self, make_kit):
         kit = make_kit("sentry")
-        hook, _ = kit.keeper().register(kit.spec)
+        hook, _ = kit.reconciler().register(kit.spec)
         assert kit.ensure() == ("unchanged", {"list": 1})
-        (kept,) = kit.memory.kept
+        (kept,) = kit.store.state
         assert (kept.hook_id, kept.name) == (hook.hook_id, "orders")
 
 
@@ -376,7 +376,7 @@ class TestBadAnswers:
         assert kit.ensure() == ("created", {"list": 2, "create": 1})
 
     @pytest.mark.parametrize("kind", ["extra_field"])
-    def test_a_field_that_nobody_documents_does_no_harm(self, kit, kind):
+    def test_an_undocumented_field_does_no_harm(self, kit, kind):
         for operation in ("list", "create", "get"):
             kit.platform.misbehave(operation, kind)
         assert kit.ensure()[0] == "created"
@@ -397,19 +397,19 @@ class TestBadAnswers:
         kit.platform.misbehave("create", "limited", seconds=30)
         with pytest.raises(RegistryError, match="HTTP 429"):
             kit.ensure()
-        assert [one.hook_id for one in kit.memory.kept] == [hook.hook_id for hook in kit.platform.list_hooks()]
+        assert [one.hook_id for one in kit.store.state] == [hook.hook_id for hook in kit.platform.list_hooks()]
         assert kit.ensure() == ("updated", {"list": 1, "create": 1})
 
 
 class TestTooManyCalls:
-    def test_it_does_not_wait_unless_told_to(self, kit):
+    def test_it_does_not_wait_by_default(self, kit):
         operation = "create" if kit.name == "zstack" else "list"
         kit.platform.misbehave(operation, "limited", seconds=1)
-        with pytest.raises(RegistryError, match="the limit is lifted at 20") as caught:
+        with pytest.raises(RegistryError, match="the limit applies until 20") as caught:
             kit.ensure()
         assert (kit.waited, caught.value.retryable) == ([], True)
 
-    def test_told_to_it_waits_for_the_time_that_was_said_and_no_longer(self, kit):
+    def test_with_max_wait_it_waits_for_the_time_of_the_response_and_no_longer(self, kit):
         kit.max_wait = 60
         operation = "create" if kit.name == "zstack" else "list"
         kit.platform.misbehave(operation, "limited", seconds=20)
@@ -417,7 +417,7 @@ class TestTooManyCalls:
         (waited,) = kit.waited
         assert 18 < waited <= 20
 
-    def test_it_does_not_wait_beyond_what_it_was_told(self, kit):
+    def test_it_does_not_wait_longer_than_max_wait(self, kit):
         kit.max_wait = 10
         operation = "create" if kit.name == "zstack" else "list"
         kit.platform.misbehave(operation, "limited", seconds=20)
@@ -440,19 +440,19 @@ class TestZStackWhichCannotList:
         return make_kit("zstack")
 
     @pytest.mark.parametrize("kind", ["lost", "truncated", "error", "missing_field"])
-    def test_a_lost_answer_is_told_and_never_followed_by_another_hook(self, kit, kind):
+    def test_a_lost_answer_is_reported_and_never_followed_by_another_hook(self, kit, kind):
         kit.platform.misbehave("create", kind)
-        with pytest.raises(HookUncertainError, match="may be registered all the same"):
+        with pytest.raises(HookUncertainError, match="may be registered nevertheless"):
             kit.ensure()
         with pytest.raises(HookUncertainError, match="Look there for 'orders'"):
             kit.ensure()
         assert kit.platform.forget_calls() == {}, "the second time nothing is asked"
 
-    def test_its_secret_is_kept_before_it_is_asked_for(self, kit):
+    def test_its_secret_is_stored_before_it_is_sent(self, kit):
         kit.platform.misbehave("create", "lost")
         with pytest.raises(HookUncertainError):
             kit.ensure()
-        (hook,), (kept,) = kit.platform.list_hooks(), kit.memory.kept
+        (hook,), (kept,) = kit.platform.list_hooks(), kit.store.state
         assert kept.is_pending
         assert kept.secret == hook.secret
         assert kept.secret in kit.masked
@@ -463,17 +463,17 @@ class TestZStackWhichCannotList:
             kit.ensure()
         (hook,) = kit.platform.list_hooks()
         assert kit.ensure(adopt=hook.hook_id) == ("unchanged", {"get": 1})
-        (kept,) = kit.memory.kept
+        (kept,) = kit.store.state
         assert (kept.hook_id, kept.secret, kept.is_pending) == (hook.hook_id, hook.secret, False)
         assert kit.ensure() == ("unchanged", {"get": 1})
 
-    def test_saying_create_creates_it_with_the_secret_that_is_kept(self, kit):
+    def test_saying_create_creates_it_with_the_stored_secret(self, kit):
         kit.platform.misbehave("create", "unheard")
         with pytest.raises(HookUncertainError):
             kit.ensure()
-        (asked,) = kit.memory.kept
-        assert kit.ensure(on_unknown="create") == ("created", {"create": 1})
-        (hook,), (kept,) = kit.platform.list_hooks(), kit.memory.kept
+        (asked,) = kit.store.state
+        assert kit.ensure(on_uncertain_create="create") == ("created", {"create": 1})
+        (hook,), (kept,) = kit.platform.list_hooks(), kit.store.state
         assert (kept.hook_id, kept.secret) == (hook.hook_id, asked.secret)
 
     def test_a_note_never_takes_the_place_of_a_secret_that_is_known(self, kit):
@@ -481,8 +481,8 @@ class TestZStackWhichCannotList:
         kit.platform.misbehave("create", "unheard")
         with pytest.raises(HookUncertainError):
             kit.ensure(replace(kit.spec, url=OTHER_URL))
-        assert kit.ensure() == ("unchanged", {"get": 1}), "the person goes back to what was"
-        secrets = {one.hook_id: one.secret for one in kit.memory.kept if one.hook_id}
+        assert kit.ensure() == ("unchanged", {"get": 1}), "the user returns to the declaration before"
+        secrets = {one.hook_id: one.secret for one in kit.store.state if one.hook_id}
         assert secrets == {hook.hook_id: hook.secret for hook in kit.platform.list_hooks()}
         with pytest.raises(HookUncertainError):
             kit.ensure(replace(kit.spec, url=OTHER_URL))
@@ -495,7 +495,7 @@ class TestZStackWhichCannotList:
             kit.ensure(moved)
         new = kit.platform.list_hooks()[0]
         assert kit.ensure(moved, adopt=new.hook_id) == ("updated", {"get": 2, "delete": 1})
-        assert [(one.hook_id, one.secret) for one in kit.memory.kept] == [(new.hook_id, new.secret)]
+        assert [(one.hook_id, one.secret) for one in kit.store.state] == [(new.hook_id, new.secret)]
 
     def test_a_note_of_one_declaration_is_not_anothers(self, kit):
         kit.ensure(name="stock")
@@ -503,14 +503,14 @@ class TestZStackWhichCannotList:
         with pytest.raises(HookUncertainError):
             kit.ensure(name="orders")
         assert kit.ensure(name="stock")[0] == "unchanged"
-        assert {one.secret for one in kit.memory.kept if one.hook_id} == {kit.platform.list_hooks()[0].secret}
+        assert {one.secret for one in kit.store.state if one.hook_id} == {kit.platform.list_hooks()[0].secret}
 
     @pytest.mark.parametrize("status", ["limited"])
     def test_a_refusal_leaves_nothing_pending(self, kit, status):
         kit.platform.misbehave("create", status, seconds=5)
         with pytest.raises(RegistryError, match="HTTP 429"):
             kit.ensure()
-        assert kit.memory.kept == ()
+        assert kit.store.state == ()
         assert kit.ensure() == ("created", {"create": 1})
 
     def test_a_pending_hook_of_another_declaration_is_not_mixed_up(self, kit):
@@ -521,27 +521,27 @@ class TestZStackWhichCannotList:
         assert kit.ensure(other, name="stock")[0] == "created"
 
     def test_a_pending_hook_is_not_taken_for_another_url_without_a_name(self, kit):
-        kit.memory.kept = (StoredHook(secret="s", registry="r", url=URL, requested_at="2026-01-01T00:00:00+00:00"),)
-        hook, created = kit.keeper().register(HookSpec(url=OTHER_URL, name="n"))
+        kit.store.state = (StoredHook(secret="s", registry="r", url=URL, requested_at="2026-01-01T00:00:00+00:00"),)
+        hook, created = kit.reconciler().register(HookSpec(url=OTHER_URL, name="n"))
         assert created
         assert hook.secret != "s"
 
 
 class TestDelete:
     @pytest.mark.parametrize("name", LISTING)
-    def test_a_404_that_may_be_anybodys_is_not_taken_for_gone(self, make_kit, name, monkeypatch):
+    def test_a_404_that_may_come_from_another_server_is_not_taken_for_gone(self, make_kit, name, monkeypatch):
         kit = make_kit(name)
         kit.ensure()
         monkeypatch.setattr(type(kit.manager.api), "read_deletion", lambda *_: False)
         monkeypatch.setattr(kit.platform, "remove_hook", lambda _hook: None)
         ids = [hook.hook_id for hook in kit.platform.list_hooks()]
         with pytest.raises(RegistryError, match="but lists it"):
-            kit.keeper().delete(ids)
-        assert {one.hook_id for one in kit.memory.kept} == set(ids)
+            kit.reconciler().delete(ids)
+        assert {one.hook_id for one in kit.store.state} == set(ids)
 
     def test_a_hook_is_deleted_and_forgotten_and_gone_already_is_fine(self, kit):
         kit.ensure()
         ids = [hook.hook_id for hook in kit.platform.list_hooks()]
-        assert kit.keeper().delete(ids) == (ids, [])
-        assert (kit.platform.list_hooks(), kit.memory.kept) == ([], ())
-        assert kit.keeper().delete(ids) == ([], ids)
+        assert kit.reconciler().delete(ids) == (ids, [])
+        assert (kit.platform.list_hooks(), kit.store.state) == ([], ())
+        assert kit.reconciler().delete(ids) == ([], ids)

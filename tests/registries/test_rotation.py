@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""A secret is rotated once for each asking, whatever dies in between."""
+"""A secret is rotated once for each idempotency_key, whatever dies in between."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
-from airflow_provider_hooks.registries.model import HookConflictError, RegistryError, UnsupportedOperationError
-from airflow_provider_hooks.signing.variable import format_kept_hooks, parse_kept_hooks, parse_secrets
-from tests.registries.keeper_data import Kit
+from airflow_provider_hooks.exceptions import (
+    HookConflictError,
+    RegistryError,
+    ServiceHookError,
+    UnsupportedOperationError,
+    ValidationError,
+)
+from airflow_provider_hooks.registries.store import format_state, parse_state
+from airflow_provider_hooks.signing.secrets import parse_secrets
+from tests.registries.reconciler_data import Kit
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -29,17 +35,17 @@ def make_kit(sandbox):
     return make
 
 
-def rotate(kit, *, asking="a", hook_id=None, now=NOW):
-    hook_id = hook_id or kit.memory.kept[0].hook_id
-    return kit.rotation(asking).rotate(hook_id, overlap=HOUR, now=now)
+def rotate(kit, *, idempotency_key="a", hook_id=None, now=NOW):
+    hook_id = hook_id or kit.store.state[0].hook_id
+    return kit.rotation(idempotency_key).rotate(hook_id, overlap=HOUR, now=now)
 
 
 def secrets_in_use(kit):
-    return parse_secrets(format_kept_hooks(kit.memory.kept))
+    return parse_secrets(format_state(kit.store.state))
 
 
 class TestZStack:
-    def test_the_platforms_own_call_gives_a_new_secret_that_is_kept_alone(self, make_kit):
+    def test_the_platforms_own_call_gives_a_new_secret_that_replaces_the_old(self, make_kit):
         kit = make_kit("zstack")
         (before,) = secrets_in_use(kit)
         rotated = rotate(kit)
@@ -49,11 +55,11 @@ class TestZStack:
         assert hook.secret in kit.masked
         assert (rotated.hook_id, rotated.old_hook_id, rotated.expires_at) == (hook.hook_id, None, None)
 
-    def test_the_same_asking_rotates_once(self, make_kit):
+    def test_the_same_key_rotates_once(self, make_kit):
         kit = make_kit("zstack")
         assert rotate(kit) == rotate(kit)
         assert kit.platform.forget_calls() == {"rotate": 1}
-        rotate(kit, asking="b")
+        rotate(kit, idempotency_key="b")
         assert kit.platform.forget_calls() == {"rotate": 1}
 
     def test_an_answer_without_the_secret_is_no_success(self, make_kit, monkeypatch):
@@ -80,7 +86,7 @@ class TestSentry:
     def kit(self, make_kit):
         return make_kit("sentry")
 
-    def test_a_new_hook_stands_beside_the_old_and_its_secret_is_first(self, kit):
+    def test_a_new_hook_exists_next_to_the_old_and_its_secret_is_first(self, kit):
         (old,) = kit.platform.list_hooks()
         rotated = rotate(kit)
         new, before = kit.platform.list_hooks()
@@ -100,8 +106,8 @@ class TestSentry:
         kit.rotation().finish(rotated)
         assert len(kit.platform.list_hooks()) == 1, "a second end does no harm"
 
-    def test_the_same_asking_rotates_once_and_knows_the_end_of_its_overlap(self, kit):
-        old_id = kit.memory.kept[0].hook_id
+    def test_the_same_key_rotates_once_and_knows_the_end_of_its_overlap(self, kit):
+        old_id = kit.store.state[0].hook_id
         first = rotate(kit, hook_id=old_id)
         assert rotate(kit, hook_id=old_id, now=NOW + timedelta(minutes=9)) == first
         kit.rotation().finish(first)
@@ -118,27 +124,27 @@ class TestSentry:
 
     def test_a_hook_that_was_not_made_is_not_taken_for_the_old_one(self, kit):
         kit.platform.misbehave("create", "unheard")
-        with pytest.raises(RegistryError, match="no complete answer"):
+        with pytest.raises(RegistryError, match="no complete response"):
             rotate(kit)
         assert len(kit.platform.list_hooks()) == 1
         rotate(kit)
         assert len(kit.platform.list_hooks()) == 2
 
     def test_a_try_that_died_after_the_new_hook_is_taken_up_by_the_next(self, kit, monkeypatch):
-        write = kit.memory.write
+        write = kit.store.write
 
         def die(kept):
-            if kit.memory.writes and any(one.rotation_key and one.hook_id for one in kept):
+            if kit.store.writes and any(one.rotation_key and one.hook_id for one in kept):
                 raise KeyboardInterrupt
             write(kept)
 
-        monkeypatch.setattr(kit.memory, "write", die)
+        monkeypatch.setattr(kit.store, "write", die)
         with pytest.raises(KeyboardInterrupt):
             rotate(kit)
         monkeypatch.undo()
         assert len(kit.platform.list_hooks()) == 2
         kit.platform.forget_calls()
-        rotated = rotate(kit, hook_id=kit.memory.kept[0].hook_id)
+        rotated = rotate(kit, hook_id=kit.store.state[0].hook_id)
         assert kit.platform.forget_calls() == {"list": 1}, "no third hook"
         assert rotated.hook_id == kit.platform.list_hooks()[0].hook_id
 
@@ -148,41 +154,41 @@ class TestSentry:
         rotated = rotate(kit)
         assert rotated.hook_id not in {old.hook_id, other.hook_id}
 
-    def test_another_asking_within_the_overlap_is_refused_and_one_after_it_ends_it(self, kit):
+    def test_another_key_within_the_overlap_is_rejected_and_one_after_it_ends_it(self, kit):
         first = rotate(kit)
-        with pytest.raises(HookConflictError, match="retiring by another rotation"):
-            rotate(kit, asking="b", hook_id=first.hook_id, now=NOW + timedelta(minutes=59))
-        second = rotate(kit, asking="b", hook_id=first.hook_id, now=NOW + 2 * HOUR)
+        with pytest.raises(HookConflictError, match="replaced by another rotation"):
+            rotate(kit, idempotency_key="b", hook_id=first.hook_id, now=NOW + timedelta(minutes=59))
+        second = rotate(kit, idempotency_key="b", hook_id=first.hook_id, now=NOW + 2 * HOUR)
         assert second.old_hook_id == first.hook_id
         assert {hook.hook_id for hook in kit.platform.list_hooks()} == {first.hook_id, second.hook_id}
 
-    def test_a_declaration_keeps_the_new_hook_and_leaves_the_retiring_one(self, kit):
+    def test_a_declaration_uses_the_new_hook_and_leaves_the_superseded_one(self, kit):
         rotated = rotate(kit, now=datetime.now(timezone.utc))
         assert kit.ensure() == ("unchanged", {"list": 1})
         assert secrets_in_use(kit)[0] == kit.platform.find_hook(rotated.hook_id).secret
         assert len(kit.platform.list_hooks()) == 2
 
-    def test_a_declaration_ends_an_overlap_that_nobody_ended(self, kit):
+    def test_a_declaration_deletes_a_hook_whose_overlap_is_over(self, kit):
         rotated = rotate(kit)
         assert kit.ensure()[0] == "updated"
         assert [hook.hook_id for hook in kit.platform.list_hooks()] == [rotated.hook_id]
 
-    def test_a_try_that_died_is_taken_up_by_another_asking_too(self, kit, monkeypatch):
-        write = kit.memory.write
+    def test_a_try_that_died_is_taken_up_by_another_key_too(self, kit, monkeypatch):
+        write = kit.store.write
 
         def die(kept):
             if any(one.rotation_key and one.hook_id for one in kept):
                 raise KeyboardInterrupt
             write(kept)
 
-        monkeypatch.setattr(kit.memory, "write", die)
+        monkeypatch.setattr(kit.store, "write", die)
         with pytest.raises(KeyboardInterrupt):
-            rotate(kit, asking="a")
+            rotate(kit, idempotency_key="a")
         monkeypatch.undo()
-        rotated = rotate(kit, asking="b")
+        rotated = rotate(kit, idempotency_key="b")
         kit.rotation("b").finish(rotated)
         assert [hook.hook_id for hook in kit.platform.list_hooks()] == [rotated.hook_id]
-        assert [one.hook_id for one in kit.memory.kept] == [rotated.hook_id], "no note is left"
+        assert [one.hook_id for one in kit.store.state] == [rotated.hook_id], "no note is left"
 
     def test_a_hook_that_another_declaration_registered_meanwhile_is_not_taken(self, kit):
         kit.platform.misbehave("create", "lost")
@@ -200,9 +206,9 @@ class TestSentry:
         kit.platform.misbehave("create", "limited", seconds=9)
         with pytest.raises(RegistryError, match="HTTP 429"):
             rotate(kit)
-        assert len(kit.memory.kept) == 1
+        assert len(kit.store.state) == 1
 
-    def test_a_resting_hook_stays_at_rest(self, kit):
+    def test_an_inactive_hook_stays_inactive(self, kit):
         (old,) = kit.platform.list_hooks()
         kit.platform.change_hook(old, is_active=False)
         rotate(kit)
@@ -215,32 +221,32 @@ class TestSentry:
         assert kit.platform.list_hooks()[0].events == ("event.alert", "event.created")
 
     def test_the_same_id_on_another_registry_gives_it_no_name(self, kit):
-        (mine,) = kit.memory.kept
-        kit.memory.kept = (replace(mine, registry="another", name="stock", secret="of-another"), mine)
+        (mine,) = kit.store.state
+        kit.store.state = (replace(mine, registry="another", name="stock", secret="of-another"), mine)
         rotated = rotate(kit, hook_id=mine.hook_id)
-        names = {(one.registry, one.hook_id): (one.name, one.superseded) for one in kit.memory.kept}
+        names = {(one.registry, one.hook_id): (one.name, one.superseded) for one in kit.store.state}
         assert names["r", rotated.hook_id] == ("orders", False)
         assert names["another", mine.hook_id] == ("stock", False)
 
-    def test_two_hooks_of_one_memory_rotate_side_by_side(self, kit):
-        other, _ = kit.keeper().register(replace(kit.spec, url="https://hooks.example.com/z"))
+    def test_two_hooks_of_one_store_rotate_side_by_side(self, kit):
+        other, _ = kit.reconciler().register(replace(kit.spec, url="https://hooks.example.com/z"))
         first = rotate(kit, hook_id=kit.platform.list_hooks()[1].hook_id)
-        second = rotate(kit, asking="b", hook_id=other.hook_id)
+        second = rotate(kit, idempotency_key="b", hook_id=other.hook_id)
         assert second.old_hook_id == other.hook_id != first.old_hook_id
 
-    def test_a_hook_that_is_not_there_is_told(self, kit):
-        with pytest.raises(ValidationError, match="hook_id: abc is not there"):
+    def test_a_hook_that_is_not_there_is_reported(self, kit):
+        with pytest.raises(ValidationError, match="hook_id: abc does not exist"):
             rotate(kit, hook_id="abc")
 
-    def test_a_time_that_somebody_wrote_wrongly_is_told(self, kit):
+    def test_a_time_that_was_edited_wrongly_is_reported(self, kit):
         rotated = rotate(kit)
-        text = format_kept_hooks(kit.memory.kept).replace(str(NOW.year), "soon")
-        kit.memory.kept = parse_kept_hooks(text)
+        text = format_state(kit.store.state).replace(str(NOW.year), "soon")
+        kit.store.state = parse_state(text)
         with pytest.raises(ServiceHookError, match="no ISO 8601 time"):
-            rotate(kit, asking="b", hook_id=rotated.hook_id)
+            rotate(kit, idempotency_key="b", hook_id=rotated.hook_id)
 
 
 @pytest.mark.parametrize("name", ["akinon", "smartsheet_rm"])
 def test_a_platform_that_signs_nothing_says_what_to_do_instead(make_kit, name):
-    with pytest.raises(UnsupportedOperationError, match="nothing is signed"):
+    with pytest.raises(UnsupportedOperationError, match="not signed"):
         rotate(make_kit(name))

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_hooks.exceptions import ValidationError
-from airflow_provider_hooks.registries.model import Answer, HookChanges, HookSpec, RegistryError, Stat
+from airflow_provider_hooks.exceptions import RegistryError, ValidationError
+from airflow_provider_hooks.registries.model import HookChanges, HookSpec, Response, Stat
 from tests.registries.platform_data import answer, make_api
 
 SECRET = "0433394d266a4031b0bfb7a9369b4af36467d0768caa421abd90f1ead2998bf5"
@@ -66,7 +66,7 @@ def test_every_other_call_is_as_documented(call, method, path, body):
     assert (call.method, call.path, call.body) == (method, path, body)
 
 
-def test_statistics_are_asked_for_and_read_as_documented():
+def test_statistics_are_requested_and_read_as_documented():
     call = API.stats("a1", since=1, until=2, resolution="1h")
     assert call.query == {"since": "1", "until": "2", "resolution": "1h"}
     assert API.read_stats(call, answer([{"ts": 1, "total": 5}])) == [Stat(timestamp=1, total=5)]
@@ -99,12 +99,12 @@ def test_pages_are_followed_by_cursor_only():
 @pytest.mark.parametrize(
     ("status", "content", "there"), [(204, b"", True), (200, {}, True), (404, {"detail": "gone"}, False)]
 )
-def test_deleting_tells_whether_it_was_there(status, content, there):
+def test_deleting_returns_whether_it_existed(status, content, there):
     assert API.read_deletion(API.delete("a1"), answer(content, status)) is there
 
 
 @pytest.mark.parametrize(("status", "content"), [(200, b"<html>"), (404, b"<html>"), (404, b""), (302, b"")])
-def test_an_answer_to_a_deletion_that_may_be_anybodys_is_an_error(status, content):
+def test_an_answer_to_a_deletion_that_may_come_from_another_server_is_an_error(status, content):
     with pytest.raises(RegistryError):
         API.read_deletion(API.delete("a1"), answer(content, status))
 
@@ -137,7 +137,7 @@ def test_a_url_of_512_characters_is_the_longest():
 
 
 @pytest.mark.parametrize(
-    ("status", "content", "told"),
+    ("status", "content", "problem"),
     [
         (400, {"events": ["Invalid event name: X"]}, "events: Invalid event name: X"),
         (400, {"url": ["Enter a valid URL."]}, "url: Enter a valid URL."),
@@ -149,25 +149,25 @@ def test_a_url_of_512_characters_is_the_longest():
         ),
         (403, {"detail": "You do not have permission"}, "project:write"),
         (404, {"detail": "The requested resource does not exist"}, "no such organization, project or hook"),
-        (409, {"detail": "Conflict"}, "Conflict; it conflicts with what is there: list the hooks and see"),
-        (410, {"detail": "Gone"}, "Gone; it is gone for good"),
-        (429, {"detail": "Slow down"}, "Slow down; too many calls; the limit has no end that is said"),
+        (409, {"detail": "Conflict"}, "Conflict; it conflicts with an existing hook: list the hooks"),
+        (410, {"detail": "Gone"}, "Gone; it was deleted permanently"),
+        (429, {"detail": "Slow down"}, "Slow down; too many requests; the limit applies for an unknown time"),
         (500, b"<html>oops</html>", "no message"),
         (302, b"", "no message"),
         (400, {"detail": "a\r\nb\x1b[31m" + "x" * 500}, "a\\r\\nb\\x1b[31m"),
     ],
 )
-def test_a_refusal_is_told_with_platform_call_status_message_and_advice(status, content, told):
+def test_a_refusal_is_reported_with_platform_call_status_message_and_advice(status, content, problem):
     with pytest.raises(RegistryError) as caught:
         API.read_hook(CREATE, answer(content, status))
     assert str(caught.value).startswith(f"Sentry, register a service hook: HTTP {status}: ")
-    assert told in str(caught.value)
+    assert problem in str(caught.value)
     assert caught.value.status_code == status
     assert len(str(caught.value)) < 500
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "problem"),
     [
         (b"<html>", "not JSON"),
         (b'{"id": "a', "not JSON"),
@@ -181,10 +181,10 @@ def test_a_refusal_is_told_with_platform_call_status_message_and_advice(status, 
         ({**OBJECT, "id": "x\n\x1b[31m", "events": ["\x1b[2J"], "status": "a\nb"}, "id, status"),
     ],
 )
-def test_an_answer_of_another_form_is_an_error_that_shows_nothing_of_it(content, told):
+def test_an_answer_of_another_form_is_an_error_that_shows_nothing_of_it(content, problem):
     with pytest.raises(RegistryError, match="answered") as caught:
         API.read_hook(CREATE, answer(content, 201))
-    assert told in str(caught.value)
+    assert problem in str(caught.value)
     assert SECRET not in str(caught.value)
 
 
@@ -217,14 +217,14 @@ def test_a_call_may_have_had_its_effect_unless_it_was_refused_or_not_sent(status
 @pytest.mark.parametrize(
     ("status", "explained", "gone"), [(404, True, True), (410, True, True), (404, False, False), (403, True, False)]
 )
-def test_gone_is_what_the_platform_says_in_words_of_its_own(status, explained, gone):
-    assert RegistryError("Sentry", "get", "x", status_code=status, explained=explained).not_found is gone
+def test_not_found_is_what_the_platforms_own_message_says(status, explained, gone):
+    assert RegistryError("Sentry", "get", "x", status_code=status, has_platform_message=explained).not_found is gone
 
 
 @given(body=st.one_of(st.binary(), st.text().map(str.encode)), status=st.integers(100, 599), link=st.text())
 def test_no_answer_raises_anything_else(body, status, link):
     for read in (API.read_hook, API.read_page, API.read_deletion, API.read_stats):
         try:
-            read(CREATE, Answer(status_code=status, headers={"link": link}, body=body))
+            read(CREATE, Response(status_code=status, headers={"link": link}, body=body))
         except RegistryError:
             continue

@@ -9,7 +9,7 @@ import json
 import pytest
 import requests
 
-from airflow_provider_hooks.registries.platform_table import PLATFORMS
+from airflow_provider_hooks.registries.platforms import load_platforms
 from airflow_provider_hooks.sandbox import serve_sandbox
 from airflow_provider_hooks.sandbox.__main__ import main
 from airflow_provider_hooks.sandbox.server import SandboxError, open_listener
@@ -183,14 +183,15 @@ def test_the_described_connections_are_of_both_types(sandbox):
 
 
 def test_every_platform_is_one_row_of_the_table(sandbox):
-    assert set(APIS) == set(PLATFORMS)
+    platforms = load_platforms()
+    assert set(APIS) == set(platforms)
     for name, api in APIS.items():
         assert all(route.path.startswith(f"/{name}{api.base_path}/") for route in api.router.routes)
         connection = sandbox.describe_connections()[
             "service_hook_registry_default" if name == "sentry" else f"{name}_registry"
         ]
         assert connection["host"] == f"http://{sandbox.address}/{name}{api.base_path}"
-        assert set(PLATFORMS[name].required) <= set(connection["extra"])
+        assert {one.name for one in platforms[name].platform.coordinates} <= set(connection["extra"])
 
 
 def test_ids_are_unique_and_start_again_after_a_reset(sandbox):

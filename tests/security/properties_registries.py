@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The registries' parsers: whatever a platform or somebody in its place answers, a result or a ``RegistryError``."""
+"""The registries' parsers: whatever a platform or another server answers, a result or a ``RegistryError``."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ import math
 
 from hypothesis import strategies as st
 
+from airflow_provider_hooks.exceptions import RegistryError
 from airflow_provider_hooks.http.retry_after import describe_time, read_retry_at
-from airflow_provider_hooks.registries.apis import open_api
 from airflow_provider_hooks.registries.model import (
-    Answer,
-    Call,
     HookSpec,
+    Operation,
     Page,
-    RegistryError,
+    Request,
+    Response,
     Security,
     ServiceHook,
     Stat,
 )
-from airflow_provider_hooks.registries.platform_table import PLATFORMS, Operation
-from airflow_provider_hooks.registries.registry import Registry
+from tests.registries.platform_data import make_api
 from tests.security.properties_data import (
     LONGEST_DIGITS,
     Property,
@@ -112,21 +111,7 @@ READERS = {
 }
 
 
-def make_registry(platform: str) -> Registry:
-    """Return a registry of a platform, which nothing here connects to."""
-    return Registry(
-        conn_id="c",
-        platform=PLATFORMS[platform],
-        base_url="https://api.example.com",
-        token="t0ken-of-ours",
-        organization=ID,
-        project=ID,
-        timeout=2,
-        max_wait=0,
-    )
-
-
-APIS = {name: open_api(make_registry(name)) for name in PLATFORMS}
+APIS = {name: make_api(name) for name in HOOKS}
 PAIRS = [
     (platform, reader)
     for platform, api in APIS.items()
@@ -137,15 +122,15 @@ PAIRS = [
 
 def check_reader(*, pair: tuple[str, str], status: int, headers: dict[str, str], body: bytes) -> None:
     platform, reader = pair
-    call = Call(operation=READERS[reader], method="GET", path="/x")
-    answer = Answer(status_code=status, headers=headers, body=body, received_at=1.7e9)
-    result, error = attempt(RegistryError, getattr(APIS[platform], reader), call, answer)
+    request = Request(operation=READERS[reader], method="GET", path="/x")
+    response = Response(status_code=status, headers=headers, body=body, received_at=1.7e9)
+    result, error = attempt(RegistryError, getattr(APIS[platform], reader), request, response)
     if error is not None:
         assert is_one_safe_line(str(error), limit=5_000)
         assert has_none_of(SECRET, str(error), repr(error))
         assert error.status_code == status
         assert error.retry_at is None or math.isfinite(error.retry_at)
-        assert str(error.retold(lambda told: told)) == str(error)
+        assert str(error.with_message(error.message)) == str(error)
         assert not (error.not_found and status not in {404, 410})
         return
     assert 200 <= status < 300 or (reader == "read_deletion" and status in {404, 410} and result is False)
@@ -252,7 +237,7 @@ PROPERTIES: PropertyTable = {
         f"registry_{platform}": Property(
             strategy=_exchanges(platform), check=check_reader, examples=EXAMPLES.get(platform, ())
         )
-        for platform in PLATFORMS
+        for platform in HOOKS
     },
     "registry_retry_at": state(
         check_retry_at, headers=answer_headers, received_at=st.floats(0, 4e9) | st.just(1_700_000_000.5)

@@ -9,9 +9,10 @@ import json
 
 from hypothesis import strategies as st
 
+from airflow_provider_hooks.registries.store import StoredHook, format_state, parse_state
 from airflow_provider_hooks.signing import SCHEMES, SignatureError, sign, verify
 from airflow_provider_hooks.signing.keys import find_secret_problem
-from airflow_provider_hooks.signing.variable import StoredHook, format_kept_hooks, parse_kept_hooks, parse_secrets
+from airflow_provider_hooks.signing.secrets import parse_secrets
 from tests.security.properties_data import PropertyTable, attempt, is_one_safe_line, json_values, state, texts
 
 SIGNING = [name for name, scheme in SCHEMES.items() if scheme.signature_header]
@@ -125,12 +126,12 @@ def check_any_signing(*, scheme: object, body: object, secrets: object, delivery
 
 def check_variable_text(*, text: str) -> None:
     """Whatever a person wrote into the Variable, it is read or refused without being shown."""
-    for parse in (parse_kept_hooks, parse_secrets):
+    for parse in (parse_state, parse_secrets):
         _, error = attempt(ValueError, parse, text)
         if error is not None:
             assert type(error) is ValueError
             assert PRIVATE not in str(error)
-    kept, _ = attempt(ValueError, parse_kept_hooks, text)
+    kept, _ = attempt(ValueError, parse_state, text)
     assert all(isinstance(value, str) for one in kept or () for value in vars(one).values())
     assert PRIVATE not in repr(kept)
 
@@ -139,7 +140,7 @@ def check_variable_round_trip(*, kept: list[dict[str, str]]) -> None:
     """What is kept is read back as it was."""
     hooks = tuple(StoredHook(**fields) for fields in kept)
     known = tuple(one for one in hooks if one.secret or one.hook_id or one.requested_at)
-    assert parse_kept_hooks(format_kept_hooks(known)) == known
+    assert parse_state(format_state(known)) == known
 
 
 _kept_fields = st.fixed_dictionaries({}, optional=dict.fromkeys(StoredHook.__dataclass_fields__, texts))

@@ -18,7 +18,7 @@ from airflow_provider_hooks.delivery.request import merge_headers
 from airflow_provider_hooks.exceptions import ValidationError, ValidationErrors
 from airflow_provider_hooks.http.policy import NetworkPolicy
 from airflow_provider_hooks.http.redact import redact
-from airflow_provider_hooks.registries.registry import SERVICE_HOOK_REGISTRY, Registry, read_registry
+from airflow_provider_hooks.registries.connection import Registry, describe_connection_type, read_registry
 from airflow_provider_hooks.sanitize import escape, safe_repr
 from airflow_provider_hooks.settings import OPTIONS, parse_settings
 from airflow_provider_hooks.signing.schemes import SCHEMES
@@ -271,7 +271,7 @@ PROPERTIES: PropertyTable = {
                 "host": hosts,
                 "password": secrets,
                 "extra": draw_extra(
-                    *(field.name for field in SERVICE_HOOK_REGISTRY.extra),
+                    *(field.name for field in describe_connection_type().extra),
                     platform=st.sampled_from(["sentry", "akinon", "zstack", "smartsheet_rm"]),
                     organization=st.just("a"),
                     project=st.just("b"),

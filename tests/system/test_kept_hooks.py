@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from airflow_provider_hooks._runtime.variable_lock import LEASE_SECONDS
-from airflow_provider_hooks.signing.variable import parse_kept_hooks
+from airflow_provider_hooks.registries.store import parse_state
 from tests.system.database import read_json
 from tests.system.real_airflow import REPOSITORY
 
@@ -199,7 +199,7 @@ def test_a_kill_between_the_platforms_answer_and_the_tasks_end_leaves_one_hook_a
     variables = airflow.export_variables(tmp_path / "variables.json")
     assert not [name for name in variables if "lock" in name], "what a killed holder left is cleared away"
     shared = [hook for hook in sandbox.state.platforms["zstack"].list_hooks() if "/shared/" in hook.url]
-    kept = parse_kept_hooks(variables["service_hook_secret_shared"])
+    kept = parse_state(variables["service_hook_secret_shared"])
     assert len(shared) == 6, "two runs at once registered nothing twice"
     assert {one.secret for one in kept} == {hook.secret for hook in shared}, "and lost no secret"
     for task in tasks:
@@ -207,7 +207,7 @@ def test_a_kill_between_the_platforms_answer_and_the_tasks_end_leaves_one_hook_a
         name = f"{registry}-{milliseconds}"
         hooks = [one for one in sandbox.state.platforms[registry].list_hooks() if one.url.endswith(name)]
         assert len(hooks) == 1, f"{name}: one hook, whenever the task was killed"
-        kept = parse_kept_hooks(variables[f"service_hook_secret_{name}"])
+        kept = parse_state(variables[f"service_hook_secret_{name}"])
         assert [one.secret for one in kept] == [hooks[0].secret], f"{name}: its secret is kept"
         if registry == "zstack" and kept[0].is_pending:
             assert task["state"] == "failed", "nobody can ask ZStack, so a person is asked"

@@ -2,19 +2,22 @@
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 from __future__ import annotations
 
+import gzip
 import socket
 import ssl
 import time
+import zlib
 
 import pytest
 import requests
 import requests_mock
 import trustme
 
+from airflow_provider_hooks.exceptions import RegistryError
 from airflow_provider_hooks.http import NetworkPolicy, resolver
 from airflow_provider_hooks.registries import transport
-from airflow_provider_hooks.registries.client import RegistryClient
-from airflow_provider_hooks.registries.model import HookSpec, RegistryError
+from airflow_provider_hooks.registries.model import HookSpec
+from airflow_provider_hooks.registries.transport import RegistryTransport
 from tests.registries.platform_data import TOKEN, make_api
 from tests.servers import OK, find_closed_port, raw_server
 
@@ -26,7 +29,7 @@ HOOKS = "/projects/the-interstellar-jurisdiction/pump-station/hooks/"
 
 
 def client(base_url: str = "https://sentry.example/api/0", *, policy: NetworkPolicy = LOOPBACK, timeout: float = 2):
-    return RegistryClient(make_api("sentry", base_url=base_url, timeout=timeout), policy=policy, connect_timeout=1)
+    return RegistryTransport(make_api("sentry", base_url=base_url, timeout=timeout), policy=policy, connect_timeout=1)
 
 
 def take(_call, answer):
@@ -36,7 +39,7 @@ def take(_call, answer):
 
 def fail(call=CREATE, **options) -> RegistryError:
     with pytest.raises(RegistryError) as caught:
-        client(**options).call(call, take)
+        client(**options).send(call, take)
     assert TOKEN not in str(caught.value)
     assert str(caught.value).startswith("Sentry, ")
     return caught.value
@@ -45,13 +48,14 @@ def fail(call=CREATE, **options) -> RegistryError:
 def test_exactly_the_documented_request_is_sent():
     with raw_server(b"HTTP/1.1 201 Created\r\nX-A: b\r\nContent-Length: 2\r\n\r\n{}") as heard:
         opened = client(f"http://127.0.0.1:{heard.port}/api/0")
-        answer = opened.call(CREATE, take)
-        opened.call(LIST, take)
+        answer = opened.send(CREATE, take)
+        opened.send(LIST, take)
     head, _, body = heard.requests[0].partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
     assert lines[0] == f"POST /api/0{HOOKS} HTTP/1.1"
     assert f"Authorization: Bearer {TOKEN}" in lines
     assert "Content-Type: application/json" in lines
+    assert "Accept-Encoding: identity" in lines
     assert body == b'{"url": "https://example.com/", "events": ["event.alert"]}'
     assert heard.requests[1].startswith(f"GET /api/0{HOOKS}?cursor=1%3A2%3A0 HTTP/1.1".encode())
     assert (answer.status_code, answer.headers["x-a"], answer.body) == (201, "b", b"{}")
@@ -63,27 +67,63 @@ def test_nothing_is_repeated_or_redirected(status):
         moved = f"HTTP/1.1 {status} X\r\nLocation: {other.url}\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
         with raw_server(moved.encode()) as heard:
             opened = client(f"http://127.0.0.1:{heard.port}")
-            assert opened.call(CREATE, take).status_code == status
-            assert opened.call(LIST, take).status_code == status
+            assert opened.send(CREATE, take).status_code == status
+            assert opened.send(LIST, take).status_code == status
     assert (len(heard.requests), other.connections) == (2, 0)
 
 
 @pytest.mark.parametrize("call", [CREATE, LIST])
-def test_an_answer_that_never_arrives_is_told_as_sent(call):
+def test_a_response_that_never_arrives_is_reported_as_sent(call):
     with raw_server(b"") as heard:
         error = fail(call, base_url=f"http://127.0.0.1:{heard.port}")
     assert (error.sent, error.status_code, error.retryable) == (True, None, True)
-    assert "sent, but no complete answer arrived" in str(error)
+    assert "sent, but no complete response arrived" in str(error)
     assert len(heard.requests) == 1
 
 
 def test_a_chunked_answer_is_read_to_its_end():
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[1\r\n1\r\n]\r\n0\r\n\r\n"
     with raw_server(chunked) as heard:
-        assert client(f"http://127.0.0.1:{heard.port}").call(LIST, take).body == b"[1]"
+        assert client(f"http://127.0.0.1:{heard.port}").send(LIST, take).body == b"[1]"
 
 
-def test_a_truncated_answer_is_told_as_sent():
+def compress(text: bytes, coding: str) -> bytes:
+    return gzip.compress(text) if "gzip" in coding else zlib.compress(text)
+
+
+def compressed(coding: str, body: bytes, *, status: int = 200) -> bytes:
+    head = f"HTTP/1.1 {status} X\r\nContent-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP", "deflate"])
+def test_a_platform_that_always_compresses_is_read_too(coding):
+    hook = b'[{"id": "0123", "url": "https://x.example/", "events": [], "status": "active", "dateCreated": ""}]'
+    with raw_server(compressed(coding, compress(hook, coding.lower()))) as heard:
+        page = client(f"http://127.0.0.1:{heard.port}").send(LIST, API.read_page)
+    assert [one.hook_id for one in page.hooks] == ["0123"]
+
+
+def test_a_compressed_error_is_read_too():
+    refused = compressed("gzip", gzip.compress(b'{"detail": "no such scope"}'), status=403)
+    with raw_server(refused) as heard, pytest.raises(RegistryError, match="HTTP 403: no such scope"):
+        client(f"http://127.0.0.1:{heard.port}").send(LIST, API.read_page)
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (gzip.compress(b" " * 5_000_000), "larger than"),
+        (b"not compressed", "compressed body is not valid"),
+        (gzip.compress(b"[" + b" " * 999 + b"]")[:-4], "incomplete"),
+    ],
+)
+def test_a_compressed_body_that_is_too_large_or_not_valid_is_an_error(body, problem):
+    with raw_server(compressed("gzip", body)) as heard:
+        assert problem in str(fail(base_url=f"http://127.0.0.1:{heard.port}"))
+
+
+def test_a_truncated_answer_is_reported_as_sent():
     with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{") as heard:
         assert fail(base_url=f"http://127.0.0.1:{heard.port}").sent
 
@@ -124,8 +164,8 @@ def test_an_endless_answer_is_bounded():
 @pytest.mark.parametrize("location", [b"\xff", b"http://[bad/", b"http://169.254.169.254/"])
 def test_where_a_redirect_leads_is_not_even_read(location):
     with raw_server(b"HTTP/1.1 302 X\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n") as heard:
-        assert client(f"http://127.0.0.1:{heard.port}").call(CREATE, take).status_code == 302
-        assert client(f"http://127.0.0.1:{heard.port}").call(LIST, take).status_code == 302
+        assert client(f"http://127.0.0.1:{heard.port}").send(CREATE, take).status_code == 302
+        assert client(f"http://127.0.0.1:{heard.port}").send(LIST, take).status_code == 302
 
 
 def test_a_token_that_the_server_says_is_not_said_again():
@@ -135,12 +175,12 @@ def test_a_token_that_the_server_says_is_not_said_again():
         raw_server(b"HTTP/1.1 401 X\r\nContent-Length: %d\r\n\r\n" % len(said) + said) as heard,
         pytest.raises(RegistryError, match=r"HTTP 401: bad token \*\*\*") as caught,
     ):
-        client(f"http://127.0.0.1:{heard.port}").call(call, API.read_hook)
+        client(f"http://127.0.0.1:{heard.port}").send(call, API.read_hook)
     assert "pr1vate" not in str(caught.value)
     assert (caught.value.status_code, caught.value.retryable) == (401, False)
 
 
-def test_a_certificate_that_is_not_trusted_is_told_as_not_sent():
+def test_a_certificate_that_is_not_trusted_is_reported_as_not_sent():
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -150,14 +190,14 @@ def test_a_certificate_that_is_not_trusted_is_told_as_not_sent():
     assert "certificate verify failed" in str(error)
 
 
-def test_tls_to_a_plain_port_is_told_as_not_sent():
+def test_tls_to_a_plain_port_is_reported_as_not_sent():
     with raw_server(b"HTTP/1.1 400 X\r\n\r\n") as heard:
         error = fail(base_url=f"https://127.0.0.1:{heard.port}")
     assert error.sent is False
     assert "Connection(" not in str(error), "nothing of the library's own"
 
 
-def test_nobody_listening_is_told_as_not_sent():
+def test_a_closed_port_is_reported_as_not_sent():
     error = fail(base_url=f"http://127.0.0.1:{find_closed_port()}")
     assert (error.sent, error.retryable) == (False, True)
     assert "not sent" in str(error)
@@ -180,7 +220,7 @@ class TestAddresses:
         asked = []
         monkeypatch.setattr(resolver, "resolve", lambda *args, **_options: asked.append(args) or ["127.0.0.1"])
         with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]") as heard:
-            assert client(f"http://api.test:{heard.port}").call(LIST, take).status_code == 200
+            assert client(f"http://api.test:{heard.port}").send(LIST, take).status_code == 200
         assert len(asked) == 1
         assert b"Host: api.test:" in heard.requests[0]
 
@@ -191,7 +231,7 @@ class TestAddresses:
         with raw_server(answer) as proxy, raw_server(answer) as heard:
             for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
                 monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-            client(f"http://127.0.0.1:{heard.port}").call(LIST, take)
+            client(f"http://127.0.0.1:{heard.port}").send(LIST, take)
         assert proxy.connections == 0
         assert f"Bearer {TOKEN}".encode() in heard.requests[0]
 

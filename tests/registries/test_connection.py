@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_hooks.connection_form import ConnectionFields
 from airflow_provider_hooks.exceptions import ValidationError
-from airflow_provider_hooks.registries.registry import read_registry
+from airflow_provider_hooks.registries.connection import read_registry
 
 TOKEN = "t0ken-of-ours"
 
@@ -19,11 +19,11 @@ def read(host="", password=TOKEN, **extra):
 def test_without_a_host_it_is_the_platforms_own():
     registry = read()
     assert (registry.platform.name, registry.base_url) == ("sentry", "https://sentry.io/api/0")
-    assert (registry.organization, registry.project, registry.timeout) == ("org", "pump-station", 10)
+    assert (dict(registry.coordinates), registry.timeout) == ({"organization": "org", "project": "pump-station"}, 10)
     assert TOKEN not in repr(registry)
 
 
-def test_a_host_is_kept_without_its_last_slash():
+def test_a_host_is_used_without_its_last_slash():
     assert read(host="https://sentry.example/api/0/").base_url == "https://sentry.example/api/0"
 
 
@@ -35,11 +35,11 @@ def test_one_error_names_every_wrong_field_and_no_token():
     assert TOKEN not in str(caught.value)
 
 
-def test_a_platform_without_a_host_of_its_own_needs_one_and_no_project():
+def test_a_platform_without_its_own_host_needs_one_and_no_project():
     with pytest.raises(ValidationError) as caught:
         read(platform="zstack", organization="", project="")
     assert set(caught.value.problems) == {"host (base URL)"}
-    assert read(host="https://zstack.example", platform="zstack", organization="", project="").organization == ""
+    assert read(host="https://zstack.example", platform="zstack", organization="", project="").coordinates == {}
 
 
 def test_a_platforms_ids_are_checked():

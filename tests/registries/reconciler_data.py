@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Each platform of a sandbox, as a keeper works with it, and a memory that is a tuple."""
+"""A reconciler for each platform of the sandbox, and a store that is a tuple."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from airflow_provider_hooks.connection_form import ConnectionFields
 from airflow_provider_hooks.http import NetworkPolicy
-from airflow_provider_hooks.registries.apis import open_api
-from airflow_provider_hooks.registries.client import RegistryClient
+from airflow_provider_hooks.registries.connection import read_registry
 from airflow_provider_hooks.registries.model import HookSpec
+from airflow_provider_hooks.registries.platforms import open_api
 from airflow_provider_hooks.registries.reconcile import HookReconciler
-from airflow_provider_hooks.registries.registry import read_registry
 from airflow_provider_hooks.registries.rotation import SecretRotation
 from airflow_provider_hooks.registries.service import HookManager
+from airflow_provider_hooks.registries.transport import RegistryTransport
 
 URL, OTHER_URL = "https://hooks.example.com/a", "https://hooks.example.com/b"
 SPECS = {
@@ -25,31 +25,31 @@ SPECS = {
     "zstack": HookSpec(url=URL, name="orders", is_active=True),
     "smartsheet_rm": HookSpec(url=URL, events=("project.created", "user.created"), name="orders", is_active=True),
 }
-"""One declaration for each platform."""
+"""One declaration for each platform of the sandbox."""
 
 
 @dataclass
-class Kept:
-    """A memory that counts how often it is written."""
+class TupleStore:
+    """A store that counts how often it is written."""
 
-    kept: tuple = ()
+    state: tuple = ()
     writes: int = 0
 
     def read(self):
-        return self.kept
+        return self.state
 
-    def write(self, kept):
-        self.kept = kept
+    def write(self, state):
+        self.state = state
         self.writes += 1
 
 
 @dataclass
 class Kit:
-    """A keeper of one platform, and what it works with."""
+    """A reconciler of one platform, and what it works with."""
 
     sandbox: object
     name: str
-    memory: Kept = field(default_factory=Kept)
+    store: TupleStore = field(default_factory=TupleStore)
     masked: list = field(default_factory=list)
     waited: list = field(default_factory=list)
     max_wait: float = 0
@@ -71,19 +71,19 @@ class Kit:
             conn_id="r", host=connection["host"], password=connection["password"], extra=connection["extra"]
         )
         api = open_api(read_registry(fields, default_timeout=self.timeout))
-        client = RegistryClient(api, policy=NetworkPolicy(allowed_networks=["127.0.0.1"]), connect_timeout=2)
-        return HookManager(api, client, mask=self.masked.append, max_wait=self.max_wait, wait=self.waited.append)
+        transport = RegistryTransport(api, policy=NetworkPolicy(allowed_networks=["127.0.0.1"]), connect_timeout=2)
+        return HookManager(api, transport, mask=self.masked.append, max_wait=self.max_wait, wait=self.waited.append)
 
-    def keeper(self, on_unknown="fail"):
-        return HookReconciler(self.manager, self.memory, registry="r", on_unknown=on_unknown)
+    def reconciler(self, on_uncertain_create="fail"):
+        return HookReconciler(self.manager, self.store, registry="r", on_uncertain_create=on_uncertain_create)
 
-    def ensure(self, spec=None, *, adopt=None, on_unknown="fail", name="orders"):
+    def ensure(self, spec=None, *, adopt=None, on_uncertain_create="fail", name="orders"):
         """Ensure, and return what changed and which calls that took."""
         self.platform.forget_calls()
-        ensured = self.keeper(on_unknown).ensure(spec or self.spec, name=name, adopt=adopt)
-        return ensured.change, self.platform.forget_calls()
+        result = self.reconciler(on_uncertain_create).ensure(spec or self.spec, name=name, adopt=adopt)
+        return result.change, self.platform.forget_calls()
 
-    def rotation(self, asking="a"):
+    def rotation(self, idempotency_key="a"):
         manager = self.manager
-        keeper = HookReconciler(manager, self.memory, registry="r")
-        return SecretRotation(manager, keeper, self.memory, registry="r", asking=asking)
+        reconciler = HookReconciler(manager, self.store, registry="r")
+        return SecretRotation(manager, reconciler, self.store, registry="r", idempotency_key=idempotency_key)

@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Another package can add a platform, here GitHub: with its own coordinates, and secrets that the client generates."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from importlib import metadata
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+from airflow.sdk.log import redact
+
+from airflow_provider_hooks.connection_form import ConnectionFields
+from airflow_provider_hooks.exceptions import HookConflictError, RegistryError, ValidationError
+from airflow_provider_hooks.get_provider_info import get_provider_info
+from airflow_provider_hooks.hooks.registry import RegistryHook
+from airflow_provider_hooks.operators.registration import (
+    DeleteServiceHookOperator,
+    EnsureServiceHookOperator,
+    ListServiceHooksOperator,
+    RegisterServiceHookOperator,
+    RotateServiceHookSecretOperator,
+    UpdateServiceHookOperator,
+)
+from airflow_provider_hooks.registries import platforms
+from airflow_provider_hooks.registries.connection import describe_connection_type, read_registry
+from airflow_provider_hooks.registries.model import Coordinate, HookSpec, Operation
+from airflow_provider_hooks.registries.platforms import ENTRY_POINT_GROUP, load_platforms, register_platform
+from airflow_provider_hooks.registries.store import parse_state
+from airflow_provider_hooks.signing.secrets import parse_secrets
+from tests.airflow_context import make_context
+from tests.registries.github import GitHubApi, serve_github
+
+URL, OTHER_URL = "https://hooks.example.com/a", "https://hooks.example.com/b"
+VARIABLE = "service_hook_secret_github_orders"
+
+
+@pytest.fixture
+def own_registry(monkeypatch):
+    """The registry of platforms, which forgets after the test what the test adds."""
+    load_platforms()
+    monkeypatch.setattr(platforms, "_registered", dict(load_platforms()))
+
+
+@pytest.fixture
+def github(own_registry, allow_loopback, variables, monkeypatch):
+    register_platform(GitHubApi)
+    with serve_github() as served:
+        connection = {
+            "conn_type": "service_hook_registry",
+            "host": served.url,
+            "password": "t0ken-of-ours",
+            "extra": {"platform": "github", "owner": "octo", "repository": "pump.station"},
+        }
+        monkeypatch.setenv("AIRFLOW_CONN_GITHUB", json.dumps(connection))
+        yield served
+
+
+def run(kind, **options):
+    return kind(task_id="t", service_hook_registry_conn_id="github", **options).execute(make_context())
+
+
+def ensure(**options):
+    return run(EnsureServiceHookOperator, **{"hook_name": "orders", "url": URL, **options})
+
+
+class TestEntryPoint:
+    @pytest.fixture
+    def install(self, own_registry, monkeypatch):
+        """Make entry points look installed, to a process that has loaded none."""
+
+        def install(*values):
+            made = [metadata.EntryPoint(name="x", value=value, group=ENTRY_POINT_GROUP) for value in values]
+            monkeypatch.setattr(metadata, "entry_points", lambda *, group: made if group == ENTRY_POINT_GROUP else [])
+            platforms._load_entry_points.cache_clear()
+
+        yield install
+        monkeypatch.undo()
+        platforms._load_entry_points.cache_clear()
+
+    def test_an_installed_platform_is_in_the_table_and_in_the_form(self, install):
+        assert "github" not in load_platforms()
+        install("tests.registries.github:GitHubApi")
+        assert load_platforms()["github"] is GitHubApi
+        forms = {form["connection-type"]: form for form in get_provider_info()["connection-types"]}
+        fields = forms["service_hook_registry"]["conn-fields"]
+        assert "github" in fields["platform"]["schema"]["enum"]
+        assert fields["owner"]["description"] == "GitHub: the owner of the repository."
+
+    def test_one_that_cannot_be_loaded_is_logged_and_leaves_the_others(self, install, caplog):
+        install("tests.registries.nothing_there:Api", "json:dumps", "tests.registries.github:GitHubApi")
+        assert {"sentry", "github"} <= set(load_platforms())
+        assert "tests.registries.nothing_there:Api" in caplog.text
+        assert "not a subclass of PlatformApi" in caplog.text
+
+    def test_each_is_loaded_once(self, install, caplog):
+        install("tests.registries.github:GitHubApi")
+        load_platforms()
+        load_platforms()
+        assert caplog.text == ""
+
+
+class TestRegister:
+    @pytest.mark.parametrize(
+        ("changes", "problem"),
+        [
+            ({"name": "sentry"}, "another platform named 'sentry'"),
+            ({"coordinates": (Coordinate(name="timeout", label="", description="", pattern=""),)}, "reserved names"),
+            ({"operations": frozenset({Operation.LIST})}, "must support creating"),
+        ],
+    )
+    def test_a_description_that_cannot_work_is_rejected(self, own_registry, changes, problem):
+        api = type("Api", (GitHubApi,), {"platform": replace(GitHubApi.platform, **changes)})
+        with pytest.raises(ValueError, match=problem):
+            register_platform(api)
+
+    def test_secrets_of_the_client_need_a_field_to_send_them(self, own_registry):
+        api = type("Api", (GitHubApi,), {"fields": frozenset({"url", "events"})})
+        with pytest.raises(ValueError, match="fields do not include 'secret'"):
+            register_platform(api)
+
+
+class TestConnection:
+    def test_the_form_has_the_coordinates_of_all_platforms_once(self, github):
+        names = [one.name for one in describe_connection_type().extra]
+        assert names == ["platform", "organization", "project", "owner", "repository", "timeout", "max_wait"]
+        described = {one.name: one.description for one in describe_connection_type().extra}
+        assert described["project"] == "Sentry: the project's slug. Akinon AppMaker: the project's id."
+
+    def read(self, **extra):
+        fields = ConnectionFields(conn_id="c", host="", password="t0ken", extra={"platform": "github", **extra})
+        return read_registry(fields, default_timeout=10)
+
+    def test_coordinates_are_checked_by_the_platforms_own_patterns(self, github):
+        assert self.read(owner="octo", repository="a.b").coordinates == {"owner": "octo", "repository": "a.b"}
+        with pytest.raises(ValidationError) as caught:
+            self.read(owner="../x", organization="ignored")
+        assert set(caught.value.problems) == {"extra.owner", "extra.repository"}
+
+    def test_the_connection_is_tested_by_listing(self, github):
+        assert RegistryHook("github").test_connection() == (True, "GitHub lists 0 service hook(s).")
+
+
+class TestSecretOfTheClient:
+    def test_a_hook_is_registered_with_a_secret_that_endpoints_find(self, github, variables):
+        assert ensure()["change"] == "created"
+        (secret,) = parse_secrets(variables.kept[VARIABLE])
+        assert github.secrets == {"1": secret}
+        assert len(secret) >= 32
+        assert redact(f"it is {secret}") == "it is ***"
+        assert ensure()["change"] == "unchanged"
+        assert github.take_requests() == ["GET", "POST", "GET"]
+
+    def test_the_secret_is_stored_before_the_platform_is_called(self, github, variables):
+        stored = []
+        github.before_create = lambda body: stored.append((variables.kept[VARIABLE], body["config"]["secret"]))
+        ensure()
+        ((text, sent),) = stored
+        (pending,) = parse_state(text)
+        assert (pending.secret, pending.is_pending) == (sent, True)
+        assert parse_secrets(text) == (), "it must not sign before the platform has it"
+
+    @pytest.mark.parametrize("operator", [EnsureServiceHookOperator, RegisterServiceHookOperator])
+    def test_a_lost_response_is_looked_up_in_the_list(self, github, variables, operator):
+        github.faults = ["lost"]
+        run(operator, hook_name="orders", url=URL, secret_variable="hooks")
+        assert parse_secrets(variables.kept["hooks"]) == (github.secrets["1"],)
+        assert len(github.hooks) == 1
+
+    @pytest.mark.parametrize("operator", [EnsureServiceHookOperator, RegisterServiceHookOperator])
+    def test_a_run_that_died_after_the_creation_loses_no_secret(self, github, variables, monkeypatch, operator):
+        options = {"hook_name": "orders", "url": URL, "secret_variable": "hooks"}
+
+        def die(*_arguments):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(GitHubApi, "read_created", die)
+            with pytest.raises(KeyboardInterrupt):
+                run(operator, **options)
+        assert parse_secrets(variables.kept["hooks"]) == ()
+        run(operator, **options)
+        assert parse_secrets(variables.kept["hooks"]) == (github.secrets["1"],)
+        assert len(github.hooks) == 1
+
+    def test_a_hook_that_an_earlier_run_created_is_taken_up_with_the_stored_secret(self, github, variables):
+        hook = RegistryHook("github")
+        github.faults = ["unheard"]
+        with pytest.raises(AirflowException, match="no complete response"):
+            ensure()
+        (pending,) = parse_state(variables.kept[VARIABLE])
+        created = github.add(URL, secret=pending.secret)  # it arrived later
+        github.take_requests()
+        assert ensure()["change"] == "unchanged"
+        assert github.take_requests() == ["GET"]
+        (stored,) = parse_state(variables.kept[VARIABLE])
+        assert (stored.hook_id, stored.secret, stored.name, stored.is_pending) == (
+            created,
+            pending.secret,
+            "orders",
+            False,
+        )
+        assert hook.find_declared_ids("orders", variable=VARIABLE) == [created]
+
+    def test_one_that_was_never_made_is_created_with_the_stored_secret(self, github, variables):
+        github.faults = ["unheard"]
+        with pytest.raises(AirflowException, match="no complete response"):
+            ensure()
+        (pending,) = parse_state(variables.kept[VARIABLE])
+        assert ensure()["change"] == "created"
+        assert github.secrets == {"1": pending.secret}
+
+    def test_a_hook_that_was_there_before_is_not_taken_for_the_one_that_was_requested(
+        self, github, variables, monkeypatch
+    ):
+        monkeypatch.setattr(GitHubApi, "single_event", True)
+        github.add(URL, events=["issues"])
+        github.faults = ["unheard"]
+        with pytest.raises(AirflowException, match="no complete response"):
+            ensure(events=["push"])
+        (pending,) = parse_state(variables.kept[VARIABLE])
+        assert ensure(events=["push"])["change"] == "created"
+        assert github.secrets == {"1": "of-the-user", "2": pending.secret}
+
+    def test_a_hook_of_another_origin_that_differs_is_left_alone(self, github, variables):
+        github.add(URL, events=["issues"])
+        with pytest.raises(AirflowFailException, match="differs and is not stored"):
+            ensure()
+        assert github.take_requests() == ["GET"]
+
+    def test_a_rejected_creation_leaves_nothing_pending_and_shows_no_secret(self, github, variables):
+        github.faults = [422]
+        with pytest.raises(AirflowFailException, match=r"rejected \*\*\*"):
+            ensure()
+        assert parse_state(variables.kept[VARIABLE]) == ()
+
+    @pytest.mark.parametrize("operator", [EnsureServiceHookOperator, RegisterServiceHookOperator])
+    def test_a_hook_whose_secret_is_not_known_is_a_conflict(self, github, variables, operator):
+        github.add(URL)
+        with pytest.raises(AirflowFailException, match="its secret is not stored, and GitHub does not return it"):
+            run(operator, hook_name="orders", url=URL, secret_variable="hooks")
+        assert "hooks" not in variables.kept
+        assert github.take_requests() == ["GET"]
+
+    def test_a_hook_whose_secret_is_not_known_can_be_adopted_with_a_warning(self, github, variables, caplog):
+        hook_id = github.add(URL)
+        assert ensure(hook_id=hook_id)["change"] == "unchanged"
+        assert f"The secret of hook {hook_id} on GitHub is not known: rotate it" in caplog.text
+        assert ensure()["change"] == "unchanged"
+
+    def test_a_secret_that_the_user_typed_is_used_for_a_hook_that_is_there(self, github, variables):
+        github.add(URL)
+        variables.kept["hooks"] = "typed-by-the-user"
+        result = run(RegisterServiceHookOperator, url=URL, secret_variable="hooks")
+        assert result["created"] is False
+        assert parse_secrets(variables.kept["hooks"]) == ("typed-by-the-user",)
+
+    def test_without_a_variable_nothing_is_sent(self, github):
+        with pytest.raises(AirflowFailException, match="secret_variable: is needed on GitHub, which does not return"):
+            run(RegisterServiceHookOperator, url=URL)
+        assert github.take_requests() == []
+
+    def test_two_declarations_of_one_variable_have_their_own_secrets(self, github, variables):
+        ensure(secret_variable="hooks")
+        ensure(secret_variable="hooks", hook_name="stock", url=OTHER_URL)
+        assert set(parse_secrets(variables.kept["hooks"])) == set(github.secrets.values())
+        assert len(set(github.secrets.values())) == 2
+
+
+class TestOtherOperators:
+    def test_a_hook_is_listed_updated_and_deleted(self, github, variables):
+        ensure()
+        assert [one["url"] for one in run(ListServiceHooksOperator)] == [URL]
+        assert run(UpdateServiceHookOperator, hook_name="orders", url=OTHER_URL)["url"] == OTHER_URL
+        assert ensure(is_active=False)["change"] == "updated"
+        assert (github.hooks[1]["config"]["url"], github.hooks[1]["active"]) == (URL, False)
+        assert parse_secrets(variables.kept[VARIABLE]) == (github.secrets["1"],)
+        assert run(DeleteServiceHookOperator, hook_name="orders") == {"deleted": ["1"], "gone": []}
+        assert parse_state(variables.kept[VARIABLE]) == ()
+
+    def test_a_rotation_sends_its_own_secret_and_stores_it_first(self, github, variables):
+        ensure()
+        stored = []
+        github.before_create = lambda body: stored.append((variables.kept[VARIABLE], body["config"]["secret"]))
+        with pytest.raises(TaskDeferred):
+            run(RotateServiceHookSecretOperator, hook_name="orders", overlap=timedelta(hours=1))
+        ((text, sent),) = stored
+        assert sent in [one.secret for one in parse_state(text) if one.is_pending]
+        assert parse_secrets(variables.kept[VARIABLE]) == (github.secrets["2"], github.secrets["1"])
+        assert github.secrets["2"] == sent
+
+    def test_a_lost_rotation_is_taken_up_with_the_stored_secret(self, github, variables):
+        ensure()
+        github.faults = ["unheard"]
+        with pytest.raises(AirflowException, match="no complete response"):
+            run(RotateServiceHookSecretOperator, hook_name="orders", overlap=timedelta(0))
+        (pending,) = [one for one in parse_state(variables.kept[VARIABLE]) if one.is_pending]
+        github.add(URL, secret=pending.secret)  # it arrived later
+        result = run(RotateServiceHookSecretOperator, hook_id="1", secret_variable=VARIABLE, overlap=timedelta(0))
+        assert (result["hook_id"], result["deleted"]) == ("2", "1")
+        assert parse_secrets(variables.kept[VARIABLE]) == (pending.secret,)
+
+
+def test_no_error_shows_the_secret_of_a_request(github):
+    github.faults = [422]
+    hook = RegistryHook("github")
+    with pytest.raises(RegistryError, match=r"rejected \*\*\*"):
+        hook._open_manager().create(HookSpec(url=URL, events=("push",), secret="a-secret-of-ours"))
+
+
+def test_the_conflict_is_an_error_of_this_package(github):
+    github.add(URL)
+    with pytest.raises(HookConflictError, match="delete the hook, or set hook_id to it and rotate its secret"):
+        RegistryHook("github").register_hook(HookSpec(url=URL), variable="hooks")

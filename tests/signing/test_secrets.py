@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_hooks.signing.secrets import parse_secrets
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets"),
+    [
+        ("", ()),
+        ("  ", ()),
+        (" plain \n", ("plain",)),
+        ('["a", "b"]', ("a", "b")),
+        ('{"secrets": []}', ()),
+        ('{"secrets": ["a", {"secret": "b"}]}', ("a", "b")),
+    ],
+)
+def test_secrets_that_a_user_typed_are_read(text, secrets):
+    assert parse_secrets(text) == secrets
+
+
+def test_a_hook_whose_creation_is_uncertain_does_not_sign():
+    items = [
+        {"secret": "of-a-hook", "hook_id": "h1"},
+        {"secret": "pending", "requested_at": "2026-01-01T00:00:00+00:00"},
+        {"hook_id": "h2"},
+        {"secret": "of-another", "hook_id": "h3", "requested_at": "2026-01-01T00:00:00+00:00"},
+    ]
+    assert parse_secrets(json.dumps({"secrets": items})) == ("of-a-hook", "of-another")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{}", "[", "[1]", '[""]', '{"secrets": 1}', '[{"secret": 1}]', '{"hidden": "x"}', "[{}]", '[{"url": "hidden"}]'],
+)
+def test_json_of_another_form_is_rejected_without_being_quoted(text):
+    with pytest.raises(ValueError, match="not a list of secrets") as caught:
+        parse_secrets(text)
+    assert "hidden" not in str(caught.value)
