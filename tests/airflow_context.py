@@ -8,12 +8,17 @@ import datetime as dt
 import json
 from types import SimpleNamespace
 
+from pydantic import JsonValue, TypeAdapter
+
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 """Signs by every scheme."""
 
 
+_JSON = TypeAdapter(JsonValue)
+
+
 class StateStore:
-    """Keeps JSON, as Airflow's accessor does."""
+    """Stores JSON, as Airflow's accessor does, and refuses other values, such as a tuple."""
 
     def __init__(self) -> None:
         self.kept: dict[str, str] = {}
@@ -23,7 +28,7 @@ class StateStore:
         return json.loads(self.kept[key]) if key in self.kept else default
 
     def set(self, key, value, *, retention=None):
-        self.kept[key] = json.dumps(value)
+        self.kept[key] = json.dumps(_JSON.validate_python(value))
         self.retention = retention
 
 

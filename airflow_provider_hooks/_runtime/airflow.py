@@ -143,7 +143,8 @@ class TaskStateClaimStore(Generic[ClaimType]):
 
     def save(self, claim: ClaimType) -> None:
         """Store a later state of the claim for as long as its Dag run exists; it is durable when this returns."""
-        value = cast("JsonObject", msgspec.to_builtins(claim))
+        # As JSON has it: Airflow refuses a tuple.
+        value = cast("JsonObject", msgspec.json.decode(msgspec.json.encode(claim)))
         self._accessor.set(self._key, value, retention=sdk.NEVER_EXPIRE)  # type: ignore[attr-defined]  # its stub lacks it
 
 

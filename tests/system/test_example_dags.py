@@ -23,7 +23,7 @@ from tests.system.real_airflow import REPOSITORY
 OTHER_PLATFORMS = ("akinon", "zstack", "smartsheet_rm")
 EXAMPLES = {
     "alert_on_failure": ["example_alert_on_failure"],
-    "many_events": ["example_mapped_events"],
+    "mapped_events": ["example_mapped_events"],
     "once_per_event": ["example_trigger_once", "example_once_per_event"],
     "register_on_sentry": ["example_register_on_sentry"],
     "stream_delivery": ["example_stream_delivery"],
