@@ -4,21 +4,28 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from airflow.models import Variable
+from airflow.utils.session import create_session
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_hooks._runtime.variable_store import default_variable_name
 from airflow_provider_hooks.cli._run import command, show
 from airflow_provider_hooks.cli.commands import ExitCode
-from airflow_provider_hooks.cli.variables import StoredVariables
-from airflow_provider_hooks.exceptions import ValidationErrors
+from airflow_provider_hooks.exceptions import ServiceHookError, ValidationErrors
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.hooks.registry import RegistryHook
 from airflow_provider_hooks.operators._validators import choose, read_name
 from airflow_provider_hooks.registries.model import HookSpec
+from airflow_provider_hooks.sanitize import escape
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Iterator, Sequence
 
     from airflow_provider_hooks.json_types import JsonObject
 
@@ -90,3 +97,46 @@ def _check_without_token(problems: ValidationErrors, url: str) -> None:
     if parts.query or "@" in parts.netloc:
         problem = "has a query or a user, which may be a token: store it in a connection, and use --endpoint"
         problems.add("--url", problem)
+
+
+class StoredVariables:
+    """Writes, deletes and lists Variables, each call in its own transaction, as the Execution API does."""
+
+    def set(self, key: str, value: str, description: str | None = None) -> None:
+        """
+        Write a Variable.
+
+        :raises ServiceHookError: if the database fails
+        """
+        with _database_errors():
+            Variable.set(key, value, description=description)
+
+    def delete(self, key: str) -> None:
+        """
+        Delete a Variable, if it exists.
+
+        :raises ServiceHookError: if the database fails
+        """
+        with _database_errors():
+            Variable.delete(key)
+
+    def keys(self, prefix: str | None = None) -> Sequence[str]:
+        """
+        Return the names of the Variables that begin with a prefix; the comparison is case-sensitive.
+
+        :raises ServiceHookError: if the database fails
+        """
+        start = prefix or ""
+        with _database_errors(), create_session() as session:
+            found = session.scalars(select(Variable.key).where(Variable.key.startswith(start, autoescape=True)))
+            return [key for key in found if key and key.startswith(start)]
+
+
+@contextmanager
+def _database_errors() -> Iterator[None]:
+    """Report a database error without its SQL statement, whose parameters are secrets."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        reason = escape(str(getattr(error, "orig", None) or type(error).__name__))
+        raise ServiceHookError(f"Airflow's database cannot be used: {reason}") from None

@@ -26,9 +26,9 @@ from airflow_provider_hooks.events.types import EVENT_TYPES
 from airflow_provider_hooks.exceptions import ValidationErrors
 from airflow_provider_hooks.http.urls import Target, parse_url
 from airflow_provider_hooks.sanitize import is_header_name, safe_repr
-from airflow_provider_hooks.signing.keys import KEY_FORMATS, KeyFormat
 from airflow_provider_hooks.signing.schemes import DEFAULT_SCHEME, SCHEMES
 from airflow_provider_hooks.signing.secrets import parse_secrets
+from airflow_provider_hooks.signing.signer import KEY_FORMATS, KeyFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -24,9 +24,8 @@ from airflow_provider_hooks.exceptions import ServiceHookError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.http.connect import Connector
 from airflow_provider_hooks.http.engine import Engine
-from airflow_provider_hooks.stream.checks import check_all_valid, select_undelivered
 from airflow_provider_hooks.stream.claims import StreamClaim
-from airflow_provider_hooks.stream.encode import RequestEncoder
+from airflow_provider_hooks.stream.encode import RequestEncoder, check_all_valid, select_undelivered
 from airflow_provider_hooks.stream.stream import (
     StreamContext,
     StreamDependencies,

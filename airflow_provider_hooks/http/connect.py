@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import certifi
 
 from airflow_provider_hooks.exceptions import BlockedAddressError, ConnectError, ProxyError, ResolverError
-from airflow_provider_hooks.http import resolver
 from airflow_provider_hooks.http.proxy import MAX_ANSWER_BYTES, check_connect_answer, make_connect_request
 from airflow_provider_hooks.http.result import Phases, to_milliseconds
 from airflow_provider_hooks.http.urls import is_address
@@ -261,7 +260,7 @@ class Connector:
 
 
 def _find_addresses(host: str, port: int) -> list[str]:
-    return [host] if is_address(host) else interleave_families(resolver.resolve(host, port))
+    return [host] if is_address(host) else interleave_families(resolve(host, port))
 
 
 def interleave_families(addresses: list[str]) -> list[str]:
@@ -536,3 +535,18 @@ def connect_checked(target: Target, *, policy: NetworkPolicy, timeout: float) ->
         connector.close()
     opened.sock.settimeout(max(0.001, end - time.monotonic()))
     return opened.sock, opened.peer
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """
+    Return every address of a host, each once, in the order that the system prefers (RFC 6724).
+
+    It blocks for as long as the system's resolver takes, which has no deadline of ours.
+
+    :raises ResolverError: if there is none
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise ResolverError(f"{host} could not be resolved: {error}") from None
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))

@@ -147,7 +147,7 @@ class ServiceHookNotifier(BaseNotifier):
 
     def _build(self, callback: CallbackEvent) -> Payload:
         from airflow_provider_hooks.events.builders import EventDraft
-        from airflow_provider_hooks.notifications.payload import describe_callback, mask, merge_tags
+        from airflow_provider_hooks.notifications.callback_event import describe_callback, mask, merge_tags
 
         defaults = describe_callback(callback)
         names = ("event_id", "project", "project_id", "project_name", "url", "level", "triggering_rules")

@@ -7,8 +7,7 @@ It imports neither Airflow nor an HTTP library, so a receiver can use it.
 """
 
 from airflow_provider_hooks.exceptions import SignatureError
-from airflow_provider_hooks.signing.schemes import DEFAULT_SCHEME, SCHEMES, Scheme
-from airflow_provider_hooks.signing.signatures import sign, verify
+from airflow_provider_hooks.signing.schemes import DEFAULT_SCHEME, SCHEMES, Scheme, sign, verify
 from airflow_provider_hooks.signing.signer import ReceivedRequest, Signer
 
 __all__ = [

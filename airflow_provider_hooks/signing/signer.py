@@ -4,11 +4,14 @@
 The base class of every signing scheme, and what a scheme needs to verify a request.
 
 A scheme that is an HMAC-SHA256 in a header of its own is a row of ``schemes.Scheme``. Any other scheme is a subclass of
-``Signer``, such as one that sends time and signature in one header, or that signs with another algorithm.
+``Signer``, such as one that sends time and signature in one header, or that signs with another algorithm. No message
+here quotes a secret.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import copy
 import hmac
 import math
@@ -16,15 +19,23 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Literal, Protocol, TypeGuard
 
 from airflow_provider_hooks.exceptions import SignatureError, ValidationErrors
 from airflow_provider_hooks.sanitize import is_header_name, safe_repr
-from airflow_provider_hooks.signing.keys import WHSEC_PREFIX, KeyFormat, derive_key, find_secret_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+KeyFormat = Literal["text", "whsec"]
+"""``text``: the key is the secret's UTF-8 bytes. ``whsec``: it is the base64 after an optional ``whsec_``."""
+
+KEY_FORMATS: tuple[KeyFormat, ...] = ("text", "whsec")
+"""The values of a connection's ``key_format``."""
+
+WHSEC_PREFIX = "whsec_"
+WHSEC_MIN_BYTES, WHSEC_MAX_BYTES = 24, 64
+"""The lengths that Standard Webhooks allows for a secret."""
 MAX_HEADER_CHARACTERS = 8_192
 """The longest header that is verified: about a hundred signatures, so the work is bounded."""
 
@@ -229,3 +240,37 @@ def _is_finite(number: object) -> TypeGuard[int | float]:
     if isinstance(number, bool):
         return False
     return isinstance(number, int) or (isinstance(number, float) and math.isfinite(number))
+
+
+def find_secret_problem(secret: object, key_format: KeyFormat) -> str | None:
+    """Return what is wrong with a secret, in words that do not quote it, or ``None``."""
+    if not isinstance(secret, str):
+        return "is not text"
+    if not secret:
+        return "is empty"
+    if secret != secret.strip() or not secret.isprintable():
+        return "has blanks at an end or control characters"
+    if secret == WHSEC_PREFIX:
+        return "is the prefix 'whsec_' alone"
+    if key_format == "whsec":
+        return _find_whsec_problem(secret)
+    return None
+
+
+def derive_key(secret: str, key_format: KeyFormat) -> bytes:
+    """Return the HMAC key of a secret in which ``find_secret_problem`` finds no problem."""
+    return _decode_whsec(secret) if key_format == "whsec" else secret.encode()
+
+
+def _decode_whsec(secret: str) -> bytes:
+    return base64.b64decode(secret.removeprefix(WHSEC_PREFIX), validate=True)
+
+
+def _find_whsec_problem(secret: str) -> str | None:
+    try:
+        size = len(_decode_whsec(secret))
+    except (binascii.Error, ValueError):
+        return "is not base64 after 'whsec_'"
+    if not WHSEC_MIN_BYTES <= size <= WHSEC_MAX_BYTES:
+        return f"decodes to {size} bytes; Standard Webhooks allows {WHSEC_MIN_BYTES} to {WHSEC_MAX_BYTES}"
+    return None

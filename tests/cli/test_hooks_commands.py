@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from airflow_provider_hooks._runtime import variable_lock as lock
 from airflow_provider_hooks._runtime import variable_store as hook_variables
 from airflow_provider_hooks.cli import hooks as commands
-from airflow_provider_hooks.cli import variables as stored
+from airflow_provider_hooks.cli import hooks as stored
 from airflow_provider_hooks.exceptions import ServiceHookError
 
 REGISTRY = "service_hook_registry_default"

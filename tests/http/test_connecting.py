@@ -16,7 +16,7 @@ import warnings
 import pytest
 
 from airflow_provider_hooks.exceptions import BlockedAddressError, ConnectError, ProxyError, ResolverError
-from airflow_provider_hooks.http import NetworkPolicy, resolver
+from airflow_provider_hooks.http import NetworkPolicy
 from airflow_provider_hooks.http.connect import (
     STAGGER_SECONDS,
     Connector,
@@ -62,7 +62,9 @@ def no_socket_is_left_open():
 @pytest.fixture
 def resolved(monkeypatch):
     def set_addresses(*addresses):
-        monkeypatch.setattr(resolver, "resolve", lambda *_arguments, **_options: list(addresses))
+        monkeypatch.setattr(
+            "airflow_provider_hooks.http.connect.resolve", lambda *_arguments, **_options: list(addresses)
+        )
 
     return set_addresses
 
@@ -126,7 +128,7 @@ def test_one_address_that_is_not_allowed_refuses_all_before_anything_is_connecte
 
 
 def test_an_address_as_the_host_is_judged_without_the_resolver(attempts, monkeypatch):
-    monkeypatch.setattr(resolver, "resolve", None)
+    monkeypatch.setattr("airflow_provider_hooks.http.connect.resolve", None)
     with pytest.raises(BlockedAddressError):
         connect(443, host="127.0.0.1", listed=())
     assert attempts == []
@@ -340,7 +342,9 @@ def test_dns_takes_its_part_of_the_time_to_connect(monkeypatch):
     """The deadline is one for DNS, connecting and TLS together."""
     clock = FakeClock()
     monkeypatch.setattr("airflow_provider_hooks.http.connect.time", clock)
-    monkeypatch.setattr(resolver, "resolve", lambda *_arguments: clock.advance(0.9) or ["127.0.0.1"])
+    monkeypatch.setattr(
+        "airflow_provider_hooks.http.connect.resolve", lambda *_arguments: clock.advance(0.9) or ["127.0.0.1"]
+    )
     with black_hole() as heard:
         connector = Connector(
             Target(scheme="http", host="hooks.test", port=heard.port),

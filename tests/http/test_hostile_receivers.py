@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from airflow_provider_hooks.http import NetworkPolicy, resolver
+from airflow_provider_hooks.exceptions import ResolverError
+from airflow_provider_hooks.http import NetworkPolicy
 from airflow_provider_hooks.signing import SCHEMES
 from tests.security.deliveries import find_leaks, list_signatures
 from tests.security.hostile import (
@@ -180,16 +181,16 @@ def test_what_a_receiver_echoes_of_what_is_private_is_masked(scheme, encode):
 
 @pytest.mark.parametrize("addresses", [["10.0.0.1"], ["3000::1", "10.0.0.1"], []])
 def test_an_address_that_is_not_allowed_is_not_connected_to(monkeypatch, addresses):
-    monkeypatch.setattr(resolver, "resolve", lambda *_arguments, **_options: addresses)
+    monkeypatch.setattr("airflow_provider_hooks.http.connect.resolve", lambda *_arguments, **_options: addresses)
     sent = send("https://hooks.test/events", EVENTS, policy=NetworkPolicy())
     assert sent.endings == {(NOT_SENT, "blocked_address"): EVENTS}
 
 
 def test_a_host_without_an_address_is_not_sent_to(monkeypatch):
     def fail(*_arguments, **_options):
-        raise resolver.ResolverError("hooks.test could not be resolved")
+        raise ResolverError("hooks.test could not be resolved")
 
-    monkeypatch.setattr(resolver, "resolve", fail)
+    monkeypatch.setattr("airflow_provider_hooks.http.connect.resolve", fail)
     sent = send("https://hooks.test/events", EVENTS, policy=NetworkPolicy())
     assert sent.endings == {(NOT_SENT, "dns_error"): EVENTS}
 
@@ -199,7 +200,7 @@ def test_a_host_without_an_address_is_not_sent_to(monkeypatch):
 
 @pytest.fixture
 def resolved(monkeypatch):
-    monkeypatch.setattr(resolver, "resolve", lambda *_arguments, **_options: ["3000::1"])
+    monkeypatch.setattr("airflow_provider_hooks.http.connect.resolve", lambda *_arguments, **_options: ["3000::1"])
 
 
 def test_events_go_through_kept_tunnels_to_the_address_that_was_judged(resolved, ca_file):

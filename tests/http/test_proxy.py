@@ -15,7 +15,7 @@ import pytest
 import trustme
 
 from airflow_provider_hooks.exceptions import ConnectError, RegistryError, ValidationError
-from airflow_provider_hooks.http import NetworkPolicy, resolver
+from airflow_provider_hooks.http import NetworkPolicy
 from airflow_provider_hooks.http.connect import Limits
 from airflow_provider_hooks.http.proxy import check_connect_answer, read_proxy
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
@@ -30,7 +30,7 @@ URL = "https://hooks.test/events"
 
 @pytest.fixture
 def limits(tmp_path, monkeypatch):
-    monkeypatch.setattr(resolver, "resolve", lambda *_args, **_options: [PUBLIC])
+    monkeypatch.setattr("airflow_provider_hooks.http.connect.resolve", lambda *_args, **_options: [PUBLIC])
     return Limits(timeout=3, connect_timeout=2, ca_file=str(tmp_path / "ca.pem"))
 
 
@@ -67,7 +67,7 @@ def test_a_delivery_goes_through_a_tunnel_to_the_address_that_was_checked(receiv
 
 def test_a_proxy_that_refuses_one_address_is_asked_for_the_next(receiver, limits, monkeypatch):
     """Nothing was sent yet, so the next address is tried: a proxy may have no IPv6."""
-    monkeypatch.setattr(resolver, "resolve", lambda *_args, **_options: [PUBLIC, "8.8.8.8"])
+    monkeypatch.setattr("airflow_provider_hooks.http.connect.resolve", lambda *_args, **_options: [PUBLIC, "8.8.8.8"])
     with connect_proxy(receiver.port, refuses="[") as proxy:
         attempt = send(NetworkPolicy(proxy=proxy.url), limits)
     assert (attempt.outcome, attempt.peer_address) == (Outcome.DELIVERED, "8.8.8.8")
@@ -84,7 +84,7 @@ def test_the_proxy_learns_who_we_are_and_the_receiver_does_not(receiver, limits)
 
 @pytest.mark.parametrize("addresses", [["10.0.0.1"], [PUBLIC, "10.0.0.1"]])
 def test_a_proxy_is_never_asked_for_an_address_that_is_not_allowed(limits, monkeypatch, addresses):
-    monkeypatch.setattr(resolver, "resolve", lambda *_args, **_options: addresses)
+    monkeypatch.setattr("airflow_provider_hooks.http.connect.resolve", lambda *_args, **_options: addresses)
     with connect_proxy(find_closed_port()) as proxy:
         attempt = send(NetworkPolicy(proxy=proxy.url), limits)
     assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.BLOCKED_ADDRESS)
@@ -92,7 +92,7 @@ def test_a_proxy_is_never_asked_for_an_address_that_is_not_allowed(limits, monke
 
 
 def test_what_is_listed_is_connected_to_directly(limits, monkeypatch):
-    monkeypatch.setattr(resolver, "resolve", lambda *_args, **_options: ["127.0.0.1"])
+    monkeypatch.setattr("airflow_provider_hooks.http.connect.resolve", lambda *_args, **_options: ["127.0.0.1"])
     with raw_server(OK) as heard, connect_proxy(heard.port) as proxy:
         for listed, host in (("127.0.0.1", "127.0.0.1"), ("hooks.test", "hooks.test")):
             policy = NetworkPolicy(allowed_networks=[listed], proxy=proxy.url)

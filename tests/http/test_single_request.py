@@ -20,7 +20,7 @@ import pytest
 import trustme
 
 from airflow_provider_hooks.exceptions import BlockedAddressError, ConnectError, ResolverError
-from airflow_provider_hooks.http import NetworkPolicy, resolver
+from airflow_provider_hooks.http import NetworkPolicy
 from airflow_provider_hooks.http import engine as engine_module
 from airflow_provider_hooks.http.connect import Limits
 from airflow_provider_hooks.http.response import KEPT_BODY_BYTES
@@ -219,7 +219,7 @@ def test_a_name_that_does_not_resolve_is_not_sent(monkeypatch):
     def fail(*_args, **_options):
         raise ResolverError("receiver.test could not be resolved: nope")
 
-    monkeypatch.setattr(resolver, "resolve", fail)
+    monkeypatch.setattr("airflow_provider_hooks.http.connect.resolve", fail)
     attempt = send("http://receiver.test/")
     assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.DNS_ERROR)
 
@@ -232,13 +232,17 @@ class TestAddresses:
         assert heard.connections == 0
 
     def test_one_private_answer_among_public_ones_refuses_all(self, monkeypatch):
-        monkeypatch.setattr(resolver, "resolve", lambda *_args, **_options: ["8.8.8.8", "127.0.0.1"])
+        monkeypatch.setattr(
+            "airflow_provider_hooks.http.connect.resolve", lambda *_args, **_options: ["8.8.8.8", "127.0.0.1"]
+        )
         attempt = send("https://example.com/", policy=NetworkPolicy())
         assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.BLOCKED_ADDRESS)
 
     def test_only_the_checked_address_is_connected_to_whatever_the_resolver_says_next(self, monkeypatch):
         asked = []
-        monkeypatch.setattr(resolver, "resolve", lambda *args, **_options: asked.append(args) or ["127.0.0.1"])
+        monkeypatch.setattr(
+            "airflow_provider_hooks.http.connect.resolve", lambda *args, **_options: asked.append(args) or ["127.0.0.1"]
+        )
         with raw_server(OK) as heard:
             attempt = send(f"http://receiver.test:{heard.port}/")
         assert attempt.outcome is Outcome.DELIVERED

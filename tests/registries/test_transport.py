@@ -14,7 +14,7 @@ import requests_mock
 import trustme
 
 from airflow_provider_hooks.exceptions import RegistryError
-from airflow_provider_hooks.http import NetworkPolicy, resolver
+from airflow_provider_hooks.http import NetworkPolicy
 from airflow_provider_hooks.registries import transport
 from airflow_provider_hooks.registries.model import HookSpec
 from airflow_provider_hooks.registries.transport import RegistryTransport
@@ -88,7 +88,7 @@ def test_a_chunked_answer_is_read_to_its_end():
 
 
 def compress(text: bytes, coding: str) -> bytes:
-    return gzip.compress(text) if "gzip" in coding else zlib.compress(text)
+    return gzip.compress(text, mtime=0) if "gzip" in coding else zlib.compress(text)
 
 
 def compressed(coding: str, body: bytes, *, status: int = 200) -> bytes:
@@ -105,7 +105,7 @@ def test_a_platform_that_always_compresses_is_read_too(coding):
 
 
 def test_a_compressed_error_is_read_too():
-    refused = compressed("gzip", gzip.compress(b'{"detail": "no such scope"}'), status=403)
+    refused = compressed("gzip", gzip.compress(b'{"detail": "no such scope"}', mtime=0), status=403)
     with raw_server(refused) as heard, pytest.raises(RegistryError, match="HTTP 403: no such scope"):
         client(f"http://127.0.0.1:{heard.port}").send(LIST, API.read_page)
 
@@ -113,9 +113,9 @@ def test_a_compressed_error_is_read_too():
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
-        (gzip.compress(b" " * 5_000_000), "larger than"),
+        (gzip.compress(b" " * 5_000_000, mtime=0), "larger than"),
         (b"not compressed", "compressed body is not valid"),
-        (gzip.compress(b"[" + b" " * 999 + b"]")[:-4], "incomplete"),
+        (gzip.compress(b"[" + b" " * 999 + b"]", mtime=0)[:-4], "incomplete"),
     ],
 )
 def test_a_compressed_body_that_is_too_large_or_not_valid_is_an_error(body, problem):
@@ -211,14 +211,18 @@ class TestAddresses:
         assert (error.sent, error.retryable, heard.connections) == (False, False, 0)
 
     def test_one_private_answer_of_the_resolver_refuses_all(self, monkeypatch):
-        monkeypatch.setattr(resolver, "resolve", lambda *_args, **_options: ["8.8.8.8", "10.0.0.1"])
+        monkeypatch.setattr(
+            "airflow_provider_hooks.http.connect.resolve", lambda *_args, **_options: ["8.8.8.8", "10.0.0.1"]
+        )
         error = fail(base_url="https://sentry.example", policy=NetworkPolicy())
         assert "10.0.0.1 is not a public address" in str(error)
         assert error.sent is False
 
     def test_the_host_is_resolved_once_and_connected_to_where_it_was_judged(self, monkeypatch):
         asked = []
-        monkeypatch.setattr(resolver, "resolve", lambda *args, **_options: asked.append(args) or ["127.0.0.1"])
+        monkeypatch.setattr(
+            "airflow_provider_hooks.http.connect.resolve", lambda *args, **_options: asked.append(args) or ["127.0.0.1"]
+        )
         with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]") as heard:
             assert client(f"http://api.test:{heard.port}").send(LIST, take).status_code == 200
         assert len(asked) == 1

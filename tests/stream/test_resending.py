@@ -98,7 +98,7 @@ def test_an_event_is_sent_so_often_at_most(tries, attempts):
 
 @pytest.mark.parametrize("policy", [NetworkPolicy()])
 def test_an_address_that_is_not_allowed_is_not_tried_again(monkeypatch, policy):
-    monkeypatch.setattr("airflow_provider_hooks.http.resolver.resolve", lambda *_arguments, **_options: ["10.0.0.1"])
+    monkeypatch.setattr("airflow_provider_hooks.http.connect.resolve", lambda *_arguments, **_options: ["10.0.0.1"])
     backed_off = []
     monkeypatch.setattr(RateLimiter, "back_off", lambda _self, now: backed_off.append(now) or True)
     sent = send("https://hooks.test/events", 3, policy=policy, attempts=8)

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from airflow_provider_hooks.exceptions import ResolverError
-from airflow_provider_hooks.http.resolver import resolve
+from airflow_provider_hooks.http.connect import resolve
 
 
 def test_every_address_is_returned_once(monkeypatch):
