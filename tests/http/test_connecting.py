@@ -42,6 +42,7 @@ from tests.security.hostile import (
     write_authority,
 )
 from tests.servers import OK, connect_proxy, find_closed_port, raw_server
+from tests.timing import SLACK_SECONDS
 
 PUBLIC = "3000::1"
 """Of a block of 2000::/3 that nobody was given; it is only ever named to a proxy of the test."""
@@ -167,8 +168,8 @@ def test_a_resolver_that_hangs_is_left_when_time_is_up(monkeypatch):
     started = time.monotonic()
     with pytest.raises(TimeoutError):
         connect(443, timeout=0.2)
-    assert time.monotonic() - started < 10
     answered.set()
+    assert time.monotonic() - started < 0.2 + SLACK_SECONDS
 
 
 def test_a_black_hole_is_left_when_time_is_up(resolved):
@@ -177,7 +178,7 @@ def test_a_black_hole_is_left_when_time_is_up(resolved):
         started = time.monotonic()
         with pytest.raises(TimeoutError):
             connect(heard.port, timeout=0.3)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 0.3 + SLACK_SECONDS
 
 
 def test_addresses_that_are_black_holes_are_left_in_the_time_of_one(resolved):

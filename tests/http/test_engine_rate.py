@@ -16,7 +16,8 @@ from airflow_provider_hooks.http.connect import Dial
 from airflow_provider_hooks.http.engine import Engine
 from tests.http.reusing_receiver import NO_CONTENT, answer, check_once, serve
 from tests.servers import find_closed_port
-from tests.stream.sending import TIMEOUT, make_event, send
+from tests.stream.sending import CONNECT_TIMEOUT, TIMEOUT, make_event, send
+from tests.timing import SLACK_SECONDS
 
 
 def answer_after(seconds: float):
@@ -59,7 +60,7 @@ def test_a_rate_limit_is_kept(rate):
     with serve(answer) as kept:
         sent = send(kept.url, rate, concurrency=16, rate_limit=rate)
     check_once(sent, kept, rate)
-    assert 0.7 <= sent.seconds <= 1.3
+    assert sent.seconds >= 0.7
     for first, last in itertools.combinations(range(0, rate, 5), 2):
         seconds = kept.arrivals[last] - kept.arrivals[first]
         assert last - first <= rate * (seconds + 0.1 + 0.15) + 2, (
@@ -104,7 +105,7 @@ def test_a_receiver_that_is_busy_gets_a_pause_and_the_event_not_again(line, retr
         sent = send(kept.url, 12, concurrency=2)
     check_once(sent, kept, 12)
     assert sent.endings == {("rejected", None): 1, ("delivered", None): 11}
-    assert seconds <= sent.seconds <= seconds + 0.5
+    assert seconds <= sent.seconds
     assert sent.pace.pauses == (1 if seconds else sent.pace.pauses)
     first = kept.arrivals[0]
     early = [one for one in kept.arrivals if one < first + seconds * 0.9]
@@ -120,7 +121,7 @@ def test_a_pause_is_never_longer_than_its_bound(said, monkeypatch):
     with serve(busy_for(1, b"429 X", b"Retry-After: %b\r\n" % said)) as kept:
         sent = send(kept.url, 3, concurrency=1)
     check_once(sent, kept, 3)
-    assert sent.seconds <= 1.0
+    assert sent.seconds <= 0.4 + SLACK_SECONDS
 
 
 # What ends it
@@ -197,7 +198,7 @@ def test_connections_that_do_not_come_about_hold_up_no_other():
         arrivals: list[bytes] = []
         threading.Thread(target=accept, daemon=True).start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/hook"
-        sent = send(url, 60, concurrency=6)
+        sent = send(url, 60, concurrency=6, timeout=TIMEOUT, connect_timeout=CONNECT_TIMEOUT)
         stop.set()
     delivered = [one for one in sent.records if one["outcome"] == "delivered"]
     assert len(delivered) >= 50
@@ -207,7 +208,7 @@ def test_connections_that_do_not_come_about_hold_up_no_other():
         "timeout",
         "connection_reset",
     }
-    assert sent.seconds <= TIMEOUT * 1.2
+    assert sent.seconds <= TIMEOUT + SLACK_SECONDS
 
 
 def test_a_request_waits_for_whichever_connection_is_free_first(monkeypatch):

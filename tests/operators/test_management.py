@@ -189,7 +189,7 @@ class TestRotate:
         played, options = declared("sentry")
         started = time.monotonic()
         result = run(RotateServiceHookSecretOperator, **options, overlap=timedelta(seconds=1))
-        assert 0 <= time.monotonic() - started <= 3
+        assert time.monotonic() - started >= 1
         assert [hook.hook_id for hook in played.list_hooks()] == [result["hook_id"]]
 
     def test_deleting_within_the_overlap_deletes_both(self, declared):

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.security.deliveries import CONNECT_TIMEOUT, Sender
+from tests.security.deliveries import Sender
 from tests.security.hostile import write_authority
 from tests.servers import OK, raw_server
+from tests.timing import PATIENT_SECONDS
 
 _warm: list[bool] = []
 
@@ -23,7 +24,7 @@ def sender(
 ) -> Sender:
     sender = Sender(monkeypatch, capfd, caplog)
     ca_file = write_authority(tmp_path_factory.mktemp("authority") / "ca.pem")
-    sender.set(connect_timeout=CONNECT_TIMEOUT, ca_file=ca_file)
+    sender.set(connect_timeout=PATIENT_SECONDS, ca_file=ca_file)
     if not _warm:
         # What Airflow imports at the first delivery of a process is no part of any delivery's time and memory.
         with raw_server(OK) as heard:

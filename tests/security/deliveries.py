@@ -27,11 +27,12 @@ from airflow_provider_hooks.http import connect as connect_module
 from airflow_provider_hooks.signing import SCHEMES
 from tests.airflow_context import StateStore, make_context
 from tests.events_data import ALERT
+from tests.timing import PATIENT_SECONDS
 
 CONN_ID = "hostile"
 SECRET = "s3cret+value/with=signs"
-TIMEOUT = 1.0
-CONNECT_TIMEOUT = 0.8
+TIMEOUT, CONNECT_TIMEOUT = 1.0, 0.8
+"""For deliveries that must time out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ class Sender:
         for name, value in options.items():
             self._monkeypatch.setenv(f"AIRFLOW__SERVICE_HOOKS__{name.upper()}", str(value))
 
-    def connect(self, url: str, *, password: str = SECRET, timeout: float = TIMEOUT, **extra: object) -> None:
+    def connect(self, url: str, *, password: str = SECRET, timeout: float = PATIENT_SECONDS, **extra: object) -> None:
         extra = {"timeout": timeout, **extra}
         connection = {"conn_type": "service_hook", "host": url, "password": password, "extra": extra}
         self._monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(connection))

@@ -28,12 +28,14 @@ from airflow_provider_hooks.stream.stream import StreamContext, StreamDependenci
 from airflow_provider_hooks.stream.summary import Progress, Summary
 from airflow_provider_hooks.stream.throttle import CircuitBreaker, RateLimiter
 from tests.events_data import CREATED
+from tests.timing import PATIENT_SECONDS
 
 SECRET = "s3cret+value/with=signs"
 TOKEN = "t0ken-of-the-query"
 HEADER = "c0nfidential-header-value"
 LISTED = NetworkPolicy(allowed_networks=["127.0.0.1"])
 TIMEOUT, CONNECT_TIMEOUT = 0.8, 0.5
+"""For requests that must time out."""
 
 
 def make_event(number: int, *, size: int = 0) -> dict[str, object]:
@@ -47,7 +49,9 @@ def make_event(number: int, *, size: int = 0) -> dict[str, object]:
     }
 
 
-def make_endpoint(url: str, *, scheme: str = "sentry", secret: str = SECRET, timeout: float = TIMEOUT) -> Endpoint:
+def make_endpoint(
+    url: str, *, scheme: str = "sentry", secret: str = SECRET, timeout: float = PATIENT_SECONDS
+) -> Endpoint:
     return Endpoint(
         conn_id="hostile",
         target=parse_url(f"{url}?token={TOKEN}"),
@@ -131,8 +135,8 @@ def send(
     events: int | Iterable[dict] = 1,
     *,
     concurrency: int = 8,
-    timeout: float = TIMEOUT,
-    connect_timeout: float = CONNECT_TIMEOUT,
+    timeout: float = PATIENT_SECONDS,
+    connect_timeout: float = PATIENT_SECONDS,
     policy: NetworkPolicy = LISTED,
     ca_file: str | None = None,
     rate_limit: float | None = None,

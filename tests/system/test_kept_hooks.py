@@ -86,17 +86,17 @@ def test_every_run_makes_the_calls_that_are_needed_and_no_others(airflow, sandbo
 ROTATE = """
 from datetime import timedelta
 from airflow.sdk import DAG
-from airflow_provider_hooks.operators import management
+from airflow_provider_hooks.operators import registration
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
 from airflow_provider_hooks.operators.registration import EnsureServiceHookOperator
 
-management._LONGEST_SLEEP = 0  # so that a short overlap is deferred too
+registration._MAX_SLEEP_SECONDS = 0  # so that a short overlap is deferred too
 
 with DAG("rotate", schedule=None):
     here = {"hook_name": "orders", "service_hook_conn_id": "service_hook_default"}
     ensure = EnsureServiceHookOperator(task_id="ensure", **here)
     # Long enough for a busy scheduler to have noticed that the task is deferred before its trigger fires.
-    rotate = management.RotateServiceHookSecretOperator(task_id="rotate", overlap=timedelta(seconds=10), **here)
+    rotate = registration.RotateServiceHookSecretOperator(task_id="rotate", overlap=timedelta(seconds=10), **here)
     alert = DeliverEventAlertOperator(task_id="deliver_alert", message="x", triggering_rules=["r"])
     ensure >> rotate >> alert
 """
