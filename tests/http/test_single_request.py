@@ -67,6 +67,16 @@ def endless(head: bytes, part: bytes):
     return answer
 
 
+def unfinished(head: bytes):
+    """Send the head of an answer, and nothing more until the client closes the connection."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(head)
+        connection.recv(1)
+
+    return answer
+
+
 def test_exactly_these_bytes_and_headers_are_sent_and_an_answer_is_kept():
     kept = b"Content-Type: text/plain\r\nRetry-After: 5\r\nContent-Length: 2\r\n"
     with raw_server(b"HTTP/1.1 201 Created\r\nSet-Cookie: a=b\r\n" + kept + b"\r\nok") as heard:
@@ -150,7 +160,7 @@ def test_an_answer_whose_headers_are_complete_counts_whatever_its_body_does():
         attempt = send(heard.url)
     assert (attempt.outcome, attempt.status_code) == (Outcome.REJECTED, 500)
     assert (attempt.error_class, attempt.response_body) == (ErrorClass.CONNECTION_RESET, "short")
-    with raw_server(endless(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", b"")) as heard:
+    with raw_server(unfinished(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")) as heard:
         assert send(heard.url, timeout=0.5).outcome is Outcome.DELIVERED
 
 
