@@ -8,9 +8,14 @@ import functools
 import gc
 import json
 import os
+import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+# Without their bytecode each worker would rewrite the assertions of every module in each session.
+sys.dont_write_bytecode = False
 
 REPOSITORY = Path(__file__).parent.parent
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
@@ -44,6 +49,16 @@ TESTS_AT_ONCE = 8
 How many tests of a file a worker gets at once: few enough that no worker is left with a long rest, and enough that
 pytest-xdist, which looks through all that a worker ever got after each test, takes little time.
 """
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect no garbage while test modules are imported: they leave none, and each search goes through all of them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_finish() -> None:
