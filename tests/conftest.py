@@ -63,7 +63,6 @@ def pytest_collection() -> Iterator[None]:
 
 def pytest_collection_finish() -> None:
     """Leave out of later collections what has been imported: it lives to the end."""
-    gc.collect()
     gc.freeze()
 
 
@@ -89,6 +88,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
             return split_scope(nodeid)
 
     return Scheduling(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def volatile_files() -> Iterator[None]:
+    """Wait for no disk: only a machine that loses power could tell the difference."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # which fails too if the file is not open
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ from airflow_provider_hooks.http.connect import Limits
 from airflow_provider_hooks.http.response import KEPT_BODY_BYTES
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from tests.http.raw_request import BODY, open_engine, send_once, send_with
+from tests.security.hostile import gzip_bomb
 from tests.servers import OK, find_closed_port, raw_server, read_request
 
 LOOPBACK = NetworkPolicy(allowed_networks=["127.0.0.1", "receiver.test"])
@@ -201,10 +202,7 @@ def test_a_secret_across_the_bound_of_what_is_kept_is_masked_too():
 
 
 def test_a_compressed_answer_is_not_decompressed():
-    bomb = __import__("gzip").compress(b"\0" * 50_000_000)
-    with raw_server(
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb) + bomb
-    ) as heard:
+    with raw_server(gzip_bomb(50)) as heard:
         attempt = send(heard.url)
     assert attempt.outcome is Outcome.DELIVERED
     assert len(attempt.response_body or "") <= KEPT_BODY_BYTES

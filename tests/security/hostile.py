@@ -174,7 +174,7 @@ def endless(head: bytes, part: bytes) -> Answer:
 @functools.cache
 def gzip_bomb(megabytes: int) -> bytes:
     """Return an answer whose body is about a thousandth of what it inflates to; made without ever holding that."""
-    packer, block = zlib.compressobj(9, wbits=31), bytes(MEGABYTE)
+    packer, block = zlib.compressobj(9, wbits=31, strategy=zlib.Z_RLE), bytes(MEGABYTE)
     body = b"".join(packer.compress(block) for _ in range(megabytes)) + packer.flush()
     return b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 

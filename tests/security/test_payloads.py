@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import uuid
 from decimal import Decimal
 
@@ -60,6 +61,7 @@ def make_cycle() -> object:
     return value
 
 
+@functools.cache
 def nest(levels: int) -> object:
     value: object = "x"
     for _ in range(levels):

@@ -139,7 +139,7 @@ def check(case: Case, sender, receiver) -> None:
     store = StateStore()
     with receiver as heard:
         sender.connect(heard.url)
-        told = sender.deliver(store=store)
+        told = sender.deliver(store=store, watches_memory=True)
         if case.outcome != NOT_SENT:
             sender.deliver(store=store, try_number=2)
     assert told.ended == (case.outcome, case.error_class), told.record
