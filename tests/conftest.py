@@ -4,10 +4,18 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+# Without their bytecode each worker would rewrite the assertions of every module in each session.
+sys.dont_write_bytecode = False
 
 REPOSITORY = Path(__file__).parent.parent
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
@@ -23,43 +31,77 @@ os.environ |= {
 
 import pytest  # noqa: E402  (Airflow reads its configuration when it is first imported)
 
-from airflow_provider_hooks._runtime import airflow as airflow_module  # noqa: E402
-from airflow_provider_hooks._runtime import variable_lock as lock_module  # noqa: E402
-from airflow_provider_hooks._runtime import variable_store as variables_module  # noqa: E402
-from airflow_provider_hooks.sandbox import Sandbox, serve_sandbox  # noqa: E402
 from tests.airflow_context import SECRET  # noqa: E402
-from tests.variables import Variables  # noqa: E402
+
+if TYPE_CHECKING:
+    from airflow_provider_hooks.sandbox import Sandbox
+    from tests.variables import Variables
+
+# The fixtures import the package: the process that starts the workers of pytest-xdist does without Airflow.
 
 SYSTEM = "tests/system/"
 OWN_AIRFLOW = ("test_claim_race.py", "test_cli.py", "test_commands.py", "test_demo.py")
 """The files of system tests that start their own Airflow; the others share one, and so a worker of pytest-xdist."""
 WHOLE_FILES = ("tests/test_imports.py",)
 """The files whose tests share what takes seconds to make."""
+TESTS_AT_ONCE = 8
+"""
+How many tests of a file a worker gets at once: few enough that no worker is left with a long rest, and enough that
+pytest-xdist, which looks through all that a worker ever got after each test, takes little time.
+"""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect no garbage while test modules are imported: they leave none, and each search goes through all of them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_finish() -> None:
     """Leave out of later collections what has been imported: it lives to the end."""
-    gc.collect()
     gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Give each worker one test after the other, but those that share something expensive to the same worker."""
+    """Give each worker a few tests after the other, but those that share something expensive to the same worker."""
     from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415  (tests run without pytest-xdist too)
+
+    counts: Counter[str] = Counter()
+
+    @functools.cache  # the tests are counted when they are distributed, and looked up as they finish
+    def split_scope(nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        if path.startswith(SYSTEM):
+            return nodeid if path.removeprefix(SYSTEM) in OWN_AIRFLOW else SYSTEM
+        if path in WHOLE_FILES:
+            return path
+        counts[path] += 1
+        return f"{path} {(counts[path] - 1) // TESTS_AT_ONCE}"
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            path = nodeid.partition("::")[0]
-            if path.startswith(SYSTEM) and path.removeprefix(SYSTEM) not in OWN_AIRFLOW:
-                return SYSTEM
-            return path if path in WHOLE_FILES else nodeid
+            return split_scope(nodeid)
 
     return Scheduling(config, log)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def volatile_files() -> Iterator[None]:
+    """Wait for no disk: only a machine that loses power could tell the difference."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # which fails too if the file is not open
+        yield
+
+
 @pytest.fixture(scope="session")
 def served_sandbox():
+    from airflow_provider_hooks.sandbox import serve_sandbox  # noqa: PLC0415
+
     with serve_sandbox() as running:
         yield running
 
@@ -98,8 +140,10 @@ def connected(sandbox: Sandbox, allow_loopback: None, monkeypatch: pytest.Monkey
 @pytest.fixture
 def variables(monkeypatch: pytest.MonkeyPatch) -> Variables:
     """Airflow's Variables, which a test without a task runner can neither write nor list."""
+    from airflow_provider_hooks._runtime import airflow, variable_lock, variable_store  # noqa: PLC0415
+    from tests.variables import Variables  # noqa: PLC0415
+
     played = Variables()
-    monkeypatch.setattr(airflow_module, "Variable", played)
-    monkeypatch.setattr(variables_module, "Variable", played)
-    monkeypatch.setattr(lock_module, "Variable", played)
+    for module in (airflow, variable_store, variable_lock):
+        monkeypatch.setattr(module, "Variable", played)
     return played

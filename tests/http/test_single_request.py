@@ -26,6 +26,7 @@ from airflow_provider_hooks.http.connect import Limits
 from airflow_provider_hooks.http.response import KEPT_BODY_BYTES
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from tests.http.raw_request import BODY, open_engine, send_once, send_with
+from tests.security.hostile import gzip_bomb
 from tests.servers import OK, find_closed_port, raw_server, read_request
 from tests.timing import SLACK_SECONDS
 
@@ -64,6 +65,16 @@ def endless(head: bytes, part: bytes):
         connection.sendall(head)
         while True:
             connection.sendall(part)
+
+    return answer
+
+
+def unfinished(head: bytes):
+    """Send the head of an answer, and nothing more until the client closes the connection."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(head)
+        connection.recv(1)
 
     return answer
 
@@ -151,7 +162,7 @@ def test_an_answer_whose_headers_are_complete_counts_whatever_its_body_does():
         attempt = send(heard.url)
     assert (attempt.outcome, attempt.status_code) == (Outcome.REJECTED, 500)
     assert (attempt.error_class, attempt.response_body) == (ErrorClass.CONNECTION_RESET, "short")
-    with raw_server(endless(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", b"")) as heard:
+    with raw_server(unfinished(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")) as heard:
         assert send(heard.url, timeout=0.5).outcome is Outcome.DELIVERED
 
 
@@ -192,10 +203,7 @@ def test_a_secret_across_the_bound_of_what_is_kept_is_masked_too():
 
 
 def test_a_compressed_answer_is_not_decompressed():
-    bomb = __import__("gzip").compress(b"\0" * 50_000_000)
-    with raw_server(
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb) + bomb
-    ) as heard:
+    with raw_server(gzip_bomb(50)) as heard:
         attempt = send(heard.url)
     assert attempt.outcome is Outcome.DELIVERED
     assert len(attempt.response_body or "") <= KEPT_BODY_BYTES

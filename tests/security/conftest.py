@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+from airflow.sdk._shared.secrets_masker import _secrets_masker
 
 from tests.security.deliveries import Sender
 from tests.security.hostile import write_authority
@@ -15,12 +16,21 @@ _warm: list[bool] = []
 
 
 @pytest.fixture
+def masked_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have Airflow forget the secrets of a test: it searches for all of them at once, and some here are huge."""
+    masker = _secrets_masker()
+    monkeypatch.setattr(masker, "patterns", set(masker.patterns))
+    monkeypatch.setattr(masker, "replacer", masker.replacer)
+
+
+@pytest.fixture
 def sender(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
     tmp_path_factory: pytest.TempPathFactory,
     allow_loopback: None,
+    masked_secrets: None,
 ) -> Sender:
     sender = Sender(monkeypatch, capfd, caplog)
     ca_file = write_authority(tmp_path_factory.mktemp("authority") / "ca.pem")

@@ -43,8 +43,8 @@ class Told:
     """What ``deliver`` returned, or else what the claim kept; ``None`` where nothing was claimed."""
     error: Exception | None
     seconds: float
-    grown: int
-    """Bytes that the process grew by at its largest."""
+    grown: int | None
+    """Bytes that the process grew by at its largest, if that was watched."""
     output: str
     """All that anybody can read: both streams, logs, the error with its traceback, and what is kept."""
 
@@ -81,18 +81,20 @@ class Sender:
         hook: EndpointHook | None = None,
         store: StateStore | None = None,
         try_number: int = 1,
+        watches_memory: bool = False,
     ) -> Told:
         """
         Deliver, and tell what came of it.
 
         :param run: an operator's ``execute``, in place of the hook's ``deliver``
+        :param watches_memory: samples the memory, which takes more time than most deliveries
         """
         store = store or StateStore()
         context = make_context(store, try_number=try_number)
         hook, error, returned = hook or EndpointHook(CONN_ID), None, None
         self._caplog.clear()
         self._capfd.readouterr()
-        with _watch_memory() as memory:
+        with _watch_memory() if watches_memory else contextlib.nullcontext() as memory:
             started = time.monotonic()
             try:
                 if run is None:
@@ -107,7 +109,8 @@ class Sender:
         record = returned or next((claim["record"] for claim in kept), None)
         told = "".join(traceback.format_exception(error)) if error else ""
         output = (*self._capfd.readouterr(), self._caplog.text, told, repr(error), _show(kept), _show(returned))
-        return Told(record=record, error=error, seconds=seconds, grown=memory[1] - memory[0], output="\n".join(output))
+        grown = memory[1] - memory[0] if memory else None
+        return Told(record=record, error=error, seconds=seconds, grown=grown, output="\n".join(output))
 
 
 def _show(value: object) -> str:
@@ -156,7 +159,8 @@ def list_signatures(request: bytes) -> list[str]:
 def find_leaks(output: str, *, secret: str = SECRET, requests: Iterable[bytes] = ()) -> list[str]:
     """Return the private values that an output holds in any form and any case; there must be none."""
     private = [secret, *(signature for request in requests for signature in list_signatures(request))]
-    return [form for value in private for form in list_forms(value) if form.lower() in output.lower()]
+    shown = output.lower()
+    return [form for value in private for form in list_forms(value) if form.lower() in shown]
 
 
 def count_sockets(monkeypatch: pytest.MonkeyPatch) -> list[object]:

@@ -171,11 +171,16 @@ def endless(head: bytes, part: bytes) -> Answer:
     return answer
 
 
+@functools.cache
 def gzip_bomb(megabytes: int) -> bytes:
     """Return an answer whose body is about a thousandth of what it inflates to; made without ever holding that."""
-    packer, block = zlib.compressobj(9, wbits=31), bytes(MEGABYTE)
+    packer, block = zlib.compressobj(9, wbits=31, strategy=zlib.Z_RLE), bytes(MEGABYTE)
     body = b"".join(packer.compress(block) for _ in range(megabytes)) + packer.flush()
     return b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+def bombing(megabytes: int) -> Receiver:
+    return lambda: raw_server(gzip_bomb(megabytes))
 
 
 def status(line: bytes, headers: bytes = EMPTY) -> Receiver:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import uuid
 from decimal import Decimal
 
@@ -61,6 +62,7 @@ def make_cycle() -> object:
     return value
 
 
+@functools.cache
 def nest(levels: int) -> object:
     value: object = "x"
     for _ in range(levels):

@@ -10,6 +10,7 @@ as a whole in the middle of a call of the first one; from then on the store refu
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections import Counter
 
@@ -20,14 +21,17 @@ from airflow_provider_hooks._runtime.failures import DeliveryNotSentError
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
 from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.operators.delivery import DeliverEventStreamOperator
+from airflow_provider_hooks.stream import stream as stream_module
+from airflow_provider_hooks.stream.claims import BatchSizer
 from airflow_provider_hooks.stream.records import RecordFolder, SegmentWriter
 from airflow_provider_hooks.stream.stream import _Stream
 from tests.airflow_context import StateStore, make_context
 from tests.servers import find_closed_port
 from tests.stream.bulk_receiver import serve_receiver
 
-COUNT = 300
-"""More than the first batch has."""
+BATCH = 24
+"""How many events the first batch of a try has."""
+COUNT = BATCH + 10
 POINTS = [
     (RecordFolder, "create"),
     (RecordFolder, "open_segment"),
@@ -87,6 +91,7 @@ def heard(served):
 
 @pytest.fixture
 def run_try(tmp_path, monkeypatch, allow_loopback):
+    monkeypatch.setattr(stream_module, "BatchSizer", functools.partial(BatchSizer, size=BATCH))
     lines = [
         {"id": f"event-{number}", "project": "p", "project_id": "1", "project_name": "P", "message": "m"}
         for number in range(COUNT)
@@ -136,7 +141,7 @@ def test_a_try_that_slept_harms_nothing(run_try, heard, tmp_path, monkeypatch, k
         first = 2
     elif before == "an interrupted batch":
         with monkeypatch.context() as patch:
-            do_once_at(patch, Engine, "_send_on", 270, _die, is_before=True)
+            do_once_at(patch, Engine, "_send_on", BATCH + 4, _die, is_before=True)
             with pytest.raises(KilledError):
                 run_try(1, kept, heard.url)
         first = 2
