@@ -19,10 +19,10 @@ help:
 	@echo "make test-fast     run the tests that start no Airflow process"
 	@echo "make test-crash    run the crash suites: kill a real Airflow at every point of a delivery, some 400 times"
 	@echo "make test-servers  send streams to real servers that are reloaded and restarted (installs them from Debian)"
-	@echo "make bench  measure bulk delivery against what people would use instead (needs nginx, wrk and Go)"
+	@echo "make bench  measure bulk delivery against the usual alternatives (needs nginx, wrk and Go)"
 	@echo "make fuzz   look for input that breaks a promise, for SECONDS (600)"
 	@echo "make lint   ruff, mypy, import-linter, bandit and pip check"
-	@echo "make docs   write the generated tables of the docs anew"
+	@echo "make docs   write the generated tables of the docs again"
 	@echo "make clean  remove the environment and Airflow's home from this checkout"
 
 $(VENV)/.python:

@@ -105,7 +105,7 @@ OPTIONS = (
         default="",
         example="/etc/ssl/certs/company-ca.pem",
         description=(
-            "A file of PEM certificates of your own authorities. Deliveries trust them in addition to the public "
+            "A file of PEM certificates of private authorities. Deliveries trust them in addition to the public "
             "bundle, calls to registries in place of it. TLS verification itself cannot be switched off."
         ),
     ),

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-One table: this package's bulk delivery against what people would use instead, measured in one run.
+One table: this package's bulk delivery against the usual alternatives, measured in one run.
 
-Every sender is a process of its own on one core, the receiver (nginx answering 204) on the other; the rounds go through
+Every sender is a separate process on one core, the receiver (nginx answering 204) on the other; the rounds go through
 all senders in turn, and the table has medians. ``make bench`` runs it.
 """
 
@@ -153,8 +153,8 @@ def read_result(process: subprocess.Popen) -> dict:
     return json.loads(lines[-1])
 
 
-def say(told: str) -> None:
-    print(told, flush=True)
+def say(text: str) -> None:
+    print(text, flush=True)
 
 
 def measure_senders(bench: Bench, rounds: int) -> tuple[list[Sender], float]:
@@ -213,10 +213,10 @@ def describe_ratios(senders: list[Sender]) -> str:
             continue
         ratios = [ours / theirs for ours, theirs in zip(by_name[name].rates, by_name[other].rates, strict=True)]
         target = f", target: at least {wanted}" if wanted else ""
-        told = (
+        line = (
             f"median {statistics.median(ratios):.2f} of {len(ratios)} rounds ({min(ratios):.2f} to {max(ratios):.2f})"
         )
-        lines.append(f"{name} / {other}: {told}{target}")
+        lines.append(f"{name} / {other}: {line}{target}")
     return "\n".join(lines)
 
 
@@ -226,36 +226,36 @@ def measure_memory(bench: Bench, rounds: int) -> str:
     for number in range(1, rounds + 1):
         peaks = {size: bench.run("send_operator.py", size)["memory"] for size in (SMALL, HUGE)}
         ratios.append(peaks[HUGE] / peaks[SMALL])
-        told = ", ".join(f"{size:,} events {peak / 1e6:.1f} MB" for size, peak in peaks.items())
-        say(f"round {number}/{rounds}  peak memory: {told}")
-    told = f"median {statistics.median(ratios):.3f} of {rounds} rounds, target: at most {MOST_MEMORY_RATIO}"
-    return f"memory for {HUGE:,} events / {SMALL:,}: {told}"
+        line = ", ".join(f"{size:,} events {peak / 1e6:.1f} MB" for size, peak in peaks.items())
+        say(f"round {number}/{rounds}  peak memory: {line}")
+    line = f"median {statistics.median(ratios):.3f} of {rounds} rounds, target: at most {MOST_MEMORY_RATIO}"
+    return f"memory for {HUGE:,} events / {SMALL:,}: {line}"
 
 
 def measure_sizes(bench: Bench, sizes: list[int]) -> dict[int, dict]:
-    told = {}
+    runs = {}
     for size in sizes:
-        told[size] = bench.run("send_operator.py", size)
-        grown = (told[size]["memory"] - told[size]["memory_before"]) / 1e6
-        rate = size / told[size]["seconds"]
-        peak = told[size]["memory"] / 1e6
+        runs[size] = bench.run("send_operator.py", size)
+        grown = (runs[size]["memory"] - runs[size]["memory_before"]) / 1e6
+        rate = size / runs[size]["seconds"]
+        peak = runs[size]["memory"] / 1e6
         say(f"{size:>9,} events: {rate:>8,.0f}/s, peak {peak:,.1f} MB, {grown:,.1f} MB above an idle task")
-    return told
+    return runs
 
 
-def draw_plot(told: dict[int, dict], path: Path) -> None:
+def draw_plot(runs: dict[int, dict], path: Path) -> None:
     import matplotlib as mpl  # noqa: PLC0415  (only this picture needs it)
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
-    sizes = sorted(told)
+    sizes = sorted(runs)
     figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(8, 6), constrained_layout=True)
-    above.plot(sizes, [size / told[size]["seconds"] for size in sizes], marker="o", color="#2a6f97")
+    above.plot(sizes, [size / runs[size]["seconds"] for size in sizes], marker="o", color="#2a6f97")
     above.set(ylabel="events per second", title="Bulk delivery: one task, one core, every guard and claim on")
-    below.plot(sizes, [told[size]["memory"] / 1e6 for size in sizes], marker="o", color="#9b2226", label="peak")
+    below.plot(sizes, [runs[size]["memory"] / 1e6 for size in sizes], marker="o", color="#9b2226", label="peak")
     below.plot(
-        sizes, [told[size]["memory_before"] / 1e6 for size in sizes], linestyle="--", color="#999999", label="idle task"
+        sizes, [runs[size]["memory_before"] / 1e6 for size in sizes], linestyle="--", color="#999999", label="idle task"
     )
     below.set(xlabel="events", ylabel="resident memory, MB", xscale="log")
     for axis in (above, below):
@@ -269,7 +269,7 @@ def measure_shards(folder: Path, home: Path, rounds: int) -> dict[str, float]:
     """
     Return how many times as fast two shards on two cores are as one, by what the one was given.
 
-    The receiver of two shards is on the same two cores as they are. So is it with one shard on one core; the other one
+    The receiver of two shards is on the same two cores. So is it with one shard on one core; the other one
     has the second core for its receiver, which leaves the two shards less than a core each in comparison.
     """
     ratios: dict[str, list[float]] = {"one core": [], "one core and another for its receiver": []}
@@ -286,8 +286,8 @@ def measure_shards(folder: Path, home: Path, rounds: int) -> dict[str, float]:
             for given, receiver in zip(ratios, (same, other), strict=True):
                 one = SHARDED / Bench(folder, home, receiver).run("send_operator.py", SHARDED)["seconds"]
                 ratios[given].append(together / one)
-                told = f"two shards {together:,.0f} events/s, one on {given} {one:,.0f}"
-                say(f"round {number}/{rounds}  {told}: {ratios[given][-1]:.2f} times")
+                line = f"two shards {together:,.0f} events/s, one on {given} {one:,.0f}"
+                say(f"round {number}/{rounds}  {line}: {ratios[given][-1]:.2f} times")
     return {given: statistics.median(found) for given, found in ratios.items()}
 
 
@@ -325,8 +325,8 @@ def main() -> int:
                 senders, limit = measure_senders(bench, arguments.rounds)
                 say(f"\n{draw_table(senders, limit)}\n\n{describe_ratios(senders)}\n")
             if "sizes" in parts:
-                told = measure_sizes(bench, [1_000, SMALL, 100_000, HUGE])
-                draw_plot(told, arguments.plot)
+                runs = measure_sizes(bench, [1_000, SMALL, 100_000, HUGE])
+                draw_plot(runs, arguments.plot)
             if "memory" in parts:
                 say(measure_memory(bench, arguments.rounds) + "\n")
             if "single" in parts:

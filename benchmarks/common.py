@@ -81,7 +81,7 @@ def read_lines(arguments: argparse.Namespace) -> Iterator[bytes]:
 
 
 def prepare_by_hand(line: bytes) -> tuple[dict[str, str], bytes]:
-    """Build, serialise and sign an event as people do who write their own loop."""
+    """Build, serialise and sign an event as a hand-written loop does."""
     event = orjson.loads(line)
     inner = event["event"]
     body = orjson.dumps(
@@ -122,14 +122,14 @@ def measured(arguments: argparse.Namespace) -> Iterator[None]:
     cpu, started = time.process_time(), time.monotonic()
     yield
     seconds = time.monotonic() - started
-    told = {
+    figures = {
         "events": arguments.count,
         "seconds": seconds,
         "cpu": time.process_time() - cpu,
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "memory_before": before_memory,
     }
-    print(json.dumps(told), flush=True)
+    print(json.dumps(figures), flush=True)
 
 
 def read_resident() -> int:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""nginx on loopback that answers 204 to everything, plain and over TLS, on a core of its own."""
+"""nginx on loopback that answers 204 to everything, plain and over TLS, on a separate core."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def run_nginx(folder: Path, *, cores: tuple[int, ...] = (RECEIVER_CORE,)) -> Ite
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
     port, tls_port = find_port(), find_port()
     options = " reuseport" if len(cores) > 1 else ""  # so that every worker has its part of the connections
-    told = CONFIGURATION.format(folder=folder, port=port, tls_port=tls_port, workers=len(cores), options=options)
-    (folder / "nginx.conf").write_text(told)
+    text = CONFIGURATION.format(folder=folder, port=port, tls_port=tls_port, workers=len(cores), options=options)
+    (folder / "nginx.conf").write_text(text)
     with subprocess.Popen(
         ["nginx", "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")],
         preexec_fn=lambda: os.sched_setaffinity(0, cores),  # noqa: PLW1509  (nothing else runs in this process)

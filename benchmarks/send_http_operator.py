@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What people do today: one mapped ``HttpOperator`` task an event, in the same Airflow."""
+"""The usual way today: one mapped ``HttpOperator`` task an event, in the same Airflow."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from airflow.sdk import DAG
 from common import prepare_by_hand, read_arguments, read_lines
 
 sys.argv = ["bench", *{arguments!r}]
-told = [prepare_by_hand(line) for line in read_lines(read_arguments())]
+prepared = [prepare_by_hand(line) for line in read_lines(read_arguments())]
 with DAG("http_benchmark", schedule=None) as dag:
     HttpOperator.partial(task_id="deliver", http_conn_id="receiver", endpoint="hook", method="POST").expand_kwargs(
-        [{{"data": body.decode(), "headers": headers}} for headers, body in told]
+        [{{"data": body.decode(), "headers": headers}} for headers, body in prepared]
     )
 """
 

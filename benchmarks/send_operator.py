@@ -28,9 +28,9 @@ class MeasuredOperator(DeliverEventStreamOperator):
     def execute(self, context):
         arguments = read_arguments()
         with measured(arguments):
-            told = super().execute(context)
-        assert told["delivered"] == told["total"], told
-        return told
+            result = super().execute(context)
+        assert result["delivered"] == result["total"], result
+        return result
 
 with DAG("bulk_benchmark", schedule=None) as dag:
     MeasuredOperator(
@@ -46,8 +46,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=home) as folder:
         dags = Path(folder) / "dags"
         dags.mkdir()
-        told = {"here": str(Path(__file__).parent), "events": values["--events"], "records": f"{folder}/records"}
-        (dags / "bulk_benchmark.py").write_text(DAG.format(**told, shard=shard and tuple(shard)))
+        values_of_dag = {
+            "here": str(Path(__file__).parent),
+            "events": values["--events"],
+            "records": f"{folder}/records",
+        }
+        (dags / "bulk_benchmark.py").write_text(DAG.format(**values_of_dag, shard=shard and tuple(shard)))
         os.environ |= {
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-One event, one task: what a delivery costs beyond an operator that does nothing, in a whole Airflow of its own.
+One event, one task: what a delivery costs beyond an operator that does nothing, in a separate Airflow.
 
 Between the two stands an operator that only asks Airflow what a delivery asks it: one argument that it shows as
 rendered, and a claim that is read, written, read back and settled. No delivery with this guarantee can take less.
@@ -55,7 +55,7 @@ MOST_MILLISECONDS = 20
 
 def measure(home: Path, url: str, *, times: int) -> dict[str, float]:
     """Return the median milliseconds of each kind of task, from its start to its end as Airflow keeps them."""
-    # Where it is set no module is kept compiled, as it is wherever packages are installed.
+    # If it is set, no compiled module is stored, unlike in an installed package.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     dags = home / "dags"
     dags.mkdir(exist_ok=True)
@@ -79,9 +79,9 @@ def measure(home: Path, url: str, *, times: int) -> dict[str, float]:
     }
 
 
-def describe(told: dict[str, float]) -> str:
+def describe(seconds: dict[str, float]) -> str:
     """Report what a delivery costs, and how much of that is not Airflow's."""
-    nothing, claim, deliver = (told[kind] for kind in KINDS)
+    nothing, claim, deliver = (seconds[kind] for kind in KINDS)
     beyond = f"{deliver - claim:.1f} ms, target: at most {MOST_MILLISECONDS}"
     return "\n".join(
         [

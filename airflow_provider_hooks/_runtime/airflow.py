@@ -40,9 +40,9 @@ ClaimType = TypeVar("ClaimType", bound=msgspec.Struct)
 
 class VariableStore(Protocol):
     """
-    Where Variables are written: ``airflow.sdk.Variable``, which only a running task can, or what plays it elsewhere.
+    Where Variables are written: ``airflow.sdk.Variable`` in a running task, or a replacement elsewhere.
 
-    Each call is durable, and seen by everybody, when it returns.
+    Each call is durable, and visible to every process, when it returns.
     """
 
     def set(self, key: str, value: str, description: str | None = None) -> None:
@@ -94,7 +94,7 @@ def read_connection(kind: ConnectionType, conn_id: str) -> ConnectionFields:
 
 
 def read_variable(name: str) -> str | None:
-    """Return the text of a Variable that keeps secrets, each known to the masker, or ``None`` without it."""
+    """Return the text of a Variable with secrets, each registered with the masker, or ``None`` without it."""
     text = Variable.get(name, default=None)
     if not text:
         return None if text is None else ""

@@ -76,7 +76,7 @@ def record_attempt(span: Span, info: DeliveryInfo, attempt: Attempt) -> None:
 
 @contextmanager
 def _harmless() -> Iterator[None]:
-    """Keep a metrics backend that fails from hiding what was sent: the record is not written yet."""
+    """Log the failure of a metrics backend, so that it does not hide what was sent: the record is not written yet."""
     try:
         yield
     except Exception:  # noqa: BLE001  (whatever a backend raises)

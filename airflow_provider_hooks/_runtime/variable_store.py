@@ -102,7 +102,7 @@ class VariableHookStore:
         text = format_state(state)
         self._store.set(self.name, text, description="Service hooks and their signing secrets, newest first")
         if read_variable(self.name) != text:
-            raise ServiceHookError(f"the Variable '{self.name}' does not read back as it was written")
+            raise ServiceHookError(f"the Variable '{self.name}' does not read back with the value that was written")
         self._state = state
 
     def _is_listed(self) -> bool:

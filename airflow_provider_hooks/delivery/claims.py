@@ -117,7 +117,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Whether an earlier attempt of the same generation may have been received."""
 
     def as_json(self) -> JsonObject:
-        """Return the claim as it is stored."""
+        """Return the claim in the form in which it is stored."""
         return msgspec.to_builtins(self)  # type: ignore[no-any-return]
 
 
@@ -303,12 +303,12 @@ class ClaimedDelivery:
 
 def check_slot(result: DeliveryResult, info: DeliveryInfo) -> None:
     """
-    Return if what this try recorded before is the delivery that it is asked for again.
+    Return if this try recorded the same delivery before.
 
     :raises SlotError: if it is another one; nothing was sent
     """
     if info.delivery_id != result.record.info.delivery_id:
-        raise SlotError("this task delivered another event in this try; give each delivery a slot of its own")
+        raise SlotError("this task delivered another event in this try; give each delivery its own slot")
 
 
 def unclaimed_result(info: DeliveryInfo, attempt: Attempt) -> DeliveryResult:

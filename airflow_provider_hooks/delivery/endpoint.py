@@ -151,7 +151,7 @@ def read_endpoint(
 
     :param default_timeout: seconds for one attempt where the connection says none
     :param read_variable: returns the text of an Airflow Variable, or ``None`` where there is none
-    :param allowed_headers: names of headers that the deployment allows besides ``Authorization`` and ``X-…``
+    :param allowed_headers: names of headers that the deployment allows in addition to ``Authorization`` and ``X-…``
     :raises ValidationError: naming each field that cannot be used, without quoting a secret
     """
     problems = ValidationErrors(f"connection '{fields.conn_id}'")
@@ -200,7 +200,7 @@ def _read_secrets(
             problems.add(name, "is set, but the scheme none signs nothing")
         return ()
     if fields.password and variable:
-        problems.add("password", "is set beside secret_variable; keep the secret in one of them")
+        problems.add("password", "is set, and so is secret_variable; store the secret in one of them")
         return ()
     place = f"the Variable {safe_repr(variable)} (extra.secret_variable)" if variable else "password (signing secret)"
     if not variable:
@@ -253,7 +253,7 @@ def read_headers(value: object, *, allowed: Iterable[str], problems: ValidationE
 
 
 def _read_pairs(value: object) -> list[tuple[str, object]] | None:
-    """Return the pairs in their order, repeated names kept, or ``None`` if there are no pairs in it."""
+    """Return the pairs in their order, repeated names included, or ``None`` if there are no pairs in it."""
     if value is None:
         return []
     if isinstance(value, Mapping):

@@ -71,7 +71,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a user marked it as received, without a response."""
 
     def as_json(self) -> JsonObject:
-        """Return the record as one flat JSON object, as it is stored and returned by the operators."""
+        """Return the record as one flat JSON object: what is stored, and what the operators return."""
         builtins = cast("dict[str, JsonObject]", msgspec.to_builtins(self))
         info, attempt = builtins.pop("info"), builtins.pop("attempt")
         return {**info, **builtins, **attempt}

@@ -57,7 +57,7 @@ class DeliveryIds:
 
 @dataclass(frozen=True, kw_only=True)
 class SignedRequest:
-    """One request, exactly as it is sent."""
+    """One request: exactly the bytes that are sent."""
 
     info: DeliveryInfo
     request: bytes = field(repr=False)

@@ -85,7 +85,7 @@ class PayloadReader:
 
     def read(self, event: bytes | Mapping[str, object]) -> tuple[str, bytes]:
         """
-        Return an event's id, and its body as it is sent.
+        Return an event's id, and the bytes of its body.
 
         :param event: a line of JSON or a mapping: the payload as documented, or its fields by name
         :raises InvalidEventError: with what is wrong with it

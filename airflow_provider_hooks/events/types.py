@@ -19,7 +19,7 @@ EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 Payload: TypeAlias = "dict[str, object]"
-"""An event as it is sent, under the documented names and in the documented order."""
+"""The payload of an event: the documented names, in the documented order."""
 Rules: TypeAlias = "list[str] | tuple[str, ...]"
 """The names of the rules that made an alert. A single string is not one of these."""
 Tags: TypeAlias = "Mapping[str, str] | Sequence[tuple[str, str] | list[str]]"

@@ -121,7 +121,7 @@ class EndpointHook(BaseHook):
         :param payload: what a builder of ``airflow_provider_hooks.events`` returns, or a draft, which is built only if
             the event is to be sent
         :param context: the task's context, whose state store holds the claim
-        :param slot: tells apart several deliveries of one task; the same on every try
+        :param slot: distinguishes several deliveries of one task; the same on every try
         :param on_unknown: where an attempt may have been received, ``fail`` and leave it to the user, or ``resend`` the
             event with the same delivery id by Airflow's own ``retries``, which is at least once
         :raises NonRetryableError: if the outcome is ``rejected`` or ``unknown``, or an input cannot be used, which a
@@ -273,7 +273,7 @@ class EndpointHook(BaseHook):
         return engine
 
     def _open_engine(self, target: Target, limits: Limits) -> Engine[SignedRequest]:
-        # DNS is asked for every connection: a name that leads elsewhere by now is checked again.
+        # The host is resolved for every connection: a name that leads elsewhere by now is checked again.
         connector = Connector(target, policy=self._policy, limits=limits, resolved_seconds=0.0)
         return Engine(connector, timeout=limits.timeout)
 

@@ -61,7 +61,7 @@ class StreamHook(EndpointHook):
         """
         Deliver every event at most once per run or manual clear, and return the summary.
 
-        :param records_path: a folder; the records are in a folder of their own within it
+        :param records_path: a folder; each run or manual clear writes its records to its own folder in it
         :param context: the task's context, whose state store holds the claim
         :raises NonRetryableError: if an event was rejected, is unknown or was not sent, or an input cannot be used,
             which a retry must not or cannot change

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Which addresses are public: a table of our own, so that the answer does not depend on Python's patch level.
+Which addresses are public: an own table, so that the result does not depend on Python's patch level.
 
 IPv6 is public inside 2000::/3 less its special ranges only, and an IPv4 address carried inside an IPv6 one is checked
 as the IPv4 address that it is.
@@ -20,12 +20,12 @@ _IPV4_SPECIAL = tuple(
     for network, use in (
         ("0.0.0.0/8", "this network (RFC 791)"),
         ("10.0.0.0/8", "private use (RFC 1918)"),
-        ("100.64.0.0/10", "shared carrier space (RFC 6598), where some clouds keep their metadata"),
+        ("100.64.0.0/10", "shared carrier space (RFC 6598), where some clouds have their metadata"),
         ("127.0.0.0/8", "loopback (RFC 1122)"),
         ("168.63.129.16/32", "Azure's platform address"),
-        ("169.254.0.0/16", "link local (RFC 3927), where clouds keep their metadata"),
+        ("169.254.0.0/16", "link local (RFC 3927), where clouds have their metadata"),
         ("172.16.0.0/12", "private use (RFC 1918)"),
-        ("192.0.0.0/24", "protocol assignments (RFC 6890), where some clouds keep their metadata"),
+        ("192.0.0.0/24", "protocol assignments (RFC 6890), where some clouds have their metadata"),
         ("192.0.2.0/24", "documentation (RFC 5737)"),
         ("192.31.196.0/24", "AS112 (RFC 7535)"),
         ("192.52.193.0/24", "AMT (RFC 7450)"),
@@ -72,7 +72,7 @@ def find_special_use(address: str | IPAddress) -> str | None:
     carried = _find_carried_ipv4(parsed)
     if carried is not None:
         inner = find_special_use(carried)
-        return f"carries {carried}: {inner}" if inner else _judge_tunnel(parsed)
+        return f"carries {carried}: {inner}" if inner else _classify_tunnel(parsed)
     if parsed not in _IPV6_PUBLIC:
         return "outside the public IPv6 space 2000::/3 (RFC 4291)"
     return next((use for network, use in _IPV6_SPECIAL if parsed in network), None)
@@ -90,8 +90,8 @@ def _find_carried_ipv4(address: IPv6Address) -> IPv4Address | None:
     return None
 
 
-def _judge_tunnel(address: IPv6Address) -> str | None:
-    """Tell apart the ways to carry a public IPv4 address: a mapped one is that address, a tunnel has a relay."""
+def _classify_tunnel(address: IPv6Address) -> str | None:
+    """Distinguish the ways to carry a public IPv4 address: a mapped one is that address, a tunnel has a relay."""
     if address.ipv4_mapped is not None or address in _NAT64:
         return None
     return "a tunnel through a relay (6to4, RFC 7526, or Teredo, RFC 4380)"

@@ -196,7 +196,7 @@ class Connector:
 
     def find_candidates(self, now: float, *, since: float) -> list[_Candidate] | Exception | None:
         """
-        Return the ways to reach the target, best first, an error, or ``None`` while DNS is asked.
+        Return the ways to reach the target, best first, an error, or ``None`` while the host is being resolved.
 
         :param since: when the caller began to wait: the error of an earlier lookup is not its own
         """
@@ -337,7 +337,7 @@ class Dial:
         limits = connector.limits
         self._timeout = min(limits.connect_timeout, limits.timeout)
         self._waiting: deque[_Candidate] | None = None
-        """The candidates that were not tried yet; ``None`` while DNS is asked."""
+        """The candidates that were not tried yet; ``None`` while the host is being resolved."""
         self._attempts: list[_Attempt] = []
         self._next_attempt = 0.0
         self._error: Exception = OSError(f"{connector.target.host} has no address")
@@ -541,7 +541,7 @@ def resolve(host: str, port: int) -> list[str]:
     """
     Return every address of a host, each once, in the order that the system prefers (RFC 6724).
 
-    It blocks for as long as the system's resolver takes, which has no deadline of ours.
+    It blocks for as long as the system's resolver takes, which knows no deadline.
 
     :raises ResolverError: if there is none
     """

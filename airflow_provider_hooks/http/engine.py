@@ -6,7 +6,7 @@ The HTTP engine: sends requests over reused connections, each at most once, and 
 One thread, one ``epoll``. Requests go in as an iterator, results come out as an iterator; requests are taken in groups
 between two looks at the network, so that the receiver works on one group while the next is prepared.
 
-Three rules keep the outcomes true:
+Three rules make the outcomes true:
 
 - **A request is handed to the system once.** Before its first byte the outcome is ``not_sent``. After it, a connection
   that is lost without a response is ``unknown``, unless the peer had closed it (FIN), its system refused the request
@@ -64,7 +64,7 @@ class Sendable(Protocol):
 
     @property
     def request(self) -> bytes:
-        """Head and body, exactly as they are sent."""
+        """Head and body: exactly the bytes that are sent."""
 
 
 class Throttle(Protocol):
@@ -116,7 +116,7 @@ class Engine(Generic[R]):
     """
     Sends requests over at most ``concurrency`` connections to one target.
 
-    An engine belongs to one thread. A process that was forked with it opens connections of its own.
+    An engine belongs to one thread. A process that was forked with it opens its own connections.
 
     :param connector: opens the connections
     :param timeout: seconds for one request in all, connecting included

@@ -149,7 +149,7 @@ class NetworkPolicy:
             self.check_address(address, target=target)
 
     def _lists(self, address: IPAddress, *, port: int | None, target: Target | None) -> bool:
-        """Tell whether an address is an exception, by itself or by the host name that led to it."""
+        """Return whether an address is an exception, by itself or by the host name that led to it."""
         if target is not None and any(entry.covers_host(target.host, target.port) for entry in self._entries):
             return True
         return any(entry.covers_address(_unwrap(address), port) for entry in self._entries)

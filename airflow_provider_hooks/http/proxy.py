@@ -3,7 +3,7 @@
 """
 The proxy that a deployment may name for what leaves its network.
 
-It is asked for a tunnel to an **address** that was resolved and checked here (``CONNECT 93.184.216.34:443``), never
+The request is for a tunnel to an **address** that was resolved and checked here (``CONNECT 93.184.216.34:443``), never
 for a name, so the policy holds as it does without one, as long as the proxy connects to that address.
 Source: RFC 9110, section 9.3.6 (CONNECT).
 """
@@ -50,7 +50,7 @@ def read_proxy(text: str) -> Proxy:
     except ValueError:
         raise ValueError("is malformed") from None
     if parts.scheme != "http" or port is None or parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise ValueError("must be http://host:port, with user:password@ before the host if the proxy asks for it")
+        raise ValueError("must be http://host:port, with user:password@ before the host if the proxy requires it")
     authority = parts.netloc.rpartition("@")[2]
     try:
         target = parse_url(f"http://{authority}/")

@@ -31,7 +31,7 @@ _BASE64_BYTES = 3
 
 def redact(text: str, private: Iterable[str]) -> str:
     """
-    Return ``text`` with each private value masked: as it is, URL-, base64-, hex-, JSON- or HTML-encoded, in any case.
+    Return ``text`` with each private value masked: plain, URL-, base64-, hex-, JSON- or HTML-encoded, in any case.
 
     Base64 is found within a longer text that was encoded as a whole, such as all of a request.
     Redact before cutting a text, so that no value survives with its end cut off.
@@ -61,11 +61,11 @@ def find_occurrences(text: str, private: Iterable[str]) -> tuple[str, ...]:
 
 
 def _may_hold(raw: str, decoded: str, value: str) -> bool:
-    """Tell whether a text may hold a value, given its small letters, and what they decode to if anything is encoded."""
+    """Return whether a text may hold a value, given its small letters, and what they decode to."""
     # A stray % before the value takes its first characters for its own.
     if decoded and _fold(_lower(value[_STRAY_CHARACTERS:])) in decoded:
         return True
-    # Every form keeps the runs of the value, or is itself one that is no shorter.
+    # Every form contains the runs of the value, or is itself one that is no shorter.
     run = len(value) if _RUN.fullmatch(value) else max(map(len, _RUN.findall(value)), default=0)
     if not _match_run(run).search(raw):
         return False
@@ -92,7 +92,7 @@ def _fold_forms(value: str) -> tuple[str, ...]:
 
 
 def _lower(text: str) -> str:
-    """Return a text with small letters, a Turkish i being one as it is where ``redact`` ignores the case."""
+    """Return a text with small letters, and a Turkish i as ``i``, as where ``redact`` ignores the case."""
     return text.casefold() if text.isascii() else text.translate(_TURKISH).casefold()
 
 

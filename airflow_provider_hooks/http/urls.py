@@ -33,7 +33,7 @@ class Target:
     """Lower case; an IPv6 address without brackets."""
     port: int
     path: str = "/"
-    """As it is sent: dot segments and percent-encoding are left unchanged."""
+    """What is sent: dot segments and percent-encoding are left unchanged."""
     query: str = field(default="", repr=False)
     """May hold a token, so it is not shown."""
 

@@ -3,7 +3,7 @@
 """
 The base class of every signing scheme, and what a scheme needs to verify a request.
 
-A scheme that is an HMAC-SHA256 in a header of its own is a row of ``schemes.Scheme``. Any other scheme is a subclass of
+A scheme that is an HMAC-SHA256 in one header is a row of ``schemes.Scheme``. Any other scheme is a subclass of
 ``Signer``, such as one that sends time and signature in one header, or that signs with another algorithm. No message
 here quotes a secret.
 """

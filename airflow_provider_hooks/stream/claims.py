@@ -5,7 +5,7 @@ The claim of a stream, and what a try does with the claim that it finds: one sma
 
 One claim describes the whole stream: every batch before the claimed one is finished and recorded, the claimed batch is
 being sent, and no batch after it has begun. The claim also lists the events of finished batches that were provably not
-received and have no record yet; they are sent again as a batch of their own.
+received and have no record yet; they are sent again as a separate batch.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""From an event as it was read to all bytes of its request: built or validated, serialised once, signed."""
+"""From an event of a source to all bytes of its request: built or validated, serialized once, signed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class EncodedRequest(NamedTuple):
     event_id: str
     delivery_id: str
     request: bytes
-    """Head and body, exactly as they are sent."""
+    """Head and body: exactly the bytes that are sent."""
     body_sha256: str
     body_bytes: int
     offset: int

@@ -37,7 +37,7 @@ class OversizedLine:
 
 
 RawEvent = bytes | Mapping[str, object] | OversizedLine
-"""An event as it was read: a line of JSON, or a mapping."""
+"""An event of a source: a line of JSON, or a mapping."""
 SourceEvent = tuple[RawEvent, int, int]
 """An event, the offset where it begins, and the offset to resume from after it."""
 

@@ -81,7 +81,7 @@ class Summary:
         return None
 
     def as_json(self) -> JsonObject:
-        """Return the summary as it is stored in the claim."""
+        """Return the summary in the form in which the claim stores it."""
         bins: JsonObject = {str(bin_): count for bin_, count in self.durations.items()}
         return {
             "outcomes": dict(self.outcomes),

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 BUSY = frozenset({429, 503})
-"""The statuses that tell a sender to slow down (RFC 6585, section 4; RFC 9110, section 15.6.4)."""
+"""The statuses that request a sender to slow down (RFC 6585, section 4; RFC 9110, section 15.6.4)."""
 DEFAULT_PAUSE = 1.0
 """Seconds of a pause where a busy receiver sends no ``Retry-After``."""
 MAX_PAUSE = 60.0

@@ -213,7 +213,7 @@ class TestSlots:
     def test_a_second_event_of_one_try_in_the_same_slot_is_refused_and_not_told_as_the_first(self, outcome):
         store, sends = Store(), Sends(outcome)
         deliver(store, sends)
-        with pytest.raises(SlotError, match="give each delivery a slot of its own"):
+        with pytest.raises(SlotError, match="give each delivery its own slot"):
             deliver(store, sends, info=self.OTHER)
         assert sends.count == 1
 

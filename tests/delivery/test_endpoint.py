@@ -93,7 +93,7 @@ def test_one_error_names_every_wrong_field():
         ({"password": f" {SECRET}"}, "password (signing secret)", "blanks"),
         ({"password": SECRET, "scheme": "standard_webhooks"}, "password (signing secret)", "not base64"),
         ({"password": SECRET, "key_format": "whsec"}, "password (signing secret)", "not base64"),
-        ({"secret_variable": "v"}, "password", "beside secret_variable"),
+        ({"secret_variable": "v"}, "password", "and so is secret_variable"),
         (
             {"password": None, "secret_variable": "v"},
             "the Variable 'v' (extra.secret_variable)",
