@@ -9,10 +9,11 @@ The tables are in the modules that parse the connections: ``delivery.endpoint`` 
 from __future__ import annotations
 
 import difflib
+import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from airflow_provider_hooks.exceptions import ValidationErrors
+from airflow_provider_hooks.exceptions import ValidationError, ValidationErrors
 from airflow_provider_hooks.sanitize import escape, safe_repr
 
 if TYPE_CHECKING:
@@ -128,16 +129,42 @@ def read_seconds(name: str, text: str | None, default: float, problems: Validati
     return seconds
 
 
-def check_connection_type(kind: ConnectionType, *, conn_id: str, conn_type: str | None) -> None:
-    """
-    Return if a connection has the type that a hook needs; Airflow itself does not check it.
+class StoredConnection(Protocol):
+    """A connection as Airflow stores it."""
 
-    :raises ValidationError: naming both types
+    conn_id: str
+    conn_type: str | None
+    host: str | None
+    password: str | None
+    schema: str | None
+    login: str | None
+    port: int | None
+    extra: str | None
+
+
+def read_fields(kind: ConnectionType, connection: StoredConnection) -> ConnectionFields:
     """
-    if conn_type != kind.name:
-        problems = ValidationErrors(f"connection '{conn_id}'")
-        problems.add("conn_type", f"must be {kind.name} ({kind.label}), not {safe_repr(conn_type)}")
-        problems.raise_if_any()
+    Return the fields of a connection of the type that a hook needs; Airflow itself does not check the type.
+
+    :raises ValidationError: if it is of another type, naming both, or its extra is not a JSON object
+    """
+    conn_id = connection.conn_id
+    if connection.conn_type != kind.name:
+        message = f"must be {kind.name} ({kind.label}), not {safe_repr(connection.conn_type)}"
+        raise ValidationError(f"connection '{conn_id}'", {"conn_type": message})
+    try:
+        extra = json.loads(connection.extra or "{}")
+    except ValueError:
+        extra = None
+    if not isinstance(extra, dict):
+        raise ValidationError(f"connection '{conn_id}'", {"extra": "must be a JSON object"})
+    return ConnectionFields(
+        conn_id=conn_id,
+        host=connection.host or "",
+        password=connection.password,
+        extra=extra,
+        unused=tuple(name for name in ("schema", "login", "port") if getattr(connection, name)),
+    )
 
 
 def _describe_field(field: ExtraField) -> dict[str, object]:

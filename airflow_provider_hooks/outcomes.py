@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The outcomes of a delivery and the classes of errors behind them: the words that every layer shares."""
+"""The outcome of a request, the classes of errors, and the result with both: what every layer shares."""
 
 from __future__ import annotations
 
 from enum import Enum
+from typing import Generic, TypeVar
+
+import msgspec
+
+R = TypeVar("R")
 
 
 class Outcome(str, Enum):
@@ -41,17 +46,37 @@ class ErrorClass(str, Enum):
     STOPPED = "stopped"
 
 
-SUCCESS = range(200, 300)
-"""The statuses that say that an event was accepted (RFC 9110, section 15.3)."""
+class Phases(msgspec.Struct, frozen=True, kw_only=True):
+    """How long each phase of an attempt took, in milliseconds; ``None`` for a phase that did not happen."""
+
+    dns: float | None = None
+    connect: float | None = None
+    tls: float | None = None
+    first_byte: float | None = None
 
 
-def classify_outcome(status: int | None, *, request_started: bool) -> Outcome:
-    """
-    Return the outcome of a request.
+NO_PHASES = Phases()
 
-    :param status: the status of a final response whose headers were complete, or ``None``
-    :param request_started: whether the receiver may have got any byte of the request
-    """
-    if status is not None and request_started:
-        return Outcome.DELIVERED if status in SUCCESS else Outcome.REJECTED
-    return Outcome.UNKNOWN if request_started else Outcome.NOT_SENT
+
+class RequestResult(msgspec.Struct, Generic[R], gc=False):
+    """How one request finished. Nothing in it is redacted or escaped."""
+
+    request: R
+    """What was given to the engine."""
+    outcome: Outcome
+    status: int | None
+    """Of a final response whose headers were complete."""
+    peer: str | None
+    """The address that the request was sent to."""
+    started_at: float
+    """Unix seconds."""
+    seconds: float
+    """The whole attempt: DNS, connecting, TLS, request and response."""
+    error: tuple[ErrorClass, str] | None = None
+    headers: dict[str, str] = {}
+    """The response headers that records show, names in lower case."""
+    body: bytes = b""
+    """What was read of the response body, bounded."""
+    responded_at: float | None = None
+    """Unix seconds: when the headers of the response were complete."""
+    phases: Phases = NO_PHASES

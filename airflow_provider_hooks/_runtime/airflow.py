@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
@@ -13,7 +12,7 @@ from airflow import sdk
 from airflow.sdk import BaseHook, Variable, conf
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_hooks.connection_form import ConnectionFields, check_connection_type
+from airflow_provider_hooks.connection_form import read_fields
 from airflow_provider_hooks.delivery.record import parse_stored
 from airflow_provider_hooks.events.builders import make_event_id
 from airflow_provider_hooks.exceptions import ClaimLostError, ServiceHookError, ValidationError
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.execution_time.context import TaskStateStoreAccessor
 
-    from airflow_provider_hooks.connection_form import ConnectionType
+    from airflow_provider_hooks.connection_form import ConnectionFields, ConnectionType
     from airflow_provider_hooks.json_types import JsonObject
 
 
@@ -75,22 +74,9 @@ def read_connection(kind: ConnectionType, conn_id: str) -> ConnectionFields:
     :raises ValidationError: if it is of another type, or its extra is not a JSON object
     """
     connection = BaseHook.get_connection(conn_id)
-    check_connection_type(kind, conn_id=conn_id, conn_type=connection.conn_type)
     if connection.password:
         mask_secret(connection.password)
-    try:
-        extra = json.loads(connection.extra or "{}")
-    except ValueError:
-        extra = None
-    if not isinstance(extra, dict):
-        raise ValidationError(f"connection '{conn_id}'", {"extra": "must be a JSON object"})
-    return ConnectionFields(
-        conn_id=conn_id,
-        host=connection.host or "",
-        password=connection.password,
-        extra=extra,
-        unused=tuple(name for name in ("schema", "login", "port") if getattr(connection, name)),
-    )
+    return read_fields(kind, connection)
 
 
 def read_variable(name: str) -> str | None:

@@ -254,8 +254,10 @@ class ClaimedDelivery:
         """
         Return the result that an earlier try left, or ``None`` if the event is to be sent.
 
+        :raises ValidationError: if ``on_unknown`` has another value
         :raises RecordError: if the claim found cannot be read; nothing was sent
         """
+        check_on_unknown(self.run.on_unknown)
         found = self._found = self.store.load()
         action = next_action(found, generation=self.run.generation, on_unknown=self.run.on_unknown)
         if found is None or action is ClaimAction.SEND:

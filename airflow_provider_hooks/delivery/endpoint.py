@@ -132,11 +132,12 @@ class Endpoint:
     """What a connection adds to each delivery; its values are secrets."""
     timeout: float
     """Seconds for one attempt in all."""
+    sensitive_headers: tuple[str, ...] = field(init=False, repr=False)
+    """The value of each header, and each without the word before it, such as ``Bearer``: both are masked."""
 
-    @property
-    def sensitive_headers(self) -> tuple[str, ...]:
-        """Each value, and each without the word before it, such as ``Bearer``: a receiver may show either."""
-        return tuple(part for value in self.headers.values() for part in (value, *value.split(" ")[1:]))
+    def __post_init__(self) -> None:
+        parts = (part for value in self.headers.values() for part in (value, *value.split(" ")[1:]))
+        object.__setattr__(self, "sensitive_headers", tuple(parts))
 
 
 def read_endpoint(

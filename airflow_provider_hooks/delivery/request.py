@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_hooks import __version__
 from airflow_provider_hooks.delivery.record import DeliveryInfo
 from airflow_provider_hooks.exceptions import ValidationError
-from airflow_provider_hooks.http.redact import MASK, sensitive_query_parts
+from airflow_provider_hooks.http.redact import MASK
 from airflow_provider_hooks.sanitize import safe_repr
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class RequestTemplate:
         self._sensitive = (
             *endpoint.secrets,
             *endpoint.sensitive_headers,
-            *sensitive_query_parts(endpoint.target.query),
+            *endpoint.target.sensitive_parts,
         )
 
     def make_delivery_id(self, event_id: str) -> str:

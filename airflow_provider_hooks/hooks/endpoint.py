@@ -22,7 +22,6 @@ from airflow_provider_hooks.delivery.claims import (
     ClaimedDelivery,
     DeliveryResult,
     TryContext,
-    check_on_unknown,
     check_slot,
     unclaimed_result,
 )
@@ -151,7 +150,6 @@ class EndpointHook(BaseHook):
         :raises ServiceHookError: if an input cannot be used; nothing was sent
         :raises AirflowNotFoundException: if there is no such connection; nothing was sent
         """
-        check_on_unknown(on_unknown)
         ti = context["ti"]
         delivery = ClaimedDelivery(
             store=open_claim_store(context, f"{KEY_PREFIX}:{slot}" if slot else KEY_PREFIX, Claim),

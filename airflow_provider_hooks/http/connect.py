@@ -21,19 +21,18 @@ import ssl
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import certifi
+import msgspec
 
 from airflow_provider_hooks.exceptions import BlockedAddressError, ConnectError, ProxyError, ResolverError
 from airflow_provider_hooks.http.proxy import MAX_ANSWER_BYTES, check_connect_answer, make_connect_request
-from airflow_provider_hooks.http.result import Phases, to_milliseconds
 from airflow_provider_hooks.http.urls import is_address
-from airflow_provider_hooks.outcomes import ErrorClass
+from airflow_provider_hooks.outcomes import ErrorClass, Phases
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.http.policy import NetworkPolicy
@@ -63,8 +62,7 @@ _CLASS_BY_TYPE = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The bounds of one attempt, and the certificates that receivers are verified with."""
 
     timeout: float
@@ -225,7 +223,7 @@ class Connector:
         """Resolve in a thread, since the system's resolver has no deadline; an address needs none."""
         self._lookup = queue.SimpleQueue()
         if self.target.is_address and self.policy.find_proxy(self.target.host, target=self.target) is None:
-            self._look_up(self._lookup)
+            self._lookup.put(self._try_resolve())
             return
         thread = threading.Thread(target=self._look_up, args=(self._lookup,), daemon=True, name="service-hook-resolver")
         try:
@@ -234,12 +232,15 @@ class Connector:
             self._lookup.put(error)
 
     def _look_up(self, found: queue.SimpleQueue[list[_Candidate] | Exception]) -> None:
-        try:
-            found.put(self._resolve())
-        except Exception as error:  # noqa: BLE001  (an error that is not reported would block every connection)
-            found.put(error)
+        found.put(self._try_resolve())
         with contextlib.suppress(OSError):  # the connector was closed meanwhile, or has wake-ups enough
             self._wake_up.send(b"\0")
+
+    def _try_resolve(self) -> list[_Candidate] | Exception:
+        try:
+            return self._resolve()
+        except Exception as error:  # noqa: BLE001  (an error that is not reported would block every connection)
+            return error
 
     def _resolve(self) -> list[_Candidate]:
         target, policy = self.target, self.policy
@@ -550,3 +551,8 @@ def resolve(host: str, port: int) -> list[str]:
     except (OSError, UnicodeError) as error:
         raise ResolverError(f"{host} could not be resolved: {error}") from None
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def to_milliseconds(seconds: float) -> float:
+    """Return seconds in milliseconds, to the microsecond."""
+    return round(seconds * 1000, 3)

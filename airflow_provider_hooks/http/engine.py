@@ -34,9 +34,9 @@ from airflow_provider_hooks.http.connect import (
     Poller,
     open_connection,
     to_connect_error,
+    to_milliseconds,
 )
 from airflow_provider_hooks.http.response import RECEIVE_BYTES, ResponseReader, read_plain_success
-from airflow_provider_hooks.http.result import NO_PHASES, Phases, RequestResult, to_milliseconds
 from airflow_provider_hooks.http.tcp_info import (
     any_byte_acknowledged,
     is_established,
@@ -44,12 +44,14 @@ from airflow_provider_hooks.http.tcp_info import (
     take_error,
     was_closed_before,
 )
-from airflow_provider_hooks.outcomes import SUCCESS, ErrorClass, Outcome, classify_outcome
+from airflow_provider_hooks.outcomes import NO_PHASES, ErrorClass, Outcome, Phases, RequestResult
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
+SUCCESS = range(200, 300)
+"""The statuses that say that an event was accepted (RFC 9110, section 15.3)."""
 SINGLE_USE_SECONDS = 2.0
 """How long each new connection is used once after a reused one was lost: the receiver is closing connections."""
 _TICK_SECONDS = 0.05
@@ -524,7 +526,7 @@ class Engine(Generic[R]):
         status = None if reader is None else reader.status
         result = RequestResult(
             request=request,
-            outcome=classify_outcome(status, request_started=started),
+            outcome=_classify_outcome(status, request_started=started),
             status=status,
             peer=connection.peer,
             started_at=connection.started_at,
@@ -627,3 +629,15 @@ class Engine(Generic[R]):
             resolved_seconds=self._connector.resolved_seconds,
         )
         self._open_poller()
+
+
+def _classify_outcome(status: int | None, *, request_started: bool) -> Outcome:
+    """
+    Return the outcome of a request.
+
+    :param status: the status of a final response whose headers were complete, or ``None``
+    :param request_started: whether the receiver may have got any byte of the request
+    """
+    if status is not None and request_started:
+        return Outcome.DELIVERED if status in SUCCESS else Outcome.REJECTED
+    return Outcome.UNKNOWN if request_started else Outcome.NOT_SENT

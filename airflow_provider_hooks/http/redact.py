@@ -10,7 +10,7 @@ import json
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote
 
 from airflow_provider_hooks.sanitize import SHOWN_CHARACTERS, escape
 
@@ -99,16 +99,6 @@ def _lower(text: str) -> str:
 def _fold(text: str) -> str:
     """Make no difference between a space and the ``+`` that may stand for one."""
     return text.replace("+", " ")
-
-
-def sensitive_url_parts(url: str) -> tuple[str, ...]:
-    """Return the parts of a URL that may hold a token."""
-    return sensitive_query_parts(urlsplit(url).query)
-
-
-def sensitive_query_parts(query: str) -> tuple[str, ...]:
-    """Return the parts of a URL's query that may hold a token: all of it, and every value in it."""
-    return (query, *(value for _, value in parse_qsl(query))) if query else ()
 
 
 def redact_and_truncate(text: str, sensitive: Iterable[str], *, limit: int = SHOWN_CHARACTERS) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 MAX_URL_CHARACTERS = 2_048
 _ALLOWED = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII)
@@ -37,26 +37,25 @@ class Target:
     query: str = field(default="", repr=False)
     """May hold a token, so it is not shown."""
 
-    @property
-    def is_address(self) -> bool:
-        """Whether the host is an IP address rather than a name."""
-        return is_address(self.host)
+    is_address: bool = field(init=False, repr=False)
+    """Whether the host is an IP address rather than a name."""
+    request_target: str = field(init=False, repr=False)
+    """What stands in the request line (RFC 9112, section 3.2.1)."""
+    authority: str = field(init=False, repr=False)
+    """The value of ``Host``: without the default port of the scheme."""
+    display_url: str = field(init=False, repr=False)
+    """The URL without its query, for records and messages."""
+    sensitive_parts: tuple[str, ...] = field(init=False, repr=False)
+    """The parts of the query that may hold a token."""
 
-    @property
-    def request_target(self) -> str:
-        """What stands in the request line (RFC 9112, section 3.2.1)."""
-        return f"{self.path}?{self.query}" if self.query else self.path
-
-    @property
-    def authority(self) -> str:
-        """The value of ``Host``: without the default port of the scheme."""
+    def __post_init__(self) -> None:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
-
-    @property
-    def display_url(self) -> str:
-        """The URL without its query, for records and messages."""
-        return f"{self.scheme}://{self.authority}{self.path}"
+        authority = host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+        object.__setattr__(self, "is_address", is_address(self.host))
+        object.__setattr__(self, "request_target", f"{self.path}?{self.query}" if self.query else self.path)
+        object.__setattr__(self, "authority", authority)
+        object.__setattr__(self, "display_url", f"{self.scheme}://{authority}{self.path}")
+        object.__setattr__(self, "sensitive_parts", _list_sensitive_parts(self.query))
 
 
 def parse_url(url: str) -> Target:
@@ -84,6 +83,16 @@ def parse_url(url: str) -> Target:
         raise ValueError("the URL must not have a fragment (#...)")
     host, port = _split_authority(parts.netloc, default_port=_DEFAULT_PORTS[scheme])
     return Target(scheme=scheme, host=host, port=port, path=parts.path or "/", query=parts.query)
+
+
+def sensitive_url_parts(url: str) -> tuple[str, ...]:
+    """Return the parts of a URL that may hold a token."""
+    return _list_sensitive_parts(urlsplit(url).query)
+
+
+def _list_sensitive_parts(query: str) -> tuple[str, ...]:
+    """Return the parts of a URL's query that may hold a token: all of it, and every value in it."""
+    return (query, *(value for _, value in parse_qsl(query))) if query else ()
 
 
 def strip_sensitive_parts(url: str) -> str:

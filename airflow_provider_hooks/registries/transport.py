@@ -27,8 +27,8 @@ from urllib3.util import Retry
 from airflow_provider_hooks import __version__
 from airflow_provider_hooks.exceptions import BlockedAddressError, RegistryError, ResolverError
 from airflow_provider_hooks.http.connect import connect_checked
-from airflow_provider_hooks.http.redact import redact, sensitive_url_parts
-from airflow_provider_hooks.http.urls import Target
+from airflow_provider_hooks.http.redact import redact
+from airflow_provider_hooks.http.urls import Target, sensitive_url_parts
 from airflow_provider_hooks.registries.model import Request, Response
 from airflow_provider_hooks.sanitize import escape
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
     from typing import BinaryIO
 
-    from airflow_provider_hooks.http.result import RequestResult
+    from airflow_provider_hooks.outcomes import RequestResult
     from airflow_provider_hooks.stream.encode import EncodedRequest
 
 _SEGMENT = re.compile(r"segment-(?P<batch>[0-9]{6,})\.try-(?P<number>[0-9]+)\.jsonl", re.ASCII)

@@ -26,7 +26,7 @@ import msgspec
 import orjson
 
 from airflow_provider_hooks.exceptions import InvalidEventError
-from airflow_provider_hooks.http.result import to_milliseconds
+from airflow_provider_hooks.http.connect import to_milliseconds
 from airflow_provider_hooks.http.retry_after import read_retry_at
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.stream.claims import BatchSizer, StreamAction, StreamClaim, next_stream_action
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.delivery.claims import ClaimStore
     from airflow_provider_hooks.http.engine import Engine
-    from airflow_provider_hooks.http.result import RequestResult
+    from airflow_provider_hooks.outcomes import RequestResult
     from airflow_provider_hooks.stream.encode import EncodedRequest, RequestEncoder
     from airflow_provider_hooks.stream.records import RecordFolder, SegmentWriter
     from airflow_provider_hooks.stream.sources import RawEvent, Shard, Source, SourceEvent

@@ -37,8 +37,7 @@ from airflow_provider_hooks.delivery.record import (
 )
 from airflow_provider_hooks.delivery.request import DeliveryIds
 from airflow_provider_hooks.exceptions import ClaimLostError, RecordError, SlotError, ValidationError
-from airflow_provider_hooks.http.result import Phases
-from airflow_provider_hooks.outcomes import ErrorClass, Outcome
+from airflow_provider_hooks.outcomes import ErrorClass, Outcome, Phases
 
 FACTS = DeliveryInfo(
     delivery_id="d-1",
