@@ -34,6 +34,15 @@ if TYPE_CHECKING:
 
     Parsed = TypeVar("Parsed")
 
+__all__ = [
+    "MalformedResponseError",
+    "PlatformApi",
+    "check_name",
+    "check_url",
+    "parse_events",
+    "parse_texts",
+]
+
 _MAX_NUMBER = 10**18
 OK, CREATED, NO_CONTENT, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, GONE, TOO_MANY_REQUESTS = (
     200,

@@ -15,6 +15,20 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.json_types import JsonObject
 
+__all__ = [
+    "Coordinate",
+    "HookChanges",
+    "HookSpec",
+    "Operation",
+    "Page",
+    "Platform",
+    "Request",
+    "Response",
+    "Security",
+    "ServiceHook",
+    "Stat",
+]
+
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 SecretOrigin = Literal["platform", "client", "none"]
 """
