@@ -37,6 +37,7 @@ from airflow_provider_hooks.http.connect import (
     to_milliseconds,
 )
 from airflow_provider_hooks.http.response import RECEIVE_BYTES, ResponseReader, read_plain_success
+from airflow_provider_hooks.http.reuse import RestartGuard
 from airflow_provider_hooks.http.tcp_info import (
     any_byte_acknowledged,
     is_established,
@@ -52,8 +53,8 @@ if TYPE_CHECKING:
 
 SUCCESS = range(200, 300)
 """The statuses that say that an event was accepted (RFC 9110, section 15.3)."""
-SINGLE_USE_SECONDS = 2.0
-"""How long each new connection is used once after a reused one was lost: the receiver is closing connections."""
+IDLE_SECONDS = 1.0
+"""A connection that the peer closes after so long without a request had reached an idle timeout: that is expected."""
 _TICK_SECONDS = 0.05
 """How often the consumer gets a turn, and deadlines are checked."""
 _PROOF_SECONDS = 0.5
@@ -89,8 +90,8 @@ class _Connection(Generic[R]):
     """A connection, and the request that is on it."""
 
     __slots__ = (
-        "before", "deadline", "error", "first_byte_at", "is_closed", "is_tls", "peer", "phases", "reader", "request",
-        "sent_at", "sock", "started", "started_at", "unsent", "uses",
+        "before", "deadline", "error", "first_byte_at", "is_closed", "is_tls", "peer", "phases", "reader",
+        "released_at", "request", "sent_at", "sock", "started", "started_at", "unsent", "uses",
     )  # fmt: skip
 
     def __init__(self, opened: OpenConnection) -> None:
@@ -108,6 +109,8 @@ class _Connection(Generic[R]):
         self.is_closed = False
         """Whether the peer closed the connection; the proof is waited for that it did so before the request."""
         self.started = self.started_at = self.deadline = self.sent_at = self.first_byte_at = 0.0
+        self.released_at = time.monotonic()
+        """When it was opened, or when its last request was finished."""
 
     def has_leftover(self) -> bool:
         """Return whether TLS has bytes that were received and not read: they belong to no request."""
@@ -151,7 +154,7 @@ class Engine(Generic[R]):
         self._busy = 0
         """How many requests are begun and have no result."""
         self._is_stopped = False
-        self._single_use_until = 0.0
+        self._guard = RestartGuard()
         self._next_expiry = 0.0
         self._plain: tuple[bytes, int] = (b"", 0)
         """The last plain success: most responses are the same bytes."""
@@ -240,20 +243,22 @@ class Engine(Generic[R]):
     # Beginning requests
 
     def _begin_allowed(self) -> None:
-        wanted = min(self._concurrency - self._busy, len(self._ready))
-        if wanted <= 0:
-            return
-        now = time.monotonic()
-        allowed = wanted if self._throttle is None else self._throttle.acquire(now, wanted)
-        if not allowed:
+        if not self._ready or self._busy >= self._concurrency:
             return
         if self._idle:
             self._poll(0.0)  # closes the idle connections that have something to say
+        now = time.monotonic()
+        wanted = min(self._guard.limit(self._concurrency, now) - self._busy, len(self._ready))
+        if wanted <= 0:
+            return
+        allowed = wanted if self._throttle is None else self._throttle.acquire(now, wanted)
         started_at = time.time()
         for _ in range(allowed):
             request = self._ready.popleft()
             self._busy += 1
             self._begin(request, now, started_at)
+            if now < self._guard.limited_until and self._busy >= self._guard.limit(self._concurrency, now):
+                return  # a connection was closed just now
 
     def _begin(self, request: R, started: float, started_at: float) -> None:
         """Send a request on an idle connection, or have it wait for a new one."""
@@ -286,7 +291,7 @@ class Engine(Generic[R]):
         except OSError:
             before = b"\0"
         if not is_established(before) or connection.has_leftover():
-            self._close(connection)
+            self._close_ended(connection)
             return False
         connection.request, connection.started, connection.started_at = request, started, started_at
         connection.before, connection.deadline = before, started + self._timeout
@@ -299,9 +304,10 @@ class Engine(Generic[R]):
         except OSError as error:
             if not connection.is_tls:
                 connection.request = None
-                self._close(connection)
+                self._close_ended(connection)
                 return False
-            self._finish(connection, error=(ErrorClass.CONNECTION_RESET, str(error)))  # TLS may have sent a part
+            self._note_close()  # TLS may have sent a part
+            self._finish(connection, error=(ErrorClass.CONNECTION_RESET, str(error)))
             return True
         if self._keep_headers:
             connection.sent_at = time.monotonic()
@@ -316,7 +322,8 @@ class Engine(Generic[R]):
         if self._results:
             return 0.0
         delay, now = _TICK_SECONDS, time.monotonic()
-        if self._ready and not self._is_stopped and self._busy < self._concurrency and self._throttle is not None:
+        may_begin = self._ready and not self._is_stopped and self._busy < self._guard.limit(self._concurrency, now)
+        if may_begin and self._throttle is not None:
             delay = min(delay, self._throttle.delay(now))
         for dial in self._dials:
             delay = min(delay, dial.find_delay(now))
@@ -355,7 +362,7 @@ class Engine(Generic[R]):
             return
         except OSError:
             pass
-        self._close(connection)
+        self._close_ended(connection)
 
     def _advance_dial(self, descriptor: int) -> None:
         owner = self._poller.owners.get(descriptor)
@@ -482,12 +489,11 @@ class Engine(Generic[R]):
             connection.is_closed = True
             connection.deadline = min(time.monotonic() + _PROOF_SECONDS, connection.deadline)
             self._poller.watch(connection.sock.fileno(), 0)  # a reset is reported all the same
+            self._note_close()
             return
-        if connection.uses == 1:
-            error = (ErrorClass.CONNECTION_RESET, f"{message} before a response")
-        else:
-            error = (ErrorClass.REUSED_CONNECTION_LOST, f"{message} before a response")
-            self._single_use_until = time.monotonic() + SINGLE_USE_SECONDS
+        error_class = ErrorClass.CONNECTION_RESET if connection.uses == 1 else ErrorClass.REUSED_CONNECTION_LOST
+        error = (error_class, f"{message} before a response")
+        self._note_close()
         if not_received and connection.uses > 1:
             request, started, started_at = connection.request, connection.started, connection.started_at
             connection.request = None
@@ -555,7 +561,8 @@ class Engine(Generic[R]):
 
     def _release(self, connection: _Connection[R], now: float) -> None:
         """Use a connection again if it may be: for the request that waits longest, if there is one."""
-        if now < self._single_use_until or connection.has_leftover():
+        connection.released_at = now
+        if now < self._guard.reuses_from or connection.has_leftover():
             self._close(connection)
         elif self._waiting and not self._is_stopped:
             request, started, started_at = self._waiting.popleft()
@@ -564,6 +571,18 @@ class Engine(Generic[R]):
             self._waiting.appendleft((request, started, started_at))
         else:
             self._idle.append(connection)
+
+    def _note_close(self) -> None:
+        """Take note that the peer closed a connection unexpectedly: it is about to close the idle ones too."""
+        self._guard.note_close(time.monotonic())
+        for connection in list(self._idle):
+            self._close(connection)
+
+    def _close_ended(self, connection: _Connection[R]) -> None:
+        """Close a connection that the peer closed, or that has anything to say, while no request was on it."""
+        self._close(connection)
+        if time.monotonic() < connection.released_at + IDLE_SECONDS:
+            self._note_close()
 
     def _expire(self, now: float) -> None:
         """Finish the requests whose time is up."""

@@ -336,6 +336,172 @@ def test_after_a_lost_connection_new_ones_are_used_once_until_the_period_is_over
     assert list_numbers(requests) == list(range(6))
 
 
+class Receiver:
+    """Answers once ``together`` requests wait, and ends connections as a test says."""
+
+    def __init__(self) -> None:
+        self.together = 1
+        self.connections: list[socket.socket] = []
+        self._waiting: list[socket.socket] = []
+        self._lock = threading.Lock()
+
+    def behave(self, connection: socket.socket, requests: list[bytes]) -> None:
+        with self._lock:
+            self.connections.append(connection)
+        while request := read_request(connection):
+            with self._lock:
+                requests.append(request)
+                self._waiting.append(connection)
+                if len(self._waiting) >= self.together:
+                    for waiting in self._waiting:
+                        waiting.sendall(OK)
+                    self._waiting.clear()
+
+
+@pytest.fixture
+def clock(monkeypatch) -> FrozenClock:
+    clock = FrozenClock()
+    monkeypatch.setattr(engine_module, "time", clock)
+    return clock
+
+
+def send_numbers(engine: Engine[RawRequest], url: str, numbers: range) -> list[Outcome]:
+    requests = (number(url, one) for one in numbers)
+    return [result.outcome for results in engine.send(requests) for result in results]
+
+
+def count_closed(engine: Engine[RawRequest]) -> int:
+    return sum(not is_established(read_tcp_info(one.sock)) for one in engine._connections.values())
+
+
+def record_most_busy(engine: Engine[RawRequest], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Have the engine note how many requests are under way whenever it waits for the network."""
+    really_poll, busy = engine._poll, [0]
+
+    def poll(timeout: float) -> None:
+        busy[0] = max(busy[0], engine._busy)
+        really_poll(timeout)
+
+    monkeypatch.setattr(engine, "_poll", poll)
+    return busy
+
+
+class TestRestartingReceiver:
+    """A receiver that closes one connection is about to close the others."""
+
+    CONCURRENCY = 16
+
+    @pytest.fixture(params=[False, True], ids=["plain", "TLS"])
+    def opened(self, request, ca_file, clock) -> Iterator[tuple[Engine[RawRequest], str, Receiver]]:
+        """An engine with 16 idle connections."""
+        receiver = Receiver()
+        receiver.together = self.CONCURRENCY
+        tls = issue("127.0.0.1") if request.param else None
+        with (
+            connection_server(receiver.behave, tls=tls) as (url, _),
+            open_engine(url, ca_file=ca_file, concurrency=self.CONCURRENCY) as engine,
+        ):
+            assert send_numbers(engine, url, range(16)) == [Outcome.DELIVERED] * 16
+            receiver.together = 1
+            yield engine, url, receiver
+
+    def close_one(self, engine: Engine[RawRequest], receiver: Receiver) -> None:
+        receiver.connections[0].shutdown(socket.SHUT_RDWR)
+        wait_until(lambda: count_closed(engine) == 1)
+
+    def test_a_close_of_an_idle_connection_closes_the_other_idle_ones(self, opened):
+        engine, url, receiver = opened
+        self.close_one(engine, receiver)
+        assert send_numbers(engine, url, range(16, 18)) == [Outcome.DELIVERED] * 2
+        assert engine.opened == 18, "and new ones are used once"
+        assert engine._connections == {}
+
+    def test_a_close_that_only_the_check_before_a_request_finds_does_too(self, opened, monkeypatch):
+        engine, url, _ = opened
+        answers = iter([False])
+        monkeypatch.setattr(engine_module, "is_established", lambda info: next(answers, is_established(info)))
+        busy = record_most_busy(engine, monkeypatch)
+        assert send_numbers(engine, url, range(16, 32)) == [Outcome.DELIVERED] * 16
+        assert engine.opened == 32
+        assert busy == [2], "also of the requests that were to be sent together"
+
+    def test_a_close_after_an_idle_timeout_does_not(self, opened, clock):
+        engine, url, receiver = opened
+        clock.now += 1.0
+        self.close_one(engine, receiver)
+        assert send_numbers(engine, url, range(16, 31)) == [Outcome.DELIVERED] * 15
+        assert engine.opened == 16
+        assert len(engine._connections) == 15
+
+    def test_few_requests_are_under_way_afterwards_and_then_twice_as_many(self, opened, clock, monkeypatch):
+        engine, url, receiver = opened
+        self.close_one(engine, receiver)
+        first, most = 16, []
+        for seconds in (0.0, 1.9, 0.2, 2.0, 2.0, 2.0):
+            clock.now += seconds
+            with monkeypatch.context() as patched:
+                busy = record_most_busy(engine, patched)
+                assert send_numbers(engine, url, range(first, first + 20)) == [Outcome.DELIVERED] * 20
+            most += busy
+            first += 20
+        assert most == [2, 2, 2, 4, 8, 16]
+
+    def test_a_close_of_a_connection_with_a_request_closes_the_idle_ones_before_its_outcome_is_known(
+        self, opened, monkeypatch
+    ):
+        engine, url, receiver = opened
+        sockets = {theirs.getpeername(): theirs for theirs in receiver.connections}
+        is_first = iter([True])
+
+        def look(sock: socket.socket) -> bytes:
+            info = read_tcp_info(sock)
+            if next(is_first, False):  # close one direction between the check and the request
+                socket.socket.shutdown(sockets[sock.getsockname()], socket.SHUT_WR)
+                wait_until(lambda: not is_established(read_tcp_info(sock)))
+            return info
+
+        receiver.together = 2  # it reads the request, and does not answer
+        monkeypatch.setattr(engine_module, "read_tcp_info", look)
+        monkeypatch.setattr(engine_module, "any_byte_acknowledged", lambda _sock, _before: False)
+        deadline = time.monotonic() + PATIENT
+        for results in engine.send(iter([number(url, 16)])):
+            assert results == []
+            assert time.monotonic() < deadline
+            if len(engine._connections) == 1:
+                break
+
+
+def test_a_new_connection_that_is_lost_limits_reuse_too(clock):
+    connections = itertools.count()
+
+    def close_the_first(connection: socket.socket, requests: list[bytes]) -> None:
+        if next(connections):
+            answer_all(connection, requests)
+        else:
+            requests.append(read_request(connection))
+
+    with connection_server(close_the_first) as (url, requests), open_engine(url) as engine:
+        outcomes = [engine.send_one(number(url, count)).outcome for count in range(3)]
+        assert engine.opened == 3
+    assert outcomes == [Outcome.UNKNOWN, Outcome.DELIVERED, Outcome.DELIVERED]
+    assert list_numbers(requests) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_connection_that_cannot_be_sent_on_limits_reuse_too(monkeypatch, clock, ca_file, tls):
+    """The receiver resets it between the check and the request."""
+    behave = close_after(Closing(monkeypatch, 2), reset, uses=2)
+    with (
+        connection_server(behave, tls=issue("127.0.0.1") if tls else None) as (url, _),
+        open_engine(url, ca_file=ca_file) as engine,
+    ):
+        opened = []
+        for count in range(4):
+            engine.send_one(number(url, count))
+            opened.append(engine.opened)
+    assert opened == ([1, 1, 2, 3] if tls else [1, 2, 3, 4]), "over TLS a part of the request may have been sent"
+
+
 def test_a_request_whose_connection_was_lost_has_no_more_time_than_any_other(monkeypatch):
     behave = close_after(Closing(monkeypatch, 2), close, uses=2)
     with connection_server(behave) as (url, _), open_engine(url) as engine:

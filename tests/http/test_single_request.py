@@ -20,7 +20,7 @@ import pytest
 import trustme
 
 from airflow_provider_hooks.exceptions import BlockedAddressError, ConnectError, ResolverError
-from airflow_provider_hooks.http import NetworkPolicy
+from airflow_provider_hooks.http import NetworkPolicy, reuse
 from airflow_provider_hooks.http import engine as engine_module
 from airflow_provider_hooks.http.connect import Limits
 from airflow_provider_hooks.http.response import KEPT_BODY_BYTES
@@ -393,7 +393,7 @@ class TestReusedConnections:
 
     @pytest.mark.parametrize("end", [close, reset], ids=["closed", "reset"])
     def test_a_thousand_deliveries_on_connections_that_die_are_one_request_each_and_unknown(self, end, monkeypatch):
-        monkeypatch.setattr(engine_module, "SINGLE_USE_SECONDS", 0.0)
+        monkeypatch.setattr(reuse, "FIRST_PERIOD_SECONDS", 1e-9)
         with (
             self.receiver(end.__func__) as (url, requests),
             open_engine(url, policy=LOOPBACK, limits=self.LIMITS) as engine,
@@ -406,7 +406,7 @@ class TestReusedConnections:
         assert sorted(numbers) == list(range(2_000)), "one request for each delivery, and no second"
 
     def test_after_a_lost_connection_each_new_one_is_used_once_for_a_while(self, monkeypatch):
-        monkeypatch.setattr(engine_module, "SINGLE_USE_SECONDS", 3_600.0)
+        monkeypatch.setattr(reuse, "FIRST_PERIOD_SECONDS", 3_600.0)
         with (
             self.receiver(self.close) as (url, _),
             open_engine(url, policy=LOOPBACK, limits=self.LIMITS) as engine,
