@@ -41,7 +41,6 @@ LIGHT = {
     "airflow_provider_hooks.notifications",
     "airflow_provider_hooks.operators",
     "airflow_provider_hooks.operators._arguments",
-    "airflow_provider_hooks.operators._validators",
     "airflow_provider_hooks.operators.delivery",
     "airflow_provider_hooks.operators.links",
     "airflow_provider_hooks.sanitize",

@@ -19,7 +19,7 @@ from airflow_provider_hooks.cli.commands import ExitCode
 from airflow_provider_hooks.exceptions import ServiceHookError, ValidationErrors
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.hooks.registry import RegistryHook
-from airflow_provider_hooks.operators._validators import choose, read_name
+from airflow_provider_hooks.operators._arguments import choose, read_name
 from airflow_provider_hooks.registries.model import HookSpec
 from airflow_provider_hooks.sanitize import escape
 

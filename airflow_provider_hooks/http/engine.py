@@ -37,8 +37,8 @@ from airflow_provider_hooks.http.connect import (
     to_milliseconds,
 )
 from airflow_provider_hooks.http.response import RECEIVE_BYTES, ResponseReader, read_plain_success
-from airflow_provider_hooks.http.reuse import RestartGuard
-from airflow_provider_hooks.http.tcp_info import (
+from airflow_provider_hooks.http.reuse import (
+    RestartGuard,
     any_byte_acknowledged,
     is_established,
     read_tcp_info,

@@ -308,7 +308,7 @@ class DeliverEventStreamOperator(BaseOperator):
     def _read_options(self) -> StreamOptions:
         from airflow_provider_hooks.events.types import EVENT_TYPES
         from airflow_provider_hooks.exceptions import ValidationErrors
-        from airflow_provider_hooks.operators._validators import (
+        from airflow_provider_hooks.operators._arguments import (
             read_count,
             read_name,
             read_outcomes,

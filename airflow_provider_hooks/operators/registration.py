@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_hooks.operators._validators import (
+from airflow_provider_hooks.operators._arguments import (
     choose,
     read_events,
     read_flag,

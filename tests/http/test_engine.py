@@ -22,7 +22,7 @@ from airflow_provider_hooks.http import NetworkPolicy
 from airflow_provider_hooks.http import engine as engine_module
 from airflow_provider_hooks.http.connect import Connector, Limits
 from airflow_provider_hooks.http.engine import Engine
-from airflow_provider_hooks.http.tcp_info import is_established, read_tcp_info
+from airflow_provider_hooks.http.reuse import is_established, read_tcp_info
 from airflow_provider_hooks.http.urls import parse_url
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from tests.http.raw_request import RawRequest, make_raw_request

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_hooks.exceptions import BlockedAddressError, ValidationError
 from airflow_provider_hooks.http import NetworkPolicy, Target
-from airflow_provider_hooks.http.addresses import find_special_use
+from airflow_provider_hooks.http.policy import find_special_use
 from airflow_provider_hooks.http.urls import strip_sensitive_parts
 from tests.security.properties_data import (
     PropertyTable,

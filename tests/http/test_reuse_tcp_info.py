@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from airflow_provider_hooks.http import tcp_info
-from airflow_provider_hooks.http.tcp_info import (
+from airflow_provider_hooks.http import reuse
+from airflow_provider_hooks.http.reuse import (
     any_byte_acknowledged,
     is_established,
     read_tcp_info,
@@ -159,7 +159,7 @@ class TestAcknowledged:
         ours, _ = pair
         before = read_tcp_info(ours)
         assert any_byte_acknowledged(ours, before[:192]), "a kernel before 4.19"
-        monkeypatch.setattr(tcp_info, "read_tcp_info", lambda _sock: before[:192])
+        monkeypatch.setattr(reuse, "read_tcp_info", lambda _sock: before[:192])
         assert any_byte_acknowledged(ours, before)
         monkeypatch.undo()
         ours.close()
