@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 SYSTEM = "tests/system/"
 OWN_AIRFLOW = ("test_claim_race.py", "test_cli.py", "test_commands.py", "test_demo.py")
 """The files of system tests that start their own Airflow; the others share one, and so a worker of pytest-xdist."""
-WHOLE_FILES = ("tests/test_imports.py",)
-"""The files whose tests share what takes seconds to make."""
+WHOLE = ("tests/cli/", "tests/test_imports.py")
+"""The folders and files whose tests share what takes seconds to make."""
 TESTS_AT_ONCE = 8
 """
 How many tests of a file a worker gets at once: few enough that no worker is left with a long rest, and enough that
@@ -52,8 +52,18 @@ pytest-xdist, which looks through all that a worker ever got after each test, ta
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Iterator[None]:
-    """Collect no garbage while test modules are imported: they leave none, and each search goes through all of them."""
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """
+    Import the test modules.
+
+    No garbage is collected meanwhile: they leave none, and each search goes through all of them.
+    """
+    if not session.config.pluginmanager.hasplugin("dsession"):  # this process runs tests itself
+        from hypothesis import HealthCheck, settings  # noqa: PLC0415
+
+        # No test depends on how fast the machine is.
+        settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        settings.load_profile("tests")
     gc.disable()
     try:
         return (yield)
@@ -78,8 +88,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
         path = nodeid.partition("::")[0]
         if path.startswith(SYSTEM):
             return nodeid if path.removeprefix(SYSTEM) in OWN_AIRFLOW else SYSTEM
-        if path in WHOLE_FILES:
-            return path
+        for whole in WHOLE:
+            if path.startswith(whole):
+                return whole
         counts[path] += 1
         return f"{path} {(counts[path] - 1) // TESTS_AT_ONCE}"
 

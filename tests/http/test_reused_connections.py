@@ -17,6 +17,11 @@ from tests.stream.sending import make_event, send
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
+@pytest.fixture(scope="module")
+def ca_file(tmp_path_factory):
+    return write_authority(tmp_path_factory.mktemp("authority") / "ca.pem")
+
+
 def every(step: int, do: Behaviour) -> Behaviour:
     """Do it with every so manieth request of a connection, and answer the others."""
 
@@ -68,8 +73,7 @@ def test_connections_that_die_never_have_an_event_sent_twice_or_told_wrongly(do,
         assert sent.endings == {("delivered", None): 200}, "the receiver said when it closes"
 
 
-def test_over_tls_too(tmp_path):
-    ca_file = write_authority(tmp_path / "ca.pem")
+def test_over_tls_too(ca_file):
     for do in (close, lambda connection, _count: reset(connection), answer_and_close):
         with serve(every(3, do), tls=issue("127.0.0.1")) as kept:
             sent = send(kept.url, 60, concurrency=4, ca_file=ca_file)
@@ -89,7 +93,7 @@ def test_a_connection_that_was_closed_while_it_was_idle_is_not_used():
 @pytest.mark.parametrize(
     "options", [{"rate_limit": 5}, {"during": lambda _engine: time.sleep(0.03)}], ids=["idle", "busy"]
 )
-def test_an_answer_that_nobody_asked_for_is_not_believed_of_the_next_event(options, tls, tmp_path):
+def test_an_answer_that_nobody_asked_for_is_not_believed_of_the_next_event(options, tls, ca_file):
     """Whether the engine waits meanwhile, or prepares events and looks just before it sends one."""
 
     def answer_twice(connection, _count):
@@ -100,7 +104,6 @@ def test_an_answer_that_nobody_asked_for_is_not_believed_of_the_next_event(optio
         time.sleep(0.005)
         connection.sendall(NO_CONTENT)
 
-    ca_file = write_authority(tmp_path / "ca.pem")
     with serve(answer_twice, tls=issue("127.0.0.1") if tls else None) as kept:
         sent = send(kept.url, 3, concurrency=1, ca_file=ca_file, **options)
     check_once(sent, kept, 3)
@@ -137,8 +140,7 @@ def read_slowly(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_large_requests_arrive_whole_at_a_receiver_that_reads_slowly(tls, tmp_path):
-    ca_file = write_authority(tmp_path / "ca.pem")
+def test_large_requests_arrive_whole_at_a_receiver_that_reads_slowly(tls, ca_file):
     events = [make_event(number, size=1_000_000) for number in range(6)]
     with serve(answer, tls=issue("127.0.0.1") if tls else None, read=read_slowly) as kept:
         sent = send(kept.url, events, concurrency=3, timeout=8, ca_file=ca_file)
@@ -155,7 +157,7 @@ def read_head_only(connection: socket.socket) -> bytes:
 @pytest.mark.parametrize(
     "said", [NO_CONTENT, OK, b"HTTP/1.1 413 X\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 413 X\r\n\r\nbody"]
 )
-def test_an_answer_that_comes_before_all_of_the_request_was_read_is_the_answer(said, then, tls, tmp_path):
+def test_an_answer_that_comes_before_all_of_the_request_was_read_is_the_answer(said, then, tls, ca_file):
     def answer_early(connection: socket.socket, _count: int) -> None:
         connection.sendall(said)
         if then == "waits":
@@ -169,7 +171,6 @@ def test_an_answer_that_comes_before_all_of_the_request_was_read_is_the_answer(s
             time.sleep(0.1)
             reset(connection)
 
-    ca_file = write_authority(tmp_path / "ca.pem")
     events = [make_event(number, size=3_000_000) for number in range(2)]
     looks: list[object] = []
     with serve(answer_early, tls=issue("127.0.0.1") if tls else None, read=read_head_only) as kept:
@@ -181,7 +182,7 @@ def test_an_answer_that_comes_before_all_of_the_request_was_read_is_the_answer(s
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_request_that_was_taken_early_is_sent_to_its_end(tls, tmp_path):
+def test_a_request_that_was_taken_early_is_sent_to_its_end(tls, ca_file):
     """The receiver answers as soon as it has read the head, and reads the rest after that."""
     wanted, got = [], []
 
@@ -197,7 +198,6 @@ def test_a_request_that_was_taken_early_is_sent_to_its_end(tls, tmp_path):
             got.append(len(head.partition(b"\r\n\r\n")[2]))
         return head
 
-    ca_file = write_authority(tmp_path / "ca.pem")
     with serve(answer_and_read_on, tls=issue("127.0.0.1") if tls else None, read=read_head) as kept:
         sent = send(kept.url, [make_event(0, size=3_000_000)], timeout=8, ca_file=ca_file)
         end = time.monotonic() + 5

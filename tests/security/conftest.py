@@ -15,6 +15,11 @@ from tests.timing import PATIENT_SECONDS
 _warm: list[bool] = []
 
 
+@pytest.fixture(scope="session")
+def ca_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_authority(tmp_path_factory.mktemp("authority") / "ca.pem")
+
+
 @pytest.fixture
 def masked_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have Airflow forget the secrets of a test: it searches for all of them at once, and some here are huge."""
@@ -28,12 +33,11 @@ def sender(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
-    tmp_path_factory: pytest.TempPathFactory,
+    ca_file: str,
     allow_loopback: None,
     masked_secrets: None,
 ) -> Sender:
     sender = Sender(monkeypatch, capfd, caplog)
-    ca_file = write_authority(tmp_path_factory.mktemp("authority") / "ca.pem")
     sender.set(connect_timeout=PATIENT_SECONDS, ca_file=ca_file)
     if not _warm:
         # What Airflow imports at the first delivery of a process is no part of any delivery's time and memory.
