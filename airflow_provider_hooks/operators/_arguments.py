@@ -140,7 +140,7 @@ def read_overlap(problems: ValidationErrors, value: object) -> dt.timedelta:
     """Return how long the old hook of a rotation exists next to the new one."""
     if isinstance(value, dt.timedelta) and dt.timedelta(0) <= value <= MAX_OVERLAP:
         return value
-    rule = f"must be a timedelta of 0 to {MAX_OVERLAP.days} days, such as dt.timedelta(hours=1)"
+    rule = f"must be a timedelta of 0 to {MAX_OVERLAP.days} days, such as timedelta(hours=1)"
     problems.add("overlap", f"{rule}, not {value if isinstance(value, dt.timedelta) else safe_repr(value)}")
     return dt.timedelta(0)
 
