@@ -50,6 +50,9 @@ def deployment(tmp_path_factory: pytest.TempPathFactory, served_sandbox: Sandbox
         # Airflow refuses a callback that an executor runs the connections of the database.
         f"AIRFLOW_CONN_{EXECUTOR_CONN_ID.upper()}": json.dumps(notified),
         "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": "127.0.0.1",
+        # The receiver is in the process of the tests, which a busy machine can hold up for long.
+        "AIRFLOW__SERVICE_HOOKS__TIMEOUT": "120",
+        "AIRFLOW__SERVICE_HOOKS__CONNECT_TIMEOUT": "120",
         "AIRFLOW__INBOUND_WEBHOOKS__WEBHOOK_NAMES": "orders",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",

@@ -106,7 +106,7 @@ class Deployment:
         headers = {"Authorization": f"Bearer {self.token}"}
         return requests.request(method, f"{self.url}{path}", headers=headers, timeout=30, **options)
 
-    def wait_until(self, what: str, is_so, *, seconds: float = 120):
+    def wait_until(self, what: str, is_so, *, seconds: float = 600):
         deadline = time.monotonic() + seconds
         while True:
             with contextlib.suppress(requests.RequestException, KeyError):
@@ -204,7 +204,7 @@ class Deployment:
             if len(found) >= page["total_entries"] or not page["task_instances"]:
                 return found
 
-    def wait_for_run(self, dag_id: str, run_id: str, *, seconds: float = 180) -> list[dict]:
+    def wait_for_run(self, dag_id: str, run_id: str, *, seconds: float = 600) -> list[dict]:
         """Return a run's task instances once all of it has ended."""
 
         def has_ended():

@@ -26,7 +26,7 @@ class RealAirflow:
             env={**os.environ, "AIRFLOW_HOME": str(self.home), **self.environment, **environment},
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=900,
             check=False,
         )
 

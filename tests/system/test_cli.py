@@ -72,7 +72,7 @@ def open_session(airflow: RealAirflow, path: Path, **more: str) -> Run:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         return done.stdout

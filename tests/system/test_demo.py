@@ -18,7 +18,7 @@ def run_demo(home):
         env={**os.environ, "DEMO_HOME": str(home)},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
         check=False,
     )
 

@@ -189,7 +189,7 @@ def test_a_kill_between_the_platforms_answer_and_the_tasks_end_leaves_one_hook_a
     airflow.add_dags(f"DECLARED, LEASE = {declared!r}, {lease}\n{KILLED}", ["killed"], name="killed.py")
     airflow.add_dags(SHARED, ["shared"], name="shared.py")
     airflow.trigger("killed", "r1")
-    tasks = airflow.wait_for_run("killed", "r1", seconds=250)
+    tasks = airflow.wait_for_run("killed", "r1")
     for number in (1, 2):
         airflow.trigger("shared", f"r{number}")
     for number in (1, 2):

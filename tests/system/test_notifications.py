@@ -80,7 +80,7 @@ def outcome(deployment, served_sandbox):
         told = sort_by_project(served_sandbox.state.list_deliveries())
         return all(len(told[name]) >= number for name, number in EXPECTED.items()) and told
 
-    return Outcome(deployment, tasks, deployment.wait_until("every event", all_have_come, seconds=60))
+    return Outcome(deployment, tasks, deployment.wait_until("every event", all_have_come))
 
 
 def sort_by_project(received: list[Received]) -> dict[str, list[Told]]:

@@ -46,15 +46,15 @@ class Place:
     def wait_for_new_run(self, dag_id: str, known: list[str]) -> str:
         """Return the one run that a Dag has beyond those known, once it has ended."""
         found = self.airflow.wait_until(
-            f"a run of {dag_id}", lambda: [run for run in self.list_runs(dag_id) if run not in known], seconds=60
+            f"a run of {dag_id}", lambda: [run for run in self.list_runs(dag_id) if run not in known]
         )
         (run_id,) = found
-        self.airflow.wait_for_run(dag_id, run_id, seconds=60)
+        self.airflow.wait_for_run(dag_id, run_id)
         return run_id
 
     def read_states(self, dag_id: str, run_id: str) -> list[tuple[str, str]]:
         """Return name and state of each task instance of a run, once it has ended."""
-        tasks = self.airflow.wait_for_run(dag_id, run_id, seconds=60)
+        tasks = self.airflow.wait_for_run(dag_id, run_id)
         return sorted((task["rendered_map_index"] or task["task_id"], task["state"]) for task in tasks)
 
     def has_claim(self, dag_id: str, run_id: str, task_id: str) -> bool:
@@ -70,7 +70,7 @@ class Place:
         return self.read_answer(run_id)
 
     def read_answer(self, run_id: str) -> dict:
-        self.airflow.wait_for_run("tell", run_id, seconds=60)
+        self.airflow.wait_for_run("tell", run_id)
         path = f"/api/v2/dags/tell/dagRuns/{run_id}/taskInstances/deliver/state-store/{KEY_PREFIX}?map_index=-1"
         record = self.airflow.call("GET", path).json()["value"]["record"]
         answer = json.loads(record["response_body"])
