@@ -59,6 +59,14 @@ _TICK_SECONDS = 0.05
 """How often the consumer gets a turn, and deadlines are checked."""
 _PROOF_SECONDS = 0.5
 """How long the proof is waited for that a request found its connection closed: a round trip after the FIN."""
+SETTLE_SECONDS = 0.02
+"""
+How long a new connection is left alone after the receiver closed one, so that a reset shows before a request is sent.
+
+A server that stops listening resets the connections that it has not accepted yet. TLS needs no such wait: a handshake
+that is complete shows that the connection was accepted.
+"""
+_CLOSED_BEFORE = (ErrorClass.CONNECTION_RESET, "the connection was closed before the request")
 _NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -145,6 +153,8 @@ class Engine(Generic[R]):
         self._pid = 0
         self._connections: dict[int, _Connection[R]] = {}
         self._idle: list[_Connection[R]] = []
+        self._settling: deque[_Connection[R]] = deque()
+        """New ones that are not used yet, in the order in which they were opened."""
         self._dials: set[Dial] = set()
         self._ready: deque[R] = deque()
         """Prepared, not begun."""
@@ -199,7 +209,7 @@ class Engine(Generic[R]):
                 self._begin_allowed()
             is_done = not self._busy and (self._is_stopped or not (self._ready or is_more))
             if not is_done:
-                self._dial_for_waiting()
+                self._connect_waiting()
                 self._poll(self._find_delay())
             elif not self._results:
                 return
@@ -248,7 +258,9 @@ class Engine(Generic[R]):
         if self._idle:
             self._poll(0.0)  # closes the idle connections that have something to say
         now = time.monotonic()
-        wanted = min(self._guard.limit(self._concurrency, now) - self._busy, len(self._ready))
+        # The guard is asked only after a close: that is rare, and this is called for every group.
+        limit = self._concurrency if now >= self._guard.limited_until else self._guard.limit(self._concurrency, now)
+        wanted = min(limit - self._busy, len(self._ready))
         if wanted <= 0:
             return
         allowed = wanted if self._throttle is None else self._throttle.acquire(now, wanted)
@@ -257,8 +269,6 @@ class Engine(Generic[R]):
             request = self._ready.popleft()
             self._busy += 1
             self._begin(request, now, started_at)
-            if now < self._guard.limited_until and self._busy >= self._guard.limit(self._concurrency, now):
-                return  # a connection was closed just now
 
     def _begin(self, request: R, started: float, started_at: float) -> None:
         """Send a request on an idle connection, or have it wait for a new one."""
@@ -267,9 +277,13 @@ class Engine(Generic[R]):
                 return
         self._waiting.append((request, started, started_at))
 
-    def _dial_for_waiting(self) -> None:
-        """Open a connection for each request that waits for one."""
-        for _ in range(len(self._waiting) - len(self._dials)):
+    def _connect_waiting(self) -> None:
+        """Use the connections that have settled, and open one for each request that still waits."""
+        while self._settling and time.monotonic() >= self._settling[0].released_at + SETTLE_SECONDS:
+            connection = self._settling.popleft()
+            if connection.sock.fileno() >= 0:  # otherwise it was closed meanwhile, and another one is opened
+                self._use_new(connection)
+        for _ in range(len(self._waiting) - len(self._dials) - len(self._settling)):
             now = time.monotonic()
             dial = Dial(self._connector, self._poller, now)
             self._dials.add(dial)
@@ -322,11 +336,13 @@ class Engine(Generic[R]):
         if self._results:
             return 0.0
         delay, now = _TICK_SECONDS, time.monotonic()
-        may_begin = self._ready and not self._is_stopped and self._busy < self._guard.limit(self._concurrency, now)
-        if may_begin and self._throttle is not None:
+        may_begin = bool(self._ready) and not self._is_stopped
+        if self._throttle is not None and may_begin and self._busy < self._guard.limit(self._concurrency, now):
             delay = min(delay, self._throttle.delay(now))
         for dial in self._dials:
             delay = min(delay, dial.find_delay(now))
+        if self._settling:
+            delay = min(delay, max(0.0, self._settling[0].released_at + SETTLE_SECONDS - now))
         return delay
 
     def _poll(self, timeout: float) -> None:
@@ -392,13 +408,20 @@ class Engine(Generic[R]):
         connection: _Connection[R] = _Connection(done)
         self._connections[connection.sock.fileno()] = connection
         self._poller.add(connection.sock.fileno(), select.EPOLLIN, connection)
+        if connection.released_at < self._guard.limited_until and not connection.is_tls:
+            self._settling.append(connection)
+        else:
+            self._use_new(connection)
+
+    def _use_new(self, connection: _Connection[R]) -> None:
+        """Send the request that waits longest on a new connection."""
         if not self._waiting:
             self._idle.append(connection)
             return
         request, started, started_at = self._waiting.popleft()
         if not self._send_on(connection, request, started, started_at):
             self._waiting.appendleft((request, started, started_at))
-            self._fail_waiting((ErrorClass.CONNECTION_RESET, "the connection was closed before the request"))
+            self._fail_waiting(_CLOSED_BEFORE)
 
     def _fail_waiting(self, error: tuple[ErrorClass, str]) -> None:
         request, started, started_at = self._waiting.popleft()
@@ -622,6 +645,7 @@ class Engine(Generic[R]):
             connection.sock.close()
         self._connections.clear()
         self._idle.clear()
+        self._settling.clear()
         self._forget_requests()
         self._poller.close()
         self._connector.close()

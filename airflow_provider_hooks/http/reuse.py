@@ -7,10 +7,10 @@ The kernel reports whether a TCP connection is open, and how much of what was wr
 ``struct tcp_info`` (``include/uapi/linux/tcp.h``); ``tcpi_bytes_sent`` is there since Linux 4.19.
 
 A receiver that reloads or restarts closes its connections, and often does so again soon. A request that it did not read
-by then is lost: on a reused connection, or on a new one. So after an unexpected close every connection is used once for
-a period, with an eighth of the requests under way. In the second period these few reuse connections, and in each
-further period twice as many are under way. The next unexpected close therefore finds few requests. Times are those of
-``time.monotonic``.
+by then is lost. So after an unexpected close every connection is used once for a period, with a quarter of the requests
+under way: most servers that stop finish the first request of a connection that they accepted. In the second period an
+eighth of the requests reuse connections, and in each further period twice as many. The next unexpected close therefore
+finds few requests. Times are those of ``time.monotonic``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BYTES_ACKED, _NOTSENT_BYTES, _BYTES_SENT = 120, 144, 200
 """Offsets of the fields, in bytes."""
 FIRST_PERIOD_SECONDS, MAX_PERIOD_SECONDS = 2.0, 32.0
 """How long a period is after the first unexpected close, and at most."""
-DIVISORS = (8, 8, 4, 2)
+DIVISORS = (4, 8, 4, 2)
 """What the number of requests under way is divided by, in each period."""
 
 

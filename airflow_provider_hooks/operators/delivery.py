@@ -228,7 +228,7 @@ class DeliverEventStreamOperator(BaseOperator):
     :param event_type: ``event.created`` or ``event.alert``
     :param records_path: the folder for the records, as a path or URL; each run or manual clear has its own folder
         in it
-    :param concurrency: how many requests are under way at once
+    :param concurrency: how many requests are under way at once; as many can be lost when the receiver restarts
     :param rate_limit: events per second at most; without one, as many as the receiver takes
     :param stop_after_failures: after this number of failures in a row nothing more is sent; ``None``: never stop
     :param on_invalid: if an event is invalid, ``fail`` before anything is sent, or ``skip`` it and report it in the
@@ -262,7 +262,7 @@ class DeliverEventStreamOperator(BaseOperator):
         records_path: str,
         service_hook_conn_id: str = "service_hook_default",
         event_type: Literal["event.created", "event.alert"] = "event.created",
-        concurrency: int | str = 64,
+        concurrency: int | str = 32,
         rate_limit: float | str | None = None,
         stop_after_failures: int | str | None = 100,
         on_invalid: Literal["fail", "skip"] = "fail",
