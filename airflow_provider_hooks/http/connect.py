@@ -222,7 +222,7 @@ class Connector:
     def _start_lookup(self) -> None:
         """Resolve in a thread, since the system's resolver has no deadline; an address needs none."""
         self._lookup = queue.SimpleQueue()
-        if self.target.is_address and self.policy.find_proxy(self.target.host, target=self.target) is None:
+        if self.target.is_address and self.policy.proxy is None:
             self._lookup.put(self._try_resolve())
             return
         thread = threading.Thread(target=self._look_up, args=(self._lookup,), daemon=True, name="service-hook-resolver")

@@ -122,9 +122,9 @@ class NetworkPolicy:
         self._ports = frozenset((_HTTPS_PORT, *allowed_ports))
         if not all(1 <= port <= _MAX_PORT for port in self._ports):
             problems["allowed_ports"] = f"a port must be 1 to {_MAX_PORT}"
-        self._proxy: Proxy | None = None
+        self.proxy: Proxy | None = None
         try:
-            self._proxy = read_proxy(proxy) if proxy else None
+            self.proxy = read_proxy(proxy) if proxy else None
         except ValueError as error:
             problems["proxy"] = str(error)
         if problems:
@@ -186,7 +186,7 @@ class NetworkPolicy:
 
     def find_proxy(self, address: str, *, target: Target) -> Proxy | None:
         """Return the proxy to reach an address through, or ``None`` where it is connected to directly."""
-        return None if self._lists(ip_address(address), port=target.port, target=target) else self._proxy
+        return None if self._lists(ip_address(address), port=target.port, target=target) else self.proxy
 
     def check_addresses(self, addresses: Sequence[str], *, target: Target) -> None:
         """
