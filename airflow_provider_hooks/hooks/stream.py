@@ -24,9 +24,10 @@ from airflow_provider_hooks.exceptions import ServiceHookError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.http.connect import Connector
 from airflow_provider_hooks.http.engine import Engine
-from airflow_provider_hooks.stream.claims import StreamClaim
+from airflow_provider_hooks.stream.claims import BatchSizer, StreamClaim
 from airflow_provider_hooks.stream.encode import RequestEncoder, check_all_valid, select_undelivered
 from airflow_provider_hooks.stream.stream import (
+    MAX_BATCH_EVENTS,
     StreamContext,
     StreamDependencies,
     deliver_stream,
@@ -131,6 +132,9 @@ class StreamHook(EndpointHook):
                 records=records,
                 record_fields=record_fields,
                 progress=Progress(self.log, end=source.end),
+                sizer=BatchSizer(
+                    largest=MAX_BATCH_EVENTS, concurrency=options.concurrency, rate_limit=options.rate_limit
+                ),
                 redelivered=redelivered,
             )
         finally:

@@ -10,6 +10,7 @@ received and have no record yet; they are sent again as a separate batch.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any, Literal
@@ -81,15 +82,26 @@ def next_stream_action(found: StreamClaim | None, *, generation: str, source: st
     return StreamAction.RESUME if found.state == "stopped" else StreamAction.REPORT_AND_RESUME
 
 
+_TURNS = 4
+"""How many requests each connection has in the smallest batch."""
+
+
 @dataclass(kw_only=True)
 class BatchSizer:
     """
     Chooses how many events are claimed at once, so that the claims take a small part of the time.
 
+    At the end of each batch fewer requests are under way. So with ``concurrency`` requests at once a batch has several
+    times as many events, however slow the receiver is; with a rate limit, not more than it allows in a second.
+
     :param largest: how many events a crash may leave unknown at most
+    :param concurrency: how many requests are under way at once
+    :param rate_limit: events per second, or ``None``
     """
 
     largest: int
+    concurrency: int = 1
+    rate_limit: float | None = None
     share: float = 0.03
     """The part of the time that claims may take; a growing batch needs the rest up to 5 %."""
     size: int = 256
@@ -104,4 +116,5 @@ class BatchSizer:
         """
         if sent and seconds > 0:
             wanted = claim_seconds / self.share * sent / seconds
-            self.size = int(min(max(wanted, 1), self.size * 8, self.largest))
+            smallest = min(_TURNS * self.concurrency, math.inf if self.rate_limit is None else self.rate_limit)
+            self.size = int(min(max(wanted, smallest, 1), self.size * 8, self.largest))

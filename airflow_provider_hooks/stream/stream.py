@@ -18,7 +18,7 @@ import time
 import uuid
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
@@ -110,9 +110,9 @@ class StreamDependencies:
     record_fields: Mapping[str, object]
     """The fields that every record has."""
     progress: Progress
+    sizer: BatchSizer
     redelivered: Collection[int] = frozenset()
     """The offsets of the events that an earlier run may have delivered."""
-    sizer: BatchSizer = field(default_factory=lambda: BatchSizer(largest=MAX_BATCH_EVENTS))
     max_attempts: int = MAX_ATTEMPTS
     max_unsent: int = MAX_UNSENT_EVENTS
 

@@ -127,9 +127,14 @@ blocks = st.tuples(st.integers(0, 40_000), st.floats(0, 100), st.floats(0, 100))
 
 
 @relaxed
-@given(largest=st.integers(1, 40_000), blocks=st.lists(blocks, max_size=20))
-def test_a_block_is_never_empty_never_too_large_and_grows_by_steps(largest, blocks):
-    sizer = BatchSizer(largest=largest)
+@given(
+    largest=st.integers(1, 40_000),
+    concurrency=st.integers(1, 4_096),
+    rate_limit=st.none() | st.floats(0.001, 1e6),
+    blocks=st.lists(blocks, max_size=20),
+)
+def test_a_block_is_never_empty_never_too_large_and_grows_by_steps(largest, concurrency, rate_limit, blocks):
+    sizer = BatchSizer(largest=largest, concurrency=concurrency, rate_limit=rate_limit)
     for sent, seconds, claim_seconds in blocks:
         before = sizer.size
         sizer.observe(sent=sent, seconds=seconds, claim_seconds=claim_seconds)
@@ -142,3 +147,20 @@ def test_claims_take_the_share_of_the_time_that_they_may():
     for _ in range(10):
         sizer.observe(sent=sizer.size, seconds=sizer.size / rate, claim_seconds=cost)
     assert cost / (sizer.size / rate) == pytest.approx(sizer.share, rel=0.01)
+
+
+@pytest.mark.parametrize("claim_seconds", [0.0, 0.0001, 0.02])
+@pytest.mark.parametrize("latency", [0.001, 0.05, 2.0])
+def test_a_slow_receiver_has_all_requests_under_way_most_of_the_time(latency, claim_seconds):
+    sizer = BatchSizer(largest=32_768, concurrency=64)
+    for _ in range(10):
+        sizer.observe(sent=sizer.size, seconds=latency * max(1.0, sizer.size / 64), claim_seconds=claim_seconds)
+    assert sizer.size >= 4 * 64
+
+
+@pytest.mark.parametrize(("rate_limit", "size"), [(0.1, 1), (10.0, 10), (200.0, 200), (1_000.0, 256)])
+def test_a_batch_has_no_more_events_than_a_slow_rate_sends_in_a_second(rate_limit, size):
+    sizer = BatchSizer(largest=32_768, concurrency=64, rate_limit=rate_limit)
+    for _ in range(10):
+        sizer.observe(sent=sizer.size, seconds=sizer.size / rate_limit, claim_seconds=0.0001)
+    assert sizer.size == size

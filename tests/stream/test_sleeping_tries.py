@@ -19,9 +19,9 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_hooks._runtime.failures import DeliveryNotSentError
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
+from airflow_provider_hooks.hooks import stream as hook_module
 from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.operators.delivery import DeliverEventStreamOperator
-from airflow_provider_hooks.stream import stream as stream_module
 from airflow_provider_hooks.stream.claims import BatchSizer
 from airflow_provider_hooks.stream.records import RecordFolder, SegmentWriter
 from airflow_provider_hooks.stream.stream import _Stream
@@ -91,7 +91,7 @@ def heard(served):
 
 @pytest.fixture
 def run_try(tmp_path, monkeypatch, allow_loopback):
-    monkeypatch.setattr(stream_module, "BatchSizer", functools.partial(BatchSizer, size=BATCH))
+    monkeypatch.setattr(hook_module, "BatchSizer", functools.partial(BatchSizer, size=BATCH))
     lines = [
         {"id": f"event-{number}", "project": "p", "project_id": "1", "project_name": "P", "message": "m"}
         for number in range(COUNT)
