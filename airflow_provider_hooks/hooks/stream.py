@@ -27,7 +27,6 @@ from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.stream.claims import BatchSizer, StreamClaim
 from airflow_provider_hooks.stream.encode import RequestEncoder, check_all_valid, select_undelivered
 from airflow_provider_hooks.stream.stream import (
-    MAX_BATCH_EVENTS,
     StreamContext,
     StreamDependencies,
     deliver_stream,
@@ -132,9 +131,7 @@ class StreamHook(EndpointHook):
                 records=records,
                 record_fields=record_fields,
                 progress=Progress(self.log, end=source.end),
-                sizer=BatchSizer(
-                    largest=MAX_BATCH_EVENTS, concurrency=options.concurrency, rate_limit=options.rate_limit
-                ),
+                sizer=BatchSizer(concurrency=options.concurrency, rate_limit=options.rate_limit),
                 redelivered=redelivered,
             )
         finally:

@@ -66,7 +66,6 @@ How long a new connection is left alone after the receiver closed one, so that a
 A server that stops listening resets the connections that it has not accepted yet. TLS needs no such wait: a handshake
 that is complete shows that the connection was accepted.
 """
-_CLOSED_BEFORE = (ErrorClass.CONNECTION_RESET, "the connection was closed before the request")
 _NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -421,7 +420,7 @@ class Engine(Generic[R]):
         request, started, started_at = self._waiting.popleft()
         if not self._send_on(connection, request, started, started_at):
             self._waiting.appendleft((request, started, started_at))
-            self._fail_waiting(_CLOSED_BEFORE)
+            self._fail_waiting((ErrorClass.CONNECTION_RESET, "the connection was closed before the request"))
 
     def _fail_waiting(self, error: tuple[ErrorClass, str]) -> None:
         request, started, started_at = self._waiting.popleft()

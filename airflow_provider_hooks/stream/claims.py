@@ -82,6 +82,8 @@ def next_stream_action(found: StreamClaim | None, *, generation: str, source: st
     return StreamAction.RESUME if found.state == "stopped" else StreamAction.REPORT_AND_RESUME
 
 
+MAX_BATCH_EVENTS = 32_768
+"""How many events a crash can leave ``unknown`` at most."""
 _TURNS = 4
 """How many requests each connection has in the smallest batch."""
 
@@ -99,7 +101,7 @@ class BatchSizer:
     :param rate_limit: events per second, or ``None``
     """
 
-    largest: int
+    largest: int = MAX_BATCH_EVENTS
     concurrency: int = 1
     rate_limit: float | None = None
     share: float = 0.03

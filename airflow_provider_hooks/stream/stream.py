@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.stream.summary import Progress
     from airflow_provider_hooks.stream.throttle import CircuitBreaker, RateLimiter
 
-MAX_BATCH_EVENTS = 32_768
-"""How many events a crash can leave ``unknown`` at most."""
 MAX_ATTEMPTS = 8
 """How often a try sends an event that is not received."""
 MAX_UNSENT_EVENTS = 1_000
