@@ -76,13 +76,21 @@ def test_waiting_for_its_turn_takes_no_processor():
 
 
 def busy_for(count: int, line: bytes, retry_after: bytes):
-    """Answer so many requests of all with a status that asks to slow down, and the others as they should be."""
-    numbers = itertools.count()
+    """
+    Return a receiver that answers the first ``count`` requests with a status that asks to slow down.
+
+    The other requests succeed. Their responses follow those of the first ones, so the sender knows of the first ones.
+    """
+    numbers, sent = itertools.count(), threading.Semaphore(0)
 
     def behave(connection, _count):
-        if next(numbers) < count:
+        number = next(numbers)
+        if number < count:
             connection.sendall(b"HTTP/1.1 %b\r\n%bContent-Length: 0\r\n\r\n" % (line, retry_after))
+            sent.release()
         else:
+            if number < 2 * count:
+                sent.acquire(timeout=10)
             connection.sendall(NO_CONTENT)
 
     return behave
