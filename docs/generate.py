@@ -17,7 +17,8 @@ from airflow_provider_hooks.cli.commands import DESCRIPTIONS, get_service_hooks_
 from airflow_provider_hooks.decorators.service_hook import ServiceHookDecoratedOperator
 from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
 from airflow_provider_hooks.delivery.record import ErrorClass
-from airflow_provider_hooks.events.schema import FIELDS
+from airflow_provider_hooks.events.schema import list_fields
+from airflow_provider_hooks.events.types import EVENT_TYPES
 from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifier
 from airflow_provider_hooks.operators import delivery, registration
 from airflow_provider_hooks.registries.connection import describe_connection_type
@@ -82,8 +83,8 @@ def _draw_schemes() -> str:
 
 def _draw_fields() -> str:
     rows = []
-    for event_type, fields in FIELDS.items():
-        for name, field in fields.items():
+    for event_type in EVENT_TYPES:
+        for name, field in list_fields(event_type).items():
             default = "required" if field.default is None else f"`{field.default}`" if field.default else "empty"
             what = (field.parse.__doc__ or "").strip().removeprefix("Parse ").replace("``", "`")
             rows.append([f"`{event_type}`", f"`{name}`", what, default])

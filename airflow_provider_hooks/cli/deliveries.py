@@ -13,7 +13,7 @@ import orjson
 from airflow_provider_hooks.cli._run import command, eprint, read_input, show, stdout_guard
 from airflow_provider_hooks.cli.commands import ExitCode
 from airflow_provider_hooks.events import build_event_alert, build_event_created, extract_fields
-from airflow_provider_hooks.events.schema import FIELDS
+from airflow_provider_hooks.events.schema import list_fields
 from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED
 from airflow_provider_hooks.exceptions import ConnectError, ValidationError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
@@ -34,7 +34,7 @@ _CODES: Mapping[Outcome, ExitCode] = MappingProxyType(
         Outcome.UNKNOWN: ExitCode.UNKNOWN,
     }
 )
-_ONLY_IN_CREATED = FIELDS[EVENT_CREATED].keys() - FIELDS[EVENT_ALERT].keys()
+_ONLY_IN_CREATED = list_fields(EVENT_CREATED).keys() - list_fields(EVENT_ALERT).keys()
 
 
 @command

@@ -22,7 +22,6 @@ label of the generation.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
@@ -236,7 +235,6 @@ class DeliveryResult(msgspec.Struct, frozen=True, kw_only=True):
     """Whether this very try made the attempt in an earlier call, so that the event must be the same."""
 
 
-@dataclass(kw_only=True)
 class ClaimedDelivery:
     """
     One delivery of one try, claimed before it is sent.
@@ -245,10 +243,10 @@ class ClaimedDelivery:
     :param run: which try this is
     """
 
-    store: ClaimStore[Claim]
-    run: TryContext
-    _found: Claim | None = field(default=None, init=False)
-    _claim: Claim | None = field(default=None, init=False)
+    def __init__(self, *, store: ClaimStore[Claim], run: TryContext) -> None:
+        self.store, self.run = store, run
+        self._found: Claim | None = None
+        self._claim: Claim | None = None
 
     def resolve(self) -> DeliveryResult | None:
         """

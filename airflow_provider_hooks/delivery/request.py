@@ -9,8 +9,9 @@ import json
 import re
 import time
 import uuid
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from airflow_provider_hooks import __version__
 from airflow_provider_hooks.delivery.record import DeliveryInfo
@@ -55,14 +56,17 @@ class DeliveryIds:
         return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class SignedRequest:
+class SignedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One request: exactly the bytes that are sent."""
 
     info: DeliveryInfo
-    request: bytes = field(repr=False)
+    request: bytes
     """Head and body."""
-    signature_headers: Mapping[str, str] = field(repr=False)
+    signature_headers: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        """Show nothing that is secret."""
+        return f"SignedRequest(info={self.info!r})"
 
 
 class RequestTemplate:
@@ -141,8 +145,7 @@ def merge_headers(added: Mapping[str, str], ours: Mapping[str, str]) -> dict[str
     return {**{name: value for name, value in added.items() if name.lower() not in names}, **ours}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Preview:
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """
     A request as it would be sent now, to look at before it is.
 
@@ -155,7 +158,7 @@ class Preview:
     """Its query is masked."""
     headers: Mapping[str, str]
     """All that are sent, in their order."""
-    body: bytes = field(repr=False)
+    body: bytes
 
     def as_json(self) -> JsonObject:
         """Return it as one JSON object; the body is text there, since it is JSON in UTF-8."""

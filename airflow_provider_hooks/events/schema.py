@@ -10,16 +10,15 @@ documented form already, so that a stream need not build it again; it uses the s
 Source: Sentry, "Service hooks", webhook payload structure.
 """
 
-from __future__ import annotations
-
+import inspect
 import math
 import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, timezone
+from functools import cache
 from types import MappingProxyType
-from typing import Annotated, get_args, get_type_hints
+from typing import Annotated, get_args
 from urllib.parse import urlsplit
 
 import msgspec
@@ -37,15 +36,20 @@ _DATETIME = rf"{_DATE}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{{3}}Z"
 """The documented form of a time, but for the days that a month does not have."""
 _EVENT_ID = re.compile(_ID, re.ASCII)
 _SIMPLE_URL = re.compile(_URL, re.ASCII)
-_DOCUMENTED_TIME = re.compile(_DATETIME, re.ASCII)
-_DOCUMENTED_ALERT = re.compile(rf"{_ID}\n{_URL}", re.ASCII)
-_DOCUMENTED_CREATED = re.compile(rf"{_ID}\n{_URL}\n{_DATETIME}", re.ASCII)
+_DOCUMENTED_ALERT = rf"{_ID}\n{_URL}"
+_DOCUMENTED_CREATED = rf"{_ID}\n{_URL}\n{_DATETIME}"
 """Several values at once, since each search costs more than what it looks through."""
 _DAYS_OF_ALL_MONTHS = "28"
 _MAX_URL_CHARACTERS = 2_048
 _MAX_DIGITS = 64
 _LAST_TIMESTAMP = 253_402_300_800
 """Unix seconds of the year 10000, which a time cannot say."""
+
+
+@cache
+def _compile(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern that many tasks never use, when it is first used: each task is a new process."""
+    return re.compile(pattern, re.ASCII)
 
 
 def parse_event_id(value: object) -> str:
@@ -103,7 +107,7 @@ def parse_time(value: object) -> datetime:
     """Parse a time with a zone, as a ``datetime``, ISO 8601 text or unix seconds, into UTC."""
     moment: object = value
     try:
-        if isinstance(value, str) and _DOCUMENTED_TIME.fullmatch(value):
+        if isinstance(value, str) and _compile(_DATETIME).fullmatch(value):
             moment = datetime.fromisoformat(f"{value[:-1]}+00:00")
         elif isinstance(value, str) and value[:1].isdigit():  # "now" would be another time on every try
             moment = pendulum.parse(value, tz=None)
@@ -165,8 +169,7 @@ def _without_variables(frame: Mapping[str, object]) -> dict[str, object]:
     return {str(name): value for name, value in frame.items() if name != "vars"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Field:
+class Field(msgspec.Struct, frozen=True, kw_only=True):
     """How one documented field is parsed, and its default."""
 
     parse: Callable[[object], object]
@@ -228,11 +231,18 @@ class CreatedSchema(_SharedFields, forbid_unknown_fields=True):
     event: InnerSchema
 
 
-def _list_fields(*schemas: type[msgspec.Struct]) -> Mapping[str, Field]:
-    """Return what is parsed of a payload, by the documented names."""
+_SCHEMAS: Mapping[EventType, tuple[type[msgspec.Struct], ...]] = MappingProxyType(
+    {EVENT_CREATED: (CreatedSchema, InnerSchema), EVENT_ALERT: (AlertSchema,)}
+)
+
+
+@cache
+def list_fields(event_type: EventType) -> Mapping[str, Field]:
+    """Return the fields of an event that are parsed, by their documented names."""
     found: dict[str, Field] = {}
-    for schema in schemas:
-        hints = get_type_hints(schema, include_extras=True)
+    for schema in _SCHEMAS[event_type]:
+        # They are no strings: this module does not postpone the evaluation of its annotations.
+        hints = {name: hint for one in schema.__mro__ for name, hint in inspect.get_annotations(one).items()}
         for name in schema.__struct_fields__:
             field = next((mark for mark in get_args(hints[name]) if isinstance(mark, Field)), None)
             if field is not None:
@@ -240,14 +250,7 @@ def _list_fields(*schemas: type[msgspec.Struct]) -> Mapping[str, Field]:
     return MappingProxyType(found)
 
 
-FIELDS: Mapping[str, Mapping[str, Field]] = MappingProxyType(
-    {EVENT_CREATED: _list_fields(CreatedSchema, InnerSchema), EVENT_ALERT: _list_fields(AlertSchema)}
-)
-"""The fields of each event, by name."""
-
 SHARED_NAMES: tuple[str, ...] = _SharedFields.__struct_fields__
-FIELD_NAMES = frozenset(name for fields in FIELDS.values() for name in fields)
-"""The names of the fields of all events."""
 
 
 def parse_fields(event_type: EventType, values: Mapping[str, object]) -> dict[str, object]:
@@ -260,7 +263,7 @@ def parse_fields(event_type: EventType, values: Mapping[str, object]) -> dict[st
     problems = ValidationErrors(event_type)
     parsed: dict[str, object] = {}
     same_time = values.get("datetime") is values.get("timestamp")
-    for name, field in FIELDS[event_type].items():
+    for name, field in list_fields(event_type).items():
         value = values.get(name, field.default)
         if name == "timestamp" and same_time and "datetime" in problems:
             continue  # one time was given for both, or none: one problem is enough
@@ -272,7 +275,7 @@ def parse_fields(event_type: EventType, values: Mapping[str, object]) -> dict[st
         except ValueError as error:
             problems.add(name, str(error))
     for name in values:
-        if name not in FIELD_NAMES:
+        if not any(name in list_fields(of_event) for of_event in _SCHEMAS):
             problems.add(
                 escape(name) if isinstance(name, str) else safe_repr(name), f"is not a documented field of {event_type}"
             )
@@ -292,7 +295,7 @@ def is_documented(event: AlertSchema | CreatedSchema) -> bool:
         return False
     if isinstance(event, AlertSchema):
         named = all(map(str.strip, event.triggering_rules))
-        return named and bool(_DOCUMENTED_ALERT.fullmatch(f"{event.id}\n{event.url}"))
+        return named and bool(_compile(_DOCUMENTED_ALERT).fullmatch(f"{event.id}\n{event.url}"))
     inner = event.event
     return (
         inner.event_id == event.id
@@ -301,7 +304,7 @@ def is_documented(event: AlertSchema | CreatedSchema) -> bool:
         and bool(inner.platform.strip())
         and 0 < inner.timestamp < _LAST_TIMESTAMP  # the builder writes -0.0 in another form
         and round(inner.timestamp, 3) == inner.timestamp
-        and bool(_DOCUMENTED_CREATED.fullmatch(f"{event.id}\n{event.url}\n{event.datetime}"))
+        and bool(_compile(_DOCUMENTED_CREATED).fullmatch(f"{event.id}\n{event.url}\n{event.datetime}"))
         and (event.datetime[8:10] <= _DAYS_OF_ALL_MONTHS or _is_day(event.datetime[:10]))
     )
 

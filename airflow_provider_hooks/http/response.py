@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, field
 
 import httptools
+import msgspec
 
 from airflow_provider_hooks.outcomes import ErrorClass
 
@@ -73,8 +73,7 @@ class _InvalidHeadError(ValueError):
     """A head that most clients refuse."""
 
 
-@dataclass(slots=True)
-class _Head:
+class _Head(msgspec.Struct):
     """
     A status line and headers, read leniently.
 
@@ -85,9 +84,9 @@ class _Head:
     """
 
     status: int
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
     length: int | None = None
-    codings: list[str] = field(default_factory=list)
+    codings: list[str] = msgspec.field(default_factory=list)
 
     @property
     def is_chunked(self) -> bool:

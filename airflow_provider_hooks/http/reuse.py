@@ -18,7 +18,6 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from dataclasses import dataclass, field
 
 _ESTABLISHED, _CLOSE = 1, 7
 _SIZE = 216
@@ -87,16 +86,16 @@ def any_byte_acknowledged(sock: socket.socket, before: bytes) -> bool:
     return bool(acknowledged > sent - retransmitted + waiting + 1)  # the SYN counts as one byte
 
 
-@dataclass(kw_only=True)
 class RestartGuard:
     """Limits reuse and the requests under way after the receiver closed a connection unexpectedly."""
 
-    reuses_from: float = field(default=0.0, init=False)
-    """When connections are reused again."""
-    limited_until: float = field(default=0.0, init=False)
-    """When as many requests as usual are under way again."""
-    _closed_at: float = field(default=0.0, init=False)
-    _period: float = field(default=FIRST_PERIOD_SECONDS, init=False)
+    def __init__(self) -> None:
+        self.reuses_from = 0.0
+        """When connections are reused again."""
+        self.limited_until = 0.0
+        """When as many requests as usual are under way again."""
+        self._closed_at = 0.0
+        self._period = FIRST_PERIOD_SECONDS
 
     def note_close(self, now: float) -> None:
         """
