@@ -32,7 +32,12 @@ LEASE_SECONDS = 60.0
 
 _MAX_WAIT_LEASES = 5
 _PAUSE_SECONDS = (0.05, 0.4)
-_LEASE_IN_KEY = re.compile(r"-([0-9.]+)s$", re.ASCII)
+LOCK_INFIX = "__lock__"
+"""What stands between the name of a lock and the rest of its keys."""
+_MAX_LEASE_SECONDS = 900.0
+"""The longest lease that the key of another run is believed."""
+_KEY = re.compile(r"(?P<holder>[0-9a-f]{32})-[0-9]{1,9}-(?P<lease>[0-9]{1,5}(?:\.[0-9]{1,6})?)s", re.ASCII)
+"""The part of a key after the prefix. A Variable with another name is no lock, and is left alone."""
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +65,7 @@ class VariableLock:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._prefix = f"{name}__lock__"
+        self._prefix = f"{name}{LOCK_INFIX}"
         self._lease = lease
         self._max_call_seconds = max_call_seconds
         self._store = store or Variable
@@ -135,9 +140,11 @@ class VariableLock:
                 return
             now = self._clock()
             first_seen = {key: first_seen.get(key, now) for key in others}
-            for key in [key for key, since in first_seen.items() if now - since > self._read_lease(key)]:
-                _log.warning("The run that held %s did not renew it for %.0f s; taking it over", key, self._lease)
-                self._store.delete(key)
+            for key, since in first_seen.items():
+                lease = self._read_lease(key)
+                if now - since > lease:
+                    _log.warning("The run that held %s did not renew it for %.0f s; taking it over", key, lease)
+                    self._store.delete(key)
             longest = max([self._lease + self._max_call_seconds, *map(self._read_lease, others)])
             if now - started > longest * _MAX_WAIT_LEASES:
                 raise LockError(f"other runs have held '{self._prefix}' for {now - started:.0f} s")
@@ -145,8 +152,8 @@ class VariableLock:
 
     def _read_lease(self, key: str) -> float:
         """Return the lease of another run's marker, which is at the end of its key."""
-        found = _LEASE_IN_KEY.search(key)
-        return float(found[1]) if found else self._lease
+        found = _KEY.fullmatch(key.removeprefix(self._prefix))
+        return min(float(found["lease"]), _MAX_LEASE_SECONDS) if found else self._lease
 
     def _back_off(self, others: list[str]) -> None:
         """Keep the marker if it is the first in order, otherwise remove it for a moment, so that one run proceeds."""
@@ -162,12 +169,13 @@ class VariableLock:
             self._store.delete(before)
 
     def _list_keys(self) -> list[str]:
-        return list(self._store.keys(prefix=self._prefix))
+        keys = self._store.keys(prefix=self._prefix)
+        return [key for key in keys if key.startswith(self._prefix) and _KEY.fullmatch(key[len(self._prefix) :])]
 
     def _write_marker(self) -> None:
         """Write a marker under a new key."""
         self._count += 1
-        seconds = self._lease + self._max_call_seconds
+        seconds = min(self._lease + self._max_call_seconds, _MAX_LEASE_SECONDS)
         self._key, self._written = f"{self._prefix}{self._holder}-{self._count}-{seconds:g}s", self._clock()
         self._store.set(self._key, "held", description="A run that changes service hooks; deleted when it ends")
 

@@ -10,8 +10,10 @@ import re
 from typing import TYPE_CHECKING
 
 from airflow.sdk import Variable
+from airflow.sdk.log import mask_secret
 
 from airflow_provider_hooks._runtime.airflow import read_variable
+from airflow_provider_hooks._runtime.variable_lock import LOCK_INFIX
 from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError, VariableUnreadableError
 from airflow_provider_hooks.registries.store import format_state, parse_state
 from airflow_provider_hooks.sanitize import safe_repr
@@ -30,8 +32,9 @@ def default_variable_name(service_hook_registry_conn_id: str, hook_name: str) ->
     """Return the Variable of a declaration that names none; Airflow's UI masks names that contain ``secret``."""
     plain = re.sub(r"[^A-Za-z0-9_.-]", "_", hook_name)[:80]
     if plain != hook_name:
-        plain += f"_{hashlib.sha256(hook_name.encode()).hexdigest()[:8]}"
-    return f"service_hook_secret_{service_hook_registry_conn_id}_{plain}"
+        plain += f":{hashlib.sha256(hook_name.encode()).hexdigest()[:8]}"
+    # No part after the connection id has a colon of its own, so two declarations never share a name.
+    return f"service_hook_secret_{service_hook_registry_conn_id}:{plain}"
 
 
 def check_variable_name(name: object) -> None:
@@ -43,6 +46,8 @@ def check_variable_name(name: object) -> None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         problem = f"must be 1 to 200 letters, digits, '_', '-', '.' and ':', not {safe_repr(name)}"
         raise ValidationError("service hook", {"secret_variable": problem})
+    if LOCK_INFIX in name:
+        raise ValidationError("service hook", {"secret_variable": f"must not contain '{LOCK_INFIX}', as locks do"})
 
 
 class VariableHookStore:
@@ -99,6 +104,9 @@ class VariableHookStore:
         :raises ServiceHookError: if it does not read back as written
         """
         self.before_write()
+        for one in state:
+            if one.secret:
+                mask_secret(one.secret)
         text = format_state(state)
         self._store.set(self.name, text, description="Service hooks and their signing secrets, newest first")
         if read_variable(self.name) != text:

@@ -153,7 +153,7 @@ ARG_ENSURE_VARIABLE = Arg(
     ("--variable",),
     metavar="VARIABLE",
     help="The Airflow Variable that stores hooks and secrets (default: the endpoint's, otherwise "
-    "service_hook_secret_REGISTRY_NAME)",
+    "service_hook_secret_REGISTRY:NAME)",
 )
 ARG_DELETE_VARIABLE = Arg(
     ("--variable",), metavar="VARIABLE", help="The Airflow Variable that stores the hooks, to remove them from it too"

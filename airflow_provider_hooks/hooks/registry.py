@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -62,7 +62,7 @@ class RegistryHook(BaseHook):
     """
     Manages service hooks on the platform of a connection.
 
-    Every secret in a response is registered with Airflow's masker before the response is used. Registering, rotating
+    The secrets of each hook that is used are registered with Airflow's masker. Registering, rotating
     and deleting with a Variable hold a lock on that Variable, which needs a running task or ``store``.
 
     :param service_hook_registry_conn_id: a connection of type ``service_hook_registry``
@@ -104,12 +104,12 @@ class RegistryHook(BaseHook):
 
     def list_hooks(self) -> list[ServiceHook]:
         """
-        Return all hooks, in the platform's order, reading all pages.
+        Return all hooks, in the platform's order, reading all pages, without their secrets and headers.
 
         :raises UnsupportedOperationError: if the platform documents no list
         :raises RegistryError: if a request fails, or the pages do not end
         """
-        return self._open_manager().list_all()
+        return [replace(hook, secret=None, headers={}) for hook in self._open_manager().list_all()]
 
     def fetch_hook(self, hook_id: str) -> ServiceHook:
         """

@@ -1,112 +1,195 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Takes our secrets out of text that a peer sent back, in every form that it may have echoed them."""
+r"""
+Takes our secrets out of text that a peer sent back, in every form that it may have echoed them.
+
+Languages escape differently: PHP writes ``\/``, .NET ``\u002B``, Go ``&#43;``, a proxy ``%252B``. So the text is
+decoded, up to three times, with the place of each character in the original, and each layer is searched for the
+secrets without regard to case. The work is linear in the length of the text.
+"""
 
 from __future__ import annotations
 
 import base64
 import html
-import json
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from airflow_provider_hooks.sanitize import SHOWN_CHARACTERS, escape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 MASK = "***"
 _MIN_CHARACTERS = 4
 """Shorter values would mask half of any text."""
-_RUN_CHARACTER = "[A-Za-z0-9+/=_-]"
-"""What base64 and hex consist of, and most secrets and signatures; no form changes it but for its case."""
-_RUN = re.compile(f"{_RUN_CHARACTER}+")
-_STRAY_CHARACTERS = 2
-_TURKISH = str.maketrans(dict.fromkeys("\u0130\u0131", "i"))
+_PART_CHARACTERS = 12
+"""How much of a value's start or end is masked where the rest was cut off."""
+_MARGIN_CHARACTERS = 256
+"""How much is searched after the place where a text is cut."""
+_MAX_LAYERS = 3
+"""How often a text is decoded: percent-encoding twice within JSON, for example."""
+_FOLDED = str.maketrans({"\u0130": "i", "\u0131": "i", "\u017f": "s", "+": " "})
+"""The case of other languages, one character for one; ``+`` may stand for a space."""
 _BASE64_BYTES = 3
 """So many bytes become four characters, so a value within a longer text can be encoded in as many ways."""
+_ESCAPE = re.compile(
+    r"(?P<percent>(?:%[0-9a-f]{2})+)|(?P<utf16>(?:[\\%]u[0-9a-f]{4})+)|\\x(?P<hex>[0-9a-f]{2})|\\(?P<plain>.)"
+    r"|(?P<entity>&(?:\#[0-9]{1,7}|\#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});)",
+    re.IGNORECASE | re.ASCII | re.DOTALL,
+)
+_CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
 def redact(text: str, private: Iterable[str]) -> str:
     """
-    Return ``text`` with each private value masked: plain, URL-, base64-, hex-, JSON- or HTML-encoded, in any case.
+    Return ``text`` with each private value masked: plain, in base64 or hex, escaped for URLs, JSON or HTML.
 
-    Base64 is found within a longer text that was encoded as a whole, such as all of a request.
-    Redact before cutting a text, so that no value survives with its end cut off.
+    A part of at least 12 characters from the start or the end of a value is masked too: a peer may have cut it.
+    Base64 is found within a longer text that was encoded as a whole, such as all of a request. Redact before cutting a
+    text, or use ``redact_and_truncate``.
     """
-    values = set(find_occurrences(text, private))
-    forms = {form for value in values for form in _list_forms(value) if len(form) >= _MIN_CHARACTERS}
-    patterns = {form: re.escape(form) for form in forms} | {value: _match_url_encoded(value) for value in values}
-    if not patterns:
-        return text
-    longest_first = sorted(patterns, key=len, reverse=True)
-    return re.sub("|".join(patterns[form] for form in longest_first), MASK, text, flags=re.IGNORECASE)
+    return _mask(text, _find_spans(text, private))
 
 
-def find_occurrences(text: str, private: Iterable[str]) -> tuple[str, ...]:
+def redact_and_truncate(text: str, private: Iterable[str], *, limit: int = SHOWN_CHARACTERS) -> str:
     """
-    Return the private values that a text may hold in some form: a quick look, since nearly every text holds none.
+    Return the start of ``text`` with each private value masked, escaped, and bounded in bytes.
 
-    It finds whatever ``redact`` would mask, and now and then a value that is not there after all.
+    :param limit: the number of characters, and of bytes in UTF-8
     """
-    # No form of a value is shorter than it is.
-    fitting = [value for value in private if _MIN_CHARACTERS <= len(value) <= len(text)]
-    if not fitting:
-        return ()
-    raw = _lower(text)
-    decoded = _fold(_lower(_decode(text))) if "%" in text else ""
-    return tuple(value for value in fitting if "%" in value or _may_hold(raw, decoded, value))
+    searched = text[: limit + _MARGIN_CHARACTERS]
+    spans = _find_spans(searched, private, is_cut=len(searched) < len(text))
+    masked = _mask(searched[:limit], spans)
+    if len(text) <= limit and len(masked) <= limit and masked.isascii() and masked.isprintable():
+        return masked
+    mark = "…" if len(text) > limit and len(masked) <= limit else ""
+    return (escape(masked, limit=limit) + mark).encode()[:limit].decode(errors="ignore")
 
 
-def _may_hold(raw: str, decoded: str, value: str) -> bool:
-    """Return whether a text may hold a value, given its small letters, and what they decode to."""
-    # A stray % before the value takes its first characters for its own.
-    if decoded and _fold(_lower(value[_STRAY_CHARACTERS:])) in decoded:
-        return True
-    # Every form contains the runs of the value, or is itself one that is no shorter.
-    run = len(value) if _RUN.fullmatch(value) else max(map(len, _RUN.findall(value)), default=0)
-    if not _match_run(run).search(raw):
-        return False
-    folded = _fold(raw)
-    return any(form in folded for form in _fold_forms(value))
+def _mask(text: str, spans: list[tuple[int, int]]) -> str:
+    """Return a text with a mask in place of each span; spans that overlap or touch have one."""
+    parts: list[str] = []
+    done = 0
+    for start, end in sorted(spans):
+        if start > done or not parts:
+            if start >= len(text):
+                break
+            parts += [text[done:start], MASK]
+        done = max(done, end)
+    return "".join([*parts, text[done:]]) if parts else text
 
 
-@lru_cache(maxsize=256)
-def _match_run(characters: int) -> re.Pattern[str]:
-    return re.compile(f"(?<!{_RUN_CHARACTER}){_RUN_CHARACTER}{{{characters}}}")  # from where a run begins: linear
+def _find_spans(text: str, private: Iterable[str], *, is_cut: bool = False) -> list[tuple[int, int]]:
+    """Return where a text holds private values, in any order."""
+    forms = [form for value in private if len(value) >= _MIN_CHARACTERS for form in _list_forms(value)]
+    if not forms or len(text) < _MIN_CHARACTERS:
+        return []
+    spans: list[tuple[int, int]] = []
+    layer, places = text, None
+    for number in range(_MAX_LAYERS + 1):
+        folded = _fold(layer)
+        held = [form for form, start, end in forms if is_cut or start in folded or end in folded]
+        backward = folded[::-1] if held else ""
+        found = {span for form in held for span in _find_form(folded, backward, form, is_cut=is_cut)}
+        spans += [(places[start], places[end]) for start, end in found] if places else list(found)
+        if number == _MAX_LAYERS or not _ESCAPE.search(layer):
+            break
+        layer, places = _decode(layer, places)
+    return spans
 
 
-def _decode(text: str) -> str:
-    try:
-        return unquote(text, errors="surrogatepass")
-    except UnicodeDecodeError:
-        return unquote(text)
+def _find_form(text: str, backward: str, form: str, *, is_cut: bool) -> Iterator[tuple[int, int]]:
+    """
+    Yield where a folded text holds a form, or a long part of its start or end.
+
+    :param backward: the text from its end to its start
+    """
+    start = text.find(form)
+    while start >= 0:
+        yield start, start + len(form)
+        start = text.find(form, start + 1)
+    if len(form) > _PART_CHARACTERS:
+        yield from _find_starts(text, form)
+        for start, end in _find_starts(backward, form[::-1]):
+            yield len(text) - end, len(text) - start
+    if is_cut:
+        for characters in range(min(len(form), _PART_CHARACTERS), _MIN_CHARACTERS - 1, -1):
+            if text.endswith(form[:characters]):
+                yield len(text) - characters, len(text)
+                break
 
 
-@lru_cache(maxsize=256)
-def _fold_forms(value: str) -> tuple[str, ...]:
-    forms = {value, *_list_forms(value)}
-    return tuple({_fold(_lower(form)) for form in forms if len(form) >= _MIN_CHARACTERS})
-
-
-def _lower(text: str) -> str:
-    """Return a text with small letters, and a Turkish i as ``i``, as where ``redact`` ignores the case."""
-    return text.casefold() if text.isascii() else text.translate(_TURKISH).casefold()
+def _find_starts(text: str, form: str) -> Iterator[tuple[int, int]]:
+    part = form[:_PART_CHARACTERS]
+    start = text.find(part)
+    while start >= 0:
+        end = start + len(part)
+        while end < len(text) and end - start < len(form) and text[end] == form[end - start]:
+            end += 1
+        yield start, end
+        start = text.find(part, end)
 
 
 def _fold(text: str) -> str:
-    """Make no difference between a space and the ``+`` that may stand for one."""
-    return text.replace("+", " ")
+    """Return a text in which case, and ``+`` and space, do not differ; no character changes its place."""
+    return (text.replace("+", " ") if text.isascii() else text.translate(_FOLDED)).lower()
 
 
-def redact_and_truncate(text: str, sensitive: Iterable[str], *, limit: int = SHOWN_CHARACTERS) -> str:
-    """Mask what is sensitive before anything is cut, and bound what escaping made of it, in bytes."""
-    masked = redact(text, sensitive)
-    if len(masked) <= limit and masked.isascii() and masked.isprintable():
-        return masked
-    return escape(masked, limit=limit).encode()[:limit].decode(errors="ignore")
+def _decode(text: str, places: list[int] | None) -> tuple[str, list[int]]:
+    """
+    Return a text without one level of escapes, and where each of its characters begins in the original.
+
+    :param places: where each character of ``text`` begins, and the end; ``None`` if it is the original
+    """
+    origin = places or list(range(len(text) + 1))
+    parts: list[str] = []
+    begins: list[int] = []
+    done = 0
+    for escaped in _ESCAPE.finditer(text):
+        start, end = escaped.span()
+        parts.append(text[done:start])
+        begins += origin[done:start]
+        for character, length in _unescape(escaped):
+            parts.append(character)
+            begins += [origin[start]] * len(character)
+            start += length
+        done = end
+    parts.append(text[done:])
+    begins += origin[done:]
+    return "".join(parts), begins
+
+
+def _unescape(escaped: re.Match[str]) -> Iterator[tuple[str, int]]:
+    """Yield the characters of an escape, and how long each is there."""
+    text = escaped[0]
+    if escaped["percent"]:
+        for character in bytes.fromhex(text.replace("%", "")).decode(errors="surrogateescape"):
+            yield character, 3 * len(character.encode(errors="surrogateescape"))
+    elif escaped["utf16"]:
+        units = b"".join(int(text[at + 2 : at + 6], 16).to_bytes(2, "big") for at in range(0, len(text), 6))
+        for character in units.decode("utf-16-be", errors="surrogatepass"):
+            yield character, 6 * (2 if ord(character) > 0xFFFF else 1)  # noqa: PLR2004  (the last one of one unit)
+    elif escaped["hex"]:
+        yield chr(int(escaped["hex"], 16)), len(text)
+    elif escaped["plain"]:
+        yield _CONTROLS.get(escaped["plain"], escaped["plain"]), len(text)
+    else:
+        yield html.unescape(text), len(text)
+
+
+@lru_cache(maxsize=256)
+def _list_forms(value: str) -> tuple[tuple[str, str, str], ...]:
+    """Return the folded forms of a value that decoding does not make plain, each with its start and its end."""
+    raw = value.encode(errors="surrogatepass")
+    forms = {value, raw.decode("latin-1"), raw.hex()}
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        alone = encode(raw).decode("ascii")
+        inside = (_encode_inside(raw, before, encode) for before in range(_BASE64_BYTES))
+        forms.update((alone, alone.rstrip("="), *inside))
+    folded = {_fold(form) for form in forms if len(form) >= _MIN_CHARACTERS}
+    return tuple((form, form[:_PART_CHARACTERS], form[-_PART_CHARACTERS:]) for form in folded)
 
 
 def _encode_inside(raw: bytes, before: int, encode: Callable[[bytes], bytes]) -> str:
@@ -115,28 +198,3 @@ def _encode_inside(raw: bytes, before: int, encode: Callable[[bytes], bytes]) ->
     shared_at_start = -(-before * 8 // 6)
     shared_at_end = (before + len(raw)) * 8 % 6 != 0
     return encoded[shared_at_start : len(encoded) - shared_at_end]
-
-
-def _match_url_encoded(value: str) -> str:
-    """Return a pattern of a value any characters of which may be percent-encoded: encoders differ in which they are."""
-    return "".join(map(_match_character, value))
-
-
-def _match_character(character: str) -> str:
-    encoded = "".join(f"%{byte:02x}" for byte in character.encode(errors="surrogatepass"))
-    forms = [re.escape(character), encoded, *([re.escape("+")] if character == " " else [])]
-    return f"(?:{'|'.join(forms)})"
-
-
-def _list_forms(value: str) -> Iterable[str]:
-    raw = value.encode(errors="surrogatepass")
-    yield raw.decode("latin-1")
-    yield json.dumps(value)[1:-1]
-    yield json.dumps(value, ensure_ascii=False)[1:-1]
-    yield html.escape(value)
-    yield raw.hex()
-    for encode in (base64.b64encode, base64.urlsafe_b64encode):
-        yield encode(raw).decode("ascii")
-        yield encode(raw).decode("ascii").rstrip("=")
-        for before in range(_BASE64_BYTES):
-            yield _encode_inside(raw, before, encode)

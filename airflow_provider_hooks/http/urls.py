@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 MAX_URL_CHARACTERS = 2_048
 _ALLOWED = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII)
@@ -91,8 +91,10 @@ def sensitive_url_parts(url: str) -> tuple[str, ...]:
 
 
 def _list_sensitive_parts(query: str) -> tuple[str, ...]:
-    """Return the parts of a URL's query that may hold a token: all of it, and every value in it."""
-    return (query, *(value for _, value in parse_qsl(query))) if query else ()
+    """Return what of a URL's query may be a token: all of it, each value, and each name without a value."""
+    pairs = (part.partition("=") for part in re.split("[&;]", query))
+    tokens = [value or name for name, _, value in pairs if name or value]
+    return tuple(dict.fromkeys((query, *tokens, *map(unquote_plus, tokens)))) if query else ()
 
 
 def strip_sensitive_parts(url: str) -> str:

@@ -316,7 +316,7 @@ class EnsureServiceHookOperator(_DeclaredHookOperator):
     :param is_active: whether the hook is active; only Sentry and Akinon have inactive hooks
     :param hook_id: an existing hook that the declaration uses from now on
     :param secret_variable: the Airflow Variable that stores the hooks and their secrets, in place of the endpoint's;
-        without any, ``service_hook_secret_<service_hook_registry_conn_id>_<hook_name>``
+        without any, ``service_hook_secret_<service_hook_registry_conn_id>:<hook_name>``
     :param on_uncertain_create: if an earlier try may have created the hook and the platform cannot list its hooks
         (ZStack): ``fail``, or ``create`` another
     """
@@ -419,7 +419,7 @@ class UpdateServiceHookOperator(_ExistingHookOperator):
     :param is_active: whether the hook is active
     :param service_hook_conn_id: the endpoint whose Variable stores the hook, as in its declaration
     :param secret_variable: the Airflow Variable that stores the hook, in place of the endpoint's; without any, for a
-        ``hook_name``, ``service_hook_secret_<service_hook_registry_conn_id>_<hook_name>``
+        ``hook_name``, ``service_hook_secret_<service_hook_registry_conn_id>:<hook_name>``
     """
 
     template_fields: Sequence[str] = (*_ExistingHookOperator.template_fields, "url", "events", "new_name", "is_active")
@@ -489,7 +489,7 @@ class DeleteServiceHookOperator(_ExistingHookOperator):
     :param hook_name: the name of a declaration of ``EnsureServiceHookOperator``
     :param service_hook_conn_id: the endpoint whose Variable stores the hook, as in its declaration
     :param secret_variable: the Airflow Variable that stores the hook, in place of the endpoint's; without any, for a
-        ``hook_name``, ``service_hook_secret_<service_hook_registry_conn_id>_<hook_name>``
+        ``hook_name``, ``service_hook_secret_<service_hook_registry_conn_id>:<hook_name>``
     """
 
     def __init__(
@@ -544,7 +544,7 @@ class RotateServiceHookSecretOperator(_ExistingHookOperator):
     :param overlap: how long the old hook exists next to the new one, on Sentry; at most a year
     :param service_hook_conn_id: the endpoint whose Variable stores the hook, as in its declaration
     :param secret_variable: the Airflow Variable that stores the hook, in place of the endpoint's; without any, for a
-        ``hook_name``, ``service_hook_secret_<service_hook_registry_conn_id>_<hook_name>``
+        ``hook_name``, ``service_hook_secret_<service_hook_registry_conn_id>:<hook_name>``
     """
 
     def __init__(

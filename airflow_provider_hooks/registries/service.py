@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_hooks.exceptions import RegistryError
+from airflow_provider_hooks.http.redact import redact
 from airflow_provider_hooks.registries.model import Operation
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.registries.model import (
         HookChanges,
         HookSpec,
+        Page,
         Request,
         Response,
         Security,
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.registries.transport import RegistryTransport
 
 MAX_PAGES = 1_000
+MAX_HOOKS = 10_000
+MAX_LIST_BYTES = 33_554_432
+MAX_LIST_TIMEOUTS = 30
+"""The bounds of a list with all its pages: hooks, bytes, and how many times the registry's timeout it may take."""
 _MIN_WAIT_SECONDS = 1.0
 
 Read = TypeVar("Read")
@@ -35,7 +42,7 @@ class HookManager:
     """
     Manages the hooks of one registry.
 
-    :param mask: called with every secret in a response before the response is used
+    :param mask: called with every secret in the response of a single hook before the response is used
     :param max_wait: seconds that all requests together may wait when the platform answers that there were too many
     :param wait: sleeps for a number of seconds
     :param renew: called before each request; may raise to prevent it
@@ -66,22 +73,35 @@ class HookManager:
         """
         Return all hooks, in the platform's order, reading all pages.
 
+        Their secrets are not registered with the masker, which takes a time quadratic in their number. Whoever uses
+        one of the hooks registers its secrets.
+
         :raises UnsupportedOperationError: if the platform documents no list
-        :raises RegistryError: if a request fails, or the pages do not end
+        :raises RegistryError: if a request fails, or the pages do not end or are too many or too slow
         """
         hooks: list[ServiceHook] = []
         cursor: str | None = None
-        seen: set[str] = set()
-        for _ in range(MAX_PAGES):
-            page = self._send(self.api.list_hooks(cursor), self.api.read_page)
-            hooks += [self._masked(hook) for hook in page.hooks]
+        seen: set[str | None] = set()
+        size, seconds, waited = 0, MAX_LIST_TIMEOUTS * self.api.registry.timeout, self._wait_left
+        started = time.monotonic()
+
+        def read_page(request: Request, response: Response) -> Page:
+            nonlocal size
+            size += len(response.body)
+            return self.api.read_page(request, response)
+
+        while cursor not in seen and len(seen) < MAX_PAGES:
+            seen.add(cursor)
+            page = self._send(self.api.list_hooks(cursor), read_page)
+            hooks += map(self._redact, page.hooks)
             cursor = page.next_cursor
+            if len(hooks) > MAX_HOOKS or size > MAX_LIST_BYTES:
+                raise self._fail_list(f"the list has more than {MAX_HOOKS} hooks or {MAX_LIST_BYTES} bytes")
             if cursor is None:
                 return hooks
-            if cursor in seen:
-                break
-            seen.add(cursor)
-        raise RegistryError(self.api.platform.title, Operation.LIST.value, "the pages do not end")
+            if time.monotonic() - started - (waited - self._wait_left) > seconds:
+                raise self._fail_list(f"the list of hooks took longer than {seconds:g} s")
+        raise self._fail_list("the pages do not end")
 
     def find_present(self, hook_ids: Iterable[str]) -> list[ServiceHook]:
         """
@@ -100,7 +120,7 @@ class HookManager:
 
         :raises RegistryError: if it does not exist, or the request fails
         """
-        return self._masked(self._send(self.api.get(hook_id), self.api.read_hook))
+        return self._mask_secrets(self._redact(self._send(self.api.get(hook_id), self.api.read_hook)))
 
     def find(self, hook_id: str) -> ServiceHook | None:
         """
@@ -136,7 +156,7 @@ class HookManager:
             lost = error
         found = created or self._find_new(spec, known_ids)
         if found is not None:
-            return self._masked(found)
+            return self._mask_secrets(self._redact(found, *(spec.headers or {}).values(), secret=spec.secret))
         if lost is not None:
             raise lost
         message = "the platform does not list the hook that it registered"
@@ -150,7 +170,8 @@ class HookManager:
         :raises ValidationError: naming each field that the platform would reject; nothing was sent
         :raises RegistryError: if the hook does not exist, or the request fails
         """
-        return self._masked(self._send(self.api.update(hook_id, changes), self.api.read_hook))
+        hook = self._send(self.api.update(hook_id, changes), self.api.read_hook)
+        return self._mask_secrets(self._redact(hook, *(changes.headers or {}).values()))
 
     def delete(self, hook_id: str) -> bool:
         """
@@ -176,7 +197,7 @@ class HookManager:
         :raises UnsupportedOperationError: if the platform documents no such operation
         :raises RegistryError: if the request fails
         """
-        return self._masked(self._send(self.api.rotate(hook_id), self.api.read_rotated))
+        return self._mask_secrets(self._redact(self._send(self.api.rotate(hook_id), self.api.read_rotated)))
 
     def fetch_stats(self, hook_id: str, *, since: int | None, until: int | None, resolution: str | None) -> list[Stat]:
         """
@@ -223,7 +244,39 @@ class HookManager:
                 return hook
         return None
 
-    def _masked(self, hook: ServiceHook) -> ServiceHook:
+    def _fail_list(self, message: str) -> RegistryError:
+        return RegistryError(self.api.platform.title, Operation.LIST.value, message, retryable=False)
+
+    def _redact(self, hook: ServiceHook, *headers: str, secret: str | None = None) -> ServiceHook:
+        """
+        Return a hook in whose texts the platform's token and secrets are masked: a platform may echo them anywhere.
+
+        Its URL is unchanged. Its name and events may well have a word of a header, and are compared with those that are
+        declared.
+
+        :param headers: the values of headers in the request
+        :param secret: the secret in the request
+        :raises RegistryError: if the id of the hook is one of them
+        """
+        secrets = [value for value in (self.api.registry.token, secret, hook.secret) if value]
+        private = [*secrets, *headers, *hook.headers.values()]
+        before = "\0".join([hook.hook_id, hook.name, *hook.events, hook.status, hook.created_at, hook.updated_at])
+        if redact(before, private) == before:
+            return hook
+        if redact(hook.hook_id, secrets) != hook.hook_id:
+            message = "answered a hook whose id is a secret"
+            raise RegistryError(self.api.platform.title, Operation.GET.value, message, retryable=False)
+        return replace(
+            hook,
+            name=redact(hook.name, secrets),
+            events=tuple(redact(event, secrets) for event in hook.events),
+            status=redact(hook.status, private),
+            created_at=redact(hook.created_at, private),
+            updated_at=redact(hook.updated_at, private),
+        )
+
+    def _mask_secrets(self, hook: ServiceHook) -> ServiceHook:
+        """Register the secrets of a hook that is used with the masker."""
         for sensitive in (hook.secret, *hook.headers.values()):
             if sensitive:
                 self._mask(sensitive)

@@ -15,6 +15,8 @@ import socket
 import threading
 import time
 import zlib
+from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import requests
@@ -80,10 +82,14 @@ class RegistryTransport:
         :raises RegistryError: if no complete response arrived (``sent`` says whether the request may have been
             received), or if ``read`` raised it; the token and the secrets of the request are redacted
         """
+        sensitive = (self._registry.token, *_find_sensitive(request.body or {}))
         try:
-            return read(request, self._send(request))
+            response = self._send(request)
+            if response.status_code >= HTTPStatus.BAD_REQUEST:
+                # Redacted before a message in it is cut: a part of a token would not be found.
+                response = replace(response, body=redact(response.body.decode(errors="replace"), sensitive).encode())
+            return read(request, response)
         except RegistryError as error:
-            sensitive = (self._registry.token, *_find_sensitive(request.body or {}))
             message = f"{redact(error.message, sensitive)} (connection '{self._registry.conn_id}')"
             raise error.with_message(message) from None
 

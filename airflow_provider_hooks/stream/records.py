@@ -20,7 +20,7 @@ import orjson
 
 from airflow_provider_hooks.delivery.record import format_time
 from airflow_provider_hooks.exceptions import RecordError
-from airflow_provider_hooks.http.redact import find_occurrences, redact_and_truncate
+from airflow_provider_hooks.http.redact import redact_and_truncate
 from airflow_provider_hooks.http.response import KEPT_BODY_BYTES
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 
@@ -226,9 +226,6 @@ class RecordEncoder:
         """Return the line of an event whose request finished in any other way."""
         status, error = result.status, result.error
         body = result.body.decode(errors="replace")
-        # Masking costs more than all the rest, and is nearly never needed.
-        texts = (body, error[1] if error else "", *result.headers.values())
-        found = {value for text in texts for value in find_occurrences(text, sensitive)}
         line: dict[str, object] = {
             "status_code": status,
             "requested_at": format_time(result.started_at),
@@ -236,13 +233,13 @@ class RecordEncoder:
             "duration_ms": milliseconds,
             "peer_address": result.peer,
             "error_class": error[0].value if error else None,
-            "message": redact_and_truncate(error[1], found) if error else None,
+            "message": redact_and_truncate(error[1], sensitive) if error else None,
         }
         if status is not None:
             line["response_headers"] = {
-                name: redact_and_truncate(value, found) for name, value in result.headers.items()
+                name: redact_and_truncate(value, sensitive) for name, value in result.headers.items()
             }
-            line["response_body"] = redact_and_truncate(body, found, limit=KEPT_BODY_BYTES)
+            line["response_body"] = redact_and_truncate(body, sensitive, limit=KEPT_BODY_BYTES)
         return self._encode(_describe(result.request), result.request.offset, result.outcome, line)
 
     def encode_unattempted(

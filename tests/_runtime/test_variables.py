@@ -57,7 +57,9 @@ class TestStore:
         with pytest.raises(ServiceHookError, match="does not read back"):
             VariableHookStore("hooks").write((ONE,))
 
-    @pytest.mark.parametrize("name", ["", "  ", "x" * 201, "a\nb", "a b", "a?b", "a#b", "a/b", "a%b", "ü", None, 7])
+    @pytest.mark.parametrize(
+        "name", ["", "  ", "x" * 201, "a__lock__b", "a\nb", "a b", "a?b", "a#b", "a/b", "a%b", "ü", None, 7]
+    )
     def test_a_name_that_no_variable_can_have_is_refused(self, name):
         with pytest.raises(ValidationError, match="secret_variable"):
             check_variable_name(name)
@@ -67,7 +69,11 @@ class TestStore:
 def test_a_declarations_own_variable_can_be_named_and_is_not_anothers(name):
     check_variable_name(default_variable_name("r", name))
     assert default_variable_name("r", name) != default_variable_name("r", "orders")
-    assert default_variable_name("r", "orders-2") == "service_hook_secret_r_orders-2"
+    assert default_variable_name("a_b", "c") != default_variable_name("a", "b_c")
+    assert default_variable_name("r", name) != default_variable_name(
+        "r", default_variable_name("", name)[len("service_hook_secret_:") :]
+    )
+    assert default_variable_name("r", "orders-2") == "service_hook_secret_r:orders-2"
 
 
 class TestLock:
@@ -212,7 +218,7 @@ class TestLock:
 
         def busy(seconds):
             now[0] += seconds
-            variables.kept = {f"hooks__lock__other-{now[0]}": "held"}
+            variables.kept = {f"hooks__lock__{'0' * 32}-{now[0]:.0f}-1s": "held"}
 
         busy(0)
         with pytest.raises(LockError, match="other runs have held") as caught:

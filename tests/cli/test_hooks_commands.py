@@ -67,8 +67,8 @@ def test_an_endpoint_sets_the_url_and_the_variable(run, sentry, connected, varia
 
 
 def test_the_default_variable_is_that_of_the_operators(run, sentry, variables):
-    assert ensure(run, "--url", URL).json["secret_variable"] == f"service_hook_secret_{REGISTRY}_orders"
-    assert set(variables.kept) == {f"service_hook_secret_{REGISTRY}_orders"}
+    assert ensure(run, "--url", URL).json["secret_variable"] == f"service_hook_secret_{REGISTRY}:orders"
+    assert set(variables.kept) == {f"service_hook_secret_{REGISTRY}:orders"}
 
 
 def test_an_existing_hook_can_be_adopted_by_its_id(run, sentry):

@@ -9,10 +9,11 @@ import time
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_hooks.http.redact import MASK, find_occurrences, redact
+from airflow_provider_hooks.http.redact import MASK, redact, redact_and_truncate
+from tests.growth import assert_grows_linearly
 
 SECRET = "s3cret+value/with=signs & <ümlaut>"
 
@@ -53,26 +54,67 @@ def test_a_secret_within_a_text_that_was_base64_encoded_as_a_whole_is_masked(bef
         assert told <= len(whole) - (len(raw) * 8 // 6 - 2), "more than the characters shared with the neighbours"
 
 
-@example(before="", secret="tok+en 1", places=[])
-@example(before="%", secret="00token:", places=[7])
-@given(
-    before=st.text(max_size=12) | st.text("%0aé", max_size=4),
-    secret=st.text(min_size=4, max_size=20) | st.text('aK9+/=_-% ß\u017f"&<é', min_size=4, max_size=20),
-    places=st.lists(st.integers(0, 19), max_size=20),
+def escape_with(template: str):
+    """Return a function that writes every character that is not a letter or digit as ``template`` says."""
+    return lambda text: "".join(c if c.isalnum() and c.isascii() else template.format(code=ord(c), c=c) for c in text)
+
+
+def quote_twice(text: str) -> str:
+    return quote(quote(text, safe=""), safe="")
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        pytest.param(lambda text: json.dumps(text).replace("/", r"\/")[1:-1], id="PHP's JSON"),
+        pytest.param(escape_with(r"\u{code:04X}"), id=".NET's JSON"),
+        pytest.param(escape_with(r"\u{code:04x}"), id="Gson"),
+        pytest.param(escape_with(r"\x{code:02x}"), id="JavaScript"),
+        pytest.param(escape_with("&#{code};"), id="Go's HTML"),
+        pytest.param(escape_with("&#x{code:X};"), id="Mustache"),
+        pytest.param(lambda text: text.replace("&", "&amp;").replace("+", "&plus;").replace("/", "&sol;"), id="names"),
+        pytest.param(quote_plus, id="form"),
+        pytest.param(quote_twice, id="a proxy that encodes again"),
+        pytest.param(lambda text: json.dumps(html.escape(quote(text)))[1:-1], id="a URL in HTML in JSON"),
+    ],
 )
-def test_the_quick_look_finds_whatever_would_be_masked(before, secret, places):
-    forms = [
+def test_a_secret_is_masked_however_a_language_escapes_it(encode):
+    secret = "s3cret+value/with=signs & <'quotes'>\""
+    assert redact(f"before {encode(secret)} after", [secret]) == f"before {MASK} after"
+
+
+@pytest.mark.parametrize("characters", range(12, len(SECRET)))
+def test_a_long_part_of_a_secret_is_masked_where_a_peer_cut_it(characters):
+    assert redact(f"got {SECRET[:characters]}… ", [SECRET]) == f"got {MASK}… "
+    assert redact(f"…{SECRET[-characters:]} ", [SECRET]) == f"…{MASK} "
+
+
+@pytest.mark.parametrize("limit", range(60, 140))
+def test_a_text_cut_within_a_secret_shows_less_than_four_of_its_characters(limit):
+    secret = "whsec_AbCdEfGhIjKlMnOpQrStUvWxYz0123456789"
+    for echo in (
         secret,
-        secret.swapcase(),
-        quote_plus(secret, errors="surrogatepass"),
-        "".join(quote(one, safe="", errors="surrogatepass") if n in places else one for n, one in enumerate(secret)),
-        json.dumps(secret)[1:-1],
-        html.escape(secret),
-        base64.b64encode(secret.encode(errors="surrogatepass")).decode(),
-    ]
-    for form in forms:
-        if len(form) >= 4 and form.casefold() == form.lower():
-            assert find_occurrences(before + form, [secret]) == (secret,)
+        quote_twice(secret),
+        base64.b64encode(secret.encode()).decode(),
+        escape_with("&#{code};")(secret),
+    ):
+        shown = redact_and_truncate(f"{'.' * 60}{echo}{echo}", [secret], limit=limit)
+        assert len(shown) <= limit
+        assert not any(echo[at : at + 4] in shown for at in range(len(echo) - 4)), shown
+
+
+@pytest.mark.parametrize(
+    "text", ["%", r"\u00", "&#", "%41", r"\\", "s3cret+value/", "ab ", "&amp;", r"\ud83d", "%25"], ids=repr
+)
+def test_twice_the_text_takes_about_twice_the_time(text):
+    values = [SECRET, *(f"another+secret/{number}=" for number in range(4))]
+    assert_grows_linearly(lambda size: redact(text * (size // len(text)), values), start=20_000)
+
+
+@given(text=st.text() | st.text("%4aé\\u00dx&#;amp\ud83d"), secret=st.text(min_size=4))
+def test_any_text_can_be_searched(text, secret):
+    assert redact(text, [secret]).count(secret) <= MASK.count(secret) + text.count(MASK)
+    assert redact(secret, [secret]) == MASK
 
 
 def test_a_text_that_holds_nothing_is_looked_through_quickly():

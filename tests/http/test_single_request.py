@@ -199,7 +199,8 @@ def test_a_secret_across_the_bound_of_what_is_kept_is_masked_too():
     said = b"x" * (KEPT_BODY_BYTES - 10) + SECRET.encode() + b"\0" * 100
     with raw_server(b"HTTP/1.1 400 X\r\nContent-Length: %d\r\n\r\n" % len(said) + said) as heard:
         body = send(heard.url).response_body or ""
-    assert (len(body), SECRET[:8] in body) == (KEPT_BODY_BYTES, False)
+    assert KEPT_BODY_BYTES - 10 <= len(body) <= KEPT_BODY_BYTES
+    assert SECRET[:4] not in body
 
 
 def test_a_compressed_answer_is_not_decompressed():

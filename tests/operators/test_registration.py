@@ -179,7 +179,7 @@ class TestEnsure:
         third = ensure(service_hook_registry_conn_id=registry, **options, url="https://example.com/moved")
         assert [result["change"] for result in (first, second, third)] == ["created", "unchanged", "updated"]
         assert {hook["url"] for hook in third["hooks"]} == {"https://example.com/moved"}
-        assert first["secret_variable"] == f"service_hook_secret_{registry}_orders"
+        assert first["secret_variable"] == f"service_hook_secret_{registry}:orders"
         kept = parse_state(variables.kept[first["secret_variable"]])
         assert {one.hook_id for one in kept} == {hook["hook_id"] for hook in third["hooks"]}
         private = [hook.secret for hook in connected.state.list_hooks() if hook.secret] + ["s3cret"]
@@ -297,9 +297,9 @@ class TestEnsure:
 
     def test_a_name_with_marks_in_it_touches_no_other_variable(self, connected, variables):
         ensure()
-        before = variables.kept["service_hook_secret_service_hook_registry_default_orders"]
+        before = variables.kept["service_hook_secret_service_hook_registry_default:orders"]
         ensure(hook_name="orders#2", url="https://example.com/2")
-        assert variables.kept["service_hook_secret_service_hook_registry_default_orders"] == before
+        assert variables.kept["service_hook_secret_service_hook_registry_default:orders"] == before
 
     def test_two_runs_at_once_register_one_hook_and_lose_no_secret(self, connected, variables):
         for registry, options in DECLARED.items():

@@ -136,7 +136,7 @@ class TestDelete:
         ids = {hook.hook_id for hook in played.list_hooks()}
         result = run(DeleteServiceHookOperator, **options)
         assert (set(result["deleted"]), result["gone"], played.list_hooks()) == (ids, [], [])
-        assert json.loads(variables.kept[f"service_hook_secret_{conn_id(platform)}_orders"]) == {"secrets": []}
+        assert json.loads(variables.kept[f"service_hook_secret_{conn_id(platform)}:orders"]) == {"secrets": []}
         assert run(DeleteServiceHookOperator, **options) == {"deleted": [], "gone": []}
 
     def test_gone_already_is_a_success(self, declared):
@@ -159,14 +159,14 @@ class TestRotate:
         (after,) = played.list_hooks()
         assert played.forget_calls() == {"rotate": 1}
         assert before.secret != after.secret
-        assert parse_secrets(variables.kept["service_hook_secret_zstack_registry_orders"]) == (after.secret,)
+        assert parse_secrets(variables.kept["service_hook_secret_zstack_registry:orders"]) == (after.secret,)
         assert result[0]["hook_id"] == after.hook_id
         assert after.secret not in json.dumps(result)
 
     def test_sentry_has_two_hooks_until_the_overlap_is_over(self, declared, variables):
         played, options = declared("sentry")
         (old,) = played.list_hooks()
-        name = "service_hook_secret_service_hook_registry_default_orders"
+        name = "service_hook_secret_service_hook_registry_default:orders"
         with pytest.raises(TaskDeferred) as deferred:
             run(RotateServiceHookSecretOperator, **options)
         new, _ = played.list_hooks()

@@ -35,7 +35,7 @@ from tests.airflow_context import make_context
 from tests.registries.github import GitHubApi, serve_github
 
 URL, OTHER_URL = "https://hooks.example.com/a", "https://hooks.example.com/b"
-VARIABLE = "service_hook_secret_github_orders"
+VARIABLE = "service_hook_secret_github:orders"
 
 
 @pytest.fixture

@@ -47,7 +47,8 @@ MAX_URL_CHARACTERS = 512
 RESOLUTIONS = ("10s", "m", "1h", "1d")
 
 _SLUG = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
-_NEXT_CURSOR = re.compile(r'rel="next"[^,]*?results="true"[^,]*?cursor="([^"]{1,200})"')
+_MAX_LINK_CHARACTERS = 4_096
+_MAX_CURSOR_CHARACTERS = 200
 
 
 class SentryApi(PlatformApi):
@@ -161,9 +162,8 @@ class SentryApi(PlatformApi):
         """Return a page. Of the ``Link`` header only the cursor is used, never its URL."""
         if not isinstance(content, list):
             raise MalformedResponseError("no list of hooks")
-        found = _NEXT_CURSOR.search(headers.get("link", ""))
         hooks = tuple(self.parse_hook(item) for item in content)
-        return Page(hooks=hooks, next_cursor=found[1] if found else None)
+        return Page(hooks=hooks, next_cursor=_find_next_cursor(headers.get("link", "")))
 
     def parse_stats(self, content: object) -> list[Stat]:
         """Return the steps, in the order of the response."""
@@ -195,6 +195,24 @@ class SentryApi(PlatformApi):
 
     def _path_of(self, hook_id: str) -> str:
         return f"{self._path()}{self.quote_id(hook_id)}/"
+
+
+def _find_next_cursor(link: str) -> str | None:
+    """
+    Return the cursor of the next page in a ``Link`` header, or ``None`` if this is the last page.
+
+    :raises MalformedResponseError: if the header is too long
+    """
+    if len(link) > _MAX_LINK_CHARACTERS:
+        raise MalformedResponseError(f"a Link header of more than {_MAX_LINK_CHARACTERS} characters")
+    for part in link.split(","):
+        pairs = (parameter.partition("=") for parameter in part.split(";")[1:])
+        parameters = {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
+        cursor = parameters.get("cursor", "")
+        is_next = parameters.get("rel") == "next" and parameters.get("results") == "true"
+        if is_next and 0 < len(cursor) <= _MAX_CURSOR_CHARACTERS:
+            return cursor
+    return None
 
 
 def _is_stat(row: Mapping[str, object]) -> bool:
