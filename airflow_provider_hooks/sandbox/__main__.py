@@ -16,7 +16,7 @@ from airflow_provider_hooks.sandbox.server import Sandbox, SandboxError, make_sa
 def main(arguments: list[str] | None = None) -> int:
     """Serve until interrupted; the exit status is 2 if the sandbox cannot be served."""
     args = _parse(arguments)
-    token = args.token or os.environ.get("SANDBOX_TOKEN")
+    token = os.environ.get("SANDBOX_TOKEN")  # no option: any user of the machine can read a command line
     try:
         serve(host=args.host, port=args.port, anywhere=args.anywhere, token=token, answer=args.answer)
     except SandboxError as error:
@@ -48,7 +48,6 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8099, help="the port; 0 selects a free one (default: %(default)s)")
     parser.add_argument("--anywhere", action="store_true", help="allow an address other than loopback")
-    parser.add_argument("--token", help="the token of every API (default: $SANDBOX_TOKEN, otherwise random ones)")
     parser.add_argument(
         "--answer",
         type=int,

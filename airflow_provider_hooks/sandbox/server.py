@@ -10,11 +10,13 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import uvicorn
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 
 from airflow_provider_hooks.exceptions import ServiceHookError
@@ -24,9 +26,13 @@ from airflow_provider_hooks.sandbox.state import APIS, SandboxState
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
     from airflow_provider_hooks.json_types import JsonObject
 
 RECEIVER_PATH = "/receiver"
+MAX_BODY_BYTES = 4_194_304
+"""The largest body of a request."""
 
 _START_SECONDS = 20
 _MAX_PORT = 65_535
@@ -78,11 +84,7 @@ def open_listener(host: str, port: int, *, anywhere: bool = False) -> socket.soc
     :param anywhere: allow an address other than loopback
     :raises SandboxError: if the address is not allowed, or cannot be listened on
     """
-    try:
-        is_loopback = host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback and not anywhere:
+    if not _is_local(host) and not anywhere:
         raise SandboxError(f"the sandbox listens on loopback only, not on {host}; --anywhere allows it")
     if not 0 <= port <= _MAX_PORT:
         raise SandboxError(f"the port must be 0 to {_MAX_PORT}, not {port}")
@@ -133,12 +135,65 @@ def list_calls(request: Request) -> JSONResponse:
     return JSONResponse({name: platform.count_calls() for name, platform in state.platforms.items()})
 
 
-def build_app(state: SandboxState, *, page_size: int = PAGE_SIZE) -> FastAPI:
-    """Return the application of a state, with ``page_size`` hooks on one page of Sentry's list."""
+class RequestLimits:
+    """
+    Refuses large bodies, and hosts other than this machine: a web page whose name leads here could read deliveries.
+
+    :param local_only: whether ``Host`` must name this machine
+    """
+
+    def __init__(self, app: ASGIApp, *, local_only: bool) -> None:
+        self._app, self._local_only = app, local_only
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 421 or 413, or pass the request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        size = 0
+
+        async def receive_bounded() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > MAX_BODY_BYTES:
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"over {MAX_BODY_BYTES} bytes")
+            return message
+
+        host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+        if self._local_only and not _is_local(_read_host(host)):
+            response = JSONResponse({"detail": "this sandbox is for this machine only"}, HTTPStatus.MISDIRECTED_REQUEST)
+            await response(scope, receive, send)
+        else:
+            await self._app(scope, receive_bounded, send)
+
+
+def _read_host(authority: str) -> str:
+    try:
+        return urlsplit(f"//{authority}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def build_app(state: SandboxState, *, page_size: int = PAGE_SIZE, local_only: bool = True) -> FastAPI:
+    """
+    Return the application of a state.
+
+    :param page_size: the number of hooks on one page of Sentry's list
+    :param local_only: refuse requests whose ``Host`` is not this machine
+    """
     app = FastAPI(title="airflow-provider-hooks sandbox", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.sandbox = state
     app.state.connections = set()
     app.state.page_size = page_size
+    app.add_middleware(RequestLimits, local_only=local_only)
     for api in APIS.values():
         app.include_router(api.router)
     app.include_router(_receiver)
@@ -147,7 +202,7 @@ def build_app(state: SandboxState, *, page_size: int = PAGE_SIZE) -> FastAPI:
 
 def make_server(sandbox: Sandbox, *, page_size: int = PAGE_SIZE) -> uvicorn.Server:
     """Return the server of a sandbox; it logs warnings only."""
-    app = build_app(sandbox.state, page_size=page_size)
+    app = build_app(sandbox.state, page_size=page_size, local_only=_is_local(_read_host(sandbox.address)))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
     app.state.connections = server.server_state.connections
     return server

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
+from collections import Counter, deque
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ APIS: Mapping[str, SandboxApi] = MappingProxyType(
 )
 """The API of every platform, by the platform's name: the only place that lists them."""
 
+MAX_STORED, MAX_STORED_BYTES = 20_000, 67_108_864
+"""How many requests are stored, and how many bytes of their bodies; all are counted."""
 _SUCCESS = range(200, 300)
 
 
@@ -74,7 +77,11 @@ class SandboxState:
         """Each platform, by its name in a connection."""
         self.answer_status = 200
         """The status of the receiver's response to a verified request."""
-        self._deliveries: list[Received] = []
+        self._deliveries: deque[Received] = deque()
+        self._body_bytes = 0
+        """Of the deliveries that are still stored."""
+        self._counts = Counter[str]()
+        self._known: set[tuple[str, str | None, str | None]] = set()
 
     @property
     def sentry(self) -> SandboxPlatform:
@@ -98,10 +105,10 @@ class SandboxState:
         """Verify a request, choose the status of the response, and store both."""
         scheme, reason = self._verify(url, headers=headers, body=body)
         lowercase = {name.lower(): value for name, value in headers.items()}
+        identity = (path, event_type, event_id)
         with self._lock:
-            earlier = {(one.path, one.event_type, one.event_id) for one in self._deliveries}
             delivery = Received(
-                number=len(self._deliveries) + 1,
+                number=self._counts["received"] + 1,
                 received_at=pendulum.now("UTC").isoformat(),
                 path=path,
                 event_type=event_type,
@@ -110,29 +117,40 @@ class SandboxState:
                 scheme=scheme,
                 verified=reason is None,
                 reason=reason,
-                duplicate=event_id is not None and (path, event_type, event_id) in earlier,
+                duplicate=event_id is not None and identity in self._known,
                 answered=self.answer_status if reason is None else 401,
                 body_bytes=len(body),
                 body_sha256=hashlib.sha256(body).hexdigest(),
                 body=body.decode(errors="replace"),
             )
-            self._deliveries.append(delivery)
+            self._known.add(identity)
+            self._store(delivery)
         return delivery
 
+    def _store(self, delivery: Received) -> None:
+        """Count a request and store it; the oldest ones make room, so that no sender fills the memory."""
+        self._counts["received"] += 1
+        self._counts["verified"] += delivery.verified
+        self._counts["delivered"] += delivery.verified and delivery.answered in _SUCCESS
+        self._counts["duplicates"] += delivery.duplicate
+        self._deliveries.append(delivery)
+        self._body_bytes += delivery.body_bytes
+        while len(self._deliveries) > MAX_STORED or self._body_bytes > MAX_STORED_BYTES:
+            self._body_bytes -= self._deliveries.popleft().body_bytes
+
     def list_deliveries(self) -> list[Received]:
-        """Return every request that the receiver got, in order."""
+        """Return the newest requests that the receiver got, in order: up to ``MAX_STORED``."""
         with self._lock:
             return list(self._deliveries)
 
     def summarize(self) -> JsonObject:
         """Return all requests and their counts, the content of ``GET /deliveries``."""
         deliveries = self.list_deliveries()
+        with self._lock:
+            counts = {name: self._counts[name] for name in ("received", "delivered", "verified", "duplicates")}
         return {
             "registered": len(self.list_hooks()),
-            "received": len(deliveries),
-            "delivered": sum(one.verified and one.answered in _SUCCESS for one in deliveries),
-            "verified": sum(one.verified for one in deliveries),
-            "duplicates": sum(one.duplicate for one in deliveries),
+            **counts,
             "deliveries": [asdict(one) for one in deliveries],
         }
 

@@ -12,7 +12,7 @@ import requests
 from airflow_provider_hooks.registries.platforms import load_platforms
 from airflow_provider_hooks.sandbox import serve_sandbox
 from airflow_provider_hooks.sandbox.__main__ import main
-from airflow_provider_hooks.sandbox.server import SandboxError, open_listener
+from airflow_provider_hooks.sandbox.server import MAX_BODY_BYTES, SandboxError, open_listener
 from airflow_provider_hooks.sandbox.state import APIS
 from airflow_provider_hooks.signing import SCHEMES, sign
 from tests.events_data import ALERT, CREATED
@@ -156,6 +156,27 @@ class TestReceiver:
     def test_it_responds_with_the_configured_status(self, sandbox, secret):
         sandbox.state.answer_status = 503
         assert self.deliver(sandbox, secret).status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("attacker.example", 421), ("[::1]:80", 200), ("localhost:1", 200), ("127.0.0.1", 200), ("[", 421)],
+)
+def test_a_page_of_another_host_reads_no_deliveries(sandbox, host, status):
+    response = requests.get(f"http://{sandbox.address}/deliveries", headers={"Host": host}, timeout=5)
+    assert response.status_code == status
+
+
+def test_a_large_body_is_refused_and_old_deliveries_make_room(sandbox, monkeypatch):
+    url = sandbox.receiver_url
+    assert requests.post(url, data=b"x" * (MAX_BODY_BYTES + 1), timeout=5).status_code == 413
+    assert requests.post(url, data=iter([b"x" * 1_000_000] * 5), timeout=5).status_code == 413
+    monkeypatch.setattr("airflow_provider_hooks.sandbox.state.MAX_STORED", 2)
+    monkeypatch.setattr("airflow_provider_hooks.sandbox.state.MAX_STORED_BYTES", 100)
+    for size in (10, 20, 30, 90):
+        requests.post(url, data=b"x" * size, timeout=5)
+    summary = sandbox.state.summarize()
+    assert (summary["received"], [one["body_bytes"] for one in summary["deliveries"]]) == (4, [90])
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.1", "example.com", "::"])
