@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_hooks.exceptions import ValidationError, ValidationErrors
-from airflow_provider_hooks.sanitize import escape, safe_repr
+from airflow_provider_hooks.sanitize import escape, quote_setting, safe_repr
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -110,7 +110,7 @@ def read_extra(kind: ConnectionType, fields: ConnectionFields, problems: Validat
             continue
         text = "" if value is None else str(value).strip()
         if text and known_field.choices is not None and text not in known_field.choices:
-            problems.add(f"extra.{name}", f"must be one of {', '.join(known_field.choices)}, not {safe_repr(text)}")
+            problems.add(f"extra.{name}", f"must be one of {', '.join(known_field.choices)}, not {quote_setting(text)}")
         elif text:
             values[name] = text
     return values
@@ -125,7 +125,7 @@ def read_seconds(name: str, text: str | None, default: float, problems: Validati
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= 3_600:  # noqa: PLR2004  (an hour)
-        problems.add(f"extra.{name}", f"must be a number of seconds above 0 and up to 3600, not {safe_repr(text)}")
+        problems.add(f"extra.{name}", f"must be a number of seconds above 0 and up to 3600, not {quote_setting(text)}")
     return seconds
 
 

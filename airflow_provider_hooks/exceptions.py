@@ -41,8 +41,9 @@ Airflow imports this module before its own configuration is ready.
 
 from __future__ import annotations
 
+from functools import wraps
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -106,6 +107,9 @@ def __getattr__(name: str) -> object:
     return getattr(import_module("airflow_provider_hooks._runtime.failures"), name)
 
 
+Parameters = ParamSpec("Parameters")
+Returned = TypeVar("Returned")
+
 _REJECTING_STATUSES = range(400, 500)
 _NOT_FOUND_STATUSES = frozenset({404, 410})
 _RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
@@ -116,6 +120,27 @@ class ServiceHookError(Exception):
 
     retryable: bool = False
     """Whether the same operation may succeed later without a change of its input."""
+
+
+def drop_frames(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
+    """
+    Let the errors of this package leave a function without the frames below it.
+
+    The variables of these frames hold secrets, and an error tracker such as Sentry sends the variables of every frame.
+    Other exceptions keep their frames: they are faults, which their frames explain.
+    """
+
+    @wraps(function)
+    def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Returned:
+        try:
+            return function(*args, **kwargs)
+        except ServiceHookError as caught:
+            error = caught.with_traceback(None)
+        del args, kwargs
+        error.__cause__ = error.__context__ = None
+        raise error
+
+    return call
 
 
 class ValidationError(ServiceHookError, ValueError):

@@ -10,6 +10,8 @@ SHOWN_CHARACTERS = 200
 """How many characters of a text from outside an error or a log line shows."""
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 """The name of a header (RFC 9110, section 5.6.2)."""
+_LIKE_A_SECRET = re.compile(r"whsec_|[A-Za-z0-9+/=]{20}")
+"""What tokens and keys have, and the names of schemes, Variables and platforms do not."""
 MAX_HEADER_NAME_CHARACTERS = 100
 """The longest name of a header that a connection adds to deliveries."""
 
@@ -40,6 +42,11 @@ def safe_repr(value: object) -> str:
     if isinstance(value, bool | int | float) or value is None:
         return escape(str(value) if not isinstance(value, int) or abs(value) < 10**18 else "a huge integer")
     return f"a {type(value).__name__}"
+
+
+def quote_setting(text: str) -> str:
+    """Return the text of a setting for the error that refuses it, unless it may be a secret in the wrong field."""
+    return "the given text" if _LIKE_A_SECRET.search(text) else safe_repr(text)
 
 
 def _escape_character(character: str) -> str:

@@ -9,6 +9,8 @@ or a forged signature, so everything that is not plainly a name and a value is r
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -25,7 +27,7 @@ from airflow_provider_hooks.connection_form import (
 from airflow_provider_hooks.events.types import EVENT_TYPES
 from airflow_provider_hooks.exceptions import ValidationErrors
 from airflow_provider_hooks.http.urls import Target, parse_url
-from airflow_provider_hooks.sanitize import is_header_name, safe_repr
+from airflow_provider_hooks.sanitize import is_header_name, quote_setting, safe_repr
 from airflow_provider_hooks.signing.schemes import DEFAULT_SCHEME, SCHEMES
 from airflow_provider_hooks.signing.secrets import parse_secrets
 from airflow_provider_hooks.signing.signer import KEY_FORMATS, KeyFormat
@@ -49,6 +51,8 @@ _RESERVED = frozenset(
         *("connection", "keep-alive", "te", "trailer", "upgrade", "accept-encoding", "range", "http2-settings"),
     }
 )
+_CREDENTIAL_WORDS = ("auth", "token", "secret", "password", "key", "cookie", "session", "signature", "credential")
+"""A header whose name has one of these holds a credential."""
 _RESERVED_PREFIXES = ("x-service-hook", "x-servicehook", "proxy-")
 
 AUTO = "auto"
@@ -133,11 +137,30 @@ class Endpoint:
     timeout: float
     """Seconds for one attempt in all."""
     sensitive_headers: tuple[str, ...] = field(init=False, repr=False)
-    """The value of each header, and each without the word before it, such as ``Bearer``: both are masked."""
+    """What records mask of all headers: the values, also without a word such as ``Bearer``, and decoded passwords."""
+    credentials: tuple[str, ...] = field(init=False, repr=False)
+    """The same of the headers that hold credentials by their name; other values may be words of any text."""
 
     def __post_init__(self) -> None:
-        parts = (part for value in self.headers.values() for part in (value, *value.split(" ")[1:]))
-        object.__setattr__(self, "sensitive_headers", tuple(parts))
+        named = {name: _list_sensitive_parts(value) for name, value in self.headers.items()}
+        secret = (part for name, parts in named.items() if _is_credential(name) for part in parts)
+        object.__setattr__(self, "sensitive_headers", tuple(part for parts in named.values() for part in parts))
+        object.__setattr__(self, "credentials", tuple(secret))
+
+
+def _is_credential(header: str) -> bool:
+    return any(word in header.lower() for word in _CREDENTIAL_WORDS)
+
+
+def _list_sensitive_parts(value: str) -> list[str]:
+    """Return a header's value, what follows its first word, and what Basic authentication encodes (RFC 7617)."""
+    scheme, _, rest = value.partition(" ")
+    parts = [value, *value.split(" ")[1:]]
+    if scheme.lower() == "basic":
+        with contextlib.suppress(ValueError):
+            decoded = base64.b64decode(rest.strip(), validate=True).decode()
+            parts += [decoded, decoded.partition(":")[2]]
+    return [part for part in parts if part]
 
 
 def read_endpoint(
@@ -169,7 +192,7 @@ def read_endpoint(
     events = tuple(name.strip() for name in extra.get("events", "").split(",") if name.strip()) or EVENT_TYPES
     unknown = [name for name in events if name not in EVENT_TYPES]
     if unknown:
-        problems.add("extra.events", f"{safe_repr(unknown[0])} is not an event; there are {', '.join(EVENT_TYPES)}")
+        problems.add("extra.events", f"{quote_setting(unknown[0])} is not an event; there are {', '.join(EVENT_TYPES)}")
     timeout = read_seconds("timeout", extra.get("timeout"), default_timeout, problems)
     headers = read_headers(fields.extra.get(HEADERS_FIELD), allowed=allowed_headers, problems=problems)
     secrets: tuple[str, ...] = ()
@@ -203,7 +226,9 @@ def _read_secrets(
     if fields.password and variable:
         problems.add("password", "is set, and so is secret_variable; store the secret in one of them")
         return ()
-    place = f"the Variable {safe_repr(variable)} (extra.secret_variable)" if variable else "password (signing secret)"
+    place = (
+        f"the Variable {quote_setting(variable)} (extra.secret_variable)" if variable else "password (signing secret)"
+    )
     if not variable:
         secrets: tuple[str, ...] = (fields.password,) if fields.password else ()
         missing = f"is empty; the scheme {scheme.name} needs a secret here or in a secret_variable"
@@ -244,8 +269,8 @@ def read_headers(value: object, *, allowed: Iterable[str], problems: ValidationE
     for name, text in named:
         place = f"extra.{HEADERS_FIELD} {safe_repr(name)}"
         problem = _find_name_problem(name, listed) or _find_value_problem(text)
-        if name.lower() in {one.lower() for one in headers}:
-            problem = "is there more than once; names differ in more than their case"
+        if name.lower().replace("_", "-") in {one.lower().replace("_", "-") for one in headers}:
+            problem = "is there more than once; names differ in more than their case, '-' and '_'"
         if problem is not None:
             problems.add(place, problem)
         else:
@@ -276,17 +301,21 @@ class _Pairs(list[tuple[str, object]]):
 
 def _find_name_problem(name: str, listed: set[str]) -> str | None:
     lower = name.lower()
+    # WSGI and CGI servers make no difference between the two characters.
+    as_received = lower.replace("_", "-")
     if not is_header_name(name):
         return "is not the name of a header"
-    if lower in _RESERVED or lower.startswith(_RESERVED_PREFIXES) or _is_of_a_scheme(lower):
+    if as_received in _RESERVED or as_received.startswith(_RESERVED_PREFIXES) or _is_of_a_scheme(as_received):
         return "is set by the provider or the connection itself and cannot be given"
     if lower != "authorization" and not lower.startswith("x-") and lower not in listed:
         return "is not allowed: use Authorization or X-…, or list it in allowed_headers (section service_hooks)"
     return None
 
 
-def _is_of_a_scheme(lower: str) -> bool:
-    return any(lower == header.lower() for scheme in SCHEMES.values() for header in scheme.header_names)
+def _is_of_a_scheme(as_received: str) -> bool:
+    return any(
+        as_received == header.lower().replace("_", "-") for scheme in SCHEMES.values() for header in scheme.header_names
+    )
 
 
 def _find_value_problem(value: object) -> str | None:

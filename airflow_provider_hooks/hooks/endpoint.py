@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from functools import cached_property
@@ -30,7 +31,7 @@ from airflow_provider_hooks.delivery.record import attempt_from_result, not_sent
 from airflow_provider_hooks.delivery.request import RequestTemplate, SignedRequest, preview_request
 from airflow_provider_hooks.events.builders import EventDraft
 from airflow_provider_hooks.events.serialization import serialize
-from airflow_provider_hooks.exceptions import BlockedAddressError, ServiceHookError, ValidationError
+from airflow_provider_hooks.exceptions import BlockedAddressError, ServiceHookError, ValidationError, drop_frames
 from airflow_provider_hooks.http.connect import Connector, Limits
 from airflow_provider_hooks.http.engine import Engine
 
@@ -75,9 +76,10 @@ class EndpointHook(BaseHook):
     def _policy(self) -> NetworkPolicy:
         return self._settings.build_policy()
 
+    @drop_frames
     def get_conn(self) -> Endpoint:
         """
-        Return the endpoint, with its secrets and the values of its headers registered with Airflow's masker.
+        Return the endpoint, with its secrets and its credentials registered with Airflow's masker.
 
         :raises ValidationError: naming each field of the connection that cannot be used
         """
@@ -88,10 +90,16 @@ class EndpointHook(BaseHook):
             read_variable=read_variable,
             allowed_headers=self._settings.allowed_headers,
         )
-        for value in endpoint.sensitive_headers:
+        for value in endpoint.credentials:
             mask_secret(value)
         return endpoint
 
+    def mask_secrets(self) -> None:
+        """Register the endpoint's secrets with Airflow's masker now, if the connection can be read."""
+        with contextlib.suppress(ServiceHookError, AirflowNotFoundException):
+            self.get_conn()
+
+    @drop_frames
     def read_subscription(self) -> tuple[str, str | None]:
         """
         Return the endpoint's URL and the Variable for its secret, which registration needs before there is a secret.
@@ -102,6 +110,7 @@ class EndpointHook(BaseHook):
         variable = fields.extra.get("secret_variable")
         return fields.host.strip(), variable if isinstance(variable, str) and variable.strip() else None
 
+    @drop_frames
     def deliver(
         self,
         event_type: str,
@@ -135,6 +144,7 @@ class EndpointHook(BaseHook):
         raise_for_outcome(result, on_unknown=on_unknown)
         return result.record.as_json()
 
+    @drop_frames
     def deliver_once(
         self,
         event_type: str,
@@ -166,6 +176,7 @@ class EndpointHook(BaseHook):
         self._report(result)
         return result
 
+    @drop_frames
     def deliver_unclaimed(self, event_type: str, payload: Payload | EventDraft) -> DeliveryResult:
         """
         Send an event where no claim can be stored: one request for each call, if it can be sent.
@@ -178,6 +189,7 @@ class EndpointHook(BaseHook):
         self._report(result)
         return result
 
+    @drop_frames
     def preview(self, event_type: str, payload: Payload | EventDraft) -> Preview:
         """
         Return the request of a delivery as it would be sent now, signed. No connection is opened.
@@ -188,6 +200,7 @@ class EndpointHook(BaseHook):
         template, info, body = self._prepare(event_type, payload)
         return preview_request(template.endpoint, template.make_request(info, body))
 
+    @drop_frames
     def get_endpoint_for(self, event_type: str) -> Endpoint:
         """
         Return the endpoint if it takes this event type and may be sent to.
@@ -213,6 +226,7 @@ class EndpointHook(BaseHook):
         scheme = endpoint.scheme.name
         return True, f"Connected to {peer}; deliveries are signed with the scheme {scheme}. Nothing was sent."
 
+    @drop_frames
     def connect(self) -> tuple[Endpoint, str]:
         """
         Connect, TLS included, and return the endpoint and the peer's address; no byte of a request is sent.

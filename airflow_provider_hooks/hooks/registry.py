@@ -18,7 +18,7 @@ from airflow.sdk.log import mask_secret
 from airflow_provider_hooks._runtime.airflow import read_connection, read_settings
 from airflow_provider_hooks._runtime.variable_lock import VariableLock
 from airflow_provider_hooks._runtime.variable_store import VariableHookStore, check_variable_name
-from airflow_provider_hooks.exceptions import ServiceHookError, ValidationErrors
+from airflow_provider_hooks.exceptions import ServiceHookError, ValidationErrors, drop_frames
 from airflow_provider_hooks.registries.connection import (
     CONNECTION_LABEL,
     CONNECTION_TYPE,
@@ -93,6 +93,7 @@ class RegistryHook(BaseHook):
     def _api(self) -> PlatformApi:
         return open_api(self._registry)
 
+    @drop_frames
     def get_conn(self) -> Registry:
         """
         Read the connection, and register its token with Airflow's masker.
@@ -102,6 +103,7 @@ class RegistryHook(BaseHook):
         fields = read_connection(describe_connection_type(), self.service_hook_registry_conn_id)
         return read_registry(fields, default_timeout=self._settings.timeout)
 
+    @drop_frames
     def list_hooks(self) -> list[ServiceHook]:
         """
         Return all hooks, in the platform's order, reading all pages, without their secrets and headers.
@@ -111,6 +113,7 @@ class RegistryHook(BaseHook):
         """
         return [replace(hook, secret=None, headers={}) for hook in self._open_manager().list_all()]
 
+    @drop_frames
     def fetch_hook(self, hook_id: str) -> ServiceHook:
         """
         Return one hook.
@@ -119,6 +122,7 @@ class RegistryHook(BaseHook):
         """
         return self._open_manager().fetch(hook_id)
 
+    @drop_frames
     def check_registration(self, spec: HookSpec, *, variable: str | None) -> None:
         """
         Return if ``register_hook`` is valid by the platform's own rules. Nothing is sent.
@@ -138,6 +142,7 @@ class RegistryHook(BaseHook):
             problems.add("secret_variable", problem)
         problems.raise_if_any()
 
+    @drop_frames
     def register_hook(
         self, spec: HookSpec, *, variable: str | None = None, on_uncertain_create: OnUncertainCreate = "fail"
     ) -> tuple[ServiceHook, bool]:
@@ -158,6 +163,7 @@ class RegistryHook(BaseHook):
         with self._locked_session(variable, on_uncertain_create=on_uncertain_create) as session:
             return session.reconciler.register(spec)
 
+    @drop_frames
     def check_declaration(self, spec: HookSpec, *, variable: str, hook_id: str | None = None) -> None:
         """
         Return if ``ensure_hooks`` is valid by the platform's own rules. Nothing is sent.
@@ -171,6 +177,7 @@ class RegistryHook(BaseHook):
             problems.collect(lambda: self._api.quote_id(hook_id))
         problems.raise_if_any()
 
+    @drop_frames
     def ensure_hooks(
         self,
         spec: HookSpec,
@@ -199,6 +206,7 @@ class RegistryHook(BaseHook):
         with self._locked_session(variable, on_uncertain_create=on_uncertain_create) as session:
             return session.reconciler.ensure(spec, name=name, adopt=hook_id)
 
+    @drop_frames
     def check_changes(self, changes: HookChanges) -> None:
         """
         Return if the platform accepts changes of a hook. Nothing is sent.
@@ -210,6 +218,7 @@ class RegistryHook(BaseHook):
             self._api.unsupported(Operation.UPDATE)
         self._api.check(changes)
 
+    @drop_frames
     def update_hook(self, hook_id: str, changes: HookChanges) -> ServiceHook:
         """
         Change a hook.
@@ -220,6 +229,7 @@ class RegistryHook(BaseHook):
         """
         return self._open_manager().update(hook_id, changes)
 
+    @drop_frames
     def delete_hooks(self, hook_ids: Sequence[str], *, variable: str | None = None) -> tuple[list[str], list[str]]:
         """
         Delete hooks, also from the Variable, and return the ids of those that existed and of those that were gone.
@@ -234,6 +244,7 @@ class RegistryHook(BaseHook):
         with self._locked_session(variable) as session:
             return session.reconciler.delete(hook_ids)
 
+    @drop_frames
     def find_declared_ids(self, name: str, *, variable: str) -> list[str]:
         """
         Return the ids of the hooks that a Variable stores for a declaration.
@@ -245,6 +256,7 @@ class RegistryHook(BaseHook):
         declared = find_declared(state, registry=self.service_hook_registry_conn_id, name=name)
         return [one.hook_id for one in declared]
 
+    @drop_frames
     def rotate_secret(self, hook_id: str, *, variable: str, idempotency_key: str, overlap: timedelta) -> RotationResult:
         """
         Put a new secret of a hook into use, once per idempotency key.
@@ -267,6 +279,7 @@ class RegistryHook(BaseHook):
             rotation = self._open_rotation(session, idempotency_key)
             return rotation.rotate(hook_id, overlap=overlap, now=datetime.now(timezone.utc))
 
+    @drop_frames
     def finish_rotation(self, result: RotationResult, *, variable: str) -> None:
         """
         Delete the old hook of a rotation, and its secret from the Variable.
@@ -277,6 +290,7 @@ class RegistryHook(BaseHook):
         with self._locked_session(variable) as session:
             self._open_rotation(session, idempotency_key="").finish(result)
 
+    @drop_frames
     def fetch_stats(
         self, hook_id: str, *, since: int | None = None, until: int | None = None, resolution: str | None = None
     ) -> list[Stat]:
@@ -291,6 +305,7 @@ class RegistryHook(BaseHook):
         """
         return self._open_manager().fetch_stats(hook_id, since=since, until=until, resolution=resolution)
 
+    @drop_frames
     def fetch_security(self) -> Security:
         """
         Return how the platform signs, as its API describes it; on ZStack.

@@ -20,7 +20,7 @@ from airflow_provider_hooks._runtime.failures import (
 from airflow_provider_hooks._runtime.stream_files import find_earlier_records, make_records, open_records, open_source
 from airflow_provider_hooks._runtime.telemetry import count_deliveries
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
-from airflow_provider_hooks.exceptions import ServiceHookError
+from airflow_provider_hooks.exceptions import ServiceHookError, drop_frames
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.http.connect import Connector
 from airflow_provider_hooks.http.engine import Engine
@@ -55,6 +55,7 @@ class StreamHook(EndpointHook):
     :param service_hook_conn_id: a connection of type ``service_hook``
     """
 
+    @drop_frames
     def deliver_stream(
         self, event_type: str, events: Events, *, records_path: str, options: StreamOptions, context: Context
     ) -> JsonObject:

@@ -126,8 +126,10 @@ class ServiceHookNotifier(BaseNotifier):
         callback = callback_event_from_context(
             context, base_url=conf.get("api", "base_url", fallback="http://localhost:8080")
         )
-        payload = self._build(callback)
         hook = EndpointHook(self.service_hook_conn_id)
+        # Before texts are masked, so that they are the same however often Airflow calls this for one thing.
+        hook.mask_secrets()
+        payload = self._build(callback)
         if callback.can_claim:
             slot = f"on_{callback.kind.value}:{self.event_type}:{self.service_hook_conn_id}:{payload['id']}"
             delivery = hook.deliver_once(self.event_type, payload, context=context, slot=slot)

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Literal
 
-from airflow_provider_hooks.exceptions import SignatureError, ValidationErrors
+from airflow_provider_hooks.exceptions import SignatureError, ValidationErrors, drop_frames
 from airflow_provider_hooks.sanitize import escape, safe_repr
-from airflow_provider_hooks.signing.signer import WHSEC_PREFIX, KeyFormat, ReceivedRequest, Signer
+from airflow_provider_hooks.signing.signer import KeyFormat, ReceivedRequest, Signer, list_secret_forms
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.signing.signer import BoundSigner
@@ -131,7 +131,7 @@ class Scheme(Signer):
         return (
             *signatures,
             *(signature.removeprefix(self.signature_prefix) for signature in signatures),
-            *(secret.removeprefix(WHSEC_PREFIX) for secret in secrets),
+            *list_secret_forms(secrets, self.key_format),
         )
 
     def join_signed_parts(self, body: bytes, *, delivery_id: str, timestamp: str) -> bytes:
@@ -311,6 +311,7 @@ DEFAULT_SCHEME = "sentry"
 """The scheme of an endpoint whose connection names none."""
 
 
+@drop_frames
 def sign(
     scheme: Signer | str, *, body: bytes, secrets: Sequence[str], delivery_id: str, timestamp: int
 ) -> Mapping[str, str]:
@@ -339,6 +340,7 @@ def sign(
     return bound(body, delivery_id=delivery_id, timestamp=timestamp)
 
 
+@drop_frames
 def verify(
     scheme: Signer | str,
     *,

@@ -132,7 +132,7 @@ class Signer(ABC):
         """
         value = headers.get(self.signature_header or "", "")
         signatures = (value, *_PART_OF_SIGNATURE.findall(value)) if value else ()
-        return (*signatures, *(secret.removeprefix(WHSEC_PREFIX) for secret in secrets))
+        return (*signatures, *list_secret_forms(secrets, self.key_format))
 
     def with_key_format(self, key_format: KeyFormat) -> Signer:
         """Return the same scheme with another form of the secret."""
@@ -255,6 +255,17 @@ def find_secret_problem(secret: object, key_format: KeyFormat) -> str | None:
     if key_format == "whsec":
         return _find_whsec_problem(secret)
     return None
+
+
+def list_secret_forms(secrets: Iterable[str], key_format: KeyFormat) -> list[str]:
+    """Return secrets without their prefix, and the keys that they encode as a receiver may report them."""
+    forms: list[str] = []
+    for secret in secrets:
+        forms.append(secret.removeprefix(WHSEC_PREFIX))
+        if key_format == "whsec":
+            key = derive_key(secret, key_format)
+            forms += [key.hex(), base64.urlsafe_b64encode(key).decode("ascii").rstrip("=")]
+    return forms
 
 
 def derive_key(secret: str, key_format: KeyFormat) -> bytes:

@@ -37,6 +37,10 @@ class EncodedRequest(NamedTuple):
     offset: int
     """Where the event begins in its source."""
 
+    def __repr__(self) -> str:
+        """Show nothing that is secret."""
+        return f"EncodedRequest(event_id={self.event_id!r}, offset={self.offset})"
+
 
 class RequestEncoder:
     """

@@ -63,7 +63,7 @@ OURS = {
         *("Proxy-Authorization", "X-Service-Hook-Delivery", "X-Service-Hook-Event", "X-ServiceHook-Anything"),
     ],
 )
-@pytest.mark.parametrize("case", [str, str.upper, str.lower])
+@pytest.mark.parametrize("case", [str, str.upper, str.lower, lambda name: name.replace("-", "_")])
 def test_a_header_of_ours_or_of_http_itself_cannot_be_given_even_where_the_deployment_lists_it(name, case):
     assert "is set by the provider" in problem({case(name): VALUE}, name)
 
@@ -121,6 +121,16 @@ def test_one_error_names_every_wrong_header():
 
 def test_ours_win_whatever_the_case():
     assert merge_headers({"x-a": "theirs", "X-B": "b"}, {"X-A": "ours"}) == {"X-B": "b", "X-A": "ours"}
+
+
+def test_names_that_a_wsgi_server_takes_for_one_are_refused():
+    assert "more than once" in problem({"X-A_B": VALUE, "X_A-B": VALUE}, "X_A-B")
+
+
+def test_what_basic_authentication_encodes_is_private():
+    endpoint = read({"Authorization": "Basic dXNlcjpwYXNzOndvcmQ=", "X-Team": "data platform"})
+    assert {"user:pass:word", "pass:word"} <= set(endpoint.sensitive_headers)
+    assert endpoint.credentials == ("Basic dXNlcjpwYXNzOndvcmQ=", "dXNlcjpwYXNzOndvcmQ=", "user:pass:word", "pass:word")
 
 
 def test_a_token_is_private_with_and_without_the_word_before_it():
