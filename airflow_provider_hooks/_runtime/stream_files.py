@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.stream.records import Folder
     from airflow_provider_hooks.stream.sources import Shard, Source
+
+_MAX_FOLDER_CHARACTERS, _DIGEST_CHARACTERS = 240, 16
+"""Linux allows 255 bytes for a name. ``quote`` escapes ``!``, so no other name has one."""
 
 Events = str | ObjectStoragePath | Iterable[Mapping[str, object]] | Callable[[], Iterable[Mapping[str, object]]]
 """Where events come from: a file of JSON Lines, an iterable, or a function that returns one."""
@@ -62,8 +66,17 @@ def make_records(records_path: str, context: Context, *, generation: str) -> Rec
     ti = context["ti"]
     path = ObjectStoragePath(records_path)
     for name in (ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), f"generation-{generation}"):
-        path /= quote(name, safe=" :+@=,")
+        path /= _name_folder(name)
     return RecordFolder(cast("Folder", path))
+
+
+def _name_folder(name: str) -> str:
+    """Return the name of a folder for an id: one that cannot lead elsewhere, and that every file system takes."""
+    quoted = quote(name, safe=" :+@=,") if name.strip(".") else name.replace(".", "%2E")
+    if len(quoted) <= _MAX_FOLDER_CHARACTERS:
+        return quoted
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_DIGEST_CHARACTERS]
+    return f"{quoted[: _MAX_FOLDER_CHARACTERS - 1 - _DIGEST_CHARACTERS]}!{digest}"
 
 
 def find_earlier_records(path: str) -> RecordFolder:

@@ -33,7 +33,7 @@ def default_variable_name(service_hook_registry_conn_id: str, hook_name: str) ->
     plain = re.sub(r"[^A-Za-z0-9_.-]", "_", hook_name)[:80]
     if plain != hook_name:
         plain += f":{hashlib.sha256(hook_name.encode()).hexdigest()[:8]}"
-    # No part after the connection id has a colon of its own, so two declarations never share a name.
+    # Nothing after the connection id has a colon in it, so two declarations never share a name.
     return f"service_hook_secret_{service_hook_registry_conn_id}:{plain}"
 
 

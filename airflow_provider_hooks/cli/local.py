@@ -16,7 +16,7 @@ from airflow_provider_hooks.cli._run import command, exit_with, read_input, show
 from airflow_provider_hooks.cli.commands import ExitCode
 from airflow_provider_hooks.events.schema import parse_time
 from airflow_provider_hooks.exceptions import ValidationError
-from airflow_provider_hooks.sanitize import safe_repr
+from airflow_provider_hooks.sanitize import HEADER_NAME, safe_repr
 from airflow_provider_hooks.signing import SCHEMES, Scheme, SignatureError, verify
 from airflow_provider_hooks.signing.secrets import parse_secrets
 
@@ -34,7 +34,6 @@ _ANY_AGE = 10**12
 _DEFAULT_TOLERANCE = 300
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _REQUEST_LINE = re.compile(r"[A-Z]{1,20} \S+ HTTP/[0-9.]{1,5}", re.ASCII)
-_HEADER_LINE = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]+):[ \t]*(.*?)[ \t]*", re.ASCII)
 _UNIX_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]+)?", re.ASCII)
 
 
@@ -109,11 +108,11 @@ def _parse_saved_request(content: bytes) -> SavedRequest:
     for number, line in enumerate(content[: found.start()].decode("latin-1").splitlines(), start=1):
         if number == 1 and _REQUEST_LINE.fullmatch(line):
             continue
-        header = _HEADER_LINE.fullmatch(line)
-        if header is None:
+        name, colon, value = line.partition(":")
+        if not colon or not HEADER_NAME.fullmatch(name):
             problem = f"has no 'Name: value' in line {number}, before the blank line"
             raise ValidationError("the saved request", {"FILE": problem})
-        headers.add_header(header[1], header[2])
+        headers.add_header(name, value.strip(" \t"))
     return SavedRequest(headers=headers, body=content[found.end() :])
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
     from airflow_provider_hooks.outcomes import R, RequestResult
 
+_MESSAGE_CHARACTERS = 500
 StructType = TypeVar("StructType", bound=msgspec.Struct)
 
 
@@ -82,14 +83,16 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         details = [
             f"HTTP {attempt.status_code}" if attempt.status_code else "",
             attempt.error_class.value if attempt.error_class else "",
-            attempt.message or "",
+            escape(attempt.message or "", limit=_MESSAGE_CHARACTERS),
             f"response: {escape(attempt.response_body)}"
             if attempt.outcome is Outcome.REJECTED and attempt.response_body
             else "",
         ]
         detail = ", ".join(detail for detail in details if detail)
-        line = f"{info.event_type} {info.event_id} to {info.endpoint}: {attempt.outcome.value}"
-        return f"{line} ({detail}), delivery {info.delivery_id}" if detail else f"{line}, delivery {info.delivery_id}"
+        # A user may have edited the claim that a record was read from.
+        event_type, event_id, endpoint = escape(info.event_type), escape(info.event_id), escape(info.endpoint)
+        line = f"{event_type} {event_id} to {endpoint}: {attempt.outcome.value}"
+        return f"{line}{f' ({detail})' if detail else ''}, delivery {escape(info.delivery_id)}"
 
 
 def attempt_from_result(result: RequestResult[R], *, sensitive: tuple[str, ...]) -> Attempt:
@@ -126,7 +129,7 @@ def not_sent_attempt(error: Exception, *, requested_at: float, seconds: float) -
         requested_at=format_time(requested_at),
         duration_ms=to_milliseconds(seconds),
         error_class=ErrorClass.SETUP_FAILED,
-        message=escape(str(error), limit=500),
+        message=escape(str(error), limit=_MESSAGE_CHARACTERS),
     )
 
 

@@ -73,8 +73,8 @@ class HookManager:
         """
         Return all hooks, in the platform's order, reading all pages.
 
-        Their secrets are not registered with the masker, which takes a time quadratic in their number. Whoever uses
-        one of the hooks registers its secrets.
+        Their secrets are not registered with the masker, which takes a time quadratic in their number: those of a hook
+        that is used are, when it is stored.
 
         :raises UnsupportedOperationError: if the platform documents no list
         :raises RegistryError: if a request fails, or the pages do not end or are too many or too slow

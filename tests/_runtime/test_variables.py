@@ -213,6 +213,25 @@ class TestLock:
             VariableLock("hooks").__enter__()
         assert variables.kept == {}
 
+    @pytest.mark.parametrize(
+        "rest", ["x-1-1.2.3s", "x-1-...s", "production_secrets", f"{'0' * 32}-1-1.2.3s", f"{'g' * 32}-1-1s"]
+    )
+    def test_a_variable_that_only_begins_like_a_lock_is_left_alone(self, variables, rest):
+        variables.kept = {f"hooks__lock__{rest}": "a value"}
+        with VariableLock("hooks"):
+            pass
+        assert variables.kept == {f"hooks__lock__{rest}": "a value"}
+
+    def test_the_lease_in_a_key_is_believed_up_to_a_quarter_of_an_hour(self, variables):
+        variables.kept = {f"hooks__lock__{'0' * 32}-1-99999s": "held"}
+        now = [0.0]
+
+        def sleep(seconds):
+            now[0] += 60 * seconds
+
+        with VariableLock("hooks", sleep=sleep, clock=lambda: now[0]):
+            assert 900 < now[0] < 1_200
+
     def test_it_does_not_wait_for_ever(self, variables):
         now = [0.0]
 

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_hooks.cli.local import _parse_saved_request
 from airflow_provider_hooks.signing import SCHEMES, sign
 from tests.cli.cli_secrets import SECRET
 from tests.events_data import ALERT
+from tests.growth import assert_grows_linearly
 
 WHSEC = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLKfaKkO4b2vj"
 SIGNED = [name for name, scheme in SCHEMES.items() if scheme.signature_header]
@@ -174,3 +176,9 @@ def test_a_request_that_cannot_be_read_or_has_no_signature_is_1(run, monkeypatch
 def test_the_scheme_none_cannot_be_verified(run, tmp_path, monkeypatch):
     monkeypatch.setenv("SERVICE_HOOK_SECRET", SECRET)
     assert run("verify", "--scheme", "none", save(tmp_path)).code == 2
+
+
+def test_a_saved_header_takes_a_time_that_grows_with_it():
+    assert_grows_linearly(
+        lambda size: _parse_saved_request(b"POST / HTTP/1.1\r\nX-A: x" + b" " * size + b"y\r\n\r\n{}"), start=100_000
+    )

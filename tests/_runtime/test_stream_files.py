@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""The folder of a stream's records: inside the one that the user gave, whatever the ids are."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_provider_hooks._runtime.stream_files import make_records
+
+
+def find_path(root, **changes) -> str:
+    ti = SimpleNamespace(**{"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, **changes})
+    records = make_records(str(root), {"ti": ti}, generation="0")
+    return str(records).removeprefix("file://")
+
+
+@pytest.mark.parametrize(
+    "name", ["..", ".", "...", "../../x", "a/../b", "/etc", "%2e%2e", "a\\..\\b", "a\0b", "~", "s3://b"]
+)
+@pytest.mark.parametrize("field", ["dag_id", "run_id", "task_id"])
+def test_an_id_leads_nowhere_else(tmp_path, field, name):
+    path = find_path(tmp_path, **{field: name})
+    parts = path.removeprefix(f"{tmp_path}/").split("/")
+    assert path.startswith(f"{tmp_path}/")
+    assert len(parts) == 5
+    assert not {"", ".", ".."} & set(parts)
+
+
+def test_ids_of_any_length_and_language_make_a_folder(tmp_path):
+    names = ["ş" * 250, "ş" * 249 + "t", "x" * 250, "x" * 240, "x" * 241]
+    paths = {find_path(tmp_path, dag_id=name, run_id=name, task_id=name) for name in names}
+    assert len(paths) == len(names)
+    for path in paths:
+        (tmp_path / path).mkdir(parents=True)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""The bounds of a list of hooks, and what a platform may echo in a response that is no error."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_hooks.exceptions import RegistryError
+from airflow_provider_hooks.registries import service
+from airflow_provider_hooks.registries.model import HookSpec, Response
+from airflow_provider_hooks.registries.service import HookManager
+from tests.growth import assert_grows_linearly
+from tests.registries.platform_data import TOKEN, make_api
+
+API = make_api("sentry")
+SECRET = "a-secret-of-a-hook-0123456789"
+
+
+def make_hook(number: int = 1, **changes) -> dict[str, object]:
+    return {
+        "id": f"hook-{number}",
+        "url": "https://example.com/",
+        "status": "active",
+        "dateCreated": "2026-01-01",
+        "events": ["event.alert"],
+        "secret": f"{SECRET}-{number}",
+        **changes,
+    }
+
+
+class Pages:
+    """A transport that answers page after page, without end unless there is a last one."""
+
+    def __init__(self, page: list[dict[str, object]], *, last: int | None = None, link: str | None = None) -> None:
+        self.body, self.last, self.link, self.sent = json.dumps(page).encode(), last, link, 0
+
+    def send(self, request, read):
+        self.sent += 1
+        next_link = f'<x>; rel="next"; results="true"; cursor="0:{self.sent}:0"'
+        link = "" if self.sent == self.last else self.link or next_link
+        return read(request, Response(status_code=200, headers={"link": link}, body=self.body))
+
+
+def open_manager(transport) -> tuple[HookManager, list[str]]:
+    masked: list[str] = []
+    return HookManager(API, transport, mask=masked.append), masked
+
+
+def test_a_list_of_too_many_hooks_is_refused(monkeypatch):
+    monkeypatch.setattr(service, "MAX_HOOKS", 100)
+    pages = Pages([make_hook(number) for number in range(30)])
+    with pytest.raises(RegistryError, match="more than 100 hooks"):
+        open_manager(pages)[0].list_all()
+    assert pages.sent == 4
+
+
+def test_a_list_of_too_many_bytes_is_refused(monkeypatch):
+    monkeypatch.setattr(service, "MAX_LIST_BYTES", 100_000)
+    pages = Pages([make_hook(status="x" * 20_000)])
+    with pytest.raises(RegistryError, match="100000 bytes"):
+        open_manager(pages)[0].list_all()
+    assert pages.sent == 5
+
+
+def test_a_list_that_takes_too_long_is_refused(monkeypatch):
+    monkeypatch.setattr(service, "MAX_LIST_TIMEOUTS", 0)
+    with pytest.raises(RegistryError, match="took longer than 0 s"):
+        open_manager(Pages([make_hook()]))[0].list_all()
+
+
+def test_a_list_takes_a_time_that_grows_with_it():
+    manager = open_manager(Pages([make_hook(number) for number in range(10)], last=1))[0]
+    assert len(manager.list_all()) == 10
+
+    def list_hooks(number: int) -> None:
+        open_manager(Pages([make_hook(one) for one in range(number)], last=1))[0].list_all()
+
+    assert_grows_linearly(list_hooks, start=1_000)
+
+
+def test_the_secrets_of_a_list_are_not_registered_and_that_of_one_hook_is():
+    manager, masked = open_manager(Pages([make_hook()], last=1))
+    manager.list_all()
+    assert masked == []
+
+    class One:
+        def send(self, request, read):
+            return read(request, Response(status_code=200, body=json.dumps(make_hook()).encode()))
+
+    manager, masked = open_manager(One())
+    assert manager.fetch("hook-1").secret == f"{SECRET}-1"
+    assert masked == [f"{SECRET}-1"]
+
+
+@pytest.mark.parametrize("private", [TOKEN, f"{SECRET}-1", "a-secret-in-the-request"])
+@pytest.mark.parametrize("name", ["status", "dateCreated"])
+def test_what_a_platform_echoes_in_a_hook_is_masked(private, name):
+    class Echo:
+        def send(self, request, read):
+            return read(
+                request, Response(status_code=200, body=json.dumps(make_hook(**{name: f"<{private}>"})).encode())
+            )
+
+    manager = open_manager(Echo())[0]
+    spec = HookSpec(url="https://example.com/", events=("event.alert",), secret="a-secret-in-the-request")
+    hook = manager.create(spec)
+    assert private not in json.dumps(hook.as_json())
+    assert "<***>" in json.dumps(hook.as_json())
+
+
+def test_an_id_that_is_our_token_is_refused():
+    class Echo:
+        def send(self, request, read):
+            return read(request, Response(status_code=200, body=json.dumps(make_hook(id=TOKEN)).encode()))
+
+    with pytest.raises(RegistryError, match="whose id is a secret") as caught:
+        open_manager(Echo())[0].fetch("hook-1")
+    assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ['rel="next"; ', 'results="true"; ', 'rel="next"; results="true"; ', ",", ";", '="'])
+def test_a_link_header_takes_a_time_that_grows_with_it(part):
+    def read(size: int) -> None:
+        API.parse_page([], {"link": (part * size)[:4_096]})
+
+    assert_grows_linearly(read, start=64)
+
+
+def test_a_link_header_that_is_too_long_is_refused():
+    pages = Pages([make_hook()], link='rel="next"; ' * 1_000)
+    with pytest.raises(ValueError, match="Link header of more than"):
+        API.parse_page([], {"link": pages.link})
