@@ -100,6 +100,16 @@ OPTIONS = (
         description="The largest body that is sent, in bytes; a larger event is refused before anything is sent.",
     ),
     Option(
+        name="deployment",
+        type="string",
+        default="",
+        example="production",
+        description=(
+            "The name of this deployment, a part of the default ids of events and deliveries: the same Dag in another "
+            "deployment has other ids. Set the same name on all machines. Empty: [api] base_url."
+        ),
+    ),
+    Option(
         name="ca_file",
         type="string",
         default="",
@@ -123,6 +133,7 @@ class Settings:
     timeout: float = 10.0
     connect_timeout: float = 5.0
     max_payload_bytes: int = 1_048_576
+    deployment: str = ""
     ca_file: str | None = None
 
     def build_policy(self) -> NetworkPolicy:
@@ -168,6 +179,7 @@ def parse_settings(given: Mapping[str, str | None]) -> Settings:
         timeout=numbers["timeout"],
         connect_timeout=numbers["connect_timeout"],
         max_payload_bytes=int(max_payload_bytes),
+        deployment=texts["deployment"],
         ca_file=texts["ca_file"] or None,
     )
 

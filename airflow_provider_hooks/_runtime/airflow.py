@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
+from urllib.parse import quote, urljoin
 
 import msgspec
 from airflow import sdk
@@ -34,7 +35,21 @@ _REFUSAL = (
     "the claim in the task's state store cannot be read, so nothing is sent; write the whole claim back, or delete it "
     "in the task's Storage tab to have everything sent again"
 )
+_DEFAULT_BASE_URL = "http://localhost:8080"
+"""Airflow's own default of ``[api] base_url``."""
 ClaimType = TypeVar("ClaimType", bound=msgspec.Struct)
+
+
+class TaskInstance(Protocol):
+    """What a context, a callback and a link have of a task instance."""
+
+    dag_id: str
+    task_id: str
+    run_id: str
+
+    @property
+    def log_url(self) -> str | None:
+        """The page of its log, if Airflow knows it."""
 
 
 class VariableStore(Protocol):
@@ -60,11 +75,29 @@ def read_settings() -> Settings:
 
     :raises ValidationError: naming each option that cannot be used
     """
-    settings = parse_settings({option.name: conf.get(SECTION, option.name, fallback=None) for option in OPTIONS})
+    given = {option.name: conf.get(SECTION, option.name, fallback=None) for option in OPTIONS}
+    settings = parse_settings({**given, "deployment": read_deployment()})
     if settings.ca_file and not os.access(settings.ca_file, os.R_OK):
         message = f"{safe_repr(settings.ca_file)} is no file that can be read"
         raise ValidationError(f"section {SECTION} of airflow.cfg", {"ca_file": message})
     return settings
+
+
+def read_deployment() -> str:
+    """Return the name of this deployment: what its default ids of events and deliveries have in them."""
+    return str(conf.get(SECTION, "deployment", fallback=None) or read_base_url()).strip()
+
+
+def read_base_url() -> str:
+    """Return ``[api] base_url`` as an absolute URL; it may be only a path."""
+    base_url = str(conf.get("api", "base_url", fallback=None) or _DEFAULT_BASE_URL).strip()
+    return urljoin(_DEFAULT_BASE_URL, base_url).rstrip("/")
+
+
+def find_log_url(ti: TaskInstance) -> str:
+    """Return the absolute URL of a task instance's log; Airflow may have none, or only its path."""
+    path = f"dags/{quote(ti.dag_id)}/runs/{quote(ti.run_id)}/tasks/{quote(ti.task_id)}"
+    return urljoin(_DEFAULT_BASE_URL, ti.log_url or f"{read_base_url()}/{path}")
 
 
 def read_connection(kind: ConnectionType, conn_id: str) -> ConnectionFields:
@@ -154,9 +187,9 @@ def describe_task_instance(context: Context, *, place: tuple[object, ...] = ()) 
     """
     ti, dag_run = context["ti"], context["dag_run"]
     return {
-        "id": make_event_id(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, *place),
+        "id": make_event_id(read_deployment(), ti.dag_id, ti.task_id, ti.run_id, ti.map_index, *place),
         "project": ti.dag_id,
         "culprit": f"{ti.dag_id}.{ti.task_id}",
-        "url": ti.log_url.partition("?")[0],  # without the number of the try
+        "url": find_log_url(ti).partition("?")[0],  # without the number of the try
         "datetime": dag_run.data_interval_end or dag_run.run_after,
     }

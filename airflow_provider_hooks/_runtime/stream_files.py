@@ -34,7 +34,7 @@ def open_source(events: Events, shard: Shard) -> Source:
     """
     Return the source of the events.
 
-    :raises ValidationError: if there is no such file, or the events can be read only once
+    :raises ValidationError: if there is no such file, or these are no events
     """
     if isinstance(events, str | ObjectStoragePath):
         path = ObjectStoragePath(events)
@@ -48,12 +48,11 @@ def open_source(events: Events, shard: Shard) -> Source:
         )
     if callable(events):
         return IterableSource(make=events, shard=shard)
-    if not isinstance(events, Iterable) or isinstance(events, Mapping | bytes) or iter(events) is events:
-        message = (
-            "must be a file, a list, or a function that returns the same events each time; an iterator can be read once"
-        )
+    if not isinstance(events, Iterable) or isinstance(events, Mapping | bytes):
+        message = "must be a file, a list, or a function that returns the same events each time"
         raise ValidationError("events", {"events": message})
-    return IterableSource(make=lambda: events, shard=shard)
+    stored = list(events) if iter(events) is events else events  # an iterator can be read only once
+    return IterableSource(make=lambda: stored, shard=shard)
 
 
 def open_records(path: str) -> RecordFolder:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -77,7 +78,7 @@ def _read_event(content: bytes, *, event_type: str | None) -> tuple[str, Payload
     :raises ValidationError: naming each field that is missing, wrong or not documented
     """
     try:
-        source = orjson.loads(content)
+        source = orjson.loads(content.removeprefix(codecs.BOM_UTF8))
     except ValueError as error:
         raise ValidationError("the event", {"FILE": f"is not JSON: {error}"}) from None
     event_type = event_type or _detect_event_type(extract_fields(source))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from airflow.sdk.bases.decorator import DecoratedOperator, determine_kwargs, task_decorator_factory
@@ -23,7 +24,7 @@ from airflow_provider_hooks.operators._arguments import DeliveryArguments
 from airflow_provider_hooks.operators.delivery import DeliveringOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from airflow.sdk import Context
     from airflow.sdk.bases.decorator import TaskDecorator
@@ -105,7 +106,8 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
         if self._returned is None:
             self.log.info("There is no event to deliver")
             return None
-        if isinstance(self._returned, list | tuple):
+        if isinstance(self._returned, Iterable) and not isinstance(self._returned, Mapping | str | bytes):
+            self._returned = list(self._returned)  # also what mapped tasks returned, or a generator yields
             return self._deliver_all(self._returned, context)
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
 

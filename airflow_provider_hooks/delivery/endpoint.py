@@ -126,6 +126,8 @@ class Endpoint:
     """Where deliveries go, how they are signed, and how long an attempt may take."""
 
     conn_id: str
+    deployment: str = ""
+    """Part of the delivery ids, so that two deployments have different ones."""
     target: Target = field(repr=False)
     """May hold a token in its path or query, so it is not shown."""
     scheme: Signer
@@ -167,6 +169,7 @@ def read_endpoint(
     fields: ConnectionFields,
     *,
     default_timeout: float,
+    deployment: str = "",
     read_variable: Callable[[str], str | None],
     allowed_headers: Iterable[str] = (),
 ) -> Endpoint:
@@ -174,6 +177,7 @@ def read_endpoint(
     Return the endpoint that the fields of a connection describe.
 
     :param default_timeout: seconds for one attempt where the connection says none
+    :param deployment: the name of this deployment
     :param read_variable: returns the text of an Airflow Variable, or ``None`` where there is none
     :param allowed_headers: names of headers that the deployment allows in addition to ``Authorization`` and ``X-…``
     :raises ValidationError: naming each field that cannot be used, without quoting a secret
@@ -202,6 +206,7 @@ def read_endpoint(
     assert target is not None  # noqa: S101  (for mypy: a URL that cannot be parsed is a problem)
     return Endpoint(
         conn_id=fields.conn_id,
+        deployment=deployment,
         target=target,
         scheme=scheme,
         secrets=secrets,

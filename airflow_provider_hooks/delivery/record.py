@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from email.message import Message
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -102,7 +103,7 @@ def attempt_from_result(result: RequestResult[R], *, sensitive: tuple[str, ...])
     :param sensitive: what is masked where the receiver sends it back
     """
     has_response = result.status is not None
-    body = result.body.decode(errors="replace")
+    body = decode_body(result.body, result.headers)
     return Attempt(
         outcome=result.outcome,
         requested_at=format_time(result.started_at),
@@ -116,6 +117,23 @@ def attempt_from_result(result: RequestResult[R], *, sensitive: tuple[str, ...])
         error_class=result.error[0] if result.error else None,
         message=redact_and_truncate(result.error[1], sensitive) if result.error else None,
     )
+
+
+def decode_body(body: bytes | bytearray, headers: Mapping[str, str]) -> str:
+    """Return a body as text, by the charset of its ``Content-Type``; by default UTF-8."""
+    return body.decode(_find_charset(headers.get("content-type", "")), errors="replace")
+
+
+@lru_cache(maxsize=64)
+def _find_charset(content_type: str) -> str:
+    message = Message()
+    message["Content-Type"] = content_type
+    charset = message.get_content_charset("utf-8")
+    try:
+        b" ".decode(charset, errors="replace")  # the codec of an empty text is not looked up
+    except (LookupError, ValueError):  # unknown, or an encoding of bytes to bytes
+        return "utf-8"
+    return charset
 
 
 def not_sent_attempt(error: Exception, *, requested_at: float, seconds: float) -> Attempt:

@@ -30,7 +30,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
 """What JSON writes without escapes."""
 _DELIVERY_NAMESPACE = uuid.UUID("5d8fbc09-b0a5-5c9c-8a8e-1f9f6f2c7a11")
 DELIVERY_HEADER = "X-Service-Hook-Delivery"
-"""Carries the delivery id, which is the same whenever the same event goes to the same endpoint again."""
+"""Carries the delivery id, the same whenever this deployment sends the same event to the same endpoint again."""
 EVENT_HEADER = "X-Service-Hook-Event"
 """Carries the event type."""
 
@@ -42,8 +42,8 @@ class DeliveryIds:
     They are made faster than by ``uuid.uuid5``.
     """
 
-    def __init__(self, *, endpoint: str, event_type: str) -> None:
-        name = json.dumps([endpoint, event_type])[:-1] + ", "
+    def __init__(self, *, deployment: str, endpoint: str, event_type: str) -> None:
+        name = json.dumps([deployment, endpoint, event_type])[:-1] + ", "
         self._hashed = hashlib.sha1(_DELIVERY_NAMESPACE.bytes + name.encode(), usedforsecurity=False)
 
     def make(self, event_id: str) -> str:
@@ -74,7 +74,7 @@ class RequestTemplate:
 
     def __init__(self, endpoint: Endpoint, event_type: str) -> None:
         self.endpoint, self.event_type = endpoint, event_type
-        self._ids = DeliveryIds(endpoint=endpoint.conn_id, event_type=event_type)
+        self._ids = DeliveryIds(deployment=endpoint.deployment, endpoint=endpoint.conn_id, event_type=event_type)
         self._signer = endpoint.scheme.bind(endpoint.secrets)
         self._is_timed = endpoint.scheme.needs_timestamp
         headers = {

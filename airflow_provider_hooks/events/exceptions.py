@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pendulum
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.events.types import Level
 
-_MAX_VALUE_CHARACTERS = 1_024
+MAX_EXCEPTIONS, MAX_FRAMES = 10, 50
+"""How many exceptions of a chain, and how many frames of each stack, are sent: those nearest to where it was raised."""
+MAX_TEXT_CHARACTERS = 1_024
 
 
 def event_from_exception(
@@ -34,7 +36,8 @@ def event_from_exception(
     Return an event, in the form that ``sentry-sdk`` makes, from an exception that was raised.
 
     It is plain JSON data, so a task can return it and a delivery operator can take it as ``event``. The variables of
-    the frames are not in it, because they often hold secrets.
+    the frames are not in it, because they often hold secrets. A long chain is cut to its last 10 exceptions, each with
+    the innermost 50 frames and 1,024 characters of its text.
 
     :param event_id: the event's id; a new one if ``None``
     :param occurred_at: when it was raised, with a zone; now if ``None``
@@ -43,28 +46,16 @@ def event_from_exception(
 
     Source: Sentry, "Event payloads", exception interface.
     """
-    try:
-        from sentry_sdk.utils import event_from_exception as read_exception  # noqa: PLC0415  (an optional extra)
-    except ImportError:
-        raise MissingExtraError(
-            "event_from_exception needs sentry-sdk: pip install 'airflow-provider-hooks[sentry]'"
-        ) from None
     moment = occurred_at or pendulum.now("UTC")
     chosen_id = event_id or uuid.uuid4().hex
     _check(exception, {"event_id": chosen_id, "occurred_at": moment, "level": level, "tags": tags or {}})
-    options = {
-        "include_local_variables": False,
-        "include_source_context": True,
-        "max_value_length": _MAX_VALUE_CHARACTERS,
-    }
-    event, _ = read_exception(exception, client_options=options)
     return {
         "event_id": chosen_id,
         "timestamp": moment.astimezone(pendulum.UTC).isoformat(),
         "platform": "python",
         "level": level,
         "tags": dict(tags or {}),
-        "exception": _make_plain(event["exception"]),
+        "exception": cut_texts(read_exception(exception)),
     }
 
 
@@ -86,12 +77,48 @@ def _check(exception: object, given: Mapping[str, object]) -> None:
     problems.raise_if_any()
 
 
+def read_exception(exception: BaseException) -> dict[str, object]:
+    """
+    Return an exception as ``sentry-sdk`` describes it, in plain JSON, with bounded lists and the whole texts.
+
+    :raises MissingExtraError: if ``sentry-sdk`` is not installed
+    """
+    try:
+        from sentry_sdk.utils import event_from_exception as read  # noqa: PLC0415  (an optional extra)
+    except ImportError:
+        raise MissingExtraError(
+            "event_from_exception needs sentry-sdk: pip install 'airflow-provider-hooks[sentry]'"
+        ) from None
+    options = {
+        "include_local_variables": False,
+        "include_source_context": True,
+        "max_value_length": MAX_TEXT_CHARACTERS,
+    }
+    event, _ = read(exception, client_options=options)
+    described = cast("dict[str, object]", _make_plain(event["exception"]))
+    values = cast("list[dict[str, object]]", described["values"])[-MAX_EXCEPTIONS:]
+    for value in values:
+        stacktrace = value.get("stacktrace")
+        if isinstance(stacktrace, dict) and isinstance(stacktrace.get("frames"), list):
+            stacktrace["frames"] = stacktrace["frames"][-MAX_FRAMES:]
+    return {**described, "values": values}
+
+
+def cut_texts(exception: dict[str, object]) -> dict[str, object]:
+    """Cut the texts of the exceptions themselves; mask secrets in them before, which a cut could hide."""
+    for value in cast("list[dict[str, object]]", exception["values"]):
+        value |= {name: str(value.get(name) or "")[:MAX_TEXT_CHARACTERS] for name in ("type", "value")}
+    return exception
+
+
 def _make_plain(value: object) -> object:
     """Return plain JSON: ``sentry-sdk`` wraps each text that it shortened in an object with a note."""
     if isinstance(value, dict):
         return {name: _make_plain(child) for name, child in value.items()}
     if isinstance(value, list):
         return [_make_plain(child) for child in value]
-    if value is None or isinstance(value, str | int | float):
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()  # the name of a file may be undecodable
+    if value is None or isinstance(value, int | float):
         return value
     return _make_plain(getattr(value, "value", None))

@@ -52,40 +52,52 @@ def _compile(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.ASCII)
 
 
+def read_text(value: object) -> str | None:
+    """
+    Return text as plain ``str``, or ``None`` if it is none.
+
+    A subclass of ``str`` counts as text. So do a number and a boolean: ``render_template_as_native_obj`` makes them of
+    text such as ``"404"``, and ``sentry-sdk`` has them as values of tags.
+    """
+    if isinstance(value, str):
+        return value if type(value) is str else str.__str__(value)
+    if isinstance(value, bool) or (isinstance(value, float) and math.isfinite(value)):
+        return str(value)
+    if isinstance(value, int) and abs(value) < 10**_MAX_DIGITS:
+        return int.__repr__(value)
+    return None
+
+
 def parse_event_id(value: object) -> str:
     """Parse an event's id: a UUID gives its 32 hex digits; else 1 to 64 letters, digits, ``-`` and ``_``."""
     if isinstance(value, uuid.UUID):
         return value.hex
-    if isinstance(value, str) and _EVENT_ID.fullmatch(value):
-        return value
+    text = read_text(value)
+    if text is not None and _EVENT_ID.fullmatch(text):
+        return text
     raise ValueError(f"must be a UUID or 1 to 64 letters, digits, '-' or '_', not {safe_repr(value)}")
 
 
 def parse_text(value: object) -> str:
     """Parse text that may be empty."""
-    if isinstance(value, str):
-        return value
-    raise ValueError(f"must be text, not {safe_repr(value)}")
+    text = read_text(value)
+    if text is None:
+        raise ValueError(f"must be text, not {safe_repr(value)}")
+    return text
 
 
 def parse_name(value: object) -> str:
     """Parse text that must not be blank."""
-    if isinstance(value, str) and value.strip():
-        return value
-    raise ValueError(f"must be text that is not blank, not {safe_repr(value)}")
-
-
-def parse_project_id(value: object) -> str:
-    """Parse an id that is documented as text and is often a number elsewhere."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**_MAX_DIGITS:
-        return str(value)
-    return parse_name(value)
+    text = read_text(value)
+    if text is None or not text.strip():
+        raise ValueError(f"must be text that is not blank, not {safe_repr(value)}")
+    return text
 
 
 def parse_level(value: object) -> str:
     """Parse one of the documented levels."""
     if isinstance(value, str) and value in LEVELS:
-        return value
+        return str.__str__(value)
     raise ValueError(f"must be one of {', '.join(LEVELS)}, not {safe_repr(value)}")
 
 
@@ -93,6 +105,7 @@ def parse_url(value: object) -> str:
     """Parse an absolute http(s) URL."""
     try:
         if isinstance(value, str) and len(value) <= _MAX_URL_CHARACTERS and value.isprintable() and " " not in value:
+            value = str.__str__(value)
             if _SIMPLE_URL.fullmatch(value):
                 return value
             parts = urlsplit(value)
@@ -115,8 +128,8 @@ def parse_time(value: object) -> datetime:
             moment = datetime.fromtimestamp(value, tz=timezone.utc)
         if isinstance(moment, datetime) and moment.utcoffset() is not None:
             return moment.astimezone(timezone.utc)
-    except (ValueError, OverflowError, OSError, TypeError):
-        pass
+    except (ValueError, OverflowError, OSError, TypeError, AttributeError):
+        pass  # pendulum raises the last one for some intervals
     raise ValueError(f"must be a time with a zone (datetime, ISO 8601 text or unix seconds), not {safe_repr(value)}")
 
 
@@ -126,20 +139,30 @@ def format_time(moment: datetime) -> str:
 
 
 def parse_tags(value: object) -> list[list[str]]:
-    """Parse tags, from a mapping or from pairs, into documented pairs of text."""
+    """Parse tags, from a mapping or from pairs, into documented pairs of text; numbers and booleans become text."""
     pairs = value.items() if isinstance(value, Mapping) else value
     if isinstance(pairs, Iterable) and not isinstance(pairs, str | bytes):
-        found = [list(pair) if isinstance(pair, list | tuple) else [] for pair in pairs]
-        if all(len(pair) == 2 and all(isinstance(part, str) for part in pair) for pair in found):  # noqa: PLR2004
-            return found
+        return [_parse_tag(pair) for pair in pairs]
     raise ValueError("must be a mapping of text to text, or pairs of text such as [['environment', 'production']]")
+
+
+def _parse_tag(pair: object) -> list[str]:
+    if not isinstance(pair, list | tuple) or len(pair) != 2 or not isinstance(pair[0], str):  # noqa: PLR2004
+        raise ValueError(f"must be pairs of text such as ['environment', 'production'], not {safe_repr(pair)}")
+    name, text = str.__str__(pair[0]), read_text(pair[1])
+    if text is None:
+        raise ValueError(f"the tag {safe_repr(name)} must be text, a number, true or false, not {safe_repr(pair[1])}")
+    return [name, text]
 
 
 def parse_rules(value: object) -> list[str]:
     """Parse the names of the rules that triggered an alert: at least one."""
-    if isinstance(value, list | tuple) and value and all(isinstance(rule, str) and rule.strip() for rule in value):
-        return list(value)
-    problem = "it is empty" if value in ([], ()) else f"not {safe_repr(value)}"
+    is_sequence = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+    rules = list(value) if isinstance(value, Iterable) and is_sequence else []
+    texts = [text for rule in rules if (text := read_text(rule)) is not None and text.strip()]
+    if texts and len(texts) == len(rules):
+        return texts
+    problem = "it is empty" if is_sequence and not rules else f"not {safe_repr(value)}"
     raise ValueError(f"must be a list of at least one rule name that is not blank; {problem}")
 
 
@@ -182,7 +205,7 @@ class _SharedFields(msgspec.Struct, forbid_unknown_fields=True):
 
     id: Annotated[str, Field(parse=parse_event_id)]
     project: Annotated[str, Field(parse=parse_name)]
-    project_id: Annotated[str, Field(parse=parse_project_id)]
+    project_id: Annotated[str, Field(parse=parse_name)]
     project_name: Annotated[str, Field(parse=parse_name)]
     culprit: Annotated[str, Field(parse=parse_text, default="")]
     message: Annotated[str, Field(parse=parse_name)]

@@ -108,6 +108,8 @@ class PayloadReader:
             return cast("str", payload["id"]), serialize(payload, max_payload_bytes=self._max_payload_bytes)
         except ValidationError as error:
             raise InvalidEventError(str(error)) from None
+        except Exception as error:  # noqa: BLE001  (one event must not end a stream, whatever is in it)
+            raise InvalidEventError(f"the event cannot be read: {type(error).__name__}") from None
 
 
 def _parse_line(line: bytes) -> object:

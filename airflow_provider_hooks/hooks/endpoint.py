@@ -87,6 +87,7 @@ class EndpointHook(BaseHook):
         endpoint = read_endpoint(
             fields,
             default_timeout=self._settings.timeout,
+            deployment=self._settings.deployment,
             read_variable=read_variable,
             allowed_headers=self._settings.allowed_headers,
         )

@@ -27,8 +27,10 @@ from urllib.parse import quote
 import pendulum
 from airflow.sdk.log import redact  # type: ignore[attr-defined]  # it has no other public place
 
-from airflow_provider_hooks.events import event_from_exception, extract_fields
+from airflow_provider_hooks._runtime.airflow import find_log_url, read_base_url, read_deployment
+from airflow_provider_hooks.events import extract_fields
 from airflow_provider_hooks.events.builders import make_event_id
+from airflow_provider_hooks.events.exceptions import MAX_TEXT_CHARACTERS, cut_texts, read_exception
 from airflow_provider_hooks.events.schema import parse_tags, parse_time
 from airflow_provider_hooks.exceptions import MissingExtraError
 
@@ -37,12 +39,6 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-
-_MAX_EXCEPTIONS = 10
-_MAX_FRAMES = 50
-"""How many exceptions of a chain, and how many frames of each stack, are sent: those nearest to where it was raised."""
-_MAX_CHARACTERS = 1_024
-"""How much of an exception's own text is sent."""
 
 _log = logging.getLogger(__name__)
 
@@ -117,15 +113,11 @@ class CallbackEvent:
         return f"{message}: {self.reason}" if self.reason else message
 
 
-def callback_event_from_context(context: Context, *, base_url: str) -> CallbackEvent:
-    """
-    Read what a callback was called for from its context, in which anything may be missing.
-
-    :param base_url: ``[api] base_url``, for the page of a run if there is no task
-    """
+def callback_event_from_context(context: Context) -> CallbackEvent:
+    """Read what a callback was called for from its context, in which anything may be missing."""
     ti = context.get("ti")
     if ti is None or "reason" in context:  # the task instance of a Dag's callback is only the last one of the run
-        return _from_run(context, base_url=base_url)
+        return _from_run(context)
     kind = _find_kind(ti)
     tags = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "try_number": str(ti.try_number)}
     if ti.map_index is not None and ti.map_index >= 0:
@@ -135,7 +127,7 @@ def callback_event_from_context(context: Context, *, base_url: str) -> CallbackE
         identity=(*tags.values(), kind.value),
         dag_id=ti.dag_id,
         tags=tags,
-        url=ti.log_url,
+        url=find_log_url(ti),
         culprit=f"{ti.dag_id}.{ti.task_id}",
         occurred_at=getattr(ti, "end_date", None),
         exception=context.get("exception"),
@@ -167,7 +159,7 @@ def _state(ti: object) -> str:
     return str(getattr(state, "value", state))
 
 
-def _from_run(context: Context, *, base_url: str) -> CallbackEvent:
+def _from_run(context: Context) -> CallbackEvent:
     run, deadline = _Fields(context.get("dag_run")), _Fields(context.get("deadline"))
     dag_id = run.find("dag_id", default=getattr(context.get("dag"), "dag_id", None))
     run_id = run.find("run_id", "dag_run_id", default=context.get("run_id"))
@@ -175,7 +167,7 @@ def _from_run(context: Context, *, base_url: str) -> CallbackEvent:
     tags = {name: str(value) for name, value in {"dag_id": dag_id, "run_id": run_id}.items() if value is not None}
     # A run that is cleared and fails again is another event; a run has several deadlines.
     identity = (dag_id, run_id, kind.value, run.find("clear_number", default=0), deadline.find("id"))
-    page = f"{base_url.rstrip('/')}/dags/{quote(str(dag_id))}/runs/{quote(str(run_id))}"
+    page = f"{read_base_url()}/dags/{quote(str(dag_id))}/runs/{quote(str(run_id))}"
     return CallbackEvent(
         kind=kind,
         identity=identity,
@@ -221,7 +213,7 @@ def describe_callback(callback: CallbackEvent) -> dict[str, object]:
     from_exception = _extract_exception_fields(callback.exception)
     dag = callback.dag_id
     fields: dict[str, object] = {
-        "id": make_event_id(*callback.identity) if dag else None,
+        "id": make_event_id(read_deployment(), *callback.identity) if dag else None,
         "project": dag,
         "culprit": callback.culprit,
         "message": from_exception.get("message") or callback.text,
@@ -269,25 +261,22 @@ def _extract_exception_fields(exception: object) -> dict[str, object]:
     if exception is None:
         return {}
     if not isinstance(exception, BaseException):
-        return {"message": str(mask(_to_text(exception)))[:_MAX_CHARACTERS]}
+        return {"message": str(mask(_to_text(exception)))[:MAX_TEXT_CHARACTERS]}
     try:
-        event = event_from_exception(exception)
+        described = read_exception(exception)
     except MissingExtraError as error:
         _log.warning("The event of an exception has no stack: %s", error)
-        event = _make_bare_event(exception)
+        described = _describe_without_stack(exception)
     except Exception:  # noqa: BLE001  (an exception's own methods may raise anything)
         _log.warning("An exception of type %s cannot be read: its event has no stack", type(exception).__name__)
-        event = _make_bare_event(exception)
-    event["exception"] = _shorten(
-        cast("dict[str, object]", mask(event["exception"]))
-    )  # before it is cut, which could leave a part of a secret
-    fields = extract_fields(event)
-    return {"message": fields.get("message"), "exception": fields["exception"]}
+        described = _describe_without_stack(exception)
+    described = cut_texts(cast("dict[str, object]", mask(described)))
+    return {"message": extract_fields({"event_id": "", "exception": described}).get("message"), "exception": described}
 
 
-def _make_bare_event(exception: BaseException) -> dict[str, object]:
+def _describe_without_stack(exception: BaseException) -> dict[str, object]:
     value = {"type": type(exception).__name__, "value": _to_text(exception), "stacktrace": {"frames": []}}
-    return {"event_id": "", "exception": {"values": [value]}}
+    return {"values": [value]}
 
 
 def _to_text(value: object) -> str:
@@ -295,13 +284,3 @@ def _to_text(value: object) -> str:
         return str(value)
     except Exception:  # noqa: BLE001  (its own methods may raise anything)
         return ""
-
-
-def _shorten(exception: dict[str, object]) -> dict[str, object]:
-    values = cast("list[dict[str, object]]", exception["values"])[-_MAX_EXCEPTIONS:]
-    for value in values:
-        value |= {name: str(value.get(name) or "")[:_MAX_CHARACTERS] for name in ("type", "value")}
-        stacktrace = value.get("stacktrace")
-        if isinstance(stacktrace, dict) and isinstance(stacktrace.get("frames"), list):
-            stacktrace["frames"] = stacktrace["frames"][-_MAX_FRAMES:]
-    return {**exception, "values": values}

@@ -117,15 +117,11 @@ class ServiceHookNotifier(BaseNotifier):
         :raises ServiceHookError: if an input cannot be used; nothing was sent
         :raises AirflowNotFoundException: if there is no such connection; nothing was sent
         """
-        from airflow.sdk import conf
-
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
         from airflow_provider_hooks.notifications.callback_event import callback_event_from_context
         from airflow_provider_hooks.outcomes import Outcome
 
-        callback = callback_event_from_context(
-            context, base_url=conf.get("api", "base_url", fallback="http://localhost:8080")
-        )
+        callback = callback_event_from_context(context)
         hook = EndpointHook(self.service_hook_conn_id)
         # Before texts are masked, so that they are the same however often Airflow calls this for one thing.
         hook.mask_secrets()

@@ -12,7 +12,7 @@ from airflow_provider_hooks.operators.links import DeliveryRecordLink, EventLink
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from airflow.sdk import Context
     from typing_extensions import Unpack
@@ -217,14 +217,25 @@ class DeliverEventAlertOperator(_DeliverEventOperator):
         return {**super().list_arguments(), "triggering_rules": self.triggering_rules}
 
 
+class _EventsFunction:
+    """A function that returns events. Airflow itself calls a function in a template field; this object it does not."""
+
+    def __init__(self, function: Callable[[], Iterable[Mapping[str, object]]]) -> None:
+        self.function = function
+
+    def __repr__(self) -> str:
+        """Return the name of the function, which is shown as the rendered field."""
+        return f"<function {getattr(self.function, '__qualname__', type(self.function).__name__)}>"
+
+
 class DeliverEventStreamOperator(BaseOperator):
     """
     Deliver a stream of events to one endpoint, each at most once per run or manual clear.
 
     :param service_hook_conn_id: a connection of type ``service_hook``
     :param events: a file of JSON Lines, plain or gzip, as a path or URL for Airflow's ``ObjectStoragePath``; or a list
-        of events, such as an XCom; or a function that returns the same events each time. An event is a documented
-        payload, or its fields by name
+        of events, such as an XCom or a generator; or a function that returns the same events each time. An event is a
+        documented payload, or its fields by name
     :param event_type: ``event.created`` or ``event.alert``
     :param records_path: the folder for the records, as a path or URL; each run or manual clear has its own folder
         in it
@@ -273,7 +284,7 @@ class DeliverEventStreamOperator(BaseOperator):
     ) -> None:
         super().__init__(task_id=task_id, **kwargs)
         self.service_hook_conn_id = service_hook_conn_id
-        self.events = events
+        self.events = _EventsFunction(events) if callable(events) else events
         self.event_type = event_type
         self.records_path = records_path
         self.concurrency = concurrency
@@ -301,8 +312,9 @@ class DeliverEventStreamOperator(BaseOperator):
             options = self._read_options()
         except ValidationError as error:
             raise_fail_fast(error)
+        events = self.events.function if isinstance(self.events, _EventsFunction) else self.events
         return StreamHook(self.service_hook_conn_id).deliver_stream(
-            self.event_type, self.events, records_path=self.records_path, options=options, context=context
+            self.event_type, events, records_path=self.records_path, options=options, context=context
         )
 
     def _read_options(self) -> StreamOptions:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
 
+    from airflow_provider_hooks._runtime.airflow import TaskInstance
+
 STORAGE_TAB = "task-state-store"
 """The last part of the address of a task instance's Storage tab."""
 
@@ -29,13 +31,6 @@ class _DeliveringTask(Protocol):
     def url(self) -> str | None: ...
 
     def list_events(self) -> Sequence[Mapping[str, object]]: ...
-
-
-class _TaskInstance(Protocol):
-    """What Airflow passes to a link in place of a key."""
-
-    @property
-    def log_url(self) -> str: ...
 
 
 class EventLink(BaseOperatorLink):
@@ -71,5 +66,6 @@ class DeliveryRecordLink(BaseOperatorLink):
 
 def _find_page(ti_key: TaskInstanceKey) -> str:
     """Return the address of the task instance's page: that of its log without the number of the try."""
-    address, _, _ = cast("_TaskInstance", ti_key).log_url.partition("?")
-    return address
+    from airflow_provider_hooks._runtime.airflow import find_log_url
+
+    return find_log_url(cast("TaskInstance", ti_key)).partition("?")[0]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import orjson
 
-from airflow_provider_hooks.delivery.record import format_time
+from airflow_provider_hooks.delivery.record import decode_body, format_time
 from airflow_provider_hooks.exceptions import RecordError
 from airflow_provider_hooks.http.redact import redact_and_truncate
 from airflow_provider_hooks.http.response import KEPT_BODY_BYTES
@@ -225,7 +225,7 @@ class RecordEncoder:
     ) -> bytes:
         """Return the line of an event whose request finished in any other way."""
         status, error = result.status, result.error
-        body = result.body.decode(errors="replace")
+        body = decode_body(result.body, result.headers)
         line: dict[str, object] = {
             "status_code": status,
             "requested_at": format_time(result.started_at),

@@ -9,6 +9,7 @@ offset, so a source must return the same events each time; its fingerprint shows
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import zlib
@@ -195,6 +196,8 @@ class FileSource:
         for line, offset, end in _read_lines(file, start):
             if offset >= self._end and not self._is_gzip:
                 return
+            if offset == 0 and isinstance(line, bytes):
+                line = line.removeprefix(codecs.BOM_UTF8)  # noqa: PLW2901
             if isinstance(line, OversizedLine) or line.strip():
                 yield line, offset, end
 

@@ -98,8 +98,8 @@ def deliver(store, sends, *, generation="2", try_number=1, info=FACTS, slot="", 
     return result
 
 
-def make_delivery_id(*, endpoint: str, event_type: str, event_id: str) -> str:
-    return DeliveryIds(endpoint=endpoint, event_type=event_type).make(event_id)
+def make_delivery_id(*, endpoint: str, event_type: str, event_id: str, deployment: str = "d") -> str:
+    return DeliveryIds(deployment=deployment, endpoint=endpoint, event_type=event_type).make(event_id)
 
 
 def claim(state: str, generation: str):
@@ -461,15 +461,15 @@ def test_a_record_has_exactly_the_fields_of_the_design():
 
 def test_the_delivery_id_is_the_same_for_the_same_event_and_endpoint_and_no_other():
     ids = {
-        make_delivery_id(endpoint=endpoint, event_type=event_type, event_id=event_id)
-        for endpoint, event_type, event_id in itertools.product(
-            ["a", "ab"], ["event.created", "event.alert"], ["1", "b1"]
+        make_delivery_id(endpoint=endpoint, event_type=event_type, event_id=event_id, deployment=deployment)
+        for endpoint, event_type, event_id, deployment in itertools.product(
+            ["a", "ab"], ["event.created", "event.alert"], ["1", "b1"], ["staging", "production"]
         )
     }
-    assert len(ids) == 8
+    assert len(ids) == 16
     namespace = uuid.UUID("5d8fbc09-b0a5-5c9c-8a8e-1f9f6f2c7a11")
     for event_id in ("1", "ü\u2028", 'a"b'):
-        expected = uuid.uuid5(namespace, json.dumps(["a", "event.created", event_id]))
+        expected = uuid.uuid5(namespace, json.dumps(["d", "a", "event.created", event_id]))
         assert make_delivery_id(endpoint="a", event_type="event.created", event_id=event_id) == str(expected)
     assert make_delivery_id(endpoint="a", event_type="event.created", event_id="1") == (
         make_delivery_id(endpoint="a", event_type="event.created", event_id="1")

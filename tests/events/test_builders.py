@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import enum
 import importlib
 import json
 import uuid
@@ -11,6 +12,7 @@ import pendulum
 import pytest
 
 from airflow_provider_hooks.events import build_event_alert, build_event_created, event_from_exception
+from airflow_provider_hooks.events.serialization import serialize
 from airflow_provider_hooks.exceptions import ValidationError
 from tests.events_data import ALERT, CREATED, FIELDS
 
@@ -154,14 +156,14 @@ def test_one_error_names_every_missing_field():
 FRAMES_OF_TEXT = {"values": [{"stacktrace": {"frames": "x"}}]}
 FRAMES_OF_NUMBERS = {"values": [{"stacktrace": {"frames": [1]}}]}
 WRONG = {
-    "id": ["", "a b", "a.b", "x" * 65, 7, "é"],
-    "project": ["", "  ", 7],
-    "project_id": [True, "", 1.5],
-    "message": ["", b"bytes", ["x"]],
+    "id": ["", "a b", "a.b", "x" * 65, 1.5, [7], "é"],
+    "project": ["", "  ", [7], 10**64],
+    "project_id": ["", {}, float("nan")],
+    "message": ["", b"bytes", ["x"], float("inf")],
     "url": ["", "example.com", "ftp://example.com/", "http://", "https://exa mple.com/", "https://[::1", 7],
     "level": ["ERROR", "panic", 1],
-    "culprit": [7],
-    "logger": [7],
+    "culprit": [[7]],
+    "logger": [{}],
     "datetime": [
         dt.datetime(2024, 1, 1),  # noqa: DTZ001  (the case)
         "2024-01-01T12:00:00",
@@ -175,7 +177,7 @@ WRONG = {
         dt.date(2024, 1, 1),
         [],
     ],
-    "tags": ["ab", ["ab"], [["a"]], [["a", 1]], {"a": 1}, 7],
+    "tags": ["ab", ["ab"], [["a"]], [["a", [1]]], {"a": None}, {1: "a"}, 7],
     "exception": [
         "x",
         {"values": "x"},
@@ -184,8 +186,76 @@ WRONG = {
         7,
         {"values": [{"stacktrace": {"frames": [1]}}]},
     ],
-    "platform": ["", 7],
+    "platform": ["", [7]],
 }
+
+
+class Text(str):
+    """Text of a subclass, as of SQLAlchemy's ``quoted_name`` and of ``markupsafe.Markup``."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "another text"
+
+
+class Kind(str, enum.Enum):
+    LATE = "late"
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (Text("late"), "late"),
+        (Kind.LATE, "late"),
+        (1001, "1001"),
+        (404.5, "404.5"),
+        (True, "True"),
+        (10**30, str(10**30)),
+    ],
+)
+@pytest.mark.parametrize("name", ["message", "project", "project_id", "culprit", "logger", "platform"])
+def test_what_stands_for_text_becomes_text(name, given, text):
+    payload = build_event_created({**FIELDS, "datetime": NOON, name: given, "tags": {"a": given}})
+    found = payload["event"]["platform"] if name == "platform" else payload[name]
+    assert (found, payload["event"]["tags"]) == (text, [["a", text]])
+    assert json.loads(serialize(payload)) == payload
+    assert build_event_alert(FIELDS, triggering_rules=(one for one in [given]))["triggering_rules"] == [text]
+
+
+def test_a_wrong_tag_is_named():
+    with pytest.raises(ValidationError, match="the tag 'rows' must be text, a number, true or false, not a list"):
+        build_event_created(FIELDS, datetime=NOON, tags={"kind": "a", "rows": [1]})
+
+
+@pytest.mark.parametrize("text", ["09:00/17:30", "2024-01-01/P1D", "09:00", "2024-01-01/17:30", "P1D", "/"])
+def test_an_interval_is_no_time(text):
+    with pytest.raises(ValidationError, match="datetime: must be a time"):
+        build_event_created(FIELDS, datetime=text)
+
+
+def test_the_event_of_an_endless_recursion_can_be_sent():
+    def recurse(number):
+        return recurse(number + 1)  # a line of an ordinary length, as most are, so that the frames have a usual size
+
+    try:
+        recurse(0)
+    except RecursionError as error:
+        event = event_from_exception(error)
+    payload = build_event_created(event, **{name: value for name, value in FIELDS.items() if name != "id"})
+    assert len(payload["event"]["exception"]["values"][0]["stacktrace"]["frames"]) == 50
+    assert len(serialize(payload)) < 200_000
+
+
+def test_the_name_of_a_file_that_is_no_utf_8_can_be_sent():
+    scope: dict[str, object] = {}
+    exec(compile("def fail(): raise ValueError('x')", "caf\udce9.py", "exec"), scope)  # noqa: S102  (a file's name)
+    try:
+        scope["fail"]()
+    except ValueError as error:
+        event = event_from_exception(error)
+    payload = build_event_created(event, **{name: value for name, value in FIELDS.items() if name != "id"})
+    assert rb"caf\\udce9.py" in serialize(payload)
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
@@ -197,7 +267,7 @@ def test_a_wrong_field_is_named_with_what_it_must_be(name, value):
     assert set(caught.value.problems) == {name}
 
 
-@pytest.mark.parametrize("rules", [[], "rule", [""], [7], None, {"a": 1}])
+@pytest.mark.parametrize("rules", [[], "rule", [""], [None], None, {"a": 1}, iter([]), b"rule"])
 def test_an_alert_needs_the_name_of_a_rule(rules):
     with pytest.raises(ValidationError, match="triggering_rules"):
         build_event_alert(FIELDS, triggering_rules=rules)

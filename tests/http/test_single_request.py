@@ -203,6 +203,25 @@ def test_a_secret_across_the_bound_of_what_is_kept_is_masked_too():
     assert SECRET[:4] not in body
 
 
+@pytest.mark.parametrize(
+    ("charset", "text"),
+    [
+        ("windows-1254", "Sipariş bulunamadı"),
+        ('"ISO-8859-9"', "Sipariş bulunamadı"),
+        ("utf-8", "Sipariş bulunamadı"),
+        ("hex", "Sipari\\u015f"),
+        ("no-such-charset", "Order"),
+    ],
+)
+def test_a_response_is_read_by_its_charset(charset, text):
+    text = text.encode().decode("unicode_escape") if "\\" in text else text
+    codec = charset.strip('"') if charset not in {"hex", "no-such-charset"} else "utf-8"
+    said = text.encode(codec)
+    head = f"HTTP/1.1 422 X\r\nContent-Type: text/plain; charset={charset}\r\nContent-Length: {len(said)}\r\n\r\n"
+    with raw_server(head.encode() + said) as heard:
+        assert send(heard.url).response_body == text
+
+
 def test_a_compressed_answer_is_not_decompressed():
     with raw_server(gzip_bomb(50)) as heard:
         attempt = send(heard.url)

@@ -189,7 +189,7 @@ class TestRefusedBeforeAnythingIsClaimed:
     def test_an_argument_is_named_as_the_operator_calls_it(self, connect):
         connect("https://example.com/")
         operator = DeliverEventCreatedOperator(
-            task_id="a_task", message="x", event_id="a b", occurred_at="yesterday", event_logger=3
+            task_id="a_task", message="x", event_id="a b", occurred_at="yesterday", event_logger=[3]
         )
         told = self.refuse(operator)
         assert all(f"{name}: must be" in told for name in ("event_id", "occurred_at", "event_logger"))

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import itertools
 import json
@@ -54,6 +55,45 @@ def read_records(tmp_path: Path) -> list[dict]:
 def write_lines(path: Path, events) -> str:
     path.write_text("".join(json.dumps(event) + "\n" for event in events))
     return str(path)
+
+
+class Events:
+    def __call__(self):
+        return [make_event(number) for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        pytest.param(Events(), id="an object"),
+        pytest.param(lambda: [make_event(number) for number in range(3)], id="a lambda"),
+        pytest.param(functools.partial(map, make_event, range(3)), id="a partial of an iterator"),
+        pytest.param(Events.__call__.__get__(Events()), id="a method"),
+        pytest.param(Events()(), id="a list"),
+        pytest.param((make_event(number) for number in range(3)), id="a generator"),
+    ],
+)
+def test_events_are_delivered_after_airflow_rendered_the_fields(connect, tmp_path, events):
+    with serve_receiver() as heard:
+        connect(heard.url)
+        operator = DeliverEventStreamOperator(task_id="a_task", events=events, records_path=str(tmp_path))
+        context = make_context(max_tries=0)
+        operator.render_template_fields(context)
+        assert operator.execute(context)["delivered"] == 3
+
+
+@pytest.mark.parametrize("kind", ["plain", "gzip"])
+def test_an_invalid_event_ends_no_stream(connect, deliver, tmp_path, kind):
+    wrong = [{"datetime": "09:00/17:30"}, {"tags": {"a": [1]}}, {"message": {}}, {"exception": {"values": 7}}]
+    lines = [json.dumps(make_event(number, **fields)) for number, fields in enumerate([{}, *wrong, {}])]
+    content = b"\xef\xbb\xbf" + "\r\n".join(lines).encode()
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(gzip.compress(content) if kind == "gzip" else content)
+    with serve_receiver() as heard:
+        connect(heard.url)
+        summary = deliver(str(path), on_invalid="skip")
+    assert summary["delivered"] == 2
+    assert summary["invalid"] == 4
 
 
 @pytest.mark.parametrize("scheme", [scheme for scheme in SCHEMES.values() if scheme.signature_header])
@@ -210,7 +250,6 @@ def test_a_clear_sends_all_again_and_says_so(connect, deliver, tmp_path):
         ({"undelivered_from": "/not/there"}, "there is no folder"),
         ({"event_type": "event.deleted"}, "event_type"),
         ({"events": "/not/there.jsonl"}, "there is no file"),
-        ({"events": iter([])}, "read once"),
         ({"events": 7}, "must be a file"),
     ],
 )

@@ -58,12 +58,12 @@ def read_all(source) -> list[tuple[object, int]]:
 def split(content: bytes) -> list[tuple[object, int]]:
     """Split as the simplest reader would: every line that is not blank, and where it ends."""
     found, position = [], 0
-    for line in content.split(b"\n"):
+    for number, line in enumerate(content.split(b"\n")):
         position = min(position + len(line) + 1, len(content))
         if len(line) > LONGEST:
             found.append(("too long", position))
         elif line.strip():
-            found.append((line, position))
+            found.append((line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line, position))
     return found
 
 

@@ -58,7 +58,7 @@ def judge(found: Found, received: Received) -> None:
     """Judge every event of a trial, and what is told of all of them."""
     records = _read_records(found)
     number = found.trial["number"]
-    ids = DeliveryIds(endpoint=f"trial_{number}", event_type="event.alert")
+    ids = DeliveryIds(deployment="trials", endpoint=f"trial_{number}", event_type="event.alert")
     events = dict(read_events(found.trial))
     found.counts["events"] = len(events)
     found.refuse("records of no event", [one for one in records if one not in events])

@@ -176,6 +176,7 @@ def test_no_event_is_received_twice_or_without_a_record_on_sqlite(airflow, tmp_p
     (tmp_path / "dags").mkdir()
     settings = {
         "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": "127.0.0.1",
+        "AIRFLOW__SERVICE_HOOKS__DEPLOYMENT": "trials",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
     }
