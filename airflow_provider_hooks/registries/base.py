@@ -256,6 +256,16 @@ class PlatformApi:
         """
         return self._parse(request, response, self.parse_created)
 
+    def read_updated(self, request: Request, response: Response) -> ServiceHook | None:
+        """
+        Return the changed hook, or ``None`` if the platform accepted the change without a body.
+
+        :raises RegistryError: if the platform answered an error or something else
+        """
+        if response.status_code in {OK, NO_CONTENT} and not response.body.strip():
+            return None
+        return self.read_hook(request, response)
+
     def read_page(self, request: Request, response: Response) -> Page:
         """
         Return a page of hooks and the cursor of the next page.

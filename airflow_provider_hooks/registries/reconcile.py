@@ -15,15 +15,17 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_hooks.exceptions import HookConflictError, HookUncertainError, RegistryError, ValidationError
-from airflow_provider_hooks.registries.model import HookChanges, Operation
+from airflow_provider_hooks.registries.model import HookChanges, Operation, ServiceHook
 from airflow_provider_hooks.registries.plan import Create, Delete, NoOp, Replace, Update, make_plan
 from airflow_provider_hooks.registries.store import (
     StoredHook,
+    add_without_id,
     discard,
     find_declared,
     find_pending,
     find_stored,
     find_superseded,
+    find_without_id,
     read_expiry,
     remove,
     upsert,
@@ -32,7 +34,7 @@ from airflow_provider_hooks.registries.store import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from airflow_provider_hooks.registries.model import HookSpec, ServiceHook
+    from airflow_provider_hooks.registries.model import HookSpec
     from airflow_provider_hooks.registries.plan import Step
     from airflow_provider_hooks.registries.service import HookManager
     from airflow_provider_hooks.registries.store import HookState, HookStore
@@ -41,6 +43,7 @@ EnsureChange = Literal["created", "updated", "unchanged"]
 OnUncertainCreate = Literal["fail", "create"]
 
 _SECRET_BYTES = 32
+_NO_ID = "%s did not return the id of the hook. Its secret is stored; look the id up there to change or delete the hook"
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +94,8 @@ class HookReconciler:
         candidates = (one.hook_id for one in before if one.registry == self._registry and one.url == spec.url)
         present = self._manager.find_present(hook_id for hook_id in candidates if hook_id)
         state = self._claim_pending(before, present, name="", url=spec.url)
+        if (known := find_without_id(state, registry=self._registry, name="", url=spec.url)) is not None:
+            return self._describe_without_id(spec, known), False
         superseded = {one.hook_id for one in state if one.registry == self._registry and one.superseded}
         found = self._find_for_url(spec, [hook for hook in present if hook.hook_id not in superseded])
         if found is None:
@@ -120,6 +125,8 @@ class HookReconciler:
             raise ValidationError(f"service hook on {self._api.platform.title}", {"hook_id": problem})
         state = self._claim_pending(before, present, name=name, url=spec.url, adopt=adopt)
         own = self._find_declared_ids(state, name)
+        if not own and not adopt and (created := find_without_id(state, registry=self._registry, name=name, url="")):
+            return EnsureResult(change="unchanged", hooks=(self._describe_without_id(spec, created),))
         others = [one for one in state if one.registry == self._registry and one.hook_id not in own]
         taken = {one.hook_id for one in others if one.hook_id and (one.name or one.superseded)}
         steps = make_plan(self._api, wanted, present=present, own=own, taken=taken, adopt=adopt)
@@ -202,8 +209,28 @@ class HookReconciler:
             hook, state = self._create_pending(spec, state, present=present, name=name)
         else:
             hook = self._manager.create(spec, known_ids=known_ids)
+        if not hook.hook_id:
+            hook = replace(hook, url=spec.url, name=spec.name or "")
+            self._store.write(add_without_id(state, hook, registry=self._registry, name=name))
+            _log.warning(_NO_ID, self._api.platform.title)
+            return hook
         self._store.write(upsert(state, hook, registry=self._registry, name=name))
         return self.update_activity(hook, spec)
+
+    def _describe_without_id(self, spec: HookSpec, stored: StoredHook) -> ServiceHook:
+        """
+        Return a hook whose id is not known.
+
+        :raises HookConflictError: if it was created for another URL, since it cannot be changed
+        """
+        title = self._api.platform.title
+        if stored.url != spec.url:
+            raise HookConflictError(
+                f"{title} did not return the id of the hook that was created for another URL, so it cannot be changed; "
+                "look the id up there and set it as hook_id"
+            )
+        _log.warning(_NO_ID, title)
+        return ServiceHook(hook_id="", url=stored.url, name=spec.name or "", secret=stored.secret or None)
 
     def _create_pending(
         self, spec: HookSpec, state: HookState, *, present: Sequence[ServiceHook], name: str

@@ -170,7 +170,9 @@ class HookManager:
         :raises ValidationError: naming each field that the platform would reject; nothing was sent
         :raises RegistryError: if the hook does not exist, or the request fails
         """
-        hook = self._send(self.api.update(hook_id, changes), self.api.read_hook)
+        hook = self._send(self.api.update(hook_id, changes), self.api.read_updated)
+        if hook is None:
+            return self.fetch(hook_id)
         return self._mask_secrets(self._redact(hook, *(changes.headers or {}).values()))
 
     def delete(self, hook_id: str) -> bool:

@@ -31,7 +31,8 @@ class StoredHook:
     One hook of a state.
 
     An entry whose ``requested_at`` is set and whose ``hook_id`` is empty is pending: its creation was requested, and
-    whether the platform has it is not known. An entry with nothing but a secret was typed by a user.
+    whether the platform has it is not known. An entry with nothing but a secret was typed by a user. An entry with a
+    registry and neither an id nor ``requested_at`` was created, and the platform did not return its id.
     """
 
     secret: str = field(default="", repr=False)
@@ -162,6 +163,21 @@ def upsert(state: HookState, hook: ServiceHook, *, registry: str, name: str = ""
     # An entry without an id and with the same secret, typed or pending, is this hook.
     others = (one for one in state if one is not before and (one.hook_id or not secret or one.secret != secret))
     return (entry, *others)
+
+
+def find_without_id(state: HookState, *, registry: str, name: str, url: str) -> StoredHook | None:
+    """Return a created hook whose id the platform did not return: by its declaration, or without a name by its URL."""
+    for one in state:
+        is_same = one.name == name if name else one.url == url
+        if is_same and one.registry == registry and not one.hook_id and not one.is_pending:
+            return one
+    return None
+
+
+def add_without_id(state: HookState, hook: ServiceHook, *, registry: str, name: str) -> HookState:
+    """Return the state with a created hook whose id the platform did not return."""
+    entry = StoredHook(secret=hook.secret or "", registry=registry, name=name, url=hook.url, created_at=hook.created_at)
+    return (entry, *state)
 
 
 def remove(state: HookState, hook_id: str, *, registry: str) -> HookState:

@@ -5,15 +5,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from airflow_provider_hooks.exceptions import RegistryError
+from airflow_provider_hooks.exceptions import HookConflictError, RegistryError
 from airflow_provider_hooks.registries import service
-from airflow_provider_hooks.registries.model import HookSpec, Response
+from airflow_provider_hooks.registries.model import HookChanges, HookSpec, Response
+from airflow_provider_hooks.registries.reconcile import HookReconciler
 from airflow_provider_hooks.registries.service import HookManager
+from airflow_provider_hooks.registries.store import format_state
+from airflow_provider_hooks.signing.secrets import parse_secrets
 from tests.growth import assert_grows_linearly
 from tests.registries.platform_data import TOKEN, make_api
+from tests.registries.reconciler_data import TupleStore
 
 API = make_api("sentry")
 SECRET = "a-secret-of-a-hook-0123456789"
@@ -133,3 +138,54 @@ def test_a_link_header_that_is_too_long_is_refused():
     pages = Pages([make_hook()], link='rel="next"; ' * 1_000)
     with pytest.raises(ValueError, match="Link header of more than"):
         API.parse_page([], {"link": pages.link})
+
+
+class Answers:
+    """A transport that gives one answer for each operation, and stores what was sent."""
+
+    def __init__(self, **answers: bytes) -> None:
+        self.answers, self.sent = answers, []
+
+    def send(self, request, read):
+        self.sent.append(request.operation.name.lower())
+        return read(request, Response(status_code=200, body=self.answers[request.operation.name.lower()]))
+
+
+@pytest.mark.parametrize("body", [b"", b"  \r\n"])
+def test_an_update_that_is_answered_without_a_body_is_read_again(body):
+    hook = {"_id": "5f1a" * 6, "name": "n", "url": "https://example.com/b", "headers": {}, "active": True, "events": []}
+    hook |= {"createdAt": "", "updatedAt": ""}
+    answers = Answers(update=body, get=json.dumps(hook).encode())
+    manager = HookManager(make_api("akinon"), answers, mask=print)
+    assert manager.update("5f1a" * 6, HookChanges(url="https://example.com/b")).url == "https://example.com/b"
+    assert answers.sent == ["update", "get"]
+
+
+class TestWithoutAnId:
+    """ZStack's documented answer to a creation has an empty endpoint, and the secret that it shows only once."""
+
+    CREATED = b'{"endpoint": {}, "signingSecretPlaintext": "whsec_of-the-platform"}'
+    SPEC = HookSpec(url="https://example.com/a", name="orders")
+
+    def open(self, store):
+        self.answers = Answers(create=self.CREATED)
+        manager = HookManager(make_api("zstack"), self.answers, mask=lambda _secret: None)
+        return HookReconciler(manager, store, registry="r")
+
+    def test_it_is_registered_once_and_its_secret_is_stored(self, caplog):
+        store = TupleStore()
+        hook, is_new = self.open(store).register(self.SPEC)
+        assert (hook.hook_id, hook.url, hook.secret, is_new) == ("", self.SPEC.url, "whsec_of-the-platform", True)
+        assert parse_secrets(format_state(store.state)) == ("whsec_of-the-platform",)
+        assert "ZStack did not return the id" in caplog.text
+        hook, is_new = self.open(store).register(self.SPEC)
+        assert (hook.secret, is_new, self.answers.sent) == ("whsec_of-the-platform", False, [])
+
+    def test_a_declaration_is_created_once_and_cannot_move(self):
+        store = TupleStore()
+        assert self.open(store).ensure(self.SPEC, name="orders").change == "created"
+        assert self.open(store).ensure(self.SPEC, name="orders").change == "unchanged"
+        assert self.open(store).ensure(replace(self.SPEC, name="b"), name="b").change == "created"
+        with pytest.raises(HookConflictError, match="look the id up there"):
+            self.open(store).ensure(replace(self.SPEC, url="https://example.com/b"), name="orders")
+        assert self.answers.sent == []

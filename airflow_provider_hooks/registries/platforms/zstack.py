@@ -121,6 +121,13 @@ class ZStackApi(PlatformApi):
         texts = parse_texts(content, (), optional=("signingSecretPlaintext",))
         return replace(hook, secret=texts["signingSecretPlaintext"] or None)
 
+    def parse_created(self, content: object) -> ServiceHook | None:
+        """Return the new endpoint; by the documentation ``endpoint`` may be empty, next to the secret."""
+        if isinstance(content, dict) and content.get("endpoint") == {}:
+            texts = parse_texts(content, ("signingSecretPlaintext",))
+            return ServiceHook(hook_id="", url="", secret=texts["signingSecretPlaintext"] or None)
+        return self.parse_hook(content)
+
     def parse_rotated(self, content: object) -> ServiceHook:
         """Return the endpoint with its new secret, without which the rotation would be lost."""
         hook = self.parse_hook(content)
