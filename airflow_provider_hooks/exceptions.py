@@ -20,6 +20,7 @@ Every exception that a user of this package can meet. ``except ServiceHookError`
     ├── SlotError
     ├── SlotsError
     ├── SourceChangedError
+    ├── StateStoreError
     ├── RegistryError
     ├── HookConflictError
     ├── HookUncertainError
@@ -84,6 +85,7 @@ __all__ = [
     "SlotError",
     "SlotsError",
     "SourceChangedError",
+    "StateStoreError",
     "UnsupportedOperationError",
     "ValidationError",
     "VariableUnreadableError",
@@ -219,7 +221,17 @@ class RecordError(ServiceHookError):
 
 
 class ClaimLostError(ServiceHookError):
-    """Another process holds the claim of the same delivery or stream. This one sends nothing."""
+    """The claim of a delivery or stream is not there, or another process holds it. This one sends nothing."""
+
+    retryable = True  # the next try reads what is there
+
+
+class StateStoreError(ServiceHookError):
+    """Airflow's API server did not answer in time, so the state of a task could not be read or stored."""
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        self.retryable = retryable
+        super().__init__(message)
 
 
 class SlotError(ServiceHookError):

@@ -25,6 +25,7 @@ SECTION = "service_hooks"
 
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
+_SECONDS = ("timeout", "connect_timeout", "state_store_timeout")
 OptionType = Literal["string", "integer", "float"]
 
 
@@ -110,6 +111,15 @@ OPTIONS = (
         ),
     ),
     Option(
+        name="state_store_timeout",
+        type="float",
+        default="120",
+        description=(
+            "Seconds that a delivery goes on trying to read and store its claim while Airflow's API server does not "
+            "answer. Airflow ends a task after [workers] max_failed_heartbeats in any case."
+        ),
+    ),
+    Option(
         name="ca_file",
         type="string",
         default="",
@@ -134,6 +144,7 @@ class Settings:
     connect_timeout: float = 5.0
     max_payload_bytes: int = 1_048_576
     deployment: str = ""
+    state_store_timeout: float = 120.0
     ca_file: str | None = None
 
     def build_policy(self) -> NetworkPolicy:
@@ -164,7 +175,7 @@ def parse_settings(given: Mapping[str, str | None]) -> Settings:
     headers = _split(texts["allowed_headers"])
     if not all(map(is_header_name, headers)):
         problems.add("allowed_headers", f"must be names separated by commas, not {safe_repr(texts['allowed_headers'])}")
-    numbers = {name: _parse_positive(name, texts[name], problems) for name in ("timeout", "connect_timeout")}
+    numbers = {name: _parse_positive(name, texts[name], problems) for name in _SECONDS}
     max_payload_bytes = _parse_positive("max_payload_bytes", texts["max_payload_bytes"], problems)
     if max_payload_bytes != int(max_payload_bytes):
         problems.add(
@@ -180,6 +191,7 @@ def parse_settings(given: Mapping[str, str | None]) -> Settings:
         connect_timeout=numbers["connect_timeout"],
         max_payload_bytes=int(max_payload_bytes),
         deployment=texts["deployment"],
+        state_store_timeout=numbers["state_store_timeout"],
         ca_file=texts["ca_file"] or None,
     )
 

@@ -4,25 +4,29 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 from urllib.parse import quote, urljoin
 
 import msgspec
 from airflow import sdk
 from airflow.sdk import BaseHook, Variable, conf
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_hooks.connection_form import read_fields
 from airflow_provider_hooks.delivery.record import parse_stored
 from airflow_provider_hooks.events.builders import make_event_id
-from airflow_provider_hooks.exceptions import ClaimLostError, ServiceHookError, ValidationError
-from airflow_provider_hooks.sanitize import safe_repr
+from airflow_provider_hooks.exceptions import ClaimLostError, ServiceHookError, StateStoreError, ValidationError
+from airflow_provider_hooks.sanitize import escape, safe_repr
 from airflow_provider_hooks.settings import OPTIONS, SECTION, Settings, parse_settings
 from airflow_provider_hooks.signing.secrets import parse_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow.sdk import Context
     from airflow.sdk.execution_time.context import TaskStateStoreAccessor
@@ -31,12 +35,17 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
 
 
+_log = logging.getLogger(__name__)
+
 _REFUSAL = (
     "the claim in the task's state store cannot be read, so nothing is sent; write the whole claim back, or delete it "
     "in the task's Storage tab to have everything sent again"
 )
 _DEFAULT_BASE_URL = "http://localhost:8080"
 """Airflow's own default of ``[api] base_url``."""
+_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.5, 5.0
+"""How long an operation of the state store waits before it is tried again."""
+Returned = TypeVar("Returned")
 ClaimType = TypeVar("ClaimType", bound=msgspec.Struct)
 
 
@@ -136,47 +145,90 @@ class TaskStateClaimStore(Generic[ClaimType]):
     :param accessor: ``context["task_state_store"]``
     :param key: names the claim within the task instance
     :param kind: the type of the claim
+    :param patience: seconds for which each operation is tried again while Airflow's API server does not answer
     """
 
-    def __init__(self, accessor: TaskStateStoreAccessor, key: str, kind: type[ClaimType]) -> None:
+    def __init__(
+        self, accessor: TaskStateStoreAccessor, key: str, kind: type[ClaimType], *, patience: float = 0.0
+    ) -> None:
         self._accessor, self._key, self._kind = accessor, key, kind
+        self._patience = patience
 
     def load(self) -> ClaimType | None:
         """
         Return the claim that an earlier try or generation left, if any.
 
         :raises RecordError: if what is stored cannot be read as a claim
+        :raises StateStoreError: if the API server did not answer
         """
-        stored = self._accessor.get(self._key)
+        stored = self._call(lambda: self._accessor.get(self._key))
         return None if stored is None else parse_stored(stored, self._kind, refusal=_REFUSAL)
 
     def acquire(self, expected: ClaimType | None, new: ClaimType) -> None:  # noqa: ARG002  (an atomic store needs it)
         """
         Store a claim, and return only if no other process can hold the same claim.
 
-        :raises ClaimLostError: if another process holds it
+        :raises ClaimLostError: if another process holds it, or it is gone
+        :raises StateStoreError: if the API server did not answer, so that the claim may be stored
         """
         self.save(new)
-        if self.load() != new:
+        found = self.load()
+        if found is None:
+            raise ClaimLostError("the claim was stored and is gone, as after a crash of the database; nothing was sent")
+        if found != new:
             raise ClaimLostError("another process claimed this delivery at the same moment; this one sent nothing")
 
     def save(self, claim: ClaimType) -> None:
-        """Store a later state of the claim for as long as its Dag run exists; it is durable when this returns."""
+        """
+        Store a later state of the claim for as long as its Dag run exists; it is durable when this returns.
+
+        :raises StateStoreError: if the API server did not answer
+        """
         # As JSON has it: Airflow refuses a tuple.
         value = cast("JsonObject", msgspec.json.decode(msgspec.json.encode(claim)))
-        self._accessor.set(self._key, value, retention=sdk.NEVER_EXPIRE)  # type: ignore[attr-defined]  # its stub lacks it
+        forever = sdk.NEVER_EXPIRE  # type: ignore[attr-defined]  # its stub lacks it
+        self._call(lambda: self._accessor.set(self._key, value, retention=forever))
+
+    def _call(self, operation: Callable[[], Returned]) -> Returned:
+        """Do an operation, again and again while the API server does not answer: it may be restarting."""
+        give_up_at = time.monotonic() + self._patience
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return operation()
+            except AirflowRuntimeError as error:
+                if not _is_outage(error):
+                    raise
+                if time.monotonic() >= give_up_at:
+                    problem = f"Airflow's API server did not answer for {self._patience:g} s ({escape(str(error))})"
+                    self._patience = 0.0  # what follows is tried once
+                    raise StateStoreError(problem) from None
+            _log.warning("Airflow's API server does not answer; trying again to read or store the claim")
+            time.sleep(min(pause, max(0.0, give_up_at - time.monotonic())))
+            pause = min(2 * pause, _MAX_PAUSE_SECONDS)
 
 
-def open_claim_store(context: Context, key: str, kind: type[ClaimType]) -> TaskStateClaimStore[ClaimType]:
+def _is_outage(error: AirflowRuntimeError) -> bool:
+    """Return whether a call failed for want of an answer; a refusal, as of a superseded try, has a status below 500."""
+    if error.error.error is not ErrorType.API_SERVER_ERROR:
+        return False
+    status = (error.error.detail or {}).get("status_code")
+    return status is None or int(status) >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def open_claim_store(
+    context: Context, key: str, kind: type[ClaimType], *, patience: float = 0.0
+) -> TaskStateClaimStore[ClaimType]:
     """
     Return the store of one claim of the task instance that a context belongs to.
 
+    :param patience: seconds for which an operation is tried again while Airflow's API server does not answer
     :raises ServiceHookError: if the context has no task state store, as outside of a running task
     """
     accessor = context.get("task_state_store")
     if accessor is None:
         raise ServiceHookError("this context has no task_state_store to store the claim in; nothing was sent")
-    return TaskStateClaimStore(accessor, key, kind)
+    return TaskStateClaimStore(accessor, key, kind, patience=patience)
 
 
 def describe_task_instance(context: Context, *, place: tuple[object, ...] = ()) -> dict[str, object]:

@@ -8,15 +8,36 @@ The failures of a task as exceptions that Airflow retries or does not retry, and
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airflow_provider_hooks.exceptions import DeliveryError, ServiceHookError
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
+from airflow_provider_hooks.sanitize import escape
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow_provider_hooks.delivery.claims import DeliveryResult, OnUnknown
+    from airflow_provider_hooks.delivery.record import Record
+
+
+_MOVED = "The receiver is at another address: set the URL of the connection to the Location of the response"
+_REFUSED = "The receiver did not accept the signature or the credentials: check signing secret, scheme and headers"
+_ADVICE: Mapping[int, str] = MappingProxyType(
+    {
+        **dict.fromkeys((301, 302, 303, 307, 308), _MOVED),
+        401: _REFUSED,
+        403: _REFUSED,
+        404: "The receiver has nothing at this path: check the URL of the connection",
+        410: "The receiver is gone for good: remove the endpoint, or set another URL",
+        413: "The receiver takes no event of this size: send a smaller one",
+        429: "The receiver takes no more requests now",
+    }
+)
+"""What each status of a rejected delivery usually means."""
 
 
 class RetryableError(ServiceHookError, AirflowException):
@@ -65,14 +86,25 @@ def raise_for_outcome(result: DeliveryResult, *, on_unknown: OnUnknown = "fail")
         )
     if not result.sent_by_this_try:
         message = f"{message}; recorded by an earlier try, not sent again"
-    raise DeliveryFailedError(f"{message}. Clear the task to send it again", outcome=outcome, record=stored)
+    raise DeliveryFailedError(f"{message}. {_advise(record)}", outcome=outcome, record=stored)
 
 
-def raise_registry_failure(error: Exception) -> NoReturn:
+def _advise(record: Record) -> str:
+    """Return what a user can do about an outcome that Airflow does not retry."""
+    if record.attempt.outcome is Outcome.UNKNOWN:
+        return (
+            f"It may have been received: ask the receiver for delivery {escape(record.info.delivery_id)}. "
+            "If the receiver has it, mark the task as success; otherwise clear the task, which sends it again"
+        )
+    advice = _ADVICE.get(record.attempt.status_code or 0)
+    return f"{advice}. Clear the task to send it again" if advice else "Clear the task to send it again"
+
+
+def raise_failure(error: Exception) -> NoReturn:
     """
-    Fail the task for a failed request to a platform, with retries if the same request may succeed later.
+    Fail the task, with retries if the same operation may succeed later.
 
-    :raises RetryableError: if no response arrived, or the platform may accept the request later
+    :raises RetryableError: if it may
     :raises NonRetryableError: otherwise
     """
     if isinstance(error, ServiceHookError) and error.retryable:

@@ -21,6 +21,7 @@ label of the generation.
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
@@ -29,7 +30,7 @@ import msgspec
 import pendulum
 
 from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo, Record, parse_record
-from airflow_provider_hooks.exceptions import RecordError, SlotError, SlotsError, ValidationError
+from airflow_provider_hooks.exceptions import RecordError, SlotError, SlotsError, StateStoreError, ValidationError
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.sanitize import escape, safe_repr
 
@@ -182,7 +183,7 @@ def report_interrupted(claim: Claim) -> Record:
         requested_at=claim.claimed_at,
         duration_ms=0.0,
         error_class=ErrorClass.INTERRUPTED,
-        message=f"try {claim.try_number} claimed this delivery and ended without recording an outcome",
+        message=f"try {claim.try_number} claimed this delivery and ended without recording an outcome; see its log",
     )
     return Record(info=claim.info, generation=claim.generation, redelivery=claim.redelivery, attempt=attempt)
 
@@ -276,6 +277,7 @@ class ClaimedDelivery:
         Claim the delivery; the request may be sent when this returns.
 
         :raises ClaimLostError: if another process claimed it at the same moment; this one must send nothing
+        :raises StateStoreError: if the claim could not be stored or read back; nothing was sent
         """
         self._claim = make_claim(
             self._found,
@@ -284,10 +286,38 @@ class ClaimedDelivery:
             try_number=self.run.try_number,
             claimed_at=pendulum.now("UTC").isoformat(),
         )
-        self.store.acquire(self._found, self._claim)
+        try:
+            self.store.acquire(self._found, self._claim)
+        except StateStoreError as error:
+            self._record_not_sent(self._claim, str(error))
+            raise
+
+    def _record_not_sent(self, claim: Claim, message: str) -> None:
+        """Record that nothing was sent, if the store takes it: the next try must not take the claim for an attempt."""
+        attempt = Attempt(
+            outcome=Outcome.NOT_SENT,
+            requested_at=claim.claimed_at,
+            duration_ms=0.0,
+            error_class=ErrorClass.SETUP_FAILED,
+            message=message,
+        )
+        record = Record(
+            info=claim.info,
+            generation=claim.generation,
+            redelivery=claim.redelivery,
+            attempt=merge_with_previous(claim, attempt),
+        )
+        with contextlib.suppress(StateStoreError):
+            # Only over this claim itself: Airflow accepts a write of this try only as long as no other try has begun.
+            if self.store.load() == claim:
+                self.store.save(record_claim(claim, record))
 
     def settle(self, attempt: Attempt) -> DeliveryResult:
-        """Record the attempt, and return the result of the delivery."""
+        """
+        Record the attempt, and return the result of the delivery.
+
+        :raises StateStoreError: with the outcome, if it could not be stored
+        """
         claim, found = self._claim, self._found
         assert claim is not None  # noqa: S101  (for mypy: an attempt is only made with a claim)
         record = Record(
@@ -296,7 +326,13 @@ class ClaimedDelivery:
             redelivery=claim.redelivery,
             attempt=merge_with_previous(claim, attempt),
         )
-        self.store.save(record_claim(claim, record))
+        try:
+            self.store.save(record_claim(claim, record))
+        except StateStoreError as error:
+            # A retry would find the open claim and report it as unknown, so only what was not sent is left to one.
+            retryable = record.attempt.outcome is Outcome.NOT_SENT
+            message = f"{record.summarize()}; this could not be recorded: {error}"
+            raise StateStoreError(message, retryable=retryable) from None
         unresolved = report_interrupted(found) if found is not None and found.state == CLAIMED else None
         return DeliveryResult(record=record, sent_by_this_try=True, unresolved_previous=unresolved)
 

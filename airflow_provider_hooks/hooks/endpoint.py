@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_hooks._runtime.airflow import open_claim_store, read_connection, read_settings, read_variable
-from airflow_provider_hooks._runtime.failures import raise_fail_fast, raise_for_outcome
+from airflow_provider_hooks._runtime.failures import raise_failure, raise_for_outcome
 from airflow_provider_hooks._runtime.telemetry import count_delivery, record_attempt, trace_attempt
 from airflow_provider_hooks.delivery.claims import (
     KEY_PREFIX,
@@ -136,12 +136,13 @@ class EndpointHook(BaseHook):
         :raises NonRetryableError: if the outcome is ``rejected`` or ``unknown``, or an input cannot be used, which a
             retry must not or cannot change
         :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
+        :raises RetryableError: if the claim could not be stored, and nothing was sent; ``retries`` then apply
         :raises DeliveryUnknownError: if it may have been received and must be sent again; ``retries`` then apply
         """
         try:
             result = self.deliver_once(event_type, payload, context=context, slot=slot, on_unknown=on_unknown)
         except (ServiceHookError, AirflowNotFoundException) as error:
-            raise_fail_fast(error)
+            raise_failure(error)
         raise_for_outcome(result, on_unknown=on_unknown)
         return result.record.as_json()
 
@@ -162,8 +163,9 @@ class EndpointHook(BaseHook):
         :raises AirflowNotFoundException: if there is no such connection; nothing was sent
         """
         ti = context["ti"]
+        key = f"{KEY_PREFIX}:{slot}" if slot else KEY_PREFIX
         delivery = ClaimedDelivery(
-            store=open_claim_store(context, f"{KEY_PREFIX}:{slot}" if slot else KEY_PREFIX, Claim),
+            store=open_claim_store(context, key, Claim, patience=self._settings.state_store_timeout),
             run=TryContext(generation=str(ti.max_tries), try_number=ti.try_number, on_unknown=on_unknown),
         )
         result = delivery.resolve()

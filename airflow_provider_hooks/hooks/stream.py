@@ -15,7 +15,7 @@ from airflow_provider_hooks._runtime.failures import (
     DeliveryFailedError,
     DeliveryNotSentError,
     RetryableError,
-    raise_fail_fast,
+    raise_failure,
 )
 from airflow_provider_hooks._runtime.stream_files import find_earlier_records, make_records, open_records, open_source
 from airflow_provider_hooks._runtime.telemetry import count_deliveries
@@ -75,7 +75,7 @@ class StreamHook(EndpointHook):
             generation=str(ti.max_tries), try_number=ti.try_number, is_last_try=ti.try_number > ti.max_tries
         )
         try:
-            store = open_claim_store(context, KEY_PREFIX, StreamClaim)
+            store = open_claim_store(context, KEY_PREFIX, StreamClaim, patience=self._settings.state_store_timeout)
             found = store.load()
             result = find_finished(found, run)
             if result is None:
@@ -89,7 +89,7 @@ class StreamHook(EndpointHook):
                         check_all_valid(dependencies.source, dependencies.encoder)
                     result = deliver_stream(dependencies, found, store=store, run=run)
         except (ServiceHookError, AirflowNotFoundException) as error:
-            raise_fail_fast(error)
+            raise_failure(error)
         except OSError as error:
             raise RetryableError(f"the events cannot be read, or the records cannot be written: {error}") from None
         return self._conclude(result, event_type, context)

@@ -216,7 +216,7 @@ class _Stream:
     def record_interrupted_batch(self) -> None:
         """Take over the batch that an earlier try did not finish, and write the records of it. Nothing is sent."""
         records, claim = self._records, self._claim
-        message = f"try {self._previous_try} claimed this event and ended without recording an outcome"
+        message = f"try {self._previous_try} claimed this event and ended without recording an outcome; see its log"
         end = claim.start
         with closing(self._open_segment()) as segment:
             self._acquire_batch("resending" if claim.state == "resending" else "claimed", size=claim.size)

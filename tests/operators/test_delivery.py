@@ -110,7 +110,39 @@ def test_a_refusal_is_told_with_what_the_receiver_said(connect):
         connect(heard.url)
         with pytest.raises(AirflowFailException, match=r"HTTP 401, response: no\\x1b\[31m") as caught:
             alert().execute(make_context())
-    assert "Clear the task to send it again" in str(caught.value)
+    assert "check signing secret, scheme and headers. Clear the task to send it again" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        (
+            b"HTTP/1.1 308 X\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n",
+            "set the URL of the connection to the Location",
+        ),
+        (b"HTTP/1.1 403 X\r\nContent-Length: 0\r\n\r\n", "check signing secret"),
+        (b"HTTP/1.1 410 X\r\nContent-Length: 0\r\n\r\n", "gone for good"),
+        (b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n", ". Clear the task to send it again"),
+    ],
+)
+def test_a_rejection_says_what_its_status_usually_means(connect, answer, advice):
+    with raw_server(answer) as heard:
+        connect(heard.url)
+        with pytest.raises(AirflowFailException) as caught:
+            alert().execute(make_context())
+    assert advice in str(caught.value)
+
+
+def test_an_unknown_outcome_does_not_simply_advise_a_clear(connect):
+    with raw_server(b"") as heard:
+        connect(heard.url)
+        with pytest.raises(AirflowFailException) as caught:
+            alert().execute(make_context())
+    delivery_id = caught.value.record["delivery_id"]
+    assert f"ask the receiver for delivery {delivery_id}. If the receiver has it, mark the task as success" in str(
+        caught.value
+    )
+    assert str(caught.value).endswith("otherwise clear the task, which sends it again")
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n", b""])
