@@ -17,7 +17,7 @@ from airflow_provider_hooks.http.connect import to_milliseconds
 from airflow_provider_hooks.http.redact import redact_and_truncate
 from airflow_provider_hooks.http.response import KEPT_BODY_BYTES
 from airflow_provider_hooks.outcomes import NO_PHASES, ErrorClass, Outcome, Phases
-from airflow_provider_hooks.sanitize import escape
+from airflow_provider_hooks.sanitize import SHOWN_CHARACTERS, escape
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
@@ -84,16 +84,18 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         details = [
             f"HTTP {attempt.status_code}" if attempt.status_code else "",
             attempt.error_class.value if attempt.error_class else "",
-            escape(attempt.message or "", limit=_MESSAGE_CHARACTERS),
+            (attempt.message or "")[:_MESSAGE_CHARACTERS],
             f"response: {escape(attempt.response_body)}"
             if attempt.outcome is Outcome.REJECTED and attempt.response_body
             else "",
         ]
         detail = ", ".join(detail for detail in details if detail)
-        # A user may have edited the claim that a record was read from.
-        event_type, event_id, endpoint = escape(info.event_type), escape(info.event_id), escape(info.endpoint)
+        # A user may have edited the claim that a record was read from, so the texts are bounded and escaped.
+        texts = (info.event_type, info.event_id, info.endpoint, info.delivery_id)
+        event_type, event_id, endpoint, delivery_id = (text[:SHOWN_CHARACTERS] for text in texts)
         line = f"{event_type} {event_id} to {endpoint}: {attempt.outcome.value}"
-        return f"{line}{f' ({detail})' if detail else ''}, delivery {escape(info.delivery_id)}"
+        line += f"{f' ({detail})' if detail else ''}, delivery {delivery_id}"
+        return line if line.isprintable() else escape(line, limit=len(line))
 
 
 def attempt_from_result(result: RequestResult[R], *, sensitive: tuple[str, ...]) -> Attempt:

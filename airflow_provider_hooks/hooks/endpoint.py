@@ -83,6 +83,9 @@ class EndpointHook(BaseHook):
 
         :raises ValidationError: naming each field of the connection that cannot be used
         """
+        return self._read_endpoint()
+
+    def _read_endpoint(self) -> Endpoint:
         fields = read_connection(SERVICE_HOOK, self.service_hook_conn_id)
         endpoint = read_endpoint(
             fields,
@@ -111,7 +114,6 @@ class EndpointHook(BaseHook):
         variable = fields.extra.get("secret_variable")
         return fields.host.strip(), variable if isinstance(variable, str) and variable.strip() else None
 
-    @drop_frames
     def deliver(
         self,
         event_type: str,
@@ -140,7 +142,7 @@ class EndpointHook(BaseHook):
         :raises DeliveryUnknownError: if it may have been received and must be sent again; ``retries`` then apply
         """
         try:
-            result = self.deliver_once(event_type, payload, context=context, slot=slot, on_unknown=on_unknown)
+            result = self._deliver_once(event_type, payload, context=context, slot=slot, on_unknown=on_unknown)
         except (ServiceHookError, AirflowNotFoundException) as error:
             raise_failure(error)
         raise_for_outcome(result, on_unknown=on_unknown)
@@ -162,6 +164,11 @@ class EndpointHook(BaseHook):
         :raises ServiceHookError: if an input cannot be used; nothing was sent
         :raises AirflowNotFoundException: if there is no such connection; nothing was sent
         """
+        return self._deliver_once(event_type, payload, context=context, slot=slot, on_unknown=on_unknown)
+
+    def _deliver_once(
+        self, event_type: str, payload: Payload | EventDraft, *, context: Context, slot: str, on_unknown: OnUnknown
+    ) -> DeliveryResult:
         ti = context["ti"]
         key = f"{KEY_PREFIX}:{slot}" if slot else KEY_PREFIX
         delivery = ClaimedDelivery(
@@ -203,15 +210,14 @@ class EndpointHook(BaseHook):
         template, info, body = self._prepare(event_type, payload)
         return preview_request(template.endpoint, template.make_request(info, body))
 
-    @drop_frames
-    def get_endpoint_for(self, event_type: str) -> Endpoint:
+    def _find_endpoint(self, event_type: str) -> Endpoint:
         """
         Return the endpoint if it takes this event type and may be sent to.
 
         :raises ValidationError: naming each field of the connection that cannot be used
         :raises BlockedAddressError: if the URL may not be sent to
         """
-        endpoint = self.get_conn()
+        endpoint = self._read_endpoint()
         if event_type not in endpoint.events:
             raise ValidationError(
                 f"connection '{endpoint.conn_id}'",
@@ -237,7 +243,7 @@ class EndpointHook(BaseHook):
         :raises ServiceHookError: if the connection cannot be used
         :raises ConnectError: if the endpoint cannot be reached, or must not be
         """
-        endpoint = self.get_conn()
+        endpoint = self._read_endpoint()
         engine: Engine[SignedRequest] = self._open_engine(endpoint.target, self._limits(endpoint))
         try:
             return endpoint, engine.check_connection()
@@ -253,7 +259,7 @@ class EndpointHook(BaseHook):
     def _prepare(self, event_type: str, payload: Payload | EventDraft) -> tuple[RequestTemplate, DeliveryInfo, bytes]:
         """Build everything that can be refused, before anything is claimed."""
         built = payload.build() if isinstance(payload, EventDraft) else payload
-        template = RequestTemplate(self.get_endpoint_for(event_type), event_type)
+        template = RequestTemplate(self._find_endpoint(event_type), event_type)
         body = serialize(built, max_payload_bytes=self._settings.max_payload_bytes)
         return template, template.describe(built, body), body
 

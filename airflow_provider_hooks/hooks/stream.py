@@ -99,7 +99,7 @@ class StreamHook(EndpointHook):
         self, event_type: str, events: Events, *, records: RecordFolder, options: StreamOptions, run: StreamContext
     ) -> Iterator[StreamDependencies]:
         """Open what a stream is sent with; refuse what cannot be used, before anything is sent."""
-        endpoint = self.get_endpoint_for(event_type)
+        endpoint = self._find_endpoint(event_type)
         limits = self._limits(endpoint)
         encoder = RequestEncoder(endpoint, event_type, max_payload_bytes=self._settings.max_payload_bytes)
         source, redelivered = open_source(events, options.shard), frozenset[int]()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_hooks.exceptions import SignatureError, ValidationErrors, drop_frames
 from airflow_provider_hooks.sanitize import escape, safe_repr
-from airflow_provider_hooks.signing.signer import KeyFormat, ReceivedRequest, Signer, list_secret_forms
+from airflow_provider_hooks.signing.signer import WHSEC_PREFIX, KeyFormat, ReceivedRequest, Signer, list_key_forms
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.signing.signer import BoundSigner
@@ -131,7 +131,8 @@ class Scheme(Signer):
         return (
             *signatures,
             *(signature.removeprefix(self.signature_prefix) for signature in signatures),
-            *list_secret_forms(secrets, self.key_format),
+            *(secret.removeprefix(WHSEC_PREFIX) for secret in secrets),
+            *(list_key_forms(secrets) if self.key_format == "whsec" else ()),
         )
 
     def join_signed_parts(self, body: bytes, *, delivery_id: str, timestamp: str) -> bytes:

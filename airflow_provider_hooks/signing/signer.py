@@ -132,7 +132,8 @@ class Signer(ABC):
         """
         value = headers.get(self.signature_header or "", "")
         signatures = (value, *_PART_OF_SIGNATURE.findall(value)) if value else ()
-        return (*signatures, *list_secret_forms(secrets, self.key_format))
+        plain = [secret.removeprefix(WHSEC_PREFIX) for secret in secrets]
+        return (*signatures, *plain, *(list_key_forms(plain) if self.key_format == "whsec" else ()))
 
     def with_key_format(self, key_format: KeyFormat) -> Signer:
         """Return the same scheme with another form of the secret."""
@@ -257,15 +258,10 @@ def find_secret_problem(secret: object, key_format: KeyFormat) -> str | None:
     return None
 
 
-def list_secret_forms(secrets: Iterable[str], key_format: KeyFormat) -> list[str]:
-    """Return secrets without their prefix, and the keys that they encode as a receiver may report them."""
-    forms: list[str] = []
-    for secret in secrets:
-        forms.append(secret.removeprefix(WHSEC_PREFIX))
-        if key_format == "whsec":
-            key = derive_key(secret, key_format)
-            forms += [key.hex(), base64.urlsafe_b64encode(key).decode("ascii").rstrip("=")]
-    return forms
+def list_key_forms(secrets: Iterable[str]) -> list[str]:
+    """Return the keys that ``whsec`` secrets encode, as a receiver may report them."""
+    keys = [derive_key(secret, "whsec") for secret in secrets]
+    return [form for key in keys for form in (key.hex(), base64.urlsafe_b64encode(key).decode("ascii").rstrip("="))]
 
 
 def derive_key(secret: str, key_format: KeyFormat) -> bytes:
