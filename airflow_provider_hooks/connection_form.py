@@ -53,6 +53,8 @@ class ConnectionType:
     standard: tuple[StandardField, ...]
     """The standard fields in use; the form hides the others, except for the description."""
     extra: tuple[ExtraField, ...]
+    advice: Mapping[str, str] = field(default_factory=dict)
+    """What to do in place of setting a standard field that is not used, by its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,8 @@ def read_extra(kind: ConnectionType, fields: ConnectionFields, problems: Validat
     would be ignored. ``null`` and blank text count as not set: Airflow's form saves fields that were left empty.
     """
     for name in fields.unused:
-        problems.add(name, "is not used by this type and must be empty; the whole address is in host")
+        advice = kind.advice.get(name, "the whole address is in host")
+        problems.add(name, f"is not used by this type and must be empty; {advice}")
     known = {field.name: field for field in kind.extra}
     for name in fields.extra:
         if name not in known:

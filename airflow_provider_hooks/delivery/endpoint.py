@@ -26,7 +26,7 @@ from airflow_provider_hooks.connection_form import (
 )
 from airflow_provider_hooks.events.types import EVENT_TYPES
 from airflow_provider_hooks.exceptions import ValidationErrors
-from airflow_provider_hooks.http.urls import Target, parse_url
+from airflow_provider_hooks.http.urls import BASIC_AUTHENTICATION, Target, parse_url
 from airflow_provider_hooks.sanitize import is_header_name, quote_setting, safe_repr
 from airflow_provider_hooks.signing.schemes import DEFAULT_SCHEME, SCHEMES
 from airflow_provider_hooks.signing.secrets import parse_secrets
@@ -76,6 +76,7 @@ SERVICE_HOOK = ConnectionType(
             placeholder="or name a Variable below",
         ),
     ),
+    advice={"login": BASIC_AUTHENTICATION},
     extra=(
         ExtraField(
             name="scheme",
@@ -250,8 +251,7 @@ def _read_secrets(
     for secret in secrets:
         problem = scheme.find_secret_problem(secret)
         if problem is not None:
-            remedy = f"; the scheme {scheme.name} takes base64, unless key_format says text"
-            problems.add(place, problem + (remedy if scheme.key_format == "whsec" else ""))
+            problems.add(place, problem)
     return secrets
 
 

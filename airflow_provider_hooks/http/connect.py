@@ -52,6 +52,8 @@ _CLASS_BY_ERRNO = {
     errno.ECONNRESET: ErrorClass.CONNECTION_RESET,
     errno.ETIMEDOUT: ErrorClass.TIMEOUT,
 }
+_UNKNOWN_AUTHORITY = frozenset({18, 19, 20, 21})
+"""OpenSSL's codes of self-signed certificates and unknown issuers (``openssl verify``)."""
 _CLASS_BY_TYPE = (
     (BlockedAddressError, ErrorClass.BLOCKED_ADDRESS),
     (ResolverError, ErrorClass.DNS_ERROR),
@@ -484,10 +486,16 @@ def to_connect_error(error: Exception) -> ConnectError:
         return error
     for kind, error_class in _CLASS_BY_TYPE:
         if isinstance(error, kind):
-            return ConnectError(error_class, str(error))
+            return ConnectError(error_class, f"{error}{_advise(error)}")
     if isinstance(error, OSError):
         return ConnectError(_CLASS_BY_ERRNO.get(error.errno or 0, ErrorClass.CONNECTION_FAILED), str(error))
     return ConnectError(ErrorClass.SETUP_FAILED, str(error))
+
+
+def _advise(error: Exception) -> str:
+    """Return what to do about a certificate whose authority is not known."""
+    is_unknown = getattr(error, "verify_code", None) in _UNKNOWN_AUTHORITY
+    return "; if the authority is a private one, set ca_file (section service_hooks)" if is_unknown else ""
 
 
 def open_connection(connector: Connector) -> OpenConnection:

@@ -152,12 +152,18 @@ class NetworkPolicy:
         if self._is_listed(target):
             return
         if target.scheme != "https":
+            # Plain HTTP is usual only inside, where https:// would not do either.
             raise BlockedAddressError(
-                f"plain HTTP to {target.host} is not allowed: use https://, or list it in {_SETTING}"
+                f"plain HTTP to {target.authority} is not allowed: list it in {_SETTING} if it is meant; "
+                "otherwise use https://"
             )
         if target.is_address:
             self.check_address(target.host, target=target)
         if target.port not in self._ports:
+            if target.host == "localhost" or target.host.endswith(".localhost"):
+                raise BlockedAddressError(
+                    f"{target.host} is not a public address: if it is meant, list it in {_SETTING}"
+                )
             raise BlockedAddressError(
                 f"port {target.port} of {target.host} is not allowed: list it in allowed_ports {_SECTION}"
             )

@@ -17,6 +17,8 @@ from urllib.parse import unquote_plus, urlsplit
 MAX_URL_CHARACTERS = 2_048
 _ALLOWED = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII)
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
+_SCHEME_AND_HOST = re.compile(r"[A-Za-z]{1,10}://(?P<host>[^/?#:@\[\]\\\s]{1,253})")
+BASIC_AUTHENTICATION = "for Basic authentication add the header Authorization, 'Basic …', to secret_headers"
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 _DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -68,6 +70,7 @@ def parse_url(url: str) -> Target:
         raise ValueError("the URL is empty")
     if len(url) > MAX_URL_CHARACTERS:
         raise ValueError(f"the URL is longer than {MAX_URL_CHARACTERS} characters")
+    url = _encode_host(url)
     if not _ALLOWED.fullmatch(url):
         raise ValueError("the URL has characters that must be percent-encoded (blanks, backslashes, non-ASCII)")
     try:
@@ -78,11 +81,31 @@ def parse_url(url: str) -> Target:
     if scheme not in _DEFAULT_PORTS:
         raise ValueError("the URL must start with https://")
     if "@" in parts.netloc:
-        raise ValueError("the URL must not hold a user name or a password; use the connection's fields")
+        raise ValueError(f"the URL must not hold a user name or a password; {BASIC_AUTHENTICATION}")
     if "#" in url:
         raise ValueError("the URL must not have a fragment (#...)")
     host, port = _split_authority(parts.netloc, default_port=_DEFAULT_PORTS[scheme])
     return Target(scheme=scheme, host=host, port=port, path=parts.path or "/", query=parts.query)
+
+
+def _encode_host(url: str) -> str:
+    """
+    Return a URL with an international host name in its ASCII form (IDNA 2008, RFC 5891).
+
+    :raises ValueError: if the host is no such name
+    """
+    found = _SCHEME_AND_HOST.match(url)
+    if found is None or found["host"].isascii():
+        return url
+    import idna  # noqa: PLC0415  (its tables are large, and nearly no URL needs them)
+
+    try:
+        host = idna.encode(found["host"].lower(), strict=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError):
+        raise ValueError(
+            "the URL's host is not a valid international host name; write it in punycode (xn--…)"
+        ) from None
+    return f"{url[: found.start('host')]}{host}{url[found.end('host') :]}"
 
 
 def sensitive_url_parts(url: str) -> tuple[str, ...]:

@@ -270,14 +270,15 @@ def derive_key(secret: str, key_format: KeyFormat) -> bytes:
 
 
 def _decode_whsec(secret: str) -> bytes:
-    return base64.b64decode(secret.removeprefix(WHSEC_PREFIX), validate=True)
+    encoded = secret.removeprefix(WHSEC_PREFIX)
+    return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)  # some platforms leave the padding out
 
 
 def _find_whsec_problem(secret: str) -> str | None:
     try:
         size = len(_decode_whsec(secret))
     except (binascii.Error, ValueError):
-        return "is not base64 after 'whsec_'"
+        return "is not base64 after 'whsec_': check that it is the whole secret, and nothing else"
     if not WHSEC_MIN_BYTES <= size <= WHSEC_MAX_BYTES:
         return f"decodes to {size} bytes; Standard Webhooks allows {WHSEC_MIN_BYTES} to {WHSEC_MAX_BYTES}"
     return None

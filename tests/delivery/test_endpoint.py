@@ -117,3 +117,9 @@ def test_one_error_names_every_wrong_field():
 )
 def test_a_wrong_field_is_named_with_what_to_do(fields, name, told):
     assert told in problems(**fields)[name]
+
+
+def test_a_login_is_refused_with_where_basic_authentication_is_set():
+    fields = ConnectionFields(conn_id="c", host="https://h.example/", password="s3cret", unused=("login",), extra={})
+    with pytest.raises(ValidationError, match=r"login: is not used .* Authorization, 'Basic …', to secret_headers"):
+        read_endpoint(fields, default_timeout=1, read_variable=lambda _name: None)

@@ -2,6 +2,8 @@
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +28,7 @@ MALFORMED = [
     "https://example.com:-1/", "https://example.com:port/", f"https://example.com/{'x' * 65_537}",
     f"https://{'a' * 64}.com/", "https://example.com./", "https://[::1", "https://::1/", "https://[fe80::1%25eth0]/",
     "https://[1.2.3.4]/", "https://example.com/#part", "https://-x.com/", "https://x-.com/", "https://a..b/",
-    "https://exämple.com/", "https://1.2.3.4.5/", "https://example.0x/", f"https://{'a.' * 130}com/",
+    "https://ex\uff41mple.com/", "https://1.2.3.4.5/", "https://example.0x/", f"https://{'a.' * 130}com/",
 ]  # fmt: skip
 
 
@@ -53,6 +55,11 @@ def test_a_url_that_two_readers_could_read_differently_is_refused_without_being_
         ("https://8.8.8.8/", Target(scheme="https", host="8.8.8.8", port=443)),
         ("https://[2606:4700::1111]:443/", Target(scheme="https", host="2606:4700::1111", port=443)),
         ("https://xn--exmple-cua.com/", Target(scheme="https", host="xn--exmple-cua.com", port=443)),
+        ("https://Exämple.com/", Target(scheme="https", host="xn--exmple-cua.com", port=443)),
+        (
+            "https://sipariş.example/a?b=c",
+            Target(scheme="https", host="xn--sipari-1jb.example", port=443, path="/a", query="b=c"),
+        ),
     ],
 )
 def test_a_public_https_url_passes_with_where_it_leads(url, target):
@@ -178,3 +185,18 @@ def test_no_text_makes_the_policy_raise_anything_else(text):
         except BlockedAddressError:
             continue
         assert target.port == 443
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("http://localhost:8099/", "list it in allowed_networks"),
+        ("https://localhost:8443/", "list it in allowed_networks"),
+        ("https://example.com:8443/", "list it in allowed_ports"),
+        ("https://ex\uff41mple.com/", "write it in punycode (xn--"),
+        ("https://user:pass@example.com/", "add the header Authorization, 'Basic …', to secret_headers"),
+    ],
+)
+def test_a_refusal_says_what_to_do(url, advice):
+    with pytest.raises(BlockedAddressError, match=re.escape(advice)):
+        STRICT.check_url(url)

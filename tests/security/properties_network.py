@@ -8,6 +8,7 @@ import socket
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
+import idna
 import urllib3
 from hypothesis import strategies as st
 
@@ -155,7 +156,7 @@ def _read_host(host: str) -> object:
     try:
         return ip_address(host)
     except ValueError:
-        return host.lower()
+        return host.lower() if host.isascii() else idna.encode(host.lower()).decode()
 
 
 def check_ipv4(*, number: int) -> None:

@@ -201,7 +201,8 @@ NOT_BASE64 = {
     "whsec_ and one byte": ("whsec_QQ==", "decodes to 1 bytes"),
     "non-ASCII": ("пароль-für-uns", "is not base64 after 'whsec_'"),
     "whsec_ padded inside": ("whsec_ MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "is not base64 after 'whsec_'"),
-    "no padding": ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS", "is not base64 after 'whsec_'"),
+    "cut off": ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS", "decodes to 23 bytes"),
+    "prefix of a signature": ("v1,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "is not base64 after 'whsec_'"),
 }
 USABLE = {
     "one byte": "~",

@@ -2,10 +2,12 @@
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
 
+from airflow_provider_hooks.signing import sign
 from airflow_provider_hooks.signing.secrets import parse_secrets
 
 
@@ -42,3 +44,13 @@ def test_json_of_another_form_is_rejected_without_being_quoted(text):
     with pytest.raises(ValueError, match="not a list of secrets") as caught:
         parse_secrets(text)
     assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [24, 25, 26])
+def test_a_whsec_secret_without_its_padding_signs_the_same(size):
+    padded = "whsec_" + base64.b64encode(bytes(range(size))).decode()
+    signed = [
+        sign("standard_webhooks", body=b"{}", secrets=[secret], delivery_id="d", timestamp=1)
+        for secret in (padded, padded.rstrip("="))
+    ]
+    assert signed[0] == signed[1]
