@@ -97,7 +97,7 @@ def _advise(record: Record) -> str:
             "If the receiver has it, mark the task as success; otherwise clear the task, which sends it again"
         )
     advice = _ADVICE.get(record.attempt.status_code or 0)
-    return f"{advice}. Clear the task to send it again" if advice else "Clear the task to send it again"
+    return f"{f'{advice}. ' if advice else ''}Clear the task to send it again"
 
 
 def raise_failure(error: Exception) -> NoReturn:

@@ -36,8 +36,8 @@ LOCK_INFIX = "__lock__"
 """What stands between the name of a lock and the rest of its keys."""
 _MAX_LEASE_SECONDS = 900.0
 """The longest lease that the key of another run is believed."""
-_KEY = re.compile(r"(?P<holder>[0-9a-f]{32})-[0-9]{1,9}-(?P<lease>[0-9]{1,5}(?:\.[0-9]{1,6})?)s", re.ASCII)
-"""The part of a key after the prefix. A Variable with another name is no lock, and is left alone."""
+_KEY = re.compile(r"[0-9a-f]{32}-[0-9]{1,9}-[0-9]{1,5}(?:\.[0-9]{1,6})?s", re.ASCII)
+"""The part of a key after the prefix: holder, number, lease. A Variable with another name is left alone."""
 
 _log = logging.getLogger(__name__)
 
@@ -150,10 +150,10 @@ class VariableLock:
                 raise LockError(f"other runs have held '{self._prefix}' for {now - started:.0f} s")
             self._back_off(others)
 
-    def _read_lease(self, key: str) -> float:
+    @staticmethod
+    def _read_lease(key: str) -> float:
         """Return the lease of another run's marker, which is at the end of its key."""
-        found = _KEY.fullmatch(key.removeprefix(self._prefix))
-        return min(float(found["lease"]), _MAX_LEASE_SECONDS) if found else self._lease
+        return min(float(key.rpartition("-")[2].removesuffix("s")), _MAX_LEASE_SECONDS)
 
     def _back_off(self, others: list[str]) -> None:
         """Keep the marker if it is the first in order, otherwise remove it for a moment, so that one run proceeds."""

@@ -23,13 +23,14 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
 import msgspec
 import pendulum
 
-from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo, Record, parse_record
+from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo, Record, not_sent_attempt, parse_record
 from airflow_provider_hooks.exceptions import RecordError, SlotError, SlotsError, StateStoreError, ValidationError
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.sanitize import escape, safe_repr
@@ -185,7 +186,17 @@ def report_interrupted(claim: Claim) -> Record:
         error_class=ErrorClass.INTERRUPTED,
         message=f"try {claim.try_number} claimed this delivery and ended without recording an outcome; see its log",
     )
-    return Record(info=claim.info, generation=claim.generation, redelivery=claim.redelivery, attempt=attempt)
+    return make_record(claim, attempt)
+
+
+def make_record(claim: Claim, attempt: Attempt) -> Record:
+    """Return the record of an attempt of a claimed delivery."""
+    return Record(
+        info=claim.info,
+        generation=claim.generation,
+        redelivery=claim.redelivery,
+        attempt=merge_with_previous(claim, attempt),
+    )
 
 
 def mark_delivered(claim: Claim, *, generation: str) -> tuple[Claim, Record]:
@@ -289,24 +300,13 @@ class ClaimedDelivery:
         try:
             self.store.acquire(self._found, self._claim)
         except StateStoreError as error:
-            self._record_not_sent(self._claim, str(error))
+            self._record_not_sent(self._claim, error)
             raise
 
-    def _record_not_sent(self, claim: Claim, message: str) -> None:
+    def _record_not_sent(self, claim: Claim, error: StateStoreError) -> None:
         """Record that nothing was sent, if the store takes it: the next try must not take the claim for an attempt."""
-        attempt = Attempt(
-            outcome=Outcome.NOT_SENT,
-            requested_at=claim.claimed_at,
-            duration_ms=0.0,
-            error_class=ErrorClass.SETUP_FAILED,
-            message=message,
-        )
-        record = Record(
-            info=claim.info,
-            generation=claim.generation,
-            redelivery=claim.redelivery,
-            attempt=merge_with_previous(claim, attempt),
-        )
+        claimed_at = datetime.fromisoformat(claim.claimed_at).timestamp()
+        record = make_record(claim, not_sent_attempt(error, requested_at=claimed_at, seconds=0.0))
         with contextlib.suppress(StateStoreError):
             # Only over this claim itself: Airflow accepts a write of this try only as long as no other try has begun.
             if self.store.load() == claim:
@@ -320,12 +320,7 @@ class ClaimedDelivery:
         """
         claim, found = self._claim, self._found
         assert claim is not None  # noqa: S101  (for mypy: an attempt is only made with a claim)
-        record = Record(
-            info=claim.info,
-            generation=claim.generation,
-            redelivery=claim.redelivery,
-            attempt=merge_with_previous(claim, attempt),
-        )
+        record = make_record(claim, attempt)
         try:
             self.store.save(record_claim(claim, record))
         except StateStoreError as error:

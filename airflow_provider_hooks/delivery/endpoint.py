@@ -274,7 +274,7 @@ def read_headers(value: object, *, allowed: Iterable[str], problems: ValidationE
     for name, text in named:
         place = f"extra.{HEADERS_FIELD} {safe_repr(name)}"
         problem = _find_name_problem(name, listed) or _find_value_problem(text)
-        if name.lower().replace("_", "-") in {one.lower().replace("_", "-") for one in headers}:
+        if _as_received(name) in map(_as_received, headers):
             problem = "is there more than once; names differ in more than their case, '-' and '_'"
         if problem is not None:
             problems.add(place, problem)
@@ -306,8 +306,7 @@ class _Pairs(list[tuple[str, object]]):
 
 def _find_name_problem(name: str, listed: set[str]) -> str | None:
     lower = name.lower()
-    # WSGI and CGI servers make no difference between the two characters.
-    as_received = lower.replace("_", "-")
+    as_received = _as_received(name)
     if not is_header_name(name):
         return "is not the name of a header"
     if as_received in _RESERVED or as_received.startswith(_RESERVED_PREFIXES) or _is_of_a_scheme(as_received):
@@ -318,9 +317,12 @@ def _find_name_problem(name: str, listed: set[str]) -> str | None:
 
 
 def _is_of_a_scheme(as_received: str) -> bool:
-    return any(
-        as_received == header.lower().replace("_", "-") for scheme in SCHEMES.values() for header in scheme.header_names
-    )
+    return any(as_received == _as_received(header) for scheme in SCHEMES.values() for header in scheme.header_names)
+
+
+def _as_received(name: str) -> str:
+    """Return the name of a header as WSGI and CGI servers see it: case, ``-`` and ``_`` make no difference."""
+    return name.lower().replace("_", "-")
 
 
 def _find_value_problem(value: object) -> str | None:

@@ -157,12 +157,13 @@ def _parse_tag(pair: object) -> list[str]:
 
 def parse_rules(value: object) -> list[str]:
     """Parse the names of the rules that triggered an alert: at least one."""
-    is_sequence = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
-    rules = list(value) if isinstance(value, Iterable) and is_sequence else []
-    texts = [text for rule in rules if (text := read_text(rule)) is not None and text.strip()]
-    if texts and len(texts) == len(rules):
-        return texts
-    problem = "it is empty" if is_sequence and not rules else f"not {safe_repr(value)}"
+    texts: list[str | None] = [None]
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+        texts = [read_text(rule) for rule in value]
+    named = [text for text in texts if text is not None and text.strip()]
+    if named and len(named) == len(texts):
+        return named
+    problem = f"not {safe_repr(value)}" if texts else "it is empty"
     raise ValueError(f"must be a list of at least one rule name that is not blank; {problem}")
 
 

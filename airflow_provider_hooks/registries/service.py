@@ -82,7 +82,7 @@ class HookManager:
         hooks: list[ServiceHook] = []
         cursor: str | None = None
         seen: set[str | None] = set()
-        size, seconds, waited = 0, MAX_LIST_TIMEOUTS * self.api.registry.timeout, self._wait_left
+        size, seconds, wait_left = 0, MAX_LIST_TIMEOUTS * self.api.registry.timeout, self._wait_left
         started = time.monotonic()
 
         def read_page(request: Request, response: Response) -> Page:
@@ -96,12 +96,13 @@ class HookManager:
             hooks += map(self._redact, page.hooks)
             cursor = page.next_cursor
             if len(hooks) > MAX_HOOKS or size > MAX_LIST_BYTES:
-                raise self._fail_list(f"the list has more than {MAX_HOOKS} hooks or {MAX_LIST_BYTES} bytes")
+                raise self._list_error(f"the list has more than {MAX_HOOKS} hooks or {MAX_LIST_BYTES} bytes")
             if cursor is None:
                 return hooks
-            if time.monotonic() - started - (waited - self._wait_left) > seconds:
-                raise self._fail_list(f"the list of hooks took longer than {seconds:g} s")
-        raise self._fail_list("the pages do not end")
+            waited = wait_left - self._wait_left
+            if time.monotonic() - started - waited > seconds:
+                raise self._list_error(f"the list of hooks took longer than {seconds:g} s")
+        raise self._list_error("the pages do not end")
 
     def find_present(self, hook_ids: Iterable[str]) -> list[ServiceHook]:
         """
@@ -246,7 +247,7 @@ class HookManager:
                 return hook
         return None
 
-    def _fail_list(self, message: str) -> RegistryError:
+    def _list_error(self, message: str) -> RegistryError:
         return RegistryError(self.api.platform.title, Operation.LIST.value, message, retryable=False)
 
     def _redact(self, hook: ServiceHook, *headers: str, secret: str | None = None) -> ServiceHook:

@@ -81,7 +81,8 @@ class SandboxState:
         self._body_bytes = 0
         """Of the deliveries that are still stored."""
         self._counts = Counter[str]()
-        self._known: set[tuple[str, str | None, str | None]] = set()
+        self._known: set[int] = set()
+        """Hashes of path, event type and event id, which may be long, of every request."""
 
     @property
     def sentry(self) -> SandboxPlatform:
@@ -105,7 +106,7 @@ class SandboxState:
         """Verify a request, choose the status of the response, and store both."""
         scheme, reason = self._verify(url, headers=headers, body=body)
         lowercase = {name.lower(): value for name, value in headers.items()}
-        identity = (path, event_type, event_id)
+        identity = hash((path, event_type, event_id))
         with self._lock:
             delivery = Received(
                 number=self._counts["received"] + 1,
@@ -145,8 +146,8 @@ class SandboxState:
 
     def summarize(self) -> JsonObject:
         """Return all requests and their counts, the content of ``GET /deliveries``."""
-        deliveries = self.list_deliveries()
         with self._lock:
+            deliveries = list(self._deliveries)
             counts = {name: self._counts[name] for name in ("received", "delivered", "verified", "duplicates")}
         return {
             "registered": len(self.list_hooks()),
