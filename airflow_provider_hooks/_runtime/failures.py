@@ -74,30 +74,31 @@ def raise_for_outcome(result: DeliveryResult, *, on_unknown: OnUnknown = "fail")
     record, outcome = result.record, result.record.attempt.outcome
     if outcome is Outcome.DELIVERED:
         return
-    message, stored = record.summarize(), record.as_json()
+    stored = record.as_json()
     if outcome is Outcome.NOT_SENT and record.attempt.error_class is not ErrorClass.BLOCKED_ADDRESS:
-        raise DeliveryNotSentError(
-            f"{message}; nothing was sent, so it may be tried again", outcome=outcome, record=stored
-        )
+        message = _describe(result, ["Nothing was sent: Airflow's retries send it, or clear the task"])
+        raise DeliveryNotSentError(message, outcome=outcome, record=stored)
     if outcome is Outcome.UNKNOWN and on_unknown == "resend":
-        advice = "is sent again if a retry is left; else clear the task, or settle the delivery"
-        raise DeliveryUnknownError(
-            f"{message}; it may have been received, and {advice}", outcome=outcome, record=stored
-        )
-    if not result.sent_by_this_try:
-        message = f"{message}; recorded by an earlier try, not sent again"
-    raise DeliveryFailedError(f"{message}. {_advise(record)}", outcome=outcome, record=stored)
+        advice = "It may have been received. Airflow's retries send it again; after the last one, clear the task"
+        raise DeliveryUnknownError(_describe(result, [advice]), outcome=outcome, record=stored)
+    raise DeliveryFailedError(_describe(result, _list_advice(record)), outcome=outcome, record=stored)
 
 
-def _advise(record: Record) -> str:
+def _describe(result: DeliveryResult, advice: list[str]) -> str:
+    """Return a short first line that is complete, then the details and what to do, each on a line."""
+    earlier = [] if result.sent_by_this_try else ["An earlier try recorded this; nothing was sent again"]
+    return "\n".join([result.record.summarize(), *result.record.list_details(), *earlier, *advice])
+
+
+def _list_advice(record: Record) -> list[str]:
     """Return what a user can do about an outcome that Airflow does not retry."""
     if record.attempt.outcome is Outcome.UNKNOWN:
-        return (
-            f"It may have been received: ask the receiver for delivery {escape(record.info.delivery_id)}. "
-            "If the receiver has it, mark the task as success; otherwise clear the task, which sends it again"
-        )
+        return [
+            f"It may have been received: ask the receiver for delivery {escape(record.info.delivery_id)}",
+            "If the receiver has it, mark the task as success; otherwise clear the task, which sends it again",
+        ]
     advice = _ADVICE.get(record.attempt.status_code or 0)
-    return f"{f'{advice}. ' if advice else ''}Clear the task to send it again"
+    return [*([advice] if advice else []), "Clear the task to send it again"]
 
 
 def raise_failure(error: Exception) -> NoReturn:

@@ -228,7 +228,7 @@ def _summarize_failures(failed: Sequence[RetryableError | NonRetryableError], co
     from airflow_provider_hooks.exceptions import DeliveryError
 
     first = failed[0]
-    message = f"{len(failed)} of {count} events were not delivered: {'; '.join(map(str, failed[:_MAX_LISTED]))}"
+    message = "\n".join([f"{len(failed)} of {count} events were not delivered", *map(str, failed[:_MAX_LISTED])])
     if isinstance(first, DeliveryError):
         return type(first)(message, outcome=first.outcome, record=first.record)
     return type(first)(message)

@@ -22,6 +22,7 @@ label of the generation.
 from __future__ import annotations
 
 import contextlib
+import os
 import uuid
 from datetime import datetime
 from enum import Enum
@@ -48,6 +49,8 @@ CLAIMED = "claimed"
 SETTLED = "settled"
 """What a user writes over the state of a claim to say that the event was received."""
 
+_PROCESS = uuid.uuid4().hex[:8]
+"""Differs from that of a process with the same number in a container that was restarted."""
 OnUnknown = Literal["fail", "resend"]
 """What to do where an attempt may have been received: fail and leave it to the user, or send the event again."""
 _ClaimType = TypeVar("_ClaimType")
@@ -158,10 +161,15 @@ def make_claim(found: Claim | None, *, info: DeliveryInfo, generation: str, try_
         try_number=try_number,
         claimed_at=claimed_at,
         redelivery=sent_before or (found is not None and found.redelivery),
-        owner_token=uuid.uuid4().hex,
+        owner_token=f"{_own_prefix()}{uuid.uuid4().hex}",
         may_have_arrived=same and found is not None and found.state in _MAY_HAVE_ARRIVED,
         info=info,
     )
+
+
+def _own_prefix() -> str:
+    """Return what the owner tokens of this process begin with."""
+    return f"{_PROCESS}.{os.getpid()}."
 
 
 def merge_with_previous(claim: Claim, attempt: Attempt) -> Attempt:
@@ -244,7 +252,7 @@ class DeliveryResult(msgspec.Struct, frozen=True, kw_only=True):
     unresolved_previous: Record | None = None
     """The claim of an earlier generation that never got an outcome."""
     recorded_by_this_try: bool = False
-    """Whether this very try made the attempt in an earlier call, so that the event must be the same."""
+    """Whether this very process made the attempt in an earlier call, so that the event must be the same."""
 
 
 class ClaimedDelivery:
@@ -273,7 +281,8 @@ class ClaimedDelivery:
         if found is None or action is ClaimAction.SEND:
             return None
         if action is ClaimAction.RETURN_RECORDED:
-            is_own = found.try_number == self.run.try_number
+            # Airflow can run a try again under its own number in another process, as in a restarted container.
+            is_own = found.try_number == self.run.try_number and found.owner_token.startswith(_own_prefix())
             return DeliveryResult(record=find_recorded(found), sent_by_this_try=False, recorded_by_this_try=is_own)
         if action is ClaimAction.REPORT_UNKNOWN:
             record = report_interrupted(found)
@@ -283,10 +292,11 @@ class ClaimedDelivery:
             self.store.save(claim)
         return DeliveryResult(record=record, sent_by_this_try=False)
 
-    def claim(self, info: DeliveryInfo) -> None:
+    def claim(self, info: DeliveryInfo) -> bool:
         """
         Claim the delivery; the request may be sent when this returns.
 
+        :returns: whether the event may have been sent before
         :raises ClaimLostError: if another process claimed it at the same moment; this one must send nothing
         :raises StateStoreError: if the claim could not be stored or read back; nothing was sent
         """
@@ -302,6 +312,7 @@ class ClaimedDelivery:
         except StateStoreError as error:
             self._record_not_sent(self._claim, error)
             raise
+        return self._claim.redelivery
 
     def _record_not_sent(self, claim: Claim, error: StateStoreError) -> None:
         """Record that nothing was sent, if the store takes it: the next try must not take the claim for an attempt."""

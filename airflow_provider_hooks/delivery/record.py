@@ -17,13 +17,15 @@ from airflow_provider_hooks.http.connect import to_milliseconds
 from airflow_provider_hooks.http.redact import redact_and_truncate
 from airflow_provider_hooks.http.response import KEPT_BODY_BYTES
 from airflow_provider_hooks.outcomes import NO_PHASES, ErrorClass, Outcome, Phases
-from airflow_provider_hooks.sanitize import SHOWN_CHARACTERS, escape
+from airflow_provider_hooks.sanitize import escape
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
     from airflow_provider_hooks.outcomes import R, RequestResult
 
-_MESSAGE_CHARACTERS = 500
+MAX_SUMMARY_CHARACTERS = 120
+"""So that a summary is shown whole in one line of a log."""
+_MESSAGE_CHARACTERS, _ID_CHARACTERS = 500, 36
 StructType = TypeVar("StructType", bound=msgspec.Struct)
 
 
@@ -79,23 +81,29 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         return {**info, **builtins, **attempt}
 
     def summarize(self) -> str:
-        """Return one line for logs and errors that says what happened."""
+        """Return one line of at most ``MAX_SUMMARY_CHARACTERS`` for logs and errors that says what happened."""
         attempt, info = self.attempt, self.info
-        details = [
-            f"HTTP {attempt.status_code}" if attempt.status_code else "",
-            attempt.error_class.value if attempt.error_class else "",
-            (attempt.message or "")[:_MESSAGE_CHARACTERS],
-            f"response: {escape(attempt.response_body)}"
-            if attempt.outcome is Outcome.REJECTED and attempt.response_body
-            else "",
-        ]
-        detail = ", ".join(detail for detail in details if detail)
+        status = [f"HTTP {attempt.status_code}"] if attempt.status_code else []
+        reason = ", ".join([*status, *([attempt.error_class.value] if attempt.error_class else [])])
+        begin = f"{attempt.outcome.value} ({reason}): " if reason else f"{attempt.outcome.value}: "
         # A user may have edited the claim that a record was read from, so the texts are bounded and escaped.
-        texts = (info.event_type, info.event_id, info.endpoint, info.delivery_id)
-        event_type, event_id, endpoint, delivery_id = (text[:SHOWN_CHARACTERS] for text in texts)
-        line = f"{event_type} {event_id} to {endpoint}: {attempt.outcome.value}"
-        line += f"{f' ({detail})' if detail else ''}, delivery {delivery_id}"
-        return line if line.isprintable() else escape(line, limit=len(line))
+        end = f", delivery {_shorten(escape(info.delivery_id), _ID_CHARACTERS)}"
+        free = MAX_SUMMARY_CHARACTERS - len(begin) - len(end)
+        return f"{begin}{_shorten(f'{escape(info.event_type)} to {escape(info.endpoint)}', free)}{end}"
+
+    def list_details(self) -> list[str]:
+        """Return the lines that follow the summary of a delivery that failed."""
+        attempt = self.attempt
+        lines = [f"Event: {escape(self.info.event_id)}"]
+        if attempt.message:
+            lines.append(f"Error: {escape(attempt.message, limit=_MESSAGE_CHARACTERS)}")
+        if attempt.outcome is Outcome.REJECTED and attempt.response_body:
+            lines.append(f"Response: {escape(attempt.response_body)}")
+        return lines
+
+
+def _shorten(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: max(0, limit - 1)]}…"
 
 
 def attempt_from_result(result: RequestResult[R], *, sensitive: tuple[str, ...]) -> Attempt:

@@ -33,6 +33,8 @@ DELIVERY_HEADER = "X-Service-Hook-Delivery"
 """Carries the delivery id, the same whenever this deployment sends the same event to the same endpoint again."""
 EVENT_HEADER = "X-Service-Hook-Event"
 """Carries the event type."""
+REDELIVERY_HEADER = "X-Service-Hook-Redelivery"
+"""``true`` where the event may have been sent before; a first delivery does not have it."""
 
 
 class DeliveryIds:
@@ -82,7 +84,8 @@ class RequestTemplate:
             "User-Agent": f"airflow-provider-hooks/{__version__}",
             EVENT_HEADER: event_type,
         }
-        ours = {**headers, **dict.fromkeys((DELIVERY_HEADER, "Content-Length", *endpoint.scheme.header_names), "")}
+        others = (DELIVERY_HEADER, REDELIVERY_HEADER, "Content-Length", *endpoint.scheme.header_names)
+        ours = {**headers, **dict.fromkeys(others, "")}
         added = {name: value for name, value in merge_headers(endpoint.headers, ours).items() if name not in ours}
         constant = {"Host": endpoint.target.authority, **added, **headers}
         lines = [f"{name}: {value}" for name, value in constant.items()]
@@ -119,17 +122,26 @@ class RequestTemplate:
             body_bytes=len(body),
         )
 
-    def sign(self, delivery_id: str, body: bytes) -> tuple[bytes, Mapping[str, str]]:
-        """Return the bytes of a request that is signed now, and the headers of its signature."""
+    def sign(self, delivery_id: str, body: bytes, *, redelivery: bool = False) -> tuple[bytes, Mapping[str, str]]:
+        """
+        Return the bytes of a request that is signed now, and the headers of its signature.
+
+        :param redelivery: whether the event may have been sent before, which a header says
+        """
         timestamp = int(time.time()) if self._is_timed else 0
         signature = self._signer(body, delivery_id=delivery_id, timestamp=timestamp)
         signed = "".join([f"\r\n{name}: {value}" for name, value in signature.items()])
-        head = f"{self._head}{delivery_id}\r\nContent-Length: {len(body)}{signed}\r\n\r\n"
+        again = f"\r\n{REDELIVERY_HEADER}: true" if redelivery else ""
+        head = f"{self._head}{delivery_id}{again}\r\nContent-Length: {len(body)}{signed}\r\n\r\n"
         return head.encode("ascii") + body, signature
 
-    def make_request(self, info: DeliveryInfo, body: bytes) -> SignedRequest:
-        """Return the request of a delivery, signed now."""
-        request, signature = self.sign(info.delivery_id, body)
+    def make_request(self, info: DeliveryInfo, body: bytes, *, redelivery: bool = False) -> SignedRequest:
+        """
+        Return the request of a delivery, signed now.
+
+        :param redelivery: whether the event may have been sent before
+        """
+        request, signature = self.sign(info.delivery_id, body, redelivery=redelivery)
         return SignedRequest(info=info, request=request, signature_headers=signature)
 
     def sensitive_values(self, signature_headers: Mapping[str, str]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from functools import cached_property
@@ -34,12 +35,13 @@ from airflow_provider_hooks.events.serialization import serialize
 from airflow_provider_hooks.exceptions import BlockedAddressError, ServiceHookError, ValidationError, drop_frames
 from airflow_provider_hooks.http.connect import Connector, Limits
 from airflow_provider_hooks.http.engine import Engine
+from airflow_provider_hooks.outcomes import Outcome
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_hooks.delivery.claims import OnUnknown
-    from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo
+    from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo, Record
     from airflow_provider_hooks.delivery.request import Preview
     from airflow_provider_hooks.events.types import Payload
     from airflow_provider_hooks.http.policy import NetworkPolicy
@@ -179,8 +181,8 @@ class EndpointHook(BaseHook):
         if result is None or result.recorded_by_this_try:
             template, info, body = self._prepare(event_type, payload)
             if result is None:
-                delivery.claim(info)
-                result = delivery.settle(self._attempt(template, info, body))
+                redelivery = delivery.claim(info)
+                result = delivery.settle(self._attempt(template, info, body, redelivery=redelivery))
             else:
                 check_slot(result, info)
         self._report(result)
@@ -195,7 +197,7 @@ class EndpointHook(BaseHook):
         :raises AirflowNotFoundException: if there is no such connection; nothing was sent
         """
         template, info, body = self._prepare(event_type, payload)
-        result = unclaimed_result(info, self._attempt(template, info, body))
+        result = unclaimed_result(info, self._attempt(template, info, body, redelivery=False))
         self._report(result)
         return result
 
@@ -263,13 +265,13 @@ class EndpointHook(BaseHook):
         body = serialize(built, max_payload_bytes=self._settings.max_payload_bytes)
         return template, template.describe(built, body), body
 
-    def _attempt(self, template: RequestTemplate, info: DeliveryInfo, body: bytes) -> Attempt:
+    def _attempt(self, template: RequestTemplate, info: DeliveryInfo, body: bytes, *, redelivery: bool) -> Attempt:
         """Sign the request and send it, once. A claim may stand by now, so every error is in the attempt."""
         started, requested_at = time.monotonic(), time.time()
         with trace_attempt(info) as span:
             try:
                 engine = self._engine_for(template.endpoint)
-                request = template.make_request(info, body)
+                request = template.make_request(info, body, redelivery=redelivery)
             except (ServiceHookError, OSError, RuntimeError) as error:
                 attempt = not_sent_attempt(error, requested_at=requested_at, seconds=time.monotonic() - started)
             else:
@@ -278,8 +280,12 @@ class EndpointHook(BaseHook):
                 attempt = attempt_from_result(result, sensitive=sensitive)
             record_attempt(span, info, attempt)
         # Logged before it is recorded, so that it is not lost with a database that is gone by now.
-        self.log.info("Attempt of delivery %s finished: %s", info.delivery_id, attempt.outcome.value)
+        self._log_outcome(unclaimed_result(info, attempt).record)
         return attempt
+
+    def _log_outcome(self, record: Record) -> None:
+        is_delivered = record.attempt.outcome is Outcome.DELIVERED
+        self.log.log(logging.INFO if is_delivered else logging.WARNING, "%s", record.summarize())
 
     def _engine_for(self, endpoint: Endpoint) -> Engine[SignedRequest]:
         """Return this thread's engine, whose connections are reused from one delivery of this hook to the next."""
@@ -307,8 +313,8 @@ class EndpointHook(BaseHook):
             summary = result.unresolved_previous.summarize()
             self.log.warning("The previous run or clear left this delivery unresolved: %s", summary)
         count_delivery(result.record)
-        self.log.info("%s", result.record.summarize())
         if result.record.settled:
             self.log.info("Nothing was sent by this try: a user settled the delivery")
         elif not result.sent_by_this_try:
+            self._log_outcome(result.record)
             self.log.warning("Nothing was sent by this try: an earlier one already sent this event")

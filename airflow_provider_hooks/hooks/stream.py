@@ -147,6 +147,7 @@ class StreamHook(EndpointHook):
             "unsent": result.unsent,
             "records": result.records,
             "stopped": result.is_stopped,
+            "without_record": result.without_record,
         }
         if not result.from_previous_try:
             for outcome, count in summary.outcomes.items():
@@ -154,22 +155,43 @@ class StreamHook(EndpointHook):
         self.log.info("%s", summary)
         if result.from_previous_try:
             self.log.warning("Nothing was sent by this try: an earlier one already sent the stream")
+        if result.without_record:
+            message = "%s of these events have no record: it could not be written to %s, or was removed"
+            self.log.warning(message, f"{result.without_record:,}", result.records)
         undelivered = summary.count_undelivered()
         if not undelivered and not result.is_stopped and not result.unsent:
             return returned
         context["ti"].xcom_push(key="return_value", value=returned)
-        if result.is_stopped:
-            raise DeliveryNotSentError(
-                f"the stream was stopped after too many failures in a row; {summary}. A retry resumes where it stopped "
-                f"and sends nothing twice; records: {result.records}"
-            )
-        if result.unsent:
-            raise DeliveryNotSentError(
-                f"{result.unsent} events were not received after several attempts; {summary}. A retry sends exactly "
-                f"these; records: {result.records}"
-            )
-        raise DeliveryFailedError(
-            f"{undelivered} of {summary.total} events were not delivered, or may not have been: {summary}. "
-            f"Records: {result.records}. Clear the task to send all events again, or send only these with "
-            "undelivered_from"
-        )
+        _raise_stopped(result)
+        lines = [
+            f"{undelivered:,} of {summary.total:,} events were not delivered, or may not have been",
+            f"{summary}",
+            f"Records: {result.records}",
+            "Clear the task to send all events again, or send only these with undelivered_from",
+        ]
+        raise DeliveryFailedError("\n".join(lines))
+
+
+def _raise_stopped(result: StreamResult) -> None:
+    """
+    Return if every event has an outcome; else fail the task, so that a retry resumes.
+
+    :raises DeliveryNotSentError: if events are left to it
+    :raises RetryableError: if the events cannot be read, or the records cannot be written
+    """
+    failure = result.failure
+    if failure is not None and not isinstance(failure, OSError):
+        if isinstance(failure, ServiceHookError):
+            raise_failure(failure)
+        raise failure
+    details = [f"{result.summary}", f"Records: {result.records}"]
+    if isinstance(failure, OSError):
+        advice = "A retry resumes and sends nothing twice. After the last one, a clear sends all events again"
+        begin = f"The events cannot be read, or the records cannot be written: {failure}"
+        raise RetryableError("\n".join([begin, *details, advice]))
+    if result.is_stopped:
+        begin, advice = f"The stream was stopped: {result.stopped_by}", "A retry resumes and sends nothing twice"
+        raise DeliveryNotSentError("\n".join([begin, *details, advice]))
+    if result.unsent:
+        begin = f"{result.unsent:,} events were not received after several attempts"
+        raise DeliveryNotSentError("\n".join([begin, *details, "A retry sends exactly these"]))

@@ -133,7 +133,8 @@ class ServiceHookNotifier(BaseNotifier):
             delivery = hook.deliver_unclaimed(self.event_type, payload)
         if delivery.record.attempt.outcome is not Outcome.DELIVERED:
             record = delivery.record
-            raise NotificationError(record.summarize(), outcome=record.attempt.outcome, record=record.as_json())
+            message = "\n".join([record.summarize(), *record.list_details()])
+            raise NotificationError(message, outcome=record.attempt.outcome, record=record.as_json())
 
     async def async_notify(self, context: Context) -> None:
         """

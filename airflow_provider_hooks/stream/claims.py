@@ -5,7 +5,8 @@ The claim of a stream, and what a try does with the claim that it finds: one sma
 
 One claim describes the whole stream: every batch before the claimed one is finished and recorded, the claimed batch is
 being sent, and no batch after it has begun. The claim also lists the events of finished batches that were provably not
-received and have no record yet; they are sent again as a separate batch.
+received and have no record yet; they are sent again as a separate batch. If the records could not be written, it lists
+the outcomes of the events without one; the next try writes their records.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import msgspec
 from airflow_provider_hooks.exceptions import SourceChangedError
 
 Natural = Annotated[int, msgspec.Meta(ge=0)]
+RecordedOutcome = Literal["delivered", "rejected", "not_sent", "unknown"]
+"""The value of an ``Outcome``."""
 
 
 class StreamAction(str, Enum):
@@ -61,8 +64,16 @@ class StreamClaim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """How many events the batch has at most."""
     unsent: tuple[Natural, ...] = ()
     """The offsets of events before ``start`` that were not received and have no record, in ascending order."""
+    unrecorded: dict[RecordedOutcome, tuple[Natural, ...]] = {}
+    """
+    The offsets of events of the batch before, by outcome, whose record could not be written; the summary counts them.
+    """
     summary: dict[str, Any] = {}  # what ``Summary.as_json`` returns
     """The summary of the finished batches."""
+
+    def count_unrecorded(self) -> int:
+        """Return how many events have an outcome and no record."""
+        return sum(len(offsets) for offsets in self.unrecorded.values())
 
 
 def next_stream_action(found: StreamClaim | None, *, generation: str, source: str) -> StreamAction:

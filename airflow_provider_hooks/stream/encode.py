@@ -36,6 +36,8 @@ class EncodedRequest(NamedTuple):
     body_bytes: int
     offset: int
     """Where the event begins in its source."""
+    redelivery: bool = False
+    """Whether the event may have been sent before."""
 
     def __repr__(self) -> str:
         """Show nothing that is secret."""
@@ -56,22 +58,23 @@ class RequestEncoder:
         self._signature_header = header
         self._signature_mark = f"\r\n{header}: ".encode()
 
-    def encode(self, event: RawEvent, *, offset: int) -> EncodedRequest:
+    def encode(self, event: RawEvent, *, offset: int, redelivery: bool = False) -> EncodedRequest:
         """
         Return the request of an event, signed now.
 
         :param offset: where the event begins in its source
+        :param redelivery: whether the event may have been sent before
         :raises InvalidEventError: if the event cannot be delivered, with the reason
         """
         event_id, body = self._read(event)
         delivery_id = self._template.make_delivery_id(event_id)
-        request, _ = self._template.sign(delivery_id, body)
-        return EncodedRequest(event_id, delivery_id, request, sha256(body).hexdigest(), len(body), offset)
+        request, _ = self._template.sign(delivery_id, body, redelivery=redelivery)
+        return EncodedRequest(event_id, delivery_id, request, sha256(body).hexdigest(), len(body), offset, redelivery)
 
     def sign_again(self, request: EncodedRequest) -> EncodedRequest:
         """Return the same request, signed now: some schemes sign the time."""
         body = request.request[len(request.request) - request.body_bytes :]
-        signed, _ = self._template.sign(request.delivery_id, body)
+        signed, _ = self._template.sign(request.delivery_id, body, redelivery=request.redelivery)
         return request._replace(request=signed)
 
     def read_event_id(self, event: RawEvent) -> str:

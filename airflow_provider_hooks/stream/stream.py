@@ -14,23 +14,25 @@ in the claim. The next try sends all of these events first, as a batch with a cl
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import orjson
 
-from airflow_provider_hooks.exceptions import InvalidEventError
+from airflow_provider_hooks.exceptions import InvalidEventError, StateStoreError
 from airflow_provider_hooks.http.connect import to_milliseconds
 from airflow_provider_hooks.http.retry_after import read_retry_at
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.stream.claims import BatchSizer, StreamAction, StreamClaim, next_stream_action
-from airflow_provider_hooks.stream.records import RecordEncoder
+from airflow_provider_hooks.stream.records import RecordEncoder, RecordFolderError
 from airflow_provider_hooks.stream.sources import select_events
 from airflow_provider_hooks.stream.summary import Summary, parse_summary
 from airflow_provider_hooks.stream.throttle import BUSY
@@ -68,6 +70,7 @@ _PASSING = frozenset(
     }
 )
 """Errors of a receiver that is restarting: the event is sent again after a pause. Others are left to the next try."""
+_NOTHING: Mapping[str, Collection[int]] = MappingProxyType({})
 _DELIVERED = Outcome.DELIVERED.value
 
 
@@ -122,12 +125,21 @@ class StreamResult:
     summary: Summary
     records: str
     """The folder of the records."""
-    is_stopped: bool = False
-    """Whether the circuit breaker or ``MAX_UNSENT_EVENTS`` stopped it before the end; a later try resumes there."""
+    stopped_by: str | None = None
+    """What stopped it before the end, if anything did; a later try resumes there."""
+    failure: Exception | None = None
+    """What the source or the folder of the records raised, which stopped it."""
+    without_record: int = 0
+    """How many of the events in the summary have no record: it could not be written, or is gone."""
     unsent: int = 0
     """How many of the events that were read are left to a later try."""
     from_previous_try: bool = False
     """Whether an earlier try finished the stream, and this one sent nothing."""
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether events are left that were not even read."""
+        return self.stopped_by is not None
 
 
 def find_finished(found: StreamClaim | None, run: StreamContext) -> StreamResult | None:
@@ -175,9 +187,7 @@ def deliver_stream(
     else:
         claim = found
     stream = _Stream(dependencies, claim, found, store=store, run=run)
-    if action is StreamAction.REPORT_AND_RESUME:
-        stream.record_interrupted_batch()
-    return stream.send()
+    return stream.deliver(is_interrupted=action is StreamAction.REPORT_AND_RESUME)
 
 
 class _Stream:
@@ -204,7 +214,9 @@ class _Stream:
         self._record_encoder = RecordEncoder(
             dependencies.record_fields, redelivery=claim.redelivery, redelivered=dependencies.redelivered
         )
-        self._is_stopped = False
+        self._redelivery, self._redelivered = claim.redelivery, dependencies.redelivered
+        self._stopped_by: str | None = None
+        self._failure: Exception | None = None
         self._read_offset = claim.start
         """How far the source was read."""
         self._read_count = 0
@@ -213,7 +225,28 @@ class _Stream:
 
     # Batches
 
-    def record_interrupted_batch(self) -> None:
+    def deliver(self, *, is_interrupted: bool) -> StreamResult:
+        """
+        Send what no earlier try claimed, until the end or until something stops the stream.
+
+        :param is_interrupted: whether the claimed batch is one that an earlier try did not finish
+        """
+        try:
+            if is_interrupted:
+                self._record_interrupted_batch()
+            if self._claim.unrecorded:
+                self._complete_records()
+            self._send()
+            if not self._stopped_by and not self._claim.unsent:
+                return self._finish()
+            if self._run.is_last_try and self._failure is None:
+                self._record_unsent()
+                return self._finish()
+        except RecordFolderError as error:
+            self._fail(error)
+        return self._leave_to_next_try()
+
+    def _record_interrupted_batch(self) -> None:
         """Take over the batch that an earlier try did not finish, and write the records of it. Nothing is sent."""
         records, claim = self._records, self._claim
         message = f"try {self._previous_try} claimed this event and ended without recording an outcome; see its log"
@@ -233,13 +266,29 @@ class _Stream:
                 else:
                     self._copy_record(segment, line)
                 end = event_end
+        self._check_written(segment)
         records.remove(first_batch=claim.batch, try_number=claim.try_number, keeps_own=True)
         if claim.state == "resending":
             self._settle_batch(start=claim.start, unsent=())
         else:
             self._settle_batch(start=end, unsent=claim.unsent)
 
-    def send(self) -> StreamResult:
+    def _complete_records(self) -> None:
+        """Write the records that an earlier try could not write, with the others of their batch."""
+        records, batch, unrecorded = self._records, self._claim.batch - 1, self._claim.unrecorded
+        outcomes = {offset: Outcome(outcome) for outcome, offsets in unrecorded.items() for offset in offsets}
+        message = f"the record could not be written by try {self._previous_try}; its outcome was stored in the claim"
+        with closing(records.open_segment(batch, try_number=self._claim.try_number)) as segment:
+            recorded = records.read_lines(batch)
+            for line in recorded.values():
+                segment.write(line)
+            for event, offset, _ in select_events(self._source, outcomes.keys() - recorded.keys()):
+                segment.write(self._encode_unattempted(event, offset, (outcomes[offset], None, message))[0])
+        self._check_written(segment)
+        records.remove(first_batch=batch, try_number=self._claim.try_number, keeps_own=True)
+        self._claim = msgspec.structs.replace(self._claim, unrecorded={})
+
+    def _send(self) -> None:
         """Send the events that earlier tries left, then one batch after the other."""
         self._records.remove(first_batch=self._claim.batch, try_number=self._claim.try_number)
         self._progress.start(self._summary.total, self._claim.start)
@@ -248,26 +297,30 @@ class _Stream:
         self._read_offset = self._claim.start
         events = self._source.read(self._claim.start)
         is_whole = True
-        while is_whole and not self._is_stopped:
-            unsent = self._send_batch(islice(events, self._sizer.size), state="claimed", size=self._sizer.size)
+        while is_whole and not self._stopped_by:
+            unsent, unrecorded = self._send_batch(
+                islice(events, self._sizer.size), state="claimed", size=self._sizer.size
+            )
             is_whole = self._read_count == self._claim.size
-            self._settle_batch(start=self._read_offset, unsent=[*self._claim.unsent, *unsent])
-        if not self._is_stopped and not self._claim.unsent:
-            return self._finish()
-        return self._record_unsent() if self._run.is_last_try else self._leave_to_next_try()
+            self._settle_batch(start=self._read_offset, unsent=[*self._claim.unsent, *unsent], unrecorded=unrecorded)
 
     def _resend(self) -> None:
         """Send the events that earlier tries left, as one batch."""
         wanted = self._claim.unsent
         self._read_offset = 0
-        unsent = self._send_batch(select_events(self._source, wanted), state="resending", size=len(wanted))
+        unsent, unrecorded = self._send_batch(select_events(self._source, wanted), state="resending", size=len(wanted))
         unread = [offset for offset in wanted if offset >= self._read_offset]  # the stream was stopped before them
-        self._settle_batch(start=self._claim.start, unsent=[*unsent, *unread])
+        self._settle_batch(start=self._claim.start, unsent=[*unsent, *unread], unrecorded=unrecorded)
 
     def _send_batch(
         self, events: Iterable[SourceEvent], *, state: Literal["claimed", "resending"], size: int
-    ) -> list[int]:
-        """Claim a batch, send it and record it; return the offsets of the events that are left to the next try."""
+    ) -> tuple[list[int], dict[str, list[int]]]:
+        """
+        Claim a batch, send it and record it.
+
+        :returns: the offsets of the events that are left to the next try; and by outcome those of the events whose
+            record could not be written
+        """
         began = time.monotonic()
         with closing(self._open_segment()) as segment:
             self._acquire_batch(state, size=size)
@@ -279,19 +332,42 @@ class _Stream:
         if state == "claimed":
             claim_seconds = claimed - began + time.monotonic() - sent
             self._sizer.observe(sent=self._read_count, seconds=sent - claimed, claim_seconds=claim_seconds)
-        return unsent
+        return unsent, self._list_unrecorded(segment)
 
     def _open_segment(self) -> SegmentWriter:
         """Open the segment of a batch before it is claimed: a later try that finds the claim must find the segment."""
         return self._records.open_segment(self._claim.batch, try_number=self._claim.try_number)
 
+    def _list_unrecorded(self, segment: SegmentWriter) -> dict[str, list[int]]:
+        """Return by outcome the events of the batch that have no record because writing failed."""
+        if segment.error is None:
+            return {}
+        self._fail(segment.error)
+        try:
+            recorded = self._records.read_lines(self._claim.batch)
+        except OSError:  # the folder is gone
+            recorded = {}
+        return segment.list_offsets(without=recorded)
+
     def _acquire_batch(self, state: Literal["claimed", "resending"], *, size: int) -> None:
         """Claim the next batch; return only if no other process can hold the same claim."""
-        self._claim = msgspec.structs.replace(self._claim, state=state, size=size)
-        self._store.acquire(self._stored, self._claim)
-        self._stored = self._claim
+        claim = msgspec.structs.replace(self._claim, state=state, size=size)
+        try:
+            self._store.acquire(self._stored, claim)
+        except StateStoreError:
+            self._withdraw(claim)
+            raise
+        self._stored = self._claim = claim
 
-    def _settle_batch(self, *, start: int, unsent: Collection[int]) -> None:
+    def _withdraw(self, claim: StreamClaim) -> None:
+        """Store that the batch did not begin, if the store takes it: else the next try reports it as unknown."""
+        with contextlib.suppress(StateStoreError):
+            if claim.size and self._store.load() == claim:
+                self._store.save(msgspec.structs.replace(self._claim, state="stopped"))
+
+    def _settle_batch(
+        self, *, start: int, unsent: Collection[int], unrecorded: Mapping[str, Collection[int]] = _NOTHING
+    ) -> None:
         """Go on to the next batch; the claim of it, or the final one, makes this durable."""
         self._claim = msgspec.structs.replace(
             self._claim,
@@ -299,23 +375,42 @@ class _Stream:
             start=start,
             size=0,
             unsent=tuple(sorted(unsent)),
+            unrecorded={outcome: tuple(offsets) for outcome, offsets in unrecorded.items()},
             summary=self._summary.as_json(),
         )
 
     # The end of a try
 
+    def _fail(self, error: Exception) -> None:
+        """Begin nothing more: the source or the folder of the records failed."""
+        self._failure, self._stopped_by = error, "an error"
+
+    def _check_written(self, segment: SegmentWriter) -> None:
+        if segment.error is not None:
+            raise RecordFolderError(str(segment.error)) from segment.error
+
     def _leave_to_next_try(self) -> StreamResult:
-        self._save("stopped")
+        if not self._claim.size:  # else the next try has to look at a batch whose records could not be written
+            self._save("stopped")
+        return self._make_result()
+
+    def _make_result(self) -> StreamResult:
+        summary = parse_summary(self._claim.summary)
+        without_record = self._claim.count_unrecorded()
+        recorded = summary.total - without_record
+        without_record += self._records.count_missing(batches=self._claim.batch, total=recorded)
         return StreamResult(
-            summary=self._summary,
+            summary=summary,
             records=self._claim.records,
-            is_stopped=self._is_stopped,
+            stopped_by=self._stopped_by,
+            failure=self._failure,
             unsent=len(self._claim.unsent),
+            without_record=without_record,
         )
 
-    def _record_unsent(self) -> StreamResult:
+    def _record_unsent(self) -> None:
         """Record every event that is left as not sent: there is no later try."""
-        error = (Outcome.NOT_SENT, ErrorClass.STOPPED, "the stream was stopped: too many failures in a row")
+        error = (Outcome.NOT_SENT, ErrorClass.STOPPED, f"the stream was stopped: {self._stopped_by}")
         end = self._claim.start
         with closing(self._open_segment()) as segment:
             for event, offset, _ in select_events(self._source, self._claim.unsent):
@@ -323,12 +418,13 @@ class _Stream:
             for event, offset, event_end in self._source.read(self._claim.start):
                 self._record_unattempted(segment, event, offset, error)
                 end = event_end
+        self._check_written(segment)
         self._settle_batch(start=end, unsent=())
-        return self._finish()
+        self._stopped_by = None
 
     def _finish(self) -> StreamResult:
         self._save("done")
-        return StreamResult(summary=self._summary, records=self._claim.records)
+        return self._make_result()
 
     def _save(self, state: Literal["stopped", "done"]) -> None:
         self._claim = msgspec.structs.replace(self._claim, state=state)
@@ -357,26 +453,43 @@ class _Stream:
                         unsent.append(offset)
                         continue
                 self._record(result, segment)
-            if self._breaker.is_open or len(unsent) >= max_unsent:
-                self._is_stopped = True
-                self._engine.stop()
             self._flush_and_report(segment)
+            if segment.error is not None or self._must_stop(len(unsent) >= max_unsent):
+                self._engine.stop()
         return [*unsent, *(request.offset for request in self._engine.unsent)]
 
     def _encode(self, events: Iterable[SourceEvent], segment: SegmentWriter) -> Iterator[EncodedRequest]:
         """Encode the events of the batch as the engine takes them, and record those that are invalid."""
         encode = self._encoder.encode
         self._read_count = 0
-        for event, offset, end in events:
+        for event, offset, end in self._read_until_error(events):
             self._read_count += 1
             self._read_offset = end
             try:
-                request = encode(event, offset=offset)
+                request = encode(event, offset=offset, redelivery=self._redelivery or offset in self._redelivered)
             except InvalidEventError as error:
                 self._summary.add_invalid()
-                segment.write(self._record_encoder.encode_invalid(offset, str(error)))
+                line = self._record_encoder.encode_invalid(offset, str(error))
+                segment.write_result(line, offset=offset, outcome=Outcome.NOT_SENT.value)
             else:
                 yield request
+
+    def _read_until_error(self, events: Iterable[SourceEvent]) -> Iterator[SourceEvent]:
+        """Read events until the source fails: what is under way then must still get its outcome."""
+        try:
+            yield from events
+        except Exception as error:  # noqa: BLE001  (the function of a user can raise anything)
+            self._fail(error)
+
+    def _must_stop(self, has_too_many_unsent: bool) -> bool:
+        """Return whether nothing more must be begun, and note why."""
+        if self._breaker.is_open:
+            self._stopped_by = "too many failures in a row"
+        elif has_too_many_unsent:
+            self._stopped_by = "too many events were not received"
+        elif self._rate_limiter.is_exhausted:
+            self._stopped_by = "the receiver was busy or away for too long in all"
+        return self._stopped_by is not None
 
     def _may_resend(self, error_class: ErrorClass, attempts: int) -> bool:
         """Return whether this try sends an event again that was not received; it pauses first."""
@@ -392,13 +505,15 @@ class _Stream:
             self._summary.add(_DELIVERED, milliseconds)
             if result.responded_at is None:  # a plain success
                 self._rate_limiter.note_response()
-                segment.write(self._record_encoder.encode_success(result, milliseconds))
+                line = self._record_encoder.encode_success(result, milliseconds)
+                segment.write_result(line, offset=result.request.offset, outcome=_DELIVERED)
                 return
         else:
             self._breaker.note_failure()
             self._summary.add(result.outcome.value, None if result.status is None else milliseconds)
         sensitive = self._encoder.sensitive_values(result.request)
-        segment.write(self._record_encoder.encode_result(result, milliseconds, sensitive=sensitive))
+        line = self._record_encoder.encode_result(result, milliseconds, sensitive=sensitive)
+        segment.write_result(line, offset=result.request.offset, outcome=result.outcome.value)
         if result.status is not None:
             self._rate_limiter.note_response()
         if result.status in BUSY:
@@ -418,14 +533,22 @@ class _Stream:
     def _record_unattempted(
         self, segment: SegmentWriter, event: RawEvent, offset: int, error: tuple[Outcome, ErrorClass, str]
     ) -> None:
+        line, is_invalid = self._encode_unattempted(event, offset, error)
+        if is_invalid:
+            self._summary.add_invalid()
+        else:
+            self._summary.add(error[0].value)
+        segment.write(line)
+
+    def _encode_unattempted(
+        self, event: RawEvent, offset: int, error: tuple[Outcome, ErrorClass | None, str]
+    ) -> tuple[bytes, bool]:
+        """Return the record of an event that this try does not send, and whether the event is invalid."""
         try:
             request = self._encoder.encode(event, offset=offset)
         except InvalidEventError as invalid:
-            self._summary.add_invalid()
-            segment.write(self._record_encoder.encode_invalid(offset, str(invalid)))
-        else:
-            self._summary.add(error[0].value)
-            segment.write(self._record_encoder.encode_unattempted(request, *error))
+            return self._record_encoder.encode_invalid(offset, str(invalid)), True
+        return self._record_encoder.encode_unattempted(request, *error), False
 
     def _copy_record(self, segment: SegmentWriter, line: bytes) -> None:
         """Copy a record that an earlier try wrote before it was interrupted."""

@@ -12,6 +12,8 @@ DEFAULT_PAUSE = 1.0
 """Seconds of a pause where a busy receiver sends no ``Retry-After``."""
 MAX_PAUSE = 60.0
 """The longest pause in seconds, whatever ``Retry-After`` says."""
+MAX_PAUSED_SECONDS = 3_600.0
+"""The longest sum of all pauses of a try, in seconds."""
 BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.1, 5.0
 """The pause after a connection error, which doubles each time, and the longest one."""
 MAX_BACKOFFS = 8
@@ -32,6 +34,9 @@ class RateLimiter:
     pauses: int = 0
     """How many pauses the receiver requested."""
     paused_seconds: float = 0.0
+    """How long it paused in all because the receiver requested it."""
+    backoff_seconds: float = 0.0
+    """How long it paused in all after connection errors."""
     _paused_until: float = 0.0
     _backoffs: int = 0
     _backoff_until: float = 0.0
@@ -81,9 +86,16 @@ class RateLimiter:
         if now >= self._backoff_until:
             if self._backoffs >= MAX_BACKOFFS:
                 return False
-            self._backoff_until = now + min(BACKOFF_SECONDS * 2**self._backoffs, MAX_BACKOFF_SECONDS)
+            seconds = min(BACKOFF_SECONDS * 2**self._backoffs, MAX_BACKOFF_SECONDS)
+            self._backoff_until = now + seconds
+            self.backoff_seconds += seconds
             self._backoffs += 1
         return True
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the pauses of this try were too long in all: a receiver could otherwise hold a worker for ever."""
+        return self.paused_seconds + self.backoff_seconds > MAX_PAUSED_SECONDS
 
     def note_response(self) -> None:
         """Begin with the shortest pause again: the receiver can be reached."""

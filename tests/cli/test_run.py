@@ -60,7 +60,7 @@ def test_a_delivery_whose_record_cannot_be_printed_is_reported_on_stderr(run, en
         done = run("deliver", conn_id, "-o", output, stdin=json.dumps(ALERT).encode())
     assert done.code == 0
     assert done.err.startswith(
-        "service-hooks: standard output cannot be written; event.alert abc123def456 to an_endpoint"
+        "service-hooks: standard output cannot be written; delivered (HTTP 200): event.alert to an_endpoint, delivery "
     )
     assert "delivered" in done.err
 

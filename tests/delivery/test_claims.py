@@ -14,6 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from airflow_provider_hooks._runtime.airflow import TaskStateClaimStore
+from airflow_provider_hooks.delivery import claims as claims_module
 from airflow_provider_hooks.delivery.claims import (
     CLAIMED,
     KEY_PREFIX,
@@ -29,6 +30,7 @@ from airflow_provider_hooks.delivery.claims import (
     record_claim,
 )
 from airflow_provider_hooks.delivery.record import (
+    MAX_SUMMARY_CHARACTERS,
     Attempt,
     DeliveryInfo,
     Record,
@@ -184,7 +186,7 @@ class TestSettled:
             True,
         )
         assert accepted.record.generation == generation
-        assert "a user settled" in accepted.record.summarize()
+        assert accepted.record.attempt.message == "a user settled it as received"
         again = deliver(store, sends, generation=generation, try_number=3)
         assert again.record == accepted.record, "it stands for every later try"
 
@@ -214,6 +216,14 @@ class TestSlots:
         deliver(store, sends)
         with pytest.raises(SlotError, match="give each delivery its own slot"):
             deliver(store, sends, info=self.OTHER)
+        assert sends.count == 1
+
+    def test_another_process_with_the_number_of_this_try_gets_the_record(self, monkeypatch):
+        """Airflow can run a try again in a restarted container; an event without an id then has another one."""
+        store, sends = Store(), Sends(Outcome.DELIVERED)
+        first = deliver(store, sends)
+        monkeypatch.setattr(claims_module, "_PROCESS", "another")
+        assert deliver(store, sends, info=self.OTHER).record == first.record
         assert sends.count == 1
 
     def test_the_same_event_again_in_one_try_is_told_as_it_was(self):
@@ -476,7 +486,25 @@ def test_the_delivery_id_is_the_same_for_the_same_event_and_endpoint_and_no_othe
     )
 
 
-def test_a_summary_tells_what_happened_in_a_line():
-    attempt = Attempt(outcome=Outcome.REJECTED, requested_at="", duration_ms=0, status_code=500)
+@pytest.mark.parametrize("endpoint", ["endpoint", "e" * 250, "\x1b[31m" * 40])
+@pytest.mark.parametrize("error_class", [None, *ErrorClass])
+def test_a_summary_is_one_short_line_with_the_outcome_and_the_delivery_id(endpoint, error_class):
+    delivery_id = str(uuid.uuid4())
+    info = replace(FACTS, endpoint=endpoint, delivery_id=delivery_id)
+    attempt = Attempt(
+        outcome=Outcome.REJECTED, requested_at="", duration_ms=0, status_code=500, error_class=error_class
+    )
+    summary = Record(info=info, generation="2", redelivery=False, attempt=attempt).summarize()
+    assert len(summary) <= MAX_SUMMARY_CHARACTERS
+    assert summary.isprintable()
+    assert summary.startswith("rejected (HTTP 500")
+    assert ": event.created to e" in summary or endpoint != "endpoint"
+    assert summary.endswith(f", delivery {delivery_id}")
+
+
+def test_details_follow_on_lines_of_their_own():
+    attempt = Attempt(
+        outcome=Outcome.REJECTED, requested_at="", duration_ms=0, status_code=500, response_body="no\nway", message="m"
+    )
     record = Record(info=FACTS, generation="2", redelivery=False, attempt=attempt)
-    assert record.summarize() == "event.created e-1 to endpoint: rejected (HTTP 500), delivery d-1"
+    assert record.list_details() == ["Event: e-1", "Error: m", "Response: no\\nway"]

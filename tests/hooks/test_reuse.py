@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import threading
+import time
 import warnings
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from tests.airflow_context import make_context
 from tests.events_data import ALERT
 from tests.servers import OK, raw_server, read_request
+from tests.timing import PATIENT_SECONDS
 
 
 @pytest.fixture
@@ -126,4 +128,7 @@ def test_a_check_of_the_connection_sends_nothing_and_leaves_none_open(receiver):
     deliver(hook)
     assert hook.test_connection()[0]
     assert deliver(hook) == "delivered"
+    deadline = time.monotonic() + PATIENT_SECONDS
+    while receiver.connections < 2 and time.monotonic() < deadline:  # accepted in another thread
+        time.sleep(0.01)
     assert (receiver.connections, len(receiver.requests)) == (2, 2)

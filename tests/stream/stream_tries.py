@@ -17,7 +17,7 @@ from airflow_provider_hooks._runtime.airflow import TaskStateClaimStore
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
 from airflow_provider_hooks.http.connect import Connector, Limits
 from airflow_provider_hooks.stream.claims import BatchSizer, StreamClaim
-from airflow_provider_hooks.stream.records import RecordFolder, SegmentWriter
+from airflow_provider_hooks.stream.records import Folder, RecordFolder, SegmentWriter
 from airflow_provider_hooks.stream.sources import FileSource, IterableSource
 from airflow_provider_hooks.stream.stream import (
     StreamContext,
@@ -92,6 +92,7 @@ class Tries:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.folder, self.store, self.killer = folder, Store(), Killer()
         self.number = 0
+        self.wrap_folder: Callable[[Path], Folder] = lambda path: path
         self.refusal: Exception | None = None
         for kind, name in WATCHED:
             monkeypatch.setattr(kind, name, self._watch(getattr(kind, name), f"{kind.__name__}.{name}"))
@@ -140,7 +141,7 @@ class Tries:
             engine=engine,
             rate_limiter=rate_limiter,
             breaker=CircuitBreaker(limit=breaker),
-            records=RecordFolder(self.folder / generation),
+            records=RecordFolder(self.wrap_folder(self.folder / generation)),
             record_fields={},
             progress=Progress(logging.getLogger(__name__), end=0),
             sizer=BatchSizer(largest=BATCH, size=BATCH, share=1e-9),

@@ -36,9 +36,10 @@ CLAIM = {
     "start": 512,
     "size": 256,
     "unsent": [3, 500],
+    "unrecorded": {"delivered": [7, 9]},
     "summary": {"outcomes": {"delivered": 512}},
 }
-OPTIONAL = {"summary", "unsent"}
+OPTIONAL = {"summary", "unrecorded", "unsent"}
 STATES = ("claimed", "resending", "stopped", "done")
 BEGIN, REPORT = StreamAction.BEGIN, StreamAction.REPORT_AND_RESUME
 RESUME, RETURN = StreamAction.RESUME, StreamAction.RETURN_RECORDED
@@ -87,7 +88,7 @@ def test_nothing_found_begins():
 
 
 def test_a_claim_that_was_kept_is_read_back_as_it_was():
-    claim = StreamClaim(**{**CLAIM, "unsent": (3, 500)})
+    claim = StreamClaim(**{**CLAIM, "unsent": (3, 500), "unrecorded": {"delivered": (7, 9)}})
     assert to_json(claim) == CLAIM
     assert read_stream_claim(to_json(claim)) == claim
 
@@ -116,7 +117,7 @@ def test_anything_kept_is_a_claim_of_its_types_or_refused(kept):
         claim = read_stream_claim(kept)
     except RecordError:
         return
-    assert claim is None or to_json(claim) == {"summary": {}, "unsent": [], **kept}
+    assert claim is None or to_json(claim) == {"summary": {}, "unsent": [], "unrecorded": {}, **kept}
     if claim is not None:
         assert claim.state in STATES
         assert min(claim.batch, claim.start, claim.size, claim.try_number, *claim.unsent) >= 0

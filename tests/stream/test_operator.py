@@ -168,7 +168,7 @@ def test_a_dead_receiver_stops_the_stream_and_a_retry_sends_exactly_the_rest(con
         )
 
     connect(f"http://127.0.0.1:{find_closed_port()}/")
-    with pytest.raises(DeliveryNotSentError, match="resumes where it stopped"):
+    with pytest.raises(DeliveryNotSentError, match="A retry resumes"):
         deliver(events, context=context(1), concurrency=2, stop_after_failures=5)
     assert read_records(tmp_path) == []
     assert 5 <= pushed["return_value"]["unsent"] <= 5 + 2 * 2
@@ -233,6 +233,8 @@ def test_a_clear_sends_all_again_and_says_so(connect, deliver, tmp_path):
         deliver(events, context=make_context(store, max_tries=1, try_number=2))
     assert len(heard.requests) == 10
     assert Counter(record["redelivery"] for record in read_records(tmp_path)) == {False: 5, True: 5}
+    marks = [headers.get("X-Service-Hook-Redelivery") for headers, _ in heard.requests]
+    assert marks == [None] * 5 + ["true"] * 5
 
 
 @pytest.mark.parametrize(
@@ -314,6 +316,8 @@ def test_only_events_with_the_chosen_outcomes_are_sent_and_marked_if_they_may_ha
     assert (returned["delivered"], returned["total"]) == (len(sent), len(sent))
     found = [json.loads(line) for part in Path(returned["records"]).iterdir() for line in part.read_text().splitlines()]
     assert {record["event_id"]: record["redelivery"] for record in found} == sent
+    marked = {json.loads(body)["id"] for headers, body in heard.requests if "X-Service-Hook-Redelivery" in headers}
+    assert marked == {event_id for event_id, may_have_arrived in sent.items() if may_have_arrived}
 
 
 def test_an_event_that_a_redelivery_did_not_send_may_still_have_arrived_before(connect, deliver, earlier):

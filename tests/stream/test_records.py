@@ -19,7 +19,7 @@ def write(folder, batch: int, number: int, *outcomes: str, first: int = 0, rest:
         json.dumps({"offset": first + index, "event_id": f"event-{first + index}", "outcome": outcome})
         for index, outcome in enumerate(outcomes)
     ]
-    (folder / f"segment-{batch:06d}.try-{number}.jsonl").write_text("".join(f"{line}\n" for line in lines) + rest)
+    (folder / f"segment-{batch:06d}.try-{number}.0a.jsonl").write_text("".join(f"{line}\n" for line in lines) + rest)
 
 
 def test_the_record_of_the_later_try_counts(tmp_path):

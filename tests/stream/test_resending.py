@@ -18,6 +18,7 @@ from airflow_provider_hooks.http.connect import Connector
 from airflow_provider_hooks.http.policy import NetworkPolicy
 from airflow_provider_hooks.outcomes import ErrorClass
 from airflow_provider_hooks.stream import stream as stream_module
+from airflow_provider_hooks.stream import throttle
 from airflow_provider_hooks.stream.encode import RequestEncoder
 from airflow_provider_hooks.stream.summary import Progress
 from airflow_provider_hooks.stream.throttle import MAX_BACKOFFS, RateLimiter
@@ -220,6 +221,19 @@ def test_pauses_of_earlier_tries_stay_in_the_summary(tries):
         assert first.summary.pauses > 0
     with serve(answer) as kept:
         assert tries.deliver(kept, make_source(EVENTS)).summary.pauses == first.summary.pauses
+
+
+def test_a_receiver_that_requests_too_many_pauses_stops_the_stream(tries, monkeypatch):
+    monkeypatch.setattr(throttle, "MAX_PAUSED_SECONDS", -1.0)
+    with serve(answer) as kept:
+        stopped = tries.deliver(kept, make_source(EVENTS), concurrency=1)
+        assert (stopped.stopped_by, tries.store.claim["state"]) == (
+            "the receiver was busy or away for too long in all",
+            "stopped",
+        )
+        assert 0 < len(kept.bytes_of) < EVENTS
+        monkeypatch.setattr(throttle, "MAX_PAUSED_SECONDS", 3_600.0)
+        check_truth(tries, kept, tries.deliver(kept, make_source(EVENTS)), EVENTS)
 
 
 def test_progress_begins_where_the_try_begins(tries, monkeypatch):

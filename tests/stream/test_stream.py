@@ -184,12 +184,15 @@ class KilledBeforeTheEnd:
         self._store.set(key, value, **options)
 
 
-def test_records_that_a_killed_try_wrote_are_kept_and_the_others_are_unknown(tries):
+@pytest.mark.parametrize("is_same_try", [False, True])
+def test_records_that_a_killed_try_wrote_are_kept_and_the_others_are_unknown(tries, is_same_try):
+    """Airflow can run a try again under its own number, as in a container that was restarted."""
     source = make_source(2 * BATCH)
     with serve(answer) as kept:
         assert tries.deliver(kept, source, store=KilledBeforeTheEnd(tries.store), concurrency=1) is None
-        (tries.folder / "3" / "segment-000001.try-1.jsonl").open("ab").write(b'{"offset": 9, "outcome": "deli')
-        end = tries.deliver(kept, source)
+        (segment,) = (tries.folder / "3").glob("segment-000001.try-1.*.jsonl")
+        segment.open("ab").write(b'{"offset": 9, "outcome": "deli')
+        end = tries.deliver(kept, source, is_same_try=is_same_try)
     check_truth(tries, kept, end, 2 * BATCH)
     assert end.summary.outcomes["delivered"] == 2 * BATCH, "each had its record, and a line that was cut off is none"
 

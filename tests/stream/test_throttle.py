@@ -162,3 +162,19 @@ def test_a_response_does_not_end_a_pause_that_has_begun(real_pauses):
     limiter.back_off(START)
     limiter.note_response()
     assert limiter.acquire(START + 0.05, 1) == 0
+
+
+@pytest.mark.parametrize("kind", ["requested", "after errors"])
+def test_all_pauses_of_a_try_have_a_sum(kind):
+    """A receiver that answers in between could otherwise hold a worker for ever."""
+    limiter, now, count = RateLimiter(rate_limit=None), 0.0, 0
+    while not limiter.is_exhausted:
+        if kind == "requested":
+            limiter.pause(now, 60.0)
+        else:
+            limiter.back_off(now)
+            limiter.note_response()
+        now += limiter.delay(now)
+        count += 1
+    assert now == pytest.approx(throttle.MAX_PAUSED_SECONDS, abs=61)
+    assert count > 50
