@@ -33,7 +33,7 @@ class StateStore:
 
 
 def make_context(
-    store: StateStore | None = None, *, try_number: int = 1, max_tries: int = 3, **of_ti: object
+    store: StateStore | None = None, *, try_number: int = 1, max_tries: int = 3, retries: int = 3, **of_ti: object
 ) -> dict[str, object]:
     """Make a context; pass the same store for another try, another ``max_tries`` for a cleared task."""
     ti = SimpleNamespace(
@@ -48,4 +48,5 @@ def make_context(
     vars(ti).update(of_ti)
     noon = dt.datetime(2026, 1, 1, 12, tzinfo=dt.timezone.utc)
     dag_run = SimpleNamespace(data_interval_end=noon, run_after=noon)
-    return {"ti": ti, "dag_run": dag_run, "task_state_store": store or StateStore()}
+    task = SimpleNamespace(retries=retries)
+    return {"ti": ti, "task": task, "dag_run": dag_run, "task_state_store": store or StateStore()}

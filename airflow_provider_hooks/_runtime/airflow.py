@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from http import HTTPStatus
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 from urllib.parse import quote, urljoin
 
@@ -45,6 +46,8 @@ _DEFAULT_BASE_URL = "http://localhost:8080"
 """Airflow's own default of ``[api] base_url``."""
 _FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.5, 5.0
 """How long an operation of the state store waits before it is tried again."""
+_CLEAR_DELETES_CLAIMS = (1, 4)
+"""The version of the Task SDK that comes with Airflow 3.4."""
 Returned = TypeVar("Returned")
 ClaimType = TypeVar("ClaimType", bound=msgspec.Struct)
 
@@ -229,6 +232,20 @@ def open_claim_store(
     if accessor is None:
         raise ServiceHookError("this context has no task_state_store to store the claim in; nothing was sent")
     return TaskStateClaimStore(accessor, key, kind, patience=patience)
+
+
+def may_have_lost_claim(context: Context) -> bool:
+    """
+    Return whether a clear may have deleted the claim of an earlier run of this task; the caller found none.
+
+    Since Airflow 3.4 a clear deletes the task state store, unless it is made with ``keep_task_state``. A clear
+    moves ``max_tries`` on, beyond the task's own ``retries``.
+    """
+    ti, retries = context["ti"], context["task"].retries or 0
+    if ti.try_number == 1 or ti.max_tries <= retries:
+        return False
+    major, minor = version("apache-airflow-task-sdk").split(".")[:2]
+    return (int(major), int(minor)) >= _CLEAR_DELETES_CLAIMS
 
 
 def describe_task_instance(context: Context, *, place: tuple[object, ...] = ()) -> dict[str, object]:

@@ -45,6 +45,11 @@ KEY_PREFIX = "service_hook_delivery"
 """What the key of a claim begins with, and all of it without a slot; users see it in the task's Storage tab."""
 SLOTS_KEY = "service_hook_slots"
 """The key of the slots of a task that delivers a list."""
+LOST_CLAIM = (
+    "The clear deleted the claims of this task. Its events may have been sent before and are marked as redeliveries. "
+    "Since Airflow 3.4 a clear keeps the claims only with keep_task_state"
+)
+"""What is logged where a clear may have deleted a claim."""
 CLAIMED = "claimed"
 SETTLED = "settled"
 """What a user writes over the state of a claim to say that the event was received."""
@@ -151,16 +156,16 @@ def next_action(found: Claim | None, *, generation: str, on_unknown: OnUnknown =
     return _SAME_GENERATION[found.state]
 
 
-def make_claim(found: Claim | None, *, info: DeliveryInfo, generation: str, try_number: int, claimed_at: str) -> Claim:
+def make_claim(found: Claim | None, *, info: DeliveryInfo, run: TryContext, claimed_at: str) -> Claim:
     """Return a new claim in place of the one found."""
-    sent_before = found is not None and found.state != Outcome.NOT_SENT.value
-    same = found is not None and found.generation == generation
+    sent_before = found is not None and (found.redelivery or found.state != Outcome.NOT_SENT.value)
+    same = found is not None and found.generation == run.generation
     return Claim(
         state="claimed",
-        generation=generation,
-        try_number=try_number,
+        generation=run.generation,
+        try_number=run.try_number,
         claimed_at=claimed_at,
-        redelivery=sent_before or (found is not None and found.redelivery),
+        redelivery=sent_before or (found is None and run.claim_may_be_lost),
         owner_token=f"{_own_prefix()}{uuid.uuid4().hex}",
         may_have_arrived=same and found is not None and found.state in _MAY_HAVE_ARRIVED,
         info=info,
@@ -241,6 +246,8 @@ class TryContext(msgspec.Struct, frozen=True, kw_only=True):
     generation: str
     try_number: int
     on_unknown: OnUnknown = "fail"
+    claim_may_be_lost: bool = False
+    """Whether a clear may have deleted the claim of an earlier run."""
 
 
 class DeliveryResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -292,6 +299,11 @@ class ClaimedDelivery:
             self.store.save(claim)
         return DeliveryResult(record=record, sent_by_this_try=False)
 
+    @property
+    def is_claim_lost(self) -> bool:
+        """Whether ``resolve`` found no claim, and a clear may have deleted one."""
+        return self._found is None and self.run.claim_may_be_lost
+
     def claim(self, info: DeliveryInfo) -> bool:
         """
         Claim the delivery; the request may be sent when this returns.
@@ -300,13 +312,8 @@ class ClaimedDelivery:
         :raises ClaimLostError: if another process claimed it at the same moment; this one must send nothing
         :raises StateStoreError: if the claim could not be stored or read back; nothing was sent
         """
-        self._claim = make_claim(
-            self._found,
-            info=info,
-            generation=self.run.generation,
-            try_number=self.run.try_number,
-            claimed_at=pendulum.now("UTC").isoformat(),
-        )
+        claimed_at = pendulum.now("UTC").isoformat()
+        self._claim = make_claim(self._found, info=info, run=self.run, claimed_at=claimed_at)
         try:
             self.store.acquire(self._found, self._claim)
         except StateStoreError as error:

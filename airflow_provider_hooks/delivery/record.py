@@ -87,9 +87,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         reason = ", ".join([*status, *([attempt.error_class.value] if attempt.error_class else [])])
         begin = f"{attempt.outcome.value} ({reason}): " if reason else f"{attempt.outcome.value}: "
         # A user may have edited the claim that a record was read from, so the texts are bounded and escaped.
-        end = f", delivery {_shorten(escape(info.delivery_id), _ID_CHARACTERS)}"
+        end = f", delivery {_shorten(info.delivery_id, _ID_CHARACTERS)}"
         free = MAX_SUMMARY_CHARACTERS - len(begin) - len(end)
-        return f"{begin}{_shorten(f'{escape(info.event_type)} to {escape(info.endpoint)}', free)}{end}"
+        return f"{begin}{_shorten(f'{info.event_type} to {info.endpoint}', free)}{end}"
 
     def list_details(self) -> list[str]:
         """Return the lines that follow the summary of a delivery that failed."""
@@ -103,7 +103,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _shorten(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[: max(0, limit - 1)]}…"
+    """Return a text of at most ``limit`` characters, escaped."""
+    shown = text if text.isprintable() else escape(text)
+    return shown if len(shown) <= limit else f"{shown[: max(0, limit - 1)]}…"
 
 
 def attempt_from_result(result: RequestResult[R], *, sensitive: tuple[str, ...]) -> Attempt:

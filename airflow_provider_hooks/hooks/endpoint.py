@@ -15,11 +15,18 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_hooks._runtime.airflow import open_claim_store, read_connection, read_settings, read_variable
+from airflow_provider_hooks._runtime.airflow import (
+    may_have_lost_claim,
+    open_claim_store,
+    read_connection,
+    read_settings,
+    read_variable,
+)
 from airflow_provider_hooks._runtime.failures import raise_failure, raise_for_outcome
 from airflow_provider_hooks._runtime.telemetry import count_delivery, record_attempt, trace_attempt
 from airflow_provider_hooks.delivery.claims import (
     KEY_PREFIX,
+    LOST_CLAIM,
     Claim,
     ClaimedDelivery,
     DeliveryResult,
@@ -28,7 +35,7 @@ from airflow_provider_hooks.delivery.claims import (
     unclaimed_result,
 )
 from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, Endpoint, read_endpoint
-from airflow_provider_hooks.delivery.record import attempt_from_result, not_sent_attempt
+from airflow_provider_hooks.delivery.record import Record, attempt_from_result, not_sent_attempt
 from airflow_provider_hooks.delivery.request import RequestTemplate, SignedRequest, preview_request
 from airflow_provider_hooks.events.builders import EventDraft
 from airflow_provider_hooks.events.serialization import serialize
@@ -41,7 +48,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_hooks.delivery.claims import OnUnknown
-    from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo, Record
+    from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo
     from airflow_provider_hooks.delivery.request import Preview
     from airflow_provider_hooks.events.types import Payload
     from airflow_provider_hooks.http.policy import NetworkPolicy
@@ -175,12 +182,19 @@ class EndpointHook(BaseHook):
         key = f"{KEY_PREFIX}:{slot}" if slot else KEY_PREFIX
         delivery = ClaimedDelivery(
             store=open_claim_store(context, key, Claim, patience=self._settings.state_store_timeout),
-            run=TryContext(generation=str(ti.max_tries), try_number=ti.try_number, on_unknown=on_unknown),
+            run=TryContext(
+                generation=str(ti.max_tries),
+                try_number=ti.try_number,
+                on_unknown=on_unknown,
+                claim_may_be_lost=ti.try_number > 1 and may_have_lost_claim(context),
+            ),
         )
         result = delivery.resolve()
         if result is None or result.recorded_by_this_try:
             template, info, body = self._prepare(event_type, payload)
             if result is None:
+                if ti.try_number > 1 and delivery.is_claim_lost:
+                    self.log.warning(LOST_CLAIM)
                 redelivery = delivery.claim(info)
                 result = delivery.settle(self._attempt(template, info, body, redelivery=redelivery))
             else:
@@ -280,7 +294,7 @@ class EndpointHook(BaseHook):
                 attempt = attempt_from_result(result, sensitive=sensitive)
             record_attempt(span, info, attempt)
         # Logged before it is recorded, so that it is not lost with a database that is gone by now.
-        self._log_outcome(unclaimed_result(info, attempt).record)
+        self._log_outcome(Record(info=info, generation="", redelivery=redelivery, attempt=attempt))
         return attempt
 
     def _log_outcome(self, record: Record) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from airflow_provider_hooks._runtime.airflow import open_claim_store
+from airflow_provider_hooks._runtime.airflow import may_have_lost_claim, open_claim_store
 from airflow_provider_hooks._runtime.failures import (
     DeliveryFailedError,
     DeliveryNotSentError,
@@ -19,7 +19,7 @@ from airflow_provider_hooks._runtime.failures import (
 )
 from airflow_provider_hooks._runtime.stream_files import find_earlier_records, make_records, open_records, open_source
 from airflow_provider_hooks._runtime.telemetry import count_deliveries
-from airflow_provider_hooks.delivery.claims import KEY_PREFIX
+from airflow_provider_hooks.delivery.claims import KEY_PREFIX, LOST_CLAIM
 from airflow_provider_hooks.exceptions import ServiceHookError, drop_frames
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.http.connect import Connector
@@ -72,11 +72,16 @@ class StreamHook(EndpointHook):
         """
         ti = context["ti"]
         run = StreamContext(
-            generation=str(ti.max_tries), try_number=ti.try_number, is_last_try=ti.try_number > ti.max_tries
+            generation=str(ti.max_tries),
+            try_number=ti.try_number,
+            is_last_try=ti.try_number > ti.max_tries,
+            claim_may_be_lost=may_have_lost_claim(context),
         )
         try:
             store = open_claim_store(context, KEY_PREFIX, StreamClaim, patience=self._settings.state_store_timeout)
             found = store.load()
+            if found is None and run.claim_may_be_lost:
+                self.log.warning(LOST_CLAIM)
             result = find_finished(found, run)
             if result is None:
                 # A template may name another folder in each try; the records of one generation stay together.

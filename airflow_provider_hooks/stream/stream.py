@@ -96,6 +96,8 @@ class StreamContext:
     try_number: int
     is_last_try: bool
     """Whether no later try sends what this one does not."""
+    claim_may_be_lost: bool = False
+    """Whether a clear may have deleted the claim of an earlier run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +179,7 @@ def deliver_stream(
             generation=run.generation,
             try_number=run.try_number,
             owner_token="",
-            redelivery=found is not None,
+            redelivery=found is not None or run.claim_may_be_lost,
             source=fingerprint,
             records=str(dependencies.records),
             batch=0,

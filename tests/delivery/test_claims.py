@@ -105,7 +105,9 @@ def make_delivery_id(*, endpoint: str, event_type: str, event_id: str, deploymen
 
 
 def claim(state: str, generation: str):
-    found = make_claim(None, info=FACTS, generation=generation, try_number=1, claimed_at="2026-01-01T00:00:00+00:00")
+    found = make_claim(
+        None, info=FACTS, run=TryContext(generation=generation, try_number=1), claimed_at="2026-01-01T00:00:00+00:00"
+    )
     if state == CLAIMED:
         return found
     attempt = Attempt(outcome=Outcome(state), requested_at="", duration_ms=0)

@@ -10,6 +10,7 @@ import pytest
 from airflow.sdk import NEVER_EXPIRE
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from airflow_provider_hooks._runtime import airflow as airflow_module
 from airflow_provider_hooks.events import event_from_exception
 from airflow_provider_hooks.exceptions import DeliveryNotSentError
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator, DeliverEventCreatedOperator
@@ -281,3 +282,17 @@ def test_rendering_leaves_the_template_fields_of_the_class():
     operator.render_template_fields({})
     assert operator.culprit == "ab"
     assert operator.template_fields == type(operator).template_fields
+
+
+@pytest.mark.parametrize(("sdk", "may_be_one"), [("1.3.2", False), ("1.4.0b2", True), ("2.0.0", True)])
+def test_a_clear_that_deleted_the_claim_is_a_possible_redelivery(connect, monkeypatch, capsys, sdk, may_be_one):
+    """Airflow 3.4 deletes the task state store; before, an empty one says that nothing was claimed."""
+    monkeypatch.setattr(airflow_module, "version", lambda _name: sdk)
+    with raw_server(OK) as heard:
+        connect(heard.url)
+        first = alert().execute(make_context(try_number=1, max_tries=4))
+        retried = alert().execute(make_context(try_number=2, max_tries=3))
+        cleared = alert().execute(make_context(try_number=2, max_tries=4))
+    assert [record["redelivery"] for record in (first, retried, cleared)] == [False, False, may_be_one]
+    assert [b"X-Service-Hook-Redelivery: true" in request for request in heard.requests] == [False, False, may_be_one]
+    assert ("keep_task_state" in capsys.readouterr().out) is may_be_one

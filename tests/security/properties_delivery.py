@@ -12,6 +12,7 @@ from airflow_provider_hooks.delivery.claims import (
     CLAIMED,
     SETTLED,
     Claim,
+    TryContext,
     make_claim,
     mark_delivered,
     merge_with_previous,
@@ -46,7 +47,7 @@ ANSWERED = Attempt(
     message="m",
 )
 OPEN = Attempt(outcome=Outcome.UNKNOWN, requested_at="2026-01-01T00:00:00Z", duration_ms=1.5, message="m")
-CLAIM = make_claim(None, info=FACTS, generation="0", try_number=1, claimed_at="2026-01-01T00:00:00Z")
+CLAIM = make_claim(None, info=FACTS, run=TryContext(generation="0", try_number=1), claimed_at="2026-01-01T00:00:00Z")
 RECORDS = [
     Record(info=FACTS, generation="0", redelivery=False, attempt=attempt).as_json() for attempt in (ANSWERED, OPEN)
 ]
@@ -106,7 +107,9 @@ def check_claim(*, kept: object, generation: str, on_unknown: str) -> None:
         return
     next_action(claim, generation=generation, on_unknown=on_unknown)
     assert read_claim(json.loads(json.dumps(claim.as_json()))) is not None
-    again = make_claim(claim, info=FACTS, generation=generation, try_number=2, claimed_at="2026-01-01T00:00:00Z")
+    again = make_claim(
+        claim, info=FACTS, run=TryContext(generation=generation, try_number=2), claimed_at="2026-01-01T00:00:00Z"
+    )
     assert again.state == CLAIMED
     judged = merge_with_previous(again, Attempt(outcome=Outcome.NOT_SENT, requested_at="", duration_ms=0.0))
     assert not again.may_have_arrived or judged.outcome is Outcome.UNKNOWN

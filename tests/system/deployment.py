@@ -14,14 +14,18 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import requests
+from packaging.version import Version
 
 from tests.servers import find_free_port
 from tests.system.database import find_everywhere, read_rows, sqlite_url
 from tests.system.real_airflow import RealAirflow
 
+CLEAR_DELETES_CLAIMS = Version(version("apache-airflow-core")) >= Version("3.4.dev0")
+"""Whether a clear of this Airflow deletes the task state store, unless it is made with ``keep_task_state``."""
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 FINAL = {"success", "failed", "upstream_failed", "skipped"}
 
@@ -173,9 +177,14 @@ class Deployment:
         answer = self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)
         assert answer.status_code == 200, answer.text
 
-    def clear(self, dag_id: str, run_id: str, task_ids: list) -> int:
-        """Clear tasks as the button in the user interface does, without "downstream" and the like; return how many."""
-        body = {
+    def clear(self, dag_id: str, run_id: str, task_ids: list, *, keeps_claims: bool = True) -> int:
+        """
+        Clear tasks as the button in the user interface does, without "downstream" and the like; return how many.
+
+        :param keeps_claims: whether "keep task state" is ticked; before Airflow 3.4 there is no such choice
+        """
+        body: dict[str, object] = {"keep_task_state": keeps_claims} if CLEAR_DELETES_CLAIMS else {}
+        body |= {
             "dag_run_id": run_id,
             "dry_run": False,
             "include_downstream": False,
@@ -189,6 +198,11 @@ class Deployment:
         answer = self.call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body)
         assert answer.status_code == 200, answer.text
         return answer.json()["total_entries"]
+
+    def read_log(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> str:
+        """Return the log of a try of a task."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
+        return str(self.call("GET", f"{path}?full_content=true").json())
 
     def list_runs(self, dag_id: str) -> list[str]:
         """Return the ids of a Dag's runs, the oldest first."""

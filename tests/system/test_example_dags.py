@@ -199,8 +199,7 @@ def test_a_connection_of_another_type_is_refused_by_name(examples):
     examples.airflow.set_connections({"service_hook_default": {"conn_type": "http", "host": "https://example.com"}})
     run_id, (task,) = examples.run("example_triggered_delivery")
     assert task["state"] == "failed"
-    path = f"/api/v2/dags/example_triggered_delivery/dagRuns/{run_id}/taskInstances/deliver_alert/logs/1"
-    logged = str(examples.airflow.call("GET", f"{path}?full_content=true").json())
+    logged = examples.airflow.read_log("example_triggered_delivery", run_id, "deliver_alert", 1)
     assert "must be service_hook (Service Hook), not 'http'" in logged
 
 

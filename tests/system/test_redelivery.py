@@ -13,7 +13,7 @@ import pytest
 
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
 from tests.servers import OK, raw_server, read_request
-from tests.system.deployment import Deployment
+from tests.system.deployment import CLEAR_DELETES_CLAIMS, Deployment
 
 SECRET = "a-secret-of-the-cleared-endpoint"
 UNWELL = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 6\r\n\r\nunwell"
@@ -63,9 +63,10 @@ class Run:
         tasks = sorted(self.airflow.wait_for_run(self.dag_id, self.run_id), key=lambda task: task["map_index"])
         return [(task["state"], task["try_number"]) for task in tasks]
 
-    def clear(self, map_index: int = -1) -> None:
+    def clear(self, map_index: int = -1, *, keeps_claims: bool = True) -> None:
         """Clear the task as the button in the user interface does, without "downstream" and the like."""
-        assert self.airflow.clear(self.dag_id, self.run_id, [["deliver", map_index]]) == 1
+        tasks = [["deliver", map_index]]
+        assert self.airflow.clear(self.dag_id, self.run_id, tasks, keeps_claims=keeps_claims) == 1
 
     def settle(self, method: str, options: dict) -> None:
         """Write "settled" over the claim's state in the Storage tab."""
@@ -132,6 +133,19 @@ def test_a_clear_after_delivered_delivers_again_and_says_so(airflow, sandbox):
     received = sandbox.state.list_deliveries()
     assert [(one.delivery_id, one.verified) for one in received] == [(first["delivery_id"], True)] * 2
     assert second["delivery_id"] == first["delivery_id"]
+
+
+def test_a_clear_that_deletes_the_claim_still_marks_the_redelivery(airflow, sandbox):
+    """The default of Airflow 3.4; before, the claim is kept whatever is chosen."""
+    run = trigger(airflow, "forgotten", add_hook(sandbox))
+    assert run.wait() == [("success", 1)]
+    run.clear(keeps_claims=False)
+    assert run.wait() == [("success", 2)]
+    record = run.read_record()
+    assert (record["outcome"], record["redelivery"], run.read_claim()["redelivery"]) == ("delivered", True, True)
+    assert [one.delivery_id for one in sandbox.state.list_deliveries()] == [record["delivery_id"]] * 2
+    log = airflow.read_log("deliver", "forgotten", "deliver", 2)
+    assert ("keep_task_state" in log) is CLEAR_DELETES_CLAIMS
 
 
 def test_a_clear_after_rejected_delivers_once_the_receiver_is_well(airflow, sandbox):
