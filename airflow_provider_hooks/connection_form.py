@@ -17,7 +17,7 @@ from airflow_provider_hooks.exceptions import ValidationError, ValidationErrors
 from airflow_provider_hooks.sanitize import escape, quote_setting, safe_repr
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +28,10 @@ class ExtraField:
     label: str
     description: str
     type: str = "string"
-    choices: Collection[str] | None = None
+    choices: Mapping[str, str] | None = None
+    """What is stored for each choice, and the text that the form shows for it."""
     default: str | None = None
-    minimum: float | None = None
+    is_required: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,11 +172,11 @@ def read_fields(kind: ConnectionType, connection: StoredConnection) -> Connectio
 
 
 def _describe_field(field: ExtraField) -> dict[str, object]:
-    schema: dict[str, object] = {"type": [field.type, "null"]}
+    # Without "null" the form marks a field as required. A "minimum" would have it change a number that is too small.
+    schema: dict[str, object] = {"type": field.type if field.is_required else [field.type, "null"]}
     if field.choices is not None:
         schema["enum"] = list(field.choices)
+        schema["values_display"] = dict(field.choices)
     if field.default is not None:
         schema["default"] = field.default
-    if field.minimum is not None:
-        schema["minimum"] = field.minimum
     return {"label": field.label, "description": field.description, "schema": schema}

@@ -21,7 +21,7 @@ def stored(**fields):
 def test_a_connection_of_another_type_is_refused_by_name(conn_type):
     with pytest.raises(ValidationError) as caught:
         read_fields(SERVICE_HOOK, stored(conn_type=conn_type))
-    assert "connection 'c': conn_type: must be service_hook (Service Hook)" in str(caught.value)
+    assert "connection 'c': conn_type: must be service_hook (Service Hook: webhook endpoint)" in str(caught.value)
 
 
 def test_the_fields_of_a_connection_are_read_and_the_unused_ones_named():

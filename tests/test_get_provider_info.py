@@ -42,10 +42,15 @@ def test_a_form_shows_what_is_used_and_hides_the_rest(form):
     behaviour = form["ui-field-behaviour"]
     assert set(behaviour["hidden-fields"]) == {"schema", "login", "port", "extra"}
     assert set(behaviour["relabeling"]) == set(behaviour["placeholders"]) == {"host", "password"}
+    assert any("(required)" in label for label in behaviour["relabeling"].values())
+    assert "webhook" in form["hook-name"], "users search for it by this word"
     for field in form["conn-fields"].values():
-        assert "null" in field["schema"]["type"], "every field may be left empty"
-        if "default" in field["schema"] and "enum" in field["schema"]:
-            assert field["schema"]["default"] in field["schema"]["enum"]
+        schema = field["schema"]
+        assert ("null" in schema["type"]) is ("default" not in schema), "the form marks a field as required without it"
+        assert "minimum" not in schema, "the form would change a number that is too small"
+        if "enum" in schema:
+            assert schema["default"] in schema["enum"]
+            assert schema["values_display"].keys() == set(schema["enum"])
 
 
 def test_every_module_named_is_there():

@@ -20,6 +20,8 @@ from airflow_provider_hooks.sanitize import escape
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow.sdk import Context
+
     from airflow_provider_hooks.delivery.claims import DeliveryResult, OnUnknown
     from airflow_provider_hooks.delivery.record import Record
 
@@ -62,10 +64,11 @@ class DeliveryFailedError(DeliveryError, NonRetryableError):
     """The event was rejected, may have been received, or cannot be sent, so Airflow does not retry the task."""
 
 
-def raise_for_outcome(result: DeliveryResult, *, on_unknown: OnUnknown = "fail") -> None:
+def raise_for_outcome(result: DeliveryResult, context: Context, *, on_unknown: OnUnknown = "fail") -> None:
     """
     Return if the event was delivered; else raise what makes Airflow retry the task or not.
 
+    :param context: the context of the task, whose retries the message mentions
     :raises DeliveryFailedError: for ``rejected`` and ``unknown``, which are never retried, and for an address that
         is not allowed, which a retry does not change
     :raises DeliveryNotSentError: for every other ``not_sent``
@@ -76,8 +79,7 @@ def raise_for_outcome(result: DeliveryResult, *, on_unknown: OnUnknown = "fail")
         return
     stored = record.as_json()
     if outcome is Outcome.NOT_SENT and record.attempt.error_class is not ErrorClass.BLOCKED_ADDRESS:
-        message = _describe(result, ["Nothing was sent: Airflow's retries send it, or clear the task"])
-        raise DeliveryNotSentError(message, outcome=outcome, record=stored)
+        raise DeliveryNotSentError(_describe(result, [_describe_retries(context)]), outcome=outcome, record=stored)
     if outcome is Outcome.UNKNOWN and on_unknown == "resend":
         advice = "It may have been received. Airflow's retries send it again; after the last one, clear the task"
         raise DeliveryUnknownError(_describe(result, [advice]), outcome=outcome, record=stored)
@@ -88,6 +90,16 @@ def _describe(result: DeliveryResult, advice: list[str]) -> str:
     """Return a short first line that is complete, then the details and what to do, each on a line."""
     earlier = [] if result.sent_by_this_try else ["An earlier try recorded this; nothing was sent again"]
     return "\n".join([result.record.summarize(), *result.record.list_details(), *earlier, *advice])
+
+
+def _describe_retries(context: Context) -> str:
+    """Return what sends an event that was not sent."""
+    if not context["task"].retries:
+        return "Nothing was sent, and this task has no retries: set retries=3, and clear the task to send it now"
+    ti = context["ti"]
+    if ti.try_number > ti.max_tries:
+        return "Nothing was sent, and no retry is left: clear the task to send it"
+    return "Nothing was sent: the next retry sends it"
 
 
 def _list_advice(record: Record) -> list[str]:

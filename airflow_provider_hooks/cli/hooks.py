@@ -77,8 +77,9 @@ def _read_declaration(args: Namespace, hook: RegistryHook) -> tuple[HookSpec, st
     if url:
         _check_without_token(problems, url)
     elif args.service_hook_conn_id:
-        url, endpoint_variable = EndpointHook(args.service_hook_conn_id).read_subscription()
-        variable = variable or endpoint_variable
+        subscription = EndpointHook(args.service_hook_conn_id).read_subscription()
+        problems.collect(lambda: hook.check_subscription(subscription))
+        url, variable = subscription.url, variable or subscription.secret_variable
     variable = variable or default_variable_name(args.service_hook_registry_conn_id, args.name)
     events = tuple(args.events) if args.events else None
     spec = HookSpec(url=url, events=events, name=args.name, is_active=not args.inactive)

@@ -30,13 +30,12 @@ from airflow_provider_hooks.http.urls import BASIC_AUTHENTICATION, Target, parse
 from airflow_provider_hooks.sanitize import is_header_name, quote_setting, safe_repr
 from airflow_provider_hooks.signing.schemes import DEFAULT_SCHEME, SCHEMES
 from airflow_provider_hooks.signing.secrets import parse_secrets
-from airflow_provider_hooks.signing.signer import KEY_FORMATS, KeyFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from airflow_provider_hooks.connection_form import ConnectionFields
-    from airflow_provider_hooks.signing.signer import Signer
+    from airflow_provider_hooks.signing.signer import KeyFormat, Signer
 
 HEADERS_FIELD = "secret_headers"
 """The field of a connection that holds them. Airflow masks the values of a field whose name holds "secret"."""
@@ -58,20 +57,34 @@ _RESERVED_PREFIXES = ("x-service-hook", "x-servicehook", "proxy-")
 AUTO = "auto"
 """The key format of a connection that leaves it to the scheme."""
 
+
+class _SchemeTitles(Mapping[str, str]):
+    """The schemes and what the form shows for them; those of entry points are loaded only when they are needed."""
+
+    def __getitem__(self, name: str) -> str:
+        return SCHEMES[name].title or name
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(SCHEMES)
+
+    def __len__(self) -> int:
+        return len(SCHEMES)
+
+
 SERVICE_HOOK = ConnectionType(
     name="service_hook",
-    label="Service Hook",
+    label="Service Hook: webhook endpoint",
     hook_class="airflow_provider_hooks.hooks.endpoint.EndpointHook",
     standard=(
         StandardField(
             name="host",
-            label="URL",
+            label="URL (required)",
             description="Where events are delivered to, such as `https://hooks.example.com/airflow`.",
             placeholder="https://hooks.example.com/airflow",
         ),
         StandardField(
             name="password",
-            label="Signing secret",
+            label="Signing secret (or Secret variable)",
             description="The secret that deliveries are signed with. Empty where `secret_variable` names it.",
             placeholder="or name a Variable below",
         ),
@@ -82,8 +95,9 @@ SERVICE_HOOK = ConnectionType(
             name="scheme",
             label="Signing scheme",
             description="How deliveries are signed; the receiver verifies by the same scheme.",
-            choices=SCHEMES,
+            choices=_SchemeTitles(),
             default=DEFAULT_SCHEME,
+            is_required=True,
         ),
         ExtraField(
             name="secret_variable",
@@ -95,8 +109,13 @@ SERVICE_HOOK = ConnectionType(
             label="Key format",
             description="text: the secret's characters are the key; whsec: the base64 after whsec_ is; "
             "auto: as the scheme documents.",
-            choices=(AUTO, *KEY_FORMATS),
+            choices={
+                AUTO: "as the signing scheme documents",
+                "text": "text: its characters are the key",
+                "whsec": "whsec: the base64 after whsec_ is the key",
+            },
             default=AUTO,
+            is_required=True,
         ),
         ExtraField(
             name="events",
@@ -115,11 +134,22 @@ SERVICE_HOOK = ConnectionType(
             label="Timeout",
             description="Seconds that one attempt may take in all. Empty: [service_hooks] timeout.",
             type="number",
-            minimum=0.1,
         ),
     ),
 )
 """The connection type of an endpoint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subscription:
+    """What registering a hook for an endpoint needs of its connection."""
+
+    conn_id: str
+    url: str = field(repr=False)
+    secret_variable: str | None
+    """The Variable that registration writes the secret to."""
+    has_typed_secret: bool
+    """Whether the connection itself holds a secret."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,7 @@ from airflow_provider_hooks.delivery.claims import (
     check_slot,
     unclaimed_result,
 )
-from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, Endpoint, read_endpoint
+from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, Endpoint, Subscription, read_endpoint
 from airflow_provider_hooks.delivery.record import Record, attempt_from_result, not_sent_attempt
 from airflow_provider_hooks.delivery.request import RequestTemplate, SignedRequest, preview_request
 from airflow_provider_hooks.events.builders import EventDraft
@@ -113,15 +113,20 @@ class EndpointHook(BaseHook):
             self.get_conn()
 
     @drop_frames
-    def read_subscription(self) -> tuple[str, str | None]:
+    def read_subscription(self) -> Subscription:
         """
-        Return the endpoint's URL and the Variable for its secret, which registration needs before there is a secret.
+        Return what registration needs of the endpoint before there is a secret.
 
         :raises ValidationError: if the connection is of another type
         """
         fields = read_connection(SERVICE_HOOK, self.service_hook_conn_id)
         variable = fields.extra.get("secret_variable")
-        return fields.host.strip(), variable if isinstance(variable, str) and variable.strip() else None
+        return Subscription(
+            conn_id=self.service_hook_conn_id,
+            url=fields.host.strip(),
+            secret_variable=variable if isinstance(variable, str) and variable.strip() else None,
+            has_typed_secret=bool(fields.password),
+        )
 
     def deliver(
         self,
@@ -154,7 +159,7 @@ class EndpointHook(BaseHook):
             result = self._deliver_once(event_type, payload, context=context, slot=slot, on_unknown=on_unknown)
         except (ServiceHookError, AirflowNotFoundException) as error:
             raise_failure(error)
-        raise_for_outcome(result, on_unknown=on_unknown)
+        raise_for_outcome(result, context, on_unknown=on_unknown)
         return result.record.as_json()
 
     @drop_frames

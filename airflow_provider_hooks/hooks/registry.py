@@ -18,7 +18,7 @@ from airflow.sdk.log import mask_secret
 from airflow_provider_hooks._runtime.airflow import read_connection, read_settings
 from airflow_provider_hooks._runtime.variable_lock import VariableLock
 from airflow_provider_hooks._runtime.variable_store import VariableHookStore, check_variable_name
-from airflow_provider_hooks.exceptions import ServiceHookError, ValidationErrors, drop_frames
+from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError, ValidationErrors, drop_frames
 from airflow_provider_hooks.registries.connection import (
     CONNECTION_LABEL,
     CONNECTION_TYPE,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airflow_provider_hooks._runtime.airflow import VariableStore
+    from airflow_provider_hooks.delivery.endpoint import Subscription
     from airflow_provider_hooks.registries.base import PlatformApi
     from airflow_provider_hooks.registries.model import HookChanges, HookSpec, Security, ServiceHook, Stat
     from airflow_provider_hooks.registries.reconcile import EnsureResult, OnUncertainCreate
@@ -121,6 +122,22 @@ class RegistryHook(BaseHook):
         :raises RegistryError: if it does not exist, or the request fails
         """
         return self._open_manager().fetch(hook_id)
+
+    @drop_frames
+    def check_subscription(self, subscription: Subscription) -> None:
+        """
+        Return if an endpoint will sign with the secret of its hook. Nothing is sent.
+
+        :raises ValidationError: if the secret in its connection would differ from the one of the platform
+        """
+        platform = self._api.platform
+        if platform.signs and subscription.has_typed_secret:
+            problem = (
+                f"is set, but the hook on {platform.title} gets another secret; empty it, and set secret_variable: "
+                "registration stores the secret there for the endpoint"
+            )
+            place = f"connection '{subscription.conn_id}': password"
+            raise ValidationError(f"service hook on {platform.title}", {place: problem})
 
     @drop_frames
     def check_registration(self, spec: HookSpec, *, variable: str | None) -> None:

@@ -150,7 +150,9 @@ class _DeclaredHookOperator(_RegistryOperator):
         self.secret_variable = secret_variable
         self.on_uncertain_create = on_uncertain_create
 
-    def _read_spec(self, context: Context, problems: ValidationErrors, *, name: str) -> tuple[HookSpec, str | None]:
+    def _read_spec(
+        self, hook: RegistryHook, context: Context, problems: ValidationErrors, *, name: str
+    ) -> tuple[HookSpec, str | None]:
         """Return the requested hook, and the Variable for its secret."""
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
         from airflow_provider_hooks.registries.model import HookSpec
@@ -158,8 +160,9 @@ class _DeclaredHookOperator(_RegistryOperator):
         choose(problems, url=self.url, service_hook_conn_id=self.service_hook_conn_id)
         url, variable = self.url, self.secret_variable
         if self.service_hook_conn_id and not self.url:
-            url, endpoint_variable = EndpointHook(self.service_hook_conn_id).read_subscription()
-            variable = variable or endpoint_variable
+            subscription = EndpointHook(self.service_hook_conn_id).read_subscription()
+            problems.collect(lambda: hook.check_subscription(subscription))
+            url, variable = subscription.url, variable or subscription.secret_variable
         spec = HookSpec(
             url=url,  # type: ignore[arg-type]  # the platform's check reports it if it is missing
             events=read_events(problems, self.events),
@@ -203,7 +206,7 @@ class _ExistingHookOperator(_RegistryOperator):
 
         variable = self.secret_variable
         if not variable and self.service_hook_conn_id:
-            _, variable = EndpointHook(self.service_hook_conn_id).read_subscription()
+            variable = EndpointHook(self.service_hook_conn_id).read_subscription().secret_variable
         if not variable and self.hook_name:
             variable = default_variable_name(self.service_hook_registry_conn_id, str(self.hook_name))
         return variable or None
@@ -283,8 +286,8 @@ class RegisterServiceHookOperator(_DeclaredHookOperator):
         problems = self._collect_problems()
         on_uncertain_create = read_on_uncertain_create(problems, self.on_uncertain_create)
         name = self.task_id if self.hook_name is None else read_name(problems, "hook_name", self.hook_name)
-        spec, variable = self._read_spec(context, problems, name=name)
         hook = self._open_hook()
+        spec, variable = self._read_spec(hook, context, problems, name=name)
         problems.collect(lambda: hook.check_registration(spec, variable=variable))
         problems.raise_if_any()
         registered, created = hook.register_hook(spec, variable=variable, on_uncertain_create=on_uncertain_create)
@@ -363,10 +366,10 @@ class EnsureServiceHookOperator(_DeclaredHookOperator):
         name = read_name(problems, "hook_name", self.hook_name)
         is_active = read_flag(problems, "is_active", self.is_active)
         on_uncertain_create = read_on_uncertain_create(problems, self.on_uncertain_create)
-        spec, variable = self._read_spec(context, problems, name=name)
+        hook = self._open_hook()
+        spec, variable = self._read_spec(hook, context, problems, name=name)
         spec, hook_id = replace(spec, is_active=is_active), self.hook_id or None
         variable = variable or default_variable_name(self.service_hook_registry_conn_id, name)
-        hook = self._open_hook()
         problems.collect(lambda: hook.check_declaration(spec, variable=variable, hook_id=hook_id))
         problems.raise_if_any()
         result = hook.ensure_hooks(

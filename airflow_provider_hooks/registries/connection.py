@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.registries.model import Platform
 
 CONNECTION_TYPE = "service_hook_registry"
-CONNECTION_LABEL = "Service Hook Registry"
+CONNECTION_LABEL = "Service Hook Registry: webhook platform"
 
 _TOKEN = re.compile(r"[\x21-\x7e]+", re.ASCII)
 
@@ -58,14 +58,14 @@ def describe_connection_type() -> ConnectionType:
         standard=(
             StandardField(
                 name="host",
-                label="Base URL",
+                label="Base URL (required on ZStack)",
                 description="The base URL of the platform's API, such as `https://sentry.example.com/api/0`. "
                 "Empty: the platform's own; ZStack has none.",
                 placeholder="empty: the platform's own",
             ),
             StandardField(
                 name="password",
-                label="API token",
+                label="API token (required)",
                 description="A token with the permission to manage hooks.",
                 placeholder="a token with the permission to manage hooks",
             ),
@@ -75,8 +75,9 @@ def describe_connection_type() -> ConnectionType:
                 name="platform",
                 label="Platform",
                 description="The platform whose hooks are managed.",
-                choices=tuple(platforms),
+                choices={name: api.platform.title for name, api in platforms.items()},
                 default=DEFAULT_PLATFORM,
+                is_required=True,
             ),
             *_describe_coordinates([api.platform for api in platforms.values()]),
             ExtraField(
@@ -84,7 +85,6 @@ def describe_connection_type() -> ConnectionType:
                 label="Timeout",
                 description="Seconds for one request. Empty: [service_hooks] timeout.",
                 type="number",
-                minimum=0.1,
             ),
             ExtraField(
                 name="max_wait",
@@ -92,7 +92,6 @@ def describe_connection_type() -> ConnectionType:
                 description="Seconds that a task may wait in total when the platform answers that there were too many "
                 "requests. Empty: it does not wait.",
                 type="number",
-                minimum=0.1,
             ),
         ),
     )
@@ -141,11 +140,18 @@ def read_registry(fields: ConnectionFields, *, default_timeout: float) -> Regist
 def _describe_coordinates(platforms: list[Platform]) -> list[ExtraField]:
     """Return one field per name; its description says what it is on each platform that declares it."""
     labels: dict[str, str] = {}
+    titles: dict[str, list[str]] = {}
     descriptions: dict[str, list[str]] = {}
     for platform in platforms:
         for one in platform.coordinates:
             labels.setdefault(one.name, one.label)
+            titles.setdefault(one.name, []).append(platform.title)
             descriptions.setdefault(one.name, []).append(f"{platform.title}: {one.description}.")
     return [
-        ExtraField(name=name, label=label, description=" ".join(descriptions[name])) for name, label in labels.items()
+        ExtraField(
+            name=name,
+            label=f"{label} (required on {', '.join(titles[name])})",
+            description=" ".join(descriptions[name]),
+        )
+        for name, label in labels.items()
     ]

@@ -7,10 +7,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import sys
 
 from airflow_provider_hooks.registries.platforms import load_platforms
 from airflow_provider_hooks.sandbox.server import Sandbox, SandboxError, make_sandbox, make_server, open_listener
+
+_ORDERS = {
+    "source_type": "hmac_json",
+    "signature_header": "X-Sentry-Hook-Signature",
+    "event_header": "X-Service-Hook-Event",
+    "delivery_id_field": "id",
+}
+"""How example_inbound_delivery verifies a webhook: as the scheme ``sentry`` signs it."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,7 +45,7 @@ def serve(*, host: str, port: int, anywhere: bool, token: str | None, answer: in
     listener = open_listener(host, port, anywhere=anywhere)
     sandbox = make_sandbox(listener, token=token)
     sandbox.state.answer_status = answer
-    print(_describe(sandbox), flush=True)  # noqa: T201  (the command's output)
+    print(describe_settings(sandbox), flush=True)  # noqa: T201  (the command's output)
     make_server(sandbox).run(sockets=[listener])
 
 
@@ -59,7 +68,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _describe(sandbox: Sandbox) -> str:
+def describe_settings(sandbox: Sandbox) -> str:
+    """Return what is printed: the addresses, and the settings for an Airflow that uses the sandbox."""
     lines = [
         f"Sandbox on http://{sandbox.address} - stop it with Ctrl+C",
         *(
@@ -75,6 +85,14 @@ def _describe(sandbox: Sandbox) -> str:
     ]
     for conn_id, connection in sandbox.describe_connections().items():
         lines.append(f"  export AIRFLOW_CONN_{conn_id.upper()}='{json.dumps(connection)}'")
+    orders = {"conn_type": "inbound_webhook", "password": secrets.token_hex(16), "extra": _ORDERS}
+    lines += [
+        "",
+        "In addition for the example Dags example_register_on_akinon, and example_inbound_delivery (extra 'inbound'):",
+        f"  export AIRFLOW_VAR_AKINON_HEADER_SECRET={secrets.token_hex(16)}",
+        "  export AIRFLOW__INBOUND_WEBHOOKS__WEBHOOK_NAMES=orders",
+        f"  export AIRFLOW_CONN_WEBHOOK_ORDERS='{json.dumps(orders)}'",
+    ]
     return "\n".join(lines)
 
 

@@ -52,7 +52,10 @@ class Scheme(Signer):
     """Its name in a connection."""
 
     description: str
-    """One line for the form and the docs."""
+    """One line for the docs."""
+
+    title: str = ""
+    """What the connection form shows for it; by default its name."""
 
     source: str = ""
     """The page that documents it."""
@@ -201,12 +204,14 @@ def is_delivery_id(text: object) -> bool:
 _ROWS = (
     Scheme(
         name="sentry",
+        title="Sentry, as its documentation says (sentry)",
         description="Hex HMAC of the body in X-Sentry-Hook-Signature, as Sentry documents service hooks",
         source="https://docs.sentry.io/ (service hooks)",
         signature_header="X-Sentry-Hook-Signature",
     ),
     Scheme(
         name="sentry_servicehook",
+        title="Sentry, as its server sends (sentry_servicehook)",
         description="Hex HMAC of the body in X-ServiceHook-Signature, as Sentry's server sends; the GUID is ours",
         source="https://github.com/getsentry/sentry (service hook task)",
         signature_header="X-ServiceHook-Signature",
@@ -215,6 +220,7 @@ _ROWS = (
     ),
     Scheme(
         name="zstack",
+        title="ZStack (zstack)",
         description="Hex HMAC of timestamp and body in X-Webhook-Signature, as ZStack documents webhook security",
         source="ZStack API: GET /api/v1/alerting/docs/webhook-security",
         signature_header="X-Webhook-Signature",
@@ -224,6 +230,7 @@ _ROWS = (
     ),
     Scheme(
         name="standard_webhooks",
+        title="Standard Webhooks (standard_webhooks)",
         description="Base64 HMAC of id, timestamp and body in webhook-signature, as Standard Webhooks specifies",
         source="https://www.standardwebhooks.com/",
         signature_header="webhook-signature",
@@ -237,6 +244,7 @@ _ROWS = (
     ),
     Scheme(
         name="github",
+        title="GitHub (github)",
         description="Hex HMAC of the body in X-Hub-Signature-256, as GitHub documents webhook deliveries",
         source="https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries",
         signature_header="X-Hub-Signature-256",
@@ -245,6 +253,7 @@ _ROWS = (
     ),
     Scheme(
         name="none",
+        title="no signature (none)",
         description="No signature: for receivers that authenticate in another way",
         signature_header=None,
         signed_parts=(),

@@ -62,7 +62,9 @@ class Signer(ABC):
     name: str
     """The scheme's name in a connection: lower-case letters, digits and underscores."""
     description: str
-    """One line for the connection form and the docs."""
+    """One line for the docs."""
+    title: str = ""
+    """What the connection form shows for it; by default its name."""
     source: str = ""
     """The page that documents the scheme."""
     header_names: tuple[str, ...] = ()

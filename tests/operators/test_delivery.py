@@ -180,6 +180,21 @@ def test_a_cleared_task_sends_again_with_the_same_delivery_id_marked_as_a_redeli
     assert [b"\r\nX-Service-Hook-Redelivery: true\r\n" in request for request in heard.requests] == [False, True]
 
 
+@pytest.mark.parametrize(
+    ("retries", "try_number", "advice"),
+    [
+        (0, 1, "this task has no retries: set retries=3, and clear the task to send it now"),
+        (2, 1, "the next retry sends it"),
+        (2, 3, "no retry is left: clear the task to send it"),
+    ],
+)
+def test_an_event_that_was_not_sent_says_what_sends_it(connect, retries, try_number, advice):
+    connect(f"http://127.0.0.1:{find_closed_port()}/")
+    with pytest.raises(DeliveryNotSentError) as caught:
+        alert().execute(make_context(try_number=try_number, max_tries=retries, retries=retries))
+    assert str(caught.value).splitlines()[-1].endswith(advice)
+
+
 def test_nobody_listening_is_left_to_airflows_retries_and_then_sent(connect):
     store, port = StateStore(), find_closed_port()
     connect(f"http://127.0.0.1:{port}/")
@@ -209,7 +224,7 @@ class TestRefusedBeforeAnythingIsClaimed:
 
     def test_a_connection_of_another_type(self, connect):
         connect("https://example.com/", conn_type="http")
-        assert "must be service_hook (Service Hook), not 'http'" in self.refuse()
+        assert "must be service_hook (Service Hook: webhook endpoint), not 'http'" in self.refuse()
 
     def test_a_connection_with_wrong_fields(self, connect):
         connect("example.com", password="", scheme="x")

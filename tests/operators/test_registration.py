@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import threading
 
 import pytest
@@ -68,6 +69,21 @@ def test_an_endpoint_gives_its_url_and_its_variable(connected, variables):
     (hook,) = connected.state.sentry.list_hooks(("sandbox", "pump-station"))
     assert (hook.url, result["secret_variable"]) == (connected.receiver_url, "service_hook_secret_sandbox")
     assert parse_secrets(variables.kept["service_hook_secret_sandbox"]) == (hook.secret,)
+
+
+@pytest.mark.parametrize("operator", ["register", "ensure"])
+def test_a_secret_in_the_endpoints_connection_is_refused_before_any_call(connected, variables, monkeypatch, operator):
+    """The platform makes another one, so that no delivery would verify."""
+    stored = json.loads(os.environ["AIRFLOW_CONN_SERVICE_HOOK_DEFAULT"])
+    monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps({**stored, "password": "typed-in", "extra": {}}))
+    call = register if operator == "register" else ensure
+    with pytest.raises(AirflowFailException) as caught:
+        call(url=None, service_hook_conn_id="service_hook_default", secret_variable="hooks")
+    assert "connection 'service_hook_default': password: is set, but the hook on Sentry gets" in str(caught.value)
+    assert "set secret_variable" in str(caught.value)
+    assert "typed-in" not in str(caught.value)
+    assert connected.state.list_hooks() == []
+    assert connected.state.sentry.count_calls() == {}
 
 
 @pytest.mark.parametrize("options", [{"url": None}, {"url": ""}, {"service_hook_conn_id": "service_hook_default"}])

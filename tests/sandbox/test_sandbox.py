@@ -5,17 +5,21 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 import requests
 
 from airflow_provider_hooks.registries.platforms import load_platforms
 from airflow_provider_hooks.sandbox import serve_sandbox
-from airflow_provider_hooks.sandbox.__main__ import main
+from airflow_provider_hooks.sandbox.__main__ import describe_settings, main
 from airflow_provider_hooks.sandbox.server import MAX_BODY_BYTES, SandboxError, open_listener
 from airflow_provider_hooks.sandbox.state import APIS
 from airflow_provider_hooks.signing import SCHEMES, sign
 from tests.events_data import ALERT, CREATED
+
+EXAMPLES = Path(__file__).parent.parent.parent / "dags"
 
 EVENTS = ["event.alert", "event.created"]
 
@@ -223,3 +227,18 @@ def test_ids_are_unique_and_start_again_after_a_reset(sandbox):
             assert ids[0] == first
             assert len(set(ids)) == 3
         sandbox.state.reset()
+
+
+def test_what_is_printed_is_all_that_the_example_dags_need(sandbox):
+    """The connections and Variables that they name; what they read of the environment has a default."""
+    printed = describe_settings(sandbox)
+    exported = dict(re.findall(r"^  export (\w+)='?(.*?)'?(?:   #.*)?$", printed, re.MULTILINE))
+    needed = {"AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", "AIRFLOW_CONN_SERVICE_HOOK_REGISTRY_DEFAULT"}
+    for path in EXAMPLES.glob("*.py"):
+        source = path.read_text()
+        needed |= {f"AIRFLOW_CONN_{name.upper()}" for name in re.findall(r'conn_id="(\w+)"', source)}
+        needed |= {f"AIRFLOW_CONN_{name.upper()}" for name in re.findall(r"connection `(\w+)`", source)}
+        needed |= {f"AIRFLOW_VAR_{name.upper()}" for name in re.findall(r"var\.value\.(\w+)", source)}
+    assert len(needed) > 6
+    assert needed <= exported.keys()
+    assert all(json.loads(text)["conn_type"] for name, text in exported.items() if name.startswith("AIRFLOW_CONN"))

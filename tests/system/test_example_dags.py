@@ -200,7 +200,7 @@ def test_a_connection_of_another_type_is_refused_by_name(examples):
     run_id, (task,) = examples.run("example_triggered_delivery")
     assert task["state"] == "failed"
     logged = examples.airflow.read_log("example_triggered_delivery", run_id, "deliver_alert", 1)
-    assert "must be service_hook (Service Hook), not 'http'" in logged
+    assert "must be service_hook (Service Hook: webhook endpoint), not 'http'" in logged
 
 
 def test_params_are_checked_before_anything_is_sent(examples, sandbox):
