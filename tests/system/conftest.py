@@ -61,9 +61,9 @@ def deployment(tmp_path_factory: pytest.TempPathFactory, served_sandbox: Sandbox
         "ORDERS_INBOX": str(place / "airflow" / "no-inbox"),
         "REPLAYS": (place / "replays").as_uri(),
     }
-    with run_postgres() as url:
+    with run_postgres() as postgres:
         (place / "airflow").mkdir()
-        with run_airflow(place / "airflow", place / "dags", url=url, **environment) as running:
+        with run_airflow(place / "airflow", place / "dags", url=postgres.url, **environment) as running:
             yield running
 
 

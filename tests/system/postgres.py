@@ -11,13 +11,16 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import psutil
 
 from tests.servers import find_free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 UNPRIVILEGED = ("postgres", "nobody")
 
@@ -46,9 +49,35 @@ def _find_user() -> str | None:
     return next(name for name in UNPRIVILEGED if name in names)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Postgres:
+    """A running server with an empty database."""
+
+    url: str
+    """For SQLAlchemy."""
+    home: Path
+    run: Callable[..., None]
+    """Runs one of PostgreSQL's programs."""
+    options: str
+
+    def crash(self) -> None:
+        """Stop it as a crash does: nothing is flushed, and every connection is lost."""
+        self.run("pg_ctl", "-D", "data", "-m", "immediate", "-w", "stop")
+
+    def start(self) -> None:
+        """Start it again."""
+        self.run("pg_ctl", "-D", "data", "-l", "log", "-w", "-o", self.options, "start")
+
+    def signal(self, number: int) -> None:
+        """Send a signal to all of its processes."""
+        main = psutil.Process(int((self.home / "data" / "postmaster.pid").read_text().splitlines()[0]))
+        for process in (main, *main.children()):
+            process.send_signal(number)
+
+
 @contextlib.contextmanager
-def run_postgres() -> Iterator[str]:
-    """Serve an empty database on loopback for as long as the block runs; gives its SQLAlchemy URL."""
+def run_postgres() -> Iterator[Postgres]:
+    """Serve an empty database on loopback for as long as the block runs."""
     package, user, port = _find_package(), _find_user(), find_free_port()
     home = Path(tempfile.mkdtemp(prefix="postgres-"))
     if user is not None:
@@ -71,13 +100,16 @@ def run_postgres() -> Iterator[str]:
     options = (
         f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300 -c fsync=off"
     )
+    server = Postgres(
+        url=f"postgresql+psycopg2://airflow@127.0.0.1:{port}/airflow", home=home, run=run, options=options
+    )
     try:
         run("initdb", "-D", "data", "-U", "airflow", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
-        run("pg_ctl", "-D", "data", "-l", "log", "-w", "-o", options, "start")
+        server.start()
         try:
             run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "airflow", "airflow")
-            yield f"postgresql+psycopg2://airflow@127.0.0.1:{port}/airflow"
+            yield server
         finally:
-            run("pg_ctl", "-D", "data", "-m", "immediate", "-w", "stop")
+            server.crash()
     finally:
         shutil.rmtree(home, ignore_errors=True)
