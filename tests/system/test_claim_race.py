@@ -196,7 +196,7 @@ def serve_airflow() -> Callable[..., list[str]]:
             try:
                 super().set(key, value, **options)
             except ServerResponseError as error:
-                if error.response.status_code != 404:
+                if error.response.status_code not in {404, 410}:
                     raise
                 raise RefusedError from None
 

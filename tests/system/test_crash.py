@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from tests.system.crash_receiver import CrashReceiver
-from tests.system.database import read_json
 from tests.system.deployment import Deployment, run_airflow
 
 POINTS = ("before_claim", "after_claim", "connected", "mid_request", "after_request", "after_answer", "recorded")
@@ -78,8 +77,7 @@ def wait_for_trials(deployment: Deployment, dag_id: str, trials: dict[int, dict]
 
 def read_claims(deployment: Deployment, dag_id: str) -> dict[int, dict]:
     """Return the claims of a Dag's only run by the index of the mapped task."""
-    rows = deployment.read_rows("SELECT map_index, value FROM task_state_store WHERE dag_id = :dag_id", dag_id=dag_id)
-    return {map_index: read_json(value) for map_index, value in rows}
+    return deployment.read_claims(dag_id, "r1")
 
 
 def judge(trials, tasks, receiver, claims):

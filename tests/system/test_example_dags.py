@@ -16,7 +16,6 @@ import pytest
 from airflow_provider_hooks.sandbox import Sandbox
 from airflow_provider_hooks.sandbox.demo import write_connections
 from tests.servers import find_closed_port
-from tests.system.database import read_json
 from tests.system.deployment import Deployment
 from tests.system.real_airflow import REPOSITORY
 
@@ -63,17 +62,6 @@ class Examples:
         assert set(states.values()) == {"success"}, states
         return run_id
 
-    def read_values(self, table: str, column: str, run_id: str, task_id: str) -> list:
-        """Return a column of JSON of a task's rows, in the order of their map indexes."""
-        query = f"SELECT {column} FROM {table} WHERE run_id = :run_id AND task_id = :task_id ORDER BY map_index"  # noqa: S608
-        return [read_json(value) for (value,) in self.airflow.read_rows(query, run_id=run_id, task_id=task_id)]
-
-    def count_claims(self, run_id: str) -> int:
-        """Return how many task instances of a run have a claim."""
-        query = "SELECT count(DISTINCT map_index) FROM task_state_store WHERE run_id = :run_id"
-        ((count,),) = self.airflow.read_rows(query, run_id=run_id)
-        return count
-
     def add_hook(self, *events: str) -> None:
         """Have a hook on the sandbox whose secret is where the endpoint finds it."""
         options = {"events": list(events)} if events else {}
@@ -117,8 +105,9 @@ def test_registering_and_delivering_leaves_no_secret_behind(examples, sandbox):
     assert examples.airflow.find_everywhere(private) == ["file connections.json"], "the search finds what is there"
     connections.unlink()
     assert examples.airflow.find_everywhere(private) == []
-    registered = [examples.read_values("xcom", "value", run_id, "register")[0] for run_id in runs]
-    assert [read_json(value)["created"] for value in registered] == [True, False]
+    dag_id = "example_register_on_sentry"
+    registered = [examples.airflow.read_returned(dag_id, run_id, "register")[-1] for run_id in runs]
+    assert [returned["created"] for returned in registered] == [True, False]
 
 
 @pytest.mark.parametrize("platform", OTHER_PLATFORMS)
@@ -137,7 +126,7 @@ def test_many_events_of_one_run_are_delivered_once_each_with_a_claim_each(exampl
     run_id = examples.pass_dag("example_mapped_events")
     told = sandbox.state.summarize()
     assert (told["received"], told["verified"], told["duplicates"]) == (3, 3, 0)
-    assert examples.count_claims(run_id) == 3
+    assert len(examples.airflow.read_claims("example_mapped_events", run_id)) == 3
 
 
 def test_a_file_of_events_is_replayed_once_each_by_its_shards_with_a_record_each(examples, sandbox):
@@ -149,7 +138,7 @@ def test_a_file_of_events_is_replayed_once_each_by_its_shards_with_a_record_each
     lines = [json.loads(line) for part in replays.rglob("segment-*.jsonl") for line in part.read_text().splitlines()]
     assert sorted(line["event_id"] for line in lines) == sorted(f"order-{number}" for number in range(1_000))
     assert {line["outcome"] for line in lines} == {"delivered"}
-    assert examples.count_claims(run_id) == 2
+    assert len(examples.airflow.read_claims("example_stream_delivery", run_id)) == 2
 
 
 def test_a_task_that_fails_for_good_is_told_of_once_and_what_a_function_finds_is_delivered(examples, sandbox):
@@ -191,7 +180,8 @@ def test_a_triggered_delivery_says_what_its_params_say(examples, sandbox):
     run_id = examples.pass_dag("example_triggered_delivery", conf)
     (delivery,) = sandbox.state.list_deliveries()
     assert (delivery.verified, delivery.event_type) == (True, "event.alert")
-    (fields,) = examples.read_values("rendered_task_instance_fields", "rendered_fields", run_id, "deliver_alert")
+    (task,) = examples.airflow.list_tasks("example_triggered_delivery", run_id)
+    fields = task["rendered_fields"]
     assert (fields["message"], fields["triggering_rules"]) == ("Stock is low", ["Stock", "By hand"])
 
 
@@ -216,7 +206,7 @@ def test_a_receiver_that_answers_500_gets_one_request_and_the_task_fails_without
     run_id, (task,) = examples.run("example_triggered_delivery")
     assert len(sandbox.state.list_deliveries()) == 1
     assert (task["state"], task["try_number"]) == ("failed", 1)
-    (claim,) = examples.read_values("task_state_store", "value", run_id, "deliver_alert")
+    claim = examples.airflow.read_claims("example_triggered_delivery", run_id)[-1]
     assert (claim["state"], claim["record"]["status_code"]) == ("rejected", 500)
 
 
@@ -227,7 +217,7 @@ def test_with_nobody_listening_airflow_retries_and_nothing_is_sent(examples, san
     run_id, (task,) = examples.run("retrying")
     assert sandbox.state.list_deliveries() == []
     assert (task["state"], task["try_number"]) == ("failed", 4)
-    (claim,) = examples.read_values("task_state_store", "value", run_id, "deliver_alert")
+    claim = examples.airflow.read_claims("retrying", run_id)[-1]
     assert (claim["state"], claim["try_number"]) == ("not_sent", 4)
     assert claim["record"]["error_class"] == "connection_refused"
 

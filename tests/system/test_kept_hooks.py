@@ -15,7 +15,6 @@ import pytest
 
 from airflow_provider_hooks._runtime.variable_lock import LEASE_SECONDS
 from airflow_provider_hooks.registries.store import parse_state
-from tests.system.database import read_json
 from tests.system.real_airflow import REPOSITORY
 
 KEEP = "example_ensure_service_hooks"
@@ -45,10 +44,9 @@ def run_and_count(airflow, sandbox, dag_id: str = "keep"):
     airflow.trigger(dag_id, run_id)
     tasks = airflow.wait_for_run(dag_id, run_id)
     assert [task["state"] for task in tasks] == ["success"] * 4
-    query = "SELECT value FROM xcom WHERE key = 'return_value' AND dag_id = :dag_id AND run_id = :run_id"
-    rows = airflow.read_rows(f"{query} ORDER BY map_index", dag_id=dag_id, run_id=run_id)
+    returned = airflow.read_returned(dag_id, run_id)
     calls = {name: platform.forget_calls() for name, platform in sandbox.state.platforms.items()}
-    return calls, [read_json(read_json(value))["change"] for (value,) in rows]
+    return calls, [returned[index]["change"] for index in sorted(returned)]
 
 
 def test_every_run_makes_the_calls_that_are_needed_and_no_others(airflow, sandbox):

@@ -118,9 +118,7 @@ def end(fault: str, deployment: Deployment, postgres: Postgres) -> None:
         time.sleep(5)  # the scheduler and the Dag processor need a moment to die of it
     elif fault == "pause database":
         postgres.signal(signal.SIGCONT)
-    for component, process in list(deployment.processes.items()):
-        if process.poll() is not None:
-            deployment.start(component)
+    deployment.start_what_died()
     deployment.wait_until("the API server", lambda: deployment.call("GET", "/api/v2/dags").ok)
 
 

@@ -20,7 +20,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.system.database import read_json
 from tests.system.deployment import Deployment
 from tests.system.stream_crash_check import Found, describe, judge, read_hits
 from tests.system.stream_crash_receiver import ReceiverProcess
@@ -78,11 +77,6 @@ def list_running_tries(marks: Path) -> list[int]:
     return found
 
 
-def read_by_index(deployment: Deployment, query: str, dag_id: str) -> dict[int, dict]:
-    """Return what the database stores for each mapped task."""
-    return {index: read_json(value) for index, value in deployment.read_rows(query, dag_id=dag_id)}
-
-
 @pytest.mark.parametrize(
     ("dag_id", "count", "events"),
     [("stream_crash", None, 2_000), pytest.param("stream_crash_full", 100, 10_000, marks=pytest.mark.crash)],
@@ -96,10 +90,8 @@ def test_no_event_of_a_stream_is_received_twice_or_without_a_true_record(deploym
     with run_receiver(tmp_path, trials) as receiver:
         tasks = run_trials(deployment, dag_id, tmp_path, trials, receiver.port)
     seconds = time.monotonic() - began
-    claims = read_by_index(deployment, "SELECT map_index, value FROM task_state_store WHERE dag_id = :dag_id", dag_id)
-    told = read_by_index(
-        deployment, "SELECT map_index, value FROM xcom WHERE dag_id = :dag_id AND key = 'return_value'", dag_id
-    )
+    claims = deployment.read_claims(dag_id, RUN_ID)
+    told = deployment.read_returned(dag_id, RUN_ID)
     received = receiver.read()
     all_found = []
     for index, trial in enumerate(trials):
