@@ -51,6 +51,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory, served_sandbox: Sandbox
         f"AIRFLOW_CONN_{EXECUTOR_CONN_ID.upper()}": json.dumps(notified),
         "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": "127.0.0.1",
         "AIRFLOW__SERVICE_HOOKS__DEPLOYMENT": "trials",
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         # The receiver is in the process of the tests, which a busy machine can hold up for long.
         "AIRFLOW__SERVICE_HOOKS__TIMEOUT": "120",
         "AIRFLOW__SERVICE_HOOKS__CONNECT_TIMEOUT": "120",
