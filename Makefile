@@ -11,13 +11,14 @@ export PIP_CONSTRAINT :=
 WORKERS ?= 3
 PARALLEL := --numprocesses $(WORKERS) --no-loadscope-reorder
 
-.PHONY: help demo test test-fast test-crash test-servers fuzz bench lint docs clean
+.PHONY: help demo test test-fast test-crash test-compat test-servers fuzz bench lint docs clean
 
 help:
 	@echo "make demo   register a service hook and deliver two events, for real, on embedded defaults"
 	@echo "make test   run all tests except the long crash suites"
 	@echo "make test-fast     run the tests that start no Airflow process"
 	@echo "make test-crash    run the crash suites: kill a real Airflow at every point of a delivery, some 400 times"
+	@echo "make test-compat   run the whole test suite on Airflow 3.3.2 and on 3.4.0b2, each in an environment in this checkout"
 	@echo "make test-servers  send streams to real servers that are reloaded and restarted (installs them from Debian)"
 	@echo "make bench  measure bulk delivery against the usual alternatives (needs nginx, wrk and Go)"
 	@echo "make fuzz   look for input that breaks a promise, for SECONDS (600)"
@@ -53,6 +54,22 @@ test-fast: $(VENV)/.installed-dev
 
 test-crash: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest -s --timeout 3600 -m crash $(PYTEST_ARGUMENTS)
+
+COMPAT := .venv-airflow-3.4
+COMPAT_PIP := $(COMPAT)/bin/python -m pip --disable-pip-version-check install --quiet
+
+$(COMPAT)/.installed: $(VENV)/.python pyproject.toml constraints-airflow-3.4.txt
+	@echo "Installing the provider and Airflow 3.4.0b2 in $(COMPAT) (once, a minute or two)"
+	@$(PYTHON) -m venv $(COMPAT)
+	@$(COMPAT_PIP) --constraint constraints-airflow-3.4.txt --editable '.[sentry,dev]'
+	@touch $@
+
+# Airflow 3.4 needs Python 3.11 or later.
+test-compat: $(VENV)/.installed-dev $(COMPAT)/.installed
+	@for environment in $(VENV) $(COMPAT); do \
+		$$environment/bin/python -c 'from importlib.metadata import version as v; print("Airflow", v("apache-airflow"))' \
+		&& $$environment/bin/python -m pytest $(PARALLEL) $(PYTEST_ARGUMENTS) || exit 1; \
+	done
 
 SERVER_PROGRAMS := nginx haproxy apache2 caddy node
 SERVER_PACKAGES := nginx haproxy apache2 caddy nodejs
@@ -90,4 +107,4 @@ docs: $(VENV)/.installed-dev
 	@$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) .airflow
+	rm -rf $(VENV) $(COMPAT) .airflow
