@@ -179,4 +179,5 @@ def _describe_field(field: ExtraField) -> dict[str, object]:
         schema["values_display"] = dict(field.choices)
     if field.default is not None:
         schema["default"] = field.default
-    return {"label": field.label, "description": field.description, "schema": schema}
+    # The form shows a description as plain text.
+    return {"label": field.label, "description": field.description.replace("`", ""), "schema": schema}

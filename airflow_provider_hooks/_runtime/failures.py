@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-The failures of a task as exceptions that Airflow retries or does not retry, and the functions that raise them.
+The failures of a task as exceptions that Airflow retries or does not retry, and the functions that make them.
 
 ``airflow_provider_hooks.exceptions`` exports the exceptions.
 """
@@ -9,7 +9,7 @@ The failures of a task as exceptions that Airflow retries or does not retry, and
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
@@ -64,26 +64,29 @@ class DeliveryFailedError(DeliveryError, NonRetryableError):
     """The event was rejected, may have been received, or cannot be sent, so Airflow does not retry the task."""
 
 
-def raise_for_outcome(result: DeliveryResult, context: Context, *, on_unknown: OnUnknown = "fail") -> None:
+def find_failure(
+    result: DeliveryResult, context: Context, *, on_unknown: OnUnknown = "fail"
+) -> DeliveryFailedError | DeliveryNotSentError | DeliveryUnknownError | None:
     """
-    Return if the event was delivered; else raise what makes Airflow retry the task or not.
+    Return the exception that makes Airflow retry the task or not, or ``None`` if the event was delivered.
+
+    It is returned and not raised here, so that the task's log has no frame of this function.
 
     :param context: the context of the task, whose retries the message mentions
-    :raises DeliveryFailedError: for ``rejected`` and ``unknown``, which are never retried, and for an address that
-        is not allowed, which a retry does not change
-    :raises DeliveryNotSentError: for every other ``not_sent``
-    :raises DeliveryUnknownError: for ``unknown`` where the event must be sent again
+    :returns: ``DeliveryFailedError`` for ``rejected`` and ``unknown``, which are never retried, and for an address that
+        is not allowed, which a retry does not change; ``DeliveryNotSentError`` for every other ``not_sent``;
+        ``DeliveryUnknownError`` for ``unknown`` where the event must be sent again
     """
     record, outcome = result.record, result.record.attempt.outcome
     if outcome is Outcome.DELIVERED:
-        return
+        return None
     stored = record.as_json()
     if outcome is Outcome.NOT_SENT and record.attempt.error_class is not ErrorClass.BLOCKED_ADDRESS:
-        raise DeliveryNotSentError(_describe(result, [_describe_retries(context)]), outcome=outcome, record=stored)
+        return DeliveryNotSentError(_describe(result, [_describe_retries(context)]), outcome=outcome, record=stored)
     if outcome is Outcome.UNKNOWN and on_unknown == "resend":
         advice = "It may have been received. Airflow's retries send it again; after the last one, clear the task"
-        raise DeliveryUnknownError(_describe(result, [advice]), outcome=outcome, record=stored)
-    raise DeliveryFailedError(_describe(result, _list_advice(record)), outcome=outcome, record=stored)
+        return DeliveryUnknownError(_describe(result, [advice]), outcome=outcome, record=stored)
+    return DeliveryFailedError(_describe(result, _list_advice(record)), outcome=outcome, record=stored)
 
 
 def _describe(result: DeliveryResult, advice: list[str]) -> str:
@@ -113,22 +116,7 @@ def _list_advice(record: Record) -> list[str]:
     return [*([advice] if advice else []), "Clear the task to send it again"]
 
 
-def raise_failure(error: Exception) -> NoReturn:
-    """
-    Fail the task, with retries if the same operation may succeed later.
-
-    :raises RetryableError: if it may
-    :raises NonRetryableError: otherwise
-    """
-    if isinstance(error, ServiceHookError) and error.retryable:
-        raise RetryableError(str(error)) from None
-    raise_fail_fast(error)
-
-
-def raise_fail_fast(error: Exception) -> NoReturn:
-    """
-    Fail the task without retries and without a traceback: its input must be changed first.
-
-    :raises NonRetryableError: always, with the message of the error
-    """
-    raise NonRetryableError(str(error)) from None
+def make_failure(error: Exception) -> RetryableError | NonRetryableError:
+    """Return the exception that fails the task, with retries if the same operation may succeed later."""
+    is_retryable = isinstance(error, ServiceHookError) and error.retryable
+    return RetryableError(str(error)) if is_retryable else NonRetryableError(str(error))

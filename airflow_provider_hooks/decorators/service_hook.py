@@ -200,7 +200,7 @@ def service_hook_task(
 
 def _find_slots(events: Sequence[Event], context: Context) -> tuple[str, ...]:
     from airflow_provider_hooks._runtime.airflow import open_claim_store
-    from airflow_provider_hooks._runtime.failures import raise_fail_fast
+    from airflow_provider_hooks._runtime.failures import NonRetryableError
     from airflow_provider_hooks.delivery.claims import SLOTS_KEY, TaskSlots, name_slots, pin_slots
 
     try:
@@ -208,7 +208,7 @@ def _find_slots(events: Sequence[Event], context: Context) -> tuple[str, ...]:
         store = open_claim_store(context, SLOTS_KEY, TaskSlots)
         pin_slots(store, TaskSlots(generation=str(context["ti"].max_tries), slots=slots))
     except ServiceHookError as error:
-        raise_fail_fast(error)
+        raise NonRetryableError(str(error)) from None
     return slots
 
 

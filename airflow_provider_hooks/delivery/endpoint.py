@@ -107,8 +107,8 @@ SERVICE_HOOK = ConnectionType(
         ExtraField(
             name="key_format",
             label="Key format",
-            description="text: the secret's characters are the key; whsec: the base64 after whsec_ is; "
-            "auto: as the scheme documents.",
+            description="What of the secret is the key: as the scheme documents (auto), its characters (text), or what "
+            "base64 after whsec_ encodes (whsec).",
             choices={
                 AUTO: "as the signing scheme documents",
                 "text": "text: its characters are the key",

@@ -22,7 +22,7 @@ from airflow_provider_hooks._runtime.airflow import (
     read_settings,
     read_variable,
 )
-from airflow_provider_hooks._runtime.failures import raise_failure, raise_for_outcome
+from airflow_provider_hooks._runtime.failures import find_failure, make_failure
 from airflow_provider_hooks._runtime.telemetry import count_delivery, record_attempt, trace_attempt
 from airflow_provider_hooks.delivery.claims import (
     KEY_PREFIX,
@@ -158,8 +158,10 @@ class EndpointHook(BaseHook):
         try:
             result = self._deliver_once(event_type, payload, context=context, slot=slot, on_unknown=on_unknown)
         except (ServiceHookError, AirflowNotFoundException) as error:
-            raise_failure(error)
-        raise_for_outcome(result, context, on_unknown=on_unknown)
+            raise make_failure(error) from None
+        failure = find_failure(result, context, on_unknown=on_unknown)
+        if failure is not None:
+            raise failure
         return result.record.as_json()
 
     @drop_frames

@@ -15,7 +15,7 @@ from airflow_provider_hooks._runtime.failures import (
     DeliveryFailedError,
     DeliveryNotSentError,
     RetryableError,
-    raise_failure,
+    make_failure,
 )
 from airflow_provider_hooks._runtime.stream_files import find_earlier_records, make_records, open_records, open_source
 from airflow_provider_hooks._runtime.telemetry import count_deliveries
@@ -94,7 +94,7 @@ class StreamHook(EndpointHook):
                         check_all_valid(dependencies.source, dependencies.encoder)
                     result = deliver_stream(dependencies, found, store=store, run=run)
         except (ServiceHookError, AirflowNotFoundException) as error:
-            raise_failure(error)
+            raise make_failure(error) from None
         except OSError as error:
             raise RetryableError(f"the events cannot be read, or the records cannot be written: {error}") from None
         return self._conclude(result, event_type, context)
@@ -187,7 +187,7 @@ def _raise_stopped(result: StreamResult) -> None:
     failure = result.failure
     if failure is not None and not isinstance(failure, OSError):
         if isinstance(failure, ServiceHookError):
-            raise_failure(failure)
+            raise make_failure(failure) from None
         raise failure
     details = [f"{result.summary}", f"Records: {result.records}"]
     if isinstance(failure, OSError):

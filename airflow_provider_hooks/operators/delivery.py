@@ -304,14 +304,14 @@ class DeliverEventStreamOperator(BaseOperator):
         :raises DeliveryNotSentError: if the stream was stopped, or events were not received; Airflow's own ``retries``
             then send exactly the rest
         """
-        from airflow_provider_hooks._runtime.failures import raise_fail_fast
+        from airflow_provider_hooks._runtime.failures import NonRetryableError
         from airflow_provider_hooks.exceptions import ValidationError
         from airflow_provider_hooks.hooks.stream import StreamHook
 
         try:
             options = self._read_options()
         except ValidationError as error:
-            raise_fail_fast(error)
+            raise NonRetryableError(str(error)) from None
         events = self.events.function if isinstance(self.events, _EventsFunction) else self.events
         return StreamHook(self.service_hook_conn_id).deliver_stream(
             self.event_type, events, records_path=self.records_path, options=options, context=context

@@ -68,13 +68,13 @@ class _RegistryOperator(BaseOperator):
         """
         from airflow.sdk.exceptions import AirflowNotFoundException
 
-        from airflow_provider_hooks._runtime.failures import raise_failure
+        from airflow_provider_hooks._runtime.failures import make_failure
         from airflow_provider_hooks.exceptions import ServiceHookError
 
         try:
             return self._call_platform(context)
         except (ServiceHookError, AirflowNotFoundException) as error:
-            raise_failure(error)
+            raise make_failure(error) from None
 
     def _call_platform(self, context: Context) -> JsonValue:
         """
