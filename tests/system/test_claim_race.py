@@ -177,9 +177,10 @@ def follow(try_id: str) -> str:
 
     with create_session(scoped=False) as session:
         one = session.get(TaskInstance, uuid.UUID(try_id))
-        one.prepare_db_for_next_try(session)
+        # Airflow 3.4 archives the row and returns a new one; before, the row gets a new id.
+        following = one.prepare_db_for_next_try(session) or one
         session.commit()
-        return str(one.id)
+        return str(following.id)
 
 
 def serve_airflow() -> Callable[..., list[str]]:

@@ -14,8 +14,8 @@ def test_airflow_lists_the_provider_and_its_connection_types(airflow):
     )
     hooks = airflow.run("providers", "hooks", "--output", "json")
     found = {row["connection_type"]: row["hook_name"] for row in json.loads(hooks.stdout)}
-    assert found["service_hook"] == "Service Hook"
-    assert found["service_hook_registry"] == "Service Hook Registry"
+    assert found["service_hook"] == "Service Hook: webhook endpoint"
+    assert found["service_hook_registry"] == "Service Hook Registry: webhook platform"
 
 
 def test_airflow_knows_the_section_of_its_configuration(airflow):

@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.system.deployment import Deployment
+from tests.system.deployment import IS_BETA, Deployment
 from tests.system.stream_crash_check import Found, describe, judge, read_hits
 from tests.system.stream_crash_receiver import ReceiverProcess
 from tests.system.stream_crash_trials import SHORT, choose_combinations, make_trials, write_events
@@ -77,6 +77,11 @@ def list_running_tries(marks: Path) -> list[int]:
     return found
 
 
+@pytest.mark.skipif(
+    IS_BETA,
+    reason="the scheduler of Airflow 3.4.0b2 ends with an IntegrityError (task_instance_current_key) when it fails "
+    "mapped tasks that lost their heartbeat, and LocalExecutor then waits for the tasks that this test suspends",
+)
 @pytest.mark.parametrize(
     ("dag_id", "count", "events"),
     [("stream_crash", None, 2_000), pytest.param("stream_crash_full", 100, 10_000, marks=pytest.mark.crash)],
