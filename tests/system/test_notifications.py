@@ -9,6 +9,7 @@ All Dags of ``notifying_dags.py`` run once, side by side; the tests look at what
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import airflow
 import pytest
 
+from airflow_provider_hooks.operators.links import STORAGE_TAB
 from airflow_provider_hooks.sandbox.state import Received
 from tests.system.deployment import CLEAR_DELETES_CLAIMS, Deployment
 from tests.system.notifying_dags import KNOWN_SECRET
@@ -219,10 +221,13 @@ def test_a_mapped_task_links_to_its_own(outcome, task_id, address):
     assert links == {"Event": address, "Delivery record": f"{page}/task-state-store"}
 
 
+STORAGE_TAB_ROUTE = re.compile(rf"(path:|TaskStateStore=)`{STORAGE_TAB}`")
+
+
 def test_the_storage_tab_is_where_the_link_leads():
     """The user interface is one page that finds its way itself; so its program is where the address has to be."""
     built = Path(airflow.__file__).parent / "ui" / "dist" / "assets"
-    programs = [path for path in built.glob("*.js") if "path:`task-state-store`" in path.read_text(errors="replace")]
+    programs = [path for path in built.glob("*.js") if STORAGE_TAB_ROUTE.search(path.read_text(errors="replace"))]
     assert programs
 
 
