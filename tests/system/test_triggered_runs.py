@@ -225,7 +225,7 @@ def test_several_asset_events_of_one_run_are_delivered_once_each(place, receiver
     }
     told = sorted((event["id"], event["message"]) for event in read_events(receiver))
     again = [("several-1", "one, told again")] if EACH_ASSET_EVENT_HAS_A_RUN else []
-    expected = [*again, ("several-1", "one {{ 6 * 7 }}"), ("several-3", "three")]
+    expected = [("several-1", "one {{ 6 * 7 }}"), *again, ("several-3", "three")]
     assert told == expected, "the one that is wrong harms no other, and none is a template"
 
 
