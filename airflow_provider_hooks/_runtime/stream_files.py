@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 from airflow.sdk import ObjectStoragePath
 
-from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.exceptions import RecordError, ValidationError
+from airflow_provider_hooks.sanitize import escape
 from airflow_provider_hooks.stream.records import RecordFolder
 from airflow_provider_hooks.stream.sources import FileSource, IterableSource
 
@@ -55,11 +56,6 @@ def open_source(events: Events, shard: Shard) -> Source:
     return IterableSource(make=lambda: stored, shard=shard)
 
 
-def open_records(path: str) -> RecordFolder:
-    """Return the folder of the records of a stream that has begun."""
-    return RecordFolder(cast("Folder", ObjectStoragePath(path)))
-
-
 def make_records(records_path: str, context: Context, *, generation: str) -> RecordFolder:
     """Return the folder for the records of a task instance and generation, within the folder that the user gave."""
     ti = context["ti"]
@@ -67,6 +63,20 @@ def make_records(records_path: str, context: Context, *, generation: str) -> Rec
     for name in (ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), f"generation-{generation}"):
         path /= _name_folder(name)
     return RecordFolder(cast("Folder", path))
+
+
+def check_records(begun: str | None, records: RecordFolder) -> None:
+    """
+    Return if the folder of the records is the one of the claim that was found, if any.
+
+    A user of Airflow can edit a claim, so it must not choose where a worker reads, writes and deletes.
+
+    :param begun: the folder that the claim names
+    :raises RecordError: if it is another one; nothing was sent
+    """
+    if begun is not None and begun != str(records):
+        message = f"an earlier try wrote its records to {escape(begun)}, and this one would to {escape(str(records))}"
+        raise RecordError(f"{message}; records_path must be the same in every try, so nothing was sent")
 
 
 def _name_folder(name: str) -> str:
@@ -86,4 +96,4 @@ def find_earlier_records(path: str) -> RecordFolder:
     """
     if not ObjectStoragePath(path).is_dir():
         raise ValidationError("undelivered_from", {"undelivered_from": f"there is no folder {path}"})
-    return open_records(path)
+    return RecordFolder(cast("Folder", ObjectStoragePath(path)))

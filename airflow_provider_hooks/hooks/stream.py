@@ -17,7 +17,7 @@ from airflow_provider_hooks._runtime.failures import (
     RetryableError,
     make_failure,
 )
-from airflow_provider_hooks._runtime.stream_files import find_earlier_records, make_records, open_records, open_source
+from airflow_provider_hooks._runtime.stream_files import check_records, find_earlier_records, make_records, open_source
 from airflow_provider_hooks._runtime.telemetry import count_deliveries
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX, LOST_CLAIM
 from airflow_provider_hooks.exceptions import ServiceHookError, drop_frames
@@ -84,11 +84,9 @@ class StreamHook(EndpointHook):
                 self.log.warning(LOST_CLAIM)
             result = find_finished(found, run)
             if result is None:
-                # A template may name another folder in each try; the records of one generation stay together.
                 begun = find_records(found, run)
-                records = (
-                    open_records(begun) if begun else make_records(records_path, context, generation=run.generation)
-                )
+                records = make_records(records_path, context, generation=run.generation)
+                check_records(begun, records)
                 with self._open_stream(event_type, events, records=records, options=options, run=run) as dependencies:
                     if not begun and not options.skips_invalid:
                         check_all_valid(dependencies.source, dependencies.encoder)

@@ -68,6 +68,8 @@ _TEREDO = IPv6Network("2001::/32")
 _SIX_TO_FOUR = IPv6Network("2002::/16")
 _NAT64 = IPv6Network("64:ff9b::/96")
 _LAST_32_BITS = 0xFFFF_FFFF
+_ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
+"""What the interface identifier of an ISATAP address begins with (RFC 5214, section 6.1)."""
 
 _SECTION = "(section service_hooks of airflow.cfg)"
 _SETTING = f"allowed_networks {_SECTION}"
@@ -295,6 +297,8 @@ def _find_carried_ipv4(address: IPv6Address) -> IPv4Address | None:
         return address.sixtofour
     if address in _TEREDO and address.teredo is not None:
         return address.teredo[1]
+    if (int(address) >> 32) & _LAST_32_BITS in _ISATAP:
+        return IPv4Address(int(address) & _LAST_32_BITS)
     return None
 
 
@@ -302,4 +306,4 @@ def _classify_tunnel(address: IPv6Address) -> str | None:
     """Distinguish the ways to carry a public IPv4 address: a mapped one is that address, a tunnel has a relay."""
     if address.ipv4_mapped is not None or address in _NAT64:
         return None
-    return "a tunnel through a relay (6to4, RFC 7526, or Teredo, RFC 4380)"
+    return "a tunnel (6to4, RFC 7526; Teredo, RFC 4380; or ISATAP, RFC 5214)"

@@ -95,7 +95,11 @@ class _RegistryOperator(BaseOperator):
         return ValidationErrors(f"task '{self.task_id}'")
 
     def _render_headers(self, headers: Mapping[str, str] | None, context: Context) -> Mapping[str, str] | None:
-        """Render headers here, because the UI shows template fields, and register their values with the masker."""
+        """
+        Render headers here, because the UI shows template fields, and register their values with the masker.
+
+        Those that a mapped task got by ``expand`` or ``expand_kwargs`` may be external text, and are not rendered.
+        """
         from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
         from airflow.sdk.log import mask_secret
         from jinja2 import TemplateError
@@ -103,7 +107,8 @@ class _RegistryOperator(BaseOperator):
         from airflow_provider_hooks.exceptions import ValidationError
 
         try:
-            rendered = None if headers is None else self.render_template(headers, context)
+            is_rendered = headers is not None and not self._is_expanded("headers", context)
+            rendered = self.render_template(headers, context) if is_rendered else headers
         except (AirflowRuntimeError, TemplateError) as error:
             if isinstance(error, AirflowRuntimeError) and error.error.error is not ErrorType.VARIABLE_NOT_FOUND:
                 raise
@@ -112,6 +117,13 @@ class _RegistryOperator(BaseOperator):
         for value in rendered.values() if isinstance(rendered, dict) else ():
             mask_secret(value)
         return rendered
+
+    def _is_expanded(self, name: str, context: Context) -> bool:
+        """Return whether an argument came from ``expand`` or ``expand_kwargs``."""
+        if context["ti"].map_index in (None, -1):
+            return False
+        partial: Mapping[str, object] | None = getattr(context["dag"].task_dict[self.task_id], "partial_kwargs", None)
+        return partial is None or name not in partial
 
 
 class _DeclaredHookOperator(_RegistryOperator):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 import zlib
@@ -203,6 +204,7 @@ class SingleRequestSession(requests.Session):
             return sock
 
         adapter = HTTPAdapter(max_retries=_NO_RETRIES)
+        adapter.poolmanager.connection_pool_kw["ssl_context"] = _make_tls_context()
         adapter.poolmanager.pool_classes_by_scheme = _make_pool_classes(connect)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
@@ -217,6 +219,13 @@ class NotConnectedError(NewConnectionError):
     def __init__(self, connection: HTTPConnection, message: str) -> None:
         super().__init__(connection, message)
         self.message = message
+
+
+def _make_tls_context() -> ssl.SSLContext:
+    """Return a context that writes no keys: the default ones of Python and urllib3 do where SSLKEYLOGFILE is set."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 @contextlib.contextmanager

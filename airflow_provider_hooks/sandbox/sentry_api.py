@@ -150,10 +150,10 @@ def _find_problems(body: JsonObject, *, required: bool) -> JsonObject:
         if name not in body and required:
             problems[name] = ["This field is required."]
     url, events, is_active = body.get("url", ""), body.get("events", []), body.get("isActive", True)
-    if "url" in body and not (isinstance(url, str) and _URL.fullmatch(url)):
-        problems["url"] = ["Enter a valid URL."]
-    elif isinstance(url, str) and len(url) > MAX_URL_CHARACTERS:
+    if isinstance(url, str) and len(url) > MAX_URL_CHARACTERS:
         problems["url"] = [f"Ensure this field has no more than {MAX_URL_CHARACTERS} characters."]
+    elif "url" in body and not (isinstance(url, str) and _URL.fullmatch(url)):
+        problems["url"] = ["Enter a valid URL."]
     if not isinstance(events, list):
         problems["events"] = [f'Expected a list of items but got type "{type(events).__name__}".']
     elif unknown := [event for event in events if event not in EVENTS]:

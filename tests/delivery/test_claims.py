@@ -510,3 +510,12 @@ def test_details_follow_on_lines_of_their_own():
     )
     record = Record(info=FACTS, generation="2", redelivery=False, attempt=attempt)
     assert record.list_details() == ["Event: e-1", "Error: m", "Response: no\\nway"]
+
+
+def test_details_are_escaped_and_bounded_whatever_a_user_wrote_into_the_claim():
+    info = replace(FACTS, event_id="\x1b[31m" + "e" * 5_000)
+    attempt = Attempt(outcome=Outcome.UNKNOWN, requested_at="", duration_ms=0, message="a\nb\x07" + "m" * 5_000)
+    event, error = Record(info=info, generation="2", redelivery=False, attempt=attempt).list_details()
+    assert event.startswith(r"Event: \x1b[31me")
+    assert error.startswith(r"Error: a\nb\x07m")
+    assert all(line.isprintable() and len(line) < 600 for line in (event, error))

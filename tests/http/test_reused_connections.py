@@ -205,3 +205,22 @@ def test_a_request_that_was_taken_early_is_sent_to_its_end(tls, ca_file):
             time.sleep(0.005)
     assert sent.endings == {("delivered", None): 1}
     assert sum(got) == wanted[0] > 6_000_000
+
+
+@pytest.mark.parametrize("size", [4_096, 8_192, 65_536])
+def test_an_answer_that_is_left_in_the_buffers_of_tls_is_not_believed_of_the_next_event(size, ca_file):
+    """One record of TLS holds an answer of as many bytes as are read at once, and another behind it."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Pad: "
+    padded = head + b"a" * (min(size, 16_000) - len(head) - 4) + b"\r\n\r\n"
+
+    def answer_twice(connection, _count):
+        if len(kept.arrivals) == 1:
+            connection.sendall(padded + NO_CONTENT)
+            return
+        time.sleep(0.05)
+        connection.sendall(b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n")
+
+    with serve(answer_twice, tls=issue("127.0.0.1")) as kept:
+        sent = send(kept.url, 2, concurrency=1, ca_file=ca_file)
+    check_once(sent, kept, 2)
+    assert [record["status_code"] for record in sent.records] == [200, 500]

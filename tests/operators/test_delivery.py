@@ -311,3 +311,16 @@ def test_a_clear_that_deleted_the_claim_is_a_possible_redelivery(connect, monkey
     assert [record["redelivery"] for record in (first, retried, cleared)] == [False, False, may_be_one]
     assert [b"X-Service-Hook-Redelivery: true" in request for request in heard.requests] == [False, False, may_be_one]
     assert ("keep_task_state" in capsys.readouterr().out) is may_be_one
+
+
+@pytest.mark.parametrize(("event_id", "sent"), [(404, "404"), ("404", "404"), (7.5, None)])
+def test_an_event_id_that_rendering_made_a_number_is_text(connect, event_id, sent):
+    """``render_template_as_native_obj`` makes a number of the text 404."""
+    with raw_server(OK) as heard:
+        connect(heard.url)
+        operator = DeliverEventAlertOperator(task_id="t", event_id=event_id, message="m", triggering_rules=["r"])
+        if sent is None:
+            with pytest.raises(AirflowFailException, match="event_id: must be a UUID"):
+                operator.execute(make_context())
+        else:
+            assert operator.execute(make_context())["event_id"] == sent

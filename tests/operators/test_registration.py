@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import threading
+from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -382,3 +383,20 @@ class TestSignatures:
         assert set(kind.template_fields) <= {one.name for one in own}
         for one in own:
             assert one.name == "task_id" or f":param {one.name}: " in kind.__doc__
+
+
+@pytest.mark.parametrize(("partial", "is_rendered"), [({"headers": {}}, True), ({}, False)])
+def test_headers_that_were_mapped_are_text_of_strangers_and_not_rendered(connected, variables, partial, is_rendered):
+    operator = EnsureServiceHookOperator(
+        task_id="ensure",
+        hook_name="orders",
+        url="https://example.com/hook",
+        events=["a.b"],
+        service_hook_registry_conn_id="akinon_registry",
+        headers={"X-Key": "{{ ti.task_id }}"},
+    )
+    context = make_context(map_index=0)
+    context["dag"] = SimpleNamespace(task_dict={"ensure": SimpleNamespace(partial_kwargs=partial)})
+    operator.execute(context)
+    (hook,) = connected.state.platforms["akinon"].list_hooks()
+    assert hook.headers == {"X-Key": "a_task" if is_rendered else "{{ ti.task_id }}"}

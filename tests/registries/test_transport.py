@@ -269,3 +269,16 @@ def test_what_was_left_of_the_time_for_connecting_is_no_bound_for_sending():
         connection.connect()
         assert connection.sock.gettimeout() == 5
         connection.close()
+
+
+def test_keys_are_written_to_no_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with raw_server(OK, tls=context) as heard:
+        api = make_api("sentry", base_url=f"https://127.0.0.1:{heard.port}", timeout=5)
+        trusting = RegistryTransport(api, policy=LOOPBACK, connect_timeout=5, ca_file=str(tmp_path / "ca.pem"))
+        assert trusting.send(LIST, take).status_code == 200
+    assert not (tmp_path / "keys").exists()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -242,3 +243,13 @@ def test_what_is_printed_is_all_that_the_example_dags_need(sandbox):
     assert len(needed) > 6
     assert needed <= exported.keys()
     assert all(json.loads(text)["conn_type"] for name, text in exported.items() if name.startswith("AIRFLOW_CONN"))
+
+
+def test_a_url_takes_time_that_grows_no_faster_than_it(sandbox):
+    url, token = f"{sandbox.find_api_url('sentry')}/projects/o/p/hooks/", sandbox.state.sentry.token
+    headers = {"Authorization": f"Bearer {token}"}
+    for body in ({"url": "http://" + "a" * 500_000 + " "}, {"url": "http://" + "/" * 500_000}):
+        started = time.monotonic()
+        answer = requests.post(url, json=body, headers=headers, timeout=30)
+        assert answer.json()["url"] == ["Ensure this field has no more than 512 characters."]
+        assert time.monotonic() - started < 5

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import traceback
 
@@ -11,12 +12,15 @@ import pytest
 
 from airflow_provider_hooks.connection_form import ConnectionFields
 from airflow_provider_hooks.delivery.endpoint import read_endpoint
+from airflow_provider_hooks.delivery.request import RequestTemplate
 from airflow_provider_hooks.events import build_event_created
 from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.hooks.registry import RegistryHook
+from airflow_provider_hooks.http.redact import redact
 from airflow_provider_hooks.registries.model import HookSpec
 from airflow_provider_hooks.signing import sign, verify
+from airflow_provider_hooks.signing.signer import derive_key
 from airflow_provider_hooks.stream.encode import RequestEncoder
 from tests.events_data import CREATED
 from tests.servers import raw_server
@@ -120,3 +124,25 @@ def test_what_is_no_secret_is_quoted():
     with pytest.raises(ValidationError, match="not 'sentri'") as caught:
         read_endpoint(fields, default_timeout=1, read_variable=lambda _name: None)
     assert "'event.alarm'" in str(caught.value)
+
+
+QUERY_TOKEN = "t0ken-without-a-value"
+WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.mark.parametrize(
+    ("url", "scheme", "echoed"),
+    [
+        (f"https://h.example/?{QUERY_TOKEN}", "sentry", QUERY_TOKEN),
+        (f"https://h.example/?a=1&{QUERY_TOKEN}&b=2", "sentry", QUERY_TOKEN),
+        ("https://h.example/?k=pa%2Fss-w0rd-x", "sentry", "pa/ss-w0rd-x"),
+        ("https://h.example/", "standard_webhooks", derive_key(WHSEC, "whsec").hex()),
+        ("https://h.example/", "standard_webhooks", base64.b64encode(derive_key(WHSEC, "whsec")).decode()),
+    ],
+)
+def test_what_a_receiver_echoes_of_query_and_key_is_masked(url, scheme, echoed):
+    fields = ConnectionFields(conn_id="c", host=url, password=WHSEC, extra={"scheme": scheme})
+    endpoint = read_endpoint(fields, default_timeout=1, read_variable=lambda _name: None)
+    template = RequestTemplate(endpoint, "event.alert")
+    sensitive = template.sensitive_values(template.sign("d-1", b"{}")[1])
+    assert echoed not in redact(f"you sent {echoed} to me", sensitive)

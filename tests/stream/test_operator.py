@@ -175,12 +175,11 @@ def test_a_dead_receiver_stops_the_stream_and_a_retry_sends_exactly_the_rest(con
     assert pushed["return_value"]["stopped"]
     with serve_receiver() as heard:
         connect(heard.url)
-        returned = deliver(events, context=context(2), concurrency=2, records="named-by-the-try")
+        returned = deliver(events, context=context(2), concurrency=2)
     assert (returned["delivered"], returned["total"], returned["unsent"]) == (50, 50, 0)
     assert Counter(json.loads(body)["id"] for _, body in heard.requests) == {event["id"]: 1 for event in events}
     records = read_records(tmp_path)
     assert sorted(record["event_id"] for record in records) == sorted(event["id"] for event in events)
-    assert not (tmp_path / "named-by-the-try").exists(), "the records of one generation stay together"
 
 
 def test_the_last_try_reports_the_rest_as_not_sent(connect, deliver, tmp_path):
@@ -384,3 +383,22 @@ def test_a_retry_refuses_when_the_earlier_records_changed_meanwhile(connect, del
     change_records(records, set_outcome("event-2", "delivered"))
     with pytest.raises(AirflowFailException, match="the events changed"):
         deliver(path, context=make_context(store, try_number=2), **options)
+
+
+@pytest.mark.parametrize("begun", ["ftp://127.0.0.9/x", "file:///elsewhere", "memory://x"])
+def test_an_edited_claim_cannot_choose_another_folder(connect, deliver, tmp_path, begun):
+    """A user of Airflow can edit the claim; a worker would read, write and delete there."""
+    store, events = StateStore(), [make_event(number) for number in range(6)]
+    with serve_receiver(lambda _count: 500) as heard:
+        connect(heard.url)
+        context = make_context(store, xcom_push=lambda key, value: None)
+        with pytest.raises(DeliveryNotSentError):
+            deliver(events, context=context, stop_after_failures=2, concurrency=1)
+        count = len(heard.requests)
+        claim = json.loads(store.kept[KEY_PREFIX])
+        store.kept[KEY_PREFIX] = json.dumps({**claim, "records": begun})
+        with pytest.raises(AirflowFailException, match="records_path must be the same in every try") as caught:
+            deliver(events, context=make_context(store, try_number=2))
+    assert begun in str(caught.value)
+    assert len(heard.requests) == count
+    assert json.loads(store.kept[KEY_PREFIX])["records"] == begun

@@ -51,6 +51,8 @@ class Deployment:
     log_ports: tuple[int, int] = field(default_factory=lambda: (find_free_port(), find_free_port()))
     """Of the servers that serve logs, so that two deployments do not want the same."""
     processes: dict[str, subprocess.Popen] = field(default_factory=dict)
+    restarts: bool = IS_BETA
+    """Whether a component that ends by itself is started again while a test waits."""
     token: str = ""
 
     @property
@@ -125,7 +127,7 @@ class Deployment:
             with contextlib.suppress(requests.RequestException, KeyError):
                 if found := is_so():
                     return found
-            if IS_BETA:
+            if self.restarts:
                 self.start_what_died()
             if time.monotonic() > deadline:
                 raise AssertionError(f"{what} did not come within {seconds} s\n{self.tell()}")

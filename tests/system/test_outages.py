@@ -111,14 +111,15 @@ def begin(fault: str, deployment: Deployment, postgres: Postgres) -> None:
 
 def end(fault: str, deployment: Deployment, postgres: Postgres) -> None:
     """End the fault, start again what died of it, and wait until Airflow answers."""
+    deployment.restarts = "database" in fault  # the scheduler and the Dag processor die of it, sooner or later
     if fault == "pause":
         os.killpg(deployment.processes["api-server"].pid, signal.SIGCONT)
     elif fault == "crash database":
         postgres.start()
-        time.sleep(5)  # the scheduler and the Dag processor need a moment to die of it
     elif fault == "pause database":
         postgres.signal(signal.SIGCONT)
-    deployment.start_what_died()
+    elif fault == "kill":
+        deployment.start("api-server")
     deployment.wait_until("the API server", lambda: deployment.call("GET", "/api/v2/dags").ok)
 
 
