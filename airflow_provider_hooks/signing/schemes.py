@@ -11,16 +11,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import logging
 import re
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import TYPE_CHECKING, Literal
 
+from airflow_provider_hooks.entry_points import ExtensibleTable
 from airflow_provider_hooks.exceptions import SignatureError, ValidationErrors, drop_frames
-from airflow_provider_hooks.sanitize import escape, safe_repr
+from airflow_provider_hooks.sanitize import safe_repr
 from airflow_provider_hooks.signing.signer import WHSEC_PREFIX, KeyFormat, ReceivedRequest, Signer, list_key_forms
 
 if TYPE_CHECKING:
@@ -36,8 +34,6 @@ _BODY_ONLY = ("body",)
 _BLOCK_BYTES = 64
 _INNER_PAD, _OUTER_PAD = bytes(byte ^ 0x36 for byte in range(256)), bytes(byte ^ 0x5C for byte in range(256))
 _ID = re.compile(r"[\x21-\x2d\x2f-\x7e]{1,256}", re.ASCII)
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,60 +257,18 @@ _ROWS = (
 )
 
 
-class Schemes(Mapping[str, Signer]):
-    """
-    The schemes by their names: those of this package, then those of entry points.
-
-    Entry points are read only when a name is not one of this package's, or when all schemes are listed. One that cannot
-    be loaded is logged and left out.
-    """
-
-    def __init__(self, own: Iterable[Signer]) -> None:
-        self._own = {scheme.name: scheme for scheme in own}
-        self._all: dict[str, Signer] | None = None
-        self._lock = threading.Lock()
-
-    def __getitem__(self, name: str) -> Signer:
-        own = self._own.get(name)
-        return self._load()[name] if own is None else own
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._load())
-
-    def __len__(self) -> int:
-        return len(self._load())
-
-    def _load(self) -> dict[str, Signer]:
-        with self._lock:
-            if self._all is None:
-                found = dict(self._own)
-                for entry_point in metadata.entry_points(group=ENTRY_POINT_GROUP):
-                    scheme = _load_entry_point(entry_point)
-                    if scheme is not None and found.setdefault(scheme.name, scheme) is not scheme:
-                        _log.warning("The signing scheme %s of %s is ignored: the name is taken", *_name(entry_point))
-                self._all = found
-            return self._all
-
-
-def _load_entry_point(entry_point: metadata.EntryPoint) -> Signer | None:
-    try:
-        loaded = entry_point.load()
-        scheme = loaded() if isinstance(loaded, type) and issubclass(loaded, Signer) else loaded
-        if not isinstance(scheme, Signer):
-            _log.warning("The signing scheme %s of %s is ignored: it is no Scheme and no Signer", *_name(entry_point))
-            return None
-        scheme.check_definition()
-    except Exception as error:  # noqa: BLE001  (code of another package must not stop Airflow)
-        _log.warning("The signing scheme %s of %s is ignored: %s", *_name(entry_point), escape(str(error), limit=500))
-        return None
+def _read_scheme(loaded: object) -> Signer:
+    """Return the scheme that an entry point loads: a scheme, or a subclass of ``Signer``."""
+    scheme = loaded() if isinstance(loaded, type) and issubclass(loaded, Signer) else loaded
+    if not isinstance(scheme, Signer):
+        raise TypeError("it is no Scheme and no Signer")
+    scheme.check_definition()
     return scheme
 
 
-def _name(entry_point: metadata.EntryPoint) -> tuple[str, str]:
-    return escape(entry_point.name), escape(entry_point.value)
-
-
-SCHEMES: Mapping[str, Signer] = Schemes(_ROWS)
+SCHEMES: Mapping[str, Signer] = ExtensibleTable(
+    _ROWS, group=ENTRY_POINT_GROUP, title="signing scheme", read=_read_scheme
+)
 """Every scheme by its name."""
 
 DEFAULT_SCHEME = "sentry"
