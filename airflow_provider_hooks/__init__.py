@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.operators.delivery import (
         DeliverEventAlertOperator,
         DeliverEventCreatedOperator,
+        DeliverEventOperator,
         DeliverEventStreamOperator,
     )
     from airflow_provider_hooks.operators.registration import (
@@ -53,6 +54,7 @@ __all__ = [
     "DeleteServiceHookOperator",
     "DeliverEventAlertOperator",
     "DeliverEventCreatedOperator",
+    "DeliverEventOperator",
     "DeliverEventStreamOperator",
     "DeliveryError",
     "DeliveryFailedError",
@@ -82,6 +84,7 @@ _MODULES = {
     "DeleteServiceHookOperator": "operators.registration",
     "DeliverEventAlertOperator": "operators.delivery",
     "DeliverEventCreatedOperator": "operators.delivery",
+    "DeliverEventOperator": "operators.delivery",
     "DeliverEventStreamOperator": "operators.delivery",
     "DeliveryError": "exceptions",
     "DeliveryFailedError": "exceptions",

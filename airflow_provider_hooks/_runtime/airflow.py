@@ -234,6 +234,18 @@ def open_claim_store(
     return TaskStateClaimStore(accessor, key, kind, patience=patience)
 
 
+def describe_own_event(context: Context, *, place: tuple[object, ...] = ()) -> dict[str, object]:
+    """
+    Return the default id, time and source of an event of the user's own type.
+
+    :param place: distinguishes several events of one task
+    """
+    described = describe_task_instance(context, place=place)
+    ti = context["ti"]
+    source = f"{read_base_url()}/dags/{quote(ti.dag_id)}/tasks/{quote(ti.task_id)}"
+    return {"id": described["id"], "datetime": described["datetime"], "source": source}
+
+
 def may_have_lost_claim(context: Context) -> bool:
     """
     Return whether a clear may have deleted the claim of an earlier run of this task; the caller found none.

@@ -64,11 +64,11 @@ class DeliveryFailedError(DeliveryError, NonRetryableError):
     """The event was rejected, may have been received, or cannot be sent, so Airflow does not retry the task."""
 
 
-def find_failure(
+def make_delivery_failure(
     result: DeliveryResult, context: Context, *, on_unknown: OnUnknown = "fail"
-) -> DeliveryFailedError | DeliveryNotSentError | DeliveryUnknownError | None:
+) -> DeliveryFailedError | DeliveryNotSentError | DeliveryUnknownError:
     """
-    Return the exception that makes Airflow retry the task or not, or ``None`` if the event was delivered.
+    Return the exception for an event that was not delivered, which makes Airflow retry the task or not.
 
     It is returned and not raised here, so that the task's log has no frame of this function.
 
@@ -78,8 +78,6 @@ def find_failure(
         ``DeliveryUnknownError`` for ``unknown`` where the event must be sent again
     """
     record, outcome = result.record, result.record.attempt.outcome
-    if outcome is Outcome.DELIVERED:
-        return None
     stored = record.as_json()
     if outcome is Outcome.NOT_SENT and record.attempt.error_class is not ErrorClass.BLOCKED_ADDRESS:
         return DeliveryNotSentError(_describe(result, [_describe_retries(context)]), outcome=outcome, record=stored)

@@ -23,7 +23,7 @@ from airflow.cli.cli_config import (
     lazy_load_command,
 )
 
-from airflow_provider_hooks.events.types import EVENT_TYPES
+from airflow_provider_hooks.events.types import check_event_type
 from airflow_provider_hooks.signing.schemes import SCHEMES
 from airflow_provider_hooks.signing.signer import KEY_FORMATS
 
@@ -73,6 +73,15 @@ def _parse_scheme(name: str) -> str:
     raise ArgumentTypeError(f"must be one of {', '.join(signing)}")
 
 
+def _parse_event_type(name: str) -> str:
+    """Return the name of an event type."""
+    try:
+        check_event_type(name)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+    return name
+
+
 _DELIVERY_CODES = (
     ExitCode.DONE,
     ExitCode.REFUSED,
@@ -98,8 +107,22 @@ ARG_EVENT_FILE = Arg(
 )
 ARG_EVENT_TYPE = Arg(
     ("--event-type",),
-    choices=EVENT_TYPES,
-    help="The event type (default: event.alert if the event has triggering_rules, otherwise event.created)",
+    metavar="TYPE",
+    type=_parse_event_type,
+    help="event.created, event.alert, or your own event type, such as orders.loaded (default: event.alert if the event "
+    "has triggering_rules or with --message, otherwise event.created)",
+)
+ARG_DATA = Arg(("--data",), metavar="JSON", help="The data of your own event, in place of FILE")
+ARG_MESSAGE = Arg(("--message",), metavar="TEXT", help="Deliver an event with this message, in place of FILE")
+ARG_EVENT_ID = Arg(
+    ("--event-id",),
+    metavar="ID",
+    help="The id of your own event or with --message (default: a new one; the same id is the same delivery)",
+)
+ARG_FORMAT = Arg(
+    ("--format",),
+    metavar="FORMAT",
+    help="How the event becomes a request, in place of the endpoint's format; see docs/events.md",
 )
 ARG_DRY_RUN = Arg(
     ("--dry-run",),
@@ -230,7 +253,18 @@ _COMMANDS = (
         "one request. There is no task and therefore no claim: calling it again sends the event again, with the same "
         "delivery id",
         func=_load("deliveries.deliver"),
-        args=(ARG_ENDPOINT, ARG_EVENT_FILE, ARG_EVENT_TYPE, ARG_DRY_RUN, ARG_OUTPUT, ARG_VERBOSE),
+        args=(
+            ARG_ENDPOINT,
+            ARG_EVENT_FILE,
+            ARG_EVENT_TYPE,
+            ARG_DATA,
+            ARG_MESSAGE,
+            ARG_EVENT_ID,
+            ARG_FORMAT,
+            ARG_DRY_RUN,
+            ARG_OUTPUT,
+            ARG_VERBOSE,
+        ),
         epilog=describe_exit_codes(*_DELIVERY_CODES),
     ),
     ActionCommand(

@@ -6,16 +6,20 @@ from __future__ import annotations
 
 import codecs
 import sys
+import uuid
+from datetime import datetime, timezone
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import orjson
 
+from airflow_provider_hooks._runtime.airflow import read_base_url
 from airflow_provider_hooks.cli._run import command, eprint, read_input, show, stdout_guard
 from airflow_provider_hooks.cli.commands import ExitCode
 from airflow_provider_hooks.events import build_event_alert, build_event_created, extract_fields
+from airflow_provider_hooks.events.event import OwnEventDraft
 from airflow_provider_hooks.events.schema import list_fields
-from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED
+from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED, EVENT_TYPES
 from airflow_provider_hooks.exceptions import ConnectError, ValidationError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
@@ -41,13 +45,13 @@ _ONLY_IN_CREATED = list_fields(EVENT_CREATED).keys() - list_fields(EVENT_ALERT).
 @command
 def deliver(args: Namespace) -> ExitCode:
     """Deliver one event with at most one request and print its record, or print the request of a dry run."""
-    event_type, payload = _read_event(read_input(args.file), event_type=args.event_type)
+    event_type, payload = _read_arguments(args)
     hook = EndpointHook(args.service_hook_conn_id)
     if args.dry_run:
-        _show_preview(hook.preview(event_type, payload), args.output)
+        _show_preview(hook.preview(event_type, payload, format=args.format), args.output)
         return ExitCode.DONE
     try:
-        record = hook.deliver_unclaimed(event_type, payload).record
+        record = hook.deliver_unclaimed(event_type, payload, format=args.format).record
     except KeyboardInterrupt:
         eprint("interrupted; the event may have been received")
         return ExitCode.UNKNOWN
@@ -70,6 +74,52 @@ def ping(args: Namespace) -> ExitCode:
     return ExitCode.DONE
 
 
+def _read_arguments(args: Namespace) -> tuple[str, Payload | OwnEventDraft]:
+    """
+    Return the type of the event that the arguments describe, and its payload or its draft.
+
+    :raises ValidationError: if the arguments contradict each other, or naming each field that is wrong
+    """
+    given = [name for name, value in (("--data", args.data), ("--message", args.message)) if value is not None]
+    given += ["FILE"] if args.file != "-" else []
+    if len(given) > 1:
+        raise ValidationError("the event", {given[0]: f"give {' or '.join(given)}, not both"})
+    event_type: str | None = args.event_type or (EVENT_ALERT if args.message is not None else None)
+    event_id: str = args.event_id or uuid.uuid4().hex
+    if event_type is not None and event_type not in EVENT_TYPES:
+        return event_type, _draft_own_event(args, event_type, event_id)
+    if args.data is not None:
+        raise ValidationError("the event", {"--data": "needs --event-type with your own event type"})
+    if args.message is None:
+        if args.event_id is not None:
+            raise ValidationError("the event", {"--event-id": "the event in FILE has its id"})
+        return _read_event(read_input(args.file), event_type=event_type)
+    fields = {"project": "airflow", "project_id": "airflow", "project_name": "airflow", "url": f"{read_base_url()}/"}
+    event = {"id": event_id, "message": args.message, "level": "info", **fields}
+    if event_type == EVENT_CREATED:
+        return EVENT_CREATED, build_event_created(event, datetime=datetime.now(timezone.utc))
+    return EVENT_ALERT, build_event_alert(event, triggering_rules=["airflow service-hooks deliver"])
+
+
+def _draft_own_event(args: Namespace, event_type: str, event_id: str) -> OwnEventDraft:
+    data: object
+    if args.message is not None:
+        data = {"message": args.message}
+    elif args.data is not None:
+        data = _parse_json("--data", args.data)
+    else:
+        data = _parse_json("FILE", read_input(args.file))
+    defaults = {"id": event_id, "datetime": datetime.now(timezone.utc), "source": f"{read_base_url()}/"}
+    return OwnEventDraft(event_type=event_type, data=data, defaults=defaults)
+
+
+def _parse_json(place: str, content: str | bytes) -> object:
+    try:
+        return orjson.loads(content.encode() if isinstance(content, str) else content.removeprefix(codecs.BOM_UTF8))
+    except ValueError as error:
+        raise ValidationError("the event", {place: f"is not JSON: {error}"}) from None
+
+
 def _read_event(content: bytes, *, event_type: str | None) -> tuple[str, Payload]:
     """
     Return the type and the payload of an event from its JSON.
@@ -77,10 +127,7 @@ def _read_event(content: bytes, *, event_type: str | None) -> tuple[str, Payload
     :param event_type: the type; detected from the fields if ``None``
     :raises ValidationError: naming each field that is missing, wrong or not documented
     """
-    try:
-        source = orjson.loads(content.removeprefix(codecs.BOM_UTF8))
-    except ValueError as error:
-        raise ValidationError("the event", {"FILE": f"is not JSON: {error}"}) from None
+    source = cast("Mapping[str, object]", _parse_json("FILE", content))  # the builders check it
     event_type = event_type or _detect_event_type(extract_fields(source))
     return event_type, build_event_alert(source) if event_type == EVENT_ALERT else build_event_created(source)
 

@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, cast
 
 from airflow_provider_hooks.connection_form import (
@@ -24,7 +25,7 @@ from airflow_provider_hooks.connection_form import (
     read_extra,
     read_seconds,
 )
-from airflow_provider_hooks.events.types import EVENT_TYPES
+from airflow_provider_hooks.events.formats import FORMATS
 from airflow_provider_hooks.exceptions import ValidationErrors
 from airflow_provider_hooks.http.urls import BASIC_AUTHENTICATION, Target, parse_url
 from airflow_provider_hooks.sanitize import is_header_name, quote_setting, safe_repr
@@ -35,12 +36,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from airflow_provider_hooks.connection_form import ConnectionFields
+    from airflow_provider_hooks.events.formats import Format
     from airflow_provider_hooks.signing.signer import KeyFormat, Signer
 
 HEADERS_FIELD = "secret_headers"
 """The field of a connection that holds them. Airflow masks the values of a field whose name holds "secret"."""
 
+ALL_EVENTS = ("*",)
+"""What an endpoint takes whose connection names no event types."""
 MAX_HEADERS = 32
+_EVENT_PATTERN = re.compile(r"[A-Za-z0-9_.*-]{1,128}", re.ASCII)
 MAX_VALUE_CHARACTERS = 4_096
 
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?", re.ASCII)
@@ -58,17 +63,20 @@ AUTO = "auto"
 """The key format of a connection that leaves it to the scheme."""
 
 
-class _SchemeTitles(Mapping[str, str]):
-    """The schemes and what the form shows for them; those of entry points are loaded only when they are needed."""
+class _Titles(Mapping[str, str]):
+    """What the form shows for the rows of a table; those of entry points are loaded only when they are needed."""
+
+    def __init__(self, rows: Mapping[str, Signer] | Mapping[str, Format]) -> None:
+        self._rows = rows
 
     def __getitem__(self, name: str) -> str:
-        return SCHEMES[name].title or name
+        return self._rows[name].title or name
 
     def __iter__(self) -> Iterator[str]:
-        return iter(SCHEMES)
+        return iter(self._rows)
 
     def __len__(self) -> int:
-        return len(SCHEMES)
+        return len(self._rows)
 
 
 SERVICE_HOOK = ConnectionType(
@@ -95,7 +103,7 @@ SERVICE_HOOK = ConnectionType(
             name="scheme",
             label="Signing scheme",
             description="How deliveries are signed; the receiver verifies by the same scheme.",
-            choices=_SchemeTitles(),
+            choices=_Titles(SCHEMES),
             default=DEFAULT_SCHEME,
             is_required=True,
         ),
@@ -120,7 +128,15 @@ SERVICE_HOOK = ConnectionType(
         ExtraField(
             name="events",
             label="Events",
-            description="The event types that may go to this endpoint, separated by commas. Empty: all.",
+            description="The event types that may go to this endpoint, separated by commas; `orders.*` stands for all "
+            "that begin with `orders.`. Empty: all.",
+        ),
+        ExtraField(
+            name="format",
+            label="Format",
+            description="How an event becomes a request. Empty: the documented payload of event.created and "
+            "event.alert, and `standard_webhooks` for all other events.",
+            choices=_Titles(FORMATS),
         ),
         ExtraField(
             name=HEADERS_FIELD,
@@ -165,6 +181,9 @@ class Endpoint:
     secrets: tuple[str, ...] = field(repr=False)
     """Newest first; empty only for the scheme ``none``."""
     events: tuple[str, ...]
+    """The event types that it takes; ``*`` stands for any characters."""
+    format: str | None = None
+    """``None``: the default of the event type."""
     headers: Mapping[str, str] = field(repr=False)
     """What a connection adds to each delivery; its values are secrets."""
     timeout: float
@@ -173,6 +192,10 @@ class Endpoint:
     """What records mask of all headers: the values, also without a word such as ``Bearer``, and decoded passwords."""
     credentials: tuple[str, ...] = field(init=False, repr=False)
     """The same of the headers that hold credentials by their name; other values may be words of any text."""
+
+    def takes(self, event_type: str) -> bool:
+        """Return whether events of this type may go to the endpoint."""
+        return any(fnmatchcase(event_type, pattern) for pattern in self.events)
 
     def __post_init__(self) -> None:
         named = {name: _list_sensitive_parts(value) for name, value in self.headers.items()}
@@ -224,10 +247,11 @@ def read_endpoint(
     scheme = SCHEMES[extra.get("scheme", DEFAULT_SCHEME)]
     if extra.get("key_format", AUTO) != AUTO:
         scheme = scheme.with_key_format(cast("KeyFormat", extra["key_format"]))
-    events = tuple(name.strip() for name in extra.get("events", "").split(",") if name.strip()) or EVENT_TYPES
-    unknown = [name for name in events if name not in EVENT_TYPES]
-    if unknown:
-        problems.add("extra.events", f"{quote_setting(unknown[0])} is not an event; there are {', '.join(EVENT_TYPES)}")
+    events = tuple(name.strip() for name in extra.get("events", "").split(",") if name.strip()) or ALL_EVENTS
+    wrong = next((name for name in events if not _EVENT_PATTERN.fullmatch(name)), None)
+    if wrong is not None:
+        rule = "is not the name of an event type, such as event.alert, orders.loaded or orders.*"
+        problems.add("extra.events", f"{quote_setting(wrong)} {rule}")
     timeout = read_seconds("timeout", extra.get("timeout"), default_timeout, problems)
     headers = read_headers(fields.extra.get(HEADERS_FIELD), allowed=allowed_headers, problems=problems)
     secrets: tuple[str, ...] = ()
@@ -242,6 +266,7 @@ def read_endpoint(
         scheme=scheme,
         secrets=secrets,
         events=events,
+        format=extra.get("format"),
         headers=headers,
         timeout=timeout,
     )

@@ -9,23 +9,23 @@ import json
 import re
 import time
 import uuid
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from airflow_provider_hooks import __version__
 from airflow_provider_hooks.delivery.record import DeliveryInfo
-from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.http.redact import MASK
-from airflow_provider_hooks.sanitize import safe_repr
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from airflow_provider_hooks.delivery.endpoint import Endpoint
     from airflow_provider_hooks.json_types import JsonObject
 
 METHOD = "POST"
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _PLAIN = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
 """What JSON writes without escapes."""
 _DELIVERY_NAMESPACE = uuid.UUID("5d8fbc09-b0a5-5c9c-8a8e-1f9f6f2c7a11")
@@ -74,17 +74,29 @@ class SignedRequest(msgspec.Struct, frozen=True, kw_only=True):
 class RequestTemplate:
     """Makes the requests of one event type for one endpoint; what is the same in all of them is made once."""
 
-    def __init__(self, endpoint: Endpoint, event_type: str) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        event_type: str,
+        *,
+        content_type: str = "application/json",
+        header_names: Iterable[str] = (),
+    ) -> None:
+        """
+        Make what all requests have.
+
+        :param header_names: of the headers that ``sign`` gets with each event; a connection cannot set them
+        """
         self.endpoint, self.event_type = endpoint, event_type
         self._ids = DeliveryIds(deployment=endpoint.deployment, endpoint=endpoint.conn_id, event_type=event_type)
         self._signer = endpoint.scheme.bind(endpoint.secrets)
         self._is_timed = endpoint.scheme.needs_timestamp
         headers = {
-            "Content-Type": "application/json",
+            "Content-Type": content_type,
             "User-Agent": f"airflow-provider-hooks/{__version__}",
             EVENT_HEADER: event_type,
         }
-        others = (DELIVERY_HEADER, REDELIVERY_HEADER, "Content-Length", *endpoint.scheme.header_names)
+        others = (DELIVERY_HEADER, REDELIVERY_HEADER, "Content-Length", *endpoint.scheme.header_names, *header_names)
         ours = {**headers, **dict.fromkeys(others, "")}
         added = {name: value for name, value in merge_headers(endpoint.headers, ours).items() if name not in ours}
         constant = {"Host": endpoint.target.authority, **added, **headers}
@@ -101,16 +113,8 @@ class RequestTemplate:
         """Return the id of the delivery of an event: the same on every try."""
         return self._ids.make(event_id)
 
-    def describe(self, payload: Mapping[str, object], body: bytes) -> DeliveryInfo:
-        """
-        Return what is known of a delivery before anything is sent.
-
-        :raises ValidationError: if the payload, which may not come from a builder, has no id
-        """
-        event_id = payload.get("id")
-        if not isinstance(event_id, str):
-            problem = f"must be text, as the builders make it, not {safe_repr(event_id)}"
-            raise ValidationError("payload", {"id": problem})
+    def describe(self, event_id: str, body: bytes) -> DeliveryInfo:
+        """Return what is known of a delivery before anything is sent."""
         return DeliveryInfo(
             delivery_id=self.make_delivery_id(event_id),
             event_id=event_id,
@@ -122,26 +126,32 @@ class RequestTemplate:
             body_bytes=len(body),
         )
 
-    def sign(self, delivery_id: str, body: bytes, *, redelivery: bool = False) -> tuple[bytes, Mapping[str, str]]:
+    def sign(
+        self, delivery_id: str, body: bytes, *, headers: Mapping[str, str] = _NO_HEADERS, redelivery: bool = False
+    ) -> tuple[bytes, Mapping[str, str]]:
         """
         Return the bytes of a request that is signed now, and the headers of its signature.
 
+        :param headers: those of the event, as its format returned them
         :param redelivery: whether the event may have been sent before, which a header says
         """
         timestamp = int(time.time()) if self._is_timed else 0
         signature = self._signer(body, delivery_id=delivery_id, timestamp=timestamp)
-        signed = "".join([f"\r\n{name}: {value}" for name, value in signature.items()])
+        added = "".join([f"\r\n{name}: {value}" for part in (headers, signature) for name, value in part.items()])
         again = f"\r\n{REDELIVERY_HEADER}: true" if redelivery else ""
-        head = f"{self._head}{delivery_id}{again}\r\nContent-Length: {len(body)}{signed}\r\n\r\n"
+        head = f"{self._head}{delivery_id}{again}\r\nContent-Length: {len(body)}{added}\r\n\r\n"
         return head.encode("ascii") + body, signature
 
-    def make_request(self, info: DeliveryInfo, body: bytes, *, redelivery: bool = False) -> SignedRequest:
+    def make_request(
+        self, info: DeliveryInfo, body: bytes, *, headers: Mapping[str, str] = _NO_HEADERS, redelivery: bool = False
+    ) -> SignedRequest:
         """
         Return the request of a delivery, signed now.
 
+        :param headers: those of the event, as its format returned them
         :param redelivery: whether the event may have been sent before
         """
-        request, signature = self.sign(info.delivery_id, body, redelivery=redelivery)
+        request, signature = self.sign(info.delivery_id, body, headers=headers, redelivery=redelivery)
         return SignedRequest(info=info, request=request, signature_headers=signature)
 
     def sensitive_values(self, signature_headers: Mapping[str, str]) -> tuple[str, ...]:

@@ -14,12 +14,14 @@ from __future__ import annotations
 import enum
 import math
 import uuid
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 import msgspec
 import orjson
 
 from airflow_provider_hooks.events.builders import build_event_alert, build_event_created
+from airflow_provider_hooks.events.formats import DEFAULT_MAX_PAYLOAD_BYTES, NO_HEADERS
 from airflow_provider_hooks.events.schema import AlertSchema, CreatedSchema, is_documented
 from airflow_provider_hooks.events.types import EVENT_CREATED
 from airflow_provider_hooks.exceptions import InvalidEventError, PayloadError, ValidationError
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.events.types import Payload
 
-DEFAULT_MAX_PAYLOAD_BYTES = 1_048_576
 MAX_DEPTH = 254
 """Levels of nesting that a payload may have: the encoder's own limit."""
 
@@ -52,6 +53,15 @@ def serialize(event: Payload, *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BY
     """
     if not isinstance(event, dict):
         raise PayloadError("payload", {"event": f"must be a dict, not a {type(event).__name__}"})
+    return encode_json(event, max_payload_bytes=max_payload_bytes)
+
+
+def encode_json(event: object, *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> bytes:
+    """
+    Return anything that JSON can represent, as ``serialize`` does.
+
+    :raises PayloadError: as ``serialize``
+    """
     try:
         body = orjson.dumps(event, option=_OPTIONS)
     except (orjson.JSONEncodeError, RecursionError) as error:
@@ -83,9 +93,9 @@ class PayloadReader:
         self._decode: Callable[[bytes], AlertSchema | CreatedSchema] = msgspec.json.Decoder(schema).decode
         self._encode = msgspec.json.Encoder().encode
 
-    def read(self, event: bytes | Mapping[str, object]) -> tuple[str, bytes]:
+    def read(self, event: bytes | Mapping[str, object]) -> tuple[str, bytes, Mapping[str, str]]:
         """
-        Return an event's id, and the bytes of its body.
+        Return an event's id, the bytes of its body, and the headers that it adds, which are none.
 
         :param event: a line of JSON or a mapping: the payload as documented, or its fields by name
         :raises InvalidEventError: with what is wrong with it
@@ -95,31 +105,51 @@ class PayloadReader:
         try:
             decoded = self._decode(event)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            return self._build(_parse_line(event))
+            return self._build(parse_line(event))
         if is_documented(decoded):
             body = self._encode(decoded)
             if len(body) <= self._max_payload_bytes:
-                return decoded.id, body
-        return self._build(_parse_line(event))
+                return decoded.id, body, NO_HEADERS
+        return self._build(parse_line(event))
 
-    def _build(self, event: object) -> tuple[str, bytes]:
-        try:
+    def _build(self, event: object) -> tuple[str, bytes, Mapping[str, str]]:
+        with one_event():
             payload = self._build_payload(event)
-            return cast("str", payload["id"]), serialize(payload, max_payload_bytes=self._max_payload_bytes)
-        except ValidationError as error:
-            raise InvalidEventError(str(error)) from None
-        except Exception as error:  # noqa: BLE001  (one event must not end a stream, whatever is in it)
-            raise InvalidEventError(f"the event cannot be read: {type(error).__name__}") from None
+            return cast("str", payload["id"]), serialize(payload, max_payload_bytes=self._max_payload_bytes), NO_HEADERS
 
 
-def _parse_line(line: bytes) -> object:
+@contextmanager
+def one_event() -> Iterator[None]:
+    """
+    Read one event of a stream, which it must not end, whatever is in it.
+
+    :raises InvalidEventError: if anything else is raised
+    """
+    try:
+        yield
+    except ValidationError as error:
+        raise InvalidEventError(str(error)) from None
+    except InvalidEventError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        raise InvalidEventError(f"the event cannot be read: {type(error).__name__}") from None
+
+
+def parse_line(line: bytes) -> object:
+    """
+    Return what a line of JSON represents.
+
+    :raises InvalidEventError: if it is not JSON
+    """
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise InvalidEventError(f"the line is not JSON: {error}") from None
 
 
-def _find_largest(event: dict[str, object]) -> str:
+def _find_largest(event: object) -> str:
+    if not isinstance(event, dict):
+        return "event"
     return escape(max(event, key=lambda name: len(orjson.dumps(event[name], option=_OPTIONS)), default="event"))
 
 

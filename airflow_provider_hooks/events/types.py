@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict, get_args
+
+from airflow_provider_hooks.sanitize import safe_repr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +20,8 @@ EVENT_CREATED: Literal["event.created"] = "event.created"
 EVENT_ALERT: Literal["event.alert"] = "event.alert"
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 LEVELS: tuple[Level, ...] = get_args(Level)
+
+_EVENT_TYPE = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
 
 Payload: TypeAlias = "dict[str, object]"
 """The payload of an event: the documented names, in the documented order."""
@@ -40,6 +45,17 @@ class EventFields(TypedDict, total=False):
     url: str | None
     """The page that shows what happened."""
     level: Level | None
+
+
+def check_event_type(value: object) -> None:
+    """
+    Return if this is the name of an event type.
+
+    :raises ValueError: with what it must be
+    """
+    if not (isinstance(value, str) and _EVENT_TYPE.fullmatch(value)):
+        rule = "must be 1 to 128 letters, digits, '.', '-' or '_', such as orders.loaded"
+        raise ValueError(f"{rule}, not {safe_repr(value)}")
 
 
 def check_field_names(function: str, fields: Mapping[str, object]) -> None:

@@ -22,7 +22,7 @@ from airflow_provider_hooks._runtime.airflow import (
     read_settings,
     read_variable,
 )
-from airflow_provider_hooks._runtime.failures import find_failure, make_failure
+from airflow_provider_hooks._runtime.failures import make_delivery_failure, make_failure
 from airflow_provider_hooks._runtime.telemetry import count_delivery, record_attempt, trace_attempt
 from airflow_provider_hooks.delivery.claims import (
     KEY_PREFIX,
@@ -34,11 +34,12 @@ from airflow_provider_hooks.delivery.claims import (
     check_slot,
     unclaimed_result,
 )
-from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, Endpoint, Subscription, read_endpoint
+from airflow_provider_hooks.delivery.endpoint import ALL_EVENTS, SERVICE_HOOK, Endpoint, Subscription, read_endpoint
 from airflow_provider_hooks.delivery.record import Record, attempt_from_result, not_sent_attempt
 from airflow_provider_hooks.delivery.request import RequestTemplate, SignedRequest, preview_request
 from airflow_provider_hooks.events.builders import EventDraft
-from airflow_provider_hooks.events.serialization import serialize
+from airflow_provider_hooks.events.event import OwnEventDraft
+from airflow_provider_hooks.events.formats import encode_event
 from airflow_provider_hooks.exceptions import BlockedAddressError, ServiceHookError, ValidationError, drop_frames
 from airflow_provider_hooks.http.connect import Connector, Limits
 from airflow_provider_hooks.http.engine import Engine
@@ -50,11 +51,14 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.delivery.claims import OnUnknown
     from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo
     from airflow_provider_hooks.delivery.request import Preview
+    from airflow_provider_hooks.events.formats import EncodedEvent
     from airflow_provider_hooks.events.types import Payload
     from airflow_provider_hooks.http.policy import NetworkPolicy
     from airflow_provider_hooks.http.urls import Target
     from airflow_provider_hooks.json_types import JsonObject
     from airflow_provider_hooks.settings import Settings
+
+    Draft = EventDraft | OwnEventDraft
 
 
 __all__ = ["EndpointHook"]
@@ -131,11 +135,12 @@ class EndpointHook(BaseHook):
     def deliver(
         self,
         event_type: str,
-        payload: Payload | EventDraft,
+        payload: Payload | Draft,
         *,
         context: Context,
         slot: str = "",
         on_unknown: OnUnknown = "fail",
+        format: str | None = None,  # noqa: A002  (as the operators call it)
     ) -> JsonObject:
         """
         Deliver an event at most once per run or manual clear, and return its record.
@@ -149,6 +154,7 @@ class EndpointHook(BaseHook):
         :param slot: distinguishes several deliveries of one task; the same on every try
         :param on_unknown: where an attempt may have been received, ``fail`` and leave it to the user, or ``resend`` the
             event with the same delivery id by Airflow's own ``retries``, which is at least once
+        :param format: the name of a format, in place of the endpoint's
         :raises NonRetryableError: if the outcome is ``rejected`` or ``unknown``, or an input cannot be used, which a
             retry must not or cannot change
         :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
@@ -156,23 +162,25 @@ class EndpointHook(BaseHook):
         :raises DeliveryUnknownError: if it may have been received and must be sent again; ``retries`` then apply
         """
         try:
-            result = self._deliver_once(event_type, payload, context=context, slot=slot, on_unknown=on_unknown)
+            result = self._deliver_once(
+                event_type, payload, context=context, slot=slot, on_unknown=on_unknown, format=format
+            )
         except (ServiceHookError, AirflowNotFoundException) as error:
             raise make_failure(error) from None
-        failure = find_failure(result, context, on_unknown=on_unknown)
-        if failure is not None:
-            raise failure
+        if result.record.attempt.outcome is not Outcome.DELIVERED:
+            raise make_delivery_failure(result, context, on_unknown=on_unknown)
         return result.record.as_json()
 
     @drop_frames
     def deliver_once(
         self,
         event_type: str,
-        payload: Payload | EventDraft,
+        payload: Payload | Draft,
         *,
         context: Context,
         slot: str = "",
         on_unknown: OnUnknown = "fail",
+        format: str | None = None,  # noqa: A002  (as the operators call it)
     ) -> DeliveryResult:
         """
         Deliver as ``deliver`` does, and return the result, whatever the outcome, instead of failing the task.
@@ -180,10 +188,17 @@ class EndpointHook(BaseHook):
         :raises ServiceHookError: if an input cannot be used; nothing was sent
         :raises AirflowNotFoundException: if there is no such connection; nothing was sent
         """
-        return self._deliver_once(event_type, payload, context=context, slot=slot, on_unknown=on_unknown)
+        return self._deliver_once(event_type, payload, context=context, slot=slot, on_unknown=on_unknown, format=format)
 
     def _deliver_once(
-        self, event_type: str, payload: Payload | EventDraft, *, context: Context, slot: str, on_unknown: OnUnknown
+        self,
+        event_type: str,
+        payload: Payload | Draft,
+        *,
+        context: Context,
+        slot: str,
+        on_unknown: OnUnknown,
+        format: str | None,  # noqa: A002
     ) -> DeliveryResult:
         ti = context["ti"]
         key = f"{KEY_PREFIX}:{slot}" if slot else KEY_PREFIX
@@ -198,40 +213,52 @@ class EndpointHook(BaseHook):
         )
         result = delivery.resolve()
         if result is None or result.recorded_by_this_try:
-            template, info, body = self._prepare(event_type, payload)
+            template, info, event = self._prepare(event_type, payload, format)
             if result is None:
                 if ti.try_number > 1 and delivery.is_claim_lost:
                     self.log.warning(LOST_CLAIM)
                 redelivery = delivery.claim(info)
-                result = delivery.settle(self._attempt(template, info, body, redelivery=redelivery))
+                result = delivery.settle(self._attempt(template, info, event, redelivery=redelivery))
             else:
                 check_slot(result, info)
         self._report(result)
         return result
 
     @drop_frames
-    def deliver_unclaimed(self, event_type: str, payload: Payload | EventDraft) -> DeliveryResult:
+    def deliver_unclaimed(
+        self,
+        event_type: str,
+        payload: Payload | Draft,
+        *,
+        format: str | None = None,  # noqa: A002
+    ) -> DeliveryResult:
         """
         Send an event where no claim can be stored: one request for each call, if it can be sent.
 
         :raises ServiceHookError: if an input cannot be used; nothing was sent
         :raises AirflowNotFoundException: if there is no such connection; nothing was sent
         """
-        template, info, body = self._prepare(event_type, payload)
-        result = unclaimed_result(info, self._attempt(template, info, body, redelivery=False))
+        template, info, event = self._prepare(event_type, payload, format)
+        result = unclaimed_result(info, self._attempt(template, info, event, redelivery=False))
         self._report(result)
         return result
 
     @drop_frames
-    def preview(self, event_type: str, payload: Payload | EventDraft) -> Preview:
+    def preview(
+        self,
+        event_type: str,
+        payload: Payload | Draft,
+        *,
+        format: str | None = None,  # noqa: A002
+    ) -> Preview:
         """
         Return the request of a delivery as it would be sent now, signed. No connection is opened.
 
         :param payload: what a builder of ``airflow_provider_hooks.events`` returns, or a draft
         :raises ServiceHookError: if an input cannot be used
         """
-        template, info, body = self._prepare(event_type, payload)
-        return preview_request(template.endpoint, template.make_request(info, body))
+        template, info, event = self._prepare(event_type, payload, format)
+        return preview_request(template.endpoint, template.make_request(info, event.body, headers=event.headers))
 
     def _find_endpoint(self, event_type: str) -> Endpoint:
         """
@@ -241,7 +268,7 @@ class EndpointHook(BaseHook):
         :raises BlockedAddressError: if the URL may not be sent to
         """
         endpoint = self._read_endpoint()
-        if event_type not in endpoint.events:
+        if endpoint.events != ALL_EVENTS and not endpoint.takes(event_type):
             raise ValidationError(
                 f"connection '{endpoint.conn_id}'",
                 {"events": f"this endpoint takes only {', '.join(endpoint.events)}, not {event_type}"},
@@ -279,20 +306,32 @@ class EndpointHook(BaseHook):
         except BlockedAddressError as error:
             raise BlockedAddressError(f"connection '{endpoint.conn_id}': {error}") from None
 
-    def _prepare(self, event_type: str, payload: Payload | EventDraft) -> tuple[RequestTemplate, DeliveryInfo, bytes]:
+    def _prepare(
+        self, event_type: str, payload: Payload | Draft, format_name: str | None
+    ) -> tuple[RequestTemplate, DeliveryInfo, EncodedEvent]:
         """Build everything that can be refused, before anything is claimed."""
-        built = payload.build() if isinstance(payload, EventDraft) else payload
-        template = RequestTemplate(self._find_endpoint(event_type), event_type)
-        body = serialize(built, max_payload_bytes=self._settings.max_payload_bytes)
-        return template, template.describe(built, body), body
+        built = payload.build() if isinstance(payload, EventDraft | OwnEventDraft) else payload
+        endpoint = self._find_endpoint(event_type)
+        event = encode_event(
+            event_type,
+            built,
+            format_name=format_name or endpoint.format,
+            max_payload_bytes=self._settings.max_payload_bytes,
+        )
+        template = RequestTemplate(
+            endpoint, event_type, content_type=event.content_type, header_names=event.header_names
+        )
+        return template, template.describe(event.id, event.body), event
 
-    def _attempt(self, template: RequestTemplate, info: DeliveryInfo, body: bytes, *, redelivery: bool) -> Attempt:
+    def _attempt(
+        self, template: RequestTemplate, info: DeliveryInfo, event: EncodedEvent, *, redelivery: bool
+    ) -> Attempt:
         """Sign the request and send it, once. A claim may stand by now, so every error is in the attempt."""
         started, requested_at = time.monotonic(), time.time()
         with trace_attempt(info) as span:
             try:
                 engine = self._engine_for(template.endpoint)
-                request = template.make_request(info, body, redelivery=redelivery)
+                request = template.make_request(info, event.body, headers=event.headers, redelivery=redelivery)
             except (ServiceHookError, OSError, RuntimeError) as error:
                 attempt = not_sent_attempt(error, requested_at=requested_at, seconds=time.monotonic() - started)
             else:

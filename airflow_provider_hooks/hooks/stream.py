@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from airflow_provider_hooks._runtime.airflow import may_have_lost_claim, open_claim_store
+from airflow_provider_hooks._runtime.airflow import describe_own_event, may_have_lost_claim, open_claim_store
 from airflow_provider_hooks._runtime.failures import (
     DeliveryFailedError,
     DeliveryNotSentError,
@@ -20,6 +20,8 @@ from airflow_provider_hooks._runtime.failures import (
 from airflow_provider_hooks._runtime.stream_files import check_records, find_earlier_records, make_records, open_source
 from airflow_provider_hooks._runtime.telemetry import count_deliveries
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX, LOST_CLAIM
+from airflow_provider_hooks.events.formats import find_format
+from airflow_provider_hooks.events.reader import EventReader
 from airflow_provider_hooks.exceptions import ServiceHookError, drop_frames
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.http.connect import Connector
@@ -37,7 +39,7 @@ from airflow_provider_hooks.stream.summary import Progress
 from airflow_provider_hooks.stream.throttle import CircuitBreaker, RateLimiter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from airflow.sdk import Context
 
@@ -87,7 +89,14 @@ class StreamHook(EndpointHook):
                 begun = find_records(found, run)
                 records = make_records(records_path, context, generation=run.generation)
                 check_records(begun, records)
-                with self._open_stream(event_type, events, records=records, options=options, run=run) as dependencies:
+                with self._open_stream(
+                    event_type,
+                    events,
+                    records=records,
+                    options=options,
+                    run=run,
+                    defaults=describe_own_event(context),
+                ) as dependencies:
                     if not begun and not options.skips_invalid:
                         check_all_valid(dependencies.source, dependencies.encoder)
                     result = deliver_stream(dependencies, found, store=store, run=run)
@@ -99,12 +108,33 @@ class StreamHook(EndpointHook):
 
     @contextmanager
     def _open_stream(
-        self, event_type: str, events: Events, *, records: RecordFolder, options: StreamOptions, run: StreamContext
+        self,
+        event_type: str,
+        events: Events,
+        *,
+        records: RecordFolder,
+        options: StreamOptions,
+        run: StreamContext,
+        defaults: Mapping[str, object],
     ) -> Iterator[StreamDependencies]:
-        """Open what a stream is sent with; refuse what cannot be used, before anything is sent."""
+        """
+        Open what a stream is sent with; refuse what cannot be used, before anything is sent.
+
+        :param defaults: the time and the source of events of the user's own type
+        """
         endpoint = self._find_endpoint(event_type)
         limits = self._limits(endpoint)
-        encoder = RequestEncoder(endpoint, event_type, max_payload_bytes=self._settings.max_payload_bytes)
+        size = self._settings.max_payload_bytes
+        chosen, reader = find_format(options.format or endpoint.format, event_type), None
+        if chosen.name != "sentry":
+            reader = EventReader(
+                event_type,
+                format_name=chosen.name,
+                id_field=options.id_field,
+                defaults=defaults,
+                max_payload_bytes=size,
+            )
+        encoder = RequestEncoder(endpoint, event_type, max_payload_bytes=size, reader=reader)
         source, redelivered = open_source(events, options.shard), frozenset[int]()
         if options.undelivered_from is not None:
             earlier = find_earlier_records(options.undelivered_from)

@@ -20,12 +20,17 @@ if TYPE_CHECKING:
     from airflow_provider_hooks._runtime.stream_files import Events
     from airflow_provider_hooks.delivery.claims import OnUnknown
     from airflow_provider_hooks.events.types import EventType, Level, Rules, Tags
-    from airflow_provider_hooks.json_types import JsonObject
+    from airflow_provider_hooks.json_types import JsonObject, JsonValue
     from airflow_provider_hooks.operators._arguments import BaseOperatorArguments, DeliveryArguments
     from airflow_provider_hooks.stream.stream import StreamOptions
 
 
-__all__ = ["DeliverEventAlertOperator", "DeliverEventCreatedOperator", "DeliverEventStreamOperator"]
+__all__ = [
+    "DeliverEventAlertOperator",
+    "DeliverEventCreatedOperator",
+    "DeliverEventOperator",
+    "DeliverEventStreamOperator",
+]
 
 
 class DeliveringOperator(BaseOperator):
@@ -217,6 +222,86 @@ class DeliverEventAlertOperator(_DeliverEventOperator):
         return {**super().list_arguments(), "triggering_rules": self.triggering_rules}
 
 
+class DeliverEventOperator(BaseOperator):
+    """
+    Deliver an event of the user's own type, such as ``orders.loaded``, signed, at most once per run or manual clear.
+
+    :param event_type: 1 to 128 letters, digits, ``.``, ``-`` and ``_``
+    :param data: what happened: anything that JSON can represent
+    :param service_hook_conn_id: a connection of type ``service_hook``
+    :param event_id: the event's id; by default an id made from the task instance, the same on every try
+    :param occurred_at: when it happened, with a zone; by default the end of the run's data interval
+    :param format: how the event becomes a request, such as ``cloudevents``; by default the endpoint's, or
+        ``standard_webhooks``
+    :param schema: a JSON Schema that the data must match, or nothing is sent
+    :param on_unknown: if the event may have been received: ``fail`` the task without a retry (at most once), or
+        ``resend`` the event with the same delivery id by Airflow's own ``retries`` (at least once)
+    """
+
+    template_fields: Sequence[str] = (
+        "service_hook_conn_id",
+        "event_type",
+        "data",
+        "event_id",
+        "occurred_at",
+        "format",
+        "on_unknown",
+    )
+    template_fields_renderers = {"data": "json"}  # noqa: RUF012  (as BaseOperator declares it)
+    ui_color = "#d7e8f7"
+    operator_extra_links = (DeliveryRecordLink(),)
+
+    def __init__(
+        self,
+        *,
+        task_id: str,
+        event_type: str,
+        data: JsonValue = None,
+        service_hook_conn_id: str = "service_hook_default",
+        event_id: str | None = None,
+        occurred_at: dt.datetime | str | None = None,
+        format: str | None = None,  # noqa: A002  (what users call it)
+        schema: Mapping[str, JsonValue] | None = None,
+        on_unknown: OnUnknown = "fail",
+        **kwargs: Unpack[BaseOperatorArguments],
+    ) -> None:
+        super().__init__(task_id=task_id, **kwargs)
+        self.event_type = event_type
+        self.data = data
+        self.service_hook_conn_id = service_hook_conn_id
+        self.event_id = event_id
+        self.occurred_at = occurred_at
+        self.format = format
+        self.schema = schema
+        self.on_unknown = on_unknown
+
+    def execute(self, context: Context) -> JsonObject:
+        """
+        Deliver the event once and return its record.
+
+        :raises NonRetryableError: if the outcome is ``rejected`` or ``unknown``, or an input cannot be used, which a
+            retry must not or cannot change
+        :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
+        :raises DeliveryUnknownError: if it may have been received and must be sent again; ``retries`` then apply
+        """
+        from airflow_provider_hooks._runtime.airflow import describe_own_event
+        from airflow_provider_hooks.events.event import OwnEventDraft
+        from airflow_provider_hooks.hooks.endpoint import EndpointHook
+
+        draft = OwnEventDraft(
+            event_type=self.event_type,
+            data=self.data,
+            event_id=self.event_id,
+            occurred_at=self.occurred_at,
+            schema=self.schema,
+            defaults=describe_own_event(context),
+        )
+        hook = EndpointHook(self.service_hook_conn_id)
+        return hook.deliver(
+            self.event_type, draft, context=context, on_unknown=self.on_unknown, format=self.format or None
+        )
+
+
 class _EventsFunction:
     """A function that returns events. Airflow itself calls a function in a template field; this object it does not."""
 
@@ -235,8 +320,11 @@ class DeliverEventStreamOperator(BaseOperator):
     :param service_hook_conn_id: a connection of type ``service_hook``
     :param events: a file of JSON Lines, plain or gzip, as a path or URL for Airflow's ``ObjectStoragePath``; or a list
         of events, such as an XCom or a generator; or a function that returns the same events each time. An event is a
-        documented payload, or its fields by name
-    :param event_type: ``event.created`` or ``event.alert``
+        documented payload, or its fields by name; of the user's own type any JSON object
+    :param event_type: ``event.created``, ``event.alert``, or the user's own type, such as ``orders.loaded``
+    :param format: how an event becomes a request, such as ``cloudevents``; by default the endpoint's, or the documented
+        payload, or ``standard_webhooks`` for the user's own type
+    :param id_field: the field of an event of the user's own type that is its id
     :param records_path: the folder for the records, as a path or URL; each run or manual clear has its own folder
         in it
     :param concurrency: how many requests are under way at once; as many can be lost when the receiver restarts
@@ -254,6 +342,8 @@ class DeliverEventStreamOperator(BaseOperator):
         "service_hook_conn_id",
         "events",
         "event_type",
+        "format",
+        "id_field",
         "records_path",
         "concurrency",
         "rate_limit",
@@ -272,7 +362,9 @@ class DeliverEventStreamOperator(BaseOperator):
         events: Events,
         records_path: str,
         service_hook_conn_id: str = "service_hook_default",
-        event_type: Literal["event.created", "event.alert"] = "event.created",
+        event_type: str = "event.created",
+        format: str | None = None,  # noqa: A002  (what users call it)
+        id_field: str = "id",
         concurrency: int | str = 32,
         rate_limit: float | str | None = None,
         stop_after_failures: int | str | None = 100,
@@ -286,6 +378,8 @@ class DeliverEventStreamOperator(BaseOperator):
         self.service_hook_conn_id = service_hook_conn_id
         self.events = _EventsFunction(events) if callable(events) else events
         self.event_type = event_type
+        self.format = format
+        self.id_field = id_field
         self.records_path = records_path
         self.concurrency = concurrency
         self.rate_limit = rate_limit
@@ -318,7 +412,7 @@ class DeliverEventStreamOperator(BaseOperator):
         )
 
     def _read_options(self) -> StreamOptions:
-        from airflow_provider_hooks.events.types import EVENT_TYPES
+        from airflow_provider_hooks.events.types import check_event_type
         from airflow_provider_hooks.exceptions import ValidationErrors
         from airflow_provider_hooks.operators._arguments import (
             read_count,
@@ -331,8 +425,11 @@ class DeliverEventStreamOperator(BaseOperator):
         from airflow_provider_hooks.stream.stream import StreamOptions
 
         problems = ValidationErrors(f"task {self.task_id}")
-        if self.event_type not in EVENT_TYPES:
-            problems.add("event_type", f"must be {' or '.join(EVENT_TYPES)}, not {safe_repr(self.event_type)}")
+        try:
+            check_event_type(self.event_type)
+        except ValueError as error:
+            problems.add("event_type", str(error))
+        read_name(problems, "id_field", self.id_field)
         if self.on_invalid not in {"fail", "skip"}:
             problems.add("on_invalid", f"must be fail or skip, not {safe_repr(self.on_invalid)}")
         read_name(problems, "records_path", self.records_path)
@@ -343,6 +440,8 @@ class DeliverEventStreamOperator(BaseOperator):
             rate_limit=read_rate(problems, "rate_limit", self.rate_limit),
             stop_after_failures=read_count(problems, "stop_after_failures", self.stop_after_failures),
             skips_invalid=self.on_invalid == "skip",
+            format=self.format or None,
+            id_field=self.id_field,
             shard=read_shard(problems, self.shard),
             undelivered_from=self.undelivered_from,
             resend_outcomes=read_outcomes(problems, "resend_outcomes", self.resend_outcomes),

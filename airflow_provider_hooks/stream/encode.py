@@ -8,14 +8,16 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_hooks.delivery.request import RequestTemplate
+from airflow_provider_hooks.events.formats import NO_HEADERS
 from airflow_provider_hooks.events.serialization import PayloadReader
 from airflow_provider_hooks.exceptions import InvalidEventError, ValidationError
 from airflow_provider_hooks.stream.sources import MAX_LINE_BYTES, OversizedLine, SelectedSource, select_events
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from airflow_provider_hooks.delivery.endpoint import Endpoint
+    from airflow_provider_hooks.events.reader import EventReader
     from airflow_provider_hooks.stream.records import RecordFolder
     from airflow_provider_hooks.stream.sources import RawEvent, Source
 
@@ -36,6 +38,8 @@ class EncodedRequest(NamedTuple):
     body_bytes: int
     offset: int
     """Where the event begins in its source."""
+    headers: Mapping[str, str] = NO_HEADERS
+    """Those that the event adds."""
     redelivery: bool = False
     """Whether the event may have been sent before."""
 
@@ -48,12 +52,21 @@ class RequestEncoder:
     """
     Encodes the events of one type for one endpoint.
 
-    :param max_payload_bytes: the largest body allowed
+    :param reader: reads the events; by default in the documented format of ``event_type``
     """
 
-    def __init__(self, endpoint: Endpoint, event_type: str, *, max_payload_bytes: int) -> None:
-        self._reader = PayloadReader(event_type, max_payload_bytes=max_payload_bytes)
-        self._template = RequestTemplate(endpoint, event_type)
+    def __init__(
+        self, endpoint: Endpoint, event_type: str, *, max_payload_bytes: int, reader: EventReader | None = None
+    ) -> None:
+        self._reader: EventReader | PayloadReader
+        if reader is None:
+            self._reader = PayloadReader(event_type, max_payload_bytes=max_payload_bytes)
+            self._template = RequestTemplate(endpoint, event_type)
+        else:
+            self._reader = reader
+            self._template = RequestTemplate(
+                endpoint, event_type, content_type=reader.content_type, header_names=reader.header_names
+            )
         header = endpoint.scheme.signature_header
         self._signature_header = header
         self._signature_mark = f"\r\n{header}: ".encode()
@@ -66,15 +79,19 @@ class RequestEncoder:
         :param redelivery: whether the event may have been sent before
         :raises InvalidEventError: if the event cannot be delivered, with the reason
         """
-        event_id, body = self._read(event)
+        event_id, body, headers = self._read(event)
         delivery_id = self._template.make_delivery_id(event_id)
-        request, _ = self._template.sign(delivery_id, body, redelivery=redelivery)
-        return EncodedRequest(event_id, delivery_id, request, sha256(body).hexdigest(), len(body), offset, redelivery)
+        request, _ = self._template.sign(delivery_id, body, headers=headers, redelivery=redelivery)
+        return EncodedRequest(
+            event_id, delivery_id, request, sha256(body).hexdigest(), len(body), offset, headers, redelivery
+        )
 
     def sign_again(self, request: EncodedRequest) -> EncodedRequest:
         """Return the same request, signed now: some schemes sign the time."""
         body = request.request[len(request.request) - request.body_bytes :]
-        signed, _ = self._template.sign(request.delivery_id, body, redelivery=request.redelivery)
+        signed, _ = self._template.sign(
+            request.delivery_id, body, headers=request.headers, redelivery=request.redelivery
+        )
         return request._replace(request=signed)
 
     def read_event_id(self, event: RawEvent) -> str:
@@ -85,7 +102,7 @@ class RequestEncoder:
         """
         return self._read(event)[0]
 
-    def _read(self, event: RawEvent) -> tuple[str, bytes]:
+    def _read(self, event: RawEvent) -> tuple[str, bytes, Mapping[str, str]]:
         if isinstance(event, OversizedLine):
             raise InvalidEventError(f"the line is longer than {MAX_LINE_BYTES} bytes")
         return self._reader.read(event)

@@ -83,6 +83,10 @@ class StreamOptions:
     stop_after_failures: int | None
     skips_invalid: bool
     shard: Shard
+    format: str | None = None
+    """In place of the endpoint's."""
+    id_field: str = "id"
+    """The field of an event of the user's own type that is its id."""
     undelivered_from: str | None = None
     resend_outcomes: frozenset[str] = frozenset({Outcome.NOT_SENT.value})
 

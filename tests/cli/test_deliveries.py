@@ -215,7 +215,7 @@ def test_an_invalid_connection_is_one_line_on_stderr(run, monkeypatch, opened, n
 
 
 @pytest.mark.parametrize(
-    "arguments", [["deliver"], ["deliver", "x", "-o", "xml"], ["deliver", "x", "--event-type", "y"]]
+    "arguments", [["deliver"], ["deliver", "x", "-o", "xml"], ["deliver", "x", "--event-type", "a b"]]
 )
 def test_an_invalid_command_line_is_2(run, arguments):
     assert run(*arguments).code == 2

@@ -24,10 +24,12 @@ def problems(**fields):
     return caught.value.problems
 
 
-def test_the_defaults_are_sentrys_scheme_both_events_and_the_deployments_timeout():
+def test_the_defaults_are_sentrys_scheme_all_events_and_the_deployments_timeout():
     endpoint = read()
     assert (endpoint.scheme.name, endpoint.secrets, endpoint.timeout) == ("sentry", (SECRET,), 10)
-    assert endpoint.events == ("event.created", "event.alert")
+    assert (endpoint.events, endpoint.format) == (("*",), None)
+    assert endpoint.takes("event.created")
+    assert endpoint.takes("orders.loaded")
 
 
 def test_nothing_secret_is_in_its_repr():
@@ -81,7 +83,7 @@ def test_the_scheme_none_needs_no_secret():
 
 
 def test_one_error_names_every_wrong_field():
-    found = problems(host="ftp://x", password="", scheme="nope", events="event.deleted", timeout="soon", colour="red")
+    found = problems(host="ftp://x", password="", scheme="nope", events="event deleted", timeout="soon", colour="red")
     assert set(found) == {"host (URL)", "extra.scheme", "extra.events", "extra.timeout", "extra.colour"}
 
 

@@ -27,7 +27,7 @@ READERS = {event_type: PayloadReader(event_type, max_payload_bytes=LIMIT) for ev
 def read(event_type: str, event: object):
     """Return the event's id and body, or ``None`` where it is refused; every other error is a finding."""
     try:
-        return tuple(READERS[event_type].read(event))
+        return tuple(READERS[event_type].read(event)[:2])
     except InvalidEventError:
         return None
 

@@ -119,11 +119,11 @@ def test_a_secret_in_the_wrong_field_is_not_quoted(name, secret):
 
 def test_what_is_no_secret_is_quoted():
     fields = ConnectionFields(
-        conn_id="c", host="https://h.example/", password="", extra={"scheme": "sentri", "events": "event.alarm"}
+        conn_id="c", host="https://h.example/", password="", extra={"scheme": "sentri", "events": "event alarm"}
     )
     with pytest.raises(ValidationError, match="not 'sentri'") as caught:
         read_endpoint(fields, default_timeout=1, read_variable=lambda _name: None)
-    assert "'event.alarm'" in str(caught.value)
+    assert "'event alarm'" in str(caught.value)
 
 
 QUERY_TOKEN = "t0ken-without-a-value"

@@ -249,7 +249,7 @@ def test_a_clear_sends_all_again_and_says_so(connect, deliver, tmp_path):
         ({"resend_outcomes": []}, "resend_outcomes"),
         ({"undelivered_from": " "}, "undelivered_from"),
         ({"undelivered_from": "/not/there"}, "there is no folder"),
-        ({"event_type": "event.deleted"}, "event_type"),
+        ({"event_type": "event deleted"}, "event_type"),
         ({"events": "/not/there.jsonl"}, "there is no file"),
         ({"events": 7}, "must be a file"),
     ],

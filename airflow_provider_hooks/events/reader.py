@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Reads the events of a stream in any format; ``PayloadReader`` is the fast way for the documented one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+
+from airflow_provider_hooks.events.event import Event
+from airflow_provider_hooks.events.formats import find_format, wrap_payload
+from airflow_provider_hooks.events.schema import format_time, parse_event_id, parse_time
+from airflow_provider_hooks.events.serialization import PayloadReader, one_event, parse_line
+from airflow_provider_hooks.events.types import EVENT_TYPES
+from airflow_provider_hooks.exceptions import InvalidEventError
+from airflow_provider_hooks.sanitize import escape, safe_repr
+
+
+class EventReader:
+    """
+    Reads the events of a stream in a format other than the documented one.
+
+    :param event_type: the type of all events
+    :param id_field: the field of an event of the user's own type that is its id
+    :param defaults: ``datetime`` and ``source`` of events of the user's own type
+    :raises ValidationError: if there is no such format, or it cannot represent events of this type
+    """
+
+    def __init__(
+        self,
+        event_type: str,
+        *,
+        format_name: str | None,
+        id_field: str,
+        defaults: Mapping[str, object],
+        max_payload_bytes: int,
+    ) -> None:
+        self._type, self._id_field, self._max_payload_bytes = event_type, id_field, max_payload_bytes
+        self._format = find_format(format_name, event_type)
+        self.content_type, self.header_names = self._format.content_type, self._format.header_names
+        self._documented: PayloadReader | None = None
+        if event_type in EVENT_TYPES:
+            self._documented = PayloadReader(event_type, max_payload_bytes=max_payload_bytes)
+        self._source, self._time = str(defaults["source"]), format_time(parse_time(defaults["datetime"]))
+
+    def read(self, event: bytes | Mapping[str, object]) -> tuple[str, bytes, Mapping[str, str]]:
+        """
+        Return an event's id, the bytes of its body, and the headers that it adds.
+
+        :param event: a line of JSON or a mapping
+        :raises InvalidEventError: with what is wrong with it
+        """
+        with one_event():
+            if self._documented is None:
+                made = self._make_event(parse_line(event) if isinstance(event, bytes) else event)
+            else:
+                made = wrap_payload(self._type, orjson.loads(self._documented.read(event)[1]))
+            body, headers = self._format.encode(made, max_payload_bytes=self._max_payload_bytes)
+            return made.id, body, headers
+
+    def _make_event(self, data: object) -> Event:
+        if not isinstance(data, Mapping):
+            raise InvalidEventError(f"the event must be a JSON object, not {safe_repr(data)}")
+        if data.get(self._id_field) is None:
+            raise InvalidEventError(f"the event has no {escape(self._id_field)}, which is to be its id")
+        try:
+            event_id = parse_event_id(data[self._id_field])
+        except ValueError as error:
+            raise InvalidEventError(f"the {escape(self._id_field)} of the event {error}") from None
+        return Event(type=self._type, id=event_id, occurred_at=self._time, source=self._source, data=dict(data))

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Events of the user's own type, through the operators to a real socket."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_provider_hooks.operators.delivery import DeliverEventOperator, DeliverEventStreamOperator
+from airflow_provider_hooks.signing import verify
+from tests.airflow_context import SECRET, StateStore, make_context
+from tests.servers import OK, raw_server
+from tests.stream.bulk_receiver import serve_receiver
+
+
+def deliver(store: StateStore | None = None, **options):
+    options = {"task_id": "t", "event_type": "orders.loaded", "data": {"orders": 12}, **options}
+    return DeliverEventOperator(**options).execute(make_context(store))
+
+
+def parse(request: bytes) -> tuple[dict[str, str], bytes]:
+    head, _, body = request.partition(b"\r\n\r\n")
+    return dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:]), body
+
+
+def test_an_own_event_is_delivered_once_signed_with_its_record(connect):
+    store = StateStore()
+    with raw_server(OK) as heard:
+        connect(heard.url, scheme="standard_webhooks")
+        record = deliver(store)
+        assert deliver(store) == record
+    (request,) = heard.requests
+    headers, body = parse(request)
+    verify("standard_webhooks", headers=headers, body=body, secrets=[SECRET])
+    assert (headers["X-Service-Hook-Event"], headers["Content-Type"]) == ("orders.loaded", "application/json")
+    assert json.loads(body) == {
+        "type": "orders.loaded",
+        "timestamp": "2026-01-01T12:00:00.000Z",
+        "data": {"orders": 12},
+    }
+    assert (record["event_type"], record["outcome"]) == ("orders.loaded", "delivered")
+
+
+def test_the_format_is_the_operators_or_the_endpoints(connect):
+    with raw_server(OK) as heard:
+        connect(heard.url, format="cloudevents_binary")
+        deliver()
+        deliver(format="raw")
+        deliver(format="")
+    first, second, third = (parse(request) for request in heard.requests)
+    assert first[0]["ce-type"] == third[0]["ce-type"] == "orders.loaded"
+    assert first[0]["ce-source"] == "http://localhost:8080/dags/a_dag/tasks/a_task"
+    assert "ce-type" not in second[0]
+    assert first[1] == second[1] == b'{"orders":12}'
+
+
+@pytest.mark.parametrize(
+    ("takes", "is_sent"), [("orders.*", True), ("event.alert, orders.loaded", True), ("*", True), ("event.*", False)]
+)
+def test_an_endpoint_takes_the_events_that_its_filter_names(connect, takes, is_sent):
+    with raw_server(OK) as heard:
+        connect(heard.url, events=takes)
+        if is_sent:
+            deliver()
+        else:
+            with pytest.raises(
+                AirflowFailException, match=r"events: this endpoint takes only event.\*, not orders.loaded"
+            ):
+                deliver()
+    assert len(heard.requests) == is_sent
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"event_type": "orders loaded"}, "event_type: must be 1 to 128"),
+        ({"event_type": "event.alert"}, "event_type: event.alert has a documented payload"),
+        ({"format": "soap"}, "format: must be one of"),
+        ({"format": "sentry"}, "format: sentry has only"),
+        ({"data": {"x": float("nan")}}, "data.x: is nan"),
+        (
+            {"data": {"orders": "many"}, "schema": {"properties": {"orders": {"type": "integer"}}}},
+            "data.orders: 'many'",
+        ),
+        ({"event_id": "a b"}, "event_id: must be"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_before_anything_is_claimed(connect, options, problem):
+    store = StateStore()
+    with raw_server(OK) as heard:
+        connect(heard.url)
+        with pytest.raises(AirflowFailException, match=problem):
+            deliver(store, **options)
+    assert (heard.requests, store.kept) == ([], {})
+
+
+def test_a_connection_cannot_set_the_headers_of_a_format(connect, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__ALLOWED_HEADERS", "ce-type")
+    with raw_server(OK) as heard:
+        connect(heard.url, secret_headers={"CE-Type": "forged"}, format="cloudevents_binary")
+        deliver()
+    assert heard.requests[0].lower().count(b"ce-type") == 1
+    assert b"forged" not in heard.requests[0]
+
+
+@pytest.mark.parametrize("name", ["standard_webhooks", "cloudevents", "cloudevents_binary", "raw"])
+def test_a_stream_of_own_events_arrives_once_each_in_every_format(connect, tmp_path, name):
+    path = tmp_path / "orders.jsonl"
+    path.write_text("".join(json.dumps({"order": f"order-{number}"}) + "\n" for number in range(20)))
+    with serve_receiver() as heard:
+        connect(heard.url, scheme="standard_webhooks")
+        returned = DeliverEventStreamOperator(
+            task_id="t",
+            events=str(path),
+            event_type="orders.loaded",
+            id_field="order",
+            format=name,
+            records_path=str(tmp_path / "records"),
+        ).execute(make_context())
+    assert returned["delivered"] == returned["total"] == 20
+    bodies = [json.loads(body) for _, body in heard.requests]
+    assert sorted(body.get("data", body)["order"] for body in bodies) == sorted(f"order-{n}" for n in range(20))
+    for headers, body in heard.requests:
+        verify("standard_webhooks", headers=headers, body=body, secrets=[SECRET])
+        assert headers["X-Service-Hook-Event"] == "orders.loaded"
+        assert ("ce-id" in headers) is (name == "cloudevents_binary")
