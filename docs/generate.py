@@ -17,6 +17,7 @@ from airflow_provider_hooks.cli.commands import DESCRIPTIONS, get_service_hooks_
 from airflow_provider_hooks.decorators.service_hook import ServiceHookDecoratedOperator
 from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
 from airflow_provider_hooks.delivery.record import ErrorClass
+from airflow_provider_hooks.events.formats import FORMATS
 from airflow_provider_hooks.events.schema import list_fields
 from airflow_provider_hooks.events.types import EVENT_TYPES
 from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifier
@@ -79,6 +80,11 @@ def _draw_schemes() -> str:
         if isinstance(scheme, Scheme)
     ]
     return _draw(["scheme", "description", "signed content", "secrets that sign", "source"], rows)
+
+
+def _draw_formats() -> str:
+    rows = [(f"`{one.name}`", one.description, f"`{one.content_type}`", one.source) for one in FORMATS.values()]
+    return _draw(("format", "description", "content type", "source"), rows)
 
 
 def _draw_fields() -> str:
@@ -171,6 +177,7 @@ TABLES = {
     "service_hook_registry": lambda: _draw_connection(describe_connection_type()),
     "settings": _draw_settings,
     "schemes": _draw_schemes,
+    "formats": _draw_formats,
     "event_fields": _draw_fields,
     "error_classes": lambda: ", ".join(f"`{one.value}`" for one in ErrorClass) + "\n",
 }

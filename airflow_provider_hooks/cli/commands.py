@@ -112,12 +112,12 @@ ARG_EVENT_TYPE = Arg(
     help="event.created, event.alert, or your own event type, such as orders.loaded (default: event.alert if the event "
     "has triggering_rules or with --message, otherwise event.created)",
 )
-ARG_DATA = Arg(("--data",), metavar="JSON", help="The data of your own event, in place of FILE")
+ARG_DATA = Arg(("--data",), metavar="JSON", help="The data for your own event type, in place of FILE")
 ARG_MESSAGE = Arg(("--message",), metavar="TEXT", help="Deliver an event with this message, in place of FILE")
 ARG_EVENT_ID = Arg(
     ("--event-id",),
     metavar="ID",
-    help="The id of your own event or with --message (default: a new one; the same id is the same delivery)",
+    help="The id for your own event type or with --message (default: a new one; the same id is the same delivery)",
 )
 ARG_FORMAT = Arg(
     ("--format",),
