@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from airflow_provider_hooks.events.builders import EventDraft
-    from airflow_provider_hooks.events.types import EventType, Rules, Tags
+    from airflow_provider_hooks.events.event import OwnEventDraft
+    from airflow_provider_hooks.events.types import Rules, Tags
     from airflow_provider_hooks.exceptions import NonRetryableError, RetryableError
     from airflow_provider_hooks.json_types import JsonObject
 
@@ -61,7 +62,10 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
     """
     Delivers what a function returns: an event, a list of events, or nothing.
 
-    :param event_type: ``event.created`` or ``event.alert``
+    :param event_type: ``event.created``, ``event.alert``, or the user's own type, such as ``orders.loaded``: what the
+        function returns is then the data, and its ``id`` the event's id, if it has one
+    :param format: how the event becomes a request, such as ``cloudevents``; by default the endpoint's, or that of the
+        event type
     :param triggering_rules: a list of the names of the rules that made an alert, at least one; a string is refused
     :param tags: the tags of an ``event.created``, in place of the event's own tags
     """
@@ -70,6 +74,7 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
         *DecoratedOperator.template_fields,
         *DeliveringOperator.template_fields,
         "event_type",
+        "format",
         "triggering_rules",
         "tags",
     )
@@ -80,13 +85,15 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
         *,
         python_callable: Callable[..., object],
         task_id: str,
-        event_type: EventType = "event.created",
+        event_type: str = "event.created",
+        format: str | None = None,  # noqa: A002  (what users call it)
         triggering_rules: Rules | None = None,
         tags: Tags | None = None,
         **kwargs: Unpack[DecoratedArguments],
     ) -> None:
         super().__init__(python_callable=python_callable, task_id=task_id, **kwargs)
         self.event_type = event_type
+        self.format = format
         self.triggering_rules = triggering_rules
         self.tags = tags
         self._returned: object = None
@@ -113,7 +120,9 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
 
         draft = self._make_draft(cast("Event", self._returned), context)
         hook = EndpointHook(self.service_hook_conn_id)
-        return hook.deliver(self.event_type, draft, context=context, on_unknown=self.on_unknown)
+        return hook.deliver(
+            self.event_type, draft, context=context, on_unknown=self.on_unknown, format=self.format or None
+        )
 
     def list_arguments(self) -> dict[str, object]:
         """Return the arguments that are fields of the event, by their names."""
@@ -131,15 +140,24 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
         returned = self.python_callable(*self.op_args, **kwargs)
         return asyncio.run(returned) if inspect.iscoroutine(returned) else returned
 
-    def _make_draft(self, event: Event, context: Context, *, place: tuple[object, ...] = ()) -> EventDraft:
-        from airflow_provider_hooks._runtime.airflow import describe_task_instance
+    def _make_draft(
+        self, event: Event, context: Context, *, place: tuple[object, ...] = ()
+    ) -> EventDraft | OwnEventDraft:
+        from airflow_provider_hooks._runtime.airflow import describe_own_event, describe_task_instance
         from airflow_provider_hooks.events.builders import EventDraft
+        from airflow_provider_hooks.events.event import OwnEventDraft
+        from airflow_provider_hooks.events.types import EVENT_TYPES
 
-        return EventDraft(
+        arguments = self.list_arguments()
+        if self.event_type in EVENT_TYPES:
+            defaults = describe_task_instance(context, place=place)
+            return EventDraft(event_type=self.event_type, event=event, arguments=arguments, defaults=defaults)
+        return OwnEventDraft(
             event_type=self.event_type,
-            event=event,
-            arguments=self.list_arguments(),
-            defaults=describe_task_instance(context, place=place),
+            data=event,
+            event_id=_find_id(event),
+            ignored=tuple(name for name, value in arguments.items() if value is not None),
+            defaults=describe_own_event(context, place=place),
         )
 
     def _deliver_all(self, events: Sequence[Event], context: Context) -> list[JsonObject]:
@@ -156,7 +174,14 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
             draft = self._make_draft(event, context, place=(number,))
             try:
                 records.append(
-                    hook.deliver(self.event_type, draft, context=context, slot=slot, on_unknown=self.on_unknown)
+                    hook.deliver(
+                        self.event_type,
+                        draft,
+                        context=context,
+                        slot=slot,
+                        on_unknown=self.on_unknown,
+                        format=self.format or None,
+                    )
                 )
             except NonRetryableError as error:
                 self.log.error("Event %s: %s", slot, error)  # noqa: TRY400  (its traceback says nothing more)
@@ -172,7 +197,8 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
 def service_hook_task(
     python_callable: Callable[..., object] | None = None,
     *,
-    event_type: EventType = "event.created",
+    event_type: str = "event.created",
+    format: str | None = None,  # noqa: A002  (what users call it)
     triggering_rules: Rules | None = None,
     tags: Tags | None = None,
     **kwargs: Unpack[TaskArguments],
@@ -181,7 +207,10 @@ def service_hook_task(
     Deliver the event, or each event of the list, that the decorated function returns: ``@task.service_hook(...)``.
 
     :param python_callable: the function, if the decorator is written without arguments
-    :param event_type: ``event.created`` or ``event.alert``
+    :param event_type: ``event.created``, ``event.alert``, or the user's own type, such as ``orders.loaded``: what the
+        function returns is then the data, and its ``id`` the event's id, if it has one
+    :param format: how the event becomes a request, such as ``cloudevents``; by default the endpoint's, or that of the
+        event type
     :param triggering_rules: a list of the names of the rules that made an alert, at least one
     :param tags: the tags of an ``event.created``, in place of the event's own tags
     :param kwargs: the arguments that every delivery shares, and those of every operator; ``task_id`` is by default the
@@ -192,6 +221,7 @@ def service_hook_task(
         python_callable=python_callable,
         decorated_operator_class=ServiceHookDecoratedOperator,
         event_type=event_type,
+        format=format,
         triggering_rules=triggering_rules,
         tags=tags,
         **kwargs,

@@ -42,6 +42,7 @@ class OwnEventDraft(msgspec.Struct, frozen=True, kw_only=True):
     :param event_id: ``None``: the one of the defaults
     :param occurred_at: a time with a zone, or ``None``: the one of the defaults
     :param schema: a JSON Schema that the data must match
+    :param ignored: names of arguments that were given and that only the documented events have
     :param defaults: ``id``, ``datetime`` and ``source``
     """
 
@@ -50,6 +51,7 @@ class OwnEventDraft(msgspec.Struct, frozen=True, kw_only=True):
     event_id: object = None
     occurred_at: object = None
     schema: Mapping[str, object] | None = None
+    ignored: tuple[str, ...] = ()
     defaults: Mapping[str, object]
 
     def build(self) -> Event:
@@ -67,6 +69,8 @@ class OwnEventDraft(msgspec.Struct, frozen=True, kw_only=True):
         if self.event_type in EVENT_TYPES:
             problem = f"{self.event_type} has a documented payload; use its own operator, or another name"
             problems.add("event_type", problem)
+        for name in self.ignored:
+            problems.add(name, "is a field of event.created and event.alert only; put it into the data")
         given = {"event_id": self.event_id, "occurred_at": self.occurred_at}
         for name, default in (("event_id", "id"), ("occurred_at", "datetime")):
             value = self.defaults[default] if given[name] is None else given[name]

@@ -38,7 +38,7 @@ from airflow_provider_hooks.delivery.endpoint import ALL_EVENTS, SERVICE_HOOK, E
 from airflow_provider_hooks.delivery.record import Record, attempt_from_result, not_sent_attempt
 from airflow_provider_hooks.delivery.request import RequestTemplate, SignedRequest, preview_request
 from airflow_provider_hooks.events.builders import EventDraft
-from airflow_provider_hooks.events.event import OwnEventDraft
+from airflow_provider_hooks.events.event import Event, OwnEventDraft
 from airflow_provider_hooks.events.formats import encode_event
 from airflow_provider_hooks.exceptions import BlockedAddressError, ServiceHookError, ValidationError, drop_frames
 from airflow_provider_hooks.http.connect import Connector, Limits
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
     from airflow_provider_hooks.settings import Settings
 
-    Draft = EventDraft | OwnEventDraft
+    Draft = EventDraft | OwnEventDraft | Event
 
 
 __all__ = ["EndpointHook"]
@@ -148,7 +148,7 @@ class EndpointHook(BaseHook):
         What an earlier try recorded is reported first. Then everything that can be refused is refused before the claim;
         after it, whatever happens is in the record. A task can leave the exceptions to Airflow.
 
-        :param payload: what a builder of ``airflow_provider_hooks.events`` returns, or a draft, which is built only if
+        :param payload: an event, what a builder of ``airflow_provider_hooks.events`` returns, or a draft, built only if
             the event is to be sent
         :param context: the task's context, whose state store holds the claim
         :param slot: distinguishes several deliveries of one task; the same on every try

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from typing import TYPE_CHECKING, cast
+from urllib.parse import quote
 
 from airflow.sdk.bases.notifier import BaseNotifier
 
@@ -20,12 +21,13 @@ from airflow_provider_hooks.events.types import check_field_names
 from airflow_provider_hooks.exceptions import NotificationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow.sdk import Context
     from typing_extensions import Unpack
 
-    from airflow_provider_hooks.events.types import EventFields, EventType, Payload, Rules, Tags
+    from airflow_provider_hooks.events.event import Event
+    from airflow_provider_hooks.events.types import EventFields, Payload, Rules, Tags
     from airflow_provider_hooks.notifications.callback_event import CallbackEvent
 
 
@@ -40,7 +42,10 @@ class ServiceHookNotifier(BaseNotifier):
     a task, a callback of a Dag, or a deadline alert, by ``SyncCallback`` or ``AsyncCallback``.
 
     :param service_hook_conn_id: a connection of type ``service_hook``
-    :param event_type: ``event.alert``, or ``event.created``, which carries the exception with its stack
+    :param event_type: ``event.alert``; ``event.created``, which carries the exception with its stack; or the user's own
+        type, such as ``dag.failed``, whose data has message, level, culprit, url, project and tags
+    :param format: how the event becomes a request, such as ``cloudevents``; by default the endpoint's, or that of the
+        event type
     :param event_id: the event's id; by default an id made from the task instance, its try and what happened, the same
         whenever Airflow calls the callback for it
     :param project: the project's slug; by default the Dag's id
@@ -60,6 +65,7 @@ class ServiceHookNotifier(BaseNotifier):
     template_fields: Sequence[str] = (
         "service_hook_conn_id",
         "event_type",
+        "format",
         "event_id",
         "project",
         "project_id",
@@ -76,7 +82,8 @@ class ServiceHookNotifier(BaseNotifier):
         self,
         *,
         service_hook_conn_id: str = "service_hook_default",
-        event_type: EventType = "event.alert",
+        event_type: str = "event.alert",
+        format: str | None = None,  # noqa: A002  (what users call it)
         event_id: str | None = None,
         triggering_rules: Rules | None = None,
         tags: Tags | None = None,
@@ -87,6 +94,7 @@ class ServiceHookNotifier(BaseNotifier):
         super().__init__(context)
         self.service_hook_conn_id = service_hook_conn_id
         self.event_type = event_type
+        self.format = format
         self.event_id = event_id
         self.project = fields.get("project")
         self.project_id = fields.get("project_id")
@@ -117,6 +125,7 @@ class ServiceHookNotifier(BaseNotifier):
         :raises ServiceHookError: if an input cannot be used; nothing was sent
         :raises AirflowNotFoundException: if there is no such connection; nothing was sent
         """
+        from airflow_provider_hooks.events.event import Event
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
         from airflow_provider_hooks.notifications.callback_event import callback_event_from_context
         from airflow_provider_hooks.outcomes import Outcome
@@ -127,10 +136,13 @@ class ServiceHookNotifier(BaseNotifier):
         hook.mask_secrets()
         payload = self._build(callback)
         if callback.can_claim:
-            slot = f"on_{callback.kind.value}:{self.event_type}:{self.service_hook_conn_id}:{payload['id']}"
-            delivery = hook.deliver_once(self.event_type, payload, context=context, slot=slot)
+            event_id = payload.id if isinstance(payload, Event) else payload["id"]
+            slot = f"on_{callback.kind.value}:{self.event_type}:{self.service_hook_conn_id}:{event_id}"
+            delivery = hook.deliver_once(
+                self.event_type, payload, context=context, slot=slot, format=self.format or None
+            )
         else:
-            delivery = hook.deliver_unclaimed(self.event_type, payload)
+            delivery = hook.deliver_unclaimed(self.event_type, payload, format=self.format or None)
         if delivery.record.attempt.outcome is not Outcome.DELIVERED:
             record = delivery.record
             message = "\n".join([record.summarize(), *record.list_details()])
@@ -144,8 +156,9 @@ class ServiceHookNotifier(BaseNotifier):
         """
         await asyncio.to_thread(self.notify, context)
 
-    def _build(self, callback: CallbackEvent) -> Payload:
+    def _build(self, callback: CallbackEvent) -> Payload | Event:
         from airflow_provider_hooks.events.builders import EventDraft
+        from airflow_provider_hooks.events.types import EVENT_TYPES
         from airflow_provider_hooks.notifications.callback_event import describe_callback, mask, merge_tags
 
         defaults = describe_callback(callback)
@@ -156,5 +169,25 @@ class ServiceHookNotifier(BaseNotifier):
             "message": mask(self.message),
             "tags": mask(merge_tags(defaults["tags"], self.tags)),
         }
+        if self.event_type not in EVENT_TYPES:
+            return self._build_own(callback, arguments, defaults)
         draft = EventDraft(event_type=self.event_type, event=None, arguments=arguments, defaults=defaults)
         return draft.build()
+
+    def _build_own(
+        self, callback: CallbackEvent, arguments: Mapping[str, object], defaults: Mapping[str, object]
+    ) -> Event:
+        """Build an event of the user's own type, whose data is what a callback knows."""
+        from airflow_provider_hooks._runtime.airflow import read_base_url
+        from airflow_provider_hooks.events.event import OwnEventDraft
+
+        fields = {**defaults, **{name: value for name, value in arguments.items() if value is not None}}
+        names = ("message", "level", "culprit", "url", "project", "tags")
+        data = {name: fields[name] for name in names if name in fields}
+        source = f"{read_base_url()}/dags/{quote(callback.dag_id or '')}"
+        return OwnEventDraft(
+            event_type=self.event_type,
+            data={"kind": callback.kind.value, **data},
+            event_id=self.event_id,
+            defaults={"id": defaults.get("id"), "datetime": defaults["datetime"], "source": source},
+        ).build()

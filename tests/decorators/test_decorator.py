@@ -236,3 +236,31 @@ def test_a_mapping_annotation_does_not_spread_the_record_over_xcoms(heard):
         return {"message": "x"}
 
     assert decorate(find).multiple_outputs is False
+
+
+class TestOwnEvents:
+    OWN = {"event_type": "orders.loaded"}
+
+    @pytest.mark.parametrize("returned", [{"orders": 12}, "text", 7, True])
+    def test_what_is_returned_is_the_data(self, heard, returned):
+        record = tell(returned, **self.OWN)
+        (body,) = bodies(heard)
+        assert (body["type"], body["data"]) == ("orders.loaded", returned)
+        assert record["event_type"] == "orders.loaded"
+
+    def test_each_of_several_has_its_id_or_one_of_its_place(self, heard):
+        records = tell([{"id": "order-1"}, {"orders": 2}, {"orders": 3}], **self.OWN)
+        ids = [record["event_id"] for record in records]
+        assert ids[0] == "order-1"
+        assert len(set(ids)) == 3
+        again = tell([{"id": "order-1"}, {"orders": 2}, {"orders": 3}], **self.OWN)
+        assert [record["event_id"] for record in again] == ids
+
+    def test_a_format_can_be_chosen(self, heard):
+        tell({"orders": 12}, **self.OWN, format="raw")
+        assert bodies(heard) == [{"orders": 12}]
+
+    def test_fields_of_the_documented_events_are_refused(self, heard):
+        with pytest.raises(AirflowFailException, match=r"message: is a field of event.created and event.alert only"):
+            tell({"orders": 12}, **self.OWN, message="Orders loaded")
+        assert heard.requests == []

@@ -165,8 +165,8 @@ class TestWhatItTells:
         told = ServiceHookNotifier(event_type="event.created", event_id="a b", tags=[1], level="loud")
         with pytest.raises(ValidationError, match=r"(?s)event_id.*level.*tags"):
             told.notify(ended())
-        with pytest.raises(ValidationError, match=r"event_type: must be event\.created or event\.alert"):
-            ServiceHookNotifier(event_type="event.x").notify(ended())
+        with pytest.raises(ValidationError, match=r"event_type: must be 1 to 128"):
+            ServiceHookNotifier(event_type="event x").notify(ended())
         with pytest.raises(ValidationError, match="id: is missing"):
             ServiceHookNotifier().notify({})
         assert heard.requests == []
@@ -373,3 +373,28 @@ def test_names_of_any_alphabet_make_an_id_that_can_be_used(heard):
     ServiceHookNotifier().notify(ended(dag_id="bestellungen_für_größe", task_id="задача", log_url=log_url))
     (body,) = bodies(heard)
     assert (len(body["id"]), body["culprit"]) == (32, "bestellungen_für_größe.задача")
+
+
+class TestOwnEvents:
+    def test_a_callback_gives_the_data_of_an_own_event(self, heard):
+        store = StateStore()
+        notifier = ServiceHookNotifier(event_type="dag.failed", tags={"team": "data"}, level="fatal")
+        for _ in range(2):
+            notifier.notify(ended(store=store, exception=ValueError("no orders")))
+        (body,) = bodies(heard)
+        assert (body["type"], body["data"]["message"], body["data"]["level"]) == (
+            "dag.failed",
+            "ValueError: no orders",
+            "fatal",
+        )
+        assert (body["data"]["kind"], body["data"]["tags"]["team"]) == ("failure", "data")
+        assert body["data"]["url"].startswith("http://localhost:8080/dags/a_dag/")
+
+    def test_a_format_can_be_chosen(self, heard):
+        ServiceHookNotifier(event_type="dag.failed", format="cloudevents").notify(of_dag())
+        (body,) = bodies(heard)
+        assert (body["specversion"], body["type"], body["source"]) == (
+            "1.0",
+            "dag.failed",
+            "http://localhost:8080/dags/a_dag",
+        )

@@ -23,6 +23,7 @@ OTHER_PLATFORMS = ("akinon", "zstack", "smartsheet_rm")
 EXAMPLES = {
     "alert_on_failure": ["example_alert_on_failure"],
     "mapped_events": ["example_mapped_events"],
+    "own_events": ["example_own_events"],
     "once_per_event": ["example_trigger_once", "example_once_per_event"],
     "register_on_sentry": ["example_register_on_sentry"],
     "stream_delivery": ["example_stream_delivery"],
@@ -127,6 +128,17 @@ def test_many_events_of_one_run_are_delivered_once_each_with_a_claim_each(exampl
     told = sandbox.state.summarize()
     assert (told["received"], told["verified"], told["duplicates"]) == (3, 3, 0)
     assert len(examples.airflow.read_claims("example_mapped_events", run_id)) == 3
+
+
+def test_own_events_are_delivered_once_each_verified(examples, sandbox):
+    examples.add_hook()
+    run_id = examples.pass_dag("example_own_events")
+    told = sandbox.state.summarize()
+    assert (told["received"], told["verified"]) == (2, 2)
+    bodies = {one.event_type: json.loads(one.body) for one in sandbox.state.list_deliveries()}
+    assert bodies["orders.loaded"]["data"] == {"orders": 12, "run": run_id}
+    assert bodies["orders.checked"]["specversion"] == "1.0"
+    assert bodies["orders.checked"]["source"].endswith("/dags/example_own_events/tasks/cloud_event")
 
 
 def test_a_file_of_events_is_replayed_once_each_by_its_shards_with_a_record_each(examples, sandbox):

@@ -76,7 +76,8 @@ def operators_refuse_wrong_names_and_values() -> None:
 def the_decorator_is_checked() -> None:
     service_hook_task(task_id="a_task", event_type="event.alert", triggering_rules=RULES, level="info", retries=2)
     service_hook_task(mesage="x")  # type: ignore[call-arg]
-    service_hook_task(event_type="event.deleted")  # type: ignore[arg-type]
+    service_hook_task(event_type="orders.loaded", format="cloudevents")
+    service_hook_task(event_type=7)  # type: ignore[arg-type]
     service_hook_task(triggering_rules="A rule")  # type: ignore[arg-type]
     service_hook_task(on_unknown="retry")  # type: ignore[arg-type]
     service_hook_task(level=7)  # type: ignore[arg-type]
@@ -86,7 +87,8 @@ def the_notifier_is_checked() -> None:
     ServiceHookNotifier(service_hook_conn_id="orders", event_type="event.created", tags={"a": "b"}, level="error")
     ServiceHookNotifier(project="shop", message="It broke", triggering_rules=RULES)
     ServiceHookNotifier(mesage="x")  # type: ignore[call-arg]
-    ServiceHookNotifier(event_type="event.deleted")  # type: ignore[arg-type]
+    ServiceHookNotifier(event_type="dag.failed", format="raw")
+    ServiceHookNotifier(event_type=7)  # type: ignore[arg-type]
     ServiceHookNotifier(level=7)  # type: ignore[arg-type]
     ServiceHookNotifier(triggering_rules="A rule")  # type: ignore[arg-type]
     ServiceHookNotifier(retries=3)  # type: ignore[call-arg]
