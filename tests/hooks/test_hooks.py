@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from airflow.models.connection import Connection
 from airflow.sdk.log import redact
 
 from airflow_provider_hooks.exceptions import RegistryError, ValidationError
@@ -14,7 +15,8 @@ from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.hooks.registry import RegistryHook
 from airflow_provider_hooks.registries.model import HookChanges, HookSpec
 from airflow_provider_hooks.sandbox import serve_sandbox
-from tests.servers import find_closed_port
+from tests.events_data import ALERT
+from tests.servers import OK, find_closed_port, raw_server
 
 EVENTS = ("event.alert", "event.created")
 
@@ -109,3 +111,31 @@ def test_secrets_are_registered_with_airflows_masker(connected, registry, monkey
     EndpointHook("service_hook_default").get_conn()
     for private in (hook.secret, connected.state.sentry.token, "newer-secret-x", "older-secret-y"):
         assert redact(f"said {private} aloud") == "said *** aloud"
+
+
+@pytest.mark.parametrize("path", ["/a/../b/./%2e%2e//c;d", "/a?x=%2F..", "/%C3%A9//"])
+def test_the_path_is_sent_as_it_was_given(connect, path):
+    """No client normalises it: some receivers sign or route by its exact form."""
+    with raw_server(OK) as heard:
+        connect(f"http://127.0.0.1:{heard.port}{path}")
+        EndpointHook().deliver_unclaimed("event.alert", ALERT)
+    assert heard.requests[0].startswith(f"POST {path} HTTP/1.1\r\n".encode())
+
+
+def test_a_connection_that_was_written_as_a_uri_is_the_same(monkeypatch, allow_loopback):
+    """Airflow itself passes connections as URIs, for the Test button and in environment variables."""
+    connection = Connection(
+        conn_id="service_hook_default",
+        conn_type="service_hook",
+        host="https://hooks.example.com:8443/a b?token=x%2Fy&z=1".replace(" ", "%20"),
+        password="p@ss/w:rd%25?#=+",
+        extra=json.dumps({"scheme": "github", "secret_headers": {"X-Team": "data & more"}, "timeout": 7.5}),
+    )
+    monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", connection.get_uri())
+    endpoint = EndpointHook().get_conn()
+    assert (endpoint.target.authority, endpoint.target.request_target) == (
+        "hooks.example.com:8443",
+        "/a%20b?token=x%2Fy&z=1",
+    )
+    assert (endpoint.secrets, endpoint.scheme.name, endpoint.timeout) == (("p@ss/w:rd%25?#=+",), "github", 7.5)
+    assert dict(endpoint.headers) == {"X-Team": "data & more"}
