@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from tests.security import (
     properties_delivery,
+    properties_formats,
     properties_network,
     properties_payload,
     properties_registries,
@@ -21,5 +22,6 @@ PROPERTIES: PropertyTable = {
     **properties_registries.PROPERTIES,
     **properties_delivery.PROPERTIES,
     **properties_typed.PROPERTIES,
+    **properties_formats.PROPERTIES,
 }
 """Every property by its name."""
