@@ -14,7 +14,7 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, cast
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from airflow_provider_hooks.connection_form import ConnectionFields
-    from airflow_provider_hooks.events.formats import Format
+    from airflow_provider_hooks.events.format_base import Format
     from airflow_provider_hooks.signing.signer import KeyFormat, Signer
 
 HEADERS_FIELD = "secret_headers"
@@ -259,6 +259,8 @@ def read_endpoint(
         secrets = _read_secrets(fields, extra.get("secret_variable"), scheme, read_variable, problems)
     problems.raise_if_any()
     assert target is not None  # noqa: S101  (for mypy: a URL that cannot be parsed is a problem)
+    if "format" in extra and FORMATS[extra["format"]].has_secret_url:
+        target = replace(target, path_is_secret=True)
     return Endpoint(
         conn_id=fields.conn_id,
         deployment=deployment,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.events.assets import events_from_assets
     from airflow_provider_hooks.events.builders import build_event_alert, build_event_created, extract_fields
     from airflow_provider_hooks.events.exceptions import event_from_exception
-    from airflow_provider_hooks.events.formats import DEFAULT_MAX_PAYLOAD_BYTES
+    from airflow_provider_hooks.events.format_base import DEFAULT_MAX_PAYLOAD_BYTES
     from airflow_provider_hooks.events.serialization import serialize
     from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED, EVENT_TYPES, EventFields
 
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "DEFAULT_MAX_PAYLOAD_BYTES": "formats",
+    "DEFAULT_MAX_PAYLOAD_BYTES": "format_base",
     "EVENT_ALERT": "types",
     "EVENT_CREATED": "types",
     "EVENT_TYPES": "types",

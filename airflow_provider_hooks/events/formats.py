@@ -8,13 +8,13 @@ A new format is a new row; the connection form, the CLI and the docs follow the 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from datetime import datetime, timezone
-from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from airflow_provider_hooks.entry_points import ExtensibleTable
+from airflow_provider_hooks.events.chat_formats import DiscordFormat, SlackFormat, TeamsFormat
+from airflow_provider_hooks.events.format_base import DEFAULT_MAX_PAYLOAD_BYTES, JSON, Format, Message, encode
 from airflow_provider_hooks.events.types import EVENT_TYPES
 from airflow_provider_hooks.exceptions import PayloadError, ValidationError
 from airflow_provider_hooks.sanitize import safe_repr
@@ -27,18 +27,8 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP = "airflow_provider_hooks.formats"
 """The entry points of other packages: each is a subclass of ``Format``, or an instance of one."""
-JSON = "application/json"
-NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-DEFAULT_MAX_PAYLOAD_BYTES = 1_048_576
 _HEADER_CHARACTERS = "!#$&'()*+,-./:;<=>?@[]^_`{|}~"
 """What the value of a CloudEvents header has unencoded: printable ASCII without blank, double quote and percent."""
-
-
-class Message(NamedTuple):
-    """The body of a request, and the headers that the event adds to it."""
-
-    body: bytes
-    headers: Mapping[str, str] = NO_HEADERS
 
 
 class EncodedEvent(NamedTuple):
@@ -51,36 +41,6 @@ class EncodedEvent(NamedTuple):
     content_type: str
     header_names: tuple[str, ...]
     """Every header that the format can add."""
-
-
-class Format(ABC):
-    """
-    One format. It has no state.
-
-    Register a subclass, which is instantiated without arguments, under the entry point group
-    ``airflow_provider_hooks.formats``.
-    """
-
-    name: str
-    """Its name in a connection: lower-case letters, digits and underscores."""
-    title: str = ""
-    """What the connection form shows for it; by default its name."""
-    description: str
-    """One line for the docs."""
-    source: str = ""
-    """The page that documents the format."""
-    content_type: str = JSON
-    header_names: tuple[str, ...] = ()
-    """Every header that ``encode`` returns. A connection cannot set them."""
-
-    @abstractmethod
-    def encode(self, event: Event, *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> Message:
-        """
-        Return the body of the request for an event, and the headers that the event adds.
-
-        :raises ValidationError: if this format cannot represent the event
-        :raises PayloadError: if the data is not JSON, or the body is larger than allowed
-        """
 
 
 class SentryFormat(Format):
@@ -96,7 +56,7 @@ class SentryFormat(Format):
         if event.type not in EVENT_TYPES:
             problem = f"sentry has only {' and '.join(EVENT_TYPES)}, not {event.type}; use standard_webhooks"
             raise ValidationError("the event", {"format": problem})
-        return Message(_encode(event.data, max_payload_bytes=max_payload_bytes))
+        return Message(encode(event.data, max_payload_bytes=max_payload_bytes))
 
 
 class StandardWebhooksFormat(Format):
@@ -110,7 +70,7 @@ class StandardWebhooksFormat(Format):
     def encode(self, event: Event, *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> Message:
         """Return the object."""
         body = {"type": event.type, "timestamp": _find_time(event), "data": event.data}
-        return Message(_encode(body, max_payload_bytes=max_payload_bytes))
+        return Message(encode(body, max_payload_bytes=max_payload_bytes))
 
 
 class CloudEventsFormat(Format):
@@ -125,7 +85,7 @@ class CloudEventsFormat(Format):
     def encode(self, event: Event, *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> Message:
         """Return the object."""
         body = {**_list_attributes(event), "datacontenttype": JSON, "data": event.data}
-        return Message(_encode(body, max_payload_bytes=max_payload_bytes))
+        return Message(encode(body, max_payload_bytes=max_payload_bytes))
 
 
 class CloudEventsBinaryFormat(Format):
@@ -140,7 +100,7 @@ class CloudEventsBinaryFormat(Format):
     def encode(self, event: Event, *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> Message:
         """Return the data, and a header for each attribute."""
         headers = {f"ce-{name}": quote(text, safe=_HEADER_CHARACTERS) for name, text in _list_attributes(event).items()}
-        return Message(_encode(event.data, max_payload_bytes=max_payload_bytes), headers)
+        return Message(encode(event.data, max_payload_bytes=max_payload_bytes), headers)
 
 
 class RawFormat(Format):
@@ -152,7 +112,7 @@ class RawFormat(Format):
 
     def encode(self, event: Event, *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> Message:
         """Return the data."""
-        return Message(_encode(event.data, max_payload_bytes=max_payload_bytes))
+        return Message(encode(event.data, max_payload_bytes=max_payload_bytes))
 
 
 def _find_time(event: Event) -> str:
@@ -162,13 +122,6 @@ def _find_time(event: Event) -> str:
     from airflow_provider_hooks.events.schema import format_time
 
     return format_time(datetime.now(timezone.utc))
-
-
-def _encode(value: object, *, max_payload_bytes: int) -> bytes:
-    # Imported here: Airflow reads the metadata of providers, with the choices of forms, in every process.
-    from airflow_provider_hooks.events.serialization import encode_json
-
-    return encode_json(value, max_payload_bytes=max_payload_bytes)
 
 
 def _list_attributes(event: Event) -> dict[str, str]:
@@ -198,6 +151,9 @@ _OWN = {
         CloudEventsFormat(),
         CloudEventsBinaryFormat(),
         RawFormat(),
+        SlackFormat(),
+        TeamsFormat(),
+        DiscordFormat(),
     )
 }
 FORMATS: Mapping[str, Format] = ExtensibleTable(
@@ -206,34 +162,43 @@ FORMATS: Mapping[str, Format] = ExtensibleTable(
 """Every format by its name."""
 
 
-def find_format(name: str | None, event_type: str) -> Format:
+def find_format(name: str | None, event_type: str, *, endpoint_format: str | None = None) -> Format:
     """
-    Return a format by its name; by default the documented one of an event type, or ``standard_webhooks``.
+    Return a format by its name; by default the endpoint's, the documented one of the type, or ``standard_webhooks``.
 
-    :raises ValidationError: if there is no such format
+    :raises ValidationError: if there is no such format, or only a connection may set it
     """
+    name = name or endpoint_format
     if name is None:
         name = "sentry" if event_type in EVENT_TYPES else "standard_webhooks"
     found = _OWN.get(name) or FORMATS.get(name)
     if found is None:
         raise ValidationError("the event", {"format": f"must be one of {', '.join(FORMATS)}, not {safe_repr(name)}"})
+    if found.has_secret_url and endpoint_format != found.name:
+        problem = f"{found.name} must be set in the connection, so that its URL, which is a secret, is masked"
+        raise ValidationError("the event", {"format": problem})
     return found
 
 
 def encode_event(
-    event_type: str, event: Event | Payload, *, format_name: str | None, max_payload_bytes: int
+    event_type: str,
+    event: Event | Payload,
+    *,
+    format_name: str | None,
+    endpoint_format: str | None = None,
+    max_payload_bytes: int,
 ) -> EncodedEvent:
     """
     Return what the request for an event has of it.
 
     :param event: an event, or the payload of a documented one
-    :param format_name: ``None``: the default of the event type
+    :param format_name: ``None``: the endpoint's, or the default of the event type
     :raises ValidationError: if there is no such format, or it cannot represent the event
     :raises PayloadError: if the data is not JSON, or the body is larger than allowed
     """
     from airflow_provider_hooks.events.event import Event
 
-    chosen = find_format(format_name, event_type)
+    chosen = find_format(format_name, event_type, endpoint_format=endpoint_format)
     wrapped = event if isinstance(event, Event) else wrap_payload(event_type, event)
     body, headers = chosen.encode(wrapped, max_payload_bytes=max_payload_bytes)
     return EncodedEvent(

@@ -37,7 +37,7 @@ class EventReader:
         max_payload_bytes: int,
     ) -> None:
         self._type, self._id_field, self._max_payload_bytes = event_type, id_field, max_payload_bytes
-        self._format = find_format(format_name, event_type)
+        self._format = find_format(format_name, event_type, endpoint_format=format_name)
         self.content_type, self.header_names = self._format.content_type, self._format.header_names
         self._documented: PayloadReader | None = None
         if event_type in EVENT_TYPES:

@@ -21,7 +21,7 @@ import msgspec
 import orjson
 
 from airflow_provider_hooks.events.builders import build_event_alert, build_event_created
-from airflow_provider_hooks.events.formats import DEFAULT_MAX_PAYLOAD_BYTES, NO_HEADERS
+from airflow_provider_hooks.events.format_base import DEFAULT_MAX_PAYLOAD_BYTES, NO_HEADERS
 from airflow_provider_hooks.events.schema import AlertSchema, CreatedSchema, is_documented
 from airflow_provider_hooks.events.types import EVENT_CREATED
 from airflow_provider_hooks.exceptions import InvalidEventError, PayloadError, ValidationError

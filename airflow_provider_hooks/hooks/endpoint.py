@@ -315,7 +315,8 @@ class EndpointHook(BaseHook):
         event = encode_event(
             event_type,
             built,
-            format_name=format_name or endpoint.format,
+            format_name=format_name,
+            endpoint_format=endpoint.format,
             max_payload_bytes=self._settings.max_payload_bytes,
         )
         template = RequestTemplate(

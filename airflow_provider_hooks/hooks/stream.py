@@ -125,7 +125,7 @@ class StreamHook(EndpointHook):
         endpoint = self._find_endpoint(event_type)
         limits = self._limits(endpoint)
         size = self._settings.max_payload_bytes
-        chosen, reader = find_format(options.format or endpoint.format, event_type), None
+        chosen, reader = find_format(options.format, event_type, endpoint_format=endpoint.format), None
         if chosen.name != "sentry":
             reader = EventReader(
                 event_type,

@@ -24,6 +24,8 @@ _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _MAX_HOST_CHARACTERS = 253
 _MAX_PORT = 65_535
+_TOKEN_CHARACTERS = 8
+"""The shortest part of a secret path that is masked where a receiver returns it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +36,12 @@ class Target:
     host: str
     """Lower case; an IPv6 address without brackets."""
     port: int
-    path: str = "/"
+    path: str = field(default="/", repr=False)
     """What is sent: dot segments and percent-encoding are left unchanged."""
     query: str = field(default="", repr=False)
     """May hold a token, so it is not shown."""
+    path_is_secret: bool = field(default=False, repr=False)
+    """Whether the path is a token too, as that of chat receivers is."""
 
     is_address: bool = field(init=False, repr=False)
     """Whether the host is an IP address rather than a name."""
@@ -56,8 +60,10 @@ class Target:
         object.__setattr__(self, "is_address", is_address(self.host))
         object.__setattr__(self, "request_target", f"{self.path}?{self.query}" if self.query else self.path)
         object.__setattr__(self, "authority", authority)
-        object.__setattr__(self, "display_url", f"{self.scheme}://{authority}{self.path}")
-        object.__setattr__(self, "sensitive_parts", _list_sensitive_parts(self.query))
+        shown_path = "/***" if self.path_is_secret else self.path
+        object.__setattr__(self, "display_url", f"{self.scheme}://{authority}{shown_path}")
+        in_path = (self.path, *_list_long_segments(self.path)) if self.path_is_secret else ()
+        object.__setattr__(self, "sensitive_parts", (*in_path, *_list_sensitive_parts(self.query)))
 
 
 def parse_url(url: str) -> Target:
@@ -118,6 +124,11 @@ def _list_sensitive_parts(query: str) -> tuple[str, ...]:
     pairs = (part.partition("=") for part in re.split("[&;]", query))
     tokens = [value or name for name, _, value in pairs if name or value]
     return tuple(dict.fromkeys((query, *tokens, *map(unquote_plus, tokens)))) if query else ()
+
+
+def _list_long_segments(path: str) -> list[str]:
+    """Return the segments of a path that are long enough to be a token."""
+    return [segment for segment in path.split("/") if len(segment) >= _TOKEN_CHARACTERS]
 
 
 def strip_sensitive_parts(url: str) -> str:

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_hooks.delivery.request import RequestTemplate
-from airflow_provider_hooks.events.formats import NO_HEADERS
+from airflow_provider_hooks.events.format_base import NO_HEADERS
 from airflow_provider_hooks.events.serialization import PayloadReader
 from airflow_provider_hooks.exceptions import InvalidEventError, ValidationError
 from airflow_provider_hooks.stream.sources import MAX_LINE_BYTES, OversizedLine, SelectedSource, select_events

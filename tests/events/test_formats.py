@@ -34,7 +34,7 @@ DEFAULTS = {
     "datetime": dt.datetime(2026, 1, 1, 12, tzinfo=dt.timezone.utc),
     "source": "https://a.example/",
 }
-OTHERS = [name for name in FORMATS if name != "sentry"]
+OTHERS = ("standard_webhooks", "cloudevents", "cloudevents_binary", "raw")
 
 
 def encode(event, name: str | None = None, *, event_type: str | None = None, size: int = 10_000):
