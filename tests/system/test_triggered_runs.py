@@ -5,8 +5,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -204,16 +202,18 @@ def test_several_asset_events_of_one_run_are_delivered_once_each(place, receiver
         answer = place.airflow.call("POST", "/api/v2/assets/events", json={"asset_id": asset_id, "extra": extra})
         assert answer.status_code == 200, answer.text
 
+    def pause(is_paused: bool) -> None:
+        # One run of Airflow 3.3 gets all events that arrived while the Dag was paused; Airflow 3.4 drops those.
+        if not EACH_ASSET_EVENT_HAS_A_RUN:
+            assert place.airflow.pause("example_asset_delivery", is_paused=is_paused)
+
     known = place.list_runs("example_asset_delivery")
-    scheduler = place.airflow.processes["scheduler"].pid
-    os.kill(scheduler, signal.SIGSTOP)  # so that one run gets all of them
-    try:
-        update({"id": "several-1", "message": "one {{ 6 * 7 }}"})
-        update({"id": "several-2", "message": "two", "level": "loud"})
-        update({"id": "several-1", "message": "one, told again"})
-        update({"id": "several-3", "message": "three"})
-    finally:
-        os.kill(scheduler, signal.SIGCONT)
+    pause(True)
+    update({"id": "several-1", "message": "one {{ 6 * 7 }}"})
+    update({"id": "several-2", "message": "two", "level": "loud"})
+    update({"id": "several-1", "message": "one, told again"})
+    pause(False)
+    update({"id": "several-3", "message": "three"})
     count = 4 if EACH_ASSET_EVENT_HAS_A_RUN else 1
     runs = place.wait_for_new_runs("example_asset_delivery", known, count=count)
     states = {state for run_id in runs for state in place.read_states("example_asset_delivery", run_id)}
