@@ -367,8 +367,10 @@ class _Stream:
 
     def _withdraw(self, claim: StreamClaim) -> None:
         """Store that the batch did not begin, if the store takes it: else the next try reports it as unknown."""
+        if self._claim.size:
+            return  # an earlier try sent a part of this very batch
         with contextlib.suppress(StateStoreError):
-            if claim.size and self._store.load() == claim:
+            if self._store.load() == claim:
                 self._store.save(msgspec.structs.replace(self._claim, state="stopped"))
 
     def _settle_batch(

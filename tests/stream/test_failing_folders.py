@@ -211,14 +211,15 @@ def test_a_source_that_fails_ends_the_try_after_what_is_under_way(tries, error, 
 
 
 class _Unreadable:
-    """A state store whose answers to reads are lost for a while after the claim of a batch was written."""
+    """A state store that loses the answer to the first read after a try has claimed a batch."""
 
-    def __init__(self, store, batch: int) -> None:
-        self._store, self._batch, self.lost = store, batch, 0
+    def __init__(self, store, batch: int, *, try_number: int = 1) -> None:
+        self._store, self._batch, self._try_number, self.lost = store, batch, try_number, 0
 
     def get(self, key):
         claim = self._store.get(key)
-        if claim and claim["state"] == "claimed" and claim["batch"] == self._batch and not self.lost:
+        found = (claim["state"], claim["batch"], claim["try_number"]) if claim else None
+        if found == ("claimed", self._batch, self._try_number) and not self.lost:
             self.lost += 1
             raise StateStoreError("the answer was lost")
         return claim
@@ -237,3 +238,19 @@ def test_a_batch_whose_claim_cannot_be_read_back_is_sent_by_the_next_try(tries, 
         end = tries.deliver(receiver, source)
     check_truth(tries, receiver, end, EVENTS)
     assert end.summary.outcomes["delivered"] == EVENTS
+
+
+@pytest.mark.parametrize("kill_at", range(20, 70, 5))
+def test_a_batch_that_was_sent_in_part_is_not_withdrawn_where_its_claim_cannot_be_read_back(tries, kill_at):
+    """The next try would send it again."""
+    source = make_source(EVENTS)
+    with serve(answer) as receiver:
+        tries.deliver(receiver, source, kill_at=kill_at)
+        claim = tries.store.claim
+        received = len(receiver.bytes_of)
+        try:
+            tries.deliver(receiver, source, store=_Unreadable(tries.store, claim["batch"], try_number=2))
+        except StateStoreError:
+            assert claim["state"] != "claimed" or len(receiver.bytes_of) == received
+        end = tries.deliver(receiver, source)
+    check_truth(tries, receiver, end, EVENTS)
