@@ -72,7 +72,7 @@ def _draw_schemes() -> str:
         [
             f"`{scheme.name}`",
             scheme.description,
-            f"`{'.'.join(scheme.signed_parts)}`" if scheme.signature_header else "",
+            f"`{scheme.signed_content}`" if scheme.signature_header else "",
             "all" if scheme.several_signatures else "the newest" if scheme.signature_header else "",
             scheme.source,
         ]

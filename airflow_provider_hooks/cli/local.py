@@ -174,10 +174,11 @@ def _scheme_to_row(scheme: Signer) -> JsonObject:
     return {
         "scheme": scheme.name,
         "signature_header": scheme.signature_header,
-        "signed": ".".join(row.signed_parts) or None if row else None,
+        "signed": row.signed_content or None if row else None,
         "encoding": row.encoding if row and row.signature_header else None,
         "key_format": scheme.key_format if scheme.signature_header else None,
         "id_header": row.id_header if row else None,
         "timestamp_header": row.timestamp_header if row else None,
+        "event_header": scheme.event_header,
         "several_signatures": row.several_signatures if row else None,
     }

@@ -95,9 +95,10 @@ class RequestTemplate:
             "Content-Type": content_type,
             "User-Agent": f"airflow-provider-hooks/{__version__}",
             EVENT_HEADER: event_type,
+            **endpoint.scheme.make_event_headers(event_type),
         }
         others = (DELIVERY_HEADER, REDELIVERY_HEADER, "Content-Length", *endpoint.scheme.header_names, *header_names)
-        ours = {**headers, **dict.fromkeys(others, "")}
+        ours = {**dict.fromkeys(others, ""), **headers}
         added = {name: value for name, value in merge_headers(endpoint.headers, ours).items() if name not in ours}
         constant = {"Host": endpoint.target.authority, **added, **headers}
         lines = [f"{name}: {value}" for name, value in constant.items()]

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Literal
 from airflow_provider_hooks.entry_points import ExtensibleTable
 from airflow_provider_hooks.exceptions import SignatureError, ValidationErrors, drop_frames
 from airflow_provider_hooks.sanitize import safe_repr
-from airflow_provider_hooks.signing.signer import WHSEC_PREFIX, KeyFormat, ReceivedRequest, Signer, list_key_forms
+from airflow_provider_hooks.signing.signer import (
+    WHSEC_PREFIX,
+    KeyFormat,
+    ReceivedRequest,
+    Signer,
+    check_ascii,
+    list_key_forms,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.signing.signer import BoundSigner
@@ -63,7 +70,13 @@ class Scheme(Signer):
     """The text before the encoded digest, such as ``sha256=``."""
 
     signed_parts: tuple[Part, ...] = ("body",)
-    """What is signed, joined with full stops."""
+    """What is signed, joined with ``separator``."""
+
+    signed_prefix: str = ""
+    """The constant text before the signed parts, such as a version. ASCII."""
+
+    separator: str = "."
+    """The text between the signed parts. Where the id is signed it is a full stop, which no id contains. ASCII."""
 
     encoding: Encoding = "hex"
     """How the digest is encoded."""
@@ -77,11 +90,17 @@ class Scheme(Signer):
     timestamp_header: str | None = None
     """The header that carries the time of sending in unix seconds, if the scheme has one."""
 
+    event_header: str | None = None
+    """The header that carries the event type, if the scheme has one."""
+
+    event_separator: str = "."
+    """What replaces the full stops of the event type in ``event_header``. ASCII."""
+
     several_signatures: bool = False
     """Whether the header can carry one signature for each secret, separated by spaces."""
 
     def __post_init__(self) -> None:
-        headers = (self.signature_header, self.id_header, self.timestamp_header)
+        headers = (self.signature_header, self.id_header, self.timestamp_header, self.event_header)
         object.__setattr__(self, "header_names", tuple(name for name in headers if name is not None))
         object.__setattr__(self, "needs_timestamp", self.timestamp_header is not None)
         self.check_definition()
@@ -91,6 +110,9 @@ class Scheme(Signer):
                 problems.add(f"{part}_header", f"is missing, but the {part} is signed and a receiver needs it")
         if (self.signature_header is None) != (not self.signed_parts):
             problems.add("signed_parts", "must be empty if there is no signature_header, and only then")
+        check_ascii(problems, self, "signed_prefix", "separator")
+        if "id" in self.signed_parts and self.separator != ".":
+            problems.add("separator", "must be a full stop if the id is signed: no id contains one")
         problems.raise_if_any()
 
     def sign(self, keys: Sequence[bytes], *, body: bytes, delivery_id: str, timestamp: int) -> Mapping[str, str]:
@@ -136,10 +158,21 @@ class Scheme(Signer):
 
     def join_signed_parts(self, body: bytes, *, delivery_id: str, timestamp: str) -> bytes:
         """Return the bytes that are signed."""
-        if self.signed_parts == _BODY_ONLY:
+        if self.signs_body_only:
             return body
         parts = {"id": delivery_id.encode("ascii"), "timestamp": timestamp.encode("ascii"), "body": body}
-        return b".".join([parts[part] for part in self.signed_parts])
+        joined = self.separator.encode("ascii").join([parts[part] for part in self.signed_parts])
+        return self.signed_prefix.encode("ascii") + joined
+
+    @property
+    def signs_body_only(self) -> bool:
+        """Whether the signed content is exactly the body."""
+        return self.signed_parts == _BODY_ONLY and not self.signed_prefix
+
+    @property
+    def signed_content(self) -> str:
+        """What is signed, with the names of the parts."""
+        return self.signed_prefix + self.separator.join(self.signed_parts)
 
     def format_signature(self, digest: bytes) -> str:
         """Return a digest as the signature header carries it."""
@@ -151,7 +184,7 @@ class _KeyedScheme:
     """Signs by one row. Copies of two keyed hashes take half the time of a new HMAC (RFC 2104, section 4)."""
 
     def __init__(self, scheme: Scheme, keys: Sequence[bytes]) -> None:
-        self._scheme = scheme
+        self._scheme, self._signs_body_only = scheme, scheme.signs_body_only
         used = keys if scheme.several_signatures else keys[:1]
         self._hashes = [_key_hashes(key) for key in used]
 
@@ -162,7 +195,7 @@ class _KeyedScheme:
             return {}
         text = str(timestamp) if scheme.timestamp_header else ""
         content = body
-        if scheme.signed_parts != _BODY_ONLY:
+        if not self._signs_body_only:
             content = scheme.join_signed_parts(body, delivery_id=delivery_id, timestamp=text)
         signatures = []
         for inner, outer in self._hashes:
@@ -215,6 +248,17 @@ _ROWS = (
         timestamp_header="X-ServiceHook-Timestamp",
     ),
     Scheme(
+        name="sentry_integration",
+        title="Sentry, as its integrations send (sentry_integration)",
+        description="Hex HMAC of the body in Sentry-Hook-Signature, as Sentry documents integration webhooks",
+        source="https://docs.sentry.io/organization/integrations/integration-platform/webhooks/",
+        signature_header="Sentry-Hook-Signature",
+        id_header="Request-ID",
+        timestamp_header="Sentry-Hook-Timestamp",
+        event_header="Sentry-Hook-Resource",
+        event_separator="_",
+    ),
+    Scheme(
         name="zstack",
         title="ZStack (zstack)",
         description="Hex HMAC of timestamp and body in X-Webhook-Signature, as ZStack documents webhook security",
@@ -246,6 +290,19 @@ _ROWS = (
         signature_header="X-Hub-Signature-256",
         signature_prefix="sha256=",
         id_header="X-GitHub-Delivery",
+        event_header="X-GitHub-Event",
+    ),
+    Scheme(
+        name="slack",
+        title="Slack (slack)",
+        description="Hex HMAC of v0, timestamp and body in X-Slack-Signature, as Slack documents signed requests",
+        source="https://docs.slack.dev/authentication/verifying-requests-from-slack/",
+        signature_header="X-Slack-Signature",
+        signature_prefix="v0=",
+        signed_prefix="v0:",
+        separator=":",
+        signed_parts=("timestamp", "body"),
+        timestamp_header="X-Slack-Request-Timestamp",
     ),
     Scheme(
         name="none",

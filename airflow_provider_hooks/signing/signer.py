@@ -68,9 +68,13 @@ class Signer(ABC):
     source: str = ""
     """The page that documents the scheme."""
     header_names: tuple[str, ...] = ()
-    """Every header that ``sign`` returns. A connection cannot set them."""
+    """Every header that ``sign`` and ``make_event_headers`` return. A connection cannot set them."""
     signature_header: str | None = None
     """The header that carries the signature; ``None`` if the scheme signs nothing. By default the first header."""
+    event_header: str | None = None
+    """The header that carries the event type, if the scheme has one; also in ``header_names``."""
+    event_separator: str = "."
+    """What replaces the full stops of the event type in ``event_header``. ASCII."""
     key_format: KeyFormat = "text"
     """The form of the secret."""
     needs_timestamp: bool = True
@@ -99,6 +103,10 @@ class Signer(ABC):
 
         :raises SignatureError: otherwise, as the methods of ``request`` do; any other exception becomes one
         """
+
+    def make_event_headers(self, event_type: str) -> Mapping[str, str]:
+        """Return the header that names the type of an event, if the scheme has one. It is not signed."""
+        return {self.event_header: event_type.replace(".", self.event_separator)} if self.event_header else {}
 
     def find_secret_problem(self, secret: object) -> str | None:
         """Return what is wrong with a secret, in words that do not quote it, or ``None``."""
@@ -163,8 +171,11 @@ class Signer(ABC):
                 f"names one header twice ({', '.join(names)}): one value would overwrite the other. A scheme that "
                 "sends several values in one header needs a Signer class",
             )
-        elif self.signature_header is not None and self.signature_header not in names:
-            problems.add("signature_header", "must be one of header_names")
+        else:
+            for attribute in ("signature_header", "event_header"):
+                if getattr(self, attribute) not in {None, *names}:
+                    problems.add(attribute, "must be one of header_names")
+        check_ascii(problems, self, "event_separator")
         problems.raise_if_any()
 
     def _check_headers(self, headers: object) -> None:
@@ -174,6 +185,14 @@ class Signer(ABC):
             for name, value in headers.items()
         ):
             raise SignatureError(f"the scheme {self.name} made headers that cannot be sent")
+
+
+def check_ascii(problems: ValidationErrors, scheme: Signer, *attributes: str) -> None:
+    """Add each of these attributes that is not printable ASCII text."""
+    for attribute in attributes:
+        value = getattr(scheme, attribute)
+        if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+            problems.add(attribute, "must be printable ASCII text")
 
 
 class ReceivedRequest:

@@ -85,7 +85,7 @@ CHANGES: dict[str, Change] = {
     "twice as long": lambda prefix, digest: [prefix + digest * 2],
     "upper case": lambda prefix, digest: [prefix + digest.upper()],
     "prefix in another case": lambda prefix, digest: [prefix.swapcase() + digest] if prefix else [],
-    "another prefix": lambda prefix, digest: [f"v0={digest}"],
+    "another prefix": lambda prefix, digest: [f"v9={digest}"],
     "non-ASCII": lambda prefix, digest: [prefix + digest[:-1] + "é"],
     "full-width digits": lambda prefix, digest: [prefix + "０" * len(digest)],
     "lone surrogate": lambda prefix, digest: [prefix + digest[:-1] + "\udcff"],
@@ -150,9 +150,14 @@ class TestTime:
     def test_one_that_is_no_whole_seconds_is_refused(self, scheme, text):
         """It is signed as it stands, so that only the reading of the time can refuse it."""
         headers = replace(signed(scheme), scheme.timestamp_header, text)
-        parts = {"id": b"d-1", "timestamp": text.encode(errors="surrogateescape"), "body": BODY}
         key = base64.b64decode(SECRET[6:]) if scheme.key_format == "whsec" else SECRET.encode()
-        digest = hmac.digest(key, b".".join(parts[part] for part in scheme.signed_parts), "sha256")
+        if scheme.signs_body_only:
+            content = BODY
+        else:
+            parts = {"id": b"d-1", "timestamp": text.encode(errors="surrogateescape"), "body": BODY}
+            joined = scheme.separator.encode().join(parts[part] for part in scheme.signed_parts)
+            content = scheme.signed_prefix.encode() + joined
+        digest = hmac.digest(key, content, "sha256")
         encoded = digest.hex() if scheme.encoding == "hex" else base64.b64encode(digest).decode()
         refuse(scheme, replace(headers, scheme.signature_header, scheme.signature_prefix + encoded))
 

@@ -8,6 +8,7 @@ import json
 
 import pytest
 from cloudevents.v1.http import from_http
+from slack_sdk.signature import SignatureVerifier
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from airflow_provider_hooks.operators.delivery import DeliverEventOperator
@@ -22,9 +23,9 @@ FORMATS = ("standard_webhooks", "cloudevents", "cloudevents_binary", "raw")
 def deliver(connect):
     """Deliver an event, and return the headers and the body that arrived."""
 
-    def run(name: str) -> tuple[dict[str, str], bytes]:
+    def run(name: str, *, scheme: str = "standard_webhooks") -> tuple[dict[str, str], bytes]:
         with raw_server(OK) as heard:
-            connect(heard.url, scheme="standard_webhooks", format=name)
+            connect(heard.url, scheme=scheme, format=name)
             DeliverEventOperator(task_id="t", event_type="orders.loaded", event_id="order-7", data=DATA).execute(
                 make_context()
             )
@@ -46,6 +47,28 @@ def test_the_library_of_standard_webhooks_verifies_every_format_and_refuses_a_fo
     ):
         with pytest.raises(WebhookVerificationError):
             Webhook(SECRET).verify(forged_body.decode(), forged_headers)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_library_of_slack_verifies_every_format_and_refuses_a_forgery(deliver, name):
+    headers, body = deliver(name, scheme="slack")
+    verifier = SignatureVerifier(SECRET)
+    assert verifier.is_valid_request(body, headers)
+    assert not verifier.is_valid_request(body + b" ", headers)
+    later = {**headers, "x-slack-request-timestamp": str(int(headers["x-slack-request-timestamp"]) + 1)}
+    assert not verifier.is_valid_request(body, later)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "header", "value"),
+    [
+        ("github", "x-github-event", "orders.loaded"),
+        ("sentry_integration", "sentry-hook-resource", "orders_loaded"),
+    ],
+)
+def test_the_event_type_is_sent_in_the_header_that_receivers_of_the_scheme_read(deliver, scheme, header, value):
+    headers, _ = deliver("raw", scheme=scheme)
+    assert headers[header] == value
 
 
 @pytest.mark.parametrize("name", ["cloudevents", "cloudevents_binary"])

@@ -231,6 +231,42 @@ class TestRows:
         with pytest.raises(ValidationError, match=f"{part}_header"):
             Scheme(name="a", description="x", signature_header="X-A", signed_parts=(part, "body"))
 
+    def test_an_id_is_signed_between_full_stops_only(self):
+        with pytest.raises(ValidationError, match="separator: must be a full stop if the id is signed"):
+            Scheme(
+                name="a",
+                description="x",
+                signature_header="X-A",
+                id_header="X-Id",
+                signed_parts=("id", "body"),
+                separator=":",
+            )
+
+    @pytest.mark.parametrize("attribute", ["signed_prefix", "separator", "event_separator"])
+    @pytest.mark.parametrize("value", ["é", "\n", None])
+    def test_constant_text_must_be_printable_ascii(self, attribute, value):
+        with pytest.raises(ValidationError, match=f"{attribute}: must be printable ASCII text"):
+            Scheme(name="a", description="x", signature_header="X-A", **{attribute: value})
+
+    @pytest.mark.parametrize(
+        ("scheme", "header"),
+        [
+            ("github", {"X-GitHub-Event": "orders.loaded.v2"}),
+            ("sentry_integration", {"Sentry-Hook-Resource": "orders_loaded_v2"}),
+            ("sentry", {}),
+        ],
+    )
+    def test_the_event_type_is_in_the_header_of_the_scheme(self, scheme, header):
+        assert SCHEMES[scheme].make_event_headers("orders.loaded.v2") == header
+        assert set(header) <= set(SCHEMES[scheme].header_names)
+
+    def test_a_signer_whose_event_header_is_not_declared_is_refused(self):
+        class UndeclaredSigner(StripeSigner):
+            event_header = "X-Event"
+
+        with pytest.raises(ValidationError, match="event_header: must be one of header_names"):
+            UndeclaredSigner().check_definition()
+
     @pytest.mark.parametrize(("header", "parts"), [(None, ("body",)), ("X-A", ())])
     def test_a_signature_of_nothing_is_refused(self, header, parts):
         with pytest.raises(ValidationError, match="signed_parts"):
