@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 HEADERS_FIELD = "secret_headers"
 """The field of a connection that holds them. Airflow masks the values of a field whose name holds "secret"."""
 
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+"""What a connection can name as ``id_header`` without a setting (IETF draft of the HTTP API working group)."""
+
 ALL_EVENTS = ("*",)
 """What an endpoint takes whose connection names no event types."""
 MAX_HEADERS = 32
@@ -146,6 +149,12 @@ SERVICE_HOOK = ConnectionType(
             type="object",
         ),
         ExtraField(
+            name="id_header",
+            label="Id header",
+            description="A header that carries the delivery id too, such as `Idempotency-Key`, for a receiver that "
+            "ignores a repeated one.",
+        ),
+        ExtraField(
             name="timeout",
             label="Timeout",
             description="Seconds that one attempt may take in all. Empty: [service_hooks] timeout.",
@@ -186,6 +195,8 @@ class Endpoint:
     """``None``: the default of the event type."""
     headers: Mapping[str, str] = field(repr=False)
     """What a connection adds to each delivery; its values are secrets."""
+    id_header: str | None = None
+    """A header that carries the delivery id in addition to the provider's own."""
     timeout: float
     """Seconds for one attempt in all."""
     sensitive_headers: tuple[str, ...] = field(init=False, repr=False)
@@ -253,7 +264,11 @@ def read_endpoint(
         rule = "is not the name of an event type, such as event.alert, orders.loaded or orders.*"
         problems.add("extra.events", f"{quote_setting(wrong)} {rule}")
     timeout = read_seconds("timeout", extra.get("timeout"), default_timeout, problems)
+    allowed_headers = tuple(allowed_headers)
     headers = read_headers(fields.extra.get(HEADERS_FIELD), allowed=allowed_headers, problems=problems)
+    id_header = extra.get("id_header")
+    if id_header and (problem := _find_id_header_problem(id_header, headers, allowed_headers)):
+        problems.add("extra.id_header", f"{quote_setting(id_header)} {problem}")
     secrets: tuple[str, ...] = ()
     if "extra.scheme" not in problems:
         secrets = _read_secrets(fields, extra.get("secret_variable"), scheme, read_variable, problems)
@@ -270,6 +285,7 @@ def read_endpoint(
         events=events,
         format=extra.get("format"),
         headers=headers,
+        id_header=id_header,
         timeout=timeout,
     )
 
@@ -361,16 +377,23 @@ class _Pairs(list[tuple[str, object]]):
     """What a JSON object holds, before repeated names are dropped."""
 
 
-def _find_name_problem(name: str, listed: set[str]) -> str | None:
+def _find_name_problem(name: str, listed: set[str], *, common: str = "Authorization") -> str | None:
     lower = name.lower()
     as_received = _as_received(name)
     if not is_header_name(name):
         return "is not the name of a header"
     if as_received in _RESERVED or as_received.startswith(_RESERVED_PREFIXES) or _is_of_a_scheme(as_received):
         return "is set by the provider or the connection itself and cannot be given"
-    if lower != "authorization" and not lower.startswith("x-") and lower not in listed:
-        return "is not allowed: use Authorization or X-…, or list it in allowed_headers (section service_hooks)"
+    if lower != common.lower() and not lower.startswith("x-") and lower not in listed:
+        return f"is not allowed: use {common} or X-…, or list it in allowed_headers (section service_hooks)"
     return None
+
+
+def _find_id_header_problem(name: str, headers: Iterable[str], allowed: Iterable[str]) -> str | None:
+    """Return why a header cannot carry the delivery id, or ``None``."""
+    if _as_received(name) in map(_as_received, headers):
+        return f"is in {HEADERS_FIELD} too; name it in one of them"
+    return _find_name_problem(name, {other.lower() for other in allowed}, common=IDEMPOTENCY_HEADER)
 
 
 def _is_of_a_scheme(as_received: str) -> bool:

@@ -104,6 +104,7 @@ class RequestTemplate:
         lines = [f"{name}: {value}" for name, value in constant.items()]
         request_line = f"{METHOD} {endpoint.target.request_target} HTTP/1.1"
         self._head = "\r\n".join([request_line, *lines, DELIVERY_HEADER]) + ": "
+        self._id_header = endpoint.id_header
         self._sensitive = (
             *endpoint.secrets,
             *endpoint.sensitive_headers,
@@ -139,8 +140,9 @@ class RequestTemplate:
         timestamp = int(time.time()) if self._is_timed else 0
         signature = self._signer(body, delivery_id=delivery_id, timestamp=timestamp)
         added = "".join([f"\r\n{name}: {value}" for part in (headers, signature) for name, value in part.items()])
+        copied = f"\r\n{self._id_header}: {delivery_id}" if self._id_header else ""
         again = f"\r\n{REDELIVERY_HEADER}: true" if redelivery else ""
-        head = f"{self._head}{delivery_id}{again}\r\nContent-Length: {len(body)}{added}\r\n\r\n"
+        head = f"{self._head}{delivery_id}{copied}{again}\r\nContent-Length: {len(body)}{added}\r\n\r\n"
         return head.encode("ascii") + body, signature
 
     def make_request(

@@ -15,16 +15,16 @@ from airflow_provider_hooks.signing import SCHEMES
 VALUE = "a-value-of-ours"
 
 
-def read(value, *allowed):
+def read(value, *allowed, **extra):
     fields = ConnectionFields(
-        conn_id="c", host="https://x.example/", password="s" * 20, extra={"secret_headers": value}
+        conn_id="c", host="https://x.example/", password="s" * 20, extra={"secret_headers": value, **extra}
     )
     return read_endpoint(fields, default_timeout=10, read_variable=lambda _name: None, allowed_headers=allowed)
 
 
-def problem(value, *allowed) -> str:
+def problem(value, *allowed, **extra) -> str:
     with pytest.raises(ValidationError) as caught:
-        read(value, *allowed)
+        read(value, *allowed, **extra)
     assert VALUE not in str(caught.value)
     (found,) = caught.value.problems.items()
     return ": ".join(found)
@@ -47,12 +47,7 @@ def test_what_is_no_object_is_refused(value):
     assert problem(value).startswith("extra.secret_headers: must be a JSON object")
 
 
-OURS = {
-    name
-    for scheme in SCHEMES.values()
-    for name in (scheme.signature_header, scheme.id_header, scheme.timestamp_header)
-    if name
-}
+OURS = {name for scheme in SCHEMES.values() for name in scheme.header_names}
 
 
 @pytest.mark.parametrize(
@@ -136,3 +131,25 @@ def test_what_basic_authentication_encodes_is_private():
 def test_a_token_is_private_with_and_without_the_word_before_it():
     endpoint = read({"Authorization": "Bearer T0ken", "X-A": "b"})
     assert endpoint.sensitive_headers == ("Bearer T0ken", "T0ken", "b")
+
+
+@pytest.mark.parametrize("name", ["Idempotency-Key", "idempotency-key", "X-Request-Id"])
+def test_a_header_can_carry_the_delivery_id_too(name):
+    assert read(None, id_header=name).id_header == name
+    assert read(None, "Request-Key", id_header="Request-Key").id_header == "Request-Key"
+    assert read(None, id_header="").id_header is None
+
+
+@pytest.mark.parametrize(
+    ("name", "headers", "reason"),
+    [
+        ("Authorization", {}, "is not allowed: use Idempotency-Key or X-…"),
+        ("Request-Key", {}, "is not allowed: use Idempotency-Key or X-…, or list it in allowed_headers"),
+        ("X-Id\r\nHost", {}, "is not the name of a header"),
+        ("webhook_id", {}, "is set by the provider"),
+        ("X-Service-Hook-Delivery", {}, "is set by the provider"),
+        ("x_request_id", {"X-Request-Id": VALUE}, "is in secret_headers too"),
+    ],
+)
+def test_a_header_that_cannot_carry_the_delivery_id_is_refused(name, headers, reason):
+    assert reason in problem(headers, id_header=name)

@@ -44,6 +44,14 @@ def test_an_own_event_is_delivered_once_signed_with_its_record(connect):
     assert (record["event_type"], record["outcome"]) == ("orders.loaded", "delivered")
 
 
+def test_the_delivery_id_is_in_the_header_that_the_connection_names(connect):
+    with raw_server(OK) as heard:
+        connect(heard.url, id_header="Idempotency-Key")
+        record = deliver()
+    headers, _ = parse(heard.requests[0])
+    assert headers["Idempotency-Key"] == headers["X-Service-Hook-Delivery"] == record["delivery_id"]
+
+
 def test_the_format_is_the_operators_or_the_endpoints(connect):
     with raw_server(OK) as heard:
         connect(heard.url, format="cloudevents_binary")
