@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_hooks.entry_points import ExtensibleTable
@@ -90,6 +90,9 @@ class Scheme(Signer):
     timestamp_header: str | None = None
     """The header that carries the time of sending in unix seconds, if the scheme has one."""
 
+    alias: Scheme | None = None
+    """The same scheme with other names of headers, which ``verify`` accepts too."""
+
     event_header: str | None = None
     """The header that carries the event type, if the scheme has one."""
 
@@ -131,6 +134,9 @@ class Scheme(Signer):
         """
         if self.signature_header is None:
             return
+        if self.alias and self.alias.matches(request) and not self.matches(request):
+            self.alias.verify(keys, request)
+            return
         carried = request.header(self.signature_header)
         delivery_id = request.header(self.id_header) if self.id_header and "id" in self.signed_parts else ""
         if delivery_id and not is_delivery_id(delivery_id):
@@ -143,6 +149,10 @@ class Scheme(Signer):
         received = carried.split(" ") if self.several_signatures else [carried]
         expected = [self.format_signature(hmac.digest(key, content, hashlib.sha256)) for key in keys]
         request.check_signatures(received, expected=expected, source=self.signature_header)
+
+    def matches(self, request: ReceivedRequest) -> bool:
+        """Return whether a request has this scheme's signature header."""
+        return self.signature_header is not None and request.has_header(self.signature_header)
 
     def sensitive_values(self, headers: Mapping[str, str], secrets: Iterable[str]) -> tuple[str, ...]:
         """Return each signature and each bare digest, and the secrets without their prefix."""
@@ -230,6 +240,25 @@ def is_delivery_id(text: object) -> bool:
     return isinstance(text, str) and _ID.fullmatch(text) is not None
 
 
+_STANDARD_WEBHOOKS = Scheme(
+    name="standard_webhooks",
+    title="Standard Webhooks (standard_webhooks)",
+    description="Base64 HMAC of id, timestamp and body in webhook-signature, as Standard Webhooks specifies",
+    source="https://www.standardwebhooks.com/",
+    signature_header="webhook-signature",
+    signature_prefix="v1,",
+    signed_parts=("id", "timestamp", "body"),
+    encoding="base64",
+    key_format="whsec",
+    id_header="webhook-id",
+    timestamp_header="webhook-timestamp",
+    several_signatures=True,
+)
+_SVIX = replace(
+    _STANDARD_WEBHOOKS, signature_header="svix-signature", id_header="svix-id", timestamp_header="svix-timestamp"
+)
+"""The names that Svix sends, where Standard Webhooks comes from."""
+
 _ROWS = (
     Scheme(
         name="sentry",
@@ -268,20 +297,7 @@ _ROWS = (
         signed_parts=("timestamp", "body"),
         timestamp_header="X-Webhook-Timestamp",
     ),
-    Scheme(
-        name="standard_webhooks",
-        title="Standard Webhooks (standard_webhooks)",
-        description="Base64 HMAC of id, timestamp and body in webhook-signature, as Standard Webhooks specifies",
-        source="https://www.standardwebhooks.com/",
-        signature_header="webhook-signature",
-        signature_prefix="v1,",
-        signed_parts=("id", "timestamp", "body"),
-        encoding="base64",
-        key_format="whsec",
-        id_header="webhook-id",
-        timestamp_header="webhook-timestamp",
-        several_signatures=True,
-    ),
+    replace(_STANDARD_WEBHOOKS, alias=_SVIX),
     Scheme(
         name="github",
         title="GitHub (github)",

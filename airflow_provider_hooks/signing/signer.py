@@ -209,24 +209,35 @@ class ReceivedRequest:
         self.body = body
         self._headers, self._now, self._tolerance = headers, now, tolerance
 
+    def has_header(self, name: str) -> bool:
+        """
+        Return whether a header is there, at least once.
+
+        :raises SignatureError: if the headers are no mapping
+        """
+        return bool(self._find_values(name))
+
     def header(self, name: str) -> str:
         """
         Return the value of a header.
 
         :raises SignatureError: if it is missing, there more than once, too long, or not ASCII text
         """
-        items = getattr(self._headers, "items", None)
-        if not callable(items):
-            raise SignatureError("the headers must be a mapping of names to values")
-        wanted = name.lower()
-        named = [(key, value) for key, value in items() if isinstance(key, str) and key.isascii()]
-        found = [value for key, value in named if key.lower() == wanted]
+        found = self._find_values(name)
         if len(found) != 1:
             raise SignatureError(f"the header {name} is {'there more than once' if found else 'missing'}")
         value = found[0]
         if not isinstance(value, str) or not value or len(value) > MAX_HEADER_CHARACTERS or not value.isascii():
             raise SignatureError(f"the header {name} is empty, too long or not ASCII text")
         return value
+
+    def _find_values(self, name: str) -> list[object]:
+        items = getattr(self._headers, "items", None)
+        if not callable(items):
+            raise SignatureError("the headers must be a mapping of names to values")
+        wanted = name.lower()
+        named = [(key, value) for key, value in items() if isinstance(key, str) and key.isascii()]
+        return [value for key, value in named if key.lower() == wanted]
 
     def check_timestamp(self, text: str, *, source: str) -> None:
         """

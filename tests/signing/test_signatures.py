@@ -137,6 +137,33 @@ def test_what_is_signed_beside_the_body_cannot_be_changed(part):
         verify("standard_webhooks", headers=headers, body=BODY, secrets=[WHSEC], now=NOW)
 
 
+class TestAlias:
+    """A receiver that moves from Svix's names of the headers to those of Standard Webhooks."""
+
+    @pytest.fixture
+    def headers(self):
+        return {name.replace("webhook-", "Svix-"): value for name, value in signed("standard_webhooks").items()}
+
+    def test_the_names_of_svix_are_verified_too(self, headers):
+        verify("standard_webhooks", headers=headers, body=BODY, secrets=[WHSEC], now=NOW)
+
+    @pytest.mark.parametrize("name", ["Svix-id", "Svix-timestamp", "Svix-signature"])
+    def test_a_changed_or_missing_header_is_refused(self, headers, name):
+        for changed in ({**headers, name: "1"}, {key: value for key, value in headers.items() if key != name}):
+            with pytest.raises(SignatureError):
+                verify("standard_webhooks", headers=changed, body=BODY, secrets=[WHSEC], now=NOW)
+
+    def test_names_of_both_kinds_are_not_mixed(self, headers):
+        own = signed("standard_webhooks")
+        verify("standard_webhooks", headers={**headers, **own}, body=BODY, secrets=[WHSEC], now=NOW)
+        for wrong in ({**headers, "webhook-signature": "v1,AAAA"}, {**own, "webhook-id": "x", "svix-id": "d-1"}):
+            with pytest.raises(SignatureError):
+                verify("standard_webhooks", headers=wrong, body=BODY, secrets=[WHSEC], now=NOW)
+
+    def test_the_names_of_svix_are_not_sent(self):
+        assert set(signed("standard_webhooks")) == {"webhook-id", "webhook-timestamp", "webhook-signature"}
+
+
 def test_an_unknown_version_before_a_valid_signature_is_passed_over():
     headers = signed("standard_webhooks")
     headers["webhook-signature"] = f"v9,abc {headers['webhook-signature']}"
