@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _TEST_PATH = "/api/v2/connections/test"
-_CONNECTION_TYPES = frozenset({"service_hook", "service_hook_registry"})
+_CONNECTION_TYPES = ("service_hook", "service_hook_registry")
 _MAX_BODY_BYTES = 1_048_576
 """A connection is far smaller; a larger body is passed on unchanged."""
 

@@ -61,6 +61,7 @@ def test_the_port_0_of_a_connection_of_this_provider_is_removed(path, conn_type,
         ("/api/v2/connections/test", {**BODY, "port": 443}),
         ("/api/v2/connections/test", {**BODY, "port": None}),
         ("/api/v2/connections/test", [BODY]),
+        ("/api/v2/connections/test", {**BODY, "conn_type": []}),
         ("/api/v2/connections/test", "x" * 3_000_000),
     ],
 )

@@ -4,7 +4,7 @@ r"""
 Takes our secrets out of text that a peer sent back, in every form that it may have echoed them.
 
 Languages escape differently: PHP writes ``\/``, .NET ``\u002B``, Go ``&#43;``, a proxy ``%252B``. So the text is
-decoded, up to three times, with the place of each character in the original, and each layer is searched for the
+decoded, up to four times, with the place of each character in the original, and each layer is searched for the
 secrets without regard to case. The work is linear in the length of the text.
 """
 
@@ -28,7 +28,7 @@ _PART_CHARACTERS = 12
 """How much of a value's start or end is masked where the rest was cut off."""
 _MARGIN_CHARACTERS = 256
 """How much is searched after the place where a text is cut."""
-_MAX_LAYERS = 3
+_MAX_LAYERS = 4
 """How often a text is decoded: percent-encoding twice within JSON, for example."""
 _FOLDED = str.maketrans({"\u0130": "i", "\u0131": "i", "\u017f": "s", "+": " "})
 """The case of other languages, one character for one; ``+`` may stand for a space."""
@@ -36,9 +36,11 @@ _BASE64_BYTES = 3
 """So many bytes become four characters, so a value within a longer text can be encoded in as many ways."""
 _ESCAPE = re.compile(
     r"(?P<percent>(?:%[0-9a-f]{2})+)|(?P<utf16>(?:[\\%]u[0-9a-f]{4})+)|\\x(?P<hex>[0-9a-f]{2})|\\(?P<plain>.)"
-    r"|(?P<entity>&(?:\#[0-9]{1,7}|\#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});)",
+    r"|(?P<entity>&(?:\#[0-9]{1,7}|\#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});)"
+    r"|(?P<bytes>[\udc80-\udcff]{2,})|(?P<halves>[\ud800-\udbff][\udc00-\udfff])",
     re.IGNORECASE | re.ASCII | re.DOTALL,
 )
+"""The last two are the bytes and halves of a character that were decoded apart: after a backslash that was text."""
 _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -164,13 +166,17 @@ def _decode(text: str, places: list[int] | None) -> tuple[str, list[int]]:
 def _unescape(escaped: re.Match[str]) -> Iterator[tuple[str, int]]:
     """Yield the characters of an escape, and how long each is there."""
     text = escaped[0]
-    if escaped["percent"]:
-        for character in bytes.fromhex(text.replace("%", "")).decode(errors="surrogateescape"):
-            yield character, 3 * len(character.encode(errors="surrogateescape"))
+    if escaped["percent"] or escaped["bytes"]:
+        width = 3 if escaped["percent"] else 1
+        raw = bytes.fromhex(text.replace("%", "")) if escaped["percent"] else text.encode(errors="surrogateescape")
+        for character in raw.decode(errors="surrogateescape"):
+            yield character, width * len(character.encode(errors="surrogateescape"))
     elif escaped["utf16"]:
         units = b"".join(int(text[at + 2 : at + 6], 16).to_bytes(2, "big") for at in range(0, len(text), 6))
         for character in units.decode("utf-16-be", errors="surrogatepass"):
             yield character, 6 * (2 if ord(character) > 0xFFFF else 1)  # noqa: PLR2004  (the last one of one unit)
+    elif escaped["halves"]:
+        yield text.encode("utf-16-be", errors="surrogatepass").decode("utf-16-be"), len(text)
     elif escaped["hex"]:
         yield chr(int(escaped["hex"], 16)), len(text)
     elif escaped["plain"]:

@@ -83,6 +83,15 @@ def test_a_secret_is_masked_however_a_language_escapes_it(encode):
     assert redact(f"before {encode(secret)} after", [secret]) == f"before {MASK} after"
 
 
+@pytest.mark.parametrize("encode", [quote, lambda text: json.dumps(text)[1:-1], escape_with("&#{code};")])
+@pytest.mark.parametrize("before", ["\\", "\\\\", "\\\\\\", "%", "&", "%5C", "\\u005c"])
+def test_a_secret_is_masked_after_what_begins_an_escape(encode, before):
+    """Where a backslash is text, the first byte or half of a character is decoded after the others."""
+    for secret in ("¡00000", "é+/&secret", "😀 a secret"):
+        shown = redact(f"{before}{encode(secret)}", [secret])
+        assert shown.endswith(MASK), shown
+
+
 @pytest.mark.parametrize("characters", range(12, len(SECRET)))
 def test_a_long_part_of_a_secret_is_masked_where_a_peer_cut_it(characters):
     assert redact(f"got {SECRET[:characters]}… ", [SECRET]) == f"got {MASK}… "

@@ -39,8 +39,7 @@ OURS = {"Content-Type": "application/json", "User-Agent": "u", "X-Service-Hook-D
 NEVER_GIVEN = (
     {"host", "content-length", "transfer-encoding", "expect", "connection", "content-type", "user-agent", "te",
      "trailer", "upgrade", "proxy-authorization"}
-    | {name.lower() for scheme in SCHEMES.values() for name in (scheme.signature_header, scheme.id_header,
-                                                                scheme.timestamp_header) if name}
+    | {name.lower() for scheme in SCHEMES.values() for name in scheme.header_names}
 )  # fmt: skip
 """Headers that are ours, or HTTP's own: a second one would be another request, another host or a forged signature."""
 ENCODERS: Mapping[str, Callable[[str], str]] = {
