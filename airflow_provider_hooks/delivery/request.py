@@ -95,7 +95,7 @@ class RequestTemplate:
             "Content-Type": content_type,
             "User-Agent": f"airflow-provider-hooks/{__version__}",
             EVENT_HEADER: event_type,
-            **endpoint.scheme.make_event_headers(event_type),
+            **(endpoint.scheme.make_event_headers(event_type) if endpoint.scheme.event_header else {}),
         }
         others = (DELIVERY_HEADER, REDELIVERY_HEADER, "Content-Length", *endpoint.scheme.header_names, *header_names)
         ours = {**dict.fromkeys(others, ""), **headers}
