@@ -35,12 +35,16 @@ _FOLDED = str.maketrans({"\u0130": "i", "\u0131": "i", "\u017f": "s", "+": " "})
 _BASE64_BYTES = 3
 """So many bytes become four characters, so a value within a longer text can be encoded in as many ways."""
 _ESCAPE = re.compile(
-    r"(?P<percent>(?:%[0-9a-f]{2})+)|(?P<utf16>(?:[\\%]u[0-9a-f]{4})+)|\\x(?P<hex>[0-9a-f]{2})|\\(?P<plain>.)"
+    r"(?P<percent>(?:%[0-9a-f]{2})+)|(?P<utf16>(?:[\\%]u[0-9a-f]{4})+)|\\x(?P<hex>[0-9a-f]{2})"
+    r"|\\(?!%[0-9a-f]{2}|&(?:\#|[a-z][a-z0-9]{1,31};))(?P<plain>.)"
     r"|(?P<entity>&(?:\#[0-9]{1,7}|\#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});)"
     r"|(?P<bytes>[\udc80-\udcff]{2,})|(?P<halves>[\ud800-\udbff][\udc00-\udfff])",
     re.IGNORECASE | re.ASCII | re.DOTALL,
 )
-"""The last two are the bytes and halves of a character that were decoded apart: after a backslash that was text."""
+"""
+A backslash before an escape of URLs or HTML is text. The last two groups are the bytes and halves of a character that
+were decoded apart, because a backslash before them was text.
+"""
 _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -189,7 +193,8 @@ def _unescape(escaped: re.Match[str]) -> Iterator[tuple[str, int]]:
 def _list_forms(value: str) -> tuple[tuple[str, str, str], ...]:
     """Return the folded forms of a value that decoding does not make plain, each with its start and its end."""
     raw = value.encode(errors="surrogatepass")
-    forms = {value, raw.decode("latin-1"), raw.hex()}
+    # Without its backslashes: where one before the value is text, those within it are decoded once too often.
+    forms = {value, value.replace("\\", ""), raw.decode("latin-1"), raw.hex()}
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         alone = encode(raw).decode("ascii")
         inside = (_encode_inside(raw, before, encode) for before in range(_BASE64_BYTES))
