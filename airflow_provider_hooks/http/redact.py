@@ -5,7 +5,8 @@ Takes our secrets out of text that a peer sent back, in every form that it may h
 
 Languages escape differently: PHP writes ``\/``, .NET ``\u002B``, Go ``&#43;``, a proxy ``%252B``. So the text is
 decoded, up to four times, with the place of each character in the original, and each layer is searched for the
-secrets without regard to case. The work is linear in the length of the text.
+secrets without regard to case. A backslash may be text, so a text with backslashes is decoded in both ways. The work is
+linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -34,17 +35,17 @@ _FOLDED = str.maketrans({"\u0130": "i", "\u0131": "i", "\u017f": "s", "+": " "})
 """The case of other languages, one character for one; ``+`` may stand for a space."""
 _BASE64_BYTES = 3
 """So many bytes become four characters, so a value within a longer text can be encoded in as many ways."""
-_ESCAPE = re.compile(
-    r"(?P<percent>(?:%[0-9a-f]{2})+)|(?P<utf16>(?:[\\%]u[0-9a-f]{4})+)|\\x(?P<hex>[0-9a-f]{2})"
-    r"|\\(?!%[0-9a-f]{2}|&(?:\#|[a-z][a-z0-9]{1,31};))(?P<plain>.)"
-    r"|(?P<entity>&(?:\#[0-9]{1,7}|\#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});)"
-    r"|(?P<bytes>[\udc80-\udcff]{2,})|(?P<halves>[\ud800-\udbff][\udc00-\udfff])",
-    re.IGNORECASE | re.ASCII | re.DOTALL,
+_URL_ESCAPES = (
+    r"(?P<percent>(?:%[0-9a-f]{2})+)|(?P<entity>&(?:\#[0-9]{1,7}|\#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});)"
+    r"|(?P<bytes>[\udc80-\udcff]{2,})|(?P<halves>[\ud800-\udbff][\udc00-\udfff])"
 )
-"""
-A backslash before an escape of URLs or HTML is text. The last two groups are the bytes and halves of a character that
-were decoded apart, because a backslash before them was text.
-"""
+"""Those of URLs and HTML; ``bytes`` and ``halves`` are parts of a character that were decoded apart."""
+_FLAGS = re.IGNORECASE | re.ASCII | re.DOTALL
+_ESCAPE = re.compile(
+    rf"{_URL_ESCAPES}|(?P<utf16>(?:[\\%]u[0-9a-f]{{4}})+)|\\x(?P<hex>[0-9a-f]{{2}})|\\(?P<plain>.)", _FLAGS
+)
+_URL_ESCAPE = re.compile(rf"{_URL_ESCAPES}|(?P<utf16>(?:%u[0-9a-f]{{4}})+)|(?P<hex>(?!))|(?P<plain>(?!))", _FLAGS)
+"""The escapes of a text in which backslashes are text."""
 _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -93,16 +94,17 @@ def _find_spans(text: str, private: Iterable[str], *, is_cut: bool = False) -> l
     if not forms or len(text) < _MIN_CHARACTERS:
         return []
     spans: list[tuple[int, int]] = []
-    layer, places = text, None
-    for number in range(_MAX_LAYERS + 1):
-        folded = _fold(layer)
-        held = [form for form, start, end in forms if is_cut or start in folded or end in folded]
-        backward = folded[::-1] if held else ""
-        found = {span for form in held for span in _find_form(folded, backward, form, is_cut=is_cut)}
-        spans += [(places[start], places[end]) for start, end in found] if places else list(found)
-        if number == _MAX_LAYERS or not _ESCAPE.search(layer):
-            break
-        layer, places = _decode(layer, places)
+    for escapes in (_ESCAPE, _URL_ESCAPE) if "\\" in text else (_ESCAPE,):
+        layer, places = text, None
+        for number in range(_MAX_LAYERS + 1):
+            folded = _fold(layer)
+            held = [form for form, start, end in forms if is_cut or start in folded or end in folded]
+            backward = folded[::-1] if held else ""
+            found = {span for form in held for span in _find_form(folded, backward, form, is_cut=is_cut)}
+            spans += [(places[start], places[end]) for start, end in found] if places else list(found)
+            if number == _MAX_LAYERS or not escapes.search(layer):
+                break
+            layer, places = _decode(layer, places, escapes)
     return spans
 
 
@@ -143,7 +145,7 @@ def _fold(text: str) -> str:
     return (text.replace("+", " ") if text.isascii() else text.translate(_FOLDED)).lower()
 
 
-def _decode(text: str, places: list[int] | None) -> tuple[str, list[int]]:
+def _decode(text: str, places: list[int] | None, escapes: re.Pattern[str]) -> tuple[str, list[int]]:
     """
     Return a text without one level of escapes, and where each of its characters begins in the original.
 
@@ -153,7 +155,7 @@ def _decode(text: str, places: list[int] | None) -> tuple[str, list[int]]:
     parts: list[str] = []
     begins: list[int] = []
     done = 0
-    for escaped in _ESCAPE.finditer(text):
+    for escaped in escapes.finditer(text):
         start, end = escaped.span()
         parts.append(text[done:start])
         begins += origin[done:start]
