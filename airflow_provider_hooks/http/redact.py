@@ -94,18 +94,25 @@ def _find_spans(text: str, private: Iterable[str], *, is_cut: bool = False) -> l
     if not forms or len(text) < _MIN_CHARACTERS:
         return []
     spans: list[tuple[int, int]] = []
+    for layer, places in _list_layers(text):
+        folded = _fold(layer)
+        held = [form for form, start, end in forms if is_cut or start in folded or end in folded]
+        backward = folded[::-1] if held else ""
+        found = {span for form in held for span in _find_form(folded, backward, form, is_cut=is_cut)}
+        spans += [(places[start], places[end]) for start, end in found] if places else list(found)
+    return spans
+
+
+def _list_layers(text: str) -> Iterator[tuple[str, list[int] | None]]:
+    """Yield a text, then what each level of escapes leaves of it, and where each character begins in the original."""
+    yield text, None
     for escapes in (_ESCAPE, _URL_ESCAPE) if "\\" in text else (_ESCAPE,):
         layer, places = text, None
-        for number in range(_MAX_LAYERS + 1):
-            folded = _fold(layer)
-            held = [form for form, start, end in forms if is_cut or start in folded or end in folded]
-            backward = folded[::-1] if held else ""
-            found = {span for form in held for span in _find_form(folded, backward, form, is_cut=is_cut)}
-            spans += [(places[start], places[end]) for start, end in found] if places else list(found)
-            if number == _MAX_LAYERS or not escapes.search(layer):
+        for _ in range(_MAX_LAYERS):
+            if not escapes.search(layer):
                 break
             layer, places = _decode(layer, places, escapes)
-    return spans
+            yield layer, places
 
 
 def _find_form(text: str, backward: str, form: str, *, is_cut: bool) -> Iterator[tuple[int, int]]:
