@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -42,6 +43,7 @@ class EventSummary(NamedTuple):
     title: str
     level: str
     url: str | None
+    occurred_at: str | None
     facts: tuple[tuple[str, str], ...]
 
 
@@ -62,51 +64,62 @@ def summarize_event(event: Event) -> EventSummary:
         title=_cut(title if isinstance(title, str) and title.strip() else event.type, _TITLE_CHARACTERS),
         level=level if isinstance(level, str) and level in LEVELS else "info",
         url=_find_url(data.get("url")),
+        occurred_at=event.occurred_at,
         facts=tuple(pair for pair in shown if pair[1])[:_MAX_FACTS],
     )
 
 
-class SlackFormat(Format):
+class _ChatFormat(Format):
+    """The base of the chat formats: the URL of such a receiver is a secret."""
+
+    has_secret_url = True
+
+    def encode(self, event: Event, *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> Message:
+        """Return the message."""
+        return Message(encode(self.make_message(summarize_event(event)), max_payload_bytes=max_payload_bytes))
+
+    @abstractmethod
+    def make_message(self, summary: EventSummary) -> JsonObject:
+        """Return what the receiver documents."""
+
+
+class SlackFormat(_ChatFormat):
     """A message of Slack's incoming webhooks, in blocks."""
 
     name = "slack"
     title = "Slack message (slack)"
     description = "A message of a Slack incoming webhook: title, level and fields in blocks"
     source = "https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks"
-    has_secret_url = True
 
-    def encode(self, event: Event, *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> Message:
+    def make_message(self, summary: EventSummary) -> JsonObject:
         """Return the message."""
-        return Message(encode(make_slack_message(summarize_event(event)), max_payload_bytes=max_payload_bytes))
+        return make_slack_message(summary)
 
 
-class TeamsFormat(Format):
+class TeamsFormat(_ChatFormat):
     """An Adaptive Card for a Microsoft Teams workflow or incoming webhook."""
 
     name = "teams"
     title = "Microsoft Teams card (teams)"
     description = "An Adaptive Card for a Microsoft Teams webhook: title, level and facts"
     source = "https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using"
-    has_secret_url = True
 
-    def encode(self, event: Event, *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> Message:
+    def make_message(self, summary: EventSummary) -> JsonObject:
         """Return the message with the card."""
-        return Message(encode(make_teams_message(summarize_event(event)), max_payload_bytes=max_payload_bytes))
+        return make_teams_message(summary)
 
 
-class DiscordFormat(Format):
+class DiscordFormat(_ChatFormat):
     """A message of a Discord webhook, as an embed."""
 
     name = "discord"
     title = "Discord message (discord)"
     description = "A message of a Discord webhook: an embed with title, level and fields; it mentions no user"
     source = "https://discord.com/developers/docs/resources/webhook (Execute Webhook)"
-    has_secret_url = True
 
-    def encode(self, event: Event, *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> Message:
+    def make_message(self, summary: EventSummary) -> JsonObject:
         """Return the message."""
-        content = make_discord_message(summarize_event(event), timestamp=event.occurred_at)
-        return Message(encode(content, max_payload_bytes=max_payload_bytes))
+        return make_discord_message(summary)
 
 
 def make_slack_message(summary: EventSummary) -> JsonObject:
@@ -159,7 +172,7 @@ def make_teams_message(summary: EventSummary) -> JsonObject:
     return {"type": "message", "attachments": [attachment]}
 
 
-def make_discord_message(summary: EventSummary, *, timestamp: str | None) -> JsonObject:
+def make_discord_message(summary: EventSummary) -> JsonObject:
     """Return a message with one embed."""
     fields: list[JsonObject] = [
         {"name": _escape(name), "value": _escape(value), "inline": True} for name, value in summary.facts
@@ -171,8 +184,8 @@ def make_discord_message(summary: EventSummary, *, timestamp: str | None) -> Jso
     }
     if summary.url:
         embed["url"] = summary.url
-    if timestamp:
-        embed["timestamp"] = timestamp
+    if summary.occurred_at:
+        embed["timestamp"] = summary.occurred_at
     return {"embeds": [embed], "allowed_mentions": {"parse": []}}
 
 

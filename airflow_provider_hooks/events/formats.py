@@ -143,22 +143,17 @@ def _read_format(loaded: object) -> Format:
     return made
 
 
-_OWN = {
-    one.name: one
-    for one in (
-        SentryFormat(),
-        StandardWebhooksFormat(),
-        CloudEventsFormat(),
-        CloudEventsBinaryFormat(),
-        RawFormat(),
-        SlackFormat(),
-        TeamsFormat(),
-        DiscordFormat(),
-    )
-}
-FORMATS: Mapping[str, Format] = ExtensibleTable(
-    _OWN.values(), group=ENTRY_POINT_GROUP, title="format", read=_read_format
+_ROWS: tuple[Format, ...] = (
+    SentryFormat(),
+    StandardWebhooksFormat(),
+    CloudEventsFormat(),
+    CloudEventsBinaryFormat(),
+    RawFormat(),
+    SlackFormat(),
+    TeamsFormat(),
+    DiscordFormat(),
 )
+FORMATS: Mapping[str, Format] = ExtensibleTable(_ROWS, group=ENTRY_POINT_GROUP, title="format", read=_read_format)
 """Every format by its name."""
 
 
@@ -171,7 +166,7 @@ def find_format(name: str | None, event_type: str, *, endpoint_format: str | Non
     name = name or endpoint_format
     if name is None:
         name = "sentry" if event_type in EVENT_TYPES else "standard_webhooks"
-    found = _OWN.get(name) or FORMATS.get(name)
+    found = FORMATS.get(name)
     if found is None:
         raise ValidationError("the event", {"format": f"must be one of {', '.join(FORMATS)}, not {safe_repr(name)}"})
     if found.has_secret_url and endpoint_format != found.name:
