@@ -134,7 +134,7 @@ class Scheme(Signer):
         """
         if self.signature_header is None:
             return
-        if self.alias and self.alias.matches(request) and not self.matches(request):
+        if self.alias and not self.matches(request) and self.alias.matches(request):
             self.alias.verify(keys, request)
             return
         carried = request.header(self.signature_header)
