@@ -386,7 +386,7 @@ class TestSignatures:
 
 
 @pytest.mark.parametrize(("partial", "is_rendered"), [({"headers": {}}, True), ({}, False)])
-def test_headers_that_were_mapped_are_text_of_strangers_and_not_rendered(connected, variables, partial, is_rendered):
+def test_mapped_headers_are_external_text_and_not_rendered(connected, variables, partial, is_rendered):
     operator = EnsureServiceHookOperator(
         task_id="ensure",
         hook_name="orders",

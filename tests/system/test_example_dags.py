@@ -93,8 +93,8 @@ def test_registering_and_delivering_leaves_no_secret_behind(examples, sandbox):
     tasks = examples.airflow.wait_for_run(name, scheduled)
     examples.airflow.pause(name, is_paused=True)
     assert {task["state"] for task in tasks} == {"success"}
-    told = sandbox.state.summarize()
-    assert {name: told[name] for name in ("registered", "received", "verified", "duplicates")} == {
+    counts = sandbox.state.summarize()
+    assert {name: counts[name] for name in ("registered", "received", "verified", "duplicates")} == {
         "registered": 1,
         "received": 2,
         "verified": 2,
@@ -125,16 +125,16 @@ def test_a_hook_is_registered_on_every_other_platform(examples, sandbox, platfor
 def test_many_events_of_one_run_are_delivered_once_each_with_a_claim_each(examples, sandbox):
     examples.add_hook("event.alert")
     run_id = examples.pass_dag("example_mapped_events")
-    told = sandbox.state.summarize()
-    assert (told["received"], told["verified"], told["duplicates"]) == (3, 3, 0)
+    counts = sandbox.state.summarize()
+    assert (counts["received"], counts["verified"], counts["duplicates"]) == (3, 3, 0)
     assert len(examples.airflow.read_claims("example_mapped_events", run_id)) == 3
 
 
 def test_own_events_are_delivered_once_each_verified(examples, sandbox):
     examples.add_hook()
     run_id = examples.pass_dag("example_own_events")
-    told = sandbox.state.summarize()
-    assert (told["received"], told["verified"]) == (2, 2)
+    counts = sandbox.state.summarize()
+    assert (counts["received"], counts["verified"]) == (2, 2)
     bodies = {one.event_type: json.loads(one.body) for one in sandbox.state.list_deliveries()}
     assert bodies["orders.loaded"]["data"] == {"orders": 12, "run": run_id}
     assert bodies["orders.checked"]["specversion"] == "1.0"
@@ -144,8 +144,8 @@ def test_own_events_are_delivered_once_each_verified(examples, sandbox):
 def test_a_file_of_events_is_replayed_once_each_by_its_shards_with_a_record_each(examples, sandbox):
     examples.add_hook("event.created")
     run_id = examples.pass_dag("example_stream_delivery")
-    told = sandbox.state.summarize()
-    assert (told["received"], told["verified"], told["duplicates"]) == (1_000, 1_000, 0)
+    counts = sandbox.state.summarize()
+    assert (counts["received"], counts["verified"], counts["duplicates"]) == (1_000, 1_000, 0)
     replays = examples.airflow.home.parent / "replays"
     lines = [json.loads(line) for part in replays.rglob("segment-*.jsonl") for line in part.read_text().splitlines()]
     assert sorted(line["event_id"] for line in lines) == sorted(f"order-{number}" for number in range(1_000))

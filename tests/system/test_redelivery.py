@@ -136,7 +136,7 @@ def test_a_clear_after_delivered_delivers_again_and_says_so(airflow, sandbox):
 
 
 def test_a_clear_that_deletes_the_claim_still_marks_the_redelivery(airflow, sandbox):
-    """The default of Airflow 3.4; before, the claim is kept whatever is chosen."""
+    """The default of Airflow 3.4; earlier versions keep the claim in every case."""
     run = trigger(airflow, "forgotten", add_hook(sandbox))
     assert run.wait() == [("success", 1)]
     run.clear(keeps_claims=False)

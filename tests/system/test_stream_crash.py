@@ -96,12 +96,12 @@ def test_no_event_of_a_stream_is_received_twice_or_without_a_true_record(deploym
         tasks = run_trials(deployment, dag_id, tmp_path, trials, receiver.port)
     seconds = time.monotonic() - began
     claims = deployment.read_claims(dag_id, RUN_ID)
-    told = deployment.read_returned(dag_id, RUN_ID)
+    returned = deployment.read_returned(dag_id, RUN_ID)
     received = receiver.read()
     all_found = []
     for index, trial in enumerate(trials):
         hits = read_hits(tmp_path / "marks", trial)
-        found = Found(trial=trial, claim=claims[index], told=told.get(index), task=tasks[index], hits=hits)
+        found = Found(trial=trial, claim=claims[index], told=returned.get(index), task=tasks[index], hits=hits)
         judge(found, received)
         all_found.append(found)
     wrong = [what for found in all_found for what in found.wrong]
