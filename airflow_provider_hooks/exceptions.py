@@ -7,7 +7,8 @@ Every exception that a user of this package can meet. ``except ServiceHookError`
 
     ServiceHookError
     ├── ValidationError (ValueError)
-    │   └── PayloadError
+    │   ├── PayloadError
+    │   └── EventNotTakenError
     ├── SignatureError (ValueError)
     ├── MissingExtraError (ImportError)
     ├── InvalidEventError
@@ -31,11 +32,12 @@ Every exception that a user of this package can meet. ``except ServiceHookError`
     │   ├── NotificationError
     │   ├── DeliveryNotSentError (RetryableError)
     │   ├── DeliveryUnknownError (RetryableError)
+    │   ├── DeliveryRejectedError (RetryableError)
     │   └── DeliveryFailedError (NonRetryableError)
     ├── RetryableError (AirflowException)
     └── NonRetryableError (AirflowFailException)
 
-The last five delivery and task failures also derive from Airflow's own exceptions, so that a task that raises one is
+The last six delivery and task failures also derive from Airflow's own exceptions, so that a task that raises one is
 retried or not retried as it must be. They are defined in ``_runtime.failures`` and imported when they are first used:
 Airflow imports this module before its own configuration is ready.
 """
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from airflow_provider_hooks._runtime.failures import (
         DeliveryFailedError,
         DeliveryNotSentError,
+        DeliveryRejectedError,
         DeliveryUnknownError,
         NonRetryableError,
         RetryableError,
@@ -66,7 +69,9 @@ __all__ = [
     "DeliveryError",
     "DeliveryFailedError",
     "DeliveryNotSentError",
+    "DeliveryRejectedError",
     "DeliveryUnknownError",
+    "EventNotTakenError",
     "HookConflictError",
     "HookUncertainError",
     "InvalidEventError",
@@ -95,6 +100,7 @@ _OF_AIRFLOW = frozenset(
     {
         "DeliveryFailedError",
         "DeliveryNotSentError",
+        "DeliveryRejectedError",
         "DeliveryUnknownError",
         "NonRetryableError",
         "RetryableError",
@@ -192,6 +198,10 @@ class ValidationErrors:
             raise ValidationError(self._subject, self._found)
 
 
+class EventNotTakenError(ValidationError):
+    """The endpoint's filter does not name this event type. Nothing was sent."""
+
+
 class BlockedAddressError(ServiceHookError):
     """The network policy does not allow to send there. Nothing was sent."""
 
@@ -268,11 +278,20 @@ class DeliveryError(ServiceHookError):
 
     :param outcome: ``rejected``, ``not_sent`` or ``unknown``; ``None`` if there are several
     :param record: the delivery record, as the operators return it; ``None`` if there is none, or if there are several
+    :param retry_after: seconds after which the receiver takes requests again; ``None`` if it did not say
     """
 
-    def __init__(self, message: str, *, outcome: Outcome | None = None, record: JsonObject | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        outcome: Outcome | None = None,
+        record: JsonObject | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         self.outcome = outcome
         self.record = record
+        self.retry_after = retry_after
         super().__init__(message)
 
 

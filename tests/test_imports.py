@@ -34,6 +34,7 @@ print(json.dumps(imported))
 
 LIGHT = {
     "airflow.sdk.bases.operatorlink",
+    "airflow.sdk.definitions.retry_policy",
     "airflow_provider_hooks",
     "airflow_provider_hooks.decorators",
     "airflow_provider_hooks.events",

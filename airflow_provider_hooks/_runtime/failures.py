@@ -8,11 +8,13 @@ The failures of a task as exceptions that Airflow retries or does not retry, and
 
 from __future__ import annotations
 
+import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from airflow_provider_hooks.delivery.policy import AT_MOST_ONCE, find_retry_after
 from airflow_provider_hooks.exceptions import DeliveryError, ServiceHookError
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.sanitize import escape
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_hooks.delivery.claims import DeliveryResult, OnUnknown
+    from airflow_provider_hooks.delivery.claims import DeliveryResult
+    from airflow_provider_hooks.delivery.policy import DeliveryPolicy
     from airflow_provider_hooks.delivery.record import Record
 
 
@@ -60,13 +63,17 @@ class DeliveryUnknownError(DeliveryError, RetryableError):
     """The event may have been received and must be sent again, so Airflow's own ``retries`` send it again."""
 
 
+class DeliveryRejectedError(DeliveryError, RetryableError):
+    """The receiver rejected the event with a status that is retried, so Airflow's own ``retries`` send it again."""
+
+
 class DeliveryFailedError(DeliveryError, NonRetryableError):
     """The event was rejected, may have been received, or cannot be sent, so Airflow does not retry the task."""
 
 
 def make_delivery_failure(
-    result: DeliveryResult, context: Context, *, on_unknown: OnUnknown = "fail"
-) -> DeliveryFailedError | DeliveryNotSentError | DeliveryUnknownError:
+    result: DeliveryResult, context: Context, *, policy: DeliveryPolicy = AT_MOST_ONCE
+) -> DeliveryFailedError | DeliveryNotSentError | DeliveryUnknownError | DeliveryRejectedError:
     """
     Return the exception for an event that was not delivered, which makes Airflow retry the task or not.
 
@@ -75,15 +82,23 @@ def make_delivery_failure(
     :param context: the context of the task, whose retries the message mentions
     :returns: ``DeliveryFailedError`` for ``rejected`` and ``unknown``, which are never retried, and for an address that
         is not allowed, which a retry does not change; ``DeliveryNotSentError`` for every other ``not_sent``;
-        ``DeliveryUnknownError`` for ``unknown`` where the event must be sent again
+        ``DeliveryUnknownError`` and ``DeliveryRejectedError`` where the policy sends the event again
     """
     record, outcome = result.record, result.record.attempt.outcome
     stored = record.as_json()
     if outcome is Outcome.NOT_SENT and record.attempt.error_class is not ErrorClass.BLOCKED_ADDRESS:
         return DeliveryNotSentError(_describe(result, [_describe_retries(context)]), outcome=outcome, record=stored)
-    if outcome is Outcome.UNKNOWN and on_unknown == "resend":
-        advice = "It may have been received. Airflow's retries send it again; after the last one, clear the task"
+    if outcome is Outcome.UNKNOWN and policy.resends_unknown:
+        advice = f"It may have been received. {_describe_resend(context)}"
         return DeliveryUnknownError(_describe(result, [advice]), outcome=outcome, record=stored)
+    if policy.sends_again(outcome, record.attempt.status_code):
+        advice = f"The receiver is expected to take it later. {_describe_resend(context)}"
+        return DeliveryRejectedError(
+            _describe(result, [advice]),
+            outcome=outcome,
+            record=stored,
+            retry_after=find_retry_after(record.attempt.response_headers, now=time.time()),
+        )
     return DeliveryFailedError(_describe(result, _list_advice(record)), outcome=outcome, record=stored)
 
 
@@ -97,10 +112,23 @@ def _describe_retries(context: Context) -> str:
     """Return what sends an event that was not sent."""
     if not context["task"].retries:
         return "Nothing was sent, and this task has no retries: set retries=3, and clear the task to send it now"
-    ti = context["ti"]
-    if ti.try_number > ti.max_tries:
+    if not _has_retry(context):
         return "Nothing was sent, and no retry is left: clear the task to send it"
     return "Nothing was sent: the next retry sends it"
+
+
+def _describe_resend(context: Context) -> str:
+    """Return what sends an event again that the policy sends again."""
+    if not context["task"].retries:
+        return "This task has no retries: set retries=3, and clear the task to send it again now"
+    if not _has_retry(context):
+        return "No retry is left: clear the task to send it again"
+    return "The next retry sends it again"
+
+
+def _has_retry(context: Context) -> bool:
+    ti = context["ti"]
+    return bool(ti.try_number <= ti.max_tries)
 
 
 def _list_advice(record: Record) -> list[str]:

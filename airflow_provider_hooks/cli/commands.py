@@ -12,7 +12,7 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from enum import IntEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from airflow.cli.cli_config import (
     ARG_OUTPUT,
@@ -23,6 +23,7 @@ from airflow.cli.cli_config import (
     lazy_load_command,
 )
 
+from airflow_provider_hooks.delivery.policy import RETRY_STATUSES, Guarantee
 from airflow_provider_hooks.events.types import check_event_type
 from airflow_provider_hooks.signing.schemes import SCHEMES
 from airflow_provider_hooks.signing.signer import KEY_FORMATS
@@ -123,6 +124,19 @@ ARG_FORMAT = Arg(
     ("--format",),
     metavar="FORMAT",
     help="How the event becomes a request, in place of the endpoint's format; see docs/events.md",
+)
+ARG_GUARANTEE = Arg(
+    ("--guarantee",),
+    choices=get_args(Guarantee),
+    default="at_most_once",
+    help="at_least_once sends the event up to four times, some seconds apart, until it is delivered "
+    "(default: at_most_once, one request)",
+)
+ARG_RETRY_STATUSES = Arg(
+    ("--retry-statuses",),
+    metavar="STATUSES",
+    help="The statuses of a rejected delivery that is sent again, such as 429,503 (default: none for at_most_once, and "
+    f"{','.join(map(str, RETRY_STATUSES))} for at_least_once)",
 )
 ARG_DRY_RUN = Arg(
     ("--dry-run",),
@@ -249,7 +263,7 @@ _COMMANDS = (
     ActionCommand(
         name="deliver",
         help="Deliver one event, signed",
-        description="Deliver one event, signed, and print its delivery record. Each call of the command sends at most "
+        description="Deliver one event, signed, and print its delivery record. By default a call of the command sends "
         "one request. There is no task and therefore no claim: calling it again sends the event again, with the same "
         "delivery id",
         func=_load("deliveries.deliver"),
@@ -261,6 +275,8 @@ _COMMANDS = (
             ARG_MESSAGE,
             ARG_EVENT_ID,
             ARG_FORMAT,
+            ARG_GUARANTEE,
+            ARG_RETRY_STATUSES,
             ARG_DRY_RUN,
             ARG_OUTPUT,
             ARG_VERBOSE,

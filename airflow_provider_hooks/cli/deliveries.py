@@ -16,6 +16,7 @@ import orjson
 from airflow_provider_hooks._runtime.airflow import read_base_url
 from airflow_provider_hooks.cli._run import command, eprint, read_input, show, stdout_guard
 from airflow_provider_hooks.cli.commands import ExitCode
+from airflow_provider_hooks.delivery.policy import make_policy
 from airflow_provider_hooks.events import build_event_alert, build_event_created, extract_fields
 from airflow_provider_hooks.events.event import OwnEventDraft
 from airflow_provider_hooks.events.schema import list_fields
@@ -44,14 +45,16 @@ _ONLY_IN_CREATED = list_fields(EVENT_CREATED).keys() - list_fields(EVENT_ALERT).
 
 @command
 def deliver(args: Namespace) -> ExitCode:
-    """Deliver one event with at most one request and print its record, or print the request of a dry run."""
+    """Deliver one event, by default with one request, and print its record, or print the request of a dry run."""
     event_type, payload = _read_arguments(args)
+    statuses = None if args.retry_statuses is None else args.retry_statuses.split(",")
+    policy = make_policy(guarantee=args.guarantee, retry_statuses=statuses)
     hook = EndpointHook(args.service_hook_conn_id)
     if args.dry_run:
         _show_preview(hook.preview(event_type, payload, format=args.format), args.output)
         return ExitCode.DONE
     try:
-        record = hook.deliver_unclaimed(event_type, payload, format=args.format).record
+        record = hook.deliver_now(event_type, payload, policy=policy, format=args.format).record
     except KeyboardInterrupt:
         eprint("interrupted; the event may have been received")
         return ExitCode.UNKNOWN

@@ -33,15 +33,11 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.events.builders import EventDraft
     from airflow_provider_hooks.events.event import OwnEventDraft
     from airflow_provider_hooks.events.types import Rules, Tags
-    from airflow_provider_hooks.exceptions import NonRetryableError, RetryableError
     from airflow_provider_hooks.json_types import JsonObject
 
     Event = Mapping[str, object]
 
 __all__ = ["ServiceHookDecoratedOperator", "service_hook_task"]
-
-_MAX_LISTED = 10
-"""How many of the events that failed the task its error names; the log names each."""
 
 
 class DecoratedArguments(DeliveryArguments, total=False):
@@ -64,8 +60,6 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
 
     :param event_type: ``event.created``, ``event.alert``, or the user's own type, such as ``orders.loaded``: what the
         function returns is then the data, and its ``id`` the event's id, if it has one
-    :param format: how the event becomes a request, such as ``cloudevents``; by default the endpoint's, or that of the
-        event type
     :param triggering_rules: a list of the names of the rules that made an alert, at least one; a string is refused
     :param tags: the tags of an ``event.created``, in place of the event's own tags
     """
@@ -74,7 +68,6 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
         *DecoratedOperator.template_fields,
         *DeliveringOperator.template_fields,
         "event_type",
-        "format",
         "triggering_rules",
         "tags",
     )
@@ -86,14 +79,12 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
         python_callable: Callable[..., object],
         task_id: str,
         event_type: str = "event.created",
-        format: str | None = None,  # noqa: A002  (what users call it)
         triggering_rules: Rules | None = None,
         tags: Tags | None = None,
         **kwargs: Unpack[DecoratedArguments],
     ) -> None:
         super().__init__(python_callable=python_callable, task_id=task_id, **kwargs)
         self.event_type = event_type
-        self.format = format
         self.triggering_rules = triggering_rules
         self.tags = tags
         self._returned: object = None
@@ -108,6 +99,7 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
         :raises NonRetryableError: if an outcome is ``rejected`` or ``unknown``, or an input cannot be used
         :raises DeliveryNotSentError: if an event was not sent; Airflow's own ``retries`` then apply
         :raises DeliveryUnknownError: if one may have been received and must be sent again; ``retries`` then apply
+        :raises DeliveryRejectedError: if one was rejected and must be sent again; ``retries`` then apply
         """
         self._returned = self._call(context)
         if self._returned is None:
@@ -116,13 +108,7 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
         if isinstance(self._returned, Iterable) and not isinstance(self._returned, Mapping | str | bytes):
             self._returned = list(self._returned)  # also what mapped tasks returned, or a generator yields
             return self._deliver_all(self._returned, context)
-        from airflow_provider_hooks.hooks.endpoint import EndpointHook
-
-        draft = self._make_draft(cast("Event", self._returned), context)
-        hook = EndpointHook(self.service_hook_conn_id)
-        return hook.deliver(
-            self.event_type, draft, context=context, on_unknown=self.on_unknown, format=self.format or None
-        )
+        return self.deliver(self._make_draft(cast("Event", self._returned), context), context)
 
     def list_arguments(self) -> dict[str, object]:
         """Return the arguments that are fields of the event, by their names."""
@@ -162,43 +148,27 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
 
     def _deliver_all(self, events: Sequence[Event], context: Context) -> list[JsonObject]:
         """Deliver each of several events, whatever the outcome of the others, and return their records."""
-        from airflow_provider_hooks.exceptions import NonRetryableError, RetryableError
-        from airflow_provider_hooks.hooks.endpoint import EndpointHook
+        from airflow_provider_hooks.hooks.deliveries import SlottedEvent, deliver_events
 
         slots = _find_slots(events, context)
-        hook = EndpointHook(self.service_hook_conn_id)
-        records: list[JsonObject] = []
-        final: list[NonRetryableError] = []
-        retryable: list[RetryableError] = []
-        for number, (event, slot) in enumerate(zip(events, slots, strict=True)):
-            draft = self._make_draft(event, context, place=(number,))
-            try:
-                records.append(
-                    hook.deliver(
-                        self.event_type,
-                        draft,
-                        context=context,
-                        slot=slot,
-                        on_unknown=self.on_unknown,
-                        format=self.format or None,
-                    )
-                )
-            except NonRetryableError as error:
-                self.log.error("Event %s: %s", slot, error)  # noqa: TRY400  (its traceback says nothing more)
-                final.append(error)
-            except RetryableError as error:
-                self.log.error("Event %s: %s", slot, error)  # noqa: TRY400
-                retryable.append(error)
-        if final or retryable:
-            raise _summarize_failures([*retryable, *final], len(slots))
-        return records
+        slotted = [
+            SlottedEvent(slot, self._make_draft(event, context, place=(number,)))
+            for number, (event, slot) in enumerate(zip(events, slots, strict=True))
+        ]
+        return deliver_events(
+            self.event_type,
+            slotted,
+            conn_ids=self.service_hook_conn_id,
+            context=context,
+            policy=self.read_policy(),
+            format=self.format or None,
+        )
 
 
 def service_hook_task(
     python_callable: Callable[..., object] | None = None,
     *,
     event_type: str = "event.created",
-    format: str | None = None,  # noqa: A002  (what users call it)
     triggering_rules: Rules | None = None,
     tags: Tags | None = None,
     **kwargs: Unpack[TaskArguments],
@@ -209,8 +179,6 @@ def service_hook_task(
     :param python_callable: the function, if the decorator is written without arguments
     :param event_type: ``event.created``, ``event.alert``, or the user's own type, such as ``orders.loaded``: what the
         function returns is then the data, and its ``id`` the event's id, if it has one
-    :param format: how the event becomes a request, such as ``cloudevents``; by default the endpoint's, or that of the
-        event type
     :param triggering_rules: a list of the names of the rules that made an alert, at least one
     :param tags: the tags of an ``event.created``, in place of the event's own tags
     :param kwargs: the arguments that every delivery shares, and those of every operator; ``task_id`` is by default the
@@ -221,7 +189,6 @@ def service_hook_task(
         python_callable=python_callable,
         decorated_operator_class=ServiceHookDecoratedOperator,
         event_type=event_type,
-        format=format,
         triggering_rules=triggering_rules,
         tags=tags,
         **kwargs,
@@ -251,14 +218,3 @@ def _find_id(event: Event) -> str | None:
         return parse_event_id(extract_fields(event).get("id"))
     except (ValidationError, ValueError):
         return None
-
-
-def _summarize_failures(failed: Sequence[RetryableError | NonRetryableError], count: int) -> ServiceHookError:
-    """Return one error for all events that were not delivered, of the type of the first."""
-    from airflow_provider_hooks.exceptions import DeliveryError
-
-    first = failed[0]
-    message = "\n".join([f"{len(failed)} of {count} events were not delivered", *map(str, failed[:_MAX_LISTED])])
-    if isinstance(first, DeliveryError):
-        return type(first)(message, outcome=first.outcome, record=first.record)
-    return type(first)(message)

@@ -9,7 +9,8 @@ How an event reaches an endpoint at most once per run or manual clear.
 2. ``claim``: the claim is durable before a connection is opened. A crash at any later moment leaves a claim that the
    next try finds and reports as ``unknown`` instead of sending the event again.
 3. The caller signs the request and sends it once.
-4. ``settle``: the outcome is recorded. Only ``not_sent``, which is proven, lets a later try send the event.
+4. ``settle``: the outcome is recorded. Only ``not_sent``, which is proven, lets a later try send the event, and what
+   the user's ``DeliveryPolicy`` names.
 
 What a try does with the claim that it finds is one small table, ``next_action``. The limits are described in
 ``docs/guarantee.md``.
@@ -26,15 +27,16 @@ import os
 import uuid
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 import pendulum
 
+from airflow_provider_hooks.delivery.policy import AT_MOST_ONCE, MAY_HAVE_ARRIVED, DeliveryPolicy
 from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo, Record, not_sent_attempt, parse_record
-from airflow_provider_hooks.exceptions import RecordError, SlotError, SlotsError, StateStoreError, ValidationError
+from airflow_provider_hooks.exceptions import RecordError, SlotError, SlotsError, StateStoreError
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
-from airflow_provider_hooks.sanitize import escape, safe_repr
+from airflow_provider_hooks.sanitize import escape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,20 +58,7 @@ SETTLED = "settled"
 
 _PROCESS = uuid.uuid4().hex[:8]
 """Differs from that of a process with the same number in a container that was restarted."""
-OnUnknown = Literal["fail", "resend"]
-"""What to do where an attempt may have been received: fail and leave it to the user, or send the event again."""
 _ClaimType = TypeVar("_ClaimType")
-
-
-def check_on_unknown(value: object) -> None:
-    """
-    Return if this is one of the two choices.
-
-    :raises ValidationError: if it is not
-    """
-    if value not in get_args(OnUnknown):
-        message = f"must be {' or '.join(get_args(OnUnknown))}, not {safe_repr(value)}"
-        raise ValidationError("delivery", {"on_unknown": message})
 
 
 class ClaimStore(Protocol[_ClaimType]):
@@ -91,6 +80,25 @@ class ClaimStore(Protocol[_ClaimType]):
 
     def save(self, claim: _ClaimType) -> None:
         """Store a later state of a claim that this process holds; it is durable when this returns."""
+
+
+class ProcessClaimStore(Generic[_ClaimType]):
+    """Stores a claim in this process only, where Airflow has no place for it: each call of a command is a delivery."""
+
+    def __init__(self) -> None:
+        self._claim: _ClaimType | None = None
+
+    def load(self) -> _ClaimType | None:
+        """Return the claim of the attempt before, if there was one."""
+        return self._claim
+
+    def acquire(self, expected: _ClaimType | None, new: _ClaimType) -> None:  # noqa: ARG002  (no other process has it)
+        """Store a claim."""
+        self._claim = new
+
+    def save(self, claim: _ClaimType) -> None:
+        """Store a later state of the claim."""
+        self._claim = claim
 
 
 class ClaimAction(str, Enum):
@@ -124,6 +132,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The delivery record, once the state is an outcome."""
     may_have_arrived: bool = False
     """Whether an earlier attempt of the same generation may have been received."""
+    attempts: Annotated[int, msgspec.Meta(ge=1)] = 1
+    """How many attempts the generation has made, with this one."""
 
     def as_json(self) -> JsonObject:
         """Return the claim in the form in which it is stored."""
@@ -141,19 +151,23 @@ _SAME_GENERATION = {
 _MAY_HAVE_ARRIVED = frozenset({CLAIMED, Outcome.UNKNOWN.value})
 
 
-def next_action(found: Claim | None, *, generation: str, on_unknown: OnUnknown = "fail") -> ClaimAction:
-    """
-    Return what a try of ``generation`` does when it finds a claim, or none.
-
-    :param on_unknown: ``resend`` gives up "at most once" for "at least once", where an attempt may have been received
-    """
+def next_action(found: Claim | None, *, generation: str, policy: DeliveryPolicy = AT_MOST_ONCE) -> ClaimAction:
+    """Return what a try of ``generation`` does when it finds a claim, or none."""
     if found is None:
         return ClaimAction.SEND
     if found.generation != generation and found.state != SETTLED:
         return ClaimAction.SEND
-    if on_unknown == "resend" and found.state in _MAY_HAVE_ARRIVED:
+    if found.state in _MAY_HAVE_ARRIVED and policy.resends_unknown:
+        return ClaimAction.SEND
+    if found.state == Outcome.REJECTED.value and policy.sends_again(Outcome.REJECTED, _find_status(found)):
         return ClaimAction.SEND
     return _SAME_GENERATION[found.state]
+
+
+def _find_status(claim: Claim) -> int | None:
+    """Return the status of a rejected delivery; a user may have edited the record."""
+    status = (claim.record or {}).get("status_code")
+    return status if isinstance(status, int) else None
 
 
 def make_claim(found: Claim | None, *, info: DeliveryInfo, run: TryContext, claimed_at: str) -> Claim:
@@ -167,7 +181,8 @@ def make_claim(found: Claim | None, *, info: DeliveryInfo, run: TryContext, clai
         claimed_at=claimed_at,
         redelivery=sent_before or (found is None and run.claim_may_be_lost),
         owner_token=f"{_own_prefix()}{uuid.uuid4().hex}",
-        may_have_arrived=same and found is not None and found.state in _MAY_HAVE_ARRIVED,
+        may_have_arrived=same and found is not None and (found.may_have_arrived or found.state in _MAY_HAVE_ARRIVED),
+        attempts=found.attempts + 1 if same and found is not None else 1,
         info=info,
     )
 
@@ -181,7 +196,7 @@ def merge_with_previous(claim: Claim, attempt: Attempt) -> Attempt:
     """Turn ``not_sent`` into ``unknown`` if an earlier attempt of the generation may have been received."""
     if attempt.outcome is not Outcome.NOT_SENT or not claim.may_have_arrived:
         return attempt
-    message = f"an earlier attempt may have been received; this one was not sent: {attempt.message or 'no connection'}"
+    message = f"{MAY_HAVE_ARRIVED}: {attempt.message or 'no connection'}"
     return msgspec.structs.replace(attempt, outcome=Outcome.UNKNOWN, message=message)
 
 
@@ -208,6 +223,7 @@ def make_record(claim: Claim, attempt: Attempt) -> Record:
         info=claim.info,
         generation=claim.generation,
         redelivery=claim.redelivery,
+        attempts=claim.attempts,
         attempt=merge_with_previous(claim, attempt),
     )
 
@@ -245,7 +261,7 @@ class TryContext(msgspec.Struct, frozen=True, kw_only=True):
 
     generation: str
     try_number: int
-    on_unknown: OnUnknown = "fail"
+    policy: DeliveryPolicy = AT_MOST_ONCE
     claim_may_be_lost: bool = False
     """Whether a clear may have deleted the claim of an earlier run."""
 
@@ -279,12 +295,10 @@ class ClaimedDelivery:
         """
         Return the result that an earlier try left, or ``None`` if the event is to be sent.
 
-        :raises ValidationError: if ``on_unknown`` has another value
         :raises RecordError: if the claim found cannot be read; nothing was sent
         """
-        check_on_unknown(self.run.on_unknown)
         found = self._found = self.store.load()
-        action = next_action(found, generation=self.run.generation, on_unknown=self.run.on_unknown)
+        action = next_action(found, generation=self.run.generation, policy=self.run.policy)
         if found is None or action is ClaimAction.SEND:
             return None
         if action is ClaimAction.RETURN_RECORDED:
@@ -358,12 +372,6 @@ def check_slot(result: DeliveryResult, info: DeliveryInfo) -> None:
     """
     if info.delivery_id != result.record.info.delivery_id:
         raise SlotError("this task delivered another event in this try; give each delivery its own slot")
-
-
-def unclaimed_result(info: DeliveryInfo, attempt: Attempt) -> DeliveryResult:
-    """Return the result of an attempt that was made where no claim can be stored: one request for each call."""
-    record = Record(info=info, generation="", redelivery=False, attempt=attempt)
-    return DeliveryResult(record=record, sent_by_this_try=True)
 
 
 class TaskSlots(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

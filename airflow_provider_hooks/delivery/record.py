@@ -72,7 +72,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     generation: str
     """Which run or manual clear it belongs to; see ``delivery.claims``."""
     redelivery: bool
-    """Whether the event may have been sent before: by an earlier generation, or by ``on_unknown="resend"``."""
+    """Whether the event may have been sent before: by an earlier generation, or by an earlier attempt."""
+    attempts: int = 1
+    """How many attempts the run or manual clear has made of the delivery, with this one."""
     attempt: Attempt
     settled: bool = False
     """Whether a user marked it as received, without a response."""

@@ -30,17 +30,23 @@ from airflow_provider_hooks.delivery.claims import (
     Claim,
     ClaimedDelivery,
     DeliveryResult,
+    ProcessClaimStore,
     TryContext,
     check_slot,
-    unclaimed_result,
 )
 from airflow_provider_hooks.delivery.endpoint import ALL_EVENTS, SERVICE_HOOK, Endpoint, Subscription, read_endpoint
+from airflow_provider_hooks.delivery.policy import AT_MOST_ONCE, find_attempt_delay
 from airflow_provider_hooks.delivery.record import Record, attempt_from_result, not_sent_attempt
 from airflow_provider_hooks.delivery.request import RequestTemplate, SignedRequest, preview_request
 from airflow_provider_hooks.events.builders import EventDraft
 from airflow_provider_hooks.events.event import Event, OwnEventDraft
 from airflow_provider_hooks.events.formats import encode_event
-from airflow_provider_hooks.exceptions import BlockedAddressError, ServiceHookError, ValidationError, drop_frames
+from airflow_provider_hooks.exceptions import (
+    BlockedAddressError,
+    EventNotTakenError,
+    ServiceHookError,
+    drop_frames,
+)
 from airflow_provider_hooks.http.connect import Connector, Limits
 from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.outcomes import Outcome
@@ -48,7 +54,8 @@ from airflow_provider_hooks.outcomes import Outcome
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_hooks.delivery.claims import OnUnknown
+    from airflow_provider_hooks.delivery.claims import ClaimStore
+    from airflow_provider_hooks.delivery.policy import DeliveryPolicy
     from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo
     from airflow_provider_hooks.delivery.request import Preview
     from airflow_provider_hooks.events.formats import EncodedEvent
@@ -139,11 +146,11 @@ class EndpointHook(BaseHook):
         *,
         context: Context,
         slot: str = "",
-        on_unknown: OnUnknown = "fail",
+        policy: DeliveryPolicy = AT_MOST_ONCE,
         format: str | None = None,  # noqa: A002  (as the operators call it)
     ) -> JsonObject:
         """
-        Deliver an event at most once per run or manual clear, and return its record.
+        Deliver an event at most once per run or manual clear, unless the policy allows more, and return its record.
 
         What an earlier try recorded is reported first. Then everything that can be refused is refused before the claim;
         after it, whatever happens is in the record. A task can leave the exceptions to Airflow.
@@ -152,23 +159,24 @@ class EndpointHook(BaseHook):
             the event is to be sent
         :param context: the task's context, whose state store holds the claim
         :param slot: distinguishes several deliveries of one task; the same on every try
-        :param on_unknown: where an attempt may have been received, ``fail`` and leave it to the user, or ``resend`` the
-            event with the same delivery id by Airflow's own ``retries``, which is at least once
+        :param policy: which outcomes Airflow's own ``retries`` send again, with the same delivery id; what
+            ``make_policy`` of ``airflow_provider_hooks.delivery.policy`` returns
         :param format: the name of a format, in place of the endpoint's
         :raises NonRetryableError: if the outcome is ``rejected`` or ``unknown``, or an input cannot be used, which a
             retry must not or cannot change
         :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
         :raises RetryableError: if the claim could not be stored, and nothing was sent; ``retries`` then apply
         :raises DeliveryUnknownError: if it may have been received and must be sent again; ``retries`` then apply
+        :raises DeliveryRejectedError: if it was rejected and must be sent again; ``retries`` then apply
         """
         try:
-            result = self._deliver_once(
-                event_type, payload, context=context, slot=slot, on_unknown=on_unknown, format=format
+            result = self._deliver_in_task(
+                event_type, payload, context=context, slot=slot, policy=policy, format=format
             )
         except (ServiceHookError, AirflowNotFoundException) as error:
             raise make_failure(error) from None
         if result.record.attempt.outcome is not Outcome.DELIVERED:
-            raise make_delivery_failure(result, context, on_unknown=on_unknown)
+            raise make_delivery_failure(result, context, policy=policy)
         return result.record.as_json()
 
     @drop_frames
@@ -179,7 +187,7 @@ class EndpointHook(BaseHook):
         *,
         context: Context,
         slot: str = "",
-        on_unknown: OnUnknown = "fail",
+        policy: DeliveryPolicy = AT_MOST_ONCE,
         format: str | None = None,  # noqa: A002  (as the operators call it)
     ) -> DeliveryResult:
         """
@@ -188,58 +196,80 @@ class EndpointHook(BaseHook):
         :raises ServiceHookError: if an input cannot be used; nothing was sent
         :raises AirflowNotFoundException: if there is no such connection; nothing was sent
         """
-        return self._deliver_once(event_type, payload, context=context, slot=slot, on_unknown=on_unknown, format=format)
+        return self._deliver_in_task(event_type, payload, context=context, slot=slot, policy=policy, format=format)
 
-    def _deliver_once(
+    @drop_frames
+    def deliver_now(
+        self,
+        event_type: str,
+        payload: Payload | Draft,
+        *,
+        context: Context | None = None,
+        slot: str = "",
+        policy: DeliveryPolicy = AT_MOST_ONCE,
+        format: str | None = None,  # noqa: A002
+    ) -> DeliveryResult:
+        """
+        Deliver an event where Airflow has no retries, as in a callback or a command, and return the last result.
+
+        By default it makes one attempt. With another policy it makes up to four, some seconds apart.
+
+        :param context: the context whose task state store holds the claim; without one each call is a delivery
+        :raises ServiceHookError: if an input cannot be used; nothing was sent
+        :raises AirflowNotFoundException: if there is no such connection; nothing was sent
+        """
+        store: ClaimStore[Claim] = ProcessClaimStore()
+        run = TryContext(generation="", try_number=1, policy=policy)
+        if context is not None:
+            store, run = self._open_claim(context, slot), _make_try_context(context, policy)
+        attempts = 0
+        while True:
+            result = self._deliver_claimed(event_type, payload, store=store, run=run, format=format)
+            attempts += 1
+            pause = find_attempt_delay(attempts, policy=policy, attempt=result.record.attempt, now=time.time())
+            if pause is None or not result.sent_by_this_try:
+                return result
+            self.log.info("The next attempt follows in %.0f s", pause)
+            time.sleep(pause)
+
+    def _deliver_in_task(
         self,
         event_type: str,
         payload: Payload | Draft,
         *,
         context: Context,
         slot: str,
-        on_unknown: OnUnknown,
+        policy: DeliveryPolicy,
         format: str | None,  # noqa: A002
     ) -> DeliveryResult:
-        ti = context["ti"]
+        store, run = self._open_claim(context, slot), _make_try_context(context, policy)
+        return self._deliver_claimed(event_type, payload, store=store, run=run, format=format)
+
+    def _open_claim(self, context: Context, slot: str) -> ClaimStore[Claim]:
         key = f"{KEY_PREFIX}:{slot}" if slot else KEY_PREFIX
-        delivery = ClaimedDelivery(
-            store=open_claim_store(context, key, Claim, patience=self._settings.state_store_timeout),
-            run=TryContext(
-                generation=str(ti.max_tries),
-                try_number=ti.try_number,
-                on_unknown=on_unknown,
-                claim_may_be_lost=ti.try_number > 1 and may_have_lost_claim(context),
-            ),
-        )
+        return open_claim_store(context, key, Claim, patience=self._settings.state_store_timeout)
+
+    def _deliver_claimed(
+        self,
+        event_type: str,
+        payload: Payload | Draft,
+        *,
+        store: ClaimStore[Claim],
+        run: TryContext,
+        format: str | None,  # noqa: A002
+    ) -> DeliveryResult:
+        """Return what an earlier try recorded, or make one attempt."""
+        delivery = ClaimedDelivery(store=store, run=run)
         result = delivery.resolve()
         if result is None or result.recorded_by_this_try:
             template, info, event = self._prepare(event_type, payload, format)
             if result is None:
-                if ti.try_number > 1 and delivery.is_claim_lost:
+                if run.try_number > 1 and delivery.is_claim_lost:
                     self.log.warning(LOST_CLAIM)
                 redelivery = delivery.claim(info)
                 result = delivery.settle(self._attempt(template, info, event, redelivery=redelivery))
             else:
                 check_slot(result, info)
-        self._report(result)
-        return result
-
-    @drop_frames
-    def deliver_unclaimed(
-        self,
-        event_type: str,
-        payload: Payload | Draft,
-        *,
-        format: str | None = None,  # noqa: A002
-    ) -> DeliveryResult:
-        """
-        Send an event where no claim can be stored: one request for each call, if it can be sent.
-
-        :raises ServiceHookError: if an input cannot be used; nothing was sent
-        :raises AirflowNotFoundException: if there is no such connection; nothing was sent
-        """
-        template, info, event = self._prepare(event_type, payload, format)
-        result = unclaimed_result(info, self._attempt(template, info, event, redelivery=False))
         self._report(result)
         return result
 
@@ -265,11 +295,12 @@ class EndpointHook(BaseHook):
         Return the endpoint if it takes this event type and may be sent to.
 
         :raises ValidationError: naming each field of the connection that cannot be used
+        :raises EventNotTakenError: if the endpoint's filter does not name the event type
         :raises BlockedAddressError: if the URL may not be sent to
         """
         endpoint = self._read_endpoint()
         if endpoint.events != ALL_EVENTS and not endpoint.takes(event_type):
-            raise ValidationError(
+            raise EventNotTakenError(
                 f"connection '{endpoint.conn_id}'",
                 {"events": f"this endpoint takes only {', '.join(endpoint.events)}, not {event_type}"},
             )
@@ -379,3 +410,13 @@ class EndpointHook(BaseHook):
         elif not result.sent_by_this_try:
             self._log_outcome(result.record)
             self.log.warning("Nothing was sent by this try: an earlier one already sent this event")
+
+
+def _make_try_context(context: Context, policy: DeliveryPolicy) -> TryContext:
+    ti = context["ti"]
+    return TryContext(
+        generation=str(ti.max_tries),
+        try_number=ti.try_number,
+        policy=policy,
+        claim_may_be_lost=ti.try_number > 1 and may_have_lost_claim(context),
+    )

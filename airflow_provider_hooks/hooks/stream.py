@@ -157,6 +157,7 @@ class StreamHook(EndpointHook):
         gc.freeze()  # else the garbage collector visits all of Airflow's objects again and again: 5 % of the time
         try:
             yield StreamDependencies(
+                policy=options.policy,
                 source=source,
                 encoder=encoder,
                 engine=engine,

@@ -3,9 +3,9 @@
 """
 ``ServiceHookNotifier``: delivers an event for a callback or a deadline alert.
 
-The guarantee: one call of a callback sends at most one request. If the context's task state store can be used, a
-callback that Airflow calls twice for the same end of a task sends one request in all. Otherwise both requests have the
-same delivery id.
+The guarantee: by default one call of a callback sends at most one request. If the context's task state store can be
+used, a callback that Airflow calls twice for the same end of a task sends one request in all. Otherwise both requests
+have the same delivery id.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from typing_extensions import Unpack
 
+    from airflow_provider_hooks.delivery.policy import Guarantee
     from airflow_provider_hooks.events.event import Event
     from airflow_provider_hooks.events.types import EventFields, Payload, Rules, Tags
     from airflow_provider_hooks.notifications.callback_event import CallbackEvent
@@ -56,6 +57,10 @@ class ServiceHookNotifier(BaseNotifier):
     :param url: the page that shows what happened; by default the log of the try, or the page of the run
     :param level: ``fatal``, ``error``, ``warning``, ``info`` or ``debug``; by default ``error`` for a failure or a
         deadline, ``warning`` for a retry, else ``info``
+    :param guarantee: ``at_most_once`` makes one attempt; ``at_least_once`` up to four, some seconds apart, if the event
+        was not or may not have been received, and after the statuses of ``retry_statuses``
+    :param retry_statuses: which rejected deliveries are sent again; by default none for ``at_most_once``, and 408, 425,
+        429, 500, 502, 503 and 504 for ``at_least_once``
     :param triggering_rules: a list of the names of the rules that made an alert; by default one of the Dag and what
         happened, such as ``orders failure``; a string is refused
     :param tags: the tags of an ``event.created``, added to ``dag_id``, ``task_id``, ``run_id``, ``try_number`` and
@@ -66,6 +71,8 @@ class ServiceHookNotifier(BaseNotifier):
         "service_hook_conn_id",
         "event_type",
         "format",
+        "guarantee",
+        "retry_statuses",
         "event_id",
         "project",
         "project_id",
@@ -84,6 +91,8 @@ class ServiceHookNotifier(BaseNotifier):
         service_hook_conn_id: str = "service_hook_default",
         event_type: str = "event.alert",
         format: str | None = None,  # noqa: A002  (what users call it)
+        guarantee: Guarantee = "at_most_once",
+        retry_statuses: Sequence[int] | None = None,
         event_id: str | None = None,
         triggering_rules: Rules | None = None,
         tags: Tags | None = None,
@@ -95,6 +104,8 @@ class ServiceHookNotifier(BaseNotifier):
         self.service_hook_conn_id = service_hook_conn_id
         self.event_type = event_type
         self.format = format
+        self.guarantee = guarantee
+        self.retry_statuses = retry_statuses
         self.event_id = event_id
         self.project = fields.get("project")
         self.project_id = fields.get("project_id")
@@ -125,6 +136,7 @@ class ServiceHookNotifier(BaseNotifier):
         :raises ServiceHookError: if an input cannot be used; nothing was sent
         :raises AirflowNotFoundException: if there is no such connection; nothing was sent
         """
+        from airflow_provider_hooks.delivery.policy import make_policy
         from airflow_provider_hooks.events.event import Event
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
         from airflow_provider_hooks.notifications.callback_event import callback_event_from_context
@@ -135,14 +147,15 @@ class ServiceHookNotifier(BaseNotifier):
         # Before texts are masked, so that they are the same however often Airflow calls this for one thing.
         hook.mask_secrets()
         payload = self._build(callback)
-        if callback.can_claim:
-            event_id = payload.id if isinstance(payload, Event) else payload["id"]
-            slot = f"on_{callback.kind.value}:{self.event_type}:{self.service_hook_conn_id}:{event_id}"
-            delivery = hook.deliver_once(
-                self.event_type, payload, context=context, slot=slot, format=self.format or None
-            )
-        else:
-            delivery = hook.deliver_unclaimed(self.event_type, payload, format=self.format or None)
+        event_id = payload.id if isinstance(payload, Event) else payload["id"]
+        delivery = hook.deliver_now(
+            self.event_type,
+            payload,
+            context=context if callback.can_claim else None,
+            slot=f"on_{callback.kind.value}:{self.event_type}:{self.service_hook_conn_id}:{event_id}",
+            policy=make_policy(guarantee=self.guarantee, retry_statuses=self.retry_statuses),
+            format=self.format or None,
+        )
         if delivery.record.attempt.outcome is not Outcome.DELIVERED:
             record = delivery.record
             message = "\n".join([record.summarize(), *record.list_details()])

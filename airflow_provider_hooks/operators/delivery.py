@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_hooks.operators._arguments import add_retries, read_policy
 from airflow_provider_hooks.operators.links import DeliveryRecordLink, EventLink
 
 if TYPE_CHECKING:
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from airflow_provider_hooks._runtime.stream_files import Events
-    from airflow_provider_hooks.delivery.claims import OnUnknown
+    from airflow_provider_hooks.delivery.policy import DeliveryPolicy, Guarantee
     from airflow_provider_hooks.events.types import EventType, Level, Rules, Tags
+    from airflow_provider_hooks.hooks.endpoint import Draft
     from airflow_provider_hooks.json_types import JsonObject, JsonValue
-    from airflow_provider_hooks.operators._arguments import BaseOperatorArguments, DeliveryArguments
+    from airflow_provider_hooks.operators._arguments import BaseOperatorArguments, DeliveryArguments, EndpointArguments
     from airflow_provider_hooks.stream.stream import StreamOptions
 
 
@@ -33,11 +35,108 @@ __all__ = [
 ]
 
 
-class DeliveringOperator(BaseOperator):
-    """
-    The base of every operator that delivers events: the endpoint, the fields of the event, and the links.
+_MAX_LABEL_CHARACTERS = 250
+"""How long the label of a mapped task instance can be in Airflow's database."""
 
-    :param service_hook_conn_id: a connection of type ``service_hook``
+
+class EndpointOperator(BaseOperator):
+    """
+    The base of every operator that delivers: where to, in which format, and what is sent again.
+
+    :param service_hook_conn_id: a connection of type ``service_hook``, or a list of them: the event goes to each that
+        takes its type, with its own outcome and record
+    :param format: how the event becomes a request, such as ``cloudevents``; by default the endpoint's, or that of the
+        event type
+    :param guarantee: ``at_most_once`` sends an event again only if it was provably not received; ``at_least_once``
+        also if it may have been received, and after the statuses of ``retry_statuses``
+    :param retry_statuses: which rejected deliveries are sent again by Airflow's own ``retries``; by default none for
+        ``at_most_once``, and 408, 425, 429, 500, 502, 503 and 504 for ``at_least_once``
+    """
+
+    template_fields: Sequence[str] = ("service_hook_conn_id", "format", "guarantee", "retry_statuses")
+    ui_color = "#d7e8f7"
+
+    event_type: str
+    """The event type that a subclass delivers."""
+
+    def __init__(
+        self,
+        *,
+        task_id: str,
+        service_hook_conn_id: str | Sequence[str] = "service_hook_default",
+        format: str | None = None,  # noqa: A002  (what users call it)
+        guarantee: Guarantee = "at_most_once",
+        retry_statuses: Sequence[int] | None = None,
+        **kwargs: Unpack[BaseOperatorArguments],
+    ) -> None:
+        super().__init__(task_id=task_id, **add_retries(kwargs, guarantee=guarantee))
+        self.service_hook_conn_id = service_hook_conn_id
+        self.format = format
+        self.guarantee = guarantee
+        self.retry_statuses = retry_statuses
+
+    def read_policy(self) -> DeliveryPolicy:
+        """
+        Return the delivery policy.
+
+        :raises NonRetryableError: naming each argument that cannot be used
+        """
+        from airflow_provider_hooks.exceptions import NonRetryableError, ValidationError, ValidationErrors
+
+        problems = ValidationErrors(f"task {self.task_id}")
+        policy = read_policy(problems, self.guarantee, self.retry_statuses)
+        try:
+            problems.raise_if_any()
+        except ValidationError as error:
+            raise NonRetryableError(str(error)) from None
+        return policy
+
+    def deliver(self, draft: Draft, context: Context) -> JsonObject | list[JsonObject]:
+        """
+        Deliver an event to the endpoint, or to each of several, and return its record, or a list of records.
+
+        :raises NonRetryableError: if the outcome is ``rejected`` or ``unknown``, or an input cannot be used, which a
+            retry must not or cannot change
+        :raises RetryableError: if Airflow's own ``retries`` send it again
+        """
+        policy, format_name = self.read_policy(), self.format or None
+        self._label_map_index(context)
+        if isinstance(self.service_hook_conn_id, str):
+            from airflow_provider_hooks.hooks.endpoint import EndpointHook
+
+            hook = EndpointHook(self.service_hook_conn_id)
+            return hook.deliver(self.event_type, draft, context=context, policy=policy, format=format_name)
+        from airflow_provider_hooks.hooks.deliveries import SlottedEvent, deliver_events
+
+        return deliver_events(
+            self.event_type,
+            [SlottedEvent("", draft)],
+            conn_ids=self.service_hook_conn_id,
+            context=context,
+            policy=policy,
+            format=format_name,
+        )
+
+    def find_event_id(self) -> object:
+        """Return the id of the event, if the task has one event and its id is given."""
+        return None
+
+    def _label_map_index(self, context: Context) -> None:
+        """Have the UI name a mapped task instance by its endpoint and event, unless the Dag sets a template."""
+        index = context["ti"].map_index
+        if index is None or index < 0 or context.get("map_index_template") is not None:
+            return
+        endpoints = self.service_hook_conn_id
+        names = endpoints if isinstance(endpoints, str) else ", ".join(map(str, endpoints or ()))
+        label = f"{names} {self.find_event_id() or f'#{index}'}"[:_MAX_LABEL_CHARACTERS]
+        labelled = cast("dict[str, object]", context)
+        labelled["service_hook_label"], labelled["map_index_template"] = label, "{{ service_hook_label }}"
+
+
+class DeliveringOperator(EndpointOperator):
+    """
+    The base of every operator that delivers documented payloads: the fields of the event, and the links.
+
     :param project: the project's slug; by default the Dag's id
     :param project_id: the project's id; by default the project's slug
     :param project_name: the project's name; by default the project's slug
@@ -45,12 +144,10 @@ class DeliveringOperator(BaseOperator):
     :param message: what happened, in a line
     :param url: the page that shows what happened; by default the log of the task instance
     :param level: ``fatal``, ``error``, ``warning``, ``info`` or ``debug``
-    :param on_unknown: if the event may have been received: ``fail`` the task without a retry (at most once), or
-        ``resend`` the event with the same delivery id by Airflow's own ``retries`` (at least once)
     """
 
     template_fields: Sequence[str] = (
-        "service_hook_conn_id",
+        *EndpointOperator.template_fields,
         "project",
         "project_id",
         "project_name",
@@ -58,16 +155,13 @@ class DeliveringOperator(BaseOperator):
         "message",
         "url",
         "level",
-        "on_unknown",
     )
-    ui_color = "#d7e8f7"
     operator_extra_links = (EventLink(), DeliveryRecordLink())
 
     def __init__(
         self,
         *,
         task_id: str,
-        service_hook_conn_id: str = "service_hook_default",
         project: str | None = None,
         project_id: str | int | None = None,
         project_name: str | None = None,
@@ -75,11 +169,9 @@ class DeliveringOperator(BaseOperator):
         message: str | None = None,
         url: str | None = None,
         level: Level | None = None,
-        on_unknown: OnUnknown = "fail",
-        **kwargs: Unpack[BaseOperatorArguments],
+        **kwargs: Unpack[EndpointArguments],
     ) -> None:
         super().__init__(task_id=task_id, **kwargs)
-        self.service_hook_conn_id = service_hook_conn_id
         self.project = project
         self.project_id = project_id
         self.project_name = project_name
@@ -87,7 +179,6 @@ class DeliveringOperator(BaseOperator):
         self.message = message
         self.url = url
         self.level = level
-        self.on_unknown = on_unknown
 
     def list_arguments(self) -> dict[str, object]:
         """Return the arguments that are fields of the event, by their names."""
@@ -124,20 +215,19 @@ class _DeliverEventOperator(DeliveringOperator):
         self.event_id = event_id
 
     event_type: EventType
-    """The event type that a subclass delivers."""
 
-    def execute(self, context: Context) -> JsonObject:
+    def execute(self, context: Context) -> JsonObject | list[JsonObject]:
         """
-        Deliver the event once and return its record.
+        Deliver the event and return its record, or the records of several endpoints.
 
         :raises NonRetryableError: if the outcome is ``rejected`` or ``unknown``, or an input cannot be used, which a
             retry must not or cannot change
         :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
         :raises DeliveryUnknownError: if it may have been received and must be sent again; ``retries`` then apply
+        :raises DeliveryRejectedError: if it was rejected and must be sent again; ``retries`` then apply
         """
         from airflow_provider_hooks._runtime.airflow import describe_task_instance
         from airflow_provider_hooks.events.builders import EventDraft
-        from airflow_provider_hooks.hooks.endpoint import EndpointHook
 
         draft = EventDraft(
             event_type=self.event_type,
@@ -145,8 +235,7 @@ class _DeliverEventOperator(DeliveringOperator):
             arguments=self.list_arguments(),
             defaults=describe_task_instance(context),
         )
-        hook = EndpointHook(self.service_hook_conn_id)
-        return hook.deliver(self.event_type, draft, context=context, on_unknown=self.on_unknown)
+        return self.deliver(draft, context)
 
     def list_arguments(self) -> dict[str, object]:
         """Return the arguments that are fields of the event, by their names."""
@@ -155,6 +244,10 @@ class _DeliverEventOperator(DeliveringOperator):
     def list_events(self) -> Sequence[Mapping[str, object]]:
         """Return the one event of the task; it is empty if the arguments are the whole event."""
         return [self.event or {}]
+
+    def find_event_id(self) -> object:
+        """Return the id of the event, if it is given."""
+        return self.event_id or (self.event or {}).get("id")
 
 
 class DeliverEventCreatedOperator(_DeliverEventOperator):
@@ -222,33 +315,27 @@ class DeliverEventAlertOperator(_DeliverEventOperator):
         return {**super().list_arguments(), "triggering_rules": self.triggering_rules}
 
 
-class DeliverEventOperator(BaseOperator):
+class DeliverEventOperator(EndpointOperator):
     """
     Deliver an event of the user's own type, such as ``orders.loaded``, signed, at most once per run or manual clear.
 
+    The other arguments are those of every delivery (``docs/operators.md``) and of every operator.
+
     :param event_type: 1 to 128 letters, digits, ``.``, ``-`` and ``_``
     :param data: what happened: anything that JSON can represent
-    :param service_hook_conn_id: a connection of type ``service_hook``
     :param event_id: the event's id; by default an id made from the task instance, the same on every try
     :param occurred_at: when it happened, with a zone; by default the end of the run's data interval
-    :param format: how the event becomes a request, such as ``cloudevents``; by default the endpoint's, or
-        ``standard_webhooks``
     :param schema: a JSON Schema that the data must match, or nothing is sent
-    :param on_unknown: if the event may have been received: ``fail`` the task without a retry (at most once), or
-        ``resend`` the event with the same delivery id by Airflow's own ``retries`` (at least once)
     """
 
     template_fields: Sequence[str] = (
-        "service_hook_conn_id",
+        *EndpointOperator.template_fields,
         "event_type",
         "data",
         "event_id",
         "occurred_at",
-        "format",
-        "on_unknown",
     )
     template_fields_renderers = {"data": "json"}  # noqa: RUF012  (as BaseOperator declares it)
-    ui_color = "#d7e8f7"
     operator_extra_links = (DeliveryRecordLink(),)
 
     def __init__(
@@ -257,36 +344,34 @@ class DeliverEventOperator(BaseOperator):
         task_id: str,
         event_type: str,
         data: JsonValue = None,
-        service_hook_conn_id: str = "service_hook_default",
         event_id: str | None = None,
         occurred_at: dt.datetime | str | None = None,
-        format: str | None = None,  # noqa: A002  (what users call it)
         schema: Mapping[str, JsonValue] | None = None,
-        on_unknown: OnUnknown = "fail",
-        **kwargs: Unpack[BaseOperatorArguments],
+        **kwargs: Unpack[EndpointArguments],
     ) -> None:
         super().__init__(task_id=task_id, **kwargs)
         self.event_type = event_type
         self.data = data
-        self.service_hook_conn_id = service_hook_conn_id
         self.event_id = event_id
         self.occurred_at = occurred_at
-        self.format = format
         self.schema = schema
-        self.on_unknown = on_unknown
 
-    def execute(self, context: Context) -> JsonObject:
+    def find_event_id(self) -> object:
+        """Return the id of the event, if it is given."""
+        return self.event_id
+
+    def execute(self, context: Context) -> JsonObject | list[JsonObject]:
         """
-        Deliver the event once and return its record.
+        Deliver the event and return its record, or the records of several endpoints.
 
         :raises NonRetryableError: if the outcome is ``rejected`` or ``unknown``, or an input cannot be used, which a
             retry must not or cannot change
         :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
         :raises DeliveryUnknownError: if it may have been received and must be sent again; ``retries`` then apply
+        :raises DeliveryRejectedError: if it was rejected and must be sent again; ``retries`` then apply
         """
         from airflow_provider_hooks._runtime.airflow import describe_own_event
         from airflow_provider_hooks.events.event import OwnEventDraft
-        from airflow_provider_hooks.hooks.endpoint import EndpointHook
 
         draft = OwnEventDraft(
             event_type=self.event_type,
@@ -296,10 +381,7 @@ class DeliverEventOperator(BaseOperator):
             schema=self.schema,
             defaults=describe_own_event(context),
         )
-        hook = EndpointHook(self.service_hook_conn_id)
-        return hook.deliver(
-            self.event_type, draft, context=context, on_unknown=self.on_unknown, format=self.format or None
-        )
+        return self.deliver(draft, context)
 
 
 class _EventsFunction:
@@ -313,17 +395,17 @@ class _EventsFunction:
         return f"<function {getattr(self.function, '__qualname__', type(self.function).__name__)}>"
 
 
-class DeliverEventStreamOperator(BaseOperator):
+class DeliverEventStreamOperator(EndpointOperator):
     """
     Deliver a stream of events to one endpoint, each at most once per run or manual clear.
 
-    :param service_hook_conn_id: a connection of type ``service_hook``
+    The other arguments are those of every delivery (``docs/operators.md``) and of every operator. A stream goes to one
+    endpoint; ``.expand(service_hook_conn_id=[…])`` makes one task for each.
+
     :param events: a file of JSON Lines, plain or gzip, as a path or URL for Airflow's ``ObjectStoragePath``; or a list
         of events, such as an XCom or a generator; or a function that returns the same events each time. An event is a
         documented payload, or its fields by name; of the user's own type any JSON object
     :param event_type: ``event.created``, ``event.alert``, or the user's own type, such as ``orders.loaded``
-    :param format: how an event becomes a request, such as ``cloudevents``; by default the endpoint's, or the documented
-        payload, or ``standard_webhooks`` for the user's own type
     :param id_field: the field of an event of the user's own type that is its id
     :param records_path: the folder for the records, as a path or URL; each run or manual clear has its own folder
         in it
@@ -339,10 +421,9 @@ class DeliverEventStreamOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = (
-        "service_hook_conn_id",
+        *EndpointOperator.template_fields,
         "events",
         "event_type",
-        "format",
         "id_field",
         "records_path",
         "concurrency",
@@ -353,7 +434,6 @@ class DeliverEventStreamOperator(BaseOperator):
         "undelivered_from",
         "resend_outcomes",
     )
-    ui_color = "#d7e8f7"
 
     def __init__(
         self,
@@ -361,9 +441,7 @@ class DeliverEventStreamOperator(BaseOperator):
         task_id: str,
         events: Events,
         records_path: str,
-        service_hook_conn_id: str = "service_hook_default",
         event_type: str = "event.created",
-        format: str | None = None,  # noqa: A002  (what users call it)
         id_field: str = "id",
         concurrency: int | str = 32,
         rate_limit: float | str | None = None,
@@ -372,13 +450,11 @@ class DeliverEventStreamOperator(BaseOperator):
         shard: tuple[int, int] | Sequence[int] | None = None,
         undelivered_from: str | None = None,
         resend_outcomes: Sequence[Literal["not_sent", "rejected", "unknown"]] = ("not_sent",),
-        **kwargs: Unpack[BaseOperatorArguments],
+        **kwargs: Unpack[EndpointArguments],
     ) -> None:
         super().__init__(task_id=task_id, **kwargs)
-        self.service_hook_conn_id = service_hook_conn_id
         self.events = _EventsFunction(events) if callable(events) else events
         self.event_type = event_type
-        self.format = format
         self.id_field = id_field
         self.records_path = records_path
         self.concurrency = concurrency
@@ -407,7 +483,8 @@ class DeliverEventStreamOperator(BaseOperator):
         except ValidationError as error:
             raise NonRetryableError(str(error)) from None
         events = self.events.function if isinstance(self.events, _EventsFunction) else self.events
-        return StreamHook(self.service_hook_conn_id).deliver_stream(
+        conn_id = cast("str", self.service_hook_conn_id)  # checked
+        return StreamHook(conn_id).deliver_stream(
             self.event_type, events, records_path=self.records_path, options=options, context=context
         )
 
@@ -429,6 +506,7 @@ class DeliverEventStreamOperator(BaseOperator):
             check_event_type(self.event_type)
         except ValueError as error:
             problems.add("event_type", str(error))
+        read_name(problems, "service_hook_conn_id", self.service_hook_conn_id)
         read_name(problems, "id_field", self.id_field)
         if self.on_invalid not in {"fail", "skip"}:
             problems.add("on_invalid", f"must be fail or skip, not {safe_repr(self.on_invalid)}")
@@ -436,6 +514,7 @@ class DeliverEventStreamOperator(BaseOperator):
         if self.undelivered_from is not None:
             read_name(problems, "undelivered_from", self.undelivered_from)
         options = StreamOptions(
+            policy=read_policy(problems, self.guarantee, self.retry_statuses),
             concurrency=read_count(problems, "concurrency", self.concurrency, largest=4_096) or 1,
             rate_limit=read_rate(problems, "rate_limit", self.rate_limit),
             stop_after_failures=read_count(problems, "stop_after_failures", self.stop_after_failures),

@@ -4,8 +4,9 @@
 The claim of a stream, and what a try does with the claim that it finds: one small table, without I/O.
 
 One claim describes the whole stream: every batch before the claimed one is finished and recorded, the claimed batch is
-being sent, and no batch after it has begun. The claim also lists the events of finished batches that were provably not
-received and have no record yet; they are sent again as a separate batch. If the records could not be written, it lists
+being sent, and no batch after it has begun. The claim also lists the events of finished batches that have no record yet
+because they are sent again, as a separate batch: what was provably not received, and what the policy names. If the
+records could not be written, it lists
 the outcomes of the events without one; the next try writes their records.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
@@ -31,11 +32,34 @@ class StreamAction(str, Enum):
     BEGIN = "begin"
     """Send it from its first event."""
     REPORT_AND_RESUME = "report_and_resume"
-    """An earlier try did not finish the claimed batch: record its outcome as unknown, and send what follows."""
+    """
+    An earlier try did not finish the claimed batch: record the events without a record as unknown, or send them again
+    if the policy is ``at_least_once``; then send what follows.
+    """
     RESUME = "resume"
     """Nothing of the next batch has begun: send it and what follows."""
     RETURN_RECORDED = "return_recorded"
     """The stream is done; return its recorded summary."""
+
+
+FailedOutcome = Literal["not_sent", "rejected", "unknown"]
+_RANKS: tuple[FailedOutcome, ...] = get_args(FailedOutcome)
+"""Of several attempts, the outcome that comes last here counts."""
+
+
+class UnsentEvent(msgspec.Struct, frozen=True, array_like=True):
+    """An event that was attempted and has no record yet: the next try sends it again. A JSON array in the claim."""
+
+    offset: Natural
+    attempts: Annotated[int, msgspec.Meta(ge=0)] = 1
+    """How many attempts the run or manual clear has made; 0 if it was read, and not sent yet."""
+    previous: FailedOutcome = "not_sent"
+    """The outcome of the earlier attempts: ``unknown`` if one may have been received, ``rejected`` if one was."""
+
+    def attempted(self, outcome: FailedOutcome) -> UnsentEvent:
+        """Return what is known after one more attempt with this outcome."""
+        previous = max(self.previous, outcome, key=_RANKS.index)
+        return UnsentEvent(self.offset, self.attempts + 1, previous)
 
 
 class StreamClaim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,8 +86,8 @@ class StreamClaim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The offset from which no event has been read by a finished batch."""
     size: Natural
     """How many events the batch has at most."""
-    unsent: tuple[Natural, ...] = ()
-    """The offsets of events before ``start`` that were not received and have no record, in ascending order."""
+    unsent: tuple[UnsentEvent, ...] = ()
+    """The events before ``start`` that have no record and are sent again, by ascending offset."""
     unrecorded: dict[RecordedOutcome, tuple[Natural, ...]] = {}
     """
     The offsets of events of the batch before, by outcome, whose record could not be written; the summary counts them.

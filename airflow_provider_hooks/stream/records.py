@@ -309,6 +309,7 @@ class RecordEncoder:
                 "event_id": event.event_id,
                 "delivery_id": event.delivery_id,
                 "outcome": "delivered",
+                "attempts": 1,
                 "status_code": result.status,
                 "requested_at": self._time[1],
                 "duration_ms": milliseconds,
@@ -319,12 +320,17 @@ class RecordEncoder:
         )[:-1] + (self._redelivered_constant if event.offset in self._redelivered else self._constant)
 
     def encode_result(
-        self, result: RequestResult[EncodedRequest], milliseconds: float, *, sensitive: tuple[str, ...]
+        self, result: RequestResult[EncodedRequest], milliseconds: float, *, attempts: int, sensitive: tuple[str, ...]
     ) -> bytes:
-        """Return the line of an event whose request finished in any other way."""
+        """
+        Return the line of an event whose request finished in any other way.
+
+        :param attempts: how many attempts the run or manual clear has made of it, with this one
+        """
         status, error = result.status, result.error
         body = decode_body(result.body, result.headers)
         line: dict[str, object] = {
+            "attempts": attempts,
             "status_code": status,
             "requested_at": format_time(result.started_at),
             "responded_at": format_time(result.responded_at) if result.responded_at else None,

@@ -8,8 +8,11 @@ too. So a crash leaves at most one batch without all of its records. The next tr
 were written, records its other events as ``unknown``, sends none of them, and resumes with the next batch.
 
 An event that was provably not received is sent again: in the same batch, after a pause of the whole stream; and by the
-next try, if it is still not sent after ``MAX_ATTEMPTS``. Until its outcome is final it has no record, and its offset is
+next try, if it is still not sent after ``MAX_ATTEMPTS``. Until its outcome is final it has no record, and it is listed
 in the claim. The next try sends all of these events first, as a batch with a claim like any other.
+
+The ``DeliveryPolicy`` of the user can send more events again, in the same way: those that may have been received, those
+of an interrupted batch, and those that were rejected with certain statuses. They are marked as redeliveries.
 """
 
 from __future__ import annotations
@@ -22,16 +25,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import msgspec
 import orjson
 
+from airflow_provider_hooks.delivery.policy import AT_MOST_ONCE, MAY_HAVE_ARRIVED
 from airflow_provider_hooks.exceptions import InvalidEventError, StateStoreError
 from airflow_provider_hooks.http.connect import to_milliseconds
 from airflow_provider_hooks.http.retry_after import read_retry_at
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
-from airflow_provider_hooks.stream.claims import BatchSizer, StreamAction, StreamClaim, next_stream_action
+from airflow_provider_hooks.stream.claims import BatchSizer, StreamAction, StreamClaim, UnsentEvent, next_stream_action
 from airflow_provider_hooks.stream.records import RecordEncoder, RecordFolderError
 from airflow_provider_hooks.stream.sources import select_events
 from airflow_provider_hooks.stream.summary import Summary, parse_summary
@@ -41,8 +45,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from airflow_provider_hooks.delivery.claims import ClaimStore
+    from airflow_provider_hooks.delivery.policy import DeliveryPolicy
     from airflow_provider_hooks.http.engine import Engine
     from airflow_provider_hooks.outcomes import RequestResult
+    from airflow_provider_hooks.stream.claims import FailedOutcome
     from airflow_provider_hooks.stream.encode import EncodedRequest, RequestEncoder
     from airflow_provider_hooks.stream.records import RecordFolder, SegmentWriter
     from airflow_provider_hooks.stream.sources import RawEvent, Shard, Source, SourceEvent
@@ -78,6 +84,7 @@ _DELIVERED = Outcome.DELIVERED.value
 class StreamOptions:
     """How a stream is read, checked and sent."""
 
+    policy: DeliveryPolicy
     concurrency: int
     rate_limit: float | None
     stop_after_failures: int | None
@@ -118,6 +125,7 @@ class StreamDependencies:
     """The fields that every record has."""
     progress: Progress
     sizer: BatchSizer
+    policy: DeliveryPolicy = AT_MOST_ONCE
     redelivered: Collection[int] = frozenset()
     """The offsets of the events that an earlier run may have delivered."""
     max_attempts: int = MAX_ATTEMPTS
@@ -208,7 +216,8 @@ class _Stream:
         store: ClaimStore[StreamClaim],
         run: StreamContext,
     ) -> None:
-        self._source, self._encoder, self._engine = dependencies.source, dependencies.encoder, dependencies.engine
+        self._policy, self._engine = dependencies.policy, dependencies.engine
+        self._source, self._encoder = dependencies.source, dependencies.encoder
         self._rate_limiter, self._breaker = dependencies.rate_limiter, dependencies.breaker
         self._records, self._progress, self._sizer = dependencies.records, dependencies.progress, dependencies.sizer
         self._max_attempts, self._max_unsent = dependencies.max_attempts, dependencies.max_unsent
@@ -217,10 +226,13 @@ class _Stream:
         self._claim = msgspec.structs.replace(claim, owner_token=uuid.uuid4().hex, try_number=run.try_number)
         self._summary = parse_summary(claim.summary)
         self._previous_pauses = self._summary.pauses
+        self._pending = {event.offset: event for event in claim.unsent}
+        """The events that were attempted and have no record, by offset."""
+        self._redelivery = claim.redelivery
+        self._redelivered = {*dependencies.redelivered, *_list_received(claim.unsent)}
         self._record_encoder = RecordEncoder(
-            dependencies.record_fields, redelivery=claim.redelivery, redelivered=dependencies.redelivered
+            dependencies.record_fields, redelivery=claim.redelivery, redelivered=self._redelivered
         )
-        self._redelivery, self._redelivered = claim.redelivery, dependencies.redelivered
         self._stopped_by: str | None = None
         self._failure: Exception | None = None
         self._read_offset = claim.start
@@ -238,11 +250,14 @@ class _Stream:
         :param is_interrupted: whether the claimed batch is one that an earlier try did not finish
         """
         try:
-            if is_interrupted:
+            if is_interrupted and self._policy.resends_unknown:
+                self._resend_interrupted_batch()
+            elif is_interrupted:
                 self._record_interrupted_batch()
-            if self._claim.unrecorded:
+            if self._claim.unrecorded and not self._stopped_by:
                 self._complete_records()
-            self._send()
+            if not self._stopped_by:
+                self._send()
             if not self._stopped_by and not self._claim.unsent:
                 return self._finish()
             if self._run.is_last_try and self._failure is None:
@@ -260,11 +275,7 @@ class _Stream:
         with closing(self._open_segment()) as segment:
             self._acquire_batch("resending" if claim.state == "resending" else "claimed", size=claim.size)
             recorded = records.read_lines(claim.batch)
-            if claim.state == "resending":
-                events = select_events(self._source, claim.unsent)
-            else:
-                events = islice(self._source.read(claim.start), claim.size)
-            for event, offset, event_end in events:
+            for event, offset, event_end in self._read_claimed_batch():
                 line = recorded.get(offset)
                 if line is None:
                     error = (Outcome.UNKNOWN, ErrorClass.INTERRUPTED, message)
@@ -278,6 +289,41 @@ class _Stream:
             self._settle_batch(start=claim.start, unsent=())
         else:
             self._settle_batch(start=end, unsent=claim.unsent)
+
+    def _resend_interrupted_batch(self) -> None:
+        """Take over the batch that an earlier try did not finish, and send the events of it that have no record."""
+        records, claim = self._records, self._claim
+        with closing(self._open_segment()) as segment:
+            self._acquire_batch("resending" if claim.state == "resending" else "claimed", size=claim.size)
+            recorded = records.read_lines(claim.batch)
+            unsent = self._send_claimed(self._skip_recorded(recorded, segment), segment)
+        unrecorded = self._list_unrecorded(segment)
+        if not unrecorded:
+            records.remove(first_batch=claim.batch, try_number=claim.try_number, keeps_own=True)
+        if claim.state == "resending":
+            unread = [event for event in claim.unsent if event.offset >= self._read_offset]
+            self._settle_batch(start=claim.start, unsent=[*unsent, *unread], unrecorded=unrecorded)
+        else:
+            self._settle_batch(start=self._read_offset, unsent=[*claim.unsent, *unsent], unrecorded=unrecorded)
+
+    def _read_claimed_batch(self) -> Iterable[SourceEvent]:
+        """Read the events of the batch that the claim names."""
+        claim = self._claim
+        if claim.state == "resending":
+            return select_events(self._source, [event.offset for event in claim.unsent])
+        return islice(self._source.read(claim.start), claim.size)
+
+    def _skip_recorded(self, recorded: Mapping[int, bytes], segment: SegmentWriter) -> Iterator[SourceEvent]:
+        """Yield the events of an interrupted batch that have no record, and copy the records of the others."""
+        for event, offset, end in self._read_claimed_batch():
+            line = recorded.get(offset)
+            if line is not None:
+                self._copy_record(segment, line)
+                self._read_offset = end
+                continue
+            self._pending[offset] = self._pending.get(offset, UnsentEvent(offset, 0)).attempted("unknown")
+            self._redelivered.add(offset)
+            yield event, offset, end
 
     def _complete_records(self) -> None:
         """Write the records that an earlier try could not write, with the others of their batch."""
@@ -314,18 +360,19 @@ class _Stream:
         """Send the events that earlier tries left, as one batch."""
         wanted = self._claim.unsent
         self._read_offset = 0
-        unsent, unrecorded = self._send_batch(select_events(self._source, wanted), state="resending", size=len(wanted))
-        unread = [offset for offset in wanted if offset >= self._read_offset]  # the stream was stopped before them
+        events = select_events(self._source, [event.offset for event in wanted])
+        unsent, unrecorded = self._send_batch(events, state="resending", size=len(wanted))
+        unread = [event for event in wanted if event.offset >= self._read_offset]  # the stream was stopped before them
         self._settle_batch(start=self._claim.start, unsent=[*unsent, *unread], unrecorded=unrecorded)
 
     def _send_batch(
         self, events: Iterable[SourceEvent], *, state: Literal["claimed", "resending"], size: int
-    ) -> tuple[list[int], dict[str, list[int]]]:
+    ) -> tuple[list[UnsentEvent], dict[str, list[int]]]:
         """
         Claim a batch, send it and record it.
 
-        :returns: the offsets of the events that are left to the next try; and by outcome those of the events whose
-            record could not be written
+        :returns: the events that are left to the next try; and by outcome the offsets of those whose record could not
+            be written
         """
         began = time.monotonic()
         with closing(self._open_segment()) as segment:
@@ -374,7 +421,7 @@ class _Stream:
                 self._store.save(msgspec.structs.replace(self._claim, state="stopped"))
 
     def _settle_batch(
-        self, *, start: int, unsent: Collection[int], unrecorded: Mapping[str, Collection[int]] = _NOTHING
+        self, *, start: int, unsent: Collection[UnsentEvent], unrecorded: Mapping[str, Collection[int]] = _NOTHING
     ) -> None:
         """Go on to the next batch; the claim of it, or the final one, makes this durable."""
         self._claim = msgspec.structs.replace(
@@ -382,7 +429,7 @@ class _Stream:
             batch=self._claim.batch + 1,
             start=start,
             size=0,
-            unsent=tuple(sorted(unsent)),
+            unsent=tuple(sorted(unsent, key=lambda event: event.offset)),
             unrecorded={outcome: tuple(offsets) for outcome, offsets in unrecorded.items()},
             summary=self._summary.as_json(),
         )
@@ -418,11 +465,13 @@ class _Stream:
 
     def _record_unsent(self) -> None:
         """Record every event that is left as not sent: there is no later try."""
-        error = (Outcome.NOT_SENT, ErrorClass.STOPPED, f"the stream was stopped: {self._stopped_by}")
+        message = f"the stream was stopped: {self._stopped_by}"
+        error = (Outcome.NOT_SENT, ErrorClass.STOPPED, message)
         end = self._claim.start
         with closing(self._open_segment()) as segment:
-            for event, offset, _ in select_events(self._source, self._claim.unsent):
-                self._record_unattempted(segment, event, offset, error)
+            for event, offset, _ in select_events(self._source, [event.offset for event in self._claim.unsent]):
+                previous = Outcome(self._pending[offset].previous)
+                self._record_unattempted(segment, event, offset, (previous, ErrorClass.STOPPED, message))
             for event, offset, event_end in self._source.read(self._claim.start):
                 self._record_unattempted(segment, event, offset, error)
                 end = event_end
@@ -441,30 +490,50 @@ class _Stream:
 
     # The claimed batch
 
-    def _send_claimed(self, events: Iterable[SourceEvent], segment: SegmentWriter) -> list[int]:
+    def _send_claimed(self, events: Iterable[SourceEvent], segment: SegmentWriter) -> list[UnsentEvent]:
         """Send the events of the claimed batch, and record each whose outcome is final; return the others."""
         attempts: Counter[int] = Counter()
-        unsent: list[int] = []
+        unsent: list[UnsentEvent] = []
         max_unsent = self._max_unsent
         if self._claim.state == "claimed":
             max_unsent -= len(self._claim.unsent)
         for results in self._engine.send(self._encode(events, segment)):
             for result in results:
-                if result.outcome is Outcome.NOT_SENT and result.error is not None:
-                    offset, error_class = result.request.offset, result.error[0]
-                    attempts[offset] += 1
-                    if self._may_resend(error_class, attempts[offset]):
-                        self._engine.requeue(self._encoder.sign_again(result.request))
-                        continue
-                    if error_class not in _FINAL and not self._run.is_last_try:
-                        self._breaker.note_failure()
-                        unsent.append(offset)
-                        continue
-                self._record(result, segment)
+                if result.outcome is Outcome.DELIVERED or not self._policy.sends_again(result.outcome, result.status):
+                    self._record(result, segment)
+                    continue
+                offset = result.request.offset
+                attempts[offset] += 1
+                self._note_attempt(result)
+                if self._may_resend(result, attempts[offset]):
+                    request = result.request._replace(redelivery=self._redelivery or offset in self._redelivered)
+                    self._engine.requeue(self._encoder.sign_again(request))
+                elif _is_final(result) or self._run.is_last_try:
+                    self._record(self._merge_with_previous(result), segment)
+                else:
+                    self._breaker.note_failure()
+                    unsent.append(self._pending[offset])
             self._flush_and_report(segment)
             if segment.error is not None or self._must_stop(len(unsent) >= max_unsent):
                 self._engine.stop()
-        return [*unsent, *(request.offset for request in self._engine.unsent)]
+        left = (request.offset for request in self._engine.unsent)
+        return [*unsent, *(self._pending.get(offset, UnsentEvent(offset, 0)) for offset in left)]
+
+    def _note_attempt(self, result: RequestResult[EncodedRequest]) -> None:
+        """Remember what is known of an event that may be sent again."""
+        offset = result.request.offset
+        outcome = cast("FailedOutcome", result.outcome.value)
+        self._pending[offset] = self._pending.get(offset, UnsentEvent(offset, 0)).attempted(outcome)
+        if result.outcome is not Outcome.NOT_SENT:
+            self._redelivered.add(offset)
+
+    def _merge_with_previous(self, result: RequestResult[EncodedRequest]) -> RequestResult[EncodedRequest]:
+        """Turn ``not_sent`` into ``unknown`` if an earlier attempt may have been received."""
+        if result.outcome is Outcome.NOT_SENT and self._pending[result.request.offset].previous == "unknown":
+            result.outcome = Outcome.UNKNOWN
+            if result.error is not None:
+                result.error = (result.error[0], f"{MAY_HAVE_ARRIVED}: {result.error[1]}")
+        return result
 
     def _encode(self, events: Iterable[SourceEvent], segment: SegmentWriter) -> Iterator[EncodedRequest]:
         """Encode the events of the batch as the engine takes them, and record those that are invalid."""
@@ -499,11 +568,23 @@ class _Stream:
             self._stopped_by = "the receiver was busy or away for too long in all"
         return self._stopped_by is not None
 
-    def _may_resend(self, error_class: ErrorClass, attempts: int) -> bool:
-        """Return whether this try sends an event again that was not received; it pauses first."""
-        return (
-            error_class in _PASSING and attempts < self._max_attempts and self._rate_limiter.back_off(time.monotonic())
-        )
+    def _may_resend(self, result: RequestResult[EncodedRequest], attempts: int) -> bool:
+        """Return whether this try sends an event again that the policy sends again; it pauses first."""
+        if attempts >= self._max_attempts:
+            return False
+        if result.outcome is Outcome.REJECTED:
+            self._rate_limiter.note_response()
+            self._pause(result)
+            return True
+        error_class = None if result.error is None else result.error[0]
+        is_passing = error_class in _PASSING or result.outcome is Outcome.UNKNOWN
+        return is_passing and self._rate_limiter.back_off(time.monotonic())
+
+    def _pause(self, result: RequestResult[EncodedRequest]) -> None:
+        """Pause the whole stream for as long as the receiver requests."""
+        now = time.time()
+        at = read_retry_at(result.headers, received_at=now)
+        self._rate_limiter.pause(time.monotonic(), None if at is None else at - now)
 
     def _record(self, result: RequestResult[EncodedRequest], segment: SegmentWriter) -> None:
         """Record an event whose outcome is final, and pause where the receiver requests it."""
@@ -511,7 +592,7 @@ class _Stream:
         if result.outcome is Outcome.DELIVERED:
             self._breaker.failures = 0
             self._summary.add(_DELIVERED, milliseconds)
-            if result.responded_at is None:  # a plain success
+            if result.responded_at is None and result.request.offset not in self._pending:  # a plain success
                 self._rate_limiter.note_response()
                 line = self._record_encoder.encode_success(result, milliseconds)
                 segment.write_result(line, offset=result.request.offset, outcome=_DELIVERED)
@@ -520,14 +601,14 @@ class _Stream:
             self._breaker.note_failure()
             self._summary.add(result.outcome.value, None if result.status is None else milliseconds)
         sensitive = self._encoder.sensitive_values(result.request)
-        line = self._record_encoder.encode_result(result, milliseconds, sensitive=sensitive)
+        pending = self._pending.get(result.request.offset)
+        attempts = 1 if pending is None else pending.attempts + (result.outcome is Outcome.DELIVERED)
+        line = self._record_encoder.encode_result(result, milliseconds, attempts=attempts, sensitive=sensitive)
         segment.write_result(line, offset=result.request.offset, outcome=result.outcome.value)
         if result.status is not None:
             self._rate_limiter.note_response()
         if result.status in BUSY:
-            now = time.time()
-            at = read_retry_at(result.headers, received_at=now)
-            self._rate_limiter.pause(time.monotonic(), None if at is None else at - now)
+            self._pause(result)
 
     def _flush_and_report(self, segment: SegmentWriter) -> None:
         now = time.monotonic()
@@ -566,3 +647,13 @@ class _Stream:
         else:
             self._summary.add(record["outcome"], record.get("duration_ms") if record.get("status_code") else None)
         segment.write(line)
+
+
+def _is_final(result: RequestResult[EncodedRequest]) -> bool:
+    """Return whether another attempt changes nothing."""
+    return result.error is not None and result.error[0] in _FINAL
+
+
+def _list_received(events: Iterable[UnsentEvent]) -> Iterator[int]:
+    """Yield the offsets of the events that an earlier attempt may have brought to the receiver, also in vain."""
+    return (event.offset for event in events if event.previous != "not_sent")

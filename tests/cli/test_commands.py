@@ -67,7 +67,8 @@ def test_the_definition_imports_no_command_at_the_start_of_airflow():
     done = subprocess.run([sys.executable, "-c", ADDED], capture_output=True, text=True, check=True)
     own = [name for name in json.loads(done.stdout) if name.startswith("airflow_provider_hooks.")]
     assert own == json.loads(done.stdout), "no library either"
-    assert set(own) == {"airflow_provider_hooks.cli", "airflow_provider_hooks.cli.commands"}
+    tables = {"airflow_provider_hooks.delivery.policy", "airflow_provider_hooks.outcomes"}
+    assert set(own) == {"airflow_provider_hooks.cli", "airflow_provider_hooks.cli.commands", *tables}
 
 
 @pytest.mark.parametrize(("output", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])

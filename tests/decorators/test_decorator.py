@@ -173,19 +173,19 @@ class TestSeveralEvents:
     def test_one_that_fails_does_not_stop_the_others(self, connect):
         with answer_by_event({"order-2": UNWELL}) as heard:
             connect(heard.url)
-            with pytest.raises(AirflowFailException, match=r"(?s)^2 of 4 events were not delivered\n.*order-2.*level"):
+            with pytest.raises(AirflowFailException, match=r"(?s)^2 of 4 deliveries failed\n.*order-2.*level"):
                 tell([*orders(1, 2), *orders(3, level="loud"), *orders(4)])
         assert [body["id"] for body in bodies(heard)] == ["order-1", "order-2", "order-4"]
 
     def test_what_was_not_sent_is_retried_alone_before_the_task_fails(self, connect, monkeypatch):
         store, returned = StateStore(), orders(1, 2)
         connect(f"http://127.0.0.1:{find_closed_port()}/")
-        with pytest.raises(DeliveryNotSentError, match="2 of 2 events were not delivered"):
+        with pytest.raises(DeliveryNotSentError, match="2 of 2 deliveries failed"):
             tell(returned, store)
         with answer_by_event({"order-1": UNWELL}) as heard:
             connect(heard.url)
             for number in (2, 3):
-                with pytest.raises(AirflowFailException, match="1 of 2 events were not delivered"):
+                with pytest.raises(AirflowFailException, match="1 of 2 deliveries failed"):
                     tell(returned, store, try_number=number)
         assert [body["id"] for body in bodies(heard)] == ["order-1", "order-2"]
 
@@ -196,7 +196,7 @@ class TestSeveralEvents:
 
     def test_of_many_that_fail_some_are_named_and_all_are_logged(self, connect, capsys):
         connect("https://127.0.0.2/")
-        with pytest.raises(AirflowFailException, match="30 of 30 events were not delivered") as caught:
+        with pytest.raises(AirflowFailException, match="30 of 30 deliveries failed") as caught:
             tell(orders(*range(30), level="loud"))
         assert str(caught.value).count("must be one of") == 10
         assert capsys.readouterr().out.count("must be one of") == 30
@@ -206,9 +206,9 @@ class TestSeveralEvents:
         with answer_by_event(answers) as heard:
             connect(heard.url)
             with pytest.raises(DeliveryUnknownError):
-                tell(orders(1, 2), store, on_unknown="resend")
+                tell(orders(1, 2), store, guarantee="at_least_once")
             answers.clear()
-            records = tell(orders(1, 2), store, try_number=2, on_unknown="resend")
+            records = tell(orders(1, 2), store, try_number=2, guarantee="at_least_once")
         assert [record["redelivery"] for record in records] == [True, False]
         assert [body["id"] for body in bodies(heard)] == ["order-1", "order-2", "order-1"]
 

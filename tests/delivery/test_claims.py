@@ -23,12 +23,12 @@ from airflow_provider_hooks.delivery.claims import (
     ClaimAction,
     ClaimedDelivery,
     TryContext,
-    check_on_unknown,
     check_slot,
     make_claim,
     next_action,
     record_claim,
 )
+from airflow_provider_hooks.delivery.policy import AT_MOST_ONCE, make_policy
 from airflow_provider_hooks.delivery.record import (
     MAX_SUMMARY_CHARACTERS,
     Attempt,
@@ -38,9 +38,10 @@ from airflow_provider_hooks.delivery.record import (
     parse_stored,
 )
 from airflow_provider_hooks.delivery.request import DeliveryIds
-from airflow_provider_hooks.exceptions import ClaimLostError, RecordError, SlotError, ValidationError
+from airflow_provider_hooks.exceptions import ClaimLostError, RecordError, SlotError
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome, Phases
 
+AT_LEAST_ONCE = make_policy(guarantee="at_least_once")
 FACTS = DeliveryInfo(
     delivery_id="d-1",
     event_id="e-1",
@@ -87,9 +88,9 @@ def open_claims(store, slot=""):
     return TaskStateClaimStore(store, f"{KEY_PREFIX}:{slot}" if slot else KEY_PREFIX, Claim)
 
 
-def deliver(store, sends, *, generation="2", try_number=1, info=FACTS, slot="", on_unknown="fail"):
+def deliver(store, sends, *, generation="2", try_number=1, info=FACTS, slot="", policy=AT_MOST_ONCE):
     """Take the steps of a delivery as ``EndpointHook.deliver_once`` does."""
-    run = TryContext(generation=generation, try_number=try_number, on_unknown=on_unknown)
+    run = TryContext(generation=generation, try_number=try_number, policy=policy)
     delivery = ClaimedDelivery(store=open_claims(store, slot), run=run)
     result = delivery.resolve()
     if result is None:
@@ -122,25 +123,44 @@ SAME = {
     "unknown": (ClaimAction.RETURN_RECORDED, ClaimAction.SEND),
     SETTLED: (ClaimAction.MARK_DELIVERED, ClaimAction.MARK_DELIVERED),
 }
-"""What a state leads to in the same generation: where an unknown outcome fails, and where it is sent again."""
+"""What a state leads to in the same generation: for ``at_most_once``, and for ``at_least_once``."""
 
 
-@pytest.mark.parametrize("on_unknown", ["fail", "resend"])
+@pytest.mark.parametrize("policy", [AT_MOST_ONCE, AT_LEAST_ONCE], ids=["at most once", "at least once"])
 @pytest.mark.parametrize("state", list(SAME))
-def test_the_table_says_what_every_state_leads_to(state, on_unknown):
+def test_the_table_says_what_every_state_leads_to(state, policy):
     found = replace(claim(CLAIMED if state == SETTLED else state, "2"), state=state)
-    fails, resends = SAME[state]
-    assert next_action(found, generation="2", on_unknown=on_unknown) is (fails if on_unknown == "fail" else resends)
+    assert next_action(found, generation="2", policy=policy) is SAME[state][policy is AT_LEAST_ONCE]
     newer = ClaimAction.MARK_DELIVERED if state == SETTLED else ClaimAction.SEND
-    assert next_action(found, generation="4", on_unknown=on_unknown) is newer
-    assert next_action(None, generation="2", on_unknown=on_unknown) is ClaimAction.SEND
+    assert next_action(found, generation="4", policy=policy) is newer
+    assert next_action(None, generation="2", policy=policy) is ClaimAction.SEND
+
+
+@pytest.mark.parametrize(
+    ("policy", "status", "is_sent"),
+    [
+        (AT_MOST_ONCE, 503, False),
+        (make_policy(retry_statuses=[503]), 503, True),
+        (make_policy(retry_statuses=[503]), 500, False),
+        (AT_LEAST_ONCE, 503, True),
+        (AT_LEAST_ONCE, 400, False),
+        (AT_LEAST_ONCE, 410, False),
+        (AT_LEAST_ONCE, "503", False),
+        (AT_LEAST_ONCE, None, False),
+    ],
+)
+def test_a_rejected_delivery_is_sent_again_after_the_statuses_of_the_policy(policy, status, is_sent):
+    found = claim("rejected", "2")
+    found = replace(found, record={**found.record, "status_code": status})
+    expected = ClaimAction.SEND if is_sent else ClaimAction.RETURN_RECORDED
+    assert next_action(found, generation="2", policy=policy) is expected
 
 
 class TestResend:
     def test_what_may_have_arrived_is_sent_again_with_the_same_id_and_marked(self):
         store, sends = Store(), Sends(Outcome.UNKNOWN, Outcome.DELIVERED)
-        first = deliver(store, sends, on_unknown="resend")
-        second = deliver(store, sends, try_number=2, on_unknown="resend")
+        first = deliver(store, sends, policy=AT_LEAST_ONCE)
+        second = deliver(store, sends, try_number=2, policy=AT_LEAST_ONCE)
         assert [one.record.redelivery for one in (first, second)] == [False, True]
         assert first.record.info.delivery_id == second.record.info.delivery_id
         assert sends.count == 2
@@ -148,23 +168,35 @@ class TestResend:
     def test_a_claim_that_a_crash_left_open_is_sent_again(self):
         store, sends = Store(), Sends(Outcome.DELIVERED)
         with pytest.raises(KeyboardInterrupt):
-            deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt), on_unknown="resend")
-        assert deliver(store, sends, try_number=2, on_unknown="resend").record.redelivery is True
+            deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt), policy=AT_LEAST_ONCE)
+        assert deliver(store, sends, try_number=2, policy=AT_LEAST_ONCE).record.redelivery is True
 
     def test_an_attempt_that_was_not_sent_after_one_that_may_have_arrived_leaves_it_unknown(self):
         store, sends = Store(), Sends(Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.NOT_SENT, Outcome.DELIVERED)
-        outcomes = [deliver(store, sends, try_number=n, on_unknown="resend").record.attempt.outcome for n in (1, 2, 3)]
+        outcomes = [deliver(store, sends, try_number=n, policy=AT_LEAST_ONCE).record.attempt.outcome for n in (1, 2, 3)]
         assert outcomes == [Outcome.UNKNOWN] * 3
         assert deliver(store, sends, try_number=4).sent_by_this_try is False, (
             "'fail' does not send what may have arrived"
         )
-        last = deliver(store, sends, try_number=5, on_unknown="resend")
+        last = deliver(store, sends, try_number=5, policy=AT_LEAST_ONCE)
         assert (last.record.attempt.outcome, last.record.redelivery) == (Outcome.DELIVERED, True)
 
-    @pytest.mark.parametrize("value", ["create", "", None, ["resend"]])
-    def test_another_word_is_refused(self, value):
-        with pytest.raises(ValidationError, match="on_unknown: must be fail or resend"):
-            check_on_unknown(value)
+    def test_attempts_are_counted_in_the_run_and_not_beyond(self):
+        store, sends = Store(), Sends(*[Outcome.UNKNOWN] * 2, Outcome.NOT_SENT, Outcome.DELIVERED)
+        records = [deliver(store, sends, try_number=n, policy=AT_LEAST_ONCE).record for n in (1, 2, 3)]
+        assert [record.attempts for record in records] == [1, 2, 3]
+        assert deliver(store, sends, generation="4", try_number=4, policy=AT_LEAST_ONCE).record.attempts == 1
+
+    def test_what_may_have_arrived_before_a_rejection_is_not_forgotten(self):
+        store, sends = Store(), Sends(Outcome.UNKNOWN, Outcome.REJECTED, Outcome.NOT_SENT)
+        policy = make_policy(guarantee="at_least_once", retry_statuses=[503])
+        outcomes = []
+        for number in (1, 2, 3):
+            outcomes.append(deliver(store, sends, try_number=number, policy=policy).record.attempt.outcome)
+            if outcomes[-1] is Outcome.REJECTED:
+                kept = store.get(KEY_PREFIX)
+                store.set(KEY_PREFIX, {**kept, "record": {**kept["record"], "status_code": 503}})
+        assert outcomes == [Outcome.UNKNOWN, Outcome.REJECTED, Outcome.UNKNOWN]
 
 
 class TestSettled:
@@ -465,7 +497,7 @@ def test_a_record_that_lost_a_field_is_an_error(name):
 
 def test_a_record_has_exactly_the_fields_of_the_design():
     assert set(claim("delivered", "2").record) == {
-        "delivery_id", "event_id", "event_type", "endpoint", "generation", "redelivery", "settled", "url",
+        "delivery_id", "event_id", "event_type", "endpoint", "generation", "redelivery", "attempts", "settled", "url",
         "peer_address", "scheme", "body_sha256", "body_bytes", "requested_at", "responded_at", "duration_ms",
         "phases", "outcome", "status_code", "response_headers", "response_body", "error_class", "message",
     }  # fmt: skip

@@ -118,7 +118,7 @@ def test_the_path_is_sent_as_it_was_given(connect, path):
     """No client normalises it: some receivers sign or route by its exact form."""
     with raw_server(OK) as heard:
         connect(f"http://127.0.0.1:{heard.port}{path}")
-        EndpointHook().deliver_unclaimed("event.alert", ALERT)
+        EndpointHook().deliver_now("event.alert", ALERT)
     assert heard.requests[0].startswith(f"POST {path} HTTP/1.1\r\n".encode())
 
 

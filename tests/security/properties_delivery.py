@@ -20,6 +20,7 @@ from airflow_provider_hooks.delivery.claims import (
     record_claim,
     report_interrupted,
 )
+from airflow_provider_hooks.delivery.policy import make_policy
 from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo, Record, parse_record, parse_stored
 from airflow_provider_hooks.exceptions import RecordError
 from airflow_provider_hooks.http.response import READ_BODY_BYTES, READ_HEADER_BYTES, ResponseReader
@@ -96,7 +97,7 @@ def check_response(*, headers: list[bytes], body: list[bytes]) -> None:
     assert len(reader.body) <= READ_BODY_BYTES
 
 
-def check_claim(*, kept: object, generation: str, on_unknown: str) -> None:
+def check_claim(*, kept: object, generation: str, guarantee: str) -> None:
     """What is kept is a claim that every later step can work with, or nothing is sent."""
     claim, error = attempt(RecordError, read_claim, kept)
     if error is not None:
@@ -105,7 +106,7 @@ def check_claim(*, kept: object, generation: str, on_unknown: str) -> None:
     if claim is None:
         assert kept is None
         return
-    next_action(claim, generation=generation, on_unknown=on_unknown)
+    next_action(claim, generation=generation, policy=make_policy(guarantee=guarantee))
     assert read_claim(json.loads(json.dumps(claim.as_json()))) is not None
     again = make_claim(
         claim, info=FACTS, run=TryContext(generation=generation, try_number=2), claimed_at="2026-01-01T00:00:00Z"
@@ -148,13 +149,13 @@ PROPERTIES: PropertyTable = {
             {
                 "kept": {**CLAIM.as_json(), "state": SETTLED, "record": RECORDS[1] | changes},
                 "generation": "0",
-                "on_unknown": "fail",
+                "guarantee": "at_most_once",
             }
             for changes in WRONG_RECORDS
         ],
         kept=mutations_of(*CLAIMS) | json_values,
         generation=st.sampled_from(["0", "1"]),
-        on_unknown=st.sampled_from(["fail", "resend"]),
+        guarantee=st.sampled_from(["at_most_once", "at_least_once"]),
     ),
     "record": state(
         check_record,

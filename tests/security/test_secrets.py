@@ -47,7 +47,7 @@ def break_proxy(monkeypatch) -> None:
 
 
 def deliver() -> None:
-    EndpointHook().deliver_unclaimed("event.created", build_event_created(CREATED))
+    EndpointHook().deliver_now("event.created", build_event_created(CREATED))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 
 from airflow_provider_hooks._runtime.airflow import TaskStateClaimStore
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
+from airflow_provider_hooks.delivery.policy import AT_MOST_ONCE, DeliveryPolicy
 from airflow_provider_hooks.http.connect import Connector, Limits
 from airflow_provider_hooks.stream.claims import BatchSizer, StreamClaim
 from airflow_provider_hooks.stream.records import Folder, RecordFolder, SegmentWriter
@@ -122,6 +123,7 @@ class Tries:
         max_attempts: int = 8,
         refuses: Callable[[int], bool] | None = None,
         max_unsent: int = 1_000,
+        policy: DeliveryPolicy = AT_MOST_ONCE,
     ) -> StreamResult | None:
         """Make a try; ``None`` if it was killed."""
         self.killer = Killer(kill_at)
@@ -136,6 +138,7 @@ class Tries:
         engine.refuses = refuses
         engine.refusal = self.refusal or engine.refusal
         dependencies = StreamDependencies(
+            policy=policy,
             source=source,
             encoder=make_encoder(endpoint),
             engine=engine,

@@ -18,6 +18,7 @@ from airflow_provider_hooks.stream.claims import (
     SourceChangedError,
     StreamAction,
     StreamClaim,
+    UnsentEvent,
     next_stream_action,
 )
 from tests.airflow_context import StateStore
@@ -35,7 +36,7 @@ CLAIM = {
     "batch": 2,
     "start": 512,
     "size": 256,
-    "unsent": [3, 500],
+    "unsent": [[3, 1, "not_sent"], [500, 2, "unknown"]],
     "unrecorded": {"delivered": [7, 9]},
     "summary": {"outcomes": {"delivered": 512}},
 }
@@ -88,7 +89,9 @@ def test_nothing_found_begins():
 
 
 def test_a_claim_that_was_kept_is_read_back_as_it_was():
-    claim = StreamClaim(**{**CLAIM, "unsent": (3, 500), "unrecorded": {"delivered": (7, 9)}})
+    claim = StreamClaim(
+        **{**CLAIM, "unsent": (UnsentEvent(3), UnsentEvent(500, 2, "unknown")), "unrecorded": {"delivered": (7, 9)}}
+    )
     assert to_json(claim) == CLAIM
     assert read_stream_claim(to_json(claim)) == claim
 
@@ -117,11 +120,30 @@ def test_anything_kept_is_a_claim_of_its_types_or_refused(kept):
         claim = read_stream_claim(kept)
     except RecordError:
         return
-    assert claim is None or to_json(claim) == {"summary": {}, "unsent": [], "unrecorded": {}, **kept}
     if claim is not None:
+        assert {**to_json(claim), "unsent": []} == {"summary": {}, "unrecorded": {}, **kept, "unsent": []}
+        assert read_stream_claim(to_json(claim)) == claim
         assert claim.state in STATES
-        assert min(claim.batch, claim.start, claim.size, claim.try_number, *claim.unsent) >= 0
+        assert (
+            min(claim.batch, claim.start, claim.size, claim.try_number, *(event.offset for event in claim.unsent)) >= 0
+        )
         next_stream_action(claim, generation="other", source="")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "previous"),
+    [
+        (["not_sent", "not_sent"], "not_sent"),
+        (["rejected", "not_sent"], "rejected"),
+        (["unknown", "rejected", "not_sent"], "unknown"),
+        (["not_sent", "unknown"], "unknown"),
+    ],
+)
+def test_of_several_attempts_the_outcome_counts_that_says_the_most(outcomes, previous):
+    event = UnsentEvent(7, 0)
+    for outcome in outcomes:
+        event = event.attempted(outcome)
+    assert event == UnsentEvent(7, len(outcomes), previous)
 
 
 blocks = st.tuples(st.integers(0, 40_000), st.floats(0, 100), st.floats(0, 100))

@@ -26,11 +26,11 @@ from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
 EVENTS = [{"event_id": f"{n:032x}", "level": "loud" if n == 3 else "error"} for n in range(5)]
 SAID = {"message": "x", "triggering_rules": ["r"], "retries": 3, "retry_delay": timedelta(seconds=1)}
 
-with DAG("deliver", schedule=None, is_paused_upon_creation=False, params={"on_unknown": "fail"}):
+with DAG("deliver", schedule=None, is_paused_upon_creation=False, params={"guarantee": "at_most_once"}):
     DeliverEventAlertOperator(
         task_id="deliver",
         service_hook_conn_id="{{ params.endpoint }}",
-        on_unknown="{{ params.on_unknown }}",
+        guarantee="{{ params.guarantee }}",
         **SAID,
     )
 
@@ -215,7 +215,7 @@ def test_what_a_person_settled_is_not_sent_until_the_next_clear(airflow, method,
 
 def test_an_unknown_is_sent_again_by_a_retry_where_asked(airflow):
     with raw_server(drop_first()) as heard:
-        run = trigger(airflow, "resent", heard.url, on_unknown="resend")
+        run = trigger(airflow, "resent", heard.url, guarantee="at_least_once")
         assert run.wait() == [("success", 2)]
         record = run.read_record()
         assert (record["outcome"], record["redelivery"]) == ("delivered", True)

@@ -29,7 +29,8 @@ RULES = ["A rule"]
 def operators_accept_their_arguments_and_those_of_airflow() -> None:
     DeliverEventAlertOperator(
         task_id="a_task",
-        service_hook_conn_id="orders",
+        service_hook_conn_id=["orders", "partner"],
+        retry_statuses=[429, 503],
         event={"message": "x"},
         event_id="an-id",
         project="shop",
@@ -40,7 +41,7 @@ def operators_accept_their_arguments_and_those_of_airflow() -> None:
         url="https://example.com/",
         level="warning",
         triggering_rules=("A rule", "Another one"),
-        on_unknown="resend",
+        guarantee="at_least_once",
         retries=3,
         retry_delay=dt.timedelta(minutes=1),
         trigger_rule="one_failed",
@@ -63,7 +64,9 @@ def operators_refuse_wrong_names_and_values() -> None:
     DeliverEventAlertOperator(task_id="a_task", mesage="x")  # type: ignore[call-arg]
     DeliverEventAlertOperator(task_id="a_task", level=7)  # type: ignore[arg-type]
     DeliverEventAlertOperator(task_id="a_task", level="critical")  # type: ignore[arg-type]
-    DeliverEventAlertOperator(task_id="a_task", on_unknown="retry")  # type: ignore[arg-type]
+    DeliverEventAlertOperator(task_id="a_task", guarantee="exactly_once")  # type: ignore[arg-type]
+    DeliverEventAlertOperator(task_id="a_task", retry_statuses="503")  # type: ignore[arg-type]
+    DeliverEventAlertOperator(task_id="a_task", service_hook_conn_id=7)  # type: ignore[arg-type]
     DeliverEventAlertOperator(task_id="a_task", triggering_rules="A rule")  # type: ignore[arg-type]
     DeliverEventAlertOperator(task_id="a_task", tags={})  # type: ignore[call-arg]
     DeliverEventAlertOperator(task_id="a_task", retries="3")  # type: ignore[arg-type]
@@ -79,7 +82,7 @@ def the_decorator_is_checked() -> None:
     service_hook_task(event_type="orders.loaded", format="cloudevents")
     service_hook_task(event_type=7)  # type: ignore[arg-type]
     service_hook_task(triggering_rules="A rule")  # type: ignore[arg-type]
-    service_hook_task(on_unknown="retry")  # type: ignore[arg-type]
+    service_hook_task(guarantee="exactly_once")  # type: ignore[arg-type]
     service_hook_task(level=7)  # type: ignore[arg-type]
 
 
@@ -127,5 +130,6 @@ def signing_is_checked(scheme: Signer) -> None:
 
 def the_result_of_execute_is_typed(context: Context) -> None:
     record = DeliverEventAlertOperator(task_id="a_task", message="x", triggering_rules=RULES).execute(context)
-    print(record["outcome"])  # noqa: T201
-    print(record.outcome)  # type: ignore[attr-defined]  # noqa: T201
+    for one in record if isinstance(record, list) else [record]:
+        print(one["outcome"])  # noqa: T201
+    print(record.outcome)  # type: ignore[union-attr]  # noqa: T201

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""One event to several endpoints, and the policy where Airflow retries a task and where it does not."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_provider_hooks.delivery.policy import make_policy
+from airflow_provider_hooks.exceptions import (
+    DeliveryFailedError,
+    DeliveryNotSentError,
+    DeliveryRejectedError,
+    DeliveryUnknownError,
+)
+from airflow_provider_hooks.hooks.endpoint import EndpointHook
+from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator, DeliverEventOperator
+from airflow_provider_hooks.outcomes import Outcome
+from tests.airflow_context import StateStore, make_context
+from tests.servers import find_closed_port, raw_server
+
+OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+BUSY = b"HTTP/1.1 503 X\r\nConnection: close\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n"
+BAD = b"HTTP/1.1 400 X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+GONE = b"HTTP/1.1 410 X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+LOST = b""
+"""No response: the receiver closes the connection."""
+AT_LEAST_ONCE = make_policy(guarantee="at_least_once")
+
+
+@pytest.fixture
+def endpoints(monkeypatch, allow_loopback):
+    """Set connections by their ids."""
+
+    def set_endpoints(**urls):
+        for name, url in urls.items():
+            fields = {"host": url} if isinstance(url, str) else url
+            connection = {"conn_type": "service_hook", "password": "s3cret-of-ours", **fields}
+            monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(connection))
+
+    return set_endpoints
+
+
+@contextlib.contextmanager
+def answer_in_turn(*answers):
+    """Give these answers one after the other, and then only the last."""
+    left = list(answers)
+    with raw_server(lambda connection: connection.sendall(left.pop(0) if len(left) > 1 else left[0])) as heard:
+        yield heard
+
+
+def deliver(conn_ids, store, *, try_number=1, kind=DeliverEventOperator, **arguments):
+    arguments = {"event_type": "orders.loaded", "data": {"orders": 12}, **arguments}
+    if kind is not DeliverEventOperator:
+        arguments = {"message": "It broke", "triggering_rules": ["rule"]}
+    with DAG("a_dag", schedule=None):
+        operator = kind(task_id="a_task", service_hook_conn_id=conn_ids, **arguments)
+    return operator.execute(make_context(store, try_number=try_number))
+
+
+class TestSeveralEndpoints:
+    @pytest.mark.parametrize("kind", [DeliverEventOperator, DeliverEventAlertOperator])
+    def test_each_gets_the_event_once_with_its_own_record(self, endpoints, kind):
+        store = StateStore()
+        with raw_server(OK) as one, raw_server(OK) as other:
+            endpoints(one=one.url, other=other.url)
+            records = deliver(["one", "other"], store, kind=kind)
+            again = deliver(["one", "other"], store, kind=kind, try_number=2)
+        assert [record["endpoint"] for record in records] == ["one", "other"]
+        assert len({record["delivery_id"] for record in records}) == 2
+        assert again == records
+        assert (len(one.requests), len(other.requests)) == (1, 1)
+        assert sorted(store.kept) == ["service_hook_delivery:one", "service_hook_delivery:other"]
+
+    def test_one_that_is_dead_costs_the_others_nothing_and_is_retried_alone(self, endpoints):
+        store = StateStore()
+        with raw_server(OK) as one, raw_server(OK) as other:
+            endpoints(one=one.url, dead=f"http://127.0.0.1:{find_closed_port()}/", other=other.url)
+            for number in (1, 2, 3):
+                with pytest.raises(DeliveryNotSentError, match=r"(?s)^1 of 3 deliveries failed\nnot_sent.* to dead"):
+                    deliver(["one", "dead", "other"], store, try_number=number)
+        assert (len(one.requests), len(other.requests)) == (1, 1)
+
+    def test_a_failure_that_is_final_leaves_another_its_retries(self, endpoints):
+        store = StateStore()
+        with raw_server(BAD) as bad, answer_in_turn(OK) as other:
+            endpoints(bad=bad.url, other=f"http://127.0.0.1:{find_closed_port()}/")
+            with pytest.raises(DeliveryNotSentError, match=r"(?s)2 of 2 .* to other.*HTTP 400.* to bad"):
+                deliver(["bad", "other"], store)
+            endpoints(other=other.url)
+            with pytest.raises(DeliveryFailedError, match=r"(?s)1 of 2 .*HTTP 400"):
+                deliver(["bad", "other"], store, try_number=2)
+        assert (len(bad.requests), len(other.requests)) == (1, 1)
+
+    def test_a_connection_that_cannot_be_used_is_named_and_the_others_get_the_event(self, endpoints):
+        with raw_server(OK) as one:
+            endpoints(one=one.url, wrong={"host": "no URL"})
+            with pytest.raises(AirflowFailException, match=r"(?s)2 of 3 .*'wrong': host.*missing"):
+                deliver(["one", "wrong", "missing"], StateStore())
+        assert len(one.requests) == 1
+
+    def test_only_those_get_it_that_take_its_type(self, endpoints):
+        with raw_server(OK) as one, raw_server(OK) as other:
+            endpoints(
+                one={"host": one.url, "extra": json.dumps({"events": "orders.*"})},
+                other={"host": other.url, "extra": json.dumps({"events": "event.alert"})},
+            )
+            records = deliver(["one", "other"], StateStore())
+            assert deliver(["other"], StateStore()) == []
+            with pytest.raises(AirflowFailException, match=r"takes only event\.alert"):
+                deliver("other", StateStore())
+        assert [record["endpoint"] for record in records] == ["one"]
+        assert other.requests == []
+
+    @pytest.mark.parametrize(
+        ("conn_ids", "problem"),
+        [
+            ([], "must have 1 to 100 connection ids, not 0"),
+            (["one", "one"], "names a connection twice: one"),
+            (["one", ""], "must be a connection id or a list"),
+            (["one", 7], "must be a connection id or a list"),
+            ({"one": 1}, "must be a connection id or a list"),
+            (None, "must be a connection id or a list"),
+        ],
+    )
+    def test_other_lists_are_refused(self, conn_ids, problem):
+        with pytest.raises(AirflowFailException, match=f"service_hook_conn_id: {problem}"):
+            deliver(conn_ids, StateStore())
+
+
+class TestPolicyOfATask:
+    @pytest.mark.parametrize(
+        ("answer", "arguments", "error"),
+        [
+            (BUSY, {}, DeliveryFailedError),
+            (BUSY, {"guarantee": "at_least_once"}, DeliveryRejectedError),
+            (BUSY, {"retry_statuses": [503]}, DeliveryRejectedError),
+            (BUSY, {"guarantee": "at_least_once", "retry_statuses": [500]}, DeliveryFailedError),
+            (BAD, {"guarantee": "at_least_once"}, DeliveryFailedError),
+            (GONE, {"guarantee": "at_least_once"}, DeliveryFailedError),
+            (LOST, {}, DeliveryFailedError),
+            (LOST, {"guarantee": "at_least_once"}, DeliveryUnknownError),
+            (LOST, {"retry_statuses": [503]}, DeliveryFailedError),
+        ],
+    )
+    def test_decides_whether_airflow_retries(self, endpoints, answer, arguments, error):
+        with raw_server(answer) as heard:
+            endpoints(one=heard.url)
+            with pytest.raises(error) as caught:
+                deliver("one", StateStore(), **arguments)
+        assert type(caught.value) is error
+        assert caught.value.retry_after == (pytest.approx(2, abs=0.5) if error is DeliveryRejectedError else None)
+
+    def test_a_receiver_that_is_restarting_gets_the_event_with_one_delivery_id(self, endpoints):
+        store = StateStore()
+        with answer_in_turn(*[BUSY] * 4, OK) as heard:
+            endpoints(one=heard.url)
+            for number in range(1, 5):
+                with pytest.raises(DeliveryRejectedError, match=r"(?s)HTTP 503.*The next retry sends it|No retry"):
+                    deliver("one", store, try_number=number, guarantee="at_least_once")
+            record = deliver("one", store, try_number=5, guarantee="at_least_once")
+            assert deliver("one", store, try_number=6, guarantee="at_least_once") == record
+        assert (record["outcome"], record["attempts"], record["redelivery"]) == ("delivered", 5, True)
+        assert len(heard.requests) == 5
+        ids = {line for request in heard.requests for line in request.split(b"\r\n") if b"Hook-Delivery" in line}
+        assert len(ids) == 1
+
+    def test_of_several_failures_the_longest_pause_counts(self, endpoints):
+        longer = BUSY.replace(b"Retry-After: 2", b"Retry-After: 90")
+        with raw_server(BUSY) as one, raw_server(longer) as other:
+            endpoints(one=one.url, other=other.url)
+            with pytest.raises(DeliveryRejectedError) as caught:
+                deliver(["one", "other"], StateStore(), guarantee="at_least_once")
+        assert caught.value.retry_after == pytest.approx(90, abs=1)
+
+    def test_a_policy_that_cannot_be_used_is_refused_before_anything_is_sent(self, endpoints):
+        with raw_server(OK) as heard:
+            endpoints(one=heard.url)
+            with pytest.raises(AirflowFailException, match=r"task a_task: guarantee: must be .*; retry_statuses: must"):
+                deliver("one", StateStore(), guarantee="exactly_once", retry_statuses="503")
+        assert heard.requests == []
+
+
+class TestWithoutRetriesOfAirflow:
+    @pytest.fixture(autouse=True)
+    def pauses(self, monkeypatch):
+        made = []
+        monkeypatch.setattr(time, "sleep", made.append)
+        return made
+
+    @pytest.mark.parametrize("with_claim", [True, False])
+    @pytest.mark.parametrize(
+        ("answers", "policy", "outcome", "requests", "redelivery"),
+        [
+            ([BUSY, OK], make_policy(), Outcome.REJECTED, 1, False),
+            ([BUSY, OK], AT_LEAST_ONCE, Outcome.DELIVERED, 2, True),
+            ([LOST, BUSY, OK], AT_LEAST_ONCE, Outcome.DELIVERED, 3, True),
+            ([BUSY], AT_LEAST_ONCE, Outcome.REJECTED, 4, True),
+            ([BAD], AT_LEAST_ONCE, Outcome.REJECTED, 1, False),
+        ],
+    )
+    def test_some_attempts_follow_each_other(
+        self, endpoints, pauses, with_claim, answers, policy, outcome, requests, redelivery
+    ):
+        event = {"project": "p", "project_id": "1", "project_name": "P", "culprit": "", "message": "m", "id": "e"}
+        payload = {**event, "url": "https://example.com/", "level": "error", "triggering_rules": ["r"]}
+        context = make_context(StateStore()) if with_claim else None
+        with answer_in_turn(*answers) as heard:
+            endpoints(service_hook_default=heard.url)
+            result = EndpointHook().deliver_now("event.alert", payload, context=context, slot="s", policy=policy)
+        record = result.record
+        assert (record.attempt.outcome, record.attempts, record.redelivery) == (outcome, requests, redelivery)
+        assert len(heard.requests) == requests
+        assert len(pauses) >= requests - 1
+
+    def test_an_address_that_is_not_allowed_is_tried_once(self, monkeypatch, pauses):
+        connection = {"conn_type": "service_hook", "host": "https://hooks.test/", "password": "s3cret-of-ours"}
+        monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
+        monkeypatch.setattr("airflow_provider_hooks.http.connect.resolve", lambda *_args, **_options: ["10.0.0.1"])
+        draft = {"project": "p", "project_id": "1", "project_name": "P", "culprit": "", "message": "m", "id": "e"}
+        payload = {**draft, "url": "https://example.com/", "level": "error", "triggering_rules": ["r"]}
+        result = EndpointHook().deliver_now("event.alert", payload, policy=AT_LEAST_ONCE)
+        assert (result.record.attempt.outcome, pauses) == (Outcome.NOT_SENT, [])
+
+
+class TestLabelOfAMappedTask:
+    def render(self, endpoints, conn_ids, *, map_index=3, template=None, **arguments):
+        context = make_context(StateStore(), map_index=map_index)
+        context["map_index_template"] = template
+        with raw_server(OK) as heard, DAG("a_dag", schedule=None) as dag:
+            endpoints(one=heard.url, other=heard.url)
+            made = DeliverEventOperator(
+                task_id="a_task", event_type="orders.loaded", service_hook_conn_id=conn_ids, **arguments
+            )
+            made.execute(context)
+            if context["map_index_template"] is None:
+                return None
+            return dag.get_template_env().from_string(context["map_index_template"]).render(context)
+
+    @pytest.mark.parametrize(
+        ("conn_ids", "options", "label"),
+        [
+            ("one", {"event_id": "order-7"}, "one order-7"),
+            (["one", "other"], {"event_id": "order-7"}, "one, other order-7"),
+            ("one", {}, "one #3"),
+            ("one", {"event_id": "order-7", "template": ""}, ""),
+            ("one", {"event_id": "x", "map_index": -1}, None),
+            ("one", {"event_id": "x", "template": "mine"}, "mine"),
+        ],
+    )
+    def test_names_endpoint_and_event(self, endpoints, conn_ids, options, label):
+        assert self.render(endpoints, conn_ids, **options) == label

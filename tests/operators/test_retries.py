@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""When Airflow retries a task that delivers: by the Dag's arguments, by the guarantee, by ``Retry-After``."""
+
+from __future__ import annotations
+
+import datetime as dt
+from types import SimpleNamespace
+
+import pytest
+from airflow.sdk import DAG, RetryAction, RetryPolicy, task
+
+from airflow_provider_hooks.delivery.policy import RETRY_DELAYS
+from airflow_provider_hooks.exceptions import DeliveryNotSentError, DeliveryRejectedError
+from airflow_provider_hooks.operators._arguments import DeliveryRetryPolicy
+from airflow_provider_hooks.operators.delivery import (
+    DeliverEventAlertOperator,
+    DeliverEventCreatedOperator,
+    DeliverEventOperator,
+    DeliverEventStreamOperator,
+)
+
+MINUTE = dt.timedelta(minutes=1)
+KINDS = {
+    DeliverEventOperator: {"event_type": "orders.loaded"},
+    DeliverEventCreatedOperator: {},
+    DeliverEventAlertOperator: {},
+    DeliverEventStreamOperator: {"events": [], "records_path": "/tmp/records"},  # noqa: S108
+}
+
+
+class OwnPolicy(RetryPolicy):
+    def evaluate(self, exception, try_number, max_tries, context=None):
+        raise NotImplementedError
+
+
+def make(kind=DeliverEventOperator, default_args=None, **arguments):
+    with DAG("a_dag", schedule=None, default_args=default_args or {}):
+        return kind(task_id="a_task", **KINDS[kind], **arguments)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_at_least_once_is_retried_for_hours_if_the_dag_sets_nothing(kind):
+    made = make(kind, guarantee="at_least_once")
+    assert made.retries == len(RETRY_DELAYS)
+    assert made.retry_policy.has_schedule
+    assert make(kind).retries == 0
+
+
+def test_a_decorated_function_too():
+    with DAG("a_dag", schedule=None) as dag:
+        task.service_hook(task_id="a_task", guarantee="at_least_once")(lambda: None)()
+    assert dag.get_task("a_task").retries == len(RETRY_DELAYS)
+
+
+@pytest.mark.parametrize("place", ["argument", "default_args"])
+@pytest.mark.parametrize(
+    ("given", "retries", "has_schedule"),
+    [
+        ({"retries": 3}, 3, True),
+        ({"retries": 0}, 0, True),
+        ({"retry_delay": MINUTE}, len(RETRY_DELAYS), False),
+        ({"retries": 3, "retry_delay": MINUTE}, 3, False),
+        ({"retries": 3, "retry_exponential_backoff": 2.0}, 3, False),
+    ],
+)
+def test_what_the_dag_sets_wins(place, given, retries, has_schedule):
+    arguments = given if place == "argument" else {"default_args": given}
+    made = make(guarantee="at_least_once", **arguments)
+    assert (made.retries, made.retry_policy.has_schedule) == (retries, has_schedule)
+
+
+def test_a_retry_policy_of_the_dag_wins():
+    own = OwnPolicy()
+    assert make(guarantee="at_least_once", retry_policy=own).retry_policy is own
+
+
+def test_the_guarantee_can_be_a_default_argument_of_the_dag():
+    made = make(default_args={"guarantee": "at_least_once"})
+    assert (made.guarantee, made.retries) == ("at_least_once", len(RETRY_DELAYS))
+
+
+def evaluate(policy, error, *, try_number=1, max_tries=8, retries=8, retry_delay=MINUTE):
+    context = {"task": SimpleNamespace(retries=retries, retry_delay=retry_delay)}
+    return policy.evaluate(error, try_number, max_tries, context)
+
+
+REJECTED = DeliveryRejectedError("x", retry_after=2.0)
+LATER = DeliveryRejectedError("x", retry_after=3_600.0)
+NOT_SENT = DeliveryNotSentError("x")
+
+
+@pytest.mark.parametrize(
+    ("has_schedule", "error", "tries", "seconds"),
+    [
+        (True, REJECTED, {}, 2),
+        (True, LATER, {}, 3_600),
+        *((True, NOT_SENT, {"try_number": number}, RETRY_DELAYS[number - 1]) for number in range(1, 9)),
+        # After a clear of try 3 the numbers go on, and the pauses begin again.
+        (True, NOT_SENT, {"try_number": 4, "max_tries": 11}, RETRY_DELAYS[0]),
+        (True, ValueError("x"), {}, RETRY_DELAYS[0]),
+        (False, LATER, {}, 3_600),
+        (False, REJECTED, {}, None),
+        (False, NOT_SENT, {}, None),
+        (False, ValueError("x"), {}, None),
+    ],
+)
+def test_the_pause_before_the_next_try(has_schedule, error, tries, seconds):
+    decision = evaluate(DeliveryRetryPolicy(has_schedule=has_schedule), error, **tries)
+    if seconds is None:
+        assert decision.action is RetryAction.DEFAULT
+    else:
+        assert decision.action is RetryAction.RETRY
+        assert decision.retry_delay.total_seconds() == pytest.approx(seconds, rel=0.1)
+
+
+@pytest.mark.parametrize("has_schedule", [True, False])
+def test_a_context_that_is_missing_raises_nothing(has_schedule):
+    policy = DeliveryRetryPolicy(has_schedule=has_schedule)
+    assert policy.evaluate(LATER, 1, 8, None).action is (RetryAction.RETRY if has_schedule else RetryAction.DEFAULT)
