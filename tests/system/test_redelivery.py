@@ -1,27 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What a person asks for by clearing or settling in a real Airflow, by the calls that its pages make; and mapping."""
+"""Clearing, settling, retries, mapping and several endpoints in a real Airflow, by the calls that its pages make."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
+import time
 from collections import Counter
 from dataclasses import dataclass
 
 import pytest
 
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
-from tests.servers import OK, raw_server, read_request
+from tests.servers import OK, find_closed_port, raw_server, read_request
 from tests.system.deployment import CLEAR_DELETES_CLAIMS, Deployment
 
 SECRET = "a-secret-of-the-cleared-endpoint"
+DEPLOYING = b"HTTP/1.1 503 X\r\nRetry-After: 2\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 UNWELL = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 6\r\n\r\nunwell"
 
 DAGS = """
 from datetime import timedelta
 from airflow.sdk import DAG
-from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
+from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator, DeliverEventOperator
 
 EVENTS = [{"event_id": f"{n:032x}", "level": "loud" if n == 3 else "error"} for n in range(5)]
 SAID = {"message": "x", "triggering_rules": ["r"], "retries": 3, "retry_delay": timedelta(seconds=1)}
@@ -32,6 +35,24 @@ with DAG("deliver", schedule=None, is_paused_upon_creation=False, params={"guara
         service_hook_conn_id="{{ params.endpoint }}",
         guarantee="{{ params.guarantee }}",
         **SAID,
+    )
+
+with DAG("at_least_once", schedule=None, is_paused_upon_creation=False):
+    DeliverEventOperator(
+        task_id="deliver",
+        event_type="orders.loaded",
+        data={"orders": 12},
+        service_hook_conn_id="{{ params.endpoint }}",
+        guarantee="at_least_once",
+    )
+
+with DAG("several_endpoints", schedule=None, is_paused_upon_creation=False):
+    DeliverEventOperator(
+        task_id="deliver",
+        event_type="orders.loaded",
+        service_hook_conn_id=["several_0", "several_1", "several_2"],
+        retries=2,
+        retry_delay=timedelta(seconds=1),
     )
 
 with DAG("map_events", schedule=None, is_paused_upon_creation=False):
@@ -93,7 +114,8 @@ class Run:
 
 @pytest.fixture(scope="module")
 def airflow(deployment):
-    deployment.add_dags(DAGS, ("deliver", "map_events", "map_endpoints"), name="redelivery.py")
+    dag_ids = ("deliver", "at_least_once", "several_endpoints", "map_events", "map_endpoints")
+    deployment.add_dags(DAGS, dag_ids, name="redelivery.py")
     return deployment
 
 
@@ -213,6 +235,45 @@ def test_what_a_person_settled_is_not_sent_until_the_next_clear(airflow, method,
         assert [read_delivery_id(one) for one in heard.requests] == [delivery_id] * 2
 
 
+def test_a_receiver_that_is_deploying_gets_the_event_when_it_requests_it(airflow):
+    times = []
+
+    def answer(connection):
+        times.append(time.monotonic())
+        connection.sendall(OK if len(times) > 4 else DEPLOYING)
+
+    with raw_server(answer) as heard:
+        run = trigger(airflow, "deploying", heard.url, dag_id="at_least_once")
+        assert run.wait() == [("success", 5)]
+        record = run.read_record()
+        assert (record["outcome"], record["attempts"], record["redelivery"]) == ("delivered", 5, True)
+        assert [read_delivery_id(one) for one in heard.requests] == [record["delivery_id"]] * 5
+    pauses = [after - before for before, after in itertools.pairwise(times)]
+    assert min(pauses) >= 2
+    assert sum(pauses) < 4 * 30, "the planned pauses would be longer"
+
+
+def test_by_default_a_receiver_that_is_deploying_gets_one_request(airflow):
+    with raw_server(DEPLOYING) as heard:
+        run = trigger(airflow, "deploying", heard.url)
+        assert run.wait() == [("failed", 1)]
+        assert (run.read_claim()["state"], len(heard.requests)) == ("rejected", 1)
+
+
+def test_of_several_endpoints_only_the_one_that_is_dead_is_tried_again(airflow, sandbox):
+    url = add_hook(sandbox)
+    for n in range(3):
+        add_endpoint(airflow, f"several_{n}", f"http://127.0.0.1:{find_closed_port()}/" if n == 1 else url)
+    airflow.trigger("several_endpoints", "dead")
+    run = Run(airflow, "several_endpoints", "dead")
+    assert run.wait() == [("failed", 3)]
+    assert Counter(one.delivery_id for one in sandbox.state.list_deliveries()).most_common(1)[0][1] == 1
+    assert len(sandbox.state.list_deliveries()) == 2
+    log = airflow.read_log("several_endpoints", "dead", "deliver", 3)
+    assert "1 of 3 deliveries failed" in log
+    assert "not_sent (connection_refused): orders.loaded to several_1" in log
+
+
 def test_an_unknown_is_sent_again_by_a_retry_where_asked(airflow):
     with raw_server(drop_first()) as heard:
         run = trigger(airflow, "resent", heard.url, guarantee="at_least_once")
@@ -242,6 +303,8 @@ def test_a_mapped_endpoint_that_is_unwell_fails_alone_and_is_cleared_alone(airfl
         airflow.trigger("map_endpoints", "endpoints")
         run = Run(airflow, "map_endpoints", "endpoints")
         assert run.wait() == [("failed" if n == 3 else "success", 1) for n in range(5)]
+        labels = {task["map_index"]: task["rendered_map_index"] for task in airflow.list_tasks(run.dag_id, run.run_id)}
+        assert labels == {n: f"mapped_{n} {'e' * 32}" for n in range(5)}
         claims = [run.read_claim(n) for n in range(5)]
         assert [claim["state"] for claim in claims] == ["rejected" if n == 3 else "delivered" for n in range(5)]
         assert [claim["info"]["endpoint"] for claim in claims] == [f"mapped_{n}" for n in range(5)]
