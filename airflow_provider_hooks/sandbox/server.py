@@ -64,7 +64,8 @@ class Sandbox:
         """Return connections to this sandbox, tokens included, in the format of ``airflow connections import``."""
         endpoint_extra: JsonObject = {"scheme": "sentry", "secret_variable": "service_hook_secret_sandbox"}
         described: dict[str, JsonObject] = {
-            "service_hook_default": {"conn_type": "service_hook", "host": self.receiver_url, "extra": endpoint_extra}
+            conn_id: {"conn_type": "service_hook", "host": self.receiver_url, "extra": endpoint_extra}
+            for conn_id in ENDPOINTS
         }
         for name, platform in self.state.platforms.items():
             conn_id = "service_hook_registry_default" if name == "sentry" else f"{name}_registry"
@@ -75,6 +76,10 @@ class Sandbox:
                 "extra": {"platform": name, **APIS[name].connection_fields},
             }
         return described
+
+
+ENDPOINTS = ("service_hook_default", "orders_warehouse", "orders_partner", "orders_audit")
+"""The connections of the example Dags that lead to the receiver."""
 
 
 def open_listener(host: str, port: int, *, anywhere: bool = False) -> socket.socket:

@@ -90,8 +90,12 @@ class CrashingOperator(DeliverEventCreatedOperator):
         return super().execute(context)
 
 
-for kind, retries in (("first", 3), ("last", 0)):
+for kind, retries in (("first", 3), ("last", 0), ("again", 3)):
     with DAG(f"{Path(__file__).stem}_{kind}", schedule=None):
         CrashingOperator.partial(
-            task_id="deliver", retries=retries, retry_delay=timedelta(seconds=1), max_retry_delay=timedelta(seconds=1)
+            task_id="deliver",
+            guarantee="at_least_once" if kind == "again" else "at_most_once",
+            retries=retries,
+            retry_delay=timedelta(seconds=1),
+            max_retry_delay=timedelta(seconds=1),
         ).expand_kwargs(TRIALS[kind])

@@ -45,27 +45,34 @@ def make_trials(combinations, times=1, *, first=0):
 
 @contextlib.contextmanager
 def prepare(
-    deployment: Deployment, name: str, first: dict[int, dict], last: dict[int, dict]
+    deployment: Deployment,
+    name: str,
+    first: dict[int, dict],
+    last: dict[int, dict] | None = None,
+    again: dict[int, dict] | None = None,
 ) -> Iterator[CrashReceiver]:
     """
-    Give an Airflow two Dags in which every trial is a mapped task, and serve their receiver.
+    Give an Airflow Dags in which every trial is a mapped task, and serve their receiver.
 
     :param first: trials that are struck in the first of several tries, of the Dag ``{name}_first``
     :param last: trials that are struck in their only try, of the Dag ``{name}_last``
+    :param again: trials that are struck in the first of several tries and deliver at least once: ``{name}_again``
     """
     pids = deployment.home.parent / f"{name}_pids"
     pids.mkdir()
-    receiver = CrashReceiver({**first, **last}, pids)
+    last, again = last or {}, again or {}
+    receiver = CrashReceiver({**first, **last, **again}, pids)
     told = {
         kind: [
             {"trial": number, "port": receiver.port, "point": trial["point"], "how": trial["how"]}
             for number, trial in trials.items()
         ]
-        for kind, trials in (("first", first), ("last", last))
+        for kind, trials in (("first", first), ("last", last), ("again", again))
     }
     (deployment.dags / f"{name}.json").write_text(json.dumps({**told, "pids": str(pids)}))
     try:
-        deployment.add_dags(HERE / "crash_dag.py", [f"{name}_first", f"{name}_last"], name=f"{name}.py")
+        dag_ids = [f"{name}_{kind}" for kind in ("first", "last", "again")]
+        deployment.add_dags(HERE / "crash_dag.py", dag_ids, name=f"{name}.py")
         yield receiver
     finally:
         receiver.close()
@@ -170,6 +177,31 @@ def test_no_event_is_received_twice_or_without_a_record_on_postgresql(deployment
     assert wrong == []
 
 
+def judge_at_least_once(trials, tasks, receiver, claims):
+    """Print what came of the trials, and return what must not be: an event that was lost, or a wrong record."""
+    wrong, received = [], Counter()
+    states = {task["map_index"]: task["state"] for task in tasks}
+    for index, (number, trial) in enumerate(trials.items()):
+        touched, complete, record = receiver.touched[number], receiver.complete[number], claims[index]["record"]
+        received[min(complete, 3)] += 1
+        if (states[index], record["outcome"]) != ("success", "delivered") or not complete:
+            wrong.append(f"lost: {trial} received {complete} outcome {record['outcome']} task {states[index]}")
+        if touched > record["attempts"] or (touched > 1 and not record["redelivery"]):
+            wrong.append(f"not true: {trial} received {touched} {record['attempts']} {record['redelivery']}")
+    counts = ", ".join(f"{count}: {received[count]}" for count in sorted(received))
+    print(f"\nat least once: {len(trials)} trials, complete requests {counts}, {len(wrong)} wrong")  # noqa: T201
+    return wrong
+
+
+@pytest.mark.crash
+def test_no_event_is_lost_by_at_least_once_on_postgresql(deployment):
+    trials = make_trials(EVERY)
+    with prepare(deployment, "crash_again", {}, again=trials) as receiver:
+        deployment.trigger("crash_again_again", "r1")
+        tasks = wait_for_trials(deployment, "crash_again_again", trials)
+        assert judge_at_least_once(trials, tasks, receiver, read_claims(deployment, "crash_again_again")) == []
+
+
 @pytest.mark.crash
 def test_no_event_is_received_twice_or_without_a_record_on_sqlite(airflow, tmp_path):
     trials = make_trials(SHORT)
@@ -182,7 +214,7 @@ def test_no_event_is_received_twice_or_without_a_record_on_sqlite(airflow, tmp_p
     }
     with (
         run_airflow(airflow.home, tmp_path / "dags", **settings) as deployment,
-        prepare(deployment, "crash", trials, {}) as receiver,
+        prepare(deployment, "crash", trials) as receiver,
     ):
         deployment.trigger("crash_first", "r1")
         tasks = wait_for_trials(deployment, "crash_first", trials)

@@ -22,6 +22,7 @@ from tests.system.real_airflow import REPOSITORY
 OTHER_PLATFORMS = ("akinon", "zstack", "smartsheet_rm")
 EXAMPLES = {
     "alert_on_failure": ["example_alert_on_failure"],
+    "delivery_policy": ["example_at_least_once", "example_several_endpoints"],
     "mapped_events": ["example_mapped_events"],
     "own_events": ["example_own_events"],
     "once_per_event": ["example_trigger_once", "example_once_per_event"],
@@ -139,6 +140,23 @@ def test_own_events_are_delivered_once_each_verified(examples, sandbox):
     assert bodies["orders.loaded"]["data"] == {"orders": 12, "run": run_id}
     assert bodies["orders.checked"]["specversion"] == "1.0"
     assert bodies["orders.checked"]["source"].endswith("/dags/example_own_events/tasks/cloud_event")
+
+
+def test_an_event_is_delivered_at_least_once_to_a_receiver_that_is_up(examples, sandbox):
+    examples.add_hook()
+    run_id = examples.pass_dag("example_at_least_once")
+    ((_, record),) = examples.airflow.read_returned("example_at_least_once", run_id).items()
+    assert (record["outcome"], record["attempts"]) == ("delivered", 1)
+
+
+def test_an_event_goes_to_several_endpoints(examples, sandbox):
+    examples.add_hook()
+    names = ["orders_warehouse", "orders_partner", "orders_audit"]
+    run_id = examples.pass_dag("example_several_endpoints")
+    ((_, records),) = examples.airflow.read_returned("example_several_endpoints", run_id).items()
+    assert [record["endpoint"] for record in records] == names
+    counts = sandbox.state.summarize()
+    assert (counts["received"], counts["verified"], counts["duplicates"]) == (3, 3, 0)
 
 
 def test_a_file_of_events_is_replayed_once_each_by_its_shards_with_a_record_each(examples, sandbox):
