@@ -183,6 +183,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """Its query is masked."""
     headers: Mapping[str, str]
     """All that are sent, in their order."""
+    signature_header: str | None
     body: bytes
 
     def as_json(self) -> JsonObject:
@@ -197,9 +198,11 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
             "body_sha256": self.info.body_sha256,
         }
 
-    def as_message(self) -> bytes:
+    def as_message(self, *, shows_signature: bool = True) -> bytes:
         """Return the head line by line, a blank line, and exactly the bytes of the body."""
-        head = [f"{METHOD} {self.url} HTTP/1.1", *(f"{name}: {value}" for name, value in self.headers.items())]
+        hidden = None if shows_signature else self.signature_header
+        headers = (f"{name}: {MASK if name == hidden else value}" for name, value in self.headers.items())
+        head = [f"{METHOD} {self.url} HTTP/1.1", *headers]
         return "\n".join([*head, "", ""]).encode() + self.body
 
 
@@ -212,5 +215,6 @@ def preview_request(endpoint: Endpoint, request: SignedRequest) -> Preview:
         info=request.info,
         url=f"{url}?{MASK}" if endpoint.target.query else url,
         headers={name: MASK if name in endpoint.headers else value for name, _, value in pairs},
+        signature_header=endpoint.scheme.signature_header,
         body=body,
     )

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from airflow.sdk import Context
+    from jinja2 import Environment
     from typing_extensions import Unpack
 
     from airflow_provider_hooks._runtime.stream_files import Events
     from airflow_provider_hooks.delivery.policy import DeliveryPolicy, Guarantee
+    from airflow_provider_hooks.events.builders import EventDraft
+    from airflow_provider_hooks.events.event import OwnEventDraft
     from airflow_provider_hooks.events.types import EventType, Level, Rules, Tags
     from airflow_provider_hooks.hooks.endpoint import Draft
     from airflow_provider_hooks.json_types import JsonObject, JsonValue
@@ -35,6 +38,7 @@ __all__ = [
 ]
 
 
+_MAX_PREVIEW_CHARACTERS = 4_000
 _MAX_LABEL_CHARACTERS = 250
 """How long the label of a mapped task instance can be in Airflow's database."""
 
@@ -53,11 +57,19 @@ class EndpointOperator(BaseOperator):
         ``at_most_once``, and 408, 425, 429, 500, 502, 503 and 504 for ``at_least_once``
     """
 
-    template_fields: Sequence[str] = ("service_hook_conn_id", "format", "guarantee", "retry_statuses")
+    template_fields: Sequence[str] = (
+        "service_hook_conn_id",
+        "format",
+        "guarantee",
+        "retry_statuses",
+        "request_preview",
+    )
     ui_color = "#d7e8f7"
 
     event_type: str
     """The event type that a subclass delivers."""
+    request_preview: str | None = None
+    """The request that the rendered fields make, for the UI, which shows it with them."""
 
     def __init__(
         self,
@@ -116,6 +128,30 @@ class EndpointOperator(BaseOperator):
             policy=policy,
             format=format_name,
         )
+
+    def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
+        """Render the fields, and describe the request that they make. Nothing is sent, and nothing claimed."""
+        self.request_preview = None  # it holds data of the event, which must not be rendered
+        super().render_template_fields(context, jinja_env)
+        try:
+            self.request_preview = self._describe_request(context)
+        except Exception as error:  # noqa: BLE001  (what is wrong fails the task when it is executed)
+            self.log.debug("There is no preview of the request: %s", type(error).__name__)
+
+    def _describe_request(self, context: Context) -> str | None:
+        draft = self.make_draft(context)
+        conn_ids = self.service_hook_conn_id
+        conn_id = conn_ids if isinstance(conn_ids, str) else next(iter(conn_ids), None)
+        if draft is None or conn_id is None:
+            return None
+        from airflow_provider_hooks.hooks.endpoint import EndpointHook
+
+        preview = EndpointHook(conn_id).preview(self.event_type, draft, format=self.format or None)
+        return preview.as_message(shows_signature=False).decode()[:_MAX_PREVIEW_CHARACTERS]
+
+    def make_draft(self, context: Context) -> Draft | None:  # noqa: ARG002  (subclasses need it)
+        """Return the one event of the task, if it is known before the task is executed."""
+        return None
 
     def find_event_id(self) -> object:
         """Return the id of the event, if the task has one event and its id is given."""
@@ -226,16 +262,19 @@ class _DeliverEventOperator(DeliveringOperator):
         :raises DeliveryUnknownError: if it may have been received and must be sent again; ``retries`` then apply
         :raises DeliveryRejectedError: if it was rejected and must be sent again; ``retries`` then apply
         """
+        return self.deliver(self.make_draft(context), context)
+
+    def make_draft(self, context: Context) -> EventDraft:
+        """Return the event of the task, which is built and checked when it is delivered."""
         from airflow_provider_hooks._runtime.airflow import describe_task_instance
         from airflow_provider_hooks.events.builders import EventDraft
 
-        draft = EventDraft(
+        return EventDraft(
             event_type=self.event_type,
             event=self.event,
             arguments=self.list_arguments(),
             defaults=describe_task_instance(context),
         )
-        return self.deliver(draft, context)
 
     def list_arguments(self) -> dict[str, object]:
         """Return the arguments that are fields of the event, by their names."""
@@ -370,10 +409,14 @@ class DeliverEventOperator(EndpointOperator):
         :raises DeliveryUnknownError: if it may have been received and must be sent again; ``retries`` then apply
         :raises DeliveryRejectedError: if it was rejected and must be sent again; ``retries`` then apply
         """
+        return self.deliver(self.make_draft(context), context)
+
+    def make_draft(self, context: Context) -> OwnEventDraft:
+        """Return the event of the task, which is built and checked when it is delivered."""
         from airflow_provider_hooks._runtime.airflow import describe_own_event
         from airflow_provider_hooks.events.event import OwnEventDraft
 
-        draft = OwnEventDraft(
+        return OwnEventDraft(
             event_type=self.event_type,
             data=self.data,
             event_id=self.event_id,
@@ -381,7 +424,6 @@ class DeliverEventOperator(EndpointOperator):
             schema=self.schema,
             defaults=describe_own_event(context),
         )
-        return self.deliver(draft, context)
 
 
 class _EventsFunction:
