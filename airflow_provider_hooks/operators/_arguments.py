@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions._internal.abstractoperator import TaskStateChangeCallback
     from airflow.sdk.types import WeightRuleParam
 
-    from airflow_provider_hooks.delivery.policy import DeliveryPolicy, Guarantee
+    from airflow_provider_hooks.delivery.policy import Guarantee
     from airflow_provider_hooks.exceptions import ValidationErrors
     from airflow_provider_hooks.registries.reconcile import OnUncertainCreate
     from airflow_provider_hooks.stream.sources import Shard
@@ -159,19 +159,6 @@ def add_retries(arguments: BaseOperatorArguments, *, guarantee: object) -> BaseO
 
         added["retries"] = len(RETRY_DELAYS)
     return {**arguments, **added}
-
-
-def read_policy(problems: ValidationErrors, guarantee: object, retry_statuses: object) -> DeliveryPolicy:
-    """Return the delivery policy."""
-    from airflow_provider_hooks.delivery.policy import AT_MOST_ONCE, make_policy
-    from airflow_provider_hooks.exceptions import ValidationError
-
-    try:
-        return make_policy(guarantee=guarantee, retry_statuses=retry_statuses)
-    except ValidationError as error:
-        for name, problem in error.problems.items():
-            problems.add(name, problem)
-    return AT_MOST_ONCE
 
 
 def read_flag(problems: ValidationErrors, name: str, value: object) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_hooks.operators._arguments import add_retries, read_policy
+from airflow_provider_hooks.operators._arguments import add_retries
 from airflow_provider_hooks.operators.links import DeliveryRecordLink, EventLink
 
 if TYPE_CHECKING:
@@ -93,15 +93,15 @@ class EndpointOperator(BaseOperator):
 
         :raises NonRetryableError: naming each argument that cannot be used
         """
-        from airflow_provider_hooks.exceptions import NonRetryableError, ValidationError, ValidationErrors
+        from airflow_provider_hooks.delivery.policy import make_policy
+        from airflow_provider_hooks.exceptions import ValidationError
 
-        problems = ValidationErrors(f"task {self.task_id}")
-        policy = read_policy(problems, self.guarantee, self.retry_statuses)
         try:
-            problems.raise_if_any()
+            return make_policy(guarantee=self.guarantee, retry_statuses=self.retry_statuses)
         except ValidationError as error:
+            from airflow_provider_hooks.exceptions import NonRetryableError
+
             raise NonRetryableError(str(error)) from None
-        return policy
 
     def deliver(self, draft: Draft, context: Context) -> JsonObject | list[JsonObject]:
         """
@@ -556,7 +556,7 @@ class DeliverEventStreamOperator(EndpointOperator):
         if self.undelivered_from is not None:
             read_name(problems, "undelivered_from", self.undelivered_from)
         options = StreamOptions(
-            policy=read_policy(problems, self.guarantee, self.retry_statuses),
+            policy=self.read_policy(),
             concurrency=read_count(problems, "concurrency", self.concurrency, largest=4_096) or 1,
             rate_limit=read_rate(problems, "rate_limit", self.rate_limit),
             stop_after_failures=read_count(problems, "stop_after_failures", self.stop_after_failures),

@@ -182,7 +182,9 @@ class TestPolicyOfATask:
     def test_a_policy_that_cannot_be_used_is_refused_before_anything_is_sent(self, endpoints):
         with raw_server(OK) as heard:
             endpoints(one=heard.url)
-            with pytest.raises(AirflowFailException, match=r"task a_task: guarantee: must be .*; retry_statuses: must"):
+            with pytest.raises(
+                AirflowFailException, match=r"delivery policy: guarantee: must be .*; retry_statuses: must"
+            ):
                 deliver("one", StateStore(), guarantee="exactly_once", retry_statuses="503")
         assert heard.requests == []
 
