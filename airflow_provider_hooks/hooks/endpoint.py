@@ -227,7 +227,7 @@ class EndpointHook(BaseHook):
             result = self._deliver_claimed(event_type, payload, store=store, run=run, format=format)
             attempts += 1
             pause = find_attempt_delay(attempts, policy=policy, attempt=result.record.attempt, now=time.time())
-            if pause is None or not result.sent_by_this_try:
+            if pause is None:
                 return result
             self.log.info("The next attempt follows in %.0f s", pause)
             time.sleep(pause)

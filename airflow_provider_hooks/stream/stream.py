@@ -298,7 +298,8 @@ class _Stream:
             recorded = records.read_lines(claim.batch)
             unsent = self._send_claimed(self._skip_recorded(recorded, segment), segment)
         unrecorded = self._list_unrecorded(segment)
-        if not unrecorded:
+        if not unrecorded:  # else the next try merges the segments
+            self._check_written(segment)
             records.remove(first_batch=claim.batch, try_number=claim.try_number, keeps_own=True)
         if claim.state == "resending":
             unread = [event for event in claim.unsent if event.offset >= self._read_offset]

@@ -15,7 +15,7 @@ from airflow_provider_hooks.delivery.policy import make_policy
 from airflow_provider_hooks.stream import throttle
 from airflow_provider_hooks.stream.records import SegmentWriter
 from tests.http.reusing_receiver import answer, serve
-from tests.stream.stream_tries import BATCH, Store, Tries, make_source
+from tests.stream.stream_tries import BATCH, KilledError, Store, Tries, make_source
 
 EVENTS = 17
 AT_LEAST_ONCE = make_policy(guarantee="at_least_once")
@@ -129,6 +129,18 @@ def test_the_last_try_that_is_stopped_records_what_earlier_ones_know(tries, fail
     assert "stopped" in {record.get("error_class") for record in tries.read_records()}
 
 
+class KilledAtTheNextClaim:
+    """A store whose process dies when all events of the first batch were sent and recorded."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self.get = store, store.get
+
+    def set(self, key, value, **options):
+        if value["batch"] == 1:
+            raise KilledError
+        self._store.set(key, value, **options)
+
+
 def finish(tries: Tries, kept, source):
     """Make tries as Airflow does, until one leaves nothing to the next."""
     while True:
@@ -177,11 +189,13 @@ def test_however_often_tries_are_killed_no_event_is_lost(
     assert result.summary.outcomes["delivered"] == EVENTS
 
 
-def test_a_folder_that_fails_while_an_interrupted_batch_is_sent_again_loses_nothing(tries, monkeypatch):
+@pytest.mark.parametrize("recorded", [0, 2, BATCH])
+def test_a_folder_that_fails_while_an_interrupted_batch_is_sent_again_loses_nothing(tries, monkeypatch, recorded):
     source = make_source(EVENTS)
     with serve(answer) as kept:
-        tries.deliver(kept, source, policy=AT_LEAST_ONCE, kill_at=60)
-        assert tries.store.claim["state"] == "claimed"
+        tries.deliver(kept, source, policy=AT_LEAST_ONCE, store=KilledAtTheNextClaim(tries.store), concurrency=1)
+        (segment,) = (tries.folder / "3").glob("segment-000000.*.jsonl")
+        segment.write_bytes(b"".join(segment.read_bytes().splitlines(keepends=True)[:recorded]))
         with monkeypatch.context() as patch:
 
             def fail(self):
@@ -195,6 +209,20 @@ def test_a_folder_that_fails_while_an_interrupted_batch_is_sent_again_loses_noth
     assert Counter(record["offset"] for record in records) == dict.fromkeys(range(EVENTS), 1)
     assert {record["outcome"] for record in records} == {"delivered"}
     assert set(kept.bytes_of) == set(range(EVENTS))
+    assert sum(kept.bytes_of.values()) == EVENTS + BATCH - recorded, "an outcome that is known is not forgotten"
+
+
+def test_a_stream_that_is_stopped_in_an_interrupted_batch_begins_nothing_more(tries):
+    source = make_source(EVENTS)
+    with serve(answer) as kept:
+        tries.deliver(kept, source, policy=AT_LEAST_ONCE, kill_at=60)
+        assert tries.store.claim["state"] == "claimed"
+    with serve(reject(503)) as kept:
+        stopped = tries.deliver(kept, source, policy=AT_LEAST_ONCE, breaker=1, max_attempts=1, concurrency=1)
+        assert (stopped.is_stopped, len(kept.arrivals)) == (True, 1)
+    with serve(answer) as kept:
+        result = finish(tries, kept, source)
+    assert result.summary.outcomes["delivered"] == EVENTS
 
 
 def test_a_busy_receiver_is_given_the_time_that_it_requests(tries, monkeypatch):
