@@ -91,7 +91,7 @@ def make_delivery_failure(
     if outcome is Outcome.UNKNOWN and policy.resends_unknown:
         advice = f"It may have been received. {_describe_resend(context)}"
         return DeliveryUnknownError(_describe(result, [advice]), outcome=outcome, record=stored)
-    if policy.sends_again(outcome, record.attempt.status_code):
+    if outcome is Outcome.REJECTED and policy.sends_again(outcome, record.attempt.status_code):
         advice = f"The receiver is expected to take it later. {_describe_resend(context)}"
         return DeliveryRejectedError(
             _describe(result, [advice]),
