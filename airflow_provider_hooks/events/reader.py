@@ -5,16 +5,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import orjson
 
 from airflow_provider_hooks.events.event import Event
-from airflow_provider_hooks.events.formats import find_format, wrap_payload
+from airflow_provider_hooks.events.formats import wrap_payload
 from airflow_provider_hooks.events.schema import format_time, parse_event_id, parse_time
 from airflow_provider_hooks.events.serialization import PayloadReader, one_event, parse_line
 from airflow_provider_hooks.events.types import EVENT_TYPES
 from airflow_provider_hooks.exceptions import InvalidEventError
 from airflow_provider_hooks.sanitize import escape, safe_repr
+
+if TYPE_CHECKING:
+    from airflow_provider_hooks.events.format_base import Format
 
 
 class EventReader:
@@ -22,23 +26,22 @@ class EventReader:
     Reads the events of a stream in a format other than the documented one.
 
     :param event_type: the type of all events
+    :param format: the format, bound to the endpoint
     :param id_field: the field of an event of the user's own type that is its id
     :param defaults: ``datetime`` and ``source`` of events of the user's own type
-    :raises ValidationError: if there is no such format, or it cannot represent events of this type
     """
 
     def __init__(
         self,
         event_type: str,
         *,
-        format_name: str | None,
+        format: Format,  # noqa: A002  (what users call it)
         id_field: str,
         defaults: Mapping[str, object],
         max_payload_bytes: int,
     ) -> None:
         self._type, self._id_field, self._max_payload_bytes = event_type, id_field, max_payload_bytes
-        self._format = find_format(format_name, event_type, endpoint_format=format_name)
-        self.content_type, self.header_names = self._format.content_type, self._format.header_names
+        self._format, self.content_type, self.header_names = format, format.content_type, format.header_names
         self._documented: PayloadReader | None = None
         if event_type in EVENT_TYPES:
             self._documented = PayloadReader(event_type, max_payload_bytes=max_payload_bytes)

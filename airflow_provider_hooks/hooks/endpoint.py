@@ -316,7 +316,7 @@ class EndpointHook(BaseHook):
             event_type,
             built,
             format_name=format_name,
-            endpoint_format=endpoint.format,
+            settings=endpoint.format_settings,
             max_payload_bytes=self._settings.max_payload_bytes,
         )
         template = RequestTemplate(

@@ -125,11 +125,11 @@ class StreamHook(EndpointHook):
         endpoint = self._find_endpoint(event_type)
         limits = self._limits(endpoint)
         size = self._settings.max_payload_bytes
-        chosen, reader = find_format(options.format, event_type, endpoint_format=endpoint.format), None
+        chosen, reader = find_format(options.format, event_type, settings=endpoint.format_settings), None
         if chosen.name != "sentry":
             reader = EventReader(
                 event_type,
-                format_name=chosen.name,
+                format=chosen,
                 id_field=options.id_field,
                 defaults=defaults,
                 max_payload_bytes=size,
