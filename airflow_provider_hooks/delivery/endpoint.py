@@ -25,7 +25,7 @@ from airflow_provider_hooks.connection_form import (
     read_extra,
     read_seconds,
 )
-from airflow_provider_hooks.events.format_base import FormatSettings
+from airflow_provider_hooks.events.format_base import JSON, FormatSettings
 from airflow_provider_hooks.events.formats import FORMATS
 from airflow_provider_hooks.exceptions import ValidationErrors
 from airflow_provider_hooks.http.urls import BASIC_AUTHENTICATION, Target, parse_url
@@ -146,6 +146,17 @@ SERVICE_HOOK = ConnectionType(
             choices=_Titles(FORMATS),
         ),
         ExtraField(
+            name="template",
+            label="Template",
+            description="With the format `template`: the Jinja template of the body. It has `event` (`type`, `id`, "
+            '`time`, `source`, `data`), such as `{"text": {{ event.data.message | tojson }}}`.',
+        ),
+        ExtraField(
+            name="template_content_type",
+            label="Template content type",
+            description="What the template makes. Empty: `application/json`, which is checked.",
+        ),
+        ExtraField(
             name=HEADERS_FIELD,
             label="Headers",
             description='What to add to each delivery, such as `{"Authorization": "Bearer …"}`: Authorization, X-… '
@@ -197,6 +208,9 @@ class Endpoint:
     """The event types that it takes; ``*`` stands for any characters."""
     format: str | None = None
     """``None``: the default of the event type."""
+    template: str = field(default="", repr=False)
+    """What makes the body, with the format ``template``."""
+    template_content_type: str = JSON
     headers: Mapping[str, str] = field(repr=False)
     """What a connection adds to each delivery; its values are secrets."""
     id_header: str | None = None
@@ -212,7 +226,9 @@ class Endpoint:
     def format_settings(self) -> FormatSettings:
         """What the endpoint defines of the format of its events."""
         key = self.secrets[0] if self.secrets and self.scheme.signature_header is None else None
-        return FormatSettings(name=self.format, key=key)
+        return FormatSettings(
+            name=self.format, key=key, template=self.template, content_type=self.template_content_type
+        )
 
     def takes(self, event_type: str) -> bool:
         """Return whether events of this type may go to the endpoint."""
@@ -286,6 +302,7 @@ def read_endpoint(
         secrets = _read_secrets(
             fields, scheme, chosen, variable=variable, read_variable=read_variable, problems=problems
         )
+    template = _read_template(extra, chosen, problems)
     problems.raise_if_any()
     assert target is not None  # noqa: S101  (for mypy: a URL that cannot be parsed is a problem)
     if chosen is not None and chosen.has_secret_url:
@@ -298,6 +315,8 @@ def read_endpoint(
         secrets=secrets,
         events=events,
         format=chosen.name if chosen is not None else None,
+        template=template.template,
+        template_content_type=template.content_type,
         headers=headers,
         id_header=id_header,
         timeout=timeout,
@@ -363,6 +382,18 @@ def _find_key_problem(key: str) -> str | None:
     if len(key) < MIN_KEY_CHARACTERS:
         return f"has under {MIN_KEY_CHARACTERS} characters, too few for the key of a receiver"
     return None
+
+
+def _read_template(extra: Mapping[str, str], chosen: Format | None, problems: ValidationErrors) -> FormatSettings:
+    """Return the settings of the format that a connection defines; note each that cannot be used."""
+    settings = FormatSettings(template=extra.get("template", ""), content_type=extra.get("template_content_type", JSON))
+    found = {} if chosen is None else dict(chosen.find_problems(settings))
+    if chosen is None or not chosen.uses_template:
+        unused = "is used with the format template only; set the format, or leave it empty"
+        found |= {name: unused for name in ("template", "template_content_type") if name in extra}
+    for name, problem in found.items():
+        problems.add(f"extra.{name}", problem)
+    return settings
 
 
 def read_headers(value: object, *, allowed: Iterable[str], problems: ValidationErrors) -> dict[str, str]:

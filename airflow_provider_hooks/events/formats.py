@@ -24,6 +24,7 @@ from airflow_provider_hooks.events.format_base import (
     find_time,
 )
 from airflow_provider_hooks.events.pagerduty_format import PagerDutyFormat
+from airflow_provider_hooks.events.template_format import TemplateFormat
 from airflow_provider_hooks.events.types import EVENT_TYPES
 from airflow_provider_hooks.exceptions import PayloadError, ValidationError
 from airflow_provider_hooks.sanitize import safe_repr
@@ -153,6 +154,7 @@ _ROWS: tuple[Format, ...] = (
     TeamsFormat(),
     DiscordFormat(),
     PagerDutyFormat(),
+    TemplateFormat(),
 )
 FORMATS: Mapping[str, Format] = ExtensibleTable(_ROWS, group=ENTRY_POINT_GROUP, title="format", read=_read_format)
 """Every format by its name."""
