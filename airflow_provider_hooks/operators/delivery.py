@@ -325,6 +325,7 @@ class DeliverEventStreamOperator(BaseOperator):
     :param format: how an event becomes a request, such as ``cloudevents``; by default the endpoint's, or the documented
         payload, or ``standard_webhooks`` for the user's own type
     :param id_field: the field of an event of the user's own type that is its id
+    :param type_field: the field of each event that is its type, in place of ``event_type``, for types of the user's own
     :param records_path: the folder for the records, as a path or URL; each run or manual clear has its own folder
         in it
     :param concurrency: how many requests are under way at once; as many can be lost when the receiver restarts
@@ -344,6 +345,7 @@ class DeliverEventStreamOperator(BaseOperator):
         "event_type",
         "format",
         "id_field",
+        "type_field",
         "records_path",
         "concurrency",
         "rate_limit",
@@ -365,6 +367,7 @@ class DeliverEventStreamOperator(BaseOperator):
         event_type: str = "event.created",
         format: str | None = None,  # noqa: A002  (what users call it)
         id_field: str = "id",
+        type_field: str | None = None,
         concurrency: int | str = 32,
         rate_limit: float | str | None = None,
         stop_after_failures: int | str | None = 100,
@@ -380,6 +383,7 @@ class DeliverEventStreamOperator(BaseOperator):
         self.event_type = event_type
         self.format = format
         self.id_field = id_field
+        self.type_field = type_field
         self.records_path = records_path
         self.concurrency = concurrency
         self.rate_limit = rate_limit
@@ -408,7 +412,11 @@ class DeliverEventStreamOperator(BaseOperator):
             raise NonRetryableError(str(error)) from None
         events = self.events.function if isinstance(self.events, _EventsFunction) else self.events
         return StreamHook(self.service_hook_conn_id).deliver_stream(
-            self.event_type, events, records_path=self.records_path, options=options, context=context
+            None if options.type_field else self.event_type,
+            events,
+            records_path=self.records_path,
+            options=options,
+            context=context,
         )
 
     def _read_options(self) -> StreamOptions:
@@ -430,6 +438,10 @@ class DeliverEventStreamOperator(BaseOperator):
         except ValueError as error:
             problems.add("event_type", str(error))
         read_name(problems, "id_field", self.id_field)
+        if self.type_field:
+            read_name(problems, "type_field", self.type_field)
+            if self.event_type != "event.created":
+                problems.add("type_field", "cannot be combined with event_type; give one")
         if self.on_invalid not in {"fail", "skip"}:
             problems.add("on_invalid", f"must be fail or skip, not {safe_repr(self.on_invalid)}")
         read_name(problems, "records_path", self.records_path)
@@ -442,6 +454,7 @@ class DeliverEventStreamOperator(BaseOperator):
             skips_invalid=self.on_invalid == "skip",
             format=self.format or None,
             id_field=self.id_field,
+            type_field=self.type_field or None,
             shard=read_shard(problems, self.shard),
             undelivered_from=self.undelivered_from,
             resend_outcomes=read_outcomes(problems, "resend_outcomes", self.resend_outcomes),
