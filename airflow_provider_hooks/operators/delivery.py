@@ -226,8 +226,10 @@ class DeliverEventOperator(BaseOperator):
     """
     Deliver an event of the user's own type, such as ``orders.loaded``, signed, at most once per run or manual clear.
 
-    :param event_type: 1 to 128 letters, digits, ``.``, ``-`` and ``_``
+    :param event_type: 1 to 128 letters, digits, ``.``, ``-`` and ``_``; required unless ``event`` has it
     :param data: what happened: anything that JSON can represent
+    :param event: an event as ``events_from_assets`` returns it: ``type``, ``id``, ``time`` and ``data``; the other
+        arguments win over it
     :param service_hook_conn_id: a connection of type ``service_hook``
     :param event_id: the event's id; by default an id made from the task instance, the same on every try
     :param occurred_at: when it happened, with a zone; by default the end of the run's data interval
@@ -242,12 +244,13 @@ class DeliverEventOperator(BaseOperator):
         "service_hook_conn_id",
         "event_type",
         "data",
+        "event",
         "event_id",
         "occurred_at",
         "format",
         "on_unknown",
     )
-    template_fields_renderers = {"data": "json"}  # noqa: RUF012  (as BaseOperator declares it)
+    template_fields_renderers = {"data": "json", "event": "json"}  # noqa: RUF012  (as BaseOperator declares it)
     ui_color = "#d7e8f7"
     operator_extra_links = (DeliveryRecordLink(),)
 
@@ -255,8 +258,9 @@ class DeliverEventOperator(BaseOperator):
         self,
         *,
         task_id: str,
-        event_type: str,
+        event_type: str | None = None,
         data: JsonValue = None,
+        event: Mapping[str, JsonValue] | None = None,
         service_hook_conn_id: str = "service_hook_default",
         event_id: str | None = None,
         occurred_at: dt.datetime | str | None = None,
@@ -268,6 +272,7 @@ class DeliverEventOperator(BaseOperator):
         super().__init__(task_id=task_id, **kwargs)
         self.event_type = event_type
         self.data = data
+        self.event = event
         self.service_hook_conn_id = service_hook_conn_id
         self.event_id = event_id
         self.occurred_at = occurred_at
@@ -285,10 +290,11 @@ class DeliverEventOperator(BaseOperator):
         :raises DeliveryUnknownError: if it may have been received and must be sent again; ``retries`` then apply
         """
         from airflow_provider_hooks._runtime.airflow import describe_own_event
-        from airflow_provider_hooks.events.event import OwnEventDraft
+        from airflow_provider_hooks.events.event import draft_own_event
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
 
-        draft = OwnEventDraft(
+        draft = draft_own_event(
+            self.event,
             event_type=self.event_type,
             data=self.data,
             event_id=self.event_id,
@@ -298,7 +304,7 @@ class DeliverEventOperator(BaseOperator):
         )
         hook = EndpointHook(self.service_hook_conn_id)
         return hook.deliver(
-            self.event_type, draft, context=context, on_unknown=self.on_unknown, format=self.format or None
+            draft.event_type, draft, context=context, on_unknown=self.on_unknown, format=self.format or None
         )
 
 
