@@ -236,12 +236,13 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         named = {name: _list_sensitive_parts(value) for name, value in self.headers.items()}
-        secret = (part for name, parts in named.items() if _is_credential(name) for part in parts)
+        secret = (part for name, parts in named.items() if is_credential(name) for part in parts)
         object.__setattr__(self, "sensitive_headers", tuple(part for parts in named.values() for part in parts))
         object.__setattr__(self, "credentials", tuple(secret))
 
 
-def _is_credential(header: str) -> bool:
+def is_credential(header: str) -> bool:
+    """Return whether a header holds a credential, by its name."""
     return any(word in header.lower() for word in _CREDENTIAL_WORDS)
 
 
