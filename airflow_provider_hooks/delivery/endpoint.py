@@ -25,7 +25,7 @@ from airflow_provider_hooks.connection_form import (
     read_extra,
     read_seconds,
 )
-from airflow_provider_hooks.events.format_base import JSON, FormatSettings
+from airflow_provider_hooks.events.format_base import JSON, NO_SETTINGS, FormatSettings
 from airflow_provider_hooks.events.formats import FORMATS
 from airflow_provider_hooks.exceptions import ValidationErrors
 from airflow_provider_hooks.http.urls import BASIC_AUTHENTICATION, Target, parse_url
@@ -206,11 +206,8 @@ class Endpoint:
     """Newest first. With the scheme ``none`` empty, or the key that the format puts into the body."""
     events: tuple[str, ...]
     """The event types that it takes; ``*`` stands for any characters."""
-    format: str | None = None
-    """``None``: the default of the event type."""
-    template: str = field(default="", repr=False)
-    """What makes the body, with the format ``template``."""
-    template_content_type: str = JSON
+    format_settings: FormatSettings = NO_SETTINGS
+    """The format of its events, with the key and the template that it needs."""
     headers: Mapping[str, str] = field(repr=False)
     """What a connection adds to each delivery; its values are secrets."""
     id_header: str | None = None
@@ -221,14 +218,6 @@ class Endpoint:
     """What records mask of all headers: the values, also without a word such as ``Bearer``, and decoded passwords."""
     credentials: tuple[str, ...] = field(init=False, repr=False)
     """The same of the headers that hold credentials by their name; other values may be words of any text."""
-
-    @property
-    def format_settings(self) -> FormatSettings:
-        """What the endpoint defines of the format of its events."""
-        key = self.secrets[0] if self.secrets and self.scheme.signature_header is None else None
-        return FormatSettings(
-            name=self.format, key=key, template=self.template, content_type=self.template_content_type
-        )
 
     def takes(self, event_type: str) -> bool:
         """Return whether events of this type may go to the endpoint."""
@@ -303,7 +292,8 @@ def read_endpoint(
         secrets = _read_secrets(
             fields, scheme, chosen, variable=variable, read_variable=read_variable, problems=problems
         )
-    template = _read_template(extra, chosen, problems)
+    key = secrets[0] if secrets and scheme.signature_header is None else None
+    format_settings = _read_format_settings(extra, chosen, key, problems)
     problems.raise_if_any()
     assert target is not None  # noqa: S101  (for mypy: a URL that cannot be parsed is a problem)
     if chosen is not None and chosen.has_secret_url:
@@ -315,9 +305,7 @@ def read_endpoint(
         scheme=scheme,
         secrets=secrets,
         events=events,
-        format=chosen.name if chosen is not None else None,
-        template=template.template,
-        template_content_type=template.content_type,
+        format_settings=format_settings,
         headers=headers,
         id_header=id_header,
         timeout=timeout,
@@ -385,9 +373,16 @@ def _find_key_problem(key: str) -> str | None:
     return None
 
 
-def _read_template(extra: Mapping[str, str], chosen: Format | None, problems: ValidationErrors) -> FormatSettings:
-    """Return the settings of the format that a connection defines; note each that cannot be used."""
-    settings = FormatSettings(template=extra.get("template", ""), content_type=extra.get("template_content_type", JSON))
+def _read_format_settings(
+    extra: Mapping[str, str], chosen: Format | None, key: str | None, problems: ValidationErrors
+) -> FormatSettings:
+    """Return what a connection defines of the format of its events; note each field that cannot be used."""
+    settings = FormatSettings(
+        name=extra.get("format"),
+        key=key,
+        template=extra.get("template", ""),
+        content_type=extra.get("template_content_type", JSON),
+    )
     found = {} if chosen is None else dict(chosen.find_problems(settings))
     if chosen is None or not chosen.uses_template:
         unused = "is used with the format template only; set the format, or leave it empty"
