@@ -35,7 +35,7 @@ SEVERITIES: Mapping[str, str] = MappingProxyType(
 """The severity of each level."""
 MAX_BODY_BYTES = 524_288
 """The largest request that PagerDuty accepts: 512 KB."""
-_MAX_KEY_CHARACTERS = 255
+_MAX_KEY_CHARACTERS, _MAX_SUMMARY_CHARACTERS = 255, 1_024
 _SHOWN_APART = frozenset({"message", "level", "url", "event_action", "dedup_key"})
 
 
@@ -89,7 +89,7 @@ def _read_action(data: object, event_id: str) -> tuple[str, str]:
 
 def _describe_alert(event: Event) -> dict[str, object]:
     """Return the members that only an event that triggers an alert has."""
-    summary = summarize_event(event)
+    summary = summarize_event(event, title_characters=_MAX_SUMMARY_CHARACTERS)
     if event.type in EVENT_TYPES:
         details: dict[str, object] = dict(summary.facts)
     elif isinstance(event.data, Mapping):

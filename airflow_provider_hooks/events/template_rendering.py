@@ -114,7 +114,7 @@ def _find_line(error: BaseException) -> int:
 def _describe(error: Exception, template: str) -> str:
     """Return what went wrong; of a message only a name that the template itself has, since others may be values."""
     if isinstance(error, UndefinedError):
-        name = next((part for part in reversed(str(error).split("'")[1::2]) if part in template), None)
+        name = next((part for part in reversed(str(error).split("'")[1::2]) if part and part in template), None)
         return "uses a value that is not defined" if name is None else f"{escape(name)} is not defined"
     if isinstance(error, SecurityError):
         return "uses an attribute, a method or an operator that templates cannot use"

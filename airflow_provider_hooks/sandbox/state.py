@@ -37,8 +37,8 @@ APIS: Mapping[str, SandboxApi] = MappingProxyType(
 
 MAX_STORED, MAX_STORED_BYTES = 20_000, 67_108_864
 """How many requests are stored, and how many bytes of their headers and bodies; all are counted."""
-_MAX_HEADERS, _MAX_HEADER_CHARACTERS = 64, 1_000
-"""How many headers of a request are stored, and how much of each value."""
+_MAX_HEADERS, _MAX_TEXT_CHARACTERS = 64, 1_000
+"""How many headers of a request are stored, and how much of each value, of the path and of the ids."""
 UNSIGNED = "none"
 """The scheme that signs nothing; requests to its path are accepted without being verified."""
 _SUCCESS = range(200, 300)
@@ -131,10 +131,10 @@ class SandboxState:
             delivery = Received(
                 number=self._counts["received"] + 1,
                 received_at=pendulum.now("UTC").isoformat(),
-                path=path,
-                event_type=event_type,
-                event_id=event_id,
-                delivery_id=lowercase.get("x-service-hook-delivery"),
+                path=path[:_MAX_TEXT_CHARACTERS],
+                event_type=_cut(event_type),
+                event_id=_cut(event_id),
+                delivery_id=_cut(lowercase.get("x-service-hook-delivery")),
                 scheme=scheme,
                 verified=reason is None,
                 reason=reason,
@@ -233,6 +233,10 @@ def _find_reason(scheme: Signer, secrets: Iterable[str], *, headers: Mapping[str
     return reasons[0] if reasons else f"no secret has the form that the scheme {scheme.name} needs"
 
 
+def _cut(text: str | None) -> str | None:
+    return None if text is None else text[:_MAX_TEXT_CHARACTERS]
+
+
 def _mask_headers(headers: Mapping[str, str], secrets: Sequence[str]) -> dict[str, str]:
     """Return headers as they may be shown: without credentials, bounded, one line each."""
     signed = {name.lower() for scheme in SCHEMES.values() for name in scheme.header_names}
@@ -240,8 +244,8 @@ def _mask_headers(headers: Mapping[str, str], secrets: Sequence[str]) -> dict[st
     shown: dict[str, str] = {}
     for name, value in list(headers.items())[:_MAX_HEADERS]:
         is_secret = is_credential(name) and name.lower() not in signed
-        text = MASK if is_secret else redact(value[:_MAX_HEADER_CHARACTERS], secrets)
-        shown[escape(name)] = escape(text, limit=_MAX_HEADER_CHARACTERS)
+        text = MASK if is_secret else redact(value[:_MAX_TEXT_CHARACTERS], secrets)
+        shown[escape(name)] = escape(text, limit=_MAX_TEXT_CHARACTERS)
     return shown
 
 

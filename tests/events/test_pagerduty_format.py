@@ -132,6 +132,11 @@ def test_a_body_over_the_limit_of_pagerduty_is_refused():
         encode(make({"a": "x" * MAX_BODY_BYTES}))
 
 
+def test_a_long_message_is_the_summary_as_far_as_pagerduty_accepts():
+    assert encode(make({"message": "m" * 1_024}))["payload"]["summary"] == "m" * 1_024
+    assert encode(make({"message": "m" * 2_000}))["payload"]["summary"] == "m" * 1_023 + "…"
+
+
 @relaxed
 @given(json_values)
 def test_any_data_is_an_event_within_the_documented_limits(data):

@@ -104,6 +104,7 @@ def test_a_value_of_an_event_is_never_a_template(value):
         ("{\n{{ event.data.nope }}}", "line 2", "nope is not defined"),
         ("\n\n{{ nope }}", "line 3", "nope is not defined"),
         ("{{ event.data[event.data.a] }}", "line 1", "uses a value that is not defined"),
+        ("{{ event.data[''] }}", "line 1", "uses a value that is not defined"),
         ("{{ nope | tojson }}", "line 1", "nope is not defined"),
         ("{{ event.data.a + 1 }}", "line 1", "TypeError"),
         ("{{ event.data.list | sum }}", "line 1", "TypeError"),

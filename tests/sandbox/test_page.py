@@ -229,6 +229,17 @@ def test_what_a_page_shows_is_bounded(sandbox):
     assert "8 older ones are not shown" in page.text
 
 
+def test_what_is_stored_of_a_request_is_bounded(sandbox):
+    body = json.dumps({"id": "i" * 1_000_000}).encode()
+    headers = {"X-Service-Hook-Event": "e" * 5_000, "X-Service-Hook-Delivery": "d" * 5_000}
+    post(sandbox, "/receiver/" + "p" * 5_000, body, **headers, **{f"X-{number}": "v" for number in range(80)})
+    (one,) = sandbox.state.list_deliveries()
+    assert {len(text) for text in (one.path, one.event_type, one.event_id, one.delivery_id)} == {1_000}
+    assert len(one.headers) == 64
+    assert post(sandbox, "/receiver/" + "p" * 5_000, body, **headers).json()["received"] == 2
+    assert sandbox.state.list_deliveries()[1].duplicate, "they are compared as they came"
+
+
 def test_the_list_is_read_in_parts(sandbox):
     for _ in range(5):
         post(sandbox)
