@@ -253,16 +253,19 @@ class Idle:
             one.close()
 
 
-def test_the_secret_of_the_receiver_is_given_or_random(monkeypatch, capsys):
+def test_the_secret_of_the_receiver_and_the_token_are_given_or_random(monkeypatch, capsys):
     made = []
     monkeypatch.setattr(
         "airflow_provider_hooks.sandbox.__main__.make_server", lambda sandbox: made.append(sandbox) or Idle()
     )
     for secret in ("whsec_" + "QUJD" * 8, ""):
         monkeypatch.setenv("SANDBOX_SECRET", secret)
+        monkeypatch.setenv("SANDBOX_TOKEN", secret)
         assert main(["--port", "0"]) == 0
     given, other = (sandbox.state.receiver_secrets[0] for sandbox in made)
     assert given == "whsec_" + "QUJD" * 8
+    assert {platform.token for platform in made[0].state.platforms.values()} == {given}
+    assert len({platform.token for platform in made[1].state.platforms.values()}) == len(APIS)
     assert SCHEMES["standard_webhooks"].find_secret_problem(other) is None
     printed = capsys.readouterr().out
     assert f"SANDBOX_SECRET={given} " in printed
