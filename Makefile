@@ -11,7 +11,7 @@ export PIP_CONSTRAINT :=
 WORKERS ?= 3
 PARALLEL := --numprocesses $(WORKERS) --no-loadscope-reorder
 
-.PHONY: help demo test test-fast test-crash test-compat test-servers fuzz bench lint docs clean
+.PHONY: help demo test test-fast test-crash test-compat test-servers test-conformance fuzz bench lint docs clean
 
 help:
 	@echo "make demo   register a service hook and deliver two events, for real, on embedded defaults"
@@ -20,6 +20,7 @@ help:
 	@echo "make test-crash    run the crash suites: kill a real Airflow at every point of a delivery, some 400 times"
 	@echo "make test-compat   run the whole test suite on Airflow 3.3.2 and on 3.4.0b2, each in an environment in this checkout"
 	@echo "make test-servers  send streams to real servers that are reloaded and restarted (installs them from Debian)"
+	@echo "make test-conformance  have the libraries of npm verify deliveries (needs Node.js 18 and npm)"
 	@echo "make bench  measure bulk delivery against the usual alternatives (needs nginx, wrk and Go)"
 	@echo "make fuzz   look for input that breaks a promise, for SECONDS (600)"
 	@echo "make lint   ruff, mypy, import-linter, bandit and pip check"
@@ -82,6 +83,10 @@ test-servers: $(VENV)/.installed-dev
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $(SERVER_PACKAGES); \
 	else echo "No apt-get here: servers that are not installed are skipped"; fi
 	@$(BIN)/python -m pytest -s tests/real_servers $(PYTEST_ARGUMENTS)
+
+# The libraries are installed into a temporary folder.
+test-conformance: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.conformance.run
 
 fuzz: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.security.fuzz --seconds $(or $(SECONDS),600)

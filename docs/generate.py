@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import re
 import sys
 from pathlib import Path
@@ -17,7 +18,10 @@ from airflow_provider_hooks.cli.commands import DESCRIPTIONS, get_service_hooks_
 from airflow_provider_hooks.decorators.service_hook import ServiceHookDecoratedOperator
 from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
 from airflow_provider_hooks.delivery.record import ErrorClass
-from airflow_provider_hooks.events.formats import FORMATS
+from airflow_provider_hooks.events.builders import build_event_alert
+from airflow_provider_hooks.events.event import Event
+from airflow_provider_hooks.events.format_base import FormatSettings
+from airflow_provider_hooks.events.formats import FORMATS, encode_event
 from airflow_provider_hooks.events.schema import list_fields
 from airflow_provider_hooks.events.types import EVENT_TYPES
 from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifier
@@ -85,6 +89,53 @@ def _draw_schemes() -> str:
 def _draw_formats() -> str:
     rows = [(f"`{one.name}`", one.description, f"`{one.content_type}`", one.source) for one in FORMATS.values()]
     return _draw(("format", "description", "content type", "source"), rows)
+
+
+EXAMPLE = Event(
+    type="orders.late",
+    id="order-7",
+    occurred_at="2026-01-01T12:00:00.000Z",
+    source="https://airflow.example.com/dags/orders/tasks/check",
+    data={
+        "message": "Order 7 is late",
+        "level": "error",
+        "url": "https://airflow.example.com/dags/orders",
+        "order": 7,
+    },
+)
+_SETTINGS = {
+    "pagerduty": FormatSettings(name="pagerduty", key="***"),
+    "template": FormatSettings(
+        name="template", template='{"text": {{ (event.data.level ~ ": " ~ event.data.message) | tojson }}}'
+    ),
+}
+
+
+def _draw_format_examples() -> str:
+    """Draw what each format makes of one event."""
+    parts = []
+    for name, one in FORMATS.items():
+        event_type, event = EXAMPLE.type, EXAMPLE
+        if name == "sentry":
+            event_type = "event.alert"
+            event = build_event_alert(
+                id="order-7",
+                project="orders",
+                project_id="orders",
+                project_name="Orders",
+                culprit="orders.check",
+                triggering_rules=["Orders arrive in time"],
+                **{name: EXAMPLE.data[name] for name in ("message", "level", "url")},
+            )
+        used = _SETTINGS.get(name, FormatSettings(name=name))
+        encoded = encode_event(event_type, event, format_name=None, settings=used, max_payload_bytes=10_000)
+        headers = "".join(f"{header}: {value}\n" for header, value in encoded.headers.items())
+        body = json.dumps(json.loads(encoded.body), indent=2, ensure_ascii=False)
+        shown = f"{headers}\n" if headers else ""
+        made = f" of the template `{used.template}`" if used.template else ""
+        language = "http" if headers else "json"
+        parts.append(f"`{one.name}`{made}:\n\n```{language}\n{shown}{body}\n```\n")
+    return "\n" + "\n".join(parts) + "\n"
 
 
 def _draw_fields() -> str:
@@ -178,6 +229,7 @@ TABLES = {
     "settings": _draw_settings,
     "schemes": _draw_schemes,
     "formats": _draw_formats,
+    "format_examples": _draw_format_examples,
     "event_fields": _draw_fields,
     "error_classes": lambda: ", ".join(f"`{one.value}`" for one in ErrorClass) + "\n",
 }

@@ -320,7 +320,8 @@ _COMMANDS = (
         name="sandbox",
         help="Run a local mock of the platforms and a receiver, until interrupted",
         description="Run a local mock of the platforms' hooks APIs and a receiver that verifies signatures, until "
-        "interrupted. The environment variable SANDBOX_TOKEN sets one token for all APIs",
+        "interrupted. A page on its address shows what the receiver got. The environment variable SANDBOX_TOKEN sets "
+        "one token for all APIs, and SANDBOX_SECRET a secret that the receiver accepts",
         func=_load("local.run_sandbox"),
         args=(ARG_HOST, ARG_PORT, ARG_ANYWHERE, ARG_ANSWER),
         epilog=describe_exit_codes(*_CHECK_CODES),

@@ -88,8 +88,7 @@ def run_sandbox(args: Namespace) -> None:
     from airflow_provider_hooks.sandbox.__main__ import serve  # noqa: PLC0415  (FastAPI and uvicorn, for it alone)
 
     def run() -> ExitCode:
-        token = os.environ.get("SANDBOX_TOKEN")
-        serve(host=args.host, port=args.port, anywhere=args.anywhere, token=token, answer=args.answer)
+        serve(host=args.host, port=args.port, anywhere=args.anywhere, answer=args.answer)
         return ExitCode.DONE
 
     exit_with(run)

@@ -72,6 +72,7 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
         "tags",
     )
     custom_operator_name = "@task.service_hook"
+    event_type: str
 
     def __init__(
         self,

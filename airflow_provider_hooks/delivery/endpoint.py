@@ -25,6 +25,7 @@ from airflow_provider_hooks.connection_form import (
     read_extra,
     read_seconds,
 )
+from airflow_provider_hooks.events.format_base import JSON, NO_SETTINGS, FormatSettings
 from airflow_provider_hooks.events.formats import FORMATS
 from airflow_provider_hooks.exceptions import ValidationErrors
 from airflow_provider_hooks.http.urls import BASIC_AUTHENTICATION, Target, parse_url
@@ -62,6 +63,8 @@ _CREDENTIAL_WORDS = ("auth", "token", "secret", "password", "key", "cookie", "se
 """A header whose name has one of these holds a credential."""
 _RESERVED_PREFIXES = ("x-service-hook", "x-servicehook", "proxy-")
 
+MIN_KEY_CHARACTERS = 16
+"""The shortest key that a body may hold: it cannot be guessed from the hash of the body, which records have."""
 AUTO = "auto"
 """The key format of a connection that leaves it to the scheme."""
 
@@ -96,7 +99,8 @@ SERVICE_HOOK = ConnectionType(
         StandardField(
             name="password",
             label="Signing secret (or Secret variable)",
-            description="The secret that deliveries are signed with. Empty where `secret_variable` names it.",
+            description="The secret that deliveries are signed with. Empty where `secret_variable` names it. With the "
+            "scheme `none` and a format such as `pagerduty`: the receiver's key, which is sent in the body.",
             placeholder="or name a Variable below",
         ),
     ),
@@ -140,6 +144,17 @@ SERVICE_HOOK = ConnectionType(
             description="How an event becomes a request. Empty: the documented payload of event.created and "
             "event.alert, and `standard_webhooks` for all other events.",
             choices=_Titles(FORMATS),
+        ),
+        ExtraField(
+            name="template",
+            label="Template",
+            description="With the format `template`: the Jinja template of the body. It has `event` (`type`, `id`, "
+            '`time`, `source`, `data`), such as `{"text": {{ event.data.message | tojson }}}`.',
+        ),
+        ExtraField(
+            name="template_content_type",
+            label="Template content type",
+            description="What the template makes. Empty: `application/json`, which is checked.",
         ),
         ExtraField(
             name=HEADERS_FIELD,
@@ -188,11 +203,11 @@ class Endpoint:
     """May hold a token in its path or query, so it is not shown."""
     scheme: Signer
     secrets: tuple[str, ...] = field(repr=False)
-    """Newest first; empty only for the scheme ``none``."""
+    """Newest first. With the scheme ``none`` empty, or the key that the format puts into the body."""
     events: tuple[str, ...]
     """The event types that it takes; ``*`` stands for any characters."""
-    format: str | None = None
-    """``None``: the default of the event type."""
+    format_settings: FormatSettings = NO_SETTINGS
+    """The format of its events, with the key and the template that it needs."""
     headers: Mapping[str, str] = field(repr=False)
     """What a connection adds to each delivery; its values are secrets."""
     id_header: str | None = None
@@ -210,12 +225,13 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         named = {name: _list_sensitive_parts(value) for name, value in self.headers.items()}
-        secret = (part for name, parts in named.items() if _is_credential(name) for part in parts)
+        secret = (part for name, parts in named.items() if is_credential(name) for part in parts)
         object.__setattr__(self, "sensitive_headers", tuple(part for parts in named.values() for part in parts))
         object.__setattr__(self, "credentials", tuple(secret))
 
 
-def _is_credential(header: str) -> bool:
+def is_credential(header: str) -> bool:
+    """Return whether a header holds a credential, by its name."""
     return any(word in header.lower() for word in _CREDENTIAL_WORDS)
 
 
@@ -269,12 +285,18 @@ def read_endpoint(
     id_header = extra.get("id_header")
     if id_header and (problem := _find_id_header_problem(id_header, headers, allowed_headers)):
         problems.add("extra.id_header", f"{quote_setting(id_header)} {problem}")
+    chosen = FORMATS[extra["format"]] if "format" in extra else None
     secrets: tuple[str, ...] = ()
     if "extra.scheme" not in problems:
-        secrets = _read_secrets(fields, extra.get("secret_variable"), scheme, read_variable, problems)
+        variable = extra.get("secret_variable")
+        secrets = _read_secrets(
+            fields, scheme, chosen, variable=variable, read_variable=read_variable, problems=problems
+        )
+    key = secrets[0] if secrets and scheme.signature_header is None else None
+    format_settings = _read_format_settings(extra, chosen, key, problems)
     problems.raise_if_any()
     assert target is not None  # noqa: S101  (for mypy: a URL that cannot be parsed is a problem)
-    if "format" in extra and FORMATS[extra["format"]].has_secret_url:
+    if chosen is not None and chosen.has_secret_url:
         target = replace(target, path_is_secret=True)
     return Endpoint(
         conn_id=fields.conn_id,
@@ -283,7 +305,7 @@ def read_endpoint(
         scheme=scheme,
         secrets=secrets,
         events=events,
-        format=extra.get("format"),
+        format_settings=format_settings,
         headers=headers,
         id_header=id_header,
         timeout=timeout,
@@ -292,40 +314,82 @@ def read_endpoint(
 
 def _read_secrets(
     fields: ConnectionFields,
-    variable: str | None,
     scheme: Signer,
+    chosen: Format | None,
+    *,
+    variable: str | None,
     read_variable: Callable[[str], str | None],
     problems: ValidationErrors,
 ) -> tuple[str, ...]:
-    if scheme.signature_header is None:
-        if fields.password or variable:
-            name = "password" if fields.password else "extra.secret_variable"
-            problems.add(name, "is set, but the scheme none signs nothing")
+    """Return the secrets that sign, newest first; of the scheme ``none`` the key that the format puts into the body."""
+    is_key = scheme.signature_header is None
+    key_use = "none" if chosen is None else chosen.key_use
+    name = "" if chosen is None else chosen.name
+    if key_use == "required" and not is_key:
+        problem = f"must be none with the format {name}: the password is the key in the body, and signs nothing"
+        problems.add("extra.scheme", problem)
+        return ()
+    if is_key and key_use != "required" and not fields.password and not variable:
+        return ()
+    if is_key and key_use == "none":
+        place = "password" if fields.password else "extra.secret_variable"
+        problems.add(place, "is set, but the scheme none signs nothing")
         return ()
     if fields.password and variable:
         problems.add("password", "is set, and so is secret_variable; store the secret in one of them")
         return ()
-    place = (
-        f"the Variable {quote_setting(variable)} (extra.secret_variable)" if variable else "password (signing secret)"
-    )
-    if not variable:
-        secrets: tuple[str, ...] = (fields.password,) if fields.password else ()
-        missing = f"is empty; the scheme {scheme.name} needs a secret here or in a secret_variable"
+    user = f"the format {name} needs its key" if is_key else f"the scheme {scheme.name} needs a secret"
+    if variable:
+        place = f"the Variable {quote_setting(variable)} (extra.secret_variable)"
+        secrets = _read_variable_secrets(read_variable(variable), place, problems)
     else:
-        text = read_variable(variable)
-        missing = "does not exist: register the hook first, or set it" if text is None else "holds no secret"
-        try:
-            secrets = parse_secrets(text or "")
-        except ValueError as error:
-            problems.add(place, str(error))
-            return ()
-    if not secrets:
-        problems.add(place, missing)
+        place = f"password ({'key in the body' if is_key else 'signing secret'})"
+        secrets = (fields.password,) if fields.password else ()
+        if not secrets:
+            problems.add(place, f"is empty; {user} here or in a secret_variable")
     for secret in secrets:
-        problem = scheme.find_secret_problem(secret)
-        if problem is not None:
-            problems.add(place, problem)
+        found = scheme.find_secret_problem(secret) or (_find_key_problem(secret) if is_key else None)
+        if found is not None:
+            problems.add(place, found)
     return secrets
+
+
+def _read_variable_secrets(text: str | None, place: str, problems: ValidationErrors) -> tuple[str, ...]:
+    """Return the secrets of a Variable; note why it has none."""
+    try:
+        secrets = parse_secrets(text or "")
+    except ValueError as error:
+        problems.add(place, str(error))
+        return ()
+    if not secrets:
+        missing = "does not exist: register the hook first, or set it" if text is None else "holds no secret"
+        problems.add(place, missing)
+    return secrets
+
+
+def _find_key_problem(key: str) -> str | None:
+    if len(key) < MIN_KEY_CHARACTERS:
+        return f"has under {MIN_KEY_CHARACTERS} characters, too few for the key of a receiver"
+    return None
+
+
+def _read_format_settings(
+    extra: Mapping[str, str], chosen: Format | None, key: str | None, problems: ValidationErrors
+) -> FormatSettings:
+    """Return what a connection defines of the format of its events; note each field that cannot be used."""
+    settings = FormatSettings(
+        name=extra.get("format"),
+        key=key,
+        template=extra.get("template", ""),
+        content_type=extra.get("template_content_type", JSON),
+    )
+    found = {} if chosen is None else dict(chosen.find_problems(settings))
+    if chosen is None or not chosen.uses_template:
+        unused = "is used with the format template only; set the format, or leave it empty"
+        found |= {name: unused for name in ("template", "template_content_type") if name in extra}
+    for name, problem in found.items():
+        problems.add(f"extra.{name}", problem)
+    return settings
 
 
 def read_headers(value: object, *, allowed: Iterable[str], problems: ValidationErrors) -> dict[str, str]:

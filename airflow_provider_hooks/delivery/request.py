@@ -16,7 +16,7 @@ import msgspec
 
 from airflow_provider_hooks import __version__
 from airflow_provider_hooks.delivery.record import DeliveryInfo
-from airflow_provider_hooks.http.redact import MASK
+from airflow_provider_hooks.http.redact import MASK, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -175,7 +175,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     A request as it would be sent now, to look at before it is.
 
     It shows the signature and exactly the signed bytes, so that a receiver can be tried with them, and nothing else
-    that is secret: the values of the connection's headers are masked, and so is the query of the URL.
+    that is secret: the values of the connection's headers are masked, and so are the query of the URL and the key that
+    the body of some formats holds.
     """
 
     info: DeliveryInfo
@@ -210,11 +211,11 @@ def preview_request(endpoint: Endpoint, request: SignedRequest) -> Preview:
     """Return a request as it may be shown: read from the very bytes that would be sent."""
     head, _, body = request.request.partition(b"\r\n\r\n")
     pairs = [line.partition(": ") for line in head.decode("ascii").split("\r\n")[1:]]
-    url = endpoint.target.display_url
+    url, key = endpoint.target.display_url, endpoint.format_settings.key
     return Preview(
         info=request.info,
         url=f"{url}?{MASK}" if endpoint.target.query else url,
         headers={name: MASK if name in endpoint.headers else value for name, _, value in pairs},
         signature_header=endpoint.scheme.signature_header,
-        body=body,
+        body=body if key is None else redact(body.decode(), [key]).encode(),
     )

@@ -43,7 +43,12 @@ class AssetEvent(Protocol):
     source_map_index: int | None
 
 
-def events_from_assets(triggering_asset_events: Mapping[object, Iterable[AssetEvent]]) -> list[dict[str, object]]:
+def events_from_assets(
+    triggering_asset_events: Mapping[object, Iterable[AssetEvent]],
+    *,
+    event_type: str | None = None,
+    id_field: str | None = None,
+) -> list[dict[str, object]]:
     """
     Return an event for each asset event that started a run, in the order of their times, each id once.
 
@@ -52,24 +57,46 @@ def events_from_assets(triggering_asset_events: Mapping[object, Iterable[AssetEv
     one it is made from the sender's delivery id, and without that from the asset event. If the event has no time or
     culprit, those of the asset event are used.
 
+    With ``event_type`` the extra or its ``payload`` is the data of an event of the user's own type: ``type``, ``id``,
+    ``time`` and ``data``, as ``DeliverEventOperator(event=...)`` takes them. The time is that of the asset event. The
+    id is made as above, since an ``id`` in the data may be that of an order, of which several events can arrive; only
+    ``id_field`` makes a field of the data the id.
+
     It is plain JSON data, so a task can return it and a mapped delivery operator can take it as ``event``. Nothing is
     validated here, so an invalid event fails only its own delivery.
 
     :param triggering_asset_events: ``context["triggering_asset_events"]``
+    :param event_type: the user's own type; ``None`` for ``event.created`` and ``event.alert``
+    :param id_field: the field of the data that is the event's id; events without it have one that is made
     """
     asset_events = [one for events in triggering_asset_events.values() for one in events]
     found: dict[str, dict[str, object]] = {}
     for one in sorted(asset_events, key=lambda one: (one.timestamp, _identify(one))):
-        event = _to_event(one)
+        event = _to_event(one) if event_type is None else _to_own_event(one, event_type, id_field)
         found.setdefault(repr(event["id"]), event)
     return list(found.values())
 
 
+def _to_own_event(asset_event: AssetEvent, event_type: str, id_field: str | None) -> dict[str, object]:
+    data = _read_source(asset_event.extra)
+    event_id = data.get(id_field) if id_field is not None and isinstance(data, Mapping) else None
+    return {
+        "type": event_type,
+        "id": _make_id(asset_event) if event_id is None else event_id,
+        "time": asset_event.timestamp.astimezone(pendulum.UTC).isoformat(),
+        "data": data,
+    }
+
+
+def _read_source(extra: Mapping[str, object]) -> object:
+    """Return what an extra has of the event, without what Airflow and other packages add to it."""
+    if any(extra.get(name) for name in _WRAPPED):
+        return extra.get("payload")
+    return {name: value for name, value in extra.items() if name != _OF_AIRFLOW}
+
+
 def _to_event(asset_event: AssetEvent) -> dict[str, object]:
-    extra = asset_event.extra
-    wrapped = any(extra.get(name) for name in _WRAPPED)
-    source = extra.get("payload") if wrapped else {name: value for name, value in extra.items() if name != _OF_AIRFLOW}
-    fields = _extract_source(source)
+    fields = _extract_source(_read_source(asset_event.extra))
     if fields.get("id") is None:
         fields["id"] = _make_id(asset_event)
     if fields.get("datetime") is None and fields.get("timestamp") is None:

@@ -47,7 +47,7 @@ class EventSummary(NamedTuple):
     facts: tuple[tuple[str, str], ...]
 
 
-def summarize_event(event: Event) -> EventSummary:
+def summarize_event(event: Event, *, title_characters: int = _TITLE_CHARACTERS) -> EventSummary:
     """Return what a message shows: of a documented event its message and origin, of another one its data."""
     data: Mapping[str, object] = event.data if isinstance(event.data, Mapping) else {"data": event.data}
     level = data.get("level")
@@ -61,7 +61,7 @@ def summarize_event(event: Event) -> EventSummary:
         facts = [("event", event.type), *((name, data[name]) for name in data if name not in _SHOWN_APART)]
     shown = [(_cut(str(name), 60), _cut(_to_text(value), _FACT_CHARACTERS)) for name, value in facts]
     return EventSummary(
-        title=_cut(title if isinstance(title, str) and title.strip() else event.type, _TITLE_CHARACTERS),
+        title=_cut(title if isinstance(title, str) and title.strip() else event.type, title_characters),
         level=level if isinstance(level, str) and level in LEVELS else "info",
         url=_find_url(data.get("url")),
         occurred_at=event.occurred_at,

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _MAX_PROBLEMS = 10
 """How many violations of a JSON Schema an error names."""
+OWN_FIELDS = ("type", "id", "time", "data")
+"""The fields of an event of the user's own type, as ``events_from_assets`` returns it."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +44,7 @@ class OwnEventDraft(msgspec.Struct, frozen=True, kw_only=True):
     :param event_id: ``None``: the one of the defaults
     :param occurred_at: a time with a zone, or ``None``: the one of the defaults
     :param schema: a JSON Schema that the data must match
+    :param misuse: what is wrong with other arguments, by their names
     :param ignored: names of arguments that were given and that only the documented events have
     :param defaults: ``id``, ``datetime`` and ``source``
     """
@@ -51,6 +54,7 @@ class OwnEventDraft(msgspec.Struct, frozen=True, kw_only=True):
     event_id: object = None
     occurred_at: object = None
     schema: Mapping[str, object] | None = None
+    misuse: Mapping[str, str] = {}
     ignored: tuple[str, ...] = ()
     defaults: Mapping[str, object]
 
@@ -69,6 +73,8 @@ class OwnEventDraft(msgspec.Struct, frozen=True, kw_only=True):
         if self.event_type in EVENT_TYPES:
             problem = f"{self.event_type} has a documented payload; use its own operator, or another name"
             problems.add("event_type", problem)
+        for name, problem in self.misuse.items():
+            problems.add(name, problem)
         for name in self.ignored:
             problems.add(name, "is a field of event.created and event.alert only; put it into the data")
         given = {"event_id": self.event_id, "occurred_at": self.occurred_at}
@@ -89,6 +95,40 @@ class OwnEventDraft(msgspec.Struct, frozen=True, kw_only=True):
             source=str(self.defaults["source"]),
             data=self.data,
         )
+
+
+def draft_own_event(
+    event: object,
+    *,
+    event_type: str | None,
+    data: object,
+    event_id: object,
+    occurred_at: object,
+    schema: Mapping[str, object] | None,
+    defaults: Mapping[str, object],
+) -> OwnEventDraft:
+    """
+    Return the draft of an event as ``events_from_assets`` returns it; arguments that are not ``None`` win over it.
+
+    :param event: a mapping with some of ``OWN_FIELDS``, or ``None``
+    """
+    fields: Mapping[object, object] = event if isinstance(event, Mapping) else {}
+    misuse: dict[str, str] = {}
+    if event is not None and not isinstance(event, Mapping):
+        misuse["event"] = f"must be a mapping with {', '.join(OWN_FIELDS)}, not {safe_repr(event)}"
+    for name in fields:
+        if name not in OWN_FIELDS:
+            misuse[f"event.{escape(str(name), limit=60)}"] = f"is unknown; there are {', '.join(OWN_FIELDS)}"
+    named = event_type or fields.get("type")
+    return OwnEventDraft(
+        event_type=named if isinstance(named, str) else "",
+        data=fields.get("data") if data is None else data,
+        event_id=fields.get("id") if event_id is None else event_id,
+        occurred_at=fields.get("time") if occurred_at is None else occurred_at,
+        schema=schema,
+        misuse=misuse,
+        defaults=defaults,
+    )
 
 
 def _find_violations(data: object, schema: Mapping[str, object]) -> Iterator[tuple[str, str]]:

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 JSON = "application/json"
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 DEFAULT_MAX_PAYLOAD_BYTES = 1_048_576
+KeyUse = Literal["none", "optional", "required"]
 
 
 class Message(NamedTuple):
@@ -25,9 +28,25 @@ class Message(NamedTuple):
     headers: Mapping[str, str] = NO_HEADERS
 
 
+@dataclass(frozen=True, kw_only=True)
+class FormatSettings:
+    """What the connection of an endpoint defines of the format of its events."""
+
+    name: str | None = None
+    """``None``: the default of the event type."""
+    key: str | None = field(default=None, repr=False)
+    """The receiver's key, which the body holds. A secret."""
+    template: str = field(default="", repr=False)
+    content_type: str = JSON
+    """Of the result of the template."""
+
+
+NO_SETTINGS = FormatSettings()
+
+
 class Format(ABC):
     """
-    One format. It has no state.
+    One format. It has no state, except what ``bind`` gives it of an endpoint.
 
     Register a subclass, which is instantiated without arguments, under the entry point group
     ``airflow_provider_hooks.formats``.
@@ -44,8 +63,29 @@ class Format(ABC):
     content_type: str = JSON
     has_secret_url: bool = False
     """Whether the path of the URL is a token, as that of chat receivers is. The connection must then set the format."""
+    key_use: KeyUse = "none"
+    """Whether the body holds a key of the receiver: the connection's password, where its scheme is ``none``."""
+    uses_template: bool = False
+    """Whether the connection must have a template."""
     header_names: tuple[str, ...] = ()
     """Every header that ``encode`` returns. A connection cannot set them."""
+
+    def bind(self, settings: FormatSettings) -> Format:  # noqa: ARG002  (most formats use none of it)
+        """Return the format of one endpoint, in which ``find_problems`` finds nothing."""
+        return self
+
+    def find_problems(self, settings: FormatSettings) -> Mapping[str, str]:  # noqa: ARG002
+        """Return what is wrong with the settings, by the name of the field of the connection. Quote no secret."""
+        return NO_HEADERS
+
+    @property
+    def connection_reason(self) -> str | None:
+        """Why only a connection can set the format, or ``None`` if an operator can too."""
+        if self.has_secret_url:
+            return "so that its URL, which is a secret, is masked"
+        if self.key_use == "required":
+            return "which holds its key"
+        return "which holds its template" if self.uses_template else None
 
     @abstractmethod
     def encode(self, event: Event, *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> Message:
@@ -55,6 +95,15 @@ class Format(ABC):
         :raises ValidationError: if this format cannot represent the event
         :raises PayloadError: if the data is not JSON, or the body is larger than allowed
         """
+
+
+def find_time(event: Event) -> str:
+    """Return when an event occurred; an ``event.alert`` has no time, so that is the time of sending."""
+    if event.occurred_at is not None:
+        return event.occurred_at
+    from airflow_provider_hooks.events.schema import format_time
+
+    return format_time(datetime.now(timezone.utc))
 
 
 def encode(value: object, *, max_payload_bytes: int) -> bytes:

@@ -8,13 +8,23 @@ A new format is a new row; the connection form, the CLI and the docs follow the 
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from airflow_provider_hooks.entry_points import ExtensibleTable
 from airflow_provider_hooks.events.chat_formats import DiscordFormat, SlackFormat, TeamsFormat
-from airflow_provider_hooks.events.format_base import DEFAULT_MAX_PAYLOAD_BYTES, JSON, Format, Message, encode
+from airflow_provider_hooks.events.format_base import (
+    DEFAULT_MAX_PAYLOAD_BYTES,
+    JSON,
+    NO_SETTINGS,
+    Format,
+    FormatSettings,
+    Message,
+    encode,
+    find_time,
+)
+from airflow_provider_hooks.events.pagerduty_format import PagerDutyFormat
+from airflow_provider_hooks.events.template_format import TemplateFormat
 from airflow_provider_hooks.events.types import EVENT_TYPES
 from airflow_provider_hooks.exceptions import PayloadError, ValidationError
 from airflow_provider_hooks.sanitize import safe_repr
@@ -69,7 +79,7 @@ class StandardWebhooksFormat(Format):
 
     def encode(self, event: Event, *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> Message:
         """Return the object."""
-        body = {"type": event.type, "timestamp": _find_time(event), "data": event.data}
+        body = {"type": event.type, "timestamp": find_time(event), "data": event.data}
         return Message(encode(body, max_payload_bytes=max_payload_bytes))
 
 
@@ -115,15 +125,6 @@ class RawFormat(Format):
         return Message(encode(event.data, max_payload_bytes=max_payload_bytes))
 
 
-def _find_time(event: Event) -> str:
-    """Return when an event occurred; an ``event.alert`` has no time, so that is the time of sending."""
-    if event.occurred_at is not None:
-        return event.occurred_at
-    from airflow_provider_hooks.events.schema import format_time
-
-    return format_time(datetime.now(timezone.utc))
-
-
 def _list_attributes(event: Event) -> dict[str, str]:
     """Return the context attributes of a CloudEvent; an id is unique for its source."""
     return {
@@ -131,7 +132,7 @@ def _list_attributes(event: Event) -> dict[str, str]:
         "id": event.id,
         "source": event.source or "/",
         "type": event.type,
-        "time": _find_time(event),
+        "time": find_time(event),
     }
 
 
@@ -152,27 +153,30 @@ _ROWS: tuple[Format, ...] = (
     SlackFormat(),
     TeamsFormat(),
     DiscordFormat(),
+    PagerDutyFormat(),
+    TemplateFormat(),
 )
 FORMATS: Mapping[str, Format] = ExtensibleTable(_ROWS, group=ENTRY_POINT_GROUP, title="format", read=_read_format)
 """Every format by its name."""
 
 
-def find_format(name: str | None, event_type: str, *, endpoint_format: str | None = None) -> Format:
+def find_format(name: str | None, event_type: str, *, settings: FormatSettings = NO_SETTINGS) -> Format:
     """
     Return a format by its name; by default the endpoint's, the documented one of the type, or ``standard_webhooks``.
 
+    :param settings: those of the endpoint, which the format is bound to
     :raises ValidationError: if there is no such format, or only a connection may set it
     """
-    name = name or endpoint_format
+    name = name or settings.name
     if name is None:
         name = "sentry" if event_type in EVENT_TYPES else "standard_webhooks"
     found = FORMATS.get(name)
     if found is None:
         raise ValidationError("the event", {"format": f"must be one of {', '.join(FORMATS)}, not {safe_repr(name)}"})
-    if found.has_secret_url and endpoint_format != found.name:
-        problem = f"{found.name} must be set in the connection, so that its URL, which is a secret, is masked"
-        raise ValidationError("the event", {"format": problem})
-    return found
+    reason = found.connection_reason
+    if reason is not None and settings.name != found.name:
+        raise ValidationError("the event", {"format": f"{found.name} must be set in the connection, {reason}"})
+    return found.bind(settings)
 
 
 def encode_event(
@@ -180,7 +184,7 @@ def encode_event(
     event: Event | Payload,
     *,
     format_name: str | None,
-    endpoint_format: str | None = None,
+    settings: FormatSettings = NO_SETTINGS,
     max_payload_bytes: int,
 ) -> EncodedEvent:
     """
@@ -188,12 +192,13 @@ def encode_event(
 
     :param event: an event, or the payload of a documented one
     :param format_name: ``None``: the endpoint's, or the default of the event type
+    :param settings: those of the endpoint
     :raises ValidationError: if there is no such format, or it cannot represent the event
     :raises PayloadError: if the data is not JSON, or the body is larger than allowed
     """
     from airflow_provider_hooks.events.event import Event
 
-    chosen = find_format(format_name, event_type, endpoint_format=endpoint_format)
+    chosen = find_format(format_name, event_type, settings=settings)
     wrapped = event if isinstance(event, Event) else wrap_payload(event_type, event)
     body, headers = chosen.encode(wrapped, max_payload_bytes=max_payload_bytes)
     return EncodedEvent(

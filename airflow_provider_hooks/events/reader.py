@@ -5,40 +5,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import orjson
 
 from airflow_provider_hooks.events.event import Event
-from airflow_provider_hooks.events.formats import find_format, wrap_payload
+from airflow_provider_hooks.events.formats import wrap_payload
 from airflow_provider_hooks.events.schema import format_time, parse_event_id, parse_time
 from airflow_provider_hooks.events.serialization import PayloadReader, one_event, parse_line
-from airflow_provider_hooks.events.types import EVENT_TYPES
+from airflow_provider_hooks.events.types import EVENT_TYPES, check_event_type
 from airflow_provider_hooks.exceptions import InvalidEventError
 from airflow_provider_hooks.sanitize import escape, safe_repr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_hooks.events.format_base import Format
 
 
 class EventReader:
     """
     Reads the events of a stream in a format other than the documented one.
 
-    :param event_type: the type of all events
+    :param event_type: the type of all events; ``None`` if ``type_field`` names the field of each event's type
+    :param format: the format, bound to the endpoint
     :param id_field: the field of an event of the user's own type that is its id
+    :param type_field: the field that is an event's type, where events have several types of the user's own
     :param defaults: ``datetime`` and ``source`` of events of the user's own type
-    :raises ValidationError: if there is no such format, or it cannot represent events of this type
     """
 
     def __init__(
         self,
-        event_type: str,
+        event_type: str | None,
         *,
-        format_name: str | None,
+        format: Format,  # noqa: A002  (what users call it)
         id_field: str,
+        type_field: str | None = None,
         defaults: Mapping[str, object],
         max_payload_bytes: int,
     ) -> None:
-        self._type, self._id_field, self._max_payload_bytes = event_type, id_field, max_payload_bytes
-        self._format = find_format(format_name, event_type, endpoint_format=format_name)
-        self.content_type, self.header_names = self._format.content_type, self._format.header_names
+        self._type, self._id_field, self._type_field = event_type, id_field, type_field
+        self._max_payload_bytes = max_payload_bytes
+        self._format, self.content_type, self.header_names = format, format.content_type, format.header_names
         self._documented: PayloadReader | None = None
         if event_type in EVENT_TYPES:
             self._documented = PayloadReader(event_type, max_payload_bytes=max_payload_bytes)
@@ -51,21 +59,55 @@ class EventReader:
         :param event: a line of JSON or a mapping
         :raises InvalidEventError: with what is wrong with it
         """
+        return self.read_typed(event)[1:]
+
+    def read_typed(self, event: bytes | Mapping[str, object]) -> tuple[str, str, bytes, Mapping[str, str]]:
+        """
+        Return an event's type and id, the bytes of its body, and the headers that it adds.
+
+        :param event: a line of JSON or a mapping
+        :raises InvalidEventError: with what is wrong with it
+        """
         with one_event():
             if self._documented is None:
                 made = self._make_event(parse_line(event) if isinstance(event, bytes) else event)
             else:
-                made = wrap_payload(self._type, orjson.loads(self._documented.read(event)[1]))
+                made = wrap_payload(str(self._type), orjson.loads(self._documented.read(event)[1]))
             body, headers = self._format.encode(made, max_payload_bytes=self._max_payload_bytes)
-            return made.id, body, headers
+            return made.type, made.id, body, headers
 
     def _make_event(self, data: object) -> Event:
         if not isinstance(data, Mapping):
             raise InvalidEventError(f"the event must be a JSON object, not {safe_repr(data)}")
-        if data.get(self._id_field) is None:
-            raise InvalidEventError(f"the event has no {escape(self._id_field)}, which is to be its id")
-        try:
-            event_id = parse_event_id(data[self._id_field])
-        except ValueError as error:
-            raise InvalidEventError(f"the {escape(self._id_field)} of the event {error}") from None
-        return Event(type=self._type, id=event_id, occurred_at=self._time, source=self._source, data=dict(data))
+        event_type = self._type
+        if event_type is None:
+            event_type = _read_field(data, str(self._type_field), _parse_own_type, meaning="type")
+        return Event(
+            type=event_type,
+            id=_read_field(data, self._id_field, parse_event_id, meaning="id"),
+            occurred_at=self._time,
+            source=self._source,
+            data=dict(data),
+        )
+
+
+def _read_field(data: Mapping[str, object], name: str, parse: Callable[[object], str], *, meaning: str) -> str:
+    """
+    Return the value of a field of an event.
+
+    :raises InvalidEventError: if there is none, or it cannot be what the field means
+    """
+    if data.get(name) is None:
+        raise InvalidEventError(f"the event has no {escape(name)}, which is to be its {meaning}")
+    try:
+        return parse(data[name])
+    except ValueError as error:
+        raise InvalidEventError(f"the {escape(name)} of the event {error}") from None
+
+
+def _parse_own_type(value: object) -> str:
+    """Parse the type of an event of the user's own type."""
+    check_event_type(value)
+    if value in EVENT_TYPES:
+        raise ValueError(f"is {value}, which has a documented payload; deliver such events by a stream of that type")
+    return str(value)

@@ -290,16 +290,16 @@ class EndpointHook(BaseHook):
         template, info, event = self._prepare(event_type, payload, format)
         return preview_request(template.endpoint, template.make_request(info, event.body, headers=event.headers))
 
-    def _find_endpoint(self, event_type: str) -> Endpoint:
+    def _find_endpoint(self, event_type: str | None) -> Endpoint:
         """
-        Return the endpoint if it takes this event type and may be sent to.
+        Return the endpoint if it takes this event type, or any where it is ``None``, and may be sent to.
 
         :raises ValidationError: naming each field of the connection that cannot be used
         :raises EventNotTakenError: if the endpoint's filter does not name the event type
         :raises BlockedAddressError: if the URL may not be sent to
         """
         endpoint = self._read_endpoint()
-        if endpoint.events != ALL_EVENTS and not endpoint.takes(event_type):
+        if event_type is not None and endpoint.events != ALL_EVENTS and not endpoint.takes(event_type):
             raise EventNotTakenError(
                 f"connection '{endpoint.conn_id}'",
                 {"events": f"this endpoint takes only {', '.join(endpoint.events)}, not {event_type}"},
@@ -347,7 +347,7 @@ class EndpointHook(BaseHook):
             event_type,
             built,
             format_name=format_name,
-            endpoint_format=endpoint.format,
+            settings=endpoint.format_settings,
             max_payload_bytes=self._settings.max_payload_bytes,
         )
         template = RequestTemplate(

@@ -22,7 +22,7 @@ from airflow_provider_hooks._runtime.telemetry import count_deliveries
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX, LOST_CLAIM
 from airflow_provider_hooks.events.formats import find_format
 from airflow_provider_hooks.events.reader import EventReader
-from airflow_provider_hooks.exceptions import ServiceHookError, drop_frames
+from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError, drop_frames
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.http.connect import Connector
 from airflow_provider_hooks.http.engine import Engine
@@ -50,6 +50,10 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.stream.stream import StreamOptions, StreamResult
 
 
+SEVERAL_TYPES = "several"
+"""The event type in the metrics of a stream whose events have several types."""
+
+
 class StreamHook(EndpointHook):
     """
     Delivers streams of events to the endpoint that a connection describes.
@@ -59,11 +63,12 @@ class StreamHook(EndpointHook):
 
     @drop_frames
     def deliver_stream(
-        self, event_type: str, events: Events, *, records_path: str, options: StreamOptions, context: Context
+        self, event_type: str | None, events: Events, *, records_path: str, options: StreamOptions, context: Context
     ) -> JsonObject:
         """
         Deliver every event at most once per run or manual clear, and return the summary.
 
+        :param event_type: the type of all events; ``None`` if the options name the field of each event's type
         :param records_path: a folder; each run or manual clear writes its records to its own folder in it
         :param context: the task's context, whose state store holds the claim
         :raises NonRetryableError: if an event was rejected, is unknown or was not sent, or an input cannot be used,
@@ -109,7 +114,7 @@ class StreamHook(EndpointHook):
     @contextmanager
     def _open_stream(
         self,
-        event_type: str,
+        event_type: str | None,
         events: Events,
         *,
         records: RecordFolder,
@@ -125,12 +130,15 @@ class StreamHook(EndpointHook):
         endpoint = self._find_endpoint(event_type)
         limits = self._limits(endpoint)
         size = self._settings.max_payload_bytes
-        chosen, reader = find_format(options.format, event_type, endpoint_format=endpoint.format), None
+        chosen, reader = find_format(options.format, event_type or "", settings=endpoint.format_settings), None
+        if event_type is None and chosen.name == "sentry":
+            raise ValidationError("events", {"format": "sentry has no events of the types that type_field names"})
         if chosen.name != "sentry":
             reader = EventReader(
                 event_type,
-                format_name=chosen.name,
+                format=chosen,
                 id_field=options.id_field,
+                type_field=options.type_field,
                 defaults=defaults,
                 max_payload_bytes=size,
             )
@@ -149,7 +157,7 @@ class StreamHook(EndpointHook):
         )
         record_fields = {
             "endpoint": endpoint.conn_id,
-            "event_type": event_type,
+            **({} if event_type is None else {"event_type": event_type}),
             "url": endpoint.target.display_url,
             "scheme": endpoint.scheme.name,
             "generation": run.generation,
@@ -173,7 +181,7 @@ class StreamHook(EndpointHook):
             gc.unfreeze()
             engine.close()
 
-    def _conclude(self, result: StreamResult, event_type: str, context: Context) -> JsonObject:
+    def _conclude(self, result: StreamResult, event_type: str | None, context: Context) -> JsonObject:
         """Return the result if every event was delivered; otherwise push it to XCom and fail the task."""
         summary = result.summary
         returned: JsonObject = {
@@ -185,7 +193,8 @@ class StreamHook(EndpointHook):
         }
         if not result.from_previous_try:
             for outcome, count in summary.outcomes.items():
-                count_deliveries(count, endpoint=self.service_hook_conn_id, event_type=event_type, outcome=outcome)
+                named = event_type or SEVERAL_TYPES
+                count_deliveries(count, endpoint=self.service_hook_conn_id, event_type=named, outcome=outcome)
         self.log.info("%s", summary)
         if result.from_previous_try:
             self.log.warning("Nothing was sent by this try: an earlier one already sent the stream")

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.events.builders import EventDraft
     from airflow_provider_hooks.events.event import OwnEventDraft
     from airflow_provider_hooks.events.types import EventType, Level, Rules, Tags
-    from airflow_provider_hooks.hooks.endpoint import Draft
     from airflow_provider_hooks.json_types import JsonObject, JsonValue
     from airflow_provider_hooks.operators._arguments import BaseOperatorArguments, DeliveryArguments, EndpointArguments
     from airflow_provider_hooks.stream.stream import StreamOptions
@@ -66,8 +65,8 @@ class EndpointOperator(BaseOperator):
     )
     ui_color = "#d7e8f7"
 
-    event_type: str
-    """The event type that a subclass delivers."""
+    event_type: str | None
+    """The event type that a subclass delivers; ``None`` if the event has it."""
     request_preview: str | None = None
     """The request that the rendered fields make, for the UI, which shows it with them."""
 
@@ -103,7 +102,7 @@ class EndpointOperator(BaseOperator):
 
             raise NonRetryableError(str(error)) from None
 
-    def deliver(self, draft: Draft, context: Context) -> JsonObject | list[JsonObject]:
+    def deliver(self, draft: EventDraft | OwnEventDraft, context: Context) -> JsonObject | list[JsonObject]:
         """
         Deliver an event to the endpoint, or to each of several, and return its record, or a list of records.
 
@@ -117,11 +116,11 @@ class EndpointOperator(BaseOperator):
             from airflow_provider_hooks.hooks.endpoint import EndpointHook
 
             hook = EndpointHook(self.service_hook_conn_id)
-            return hook.deliver(self.event_type, draft, context=context, policy=policy, format=format_name)
+            return hook.deliver(draft.event_type, draft, context=context, policy=policy, format=format_name)
         from airflow_provider_hooks.hooks.deliveries import SlottedEvent, deliver_events
 
         return deliver_events(
-            self.event_type,
+            draft.event_type,
             [SlottedEvent("", draft)],
             conn_ids=self.service_hook_conn_id,
             context=context,
@@ -146,10 +145,10 @@ class EndpointOperator(BaseOperator):
             return None
         from airflow_provider_hooks.hooks.endpoint import EndpointHook
 
-        preview = EndpointHook(conn_id).preview(self.event_type, draft, format=self.format or None)
+        preview = EndpointHook(conn_id).preview(draft.event_type, draft, format=self.format or None)
         return preview.as_message(shows_signature=False).decode()[:_MAX_PREVIEW_CHARACTERS]
 
-    def make_draft(self, context: Context) -> Draft | None:  # noqa: ARG002  (subclasses need it)
+    def make_draft(self, context: Context) -> EventDraft | OwnEventDraft | None:  # noqa: ARG002  (subclasses need it)
         """Return the one event of the task, if it is known before the task is executed."""
         return None
 
@@ -360,8 +359,10 @@ class DeliverEventOperator(EndpointOperator):
 
     The other arguments are those of every delivery (``docs/operators.md``) and of every operator.
 
-    :param event_type: 1 to 128 letters, digits, ``.``, ``-`` and ``_``
+    :param event_type: 1 to 128 letters, digits, ``.``, ``-`` and ``_``; required unless ``event`` has it
     :param data: what happened: anything that JSON can represent
+    :param event: an event as ``events_from_assets`` returns it: ``type``, ``id``, ``time`` and ``data``; the other
+        arguments win over it
     :param event_id: the event's id; by default an id made from the task instance, the same on every try
     :param occurred_at: when it happened, with a zone; by default the end of the run's data interval
     :param schema: a JSON Schema that the data must match, or nothing is sent
@@ -371,18 +372,20 @@ class DeliverEventOperator(EndpointOperator):
         *EndpointOperator.template_fields,
         "event_type",
         "data",
+        "event",
         "event_id",
         "occurred_at",
     )
-    template_fields_renderers = {"data": "json"}  # noqa: RUF012  (as BaseOperator declares it)
+    template_fields_renderers = {"data": "json", "event": "json"}  # noqa: RUF012  (as BaseOperator declares it)
     operator_extra_links = (DeliveryRecordLink(),)
 
     def __init__(
         self,
         *,
         task_id: str,
-        event_type: str,
+        event_type: str | None = None,
         data: JsonValue = None,
+        event: Mapping[str, JsonValue] | None = None,
         event_id: str | None = None,
         occurred_at: dt.datetime | str | None = None,
         schema: Mapping[str, JsonValue] | None = None,
@@ -391,13 +394,14 @@ class DeliverEventOperator(EndpointOperator):
         super().__init__(task_id=task_id, **kwargs)
         self.event_type = event_type
         self.data = data
+        self.event = event
         self.event_id = event_id
         self.occurred_at = occurred_at
         self.schema = schema
 
     def find_event_id(self) -> object:
         """Return the id of the event, if it is given."""
-        return self.event_id
+        return self.event_id or (self.event or {}).get("id")
 
     def execute(self, context: Context) -> JsonObject | list[JsonObject]:
         """
@@ -414,9 +418,10 @@ class DeliverEventOperator(EndpointOperator):
     def make_draft(self, context: Context) -> OwnEventDraft:
         """Return the event of the task, which is built and checked when it is delivered."""
         from airflow_provider_hooks._runtime.airflow import describe_own_event
-        from airflow_provider_hooks.events.event import OwnEventDraft
+        from airflow_provider_hooks.events.event import draft_own_event
 
-        return OwnEventDraft(
+        return draft_own_event(
+            self.event,
             event_type=self.event_type,
             data=self.data,
             event_id=self.event_id,
@@ -449,6 +454,7 @@ class DeliverEventStreamOperator(EndpointOperator):
         documented payload, or its fields by name; of the user's own type any JSON object
     :param event_type: ``event.created``, ``event.alert``, or the user's own type, such as ``orders.loaded``
     :param id_field: the field of an event of the user's own type that is its id
+    :param type_field: the field of each event that is its type, in place of ``event_type``, for types of the user's own
     :param records_path: the folder for the records, as a path or URL; each run or manual clear has its own folder
         in it
     :param concurrency: how many requests are under way at once; as many can be lost when the receiver restarts
@@ -467,6 +473,7 @@ class DeliverEventStreamOperator(EndpointOperator):
         "events",
         "event_type",
         "id_field",
+        "type_field",
         "records_path",
         "concurrency",
         "rate_limit",
@@ -485,6 +492,7 @@ class DeliverEventStreamOperator(EndpointOperator):
         records_path: str,
         event_type: str = "event.created",
         id_field: str = "id",
+        type_field: str | None = None,
         concurrency: int | str = 32,
         rate_limit: float | str | None = None,
         stop_after_failures: int | str | None = 100,
@@ -498,6 +506,7 @@ class DeliverEventStreamOperator(EndpointOperator):
         self.events = _EventsFunction(events) if callable(events) else events
         self.event_type = event_type
         self.id_field = id_field
+        self.type_field = type_field
         self.records_path = records_path
         self.concurrency = concurrency
         self.rate_limit = rate_limit
@@ -527,7 +536,11 @@ class DeliverEventStreamOperator(EndpointOperator):
         events = self.events.function if isinstance(self.events, _EventsFunction) else self.events
         conn_id = cast("str", self.service_hook_conn_id)  # checked
         return StreamHook(conn_id).deliver_stream(
-            self.event_type, events, records_path=self.records_path, options=options, context=context
+            None if options.type_field else self.event_type,
+            events,
+            records_path=self.records_path,
+            options=options,
+            context=context,
         )
 
     def _read_options(self) -> StreamOptions:
@@ -550,6 +563,10 @@ class DeliverEventStreamOperator(EndpointOperator):
             problems.add("event_type", str(error))
         read_name(problems, "service_hook_conn_id", self.service_hook_conn_id)
         read_name(problems, "id_field", self.id_field)
+        if self.type_field:
+            read_name(problems, "type_field", self.type_field)
+            if self.event_type != "event.created":
+                problems.add("type_field", "cannot be combined with event_type; give one")
         if self.on_invalid not in {"fail", "skip"}:
             problems.add("on_invalid", f"must be fail or skip, not {safe_repr(self.on_invalid)}")
         read_name(problems, "records_path", self.records_path)
@@ -563,6 +580,7 @@ class DeliverEventStreamOperator(EndpointOperator):
             skips_invalid=self.on_invalid == "skip",
             format=self.format or None,
             id_field=self.id_field,
+            type_field=self.type_field or None,
             shard=read_shard(problems, self.shard),
             undelivered_from=self.undelivered_from,
             resend_outcomes=read_outcomes(problems, "resend_outcomes", self.resend_outcomes),

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import os
 import secrets
@@ -12,6 +13,7 @@ import sys
 
 from airflow_provider_hooks.registries.platforms import load_platforms
 from airflow_provider_hooks.sandbox.server import Sandbox, SandboxError, make_sandbox, make_server, open_listener
+from airflow_provider_hooks.sandbox.state import RECEIVER_PATH
 
 _ORDERS = {
     "source_type": "hmac_json",
@@ -25,25 +27,27 @@ _ORDERS = {
 def main(arguments: list[str] | None = None) -> int:
     """Serve until interrupted; the exit status is 2 if the sandbox cannot be served."""
     args = _parse(arguments)
-    token = os.environ.get("SANDBOX_TOKEN")  # no option: any user of the machine can read a command line
     try:
-        serve(host=args.host, port=args.port, anywhere=args.anywhere, token=token, answer=args.answer)
+        serve(host=args.host, port=args.port, anywhere=args.anywhere, answer=args.answer)
     except SandboxError as error:
         print(f"sandbox: {error}", file=sys.stderr)  # noqa: T201  (the command's output)
         return 2
     return 0
 
 
-def serve(*, host: str, port: int, anywhere: bool, token: str | None, answer: int) -> None:
+def serve(*, host: str, port: int, anywhere: bool, answer: int) -> None:
     """
     Serve until interrupted, after printing the address and the settings to use it.
 
-    :param token: the token of every API; random ones if ``None``
+    The environment variable ``SANDBOX_TOKEN`` is the token of every API, and ``SANDBOX_SECRET`` a secret that the
+    receiver accepts; without them they are random. They are no options, since any user can read a command line.
+
     :param answer: the status of the receiver's response to a verified delivery
     :raises SandboxError: if it cannot be served with these options
     """
     listener = open_listener(host, port, anywhere=anywhere)
-    sandbox = make_sandbox(listener, token=token)
+    secret = os.environ.get("SANDBOX_SECRET") or f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
+    sandbox = make_sandbox(listener, token=os.environ.get("SANDBOX_TOKEN"), receiver_secrets=(secret,))
     sandbox.state.answer_status = answer
     print(describe_settings(sandbox), flush=True)  # noqa: T201  (the command's output)
     make_server(sandbox).run(sockets=[listener])
@@ -77,6 +81,7 @@ def describe_settings(sandbox: Sandbox) -> str:
             for name in sandbox.state.platforms
         ),
         f"  {'receiver':<30} {sandbox.receiver_url}",
+        f"  {'page of the receiver':<30} http://{sandbox.address}/",
         f"  {'requests and calls':<30} http://{sandbox.address}/deliveries and /calls",
         "",
         "Settings for an Airflow that uses it:",
@@ -85,6 +90,12 @@ def describe_settings(sandbox: Sandbox) -> str:
     ]
     for conn_id, connection in sandbox.describe_connections().items():
         lines.append(f"  export AIRFLOW_CONN_{conn_id.upper()}='{json.dumps(connection)}'")
+    for secret in sandbox.state.receiver_secrets:
+        lines += [
+            "",
+            f"To try any signing scheme, deliver to http://{sandbox.address}{RECEIVER_PATH}/SCHEME with this secret:",
+            f"  export SANDBOX_SECRET={secret}   # so that the sandbox has the same one after a restart",
+        ]
     orders = {"conn_type": "inbound_webhook", "password": secrets.token_hex(16), "extra": _ORDERS}
     lines += [
         "",

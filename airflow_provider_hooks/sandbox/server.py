@@ -12,16 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import uvicorn
-from fastapi import APIRouter, FastAPI, HTTPException, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from airflow_provider_hooks.exceptions import ServiceHookError
+from airflow_provider_hooks.sandbox.page import ASSETS, PAGE_HEADERS, render_page
 from airflow_provider_hooks.sandbox.sentry_api import PAGE_SIZE
-from airflow_provider_hooks.sandbox.state import APIS, SandboxState
+from airflow_provider_hooks.sandbox.state import APIS, RECEIVER_PATH, UNSIGNED, SandboxState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.json_types import JsonObject
 
-RECEIVER_PATH = "/receiver"
 MAX_BODY_BYTES = 4_194_304
 """The largest body of a request."""
 
@@ -64,8 +64,15 @@ class Sandbox:
         """Return connections to this sandbox, tokens included, in the format of ``airflow connections import``."""
         endpoint_extra: JsonObject = {"scheme": "sentry", "secret_variable": "service_hook_secret_sandbox"}
         described: dict[str, JsonObject] = {
-            conn_id: {"conn_type": "service_hook", "host": self.receiver_url, "extra": endpoint_extra}
-            for conn_id in ENDPOINTS
+            **{
+                conn_id: {"conn_type": "service_hook", "host": self.receiver_url, "extra": endpoint_extra}
+                for conn_id in ENDPOINTS
+            },
+            "slack_alerts": {
+                "conn_type": "service_hook",
+                "host": f"http://{self.address}{RECEIVER_PATH}/{UNSIGNED}/slack",
+                "extra": {"scheme": UNSIGNED, "format": "slack"},
+            },
         }
         for name, platform in self.state.platforms.items():
             conn_id = "service_hook_registry_default" if name == "sentry" else f"{name}_registry"
@@ -126,11 +133,34 @@ async def receive(request: Request) -> JSONResponse:
     return JSONResponse(content, status_code=delivery.answered)
 
 
+@_receiver.get("/")
+def show_page(request: Request) -> HTMLResponse:
+    """Return the page that shows what the receiver got."""
+    state: SandboxState = request.app.state.sandbox
+    address = request.headers.get("host", "")
+    return HTMLResponse(
+        render_page(state.count_deliveries(), state.list_deliveries(), address=address), headers=PAGE_HEADERS
+    )
+
+
+@_receiver.get("/assets/{name}")
+def show_asset(name: str) -> Response:
+    """Return the style sheet or the script of the page."""
+    if name not in ASSETS:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    content, media_type = ASSETS[name]
+    return Response(content, media_type=media_type, headers=PAGE_HEADERS)
+
+
 @_receiver.get("/deliveries")
-def list_deliveries(request: Request) -> JSONResponse:
-    """Return every request that the receiver got, and the counts."""
-    content: JsonObject = request.app.state.sandbox.summarize()
-    return JSONResponse(content)
+def list_deliveries(
+    request: Request,
+    after: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int | None, Query(ge=0)] = None,
+) -> JSONResponse:
+    """Return every request that the receiver got, or the newest, and the counts."""
+    content: JsonObject = request.app.state.sandbox.summarize(after=after, limit=limit)
+    return JSONResponse(content, headers=PAGE_HEADERS)
 
 
 @_receiver.get("/calls")

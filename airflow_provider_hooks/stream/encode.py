@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 
 SUBJECT = "events (nothing was sent)"
+MAX_TEMPLATES = 256
+"""For how many event types of one stream the constant parts of their requests are stored at once."""
+_TOO_LONG = f"the line is longer than {MAX_LINE_BYTES} bytes"
 _SHOWN_INVALID = 10
 """How many invalid events an error names."""
 
@@ -42,6 +45,8 @@ class EncodedRequest(NamedTuple):
     """Those that the event adds."""
     redelivery: bool = False
     """Whether the event may have been sent before."""
+    event_type: str | None = None
+    """``None`` if all events of the stream have one type."""
 
     def __repr__(self) -> str:
         """Show nothing that is secret."""
@@ -50,23 +55,23 @@ class EncodedRequest(NamedTuple):
 
 class RequestEncoder:
     """
-    Encodes the events of one type for one endpoint.
+    Encodes the events of a stream for one endpoint.
 
+    :param event_type: the type of all events; ``None`` if the reader finds the type of each event
     :param reader: reads the events; by default in the documented format of ``event_type``
     """
 
     def __init__(
-        self, endpoint: Endpoint, event_type: str, *, max_payload_bytes: int, reader: EventReader | None = None
+        self, endpoint: Endpoint, event_type: str | None, *, max_payload_bytes: int, reader: EventReader | None = None
     ) -> None:
-        self._reader: EventReader | PayloadReader
-        if reader is None:
-            self._reader = PayloadReader(event_type, max_payload_bytes=max_payload_bytes)
-            self._template = RequestTemplate(endpoint, event_type)
-        else:
-            self._reader = reader
-            self._template = RequestTemplate(
-                endpoint, event_type, content_type=reader.content_type, header_names=reader.header_names
+        self._endpoint, self._event_reader = endpoint, reader
+        self._templates: dict[str, RequestTemplate] = {}
+        self._template: RequestTemplate | None = None
+        if event_type is not None:
+            self._reader: EventReader | PayloadReader = reader or PayloadReader(
+                event_type, max_payload_bytes=max_payload_bytes
             )
+            self._template = self._make_template(event_type)
         header = endpoint.scheme.signature_header
         self._signature_header = header
         self._signature_mark = f"\r\n{header}: ".encode()
@@ -79,17 +84,30 @@ class RequestEncoder:
         :param redelivery: whether the event may have been sent before
         :raises InvalidEventError: if the event cannot be delivered, with the reason
         """
-        event_id, body, headers = self._read(event)
-        delivery_id = self._template.make_delivery_id(event_id)
-        request, _ = self._template.sign(delivery_id, body, headers=headers, redelivery=redelivery)
+        template, event_type = self._template, None
+        if template is None:
+            event_type, event_id, body, headers = self._read_typed(event)
+            template = self._find_template(event_type)
+        else:
+            event_id, body, headers = self._read(event)
+        delivery_id = template.make_delivery_id(event_id)
+        request, _ = template.sign(delivery_id, body, headers=headers, redelivery=redelivery)
         return EncodedRequest(
-            event_id, delivery_id, request, sha256(body).hexdigest(), len(body), offset, headers, redelivery
+            event_id,
+            delivery_id,
+            request,
+            sha256(body).hexdigest(),
+            len(body),
+            offset,
+            headers,
+            redelivery,
+            event_type,
         )
 
     def sign_again(self, request: EncodedRequest) -> EncodedRequest:
         """Return the same request, signed now: some schemes sign the time."""
         body = request.request[len(request.request) - request.body_bytes :]
-        signed, _ = self._template.sign(
+        signed, _ = self._find_template(request.event_type).sign(
             request.delivery_id, body, headers=request.headers, redelivery=request.redelivery
         )
         return request._replace(request=signed)
@@ -100,20 +118,57 @@ class RequestEncoder:
 
         :raises InvalidEventError: if it cannot, with the reason
         """
-        return self._read(event)[0]
+        if self._template is not None:
+            return self._read(event)[0]
+        event_type, event_id, *_ = self._read_typed(event)
+        self._find_template(event_type)
+        return event_id
 
     def _read(self, event: RawEvent) -> tuple[str, bytes, Mapping[str, str]]:
         if isinstance(event, OversizedLine):
-            raise InvalidEventError(f"the line is longer than {MAX_LINE_BYTES} bytes")
+            raise InvalidEventError(_TOO_LONG)
         return self._reader.read(event)
+
+    def _read_typed(self, event: RawEvent) -> tuple[str, str, bytes, Mapping[str, str]]:
+        if isinstance(event, OversizedLine):
+            raise InvalidEventError(_TOO_LONG)
+        assert self._event_reader is not None  # noqa: S101  (for mypy: without a type there is a reader)
+        return self._event_reader.read_typed(event)
+
+    def _find_template(self, event_type: str | None) -> RequestTemplate:
+        """
+        Return the template of a type; the oldest ones make room, so that no number of types fills the memory.
+
+        :raises InvalidEventError: if the endpoint does not take such events
+        """
+        if self._template is not None:
+            return self._template
+        name = str(event_type)
+        template = self._templates.get(name)
+        if template is None:
+            if not self._endpoint.takes(name):
+                raise InvalidEventError(f"the endpoint takes only {', '.join(self._endpoint.events)}, not {name}")
+            if len(self._templates) >= MAX_TEMPLATES:
+                del self._templates[next(iter(self._templates))]
+            template = self._templates[name] = self._make_template(name)
+        return template
+
+    def _make_template(self, event_type: str) -> RequestTemplate:
+        reader = self._event_reader
+        if reader is None:
+            return RequestTemplate(self._endpoint, event_type)
+        return RequestTemplate(
+            self._endpoint, event_type, content_type=reader.content_type, header_names=reader.header_names
+        )
 
     def sensitive_values(self, event: EncodedRequest) -> tuple[str, ...]:
         """Return the secrets, tokens and the signature of a request, which are masked where a receiver returns them."""
+        template = self._find_template(event.event_type)
         if self._signature_header is None:
-            return self._template.sensitive_values({})
+            return template.sensitive_values({})
         begins = event.request.index(self._signature_mark) + len(self._signature_mark)
         signature = event.request[begins : event.request.index(b"\r\n", begins)].decode("ascii")
-        return self._template.sensitive_values({self._signature_header: signature})
+        return template.sensitive_values({self._signature_header: signature})
 
 
 def check_all_valid(source: Source, encoder: RequestEncoder) -> None:

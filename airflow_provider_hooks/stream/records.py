@@ -303,21 +303,24 @@ class RecordEncoder:
         event = result.request
         if self._time[0] != result.started_at:
             self._time = (result.started_at, format_time(result.started_at))
-        return orjson.dumps(
-            {
-                "offset": event.offset,
-                "event_id": event.event_id,
-                "delivery_id": event.delivery_id,
-                "outcome": "delivered",
-                "attempts": 1,
-                "status_code": result.status,
-                "requested_at": self._time[1],
-                "duration_ms": milliseconds,
-                "peer_address": result.peer,
-                "body_sha256": event.body_sha256,
-                "body_bytes": event.body_bytes,
-            }
-        )[:-1] + (self._redelivered_constant if event.offset in self._redelivered else self._constant)
+        line: dict[str, object] = {
+            "offset": event.offset,
+            "event_id": event.event_id,
+            "delivery_id": event.delivery_id,
+            "outcome": "delivered",
+            "attempts": 1,
+            "status_code": result.status,
+            "requested_at": self._time[1],
+            "duration_ms": milliseconds,
+            "peer_address": result.peer,
+            "body_sha256": event.body_sha256,
+            "body_bytes": event.body_bytes,
+        }
+        if event.event_type is not None:
+            line["event_type"] = event.event_type
+        return orjson.dumps(line)[:-1] + (
+            self._redelivered_constant if event.offset in self._redelivered else self._constant
+        )
 
     def encode_result(
         self, result: RequestResult[EncodedRequest], milliseconds: float, *, attempts: int, sensitive: tuple[str, ...]
@@ -366,8 +369,10 @@ class RecordEncoder:
 
 
 def _describe(event: EncodedRequest) -> dict[str, object]:
+    event_type = {} if event.event_type is None else {"event_type": event.event_type}
     return {
         "offset": event.offset,
+        **event_type,
         "event_id": event.event_id,
         "delivery_id": event.delivery_id,
         "body_sha256": event.body_sha256,

@@ -94,6 +94,8 @@ class StreamOptions:
     """In place of the endpoint's."""
     id_field: str = "id"
     """The field of an event of the user's own type that is its id."""
+    type_field: str | None = None
+    """The field of an event that is its type, in place of one type for all."""
     undelivered_from: str | None = None
     resend_outcomes: frozenset[str] = frozenset({Outcome.NOT_SENT.value})
 

@@ -88,10 +88,9 @@ def test_a_table_lists_every_scheme(run, output):
 
 def test_the_sandbox_gets_the_options_of_the_command(run, monkeypatch):
     options = {}
-    monkeypatch.setenv("SANDBOX_TOKEN", "a-token-for-all")
     monkeypatch.setattr("airflow_provider_hooks.sandbox.__main__.serve", lambda **named: options.update(named))
     assert run("sandbox", "--port", "0", "--answer", "503").code == 0
-    assert options == {"host": "127.0.0.1", "port": 0, "anywhere": False, "token": "a-token-for-all", "answer": 503}
+    assert options == {"host": "127.0.0.1", "port": 0, "anywhere": False, "answer": 503}
 
 
 @pytest.mark.parametrize("arguments", [["--host", "0.0.0.0"], ["--host", "192.0.2.1"], ["--port", "-1"]])

@@ -27,7 +27,7 @@ def problems(**fields):
 def test_the_defaults_are_sentrys_scheme_all_events_and_the_deployments_timeout():
     endpoint = read()
     assert (endpoint.scheme.name, endpoint.secrets, endpoint.timeout) == ("sentry", (SECRET,), 10)
-    assert (endpoint.events, endpoint.format) == (("*",), None)
+    assert (endpoint.events, endpoint.format_settings.name) == (("*",), None)
     assert endpoint.takes("event.created")
     assert endpoint.takes("orders.loaded")
 

@@ -7,12 +7,16 @@ import json
 
 import pytest
 from airflow.sdk import Asset
+from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.comms import AssetEventDagRunReferenceResult
 from airflow.sdk.execution_time.context import TriggeringAssetEventsAccessor
 
 from airflow_provider_hooks.events import build_event_alert, build_event_created, events_from_assets
 from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.operators.delivery import DeliverEventOperator
+from tests.airflow_context import make_context
 from tests.events_data import ALERT, CREATED
+from tests.servers import OK, raw_server
 
 NOON = dt.datetime(2024, 1, 1, 12, 0, tzinfo=dt.timezone.utc)
 SOURCE = {
@@ -38,9 +42,9 @@ def make(extra: dict, *, minutes: int = 0, name: str = "orders", **fields: objec
     )
 
 
-def read(*asset_events: AssetEventDagRunReferenceResult) -> list[dict]:
+def read(*asset_events: AssetEventDagRunReferenceResult, **options) -> list[dict]:
     """Read them as a task gets them; what comes out is what a task can return."""
-    found = events_from_assets(TriggeringAssetEventsAccessor.build(asset_events))
+    found = events_from_assets(TriggeringAssetEventsAccessor.build(asset_events), **options)
     assert json.loads(json.dumps(found)) == found
     return found
 
@@ -140,3 +144,71 @@ def test_what_is_wrong_with_one_is_told_by_its_own_delivery_and_harms_no_other(e
 def test_a_run_that_no_asset_started_has_no_events():
     assert read() == []
     assert events_from_assets({Asset("orders"): []}) == []
+
+
+# Events of the user's own type
+
+
+@pytest.mark.parametrize(
+    ("extra", "data"),
+    [
+        ({"orders": 12, "id": "7", "datetime": "soon"}, {"orders": 12, "id": "7", "datetime": "soon"}),
+        ({"orders": 12, "from_rest_api": True}, {"orders": 12}),
+        ({"from_trigger": True, "payload": {"orders": 12}}, {"orders": 12}),
+        ({"from_webhook": True, "webhook": "w", "delivery_id": "d", "payload": [12]}, [12]),
+        ({"from_webhook": True, "webhook": "w", "delivery_id": "d"}, None),
+        ({}, {}),
+    ],
+)
+def test_the_extra_is_the_data_of_an_own_event(extra, data):
+    asset_event = make(extra)
+    (event,) = read(asset_event, event_type="orders.loaded")
+    assert event.pop("id") == read(make({**extra, "id": None}))[0]["id"], "as of a documented event without an id"
+    assert event == {"type": "orders.loaded", "time": "2024-01-01T12:00:00+00:00", "data": data}
+
+
+def test_two_updates_of_one_order_are_two_own_events_unless_a_field_is_the_id():
+    events = [make({"order": "7"}), make({"order": "7"}, minutes=1), make({"order": None}, minutes=2)]
+    assert len({event["id"] for event in read(*events, event_type="orders.loaded")}) == 3
+    first, other = read(*events, event_type="orders.loaded", id_field="order")
+    assert (first["id"], first["time"], len(other["id"])) == ("7", "2024-01-01T12:00:00+00:00", 32)
+
+
+def test_an_own_event_of_an_asset_is_delivered_with_its_id_and_time(connect):
+    (event,) = read(make({"orders": 12}), event_type="orders.loaded")
+    with raw_server(OK) as heard:
+        connect(heard.url, format="cloudevents")
+        DeliverEventOperator(task_id="t", event=event).execute(make_context())
+    body = json.loads(heard.requests[0].partition(b"\r\n\r\n")[2])
+    assert (body["type"], body["id"], body["data"]) == ("orders.loaded", event["id"], {"orders": 12})
+    assert body["time"] == "2024-01-01T12:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("event", "problem"),
+    [
+        ({"id": "a", "data": 1}, "event_type: must be 1 to 128"),
+        ({"type": "a", "datum": 1}, "event.datum: is unknown; there are type, id, time, data"),
+        ("text", "event: must be a mapping with type, id, time, data, not 'text'"),
+        ({"type": "a", "time": "soon"}, "occurred_at: "),
+        ({"type": "a", "id": "a b"}, "event_id: must be a UUID"),
+    ],
+)
+def test_an_own_event_that_cannot_be_used_is_refused_with_its_field(connect, event, problem):
+    with raw_server(OK) as heard:
+        connect(heard.url)
+        with pytest.raises(AirflowFailException, match=problem):
+            DeliverEventOperator(task_id="t", event=event).execute(make_context())
+    assert heard.requests == []
+
+
+def test_an_argument_wins_over_the_own_event(connect):
+    event = {"type": "a", "id": "a", "time": "2024-01-01T12:00:00Z", "data": 1}
+    with raw_server(OK) as heard:
+        connect(heard.url, format="cloudevents")
+        task = DeliverEventOperator(
+            task_id="t", event=event, event_type="b", event_id="c", occurred_at="2025-01-01T00:00:00Z", data={"d": 1}
+        )
+        task.execute(make_context())
+    body = json.loads(heard.requests[0].partition(b"\r\n\r\n")[2])
+    assert [body[name] for name in ("type", "id", "time", "data")] == ["b", "c", "2025-01-01T00:00:00.000Z", {"d": 1}]

@@ -14,6 +14,7 @@ from airflow_provider_hooks.delivery.endpoint import read_endpoint
 from airflow_provider_hooks.events import build_event_alert, build_event_created
 from airflow_provider_hooks.events.chat_formats import summarize_event
 from airflow_provider_hooks.events.event import Event
+from airflow_provider_hooks.events.format_base import FormatSettings
 from airflow_provider_hooks.events.formats import encode_event
 from airflow_provider_hooks.exceptions import ValidationError
 from tests.events_data import ALERT, CREATED
@@ -29,7 +30,9 @@ def make(data: object, *, event_type: str = "orders.late") -> Event:
 
 
 def encode(name: str, event, *, event_type: str = "orders.late") -> dict:
-    encoded = encode_event(event_type, event, format_name=None, endpoint_format=name, max_payload_bytes=100_000)
+    encoded = encode_event(
+        event_type, event, format_name=None, settings=FormatSettings(name=name), max_payload_bytes=100_000
+    )
     assert encoded.content_type == "application/json"
     return json.loads(encoded.body)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from airflow_provider_hooks import entry_points
 from airflow_provider_hooks.events import build_event_alert, build_event_created
 from airflow_provider_hooks.events.event import Event, OwnEventDraft
-from airflow_provider_hooks.events.formats import FORMATS, Format, Message, encode_event
+from airflow_provider_hooks.events.formats import FORMATS, Format, Message, encode_event, find_format
 from airflow_provider_hooks.events.reader import EventReader
 from airflow_provider_hooks.events.types import check_event_type
 from airflow_provider_hooks.exceptions import InvalidEventError, PayloadError, ValidationError
@@ -197,9 +197,9 @@ def test_a_schema_that_cannot_be_used_is_refused_and_never_fetched(schema, probl
 # Streams
 
 
-def make_reader(event_type: str = "orders.loaded", **options) -> EventReader:
-    options = {"format_name": None, "id_field": "id", "defaults": DEFAULTS, "max_payload_bytes": 1_000, **options}
-    return EventReader(event_type, **options)
+def make_reader(event_type: str = "orders.loaded", name: str | None = None, **options) -> EventReader:
+    options = {"id_field": "id", "defaults": DEFAULTS, "max_payload_bytes": 1_000, **options}
+    return EventReader(event_type, format=find_format(name, event_type), **options)
 
 
 @pytest.mark.parametrize("line", [b'{"id":"order-7","orders":12}', {"id": "order-7", "orders": 12}])
@@ -230,7 +230,7 @@ def test_a_line_that_is_no_event_is_refused(line, problem):
 
 
 def test_a_documented_event_in_another_format_is_built_and_wrapped():
-    reader = make_reader("event.created", format_name="cloudevents", max_payload_bytes=10_000)
+    reader = make_reader("event.created", "cloudevents", max_payload_bytes=10_000)
     event_id, body, _ = reader.read(json.dumps(CREATED).encode())
     assert (event_id, json.loads(body)["data"]) == (CREATED["id"], build_event_created(CREATED))
 

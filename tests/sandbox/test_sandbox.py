@@ -177,11 +177,11 @@ def test_a_large_body_is_refused_and_old_deliveries_make_room(sandbox, monkeypat
     assert requests.post(url, data=b"x" * (MAX_BODY_BYTES + 1), timeout=5).status_code == 413
     assert requests.post(url, data=iter([b"x" * 1_000_000] * 5), timeout=5).status_code == 413
     monkeypatch.setattr("airflow_provider_hooks.sandbox.state.MAX_STORED", 2)
-    monkeypatch.setattr("airflow_provider_hooks.sandbox.state.MAX_STORED_BYTES", 100)
-    for size in (10, 20, 30, 90):
+    monkeypatch.setattr("airflow_provider_hooks.sandbox.state.MAX_STORED_BYTES", 1_000)
+    for size in (100, 200, 300, 700):
         requests.post(url, data=b"x" * size, timeout=5)
     summary = sandbox.state.summarize()
-    assert (summary["received"], [one["body_bytes"] for one in summary["deliveries"]]) == (4, [90])
+    assert (summary["received"], [one["body_bytes"] for one in summary["deliveries"]]) == (4, [700])
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.1", "example.com", "::"])
@@ -243,6 +243,33 @@ def test_what_is_printed_is_all_that_the_example_dags_need(sandbox):
     assert len(needed) > 6
     assert needed <= exported.keys()
     assert all(json.loads(text)["conn_type"] for name, text in exported.items() if name.startswith("AIRFLOW_CONN"))
+
+
+class Idle:
+    """A server that serves nothing."""
+
+    def run(self, sockets):
+        for one in sockets:
+            one.close()
+
+
+def test_the_secret_of_the_receiver_and_the_token_are_given_or_random(monkeypatch, capsys):
+    made = []
+    monkeypatch.setattr(
+        "airflow_provider_hooks.sandbox.__main__.make_server", lambda sandbox: made.append(sandbox) or Idle()
+    )
+    for secret in ("whsec_" + "QUJD" * 8, ""):
+        monkeypatch.setenv("SANDBOX_SECRET", secret)
+        monkeypatch.setenv("SANDBOX_TOKEN", secret)
+        assert main(["--port", "0"]) == 0
+    given, other = (sandbox.state.receiver_secrets[0] for sandbox in made)
+    assert given == "whsec_" + "QUJD" * 8
+    assert {platform.token for platform in made[0].state.platforms.values()} == {given}
+    assert len({platform.token for platform in made[1].state.platforms.values()}) == len(APIS)
+    assert SCHEMES["standard_webhooks"].find_secret_problem(other) is None
+    printed = capsys.readouterr().out
+    assert f"SANDBOX_SECRET={given} " in printed
+    assert f"SANDBOX_SECRET={other} " in printed
 
 
 def test_a_url_takes_time_that_grows_no_faster_than_it(sandbox):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_hooks.delivery.record import decode_body
 from airflow_provider_hooks.events.event import OwnEventDraft
+from airflow_provider_hooks.events.format_base import FormatSettings
 from airflow_provider_hooks.events.formats import FORMATS, encode_event
 from airflow_provider_hooks.events.reader import EventReader
 from airflow_provider_hooks.exceptions import InvalidEventError, ValidationError
@@ -20,6 +21,10 @@ DEFAULTS = {"id": "made", "datetime": "2026-01-01T00:00:00Z", "source": "https:/
 LIMIT = 2_000
 SCHEMA = {"type": "object", "properties": {"orders": {"type": "integer"}}, "required": ["orders"]}
 BODY = {"connection_id": "c", "conn_type": "service_hook", "host": "h", "port": 0, "extra": "{}"}
+
+
+def make_settings(name: str) -> FormatSettings:
+    return FormatSettings(name=name, key="a-key-of-the-receiver", template='{"event": {{ event | tojson }}}')
 
 
 def check_own_event(*, event_type: str, data: object, event_id: object, schema: object, name: str) -> None:
@@ -33,7 +38,9 @@ def check_own_event(*, event_type: str, data: object, event_id: object, schema: 
     )
     try:
         event = draft.build()
-        encoded = encode_event(event_type, event, format_name=name, max_payload_bytes=LIMIT)
+        encoded = encode_event(
+            event_type, event, format_name=name, settings=make_settings(name), max_payload_bytes=LIMIT
+        )
     except ValidationError:
         return
     assert len(encoded.body) <= LIMIT
@@ -46,7 +53,8 @@ def check_own_event(*, event_type: str, data: object, event_id: object, schema: 
 
 def check_own_line(*, line: bytes, name: str) -> None:
     """Any bytes are an event within its bounds, or refused alone."""
-    reader = EventReader("orders.loaded", format_name=name, id_field="id", defaults=DEFAULTS, max_payload_bytes=LIMIT)
+    bound = FORMATS[name].bind(make_settings(name))
+    reader = EventReader("orders.loaded", format=bound, id_field="id", defaults=DEFAULTS, max_payload_bytes=LIMIT)
     try:
         event_id, body, _ = reader.read(line)
     except InvalidEventError:

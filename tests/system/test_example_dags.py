@@ -22,11 +22,13 @@ from tests.system.real_airflow import REPOSITORY
 OTHER_PLATFORMS = ("akinon", "zstack", "smartsheet_rm")
 EXAMPLES = {
     "alert_on_failure": ["example_alert_on_failure"],
+    "cloud_events": ["example_cloud_events"],
     "delivery_policy": ["example_at_least_once", "example_several_endpoints"],
     "mapped_events": ["example_mapped_events"],
     "own_events": ["example_own_events"],
     "once_per_event": ["example_trigger_once", "example_once_per_event"],
     "register_on_sentry": ["example_register_on_sentry"],
+    "slack_alert": ["example_slack_alert"],
     "stream_delivery": ["example_stream_delivery"],
     "triggered_delivery": ["example_triggered_delivery"],
     **{f"register_on_{platform}": [f"example_register_on_{platform}"] for platform in OTHER_PLATFORMS},
@@ -157,6 +159,30 @@ def test_an_event_goes_to_several_endpoints(examples, sandbox):
     assert [record["endpoint"] for record in records] == names
     counts = sandbox.state.summarize()
     assert (counts["received"], counts["verified"], counts["duplicates"]) == (3, 3, 0)
+
+
+def test_each_change_is_delivered_once_as_a_cloud_event(examples, sandbox):
+    examples.add_hook()
+    run_id = examples.pass_dag("example_cloud_events")
+    bodies = {body["id"]: body for body in (json.loads(one.body) for one in sandbox.state.list_deliveries())}
+    assert {name: body["type"] for name, body in bodies.items()} == {
+        "1001-created": "com.example.order.created",
+        "1002-late": "com.example.order.late",
+        "1001-shipped": "com.example.order.shipped",
+    }
+    assert bodies["1002-late"]["data"] == {"order": "1002", "change": "late"}
+    assert sandbox.state.summarize()["verified"] == 3
+    assert len(examples.airflow.read_claims("example_cloud_events", run_id)) == 3
+
+
+def test_a_task_that_fails_for_good_is_one_message_in_slack(examples, sandbox):
+    _, (task,) = examples.run("example_slack_alert")
+    assert task["state"] == "failed"
+    (delivery,) = sandbox.state.list_deliveries()
+    assert (delivery.scheme, delivery.answered) == ("none", 200)
+    message = json.loads(delivery.body)
+    assert message["text"].startswith("ERROR: FileNotFoundError")
+    assert "example_slack_alert.load_orders" in delivery.body
 
 
 def test_a_file_of_events_is_replayed_once_each_by_its_shards_with_a_record_each(examples, sandbox):

@@ -17,7 +17,12 @@ from airflow_provider_hooks.decorators.service_hook import service_hook_task
 from airflow_provider_hooks.events import build_event_alert, build_event_created, event_from_exception
 from airflow_provider_hooks.exceptions import DeliveryNotSentError, ServiceHookError
 from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifier
-from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator, DeliverEventCreatedOperator
+from airflow_provider_hooks.operators.delivery import (
+    DeliverEventAlertOperator,
+    DeliverEventCreatedOperator,
+    DeliverEventOperator,
+    DeliverEventStreamOperator,
+)
 from airflow_provider_hooks.signing import SCHEMES, Signer, sign, verify
 
 if TYPE_CHECKING:
@@ -57,10 +62,16 @@ def operators_accept_their_arguments_and_those_of_airflow() -> None:
         tags={"environment": "production"},
         retries=0,
     )
+    DeliverEventOperator(task_id="a_task", event_type="orders.loaded", data={"orders": [12]}, format="cloudevents")
+    DeliverEventOperator(task_id="a_task", event={"type": "orders.loaded", "id": "7", "data": None})
+    DeliverEventStreamOperator(task_id="a_task", events="a", records_path="b", type_field="kind", id_field="order")
     DeliverEventCreatedOperator(task_id="a_task", tags=[("environment", "production"), ["release", "1"]])
 
 
 def operators_refuse_wrong_names_and_values() -> None:
+    DeliverEventOperator(task_id="a_task", event_type=7)  # type: ignore[arg-type]
+    DeliverEventOperator(task_id="a_task", event="orders.loaded")  # type: ignore[arg-type]
+    DeliverEventStreamOperator(task_id="a_task", events="a", records_path="b", type_field=7)  # type: ignore[arg-type]
     DeliverEventAlertOperator(task_id="a_task", mesage="x")  # type: ignore[call-arg]
     DeliverEventAlertOperator(task_id="a_task", level=7)  # type: ignore[arg-type]
     DeliverEventAlertOperator(task_id="a_task", level="critical")  # type: ignore[arg-type]
