@@ -86,7 +86,7 @@ def check_changed_request(
     headers, received = {name.swapcase(): value for name, value in signed.items()}, body
     verify(scheme, headers=headers, body=body, secrets=[key], now=timestamp + off)
     if change == "clock":
-        if row.timestamp_header is None:
+        if not row.needs_timestamp:
             return
         off = (301 + place) * (1 if off > 0 else -1)
     elif change == "body":
@@ -94,7 +94,7 @@ def check_changed_request(
         received = body[:at] + bytes([(body[at] if at < len(body) else 0) ^ (ord(to) % 255 + 1)]) + body[at + 1 :]
     else:
         changed = {"signature": row.signature_header, "id": row.id_header, "timestamp": row.timestamp_header}[change]
-        if changed is None or (change in {"id", "timestamp"} and change not in row.signed_parts):
+        if changed is None or (change in {"id", "timestamp"} and not row.signs(change)):
             return
         value = headers[changed.swapcase()]
         at = place % len(value)

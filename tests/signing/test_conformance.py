@@ -7,9 +7,11 @@ from __future__ import annotations
 import json
 
 import pytest
+import stripe
 from cloudevents.v1.http import from_http
 from slack_sdk.signature import SignatureVerifier
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from svix.webhooks import Webhook as SvixWebhook
 
 from airflow_provider_hooks.operators.delivery import DeliverEventOperator
 from tests.airflow_context import SECRET, make_context
@@ -47,6 +49,30 @@ def test_the_library_of_standard_webhooks_verifies_every_format_and_refuses_a_fo
     ):
         with pytest.raises(WebhookVerificationError):
             Webhook(SECRET).verify(forged_body.decode(), forged_headers)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_library_of_svix_verifies_every_format_and_refuses_a_forgery(deliver, name):
+    headers, body = deliver(name)
+    SvixWebhook(SECRET).verify(body, headers)
+    with pytest.raises(WebhookVerificationError):
+        SvixWebhook(SECRET).verify(body + b" ", headers)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_library_of_stripe_verifies_every_format_and_refuses_a_forgery(deliver, name):
+    headers, body = deliver(name, scheme="stripe")
+    signature = headers["stripe-signature"]
+    assert stripe.WebhookSignature.verify_header(body, signature, SECRET, tolerance=300)
+    timestamp = signature.split(",")[0].removeprefix("t=")
+    later = signature.replace(timestamp, str(int(timestamp) + 1))
+    for forged_body, forged, secret in (
+        (body + b" ", signature, SECRET),
+        (body, later, SECRET),
+        (body, signature, "another secret"),
+    ):
+        with pytest.raises(stripe.SignatureVerificationError):
+            stripe.WebhookSignature.verify_header(forged_body, forged, secret)
 
 
 @pytest.mark.parametrize("name", FORMATS)
