@@ -24,8 +24,8 @@ from airflow.cli.cli_config import (
 )
 
 from airflow_provider_hooks.events.types import check_event_type
+from airflow_provider_hooks.signing.keys import KEY_FORMATS
 from airflow_provider_hooks.signing.schemes import SCHEMES
-from airflow_provider_hooks.signing.signer import KEY_FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

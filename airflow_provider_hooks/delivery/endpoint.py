@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.connection_form import ConnectionFields
     from airflow_provider_hooks.events.format_base import Format
-    from airflow_provider_hooks.signing.signer import KeyFormat, Signer
+    from airflow_provider_hooks.signing.keys import KeyFormat
+    from airflow_provider_hooks.signing.signer import Signer
 
 HEADERS_FIELD = "secret_headers"
 """The field of a connection that holds them. Airflow masks the values of a field whose name holds "secret"."""
@@ -322,7 +323,7 @@ def _read_secrets(
     if not secrets:
         problems.add(place, missing)
     for secret in secrets:
-        problem = scheme.find_secret_problem(secret)
+        problem = scheme.find_signing_problem(secret)
         if problem is not None:
             problems.add(place, problem)
     return secrets

@@ -17,13 +17,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from airflow_provider_hooks.exceptions import SignatureError, ValidationErrors
 from airflow_provider_hooks.sanitize import safe_repr
-from airflow_provider_hooks.signing.signer import (
-    WHSEC_PREFIX,
-    KeyFormat,
-    Signer,
-    check_ascii,
-    list_key_forms,
-)
+from airflow_provider_hooks.signing.keys import ED25519_SIGNATURE_BYTES, Ed25519Key, KeyFormat, SigningKey
+from airflow_provider_hooks.signing.signer import Signer, check_ascii
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -91,6 +86,9 @@ class Scheme(Signer):
     key_format: KeyFormat = "text"
     """The form of the secret."""
 
+    ed25519_prefix: str | None = None
+    """The text before a base64 ed25519 signature, if a secret can be an ed25519 key (RFC 8032)."""
+
     id_header: str | None = None
     """The header that carries the delivery id, if the scheme has one."""
 
@@ -114,28 +112,16 @@ class Scheme(Signer):
         object.__setattr__(self, "header_names", tuple(name for name in headers if name is not None))
         is_timed = self.timestamp_header is not None or self.timestamp_prefix is not None
         object.__setattr__(self, "needs_timestamp", is_timed)
+        object.__setattr__(self, "takes_ed25519", self.ed25519_prefix is not None)
         self.check_definition()
         problems = ValidationErrors(f"signing scheme {safe_repr(self.name)}")
-        check_ascii(problems, self, "signature_prefix", "signed_content")
-        if self.timestamp_prefix is not None:
-            check_ascii(problems, self, "timestamp_prefix")
-            if self.timestamp_header is not None:
-                problems.add("timestamp_prefix", "and timestamp_header would send the time twice; use one of them")
-        problem = _find_separator_problem(self)
-        if problem is not None:
-            problems.add("item_separator", problem)
-        if self.hash_name not in HASHES:
-            problems.add("hash_name", f"must be one of {', '.join(HASHES)}")
-        if self.encoding not in ENCODINGS:
-            problems.add("encoding", f"must be one of {', '.join(ENCODINGS)}")
-        if "signed_content" not in problems:
-            problem = _find_content_problem(self)
+        prefixes = [name for name in ("timestamp_prefix", "ed25519_prefix") if getattr(self, name) is not None]
+        check_ascii(problems, self, "signature_prefix", "signed_content", "item_separator", *prefixes)
+        problems.raise_if_any()
+        for attribute, find_problem in _CHECKS.items():
+            problem = find_problem(self)
             if problem is not None:
-                problems.add("signed_content", problem)
-            elif self.signs("id") and self.id_header is None:
-                problems.add("id_header", "is missing, but the id is signed and a receiver needs it")
-            elif self.signs("timestamp") and not is_timed:
-                problems.add("timestamp_header", "is missing, but the timestamp is signed and a receiver needs it")
+                problems.add(attribute, problem)
         problems.raise_if_any()
 
     def signs(self, part: Literal["id", "timestamp"]) -> bool:
@@ -171,8 +157,27 @@ class Scheme(Signer):
         before, after = _split_content(self.signed_content)
         parts = {"id": delivery_id, "timestamp": timestamp}
         content = (before % parts).encode("ascii") + request.body + (after % parts).encode("ascii")
-        expected = [self.format_signature(hmac.digest(key, content, self.hash_name)) for key in keys]
+        secret_keys = [key for key in keys if not isinstance(key, Ed25519Key)]
+        verification_keys = [key.make_verification_key() for key in keys if isinstance(key, Ed25519Key)]
+        if verification_keys:
+            signatures = self._read_ed25519_signatures(received)
+            if any(key.verifies(signature, content) for signature in signatures for key in verification_keys):
+                return
+        expected = [self.format_signature(hmac.digest(key, content, self.hash_name)) for key in secret_keys]
         request.check_signatures(received, expected=expected, source=self.signature_header)
+
+    def _read_ed25519_signatures(self, received: Iterable[str]) -> list[bytes]:
+        """Return the ed25519 signatures of a header; each has one text only, so that none can be changed."""
+        prefix = self.ed25519_prefix or ""
+        found = []
+        for item in received:
+            try:
+                signature = base64.b64decode(item.removeprefix(prefix), validate=True)
+            except ValueError:
+                continue
+            if len(signature) == ED25519_SIGNATURE_BYTES and item == prefix + _encode_base64(signature):
+                found.append(signature)
+        return found
 
     def _read_signature_header(self, request: ReceivedRequest) -> tuple[list[str], str]:
         """Return the signatures of a request and, if the header carries it, its time as text."""
@@ -201,10 +206,14 @@ class Scheme(Signer):
         signatures = items if self.timestamp_prefix is None else items[1:]
         return (
             *signatures,
-            *(signature.removeprefix(self.signature_prefix) for signature in signatures),
-            *(secret.removeprefix(WHSEC_PREFIX) for secret in secrets),
-            *(list_key_forms(secrets) if self.key_format == "whsec" else ()),
+            *(self._remove_prefix(signature) for signature in signatures),
+            *self.list_key_forms(secrets),
         )
+
+    def _remove_prefix(self, signature: str) -> str:
+        if self.ed25519_prefix is not None and signature.startswith(self.ed25519_prefix):
+            return signature.removeprefix(self.ed25519_prefix)
+        return signature.removeprefix(self.signature_prefix)
 
     def format_signature(self, digest: bytes) -> str:
         """Return a digest as the signature header carries it."""
@@ -221,7 +230,8 @@ class _KeyedScheme:
         self._is_body_only = scheme.signed_content == _BODY_ONLY
         self._is_hex, self._encode = scheme.encoding == "hex", _ENCODERS[scheme.encoding]
         used = keys if scheme.several_signatures else keys[:1]
-        self._hashes = [_key_hashes(key, scheme.hash_name) for key in used]
+        self._hashes = [_key_hashes(key, scheme.hash_name) for key in used if not isinstance(key, Ed25519Key)]
+        self._ed25519_signers = [key.make_signer() for key in used if isinstance(key, SigningKey)]
 
     def sign_request(self, body: bytes, *, delivery_id: str, timestamp: int) -> dict[str, str]:
         """Return the headers of one request."""
@@ -242,6 +252,8 @@ class _KeyedScheme:
             outside.update(inside.digest())
             encoded = outside.hexdigest() if self._is_hex else self._encode(outside.digest())
             signatures.append(scheme.signature_prefix + encoded)
+        if self._ed25519_signers:
+            signatures += [f"{scheme.ed25519_prefix}{_encode_base64(sign(content))}" for sign in self._ed25519_signers]
         if scheme.timestamp_prefix is not None:
             signatures.insert(0, scheme.timestamp_prefix + text)
         headers = {self._header: scheme.item_separator.join(signatures)}
@@ -303,11 +315,38 @@ def _find_content_problem(scheme: Scheme) -> str | None:
 
 def _find_separator_problem(scheme: Scheme) -> str | None:
     """Return why the items of a signature header could not be separated, or ``None``."""
-    separator, prefixes = scheme.item_separator, (scheme.signature_prefix, scheme.timestamp_prefix or "")
-    if not isinstance(separator, str) or separator not in {" ", ",", ";"}:
+    separator = scheme.item_separator
+    if separator not in {" ", ",", ";"}:
         return "must be a space, a comma or a semicolon"
-    if (scheme.several_signatures or scheme.timestamp_prefix is not None) and any(
-        isinstance(prefix, str) and separator in prefix for prefix in prefixes
+    if (scheme.several_signatures or scheme.timestamp_prefix is not None) and (
+        separator in scheme.signature_prefix or separator in (scheme.timestamp_prefix or "")
     ):
         return "must not be in signature_prefix or timestamp_prefix"
     return None
+
+
+def _find_id_problem(scheme: Scheme) -> str | None:
+    is_missing = scheme.signs("id") and scheme.id_header is None
+    return "is missing, but the id is signed and a receiver needs it" if is_missing else None
+
+
+def _find_timestamp_problem(scheme: Scheme) -> str | None:
+    if scheme.signs("timestamp") and not scheme.needs_timestamp:
+        return "is missing, but the timestamp is signed and a receiver needs it"
+    if scheme.timestamp_header is not None and scheme.timestamp_prefix is not None:
+        return "and timestamp_prefix would send the time twice; use one of them"
+    return None
+
+
+def _find_choice_problem(value: str, choices: Sequence[str]) -> str | None:
+    return None if value in choices else f"must be one of {', '.join(choices)}"
+
+
+_CHECKS: dict[str, Callable[[Scheme], str | None]] = {
+    "item_separator": _find_separator_problem,
+    "hash_name": lambda scheme: _find_choice_problem(scheme.hash_name, HASHES),
+    "encoding": lambda scheme: _find_choice_problem(scheme.encoding, ENCODINGS),
+    "signed_content": _find_content_problem,
+    "id_header": _find_id_problem,
+    "timestamp_header": _find_timestamp_problem,
+}

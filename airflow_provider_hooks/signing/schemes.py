@@ -8,7 +8,7 @@ A new HMAC scheme is a new row; ``sign`` and ``verify``, the connection form, th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from airflow_provider_hooks.entry_points import ExtensibleTable
@@ -23,13 +23,15 @@ ENTRY_POINT_GROUP = "airflow_provider_hooks.signing_schemes"
 _STANDARD_WEBHOOKS = Scheme(
     name="standard_webhooks",
     title="Standard Webhooks (standard_webhooks)",
-    description="Base64 HMAC of id, timestamp and body in webhook-signature, as Standard Webhooks specifies",
+    description="Base64 HMAC of id, timestamp and body in webhook-signature, or an ed25519 signature by a key whsk_…, "
+    "as Standard Webhooks specifies",
     source="https://www.standardwebhooks.com/",
     signature_header="webhook-signature",
     signature_prefix="v1,",
     signed_content="{id}.{timestamp}.{body}",
     encoding="base64",
     key_format="whsec",
+    ed25519_prefix="v1a,",
     id_header="webhook-id",
     timestamp_header="webhook-timestamp",
     several_signatures=True,
@@ -163,7 +165,7 @@ def sign(
         raise SignatureError("the delivery id must be 1 to 256 characters of printable ASCII without '.'")
     if isinstance(timestamp, bool) or not isinstance(timestamp, int) or not 0 <= timestamp < 10**12:
         raise SignatureError("the timestamp must be whole unix seconds")
-    bound = known.bind(_check_secrets(known, secrets))
+    bound = known.bind(_check_secrets(known, secrets, find_problem=known.find_signing_problem))
     return bound(body, delivery_id=delivery_id, timestamp=timestamp)
 
 
@@ -197,7 +199,8 @@ def verify(
         if known.signature_header is None:
             return
         request = ReceivedRequest(headers, _copy_body(body), now=now, tolerance=tolerance)
-        known.verify([known.derive_key(secret) for secret in _check_secrets(known, secrets)], request)
+        checked = _check_secrets(known, secrets, find_problem=known.find_secret_problem)
+        known.verify([known.derive_key(secret) for secret in checked], request)
     except SignatureError:
         raise
     except Exception:  # noqa: BLE001  (a request from outside must not cause another error)
@@ -218,11 +221,11 @@ def _find_scheme(scheme: object) -> Signer:
     raise SignatureError(f"{safe_repr(scheme)} is not a signing scheme; there are {', '.join(SCHEMES)}")
 
 
-def _check_secrets(scheme: Signer, secrets: object) -> Sequence[str]:
+def _check_secrets(scheme: Signer, secrets: object, *, find_problem: Callable[[object], str | None]) -> Sequence[str]:
     if isinstance(secrets, str | bytes) or not isinstance(secrets, Sequence) or not secrets:
         raise SignatureError(f"the scheme {scheme.name} needs a list with at least one secret")
     for secret in secrets:
-        problem = scheme.find_secret_problem(secret)
+        problem = find_problem(secret)
         if problem is not None:
             raise SignatureError(f"the secret {problem}")
     return secrets

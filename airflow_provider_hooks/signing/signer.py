@@ -10,8 +10,6 @@ here quotes a secret.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import copy
 import hmac
 import math
@@ -19,23 +17,17 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 from airflow_provider_hooks.exceptions import SignatureError, ValidationErrors
 from airflow_provider_hooks.sanitize import is_header_name, safe_repr
+from airflow_provider_hooks.signing.keys import VerificationKey, derive_key, find_secret_problem, list_key_forms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-KeyFormat = Literal["text", "whsec"]
-"""``text``: the key is the secret's UTF-8 bytes. ``whsec``: it is the base64 after an optional ``whsec_``."""
+    from airflow_provider_hooks.signing.keys import KeyFormat
 
-KEY_FORMATS: tuple[KeyFormat, ...] = ("text", "whsec")
-"""The values of a connection's ``key_format``."""
-
-WHSEC_PREFIX = "whsec_"
-WHSEC_MIN_BYTES, WHSEC_MAX_BYTES = 24, 64
-"""The lengths that Standard Webhooks allows for a secret."""
 MAX_HEADER_CHARACTERS = 8_192
 """The longest header that is verified: about a hundred signatures, so the work is bounded."""
 
@@ -77,6 +69,8 @@ class Signer(ABC):
     """What replaces the full stops of the event type in ``event_header``. ASCII."""
     key_format: KeyFormat = "text"
     """The form of the secret."""
+    takes_ed25519: bool = False
+    """Whether a secret can also be an ed25519 key, whose key in ``sign`` and ``verify`` is an ``Ed25519Key``."""
     needs_timestamp: bool = True
     """Whether ``sign`` uses the time."""
 
@@ -110,17 +104,30 @@ class Signer(ABC):
 
     def find_secret_problem(self, secret: object) -> str | None:
         """Return what is wrong with a secret, in words that do not quote it, or ``None``."""
-        return find_secret_problem(secret, self.key_format)
+        return find_secret_problem(secret, self.key_format, takes_ed25519=self.takes_ed25519)
+
+    def find_signing_problem(self, secret: object) -> str | None:
+        """Return why a secret cannot sign, in words that do not quote it: also because it only verifies."""
+        problem = self.find_secret_problem(secret)
+        if problem is not None or not self.takes_ed25519 or not isinstance(secret, str):
+            return problem
+        if isinstance(self.derive_key(secret), VerificationKey):
+            return "is a verification key, which cannot sign: use the signing key (whsk_… or PRIVATE KEY)"
+        return None
 
     def derive_key(self, secret: str) -> bytes:
         """Return the key of a secret in which ``find_secret_problem`` finds no problem."""
-        return derive_key(secret, self.key_format)
+        return derive_key(secret, self.key_format, takes_ed25519=self.takes_ed25519)
+
+    def list_key_forms(self, secrets: Iterable[str]) -> list[str]:
+        """Return what must be masked in addition to the secrets: their parts, and the keys that they encode."""
+        return list_key_forms(secrets, self.key_format, takes_ed25519=self.takes_ed25519)
 
     def bind(self, secrets: Sequence[str]) -> BoundSigner:
         """
         Return a function that signs with these secrets.
 
-        :param secrets: newest first; ``find_secret_problem`` must find no problem in them, which is not checked again
+        :param secrets: newest first; ``find_signing_problem`` must find no problem in them, which is not checked again
         """
         keys = [self.derive_key(secret) for secret in secrets]
 
@@ -142,8 +149,7 @@ class Signer(ABC):
         """
         value = headers.get(self.signature_header or "", "")
         signatures = (value, *_PART_OF_SIGNATURE.findall(value)) if value else ()
-        plain = [secret.removeprefix(WHSEC_PREFIX) for secret in secrets]
-        return (*signatures, *plain, *(list_key_forms(plain) if self.key_format == "whsec" else ()))
+        return (*signatures, *self.list_key_forms(secrets))
 
     def with_key_format(self, key_format: KeyFormat) -> Signer:
         """Return the same scheme with another form of the secret."""
@@ -273,44 +279,3 @@ def _is_finite(number: object) -> TypeGuard[int | float]:
     if isinstance(number, bool):
         return False
     return isinstance(number, int) or (isinstance(number, float) and math.isfinite(number))
-
-
-def find_secret_problem(secret: object, key_format: KeyFormat) -> str | None:
-    """Return what is wrong with a secret, in words that do not quote it, or ``None``."""
-    if not isinstance(secret, str):
-        return "is not text"
-    if not secret:
-        return "is empty"
-    if secret != secret.strip() or not secret.isprintable():
-        return "has blanks at an end or control characters"
-    if secret == WHSEC_PREFIX:
-        return "is the prefix 'whsec_' alone"
-    if key_format == "whsec":
-        return _find_whsec_problem(secret)
-    return None
-
-
-def list_key_forms(secrets: Iterable[str]) -> list[str]:
-    """Return the keys that ``whsec`` secrets encode, as a receiver may report them."""
-    keys = [derive_key(secret, "whsec") for secret in secrets]
-    return [form for key in keys for form in (key.hex(), base64.urlsafe_b64encode(key).decode("ascii").rstrip("="))]
-
-
-def derive_key(secret: str, key_format: KeyFormat) -> bytes:
-    """Return the HMAC key of a secret in which ``find_secret_problem`` finds no problem."""
-    return _decode_whsec(secret) if key_format == "whsec" else secret.encode()
-
-
-def _decode_whsec(secret: str) -> bytes:
-    encoded = secret.removeprefix(WHSEC_PREFIX)
-    return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)  # some platforms leave the padding out
-
-
-def _find_whsec_problem(secret: str) -> str | None:
-    try:
-        size = len(_decode_whsec(secret))
-    except (binascii.Error, ValueError):
-        return "is not base64 after 'whsec_': check that it is the whole secret, and nothing else"
-    if not WHSEC_MIN_BYTES <= size <= WHSEC_MAX_BYTES:
-        return f"decodes to {size} bytes; Standard Webhooks allows {WHSEC_MIN_BYTES} to {WHSEC_MAX_BYTES}"
-    return None

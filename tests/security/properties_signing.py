@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_hooks.registries.store import StoredHook, format_state, parse_state
 from airflow_provider_hooks.signing import SCHEMES, SignatureError, sign, verify
+from airflow_provider_hooks.signing.keys import find_secret_problem
 from airflow_provider_hooks.signing.secrets import parse_secrets
-from airflow_provider_hooks.signing.signer import find_secret_problem
 from tests.security.properties_data import PropertyTable, attempt, is_one_safe_line, json_values, state, texts
 
 SIGNING = [name for name, scheme in SCHEMES.items() if scheme.signature_header]
