@@ -147,6 +147,11 @@ ARG_KEY_FORMAT = Arg(
     choices=KEY_FORMATS,
     help="How the secret encodes the key (default: as the scheme documents)",
 )
+ARG_SIGNATURE = Arg(
+    ("--signature",),
+    metavar="JSON",
+    help='The options of the scheme, as in the field signature of a connection, such as {"header": "X-Signature"}',
+)
 ARG_SECRET_VARIABLE = Arg(("--secret-variable",), metavar="VARIABLE", help="The Airflow Variable that holds the secret")
 ARG_SECRET_FILE = Arg(("--secret-file",), metavar="FILE", help="A file that holds the secret")
 ARG_IGNORE_AGE = Arg(("--ignore-age",), action="store_true", help="Accept any signed timestamp")
@@ -285,6 +290,7 @@ _COMMANDS = (
             ARG_REQUEST_FILE,
             ARG_SCHEME,
             ARG_KEY_FORMAT,
+            ARG_SIGNATURE,
             ARG_SECRET_VARIABLE,
             ARG_SECRET_FILE,
             ARG_IGNORE_AGE,

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from dataclasses import dataclass, field
@@ -56,6 +57,8 @@ def verify_request(args: Namespace) -> ExitCode:
     scheme = SCHEMES[args.scheme]
     if args.key_format:
         scheme = scheme.with_key_format(args.key_format)
+    if args.signature:
+        scheme = scheme.with_options(_parse_options(args.signature))
     secrets = _read_secrets(scheme, variable=args.secret_variable, file=args.secret_file)
     request = _parse_saved_request(read_input(args.file))
     reason: str | None = None
@@ -145,6 +148,21 @@ def _read_secrets(scheme: Signer, *, variable: str | None, file: str | None) -> 
     return secrets
 
 
+def _parse_options(text: str) -> dict[str, object]:
+    """
+    Return the options of a scheme.
+
+    :raises ValidationError: if they are no JSON object
+    """
+    try:
+        options = json.loads(text)
+    except (ValueError, RecursionError):
+        options = None
+    if not isinstance(options, dict):
+        raise ValidationError("the scheme", {"--signature": 'must be a JSON object, such as {"header": "X-Signature"}'})
+    return options
+
+
 def _parse_time(text: str) -> float:
     """
     Return a time in Unix seconds, from a number or from ISO 8601 with a time zone.
@@ -175,6 +193,7 @@ def _scheme_to_row(scheme: Signer) -> JsonObject:
         "scheme": scheme.name,
         "signature_header": scheme.signature_header,
         "signed": row.signed_content or None if row else None,
+        "hash": row.hash_name if row and row.signature_header else None,
         "encoding": row.encoding if row and row.signature_header else None,
         "key_format": scheme.key_format if scheme.signature_header else None,
         "id_header": row.id_header if row else None,

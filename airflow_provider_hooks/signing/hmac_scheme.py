@@ -113,15 +113,16 @@ class Scheme(Signer):
         is_timed = self.timestamp_header is not None or self.timestamp_prefix is not None
         object.__setattr__(self, "needs_timestamp", is_timed)
         object.__setattr__(self, "takes_ed25519", self.ed25519_prefix is not None)
-        self.check_definition()
         problems = ValidationErrors(f"signing scheme {safe_repr(self.name)}")
+        problems.collect(self.check_definition)
         prefixes = [name for name in ("timestamp_prefix", "ed25519_prefix") if getattr(self, name) is not None]
-        check_ascii(problems, self, "signature_prefix", "signed_content", "item_separator", *prefixes)
-        problems.raise_if_any()
-        for attribute, find_problem in _CHECKS.items():
-            problem = find_problem(self)
-            if problem is not None:
-                problems.add(attribute, problem)
+        texts = ("signature_prefix", "signed_content", "item_separator", *prefixes)
+        check_ascii(problems, self, *texts)
+        if all(isinstance(getattr(self, name), str) for name in texts):
+            for attribute, find_problem in _CHECKS.items():
+                problem = find_problem(self)
+                if problem is not None:
+                    problems.add(attribute, problem)
         problems.raise_if_any()
 
     def signs(self, part: Literal["id", "timestamp"]) -> bool:
@@ -202,7 +203,9 @@ class Scheme(Signer):
         """Return each signature and each bare digest, and the secrets without their prefix."""
         if self.signature_header is None:
             return ()
-        items = headers[self.signature_header].split(self.item_separator)
+        value = headers[self.signature_header]
+        is_list = self.several_signatures or self.timestamp_prefix is not None
+        items = value.split(self.item_separator) if is_list else [value]
         signatures = items if self.timestamp_prefix is None else items[1:]
         return (
             *signatures,
@@ -321,7 +324,7 @@ def _find_separator_problem(scheme: Scheme) -> str | None:
     if (scheme.several_signatures or scheme.timestamp_prefix is not None) and (
         separator in scheme.signature_prefix or separator in (scheme.timestamp_prefix or "")
     ):
-        return "must not be in signature_prefix or timestamp_prefix"
+        return "must not be in the text before the time or the signature"
     return None
 
 
@@ -334,7 +337,7 @@ def _find_timestamp_problem(scheme: Scheme) -> str | None:
     if scheme.signs("timestamp") and not scheme.needs_timestamp:
         return "is missing, but the timestamp is signed and a receiver needs it"
     if scheme.timestamp_header is not None and scheme.timestamp_prefix is not None:
-        return "and timestamp_prefix would send the time twice; use one of them"
+        return "would send the time twice: the signature header carries it too"
     return None
 
 

@@ -15,6 +15,7 @@ from airflow_provider_hooks.entry_points import ExtensibleTable
 from airflow_provider_hooks.exceptions import SignatureError, drop_frames
 from airflow_provider_hooks.sanitize import safe_repr
 from airflow_provider_hooks.signing.hmac_scheme import Scheme, is_delivery_id
+from airflow_provider_hooks.signing.options import HmacScheme
 from airflow_provider_hooks.signing.signer import ReceivedRequest, Signer
 
 ENTRY_POINT_GROUP = "airflow_provider_hooks.signing_schemes"
@@ -111,6 +112,13 @@ _ROWS = (
         item_separator=",",
         signed_content="{timestamp}.{body}",
         several_signatures=True,
+    ),
+    HmacScheme(
+        name="hmac",
+        title="HMAC, as signature describes (hmac)",
+        description="HMAC that the connection's field signature describes; by default hex, of the body, in X-Signature",
+        source="https://www.rfc-editor.org/rfc/rfc2104",
+        signature_header="X-Signature",
     ),
     Scheme(
         name="none",

@@ -11,16 +11,18 @@ here quotes a secret.
 from __future__ import annotations
 
 import copy
+import difflib
 import hmac
 import math
 import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 from airflow_provider_hooks.exceptions import SignatureError, ValidationErrors
-from airflow_provider_hooks.sanitize import is_header_name, safe_repr
+from airflow_provider_hooks.sanitize import escape, is_header_name, safe_repr
 from airflow_provider_hooks.signing.keys import VerificationKey, derive_key, find_secret_problem, list_key_forms
 
 if TYPE_CHECKING:
@@ -71,6 +73,8 @@ class Signer(ABC):
     """The form of the secret."""
     takes_ed25519: bool = False
     """Whether a secret can also be an ed25519 key, whose key in ``sign`` and ``verify`` is an ``Ed25519Key``."""
+    options: Mapping[str, str] = MappingProxyType({})
+    """What a connection can set in its field ``signature``, with the meaning of each option."""
     needs_timestamp: bool = True
     """Whether ``sign`` uses the time."""
 
@@ -156,6 +160,25 @@ class Signer(ABC):
         changed = copy.copy(self)
         object.__setattr__(changed, "key_format", key_format)
         return changed
+
+    def with_options(self, options: Mapping[str, object]) -> Signer:
+        """
+        Return the same scheme with the options of a connection's field ``signature``; most schemes have none.
+
+        :raises ValidationError: naming each option that cannot be used
+        """
+        self.find_unknown_options(options).raise_if_any()
+        return self
+
+    def find_unknown_options(self, options: Mapping[str, object]) -> ValidationErrors:
+        """Return the problems of the options that the scheme does not have."""
+        problems = ValidationErrors(f"options of the signing scheme {self.name}")
+        for name in options:
+            if name not in self.options:
+                near = difflib.get_close_matches(name, self.options, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self.options) or 'none'}"
+                problems.add(escape(name, limit=60), f"is not an option of the scheme {self.name}; {hint}")
+        return problems
 
     def check_definition(self) -> None:
         """

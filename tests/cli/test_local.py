@@ -86,6 +86,17 @@ class TestSecret:
         path = save(tmp_path, replace(SCHEMES["standard_webhooks"], key_format="text"))
         assert run("verify", "--scheme", "standard_webhooks", "--key-format", "text", path).code == 0
 
+    def test_the_options_of_the_scheme_are_those_of_the_connection(self, run, tmp_path, monkeypatch):
+        monkeypatch.setenv("SERVICE_HOOK_SECRET", SECRET)
+        options = {"header": "X-Partner", "value": "sha512={signature}", "hash": "sha512"}
+        path = save(tmp_path, SCHEMES["hmac"].with_options(options))
+        assert run("verify", "--scheme", "hmac", "--signature", json.dumps(options), path).code == 0
+        assert run("verify", "--scheme", "hmac", path).code == 1
+        for text, error in (("[", "--signature: must be a JSON object"), ('{"hash": "md5"}', "hash: must be one of")):
+            done = run("verify", "--scheme", "hmac", "--signature", text, path)
+            assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+            assert error in done.err
+
     @pytest.mark.parametrize(
         ("arguments", "error"),
         [

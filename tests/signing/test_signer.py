@@ -293,7 +293,7 @@ class TestRows:
             ({"hash_name": "sha1"}, "hash_name: must be one of sha256, sha384, sha512"),
             ({"encoding": "base32"}, "encoding: must be one of hex, base64, base64url"),
             ({"item_separator": "-"}, "item_separator: must be a space, a comma or a semicolon"),
-            ({"timestamp_prefix": "t ="}, "item_separator: must not be in signature_prefix or timestamp_prefix"),
+            ({"timestamp_prefix": "t ="}, "item_separator: must not be in the text before the time"),
             ({"timestamp_prefix": "t=", "timestamp_header": "X-Time"}, "would send the time twice"),
         ],
     )
