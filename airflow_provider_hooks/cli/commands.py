@@ -152,6 +152,10 @@ ARG_SIGNATURE = Arg(
     metavar="JSON",
     help='The options of the scheme, as in the field signature of a connection, such as {"header": "X-Signature"}',
 )
+ARG_SIGNED_URL = Arg(
+    ("--url",),
+    help="Where the request was sent, for a scheme that signs the URL (default: https, with Host and path of FILE)",
+)
 ARG_SECRET_VARIABLE = Arg(("--secret-variable",), metavar="VARIABLE", help="The Airflow Variable that holds the secret")
 ARG_SECRET_FILE = Arg(("--secret-file",), metavar="FILE", help="A file that holds the secret")
 ARG_IGNORE_AGE = Arg(("--ignore-age",), action="store_true", help="Accept any signed timestamp")
@@ -291,6 +295,7 @@ _COMMANDS = (
             ARG_SCHEME,
             ARG_KEY_FORMAT,
             ARG_SIGNATURE,
+            ARG_SIGNED_URL,
             ARG_SECRET_VARIABLE,
             ARG_SECRET_FILE,
             ARG_IGNORE_AGE,

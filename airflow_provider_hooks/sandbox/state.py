@@ -96,6 +96,7 @@ class SandboxState:
     def receive(
         self,
         *,
+        method: str,
         url: str,
         path: str,
         headers: Mapping[str, str],
@@ -104,7 +105,7 @@ class SandboxState:
         event_id: str | None,
     ) -> Received:
         """Verify a request, choose the status of the response, and store both."""
-        scheme, reason = self._verify(url, headers=headers, body=body)
+        scheme, reason = self._verify(url, method=method, headers=headers, body=body)
         lowercase = {name.lower(): value for name, value in headers.items()}
         identity = hash((path, event_type, event_id))
         with self._lock:
@@ -155,7 +156,9 @@ class SandboxState:
             "deliveries": [asdict(one) for one in deliveries],
         }
 
-    def _verify(self, url: str, *, headers: Mapping[str, str], body: bytes) -> tuple[str | None, str | None]:
+    def _verify(
+        self, url: str, *, method: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[str | None, str | None]:
         known = [hook.secret for hook in self.list_hooks() if hook.url == url and hook.is_active and hook.secret]
         present = {name.lower() for name in headers}
         signed = [s for s in SCHEMES.values() if s.signature_header and s.signature_header.lower() in present]
@@ -164,7 +167,8 @@ class SandboxState:
         if not known and not self._receiver_secrets:
             return signed[0].name, "no hook is registered for this URL"
         try:
-            verify(signed[0], headers=headers, body=body, secrets=[*known, *self._receiver_secrets])
+            secrets = [*known, *self._receiver_secrets]
+            verify(signed[0], headers=headers, body=body, secrets=secrets, method=method, url=url)
         except SignatureError as error:
             return signed[0].name, str(error)
         return signed[0].name, None

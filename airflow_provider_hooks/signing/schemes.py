@@ -15,8 +15,9 @@ from airflow_provider_hooks.entry_points import ExtensibleTable
 from airflow_provider_hooks.exceptions import SignatureError, drop_frames
 from airflow_provider_hooks.sanitize import safe_repr
 from airflow_provider_hooks.signing.hmac_scheme import Scheme, is_delivery_id
+from airflow_provider_hooks.signing.message_signatures import HttpMessageSignatures
 from airflow_provider_hooks.signing.options import HmacScheme
-from airflow_provider_hooks.signing.signer import ReceivedRequest, Signer
+from airflow_provider_hooks.signing.signer import ReceivedRequest, RequestTarget, Signer, read_target
 
 ENTRY_POINT_GROUP = "airflow_provider_hooks.signing_schemes"
 """The entry points of other packages: each is a ``Scheme`` or a subclass of ``Signer``."""
@@ -42,7 +43,7 @@ _SVIX = replace(
 )
 """The names that Svix sends, where Standard Webhooks comes from."""
 
-_ROWS = (
+_ROWS: tuple[Signer, ...] = (
     Scheme(
         name="sentry",
         title="Sentry, as its documentation says (sentry)",
@@ -120,6 +121,7 @@ _ROWS = (
         source="https://www.rfc-editor.org/rfc/rfc2104",
         signature_header="X-Signature",
     ),
+    HttpMessageSignatures(),
     Scheme(
         name="none",
         title="no signature (none)",
@@ -150,7 +152,15 @@ DEFAULT_SCHEME = "sentry"
 
 @drop_frames
 def sign(
-    scheme: Signer | str, *, body: bytes, secrets: Sequence[str], delivery_id: str, timestamp: int
+    scheme: Signer | str,
+    *,
+    body: bytes,
+    secrets: Sequence[str],
+    delivery_id: str,
+    timestamp: int,
+    method: str = "POST",
+    url: str | None = None,
+    content_type: str = "application/json",
 ) -> Mapping[str, str]:
     """
     Return the headers that prove who sent ``body``.
@@ -162,6 +172,9 @@ def sign(
     :param secrets: the secrets, newest first; the scheme ``none`` ignores them
     :param delivery_id: the delivery's id; 1 to 256 characters of printable ASCII without blanks and full stops
     :param timestamp: the time of sending, in unix seconds
+    :param method: the method of the request; only ``http_message_signatures`` signs it, and the two that follow
+    :param url: where the request goes
+    :param content_type: its header ``Content-Type``
     :raises SignatureError: if the scheme is unknown or an argument cannot be signed
     """
     known = _find_scheme(scheme)
@@ -173,8 +186,11 @@ def sign(
         raise SignatureError("the delivery id must be 1 to 256 characters of printable ASCII without '.'")
     if isinstance(timestamp, bool) or not isinstance(timestamp, int) or not 0 <= timestamp < 10**12:
         raise SignatureError("the timestamp must be whole unix seconds")
-    bound = known.bind(_check_secrets(known, secrets, find_problem=known.find_signing_problem))
-    return bound(body, delivery_id=delivery_id, timestamp=timestamp)
+    checked = _check_secrets(known, secrets, find_problem=known.find_signing_problem)
+    if url is not None:
+        known = known.with_target(RequestTarget(method=method, url=read_target(url), content_type=content_type))
+    headers = known.bind(checked)(body, delivery_id=delivery_id, timestamp=timestamp)
+    return headers if known.covered_id_header is None else {known.covered_id_header: delivery_id, **headers}
 
 
 @drop_frames
@@ -186,6 +202,8 @@ def verify(
     secrets: Sequence[str],
     now: float | None = None,
     tolerance: int = 300,
+    method: str | None = None,
+    url: str | None = None,
 ) -> None:
     """
     Return if ``headers`` prove that ``body`` was signed with one of ``secrets``; raise otherwise.
@@ -200,13 +218,15 @@ def verify(
     :param secrets: every secret that is valid now
     :param now: unix seconds; the time of the clock if ``None``
     :param tolerance: how many seconds the sender's clock may differ, either way
+    :param method: the method of the request; only ``http_message_signatures`` needs it, and ``url``
+    :param url: the URL as the sender wrote it, such as ``https://hooks.example.com/airflow?x=1``
     :raises SignatureError: whatever is wrong, and nothing else, whatever the input
     """
     try:
         known = _find_scheme(scheme)
         if known.signature_header is None:
             return
-        request = ReceivedRequest(headers, _copy_body(body), now=now, tolerance=tolerance)
+        request = ReceivedRequest(headers, _copy_body(body), now=now, tolerance=tolerance, method=method, url=url)
         checked = _check_secrets(known, secrets, find_problem=known.find_secret_problem)
         known.verify([known.derive_key(secret) for secret in checked], request)
     except SignatureError:

@@ -18,6 +18,8 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeGuard
 
@@ -28,12 +30,16 @@ from airflow_provider_hooks.signing.keys import VerificationKey, derive_key, fin
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from airflow_provider_hooks.http.urls import Target
     from airflow_provider_hooks.signing.keys import KeyFormat
 
+DELIVERY_HEADER = "X-Service-Hook-Delivery"
+"""Carries the delivery id, the same whenever this deployment sends the same event to the same endpoint again."""
 MAX_HEADER_CHARACTERS = 8_192
 """The longest header that is verified: about a hundred signatures, so the work is bounded."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,49}", re.ASCII)
+_METHOD = re.compile(r"[A-Za-z]{1,20}", re.ASCII)
 _UNIX_SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
 _PART_OF_SIGNATURE = re.compile(r"[^\s,;:=]{16,}")
 
@@ -43,6 +49,16 @@ class BoundSigner(Protocol):
 
     def __call__(self, body: bytes, *, delivery_id: str, timestamp: int) -> Mapping[str, str]:
         """Return the headers that prove who sent ``body``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestTarget:
+    """What a scheme can sign in addition to the body, the id and the time: the same in all requests to an endpoint."""
+
+    method: str
+    url: Target = field(repr=False)
+    """May hold a token in its path or query, so it is not shown."""
+    content_type: str
 
 
 class Signer(ABC):
@@ -73,6 +89,12 @@ class Signer(ABC):
     """The form of the secret."""
     takes_ed25519: bool = False
     """Whether a secret can also be an ed25519 key, whose key in ``sign`` and ``verify`` is an ``Ed25519Key``."""
+    covered_id_header: str | None = None
+    """The header of the delivery id that is signed but not in ``header_names``, because every delivery has it."""
+    signed_content: str = ""
+    """What is signed, for the docs; the names of its parts."""
+    several_signatures: bool = False
+    """Whether each secret signs, so that receivers can change theirs at any time; otherwise the newest signs."""
     options: Mapping[str, str] = MappingProxyType({})
     """What a connection can set in its field ``signature``, with the meaning of each option."""
     needs_timestamp: bool = True
@@ -161,6 +183,10 @@ class Signer(ABC):
         object.__setattr__(changed, "key_format", key_format)
         return changed
 
+    def with_target(self, target: RequestTarget) -> Signer:  # noqa: ARG002  (for schemes that sign it)
+        """Return the same scheme for requests to one URL; most schemes do not sign it."""
+        return self
+
     def with_options(self, options: Mapping[str, object]) -> Signer:
         """
         Return the same scheme with the options of a connection's field ``signature``; most schemes have none.
@@ -232,11 +258,43 @@ class ReceivedRequest:
     :param body: the body as received
     :param now: unix seconds; the time of the clock if ``None``
     :param tolerance: how many seconds the sender's clock may differ, either way
+    :param method: the method of the request, for a scheme that signs it
+    :param url: the URL as the sender wrote it, for a scheme that signs it
     """
 
-    def __init__(self, headers: object, body: bytes, *, now: object, tolerance: object) -> None:
+    def __init__(
+        self,
+        headers: object,
+        body: bytes,
+        *,
+        now: object,
+        tolerance: object,
+        method: object = None,
+        url: object = None,
+    ) -> None:
         self.body = body
         self._headers, self._now, self._tolerance = headers, now, tolerance
+        self._method, self._url = method, url
+
+    @property
+    def method(self) -> str:
+        """
+        Return the method of the request.
+
+        :raises SignatureError: if it is not known
+        """
+        if not isinstance(self._method, str) or not _METHOD.fullmatch(self._method):
+            raise SignatureError("the method is signed too: give method=, such as 'POST'")
+        return self._method
+
+    @cached_property
+    def target(self) -> Target:
+        """
+        Return the URL of the request.
+
+        :raises SignatureError: if it is not known
+        """
+        return read_target(self._url)
 
     def has_header(self, name: str) -> bool:
         """
@@ -277,11 +335,29 @@ class ReceivedRequest:
         """
         if not _UNIX_SECONDS.fullmatch(text):
             raise SignatureError(f"{source} is not a time in unix seconds")
+        now, tolerance = self._read_clock()
+        if abs(now - int(text)) > tolerance:
+            raise SignatureError(f"{source} is more than {self._tolerance} seconds off")
+
+    def check_not_over(self, text: str, *, source: str) -> None:
+        """
+        Return if a time is whole unix seconds, and in the future within the tolerance.
+
+        :param source: where it comes from, for the message
+        :raises SignatureError: otherwise
+        """
+        if not _UNIX_SECONDS.fullmatch(text):
+            raise SignatureError(f"{source} is not a time in unix seconds")
+        now, tolerance = self._read_clock()
+        if now - int(text) > tolerance:
+            raise SignatureError(f"{source} is more than {self._tolerance} seconds in the past")
+
+    def _read_clock(self) -> tuple[float, float]:
+        """Return the time and the tolerance, in seconds."""
         now = time.time() if self._now is None else self._now
         if not _is_finite(now) or not _is_finite(self._tolerance):
             raise SignatureError("now and tolerance must be finite numbers of seconds")
-        if abs(now - int(text)) > self._tolerance:
-            raise SignatureError(f"{source} is more than {self._tolerance} seconds off")
+        return now, self._tolerance
 
     def check_signatures(self, received: Sequence[str], *, expected: Sequence[str], source: str) -> None:
         """
@@ -296,6 +372,22 @@ class ReceivedRequest:
                 matched |= hmac.compare_digest(candidate.encode("ascii"), signature.encode("ascii"))
         if not matched:
             raise SignatureError(f"no signature in {source} was made with a known secret over this body")
+
+
+def read_target(url: object) -> Target:
+    """
+    Return where a URL leads.
+
+    :raises SignatureError: if there is none, or it is malformed; the message does not quote it
+    """
+    from airflow_provider_hooks.http.urls import parse_url  # noqa: PLC0415  (for the schemes that sign the URL)
+
+    if not isinstance(url, str):
+        raise SignatureError("the URL is signed too: give url=, such as 'https://hooks.example.com/airflow'")
+    try:
+        return parse_url(url)
+    except ValueError as error:
+        raise SignatureError(f"url: {error}") from None
 
 
 def _is_finite(number: object) -> TypeGuard[int | float]:

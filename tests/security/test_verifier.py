@@ -28,7 +28,7 @@ NOW = 1_700_000_000
 MOST_CANDIDATES = 4_096
 """As many as fit the longest header that is read."""
 BODY = '{"message": "It bröke", "level": "error"}'.encode()
-SIGNING = [scheme for scheme in SCHEMES.values() if scheme.signature_header]
+SIGNING = [scheme for scheme in SCHEMES.values() if scheme.signature_header and isinstance(scheme, Scheme)]
 TIMED = [scheme for scheme in SIGNING if scheme.needs_timestamp]
 
 every_scheme = pytest.mark.parametrize("scheme", SIGNING, ids=lambda scheme: scheme.name)
