@@ -46,7 +46,7 @@ _ITEM = re.compile(
 )
 _BYTES = re.compile(r":[A-Za-z0-9+/=]*:", re.ASCII)
 _COMPONENT = re.compile(r'"@?[a-z0-9!#$%&\'*+.^_`|~-]+"', re.ASCII)
-_SPACES = re.compile(r"[ \t]*")
+_SPACES, _BLANKS = re.compile(r" *"), re.compile(r"[ \t]*")
 _KEYID = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}", re.ASCII)
 """Without blanks, quotes and backslashes, which would have to be escaped."""
 
@@ -378,9 +378,9 @@ class _Reader:
         """
         if self.position == len(self.text):
             return False
-        self.match(_SPACES)
+        self.match(_BLANKS)
         self.read(",")
-        self.match(_SPACES)
+        self.match(_BLANKS)
         return True
 
     def match(self, pattern: re.Pattern[str]) -> str:

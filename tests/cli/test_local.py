@@ -106,6 +106,25 @@ class TestSecret:
             assert error in done.err
 
     @pytest.mark.parametrize(
+        ("first", "arguments", "code"),
+        [
+            ("POST /x HTTP/1.1", [], 0),
+            ("POST https://x/x HTTP/1.1", [], 0),
+            ("POST /y HTTP/1.1", [], 1),
+            ("PUT /x HTTP/1.1", [], 1),
+            ("POST /y HTTP/1.1", ["--url", "https://x/x"], 0),
+            (None, ["--url", "https://x/x"], 0),
+            (None, [], 1),
+        ],
+    )
+    def test_the_url_of_a_scheme_that_signs_it_is_saved_or_given(
+        self, run, tmp_path, monkeypatch, first, arguments, code
+    ):
+        monkeypatch.setenv("SERVICE_HOOK_SECRET", SECRET)
+        path = save(tmp_path, "http_message_signatures", first=first)
+        assert run("verify", "--scheme", "http_message_signatures", path, *arguments).code == code
+
+    @pytest.mark.parametrize(
         ("arguments", "error"),
         [
             ([], "SERVICE_HOOK_SECRET: is not set; give --secret-variable or --secret-file"),

@@ -313,7 +313,10 @@ def other_sign(headers, body, url, secret, *, components=COMPONENTS, **options):
 
 def other_verify(headers, body, url, public):
     HTTPMessageVerifier(signature_algorithm=choose_algorithm(public), key_resolver=Keys(public)).verify(
-        Message(url, dict(headers)), body=body, require_components=COMPONENTS, max_age=dt.timedelta(minutes=5)
+        Message(url, dict(headers)),
+        body=body,
+        require_components=[name for name in COMPONENTS if name != "@query" or "?" in url],
+        max_age=dt.timedelta(minutes=5),
     )
 
 
@@ -382,6 +385,7 @@ MALFORMED = {
         'sig1="@method"',
         VALID["Signature-Input"] + ";created=1",
         VALID["Signature-Input"] + ",",
+        VALID["Signature-Input"].replace('" "', '"\t"'),
         VALID["Signature-Input"] + ", sig1=()",
         VALID["Signature-Input"] + ';x="',
         VALID["Signature-Input"] + ";x=é",

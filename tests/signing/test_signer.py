@@ -182,6 +182,58 @@ class TestEntryPoints:
         assert done.stdout.strip() == "None"
 
 
+PACKAGE = """
+import hmac
+
+from airflow_provider_hooks.signing import Signer
+
+
+class UrlSigner(Signer):
+    name = "signed_url"
+    description = "Hex HMAC of the URL, the time and the body, in X-Url-Signature"
+    header_names = ("X-Url-Signature", "X-Url-Time")
+    target = None
+
+    def with_target(self, target):
+        bound = type(self)()
+        bound.target = target
+        return bound
+
+    def sign(self, keys, *, body, delivery_id, timestamp):
+        url = self.target.url
+        signature = self._digest(keys[0], url.authority + url.request_target, timestamp, body)
+        return {"X-Url-Signature": signature, "X-Url-Time": str(timestamp)}
+
+    def verify(self, keys, request):
+        time, url = request.header("X-Url-Time"), request.target
+        request.check_timestamp(time, source="X-Url-Time")
+        expected = [self._digest(key, url.authority + url.request_target, time, request.body) for key in keys]
+        request.check_signatures([request.header("X-Url-Signature")], expected=expected, source="X-Url-Signature")
+
+    @staticmethod
+    def _digest(key, url, timestamp, body):
+        return hmac.digest(key, f"{url} {timestamp} ".encode() + body, "sha256").hex()
+"""
+
+
+def test_a_package_of_a_few_lines_adds_a_scheme_that_signs_the_url(install, tmp_path, connect):
+    assert len([line for line in PACKAGE.splitlines() if line]) < 30
+    (tmp_path / "url_signing.py").write_text(PACKAGE)
+    install(signed_url="url_signing:UrlSigner")
+    with raw_server(OK) as heard:
+        connect(heard.url + "?token=x", scheme="signed_url")
+        record = DeliverEventAlertOperator(task_id="t", message="It broke", triggering_rules=["A rule"]).execute(
+            make_context()
+        )
+    assert (record["outcome"], record["scheme"]) == ("delivered", "signed_url")
+    headers, body = read_heard(heard.requests[0])
+    request = {"headers": headers, "body": body, "secrets": [SECRET], "url": heard.url + "?token=x"}
+    verify("signed_url", **request)
+    for changed in ({"body": body + b" "}, {"secrets": [OTHER]}, {"url": heard.url}, {"url": None}):
+        with pytest.raises(SignatureError):
+            verify("signed_url", **{**request, **changed})
+
+
 class TestFaultySchemes:
     def test_an_error_of_its_code_is_a_signature_error_without_the_key(self):
         for call in (
