@@ -131,11 +131,11 @@ class Scheme(Signer):
 
     def sign(self, keys: Sequence[bytes], *, body: bytes, delivery_id: str, timestamp: int) -> Mapping[str, str]:
         """Return the headers that prove who sent ``body``."""
-        return _KeyedScheme(self, keys).sign_request(body, delivery_id=delivery_id, timestamp=timestamp)
+        return _bind_keys(self, keys)(body, delivery_id=delivery_id, timestamp=timestamp)
 
     def bind(self, secrets: Sequence[str]) -> BoundSigner:
         """Return a function that signs with these secrets, faster than ``sign``."""
-        return _KeyedScheme(self, [self.derive_key(secret) for secret in secrets]).sign_request
+        return _bind_keys(self, [self.derive_key(secret) for secret in secrets])
 
     def verify(self, keys: Sequence[bytes], request: ReceivedRequest) -> None:
         """
@@ -223,48 +223,52 @@ class Scheme(Signer):
         return self.signature_prefix + _ENCODERS[self.encoding](digest)
 
 
-class _KeyedScheme:
-    """Signs by one row. Copies of two keyed hashes take half the time of a new HMAC (RFC 2104, section 4)."""
+def _bind_keys(scheme: Scheme, keys: Sequence[bytes]) -> BoundSigner:
+    """
+    Return the function that signs by one row.
 
-    def __init__(self, scheme: Scheme, keys: Sequence[bytes]) -> None:
-        self._scheme = scheme
-        self._header = scheme.signature_header
-        self._before, self._after = _split_content(scheme.signed_content)
-        self._is_body_only = scheme.signed_content == _BODY_ONLY
-        self._is_hex, self._encode = scheme.encoding == "hex", _ENCODERS[scheme.encoding]
-        used = keys if scheme.several_signatures else keys[:1]
-        self._hashes = [_key_hashes(key, scheme.hash_name) for key in used if not isinstance(key, Ed25519Key)]
-        self._ed25519_signers = [key.make_signer() for key in used if isinstance(key, SigningKey)]
+    What it needs is in local variables, and copies of two keyed hashes take half the time of a new HMAC (RFC 2104,
+    section 4).
+    """
+    header, id_header, timestamp_header = scheme.signature_header, scheme.id_header, scheme.timestamp_header
+    prefix, ed25519_prefix, timestamp_prefix = scheme.signature_prefix, scheme.ed25519_prefix, scheme.timestamp_prefix
+    separator, is_timed = scheme.item_separator, scheme.needs_timestamp
+    before, after = _split_content(scheme.signed_content)
+    is_body_only = scheme.signed_content == _BODY_ONLY
+    is_hex, encode = scheme.encoding == "hex", _ENCODERS[scheme.encoding]
+    used = keys if scheme.several_signatures else keys[:1]
+    hashes = [_key_hashes(key, scheme.hash_name) for key in used if not isinstance(key, Ed25519Key)]
+    ed25519_signers = [key.make_signer() for key in used if isinstance(key, SigningKey)]
+    is_digest_alone = len(hashes) == 1 and not ed25519_signers and timestamp_prefix is None
 
-    def sign_request(self, body: bytes, *, delivery_id: str, timestamp: int) -> dict[str, str]:
-        """Return the headers of one request."""
-        scheme = self._scheme
-        if self._header is None:
+    def sign_request(body: bytes, *, delivery_id: str, timestamp: int) -> Mapping[str, str]:
+        if header is None:
             return {}
-        text = str(timestamp) if scheme.needs_timestamp else ""
+        text = str(timestamp) if is_timed else ""
         content = body
-        if not self._is_body_only:
+        if not is_body_only:
             parts = {"id": delivery_id, "timestamp": text}
-            content = (self._before % parts).encode("ascii") + body
-            if self._after:
-                content += (self._after % parts).encode("ascii")
+            content = (before % parts).encode("ascii") + body
+            if after:
+                content += (after % parts).encode("ascii")
         signatures = []
-        for inner, outer in self._hashes:
+        for inner, outer in hashes:
             inside, outside = inner.copy(), outer.copy()
             inside.update(content)
             outside.update(inside.digest())
-            encoded = outside.hexdigest() if self._is_hex else self._encode(outside.digest())
-            signatures.append(scheme.signature_prefix + encoded)
-        if self._ed25519_signers:
-            signatures += [f"{scheme.ed25519_prefix}{_encode_base64(sign(content))}" for sign in self._ed25519_signers]
-        if scheme.timestamp_prefix is not None:
-            signatures.insert(0, scheme.timestamp_prefix + text)
-        headers = {self._header: scheme.item_separator.join(signatures)}
-        if scheme.id_header:
-            headers[scheme.id_header] = delivery_id
-        if scheme.timestamp_header:
-            headers[scheme.timestamp_header] = text
+            signatures.append(prefix + (outside.hexdigest() if is_hex else encode(outside.digest())))
+        if not is_digest_alone:
+            signatures += [f"{ed25519_prefix}{_encode_base64(sign(content))}" for sign in ed25519_signers]
+            if timestamp_prefix is not None:
+                signatures.insert(0, timestamp_prefix + text)
+        headers = {header: signatures[0] if is_digest_alone else separator.join(signatures)}
+        if id_header:
+            headers[id_header] = delivery_id
+        if timestamp_header:
+            headers[timestamp_header] = text
         return headers
+
+    return sign_request
 
 
 def _encode_base64(digest: bytes) -> str:
