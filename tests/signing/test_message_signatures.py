@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
+import hmac
 import re
 import time
 from dataclasses import dataclass, field, replace
@@ -428,6 +429,91 @@ MALFORMED = {
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in MALFORMED.items() for value in values])
 def test_a_malformed_header_is_refused(name, value):
     refuse({**VALID, name: value}, "a secret")
+
+
+def sign_anything(components: dict[str, str], parameters: str, *, written: str | None = None, secret: str = "a secret"):
+    """
+    Return the headers of a request whose signature is right, so that only what is tested can refuse it.
+
+    :param components: the covered components with the values that are signed
+    :param parameters: what follows the components, as it is signed
+    :param written: the same as the request has it
+    """
+    names = " ".join(f'"{name.partition("#")[0]}"' for name in components)
+    lines = [f'"{name.partition("#")[0]}": {value}' for name, value in components.items()]
+    base = "\n".join([*lines, f'"@signature-params": ({names}){parameters}']).encode()
+    digest = load_private(secret).sign(base) if secret == WHSK else hmac.digest(secret.encode(), base, "sha256")
+    encoded = base64.b64encode(digest).decode()
+    return {**VALID, "Signature-Input": f"sig1=({names}){written or parameters}", "Signature": f"sig1=:{encoded}:"}
+
+
+COVERED = {
+    "@method": "POST",
+    "@authority": "hooks.example.com",
+    "@path": "/airflow",
+    "@query": "?token=a%20b&x=1",
+    "content-type": "application/json",
+    "content-digest": VALID["Content-Digest"],
+    "x-service-hook-delivery": ID,
+}
+CREATED = f";created={NOW}"
+
+
+class TestRightSignature:
+    """Signatures that are right, of requests that are refused for another reason."""
+
+    def test_it_is_verified_without_that_reason(self):
+        check(sign_anything(COVERED, CREATED), "a secret")
+        check(sign_anything(COVERED, CREATED, secret=WHSK), WHPK)
+        derived = {"@scheme": "https", "@target-uri": "https://hooks.example.com/airflow?token=a%20b&x=1"}
+        check(sign_anything({**COVERED, **derived, "@request-target": "/airflow?token=a%20b&x=1"}, CREATED), "a secret")
+
+    @pytest.mark.parametrize("algorithm", ["ed25519", "hmac-sha256", "rsa-pss-sha512", ""])
+    def test_the_algorithm_of_another_key_is_refused(self, algorithm):
+        for secret, public, own in (("a secret", "a secret", "hmac-sha256"), (WHSK, WHPK, "ed25519")):
+            headers = sign_anything(COVERED, f'{CREATED};alg="{algorithm}"', secret=secret)
+            (check if algorithm == own else refuse)(headers, public)
+
+    def test_a_component_twice_is_refused(self):
+        headers = sign_anything({**COVERED, "@method#2": "POST"}, CREATED)
+        refuse(headers, "a secret", match="has a component twice")
+
+    def test_a_parameter_twice_is_refused(self):
+        headers = sign_anything(COVERED, CREATED, written=";created=1" + CREATED)
+        refuse(headers, "a secret", match="has a parameter twice")
+
+    @pytest.mark.parametrize("name", ["Signature", "Signature-Input"])
+    def test_a_label_twice_is_refused(self, name):
+        headers = sign_anything(COVERED, CREATED)
+        refuse({**headers, name: f"{headers[name]}, {headers[name]}"}, "a secret", match="has a member twice")
+
+    def test_more_signatures_or_components_than_are_verified_are_refused(self):
+        headers = sign_anything(COVERED, CREATED)
+        more = ", ".join(f"s{number}=:AAAA:" for number in range(MAX_SIGNATURES))
+        refuse({**headers, "Signature": f"{headers['Signature']}, {more}"}, "a secret", match="or more than 16")
+        many = {f"x-{number}": "a" for number in range(MAX_COMPONENTS)}
+        refuse({**sign_anything({**COVERED, **many}, CREATED), **many}, "a secret", match="or more than 64")
+
+    def test_another_text_of_the_same_bytes_is_refused(self):
+        headers = sign_anything(COVERED, CREATED)
+        value = headers["Signature"]
+        other = value[:-3] + chr(ord(value[-3]) + 1) + "=:"
+        assert base64.b64decode(other[6:-1]) == base64.b64decode(value[6:-1])
+        refuse({**headers, "Signature": other}, "a secret", match="Signature is malformed")
+
+    def test_one_wrong_digest_is_refused_next_to_a_right_one(self):
+        digest = f"{VALID['Content-Digest']}, sha-512=:AAAA:"
+        headers = {**sign_anything({**COVERED, "content-digest": digest}, CREATED), "Content-Digest": digest}
+        refuse(headers, "a secret", match="Content-Digest is not the digest")
+
+    def test_a_digest_of_an_unknown_hash_is_passed_over_next_to_a_right_one(self):
+        digest = f"md5=:AAAA:, {VALID['Content-Digest']}"
+        check({**sign_anything({**COVERED, "content-digest": digest}, CREATED), "Content-Digest": digest}, "a secret")
+
+    def test_a_header_with_control_characters_is_refused(self):
+        value = 'a\n"@method": GET'
+        headers = {**sign_anything({**COVERED, "x-a": value}, CREATED), "X-A": value}
+        refuse(headers, "a secret", match="has control characters")
 
 
 def test_whitespace_that_structured_fields_allow_changes_nothing():
