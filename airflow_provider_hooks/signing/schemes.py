@@ -166,6 +166,7 @@ def sign(
     Return the headers that prove who sent ``body``.
 
     With several secrets the headers carry a signature by each of them if the scheme can, else by the newest.
+    ``http_message_signatures`` also signs ``X-Service-Hook-Delivery``, which is returned too, and needs ``url``.
 
     :param scheme: a scheme of ``SCHEMES`` or its name
     :param body: exactly the bytes that are sent
