@@ -10,7 +10,7 @@ SHOWN_CHARACTERS = 200
 """How many characters of a text from outside an error or a log line shows."""
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 """The name of a header (RFC 9110, section 5.6.2)."""
-_LIKE_A_SECRET = re.compile(r"whsec_|[A-Za-z0-9+/=]{20}")
+_LIKE_A_SECRET = re.compile(r"whsec_|whsk_|-----BEGIN|[A-Za-z0-9+/=]{20}")
 """What tokens and keys have, and the names of schemes, Variables and platforms do not."""
 MAX_HEADER_NAME_CHARACTERS = 100
 """The longest name of a header that a connection adds to deliveries."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "airflow_provider_hooks"
 COUNTED = {
-    "times the request is signed": (f"{PACKAGE}.signing.schemes", "sign_request", 1),
+    "times the request is signed": (f"{PACKAGE}.signing.hmac_scheme", "sign_request", 1),
     "times the URL is parsed": (f"{PACKAGE}.http.urls", "parse_url", 1),
 }
 """What is counted by the calls of one function: its module, its name, and the limit."""

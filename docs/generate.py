@@ -31,7 +31,7 @@ from airflow_provider_hooks.registries.model import Operation
 from airflow_provider_hooks.registries.platforms import load_platforms
 from airflow_provider_hooks.sandbox.platform import FAULTS
 from airflow_provider_hooks.settings import OPTIONS
-from airflow_provider_hooks.signing import SCHEMES, Scheme
+from airflow_provider_hooks.signing import SCHEMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -76,14 +76,22 @@ def _draw_schemes() -> str:
         [
             f"`{scheme.name}`",
             scheme.description,
-            f"`{scheme.signed_content}`" if scheme.signature_header else "",
+            f"`{scheme.signed_content}`" if scheme.signed_content else "",
             "all" if scheme.several_signatures else "the newest" if scheme.signature_header else "",
             scheme.source,
         ]
         for scheme in SCHEMES.values()
-        if isinstance(scheme, Scheme)
     ]
     return _draw(["scheme", "description", "signed content", "secrets that sign", "source"], rows)
+
+
+def _draw_signature_options() -> str:
+    rows = [
+        [f"`{scheme.name}`", f"`{option}`", meaning]
+        for scheme in SCHEMES.values()
+        for option, meaning in scheme.options.items()
+    ]
+    return _draw(["scheme", "option", "meaning"], rows)
 
 
 def _draw_formats() -> str:
@@ -228,6 +236,7 @@ TABLES = {
     "service_hook_registry": lambda: _draw_connection(describe_connection_type()),
     "settings": _draw_settings,
     "schemes": _draw_schemes,
+    "signature_options": _draw_signature_options,
     "formats": _draw_formats,
     "format_examples": _draw_format_examples,
     "event_fields": _draw_fields,

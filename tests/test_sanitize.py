@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_hooks.sanitize import escape, safe_repr
+from airflow_provider_hooks.sanitize import escape, quote_setting, safe_repr
 
 
 @given(st.text(st.characters(categories=None)))
@@ -32,3 +32,12 @@ def test_it_is_bounded():
 )
 def test_what_somebody_typed_is_quoted_shortly(value, shown):
     assert safe_repr(value) == shown
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["whsec_short", "whsk_short", "-----BEGIN PRIVATE KEY-----", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
+)
+def test_a_setting_that_may_be_a_secret_is_not_quoted(secret):
+    assert quote_setting(f"x {secret}") == "the given text"
+    assert quote_setting("hmac") == "'hmac'"

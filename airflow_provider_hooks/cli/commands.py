@@ -25,8 +25,8 @@ from airflow.cli.cli_config import (
 
 from airflow_provider_hooks.delivery.policy import RETRY_STATUSES, Guarantee
 from airflow_provider_hooks.events.types import check_event_type
+from airflow_provider_hooks.signing.keys import KEY_FORMATS
 from airflow_provider_hooks.signing.schemes import SCHEMES
-from airflow_provider_hooks.signing.signer import KEY_FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -160,6 +160,15 @@ ARG_KEY_FORMAT = Arg(
     ("--key-format",),
     choices=KEY_FORMATS,
     help="How the secret encodes the key (default: as the scheme documents)",
+)
+ARG_SIGNATURE = Arg(
+    ("--signature",),
+    metavar="JSON",
+    help='The options of the scheme, as in the field signature of a connection, such as {"header": "X-Signature"}',
+)
+ARG_SIGNED_URL = Arg(
+    ("--url",),
+    help="Where the request was sent, for a scheme that signs the URL (default: https, with Host and path of FILE)",
 )
 ARG_SECRET_VARIABLE = Arg(("--secret-variable",), metavar="VARIABLE", help="The Airflow Variable that holds the secret")
 ARG_SECRET_FILE = Arg(("--secret-file",), metavar="FILE", help="A file that holds the secret")
@@ -301,6 +310,8 @@ _COMMANDS = (
             ARG_REQUEST_FILE,
             ARG_SCHEME,
             ARG_KEY_FORMAT,
+            ARG_SIGNATURE,
+            ARG_SIGNED_URL,
             ARG_SECRET_VARIABLE,
             ARG_SECRET_FILE,
             ARG_IGNORE_AGE,

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from dataclasses import dataclass, field
@@ -41,6 +42,9 @@ _UNIX_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]+)?", re.ASCII)
 class SavedRequest:
     """A request that was saved to a file."""
 
+    method: str
+    target: str = field(repr=False)
+    """What is in the request line: a path with its query, or a URL; empty if there is no request line."""
     headers: Message = field(repr=False)
     """A ``Message`` and not a mapping, because it keeps repeated headers."""
     body: bytes = field(repr=False)
@@ -56,6 +60,8 @@ def verify_request(args: Namespace) -> ExitCode:
     scheme = SCHEMES[args.scheme]
     if args.key_format:
         scheme = scheme.with_key_format(args.key_format)
+    if args.signature:
+        scheme = scheme.with_options(_parse_options(args.signature))
     secrets = _read_secrets(scheme, variable=args.secret_variable, file=args.secret_file)
     request = _parse_saved_request(read_input(args.file))
     reason: str | None = None
@@ -67,6 +73,8 @@ def verify_request(args: Namespace) -> ExitCode:
             secrets=secrets,
             now=_parse_time(args.now) if args.now else None,
             tolerance=_ANY_AGE if args.ignore_age else _DEFAULT_TOLERANCE,
+            method=request.method,
+            url=args.url or _find_url(request),
         )
     except SignatureError as error:
         reason = f"{error}{_describe_length_mismatch(request)}"
@@ -103,16 +111,25 @@ def _parse_saved_request(content: bytes) -> SavedRequest:
     found = _BLANK_LINE.search(content)
     if found is None:
         raise ValidationError("the saved request", {"FILE": "has no blank line between headers and body"})
-    headers = Message()
+    headers, method, target = Message(), "POST", ""
     for number, line in enumerate(content[: found.start()].decode("latin-1").splitlines(), start=1):
         if number == 1 and _REQUEST_LINE.fullmatch(line):
+            method, target = line.split(" ")[:2]
             continue
         name, colon, value = line.partition(":")
         if not colon or not HEADER_NAME.fullmatch(name):
             problem = f"has no 'Name: value' in line {number}, before the blank line"
             raise ValidationError("the saved request", {"FILE": problem})
         headers.add_header(name, value.strip(" \t"))
-    return SavedRequest(headers=headers, body=content[found.end() :])
+    return SavedRequest(method=method, target=target, headers=headers, body=content[found.end() :])
+
+
+def _find_url(request: SavedRequest) -> str | None:
+    """Return where a saved request was sent, by https unless its first line has the whole URL, or ``None``."""
+    if request.target.startswith(("https://", "http://")):
+        return request.target
+    host = request.headers.get("Host")
+    return f"https://{host}{request.target}" if host and request.target else None
 
 
 def _read_secrets(scheme: Signer, *, variable: str | None, file: str | None) -> tuple[str, ...]:
@@ -144,6 +161,21 @@ def _read_secrets(scheme: Signer, *, variable: str | None, file: str | None) -> 
     return secrets
 
 
+def _parse_options(text: str) -> dict[str, object]:
+    """
+    Return the options of a scheme.
+
+    :raises ValidationError: if they are no JSON object
+    """
+    try:
+        options = json.loads(text)
+    except (ValueError, RecursionError):
+        options = None
+    if not isinstance(options, dict):
+        raise ValidationError("the scheme", {"--signature": 'must be a JSON object, such as {"header": "X-Signature"}'})
+    return options
+
+
 def _parse_time(text: str) -> float:
     """
     Return a time in Unix seconds, from a number or from ISO 8601 with a time zone.
@@ -173,11 +205,12 @@ def _scheme_to_row(scheme: Signer) -> JsonObject:
     return {
         "scheme": scheme.name,
         "signature_header": scheme.signature_header,
-        "signed": row.signed_content or None if row else None,
+        "signed": scheme.signed_content or None,
+        "hash": row.hash_name if row and row.signature_header else None,
         "encoding": row.encoding if row and row.signature_header else None,
         "key_format": scheme.key_format if scheme.signature_header else None,
         "id_header": row.id_header if row else None,
         "timestamp_header": row.timestamp_header if row else None,
         "event_header": scheme.event_header,
-        "several_signatures": row.several_signatures if row else None,
+        "several_signatures": scheme.several_signatures,
     }

@@ -27,7 +27,7 @@ from airflow_provider_hooks.connection_form import (
 )
 from airflow_provider_hooks.events.format_base import JSON, NO_SETTINGS, FormatSettings
 from airflow_provider_hooks.events.formats import FORMATS
-from airflow_provider_hooks.exceptions import ValidationErrors
+from airflow_provider_hooks.exceptions import ValidationError, ValidationErrors
 from airflow_provider_hooks.http.urls import BASIC_AUTHENTICATION, Target, parse_url
 from airflow_provider_hooks.sanitize import is_header_name, quote_setting, safe_repr
 from airflow_provider_hooks.signing.schemes import DEFAULT_SCHEME, SCHEMES
@@ -38,10 +38,14 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.connection_form import ConnectionFields
     from airflow_provider_hooks.events.format_base import Format
-    from airflow_provider_hooks.signing.signer import KeyFormat, Signer
+    from airflow_provider_hooks.signing.keys import KeyFormat
+    from airflow_provider_hooks.signing.signer import Signer
 
 HEADERS_FIELD = "secret_headers"
 """The field of a connection that holds them. Airflow masks the values of a field whose name holds "secret"."""
+
+SIGNATURE_FIELD = "signature"
+"""The field of a connection that holds the options of its signing scheme."""
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 """What a connection can name as ``id_header`` without a setting (IETF draft of the HTTP API working group)."""
@@ -61,6 +65,8 @@ _RESERVED = frozenset(
 )
 _CREDENTIAL_WORDS = ("auth", "token", "secret", "password", "key", "cookie", "session", "signature", "credential")
 """A header whose name has one of these holds a credential."""
+_SIGNATURE_WORDS = ("signature", "hmac", "timestamp", "webhook")
+"""A header whose name has one of these can be one of a scheme that a connection describes."""
 _RESERVED_PREFIXES = ("x-service-hook", "x-servicehook", "proxy-")
 
 MIN_KEY_CHARACTERS = 16
@@ -131,6 +137,13 @@ SERVICE_HOOK = ConnectionType(
             },
             default=AUTO,
             is_required=True,
+        ),
+        ExtraField(
+            name=SIGNATURE_FIELD,
+            label="Signature options",
+            description='Options of the signing scheme, such as `{"header": "X-Partner-Signature", "value": '
+            '"sha256={signature}"}` for `hmac`; docs/signing.md lists them.',
+            type="object",
         ),
         ExtraField(
             name="events",
@@ -274,14 +287,19 @@ def read_endpoint(
     scheme = SCHEMES[extra.get("scheme", DEFAULT_SCHEME)]
     if extra.get("key_format", AUTO) != AUTO:
         scheme = scheme.with_key_format(cast("KeyFormat", extra["key_format"]))
+    allowed_headers = tuple(allowed_headers)
+    scheme = _read_options(fields.extra.get(SIGNATURE_FIELD), scheme, allowed=allowed_headers, problems=problems)
     events = tuple(name.strip() for name in extra.get("events", "").split(",") if name.strip()) or ALL_EVENTS
     wrong = next((name for name in events if not _EVENT_PATTERN.fullmatch(name)), None)
     if wrong is not None:
         rule = "is not the name of an event type, such as event.alert, orders.loaded or orders.*"
         problems.add("extra.events", f"{quote_setting(wrong)} {rule}")
     timeout = read_seconds("timeout", extra.get("timeout"), default_timeout, problems)
-    allowed_headers = tuple(allowed_headers)
     headers = read_headers(fields.extra.get(HEADERS_FIELD), allowed=allowed_headers, problems=problems)
+    ours = set(map(_as_received, scheme.header_names))
+    for name in (*headers, extra.get("id_header", "")):
+        if _as_received(name) in ours:
+            problems.add(f"extra.{SIGNATURE_FIELD}", f"has the header {safe_repr(name)}, which another field has too")
     id_header = extra.get("id_header")
     if id_header and (problem := _find_id_header_problem(id_header, headers, allowed_headers)):
         problems.add("extra.id_header", f"{quote_setting(id_header)} {problem}")
@@ -348,7 +366,7 @@ def _read_secrets(
         if not secrets:
             problems.add(place, f"is empty; {user} here or in a secret_variable")
     for secret in secrets:
-        found = scheme.find_secret_problem(secret) or (_find_key_problem(secret) if is_key else None)
+        found = scheme.find_signing_problem(secret) or (_find_key_problem(secret) if is_key else None)
         if found is not None:
             problems.add(place, found)
     return secrets
@@ -390,6 +408,39 @@ def _read_format_settings(
     for name, problem in found.items():
         problems.add(f"extra.{name}", problem)
     return settings
+
+
+def _read_options(value: object, scheme: Signer, *, allowed: Iterable[str], problems: ValidationErrors) -> Signer:
+    """Return the scheme with the options of a connection; note each that cannot be used."""
+    place = f"extra.{SIGNATURE_FIELD}"
+    named = _read_pairs(value)
+    if named is None:
+        problems.add(place, 'must be a JSON object of options, such as {"header": "X-Partner-Signature"}')
+        return scheme
+    if not named:
+        return scheme
+    options = dict(named)
+    if len(options) != len(named):
+        problems.add(place, "has an option more than once")
+    try:
+        scheme = scheme.with_options(options)
+    except ValidationError as error:
+        for option, problem in error.problems.items():
+            problems.add(f"{place} {safe_repr(option)}", problem)
+    listed = {name.lower() for name in allowed}
+    for name in scheme.header_names:
+        header_problem = _find_signature_header_problem(name, listed)
+        if header_problem is not None:
+            problems.add(f"{place} {safe_repr(name)}", header_problem)
+    return scheme
+
+
+def _find_signature_header_problem(name: str, listed: set[str]) -> str | None:
+    """Return why a scheme that a connection describes cannot use a header, or ``None``."""
+    if _is_of_a_scheme(_as_received(name)):
+        return None
+    is_usual = any(word in name.lower() for word in _SIGNATURE_WORDS)
+    return _find_name_problem(name, {*listed, name.lower()} if is_usual else listed)
 
 
 def read_headers(value: object, *, allowed: Iterable[str], problems: ValidationErrors) -> dict[str, str]:

@@ -17,6 +17,7 @@ import msgspec
 from airflow_provider_hooks import __version__
 from airflow_provider_hooks.delivery.record import DeliveryInfo
 from airflow_provider_hooks.http.redact import MASK, redact
+from airflow_provider_hooks.signing.signer import DELIVERY_HEADER, RequestTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,8 +30,6 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _PLAIN = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
 """What JSON writes without escapes."""
 _DELIVERY_NAMESPACE = uuid.UUID("5d8fbc09-b0a5-5c9c-8a8e-1f9f6f2c7a11")
-DELIVERY_HEADER = "X-Service-Hook-Delivery"
-"""Carries the delivery id, the same whenever this deployment sends the same event to the same endpoint again."""
 EVENT_HEADER = "X-Service-Hook-Event"
 """Carries the event type."""
 REDELIVERY_HEADER = "X-Service-Hook-Redelivery"
@@ -89,7 +88,8 @@ class RequestTemplate:
         """
         self.endpoint, self.event_type = endpoint, event_type
         self._ids = DeliveryIds(deployment=endpoint.deployment, endpoint=endpoint.conn_id, event_type=event_type)
-        self._signer = endpoint.scheme.bind(endpoint.secrets)
+        target = RequestTarget(method=METHOD, url=endpoint.target, content_type=content_type)
+        self._signer = endpoint.scheme.with_target(target).bind(endpoint.secrets)
         self._is_timed = endpoint.scheme.needs_timestamp
         headers = {
             "Content-Type": content_type,

@@ -114,7 +114,7 @@ class EndpointHook(BaseHook):
             read_variable=read_variable,
             allowed_headers=self._settings.allowed_headers,
         )
-        for value in endpoint.credentials:
+        for value in (*endpoint.credentials, *endpoint.scheme.list_key_forms(endpoint.secrets)):
             mask_secret(value)
         return endpoint
 

@@ -122,6 +122,7 @@ async def receive(request: Request) -> JSONResponse:
     body = await request.body()
     event_id, event_type = _detect_event(body)
     delivery = request.app.state.sandbox.receive(
+        method=request.method,
         url=str(request.url),
         path=request.url.path,
         headers=dict(request.headers),

@@ -10,7 +10,7 @@ import threading
 from collections import Counter, deque
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import pendulum
 
@@ -20,7 +20,7 @@ from airflow_provider_hooks.sandbox import akinon_api, sentry_api, smartsheet_rm
 from airflow_provider_hooks.sandbox.platform import Hook, SandboxPlatform
 from airflow_provider_hooks.sanitize import escape
 from airflow_provider_hooks.signing import SCHEMES, Scheme, SignatureError, verify
-from airflow_provider_hooks.signing.signer import KEY_FORMATS
+from airflow_provider_hooks.signing.keys import KEY_FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -42,6 +42,15 @@ _MAX_HEADERS, _MAX_TEXT_CHARACTERS = 64, 1_000
 UNSIGNED = "none"
 """The scheme that signs nothing; requests to its path are accepted without being verified."""
 _SUCCESS = range(200, 300)
+
+
+class SignedParts(TypedDict):
+    """What a signature can be made over, as ``verify`` takes it."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +124,7 @@ class SandboxState:
     def receive(
         self,
         *,
+        method: str,
         url: str,
         path: str,
         headers: Mapping[str, str],
@@ -123,7 +133,7 @@ class SandboxState:
         event_id: str | None,
     ) -> Received:
         """Verify a request, choose the status of the response, and store both."""
-        scheme, reason = self._verify(url, path, headers=headers, body=body)
+        scheme, reason = self._verify(url, path, method=method, headers=headers, body=body)
         shown = _mask_headers(headers, self._list_secrets())
         lowercase = {name.lower(): value for name, value in headers.items()}
         identity = hash((path, event_type, event_id))
@@ -189,7 +199,9 @@ class SandboxState:
         hooks = [hook.secret for hook in self.list_hooks() if hook.secret]
         return [*hooks, *self.receiver_secrets, *(platform.token for platform in self.platforms.values())]
 
-    def _verify(self, url: str, path: str, *, headers: Mapping[str, str], body: bytes) -> tuple[str | None, str | None]:
+    def _verify(
+        self, url: str, path: str, *, method: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[str | None, str | None]:
         """Return the scheme that the path names or a header shows, and why the request is not verified by it."""
         scheme = _find_scheme(path, headers)
         if scheme is None:
@@ -199,7 +211,8 @@ class SandboxState:
         known = [hook.secret for hook in self.list_hooks() if hook.url == url and hook.is_active and hook.secret]
         if not known and not self.receiver_secrets:
             return scheme.name, "no hook is registered for this URL"
-        return scheme.name, _find_reason(scheme, [*known, *self.receiver_secrets], headers=headers, body=body)
+        request = SignedParts(method=method, url=url, headers=headers, body=body)
+        return scheme.name, _find_reason(scheme, [*known, *self.receiver_secrets], request)
 
 
 def _find_scheme(path: str, headers: Mapping[str, str]) -> Signer | None:
@@ -216,7 +229,7 @@ def _list_signature_headers(scheme: Signer) -> set[str]:
     return {row.signature_header.lower() for row in rows if row.signature_header}
 
 
-def _find_reason(scheme: Signer, secrets: Iterable[str], *, headers: Mapping[str, str], body: bytes) -> str | None:
+def _find_reason(scheme: Signer, secrets: Iterable[str], request: SignedParts) -> str | None:
     """Return why no secret verifies a request, in any key format, or ``None`` if one does."""
     reasons: list[str] = []
     for secret in secrets:
@@ -225,7 +238,7 @@ def _find_reason(scheme: Signer, secrets: Iterable[str], *, headers: Mapping[str
             if candidate.find_secret_problem(secret) is not None:
                 continue
             try:
-                verify(candidate, headers=headers, body=body, secrets=[secret])
+                verify(candidate, secrets=[secret], **request)
             except SignatureError as error:
                 reasons.append(str(error))
             else:

@@ -10,36 +10,36 @@ here quotes a secret.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import copy
+import difflib
 import hmac
 import math
 import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol, TypeGuard
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 from airflow_provider_hooks.exceptions import SignatureError, ValidationErrors
-from airflow_provider_hooks.sanitize import is_header_name, safe_repr
+from airflow_provider_hooks.sanitize import escape, is_header_name, safe_repr
+from airflow_provider_hooks.signing.keys import VerificationKey, derive_key, find_secret_problem, list_key_forms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-KeyFormat = Literal["text", "whsec"]
-"""``text``: the key is the secret's UTF-8 bytes. ``whsec``: it is the base64 after an optional ``whsec_``."""
+    from airflow_provider_hooks.http.urls import Target
+    from airflow_provider_hooks.signing.keys import KeyFormat
 
-KEY_FORMATS: tuple[KeyFormat, ...] = ("text", "whsec")
-"""The values of a connection's ``key_format``."""
-
-WHSEC_PREFIX = "whsec_"
-WHSEC_MIN_BYTES, WHSEC_MAX_BYTES = 24, 64
-"""The lengths that Standard Webhooks allows for a secret."""
+DELIVERY_HEADER = "X-Service-Hook-Delivery"
+"""Carries the delivery id, the same whenever this deployment sends the same event to the same endpoint again."""
 MAX_HEADER_CHARACTERS = 8_192
 """The longest header that is verified: about a hundred signatures, so the work is bounded."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,49}", re.ASCII)
+_METHOD = re.compile(r"[A-Za-z]{1,20}", re.ASCII)
 _UNIX_SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
 _PART_OF_SIGNATURE = re.compile(r"[^\s,;:=]{16,}")
 
@@ -49,6 +49,16 @@ class BoundSigner(Protocol):
 
     def __call__(self, body: bytes, *, delivery_id: str, timestamp: int) -> Mapping[str, str]:
         """Return the headers that prove who sent ``body``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestTarget:
+    """What a scheme can sign in addition to the body, the id and the time: the same in all requests to an endpoint."""
+
+    method: str
+    url: Target = field(repr=False)
+    """May hold a token in its path or query, so it is not shown."""
+    content_type: str
 
 
 class Signer(ABC):
@@ -77,6 +87,16 @@ class Signer(ABC):
     """What replaces the full stops of the event type in ``event_header``. ASCII."""
     key_format: KeyFormat = "text"
     """The form of the secret."""
+    takes_ed25519: bool = False
+    """Whether a secret can also be an ed25519 key, whose key in ``sign`` and ``verify`` is an ``Ed25519Key``."""
+    covered_id_header: str | None = None
+    """The header of the delivery id that is signed but not in ``header_names``, because every delivery has it."""
+    signed_content: str = ""
+    """What is signed, for the docs; the names of its parts."""
+    several_signatures: bool = False
+    """Whether each secret signs, so that receivers can change theirs at any time; otherwise the newest signs."""
+    options: Mapping[str, str] = MappingProxyType({})
+    """What a connection can set in its field ``signature``, with the meaning of each option."""
     needs_timestamp: bool = True
     """Whether ``sign`` uses the time."""
 
@@ -110,17 +130,30 @@ class Signer(ABC):
 
     def find_secret_problem(self, secret: object) -> str | None:
         """Return what is wrong with a secret, in words that do not quote it, or ``None``."""
-        return find_secret_problem(secret, self.key_format)
+        return find_secret_problem(secret, self.key_format, takes_ed25519=self.takes_ed25519)
+
+    def find_signing_problem(self, secret: object) -> str | None:
+        """Return why a secret cannot sign, in words that do not quote it: also because it only verifies."""
+        problem = self.find_secret_problem(secret)
+        if problem is not None or not self.takes_ed25519 or not isinstance(secret, str):
+            return problem
+        if isinstance(self.derive_key(secret), VerificationKey):
+            return "is a verification key, which cannot sign: use the signing key (whsk_… or PRIVATE KEY)"
+        return None
 
     def derive_key(self, secret: str) -> bytes:
         """Return the key of a secret in which ``find_secret_problem`` finds no problem."""
-        return derive_key(secret, self.key_format)
+        return derive_key(secret, self.key_format, takes_ed25519=self.takes_ed25519)
+
+    def list_key_forms(self, secrets: Iterable[str]) -> list[str]:
+        """Return what must be masked in addition to the secrets: their parts, and the keys that they encode."""
+        return list_key_forms(secrets, self.key_format, takes_ed25519=self.takes_ed25519)
 
     def bind(self, secrets: Sequence[str]) -> BoundSigner:
         """
         Return a function that signs with these secrets.
 
-        :param secrets: newest first; ``find_secret_problem`` must find no problem in them, which is not checked again
+        :param secrets: newest first; ``find_signing_problem`` must find no problem in them, which is not checked again
         """
         keys = [self.derive_key(secret) for secret in secrets]
 
@@ -142,14 +175,36 @@ class Signer(ABC):
         """
         value = headers.get(self.signature_header or "", "")
         signatures = (value, *_PART_OF_SIGNATURE.findall(value)) if value else ()
-        plain = [secret.removeprefix(WHSEC_PREFIX) for secret in secrets]
-        return (*signatures, *plain, *(list_key_forms(plain) if self.key_format == "whsec" else ()))
+        return (*signatures, *self.list_key_forms(secrets))
 
     def with_key_format(self, key_format: KeyFormat) -> Signer:
         """Return the same scheme with another form of the secret."""
         changed = copy.copy(self)
         object.__setattr__(changed, "key_format", key_format)
         return changed
+
+    def with_target(self, target: RequestTarget) -> Signer:  # noqa: ARG002  (for schemes that sign it)
+        """Return the same scheme for requests to one URL; most schemes do not sign it."""
+        return self
+
+    def with_options(self, options: Mapping[str, object]) -> Signer:
+        """
+        Return the same scheme with the options of a connection's field ``signature``; most schemes have none.
+
+        :raises ValidationError: naming each option that cannot be used
+        """
+        self.find_unknown_options(options).raise_if_any()
+        return self
+
+    def find_unknown_options(self, options: Mapping[str, object]) -> ValidationErrors:
+        """Return the problems of the options that the scheme does not have."""
+        problems = ValidationErrors(f"options of the signing scheme {self.name}")
+        for name in options:
+            if name not in self.options:
+                near = difflib.get_close_matches(name, self.options, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self.options) or 'none'}"
+                problems.add(escape(name, limit=60), f"is not an option of the scheme {self.name}; {hint}")
+        return problems
 
     def check_definition(self) -> None:
         """
@@ -203,11 +258,43 @@ class ReceivedRequest:
     :param body: the body as received
     :param now: unix seconds; the time of the clock if ``None``
     :param tolerance: how many seconds the sender's clock may differ, either way
+    :param method: the method of the request, for a scheme that signs it
+    :param url: the URL as the sender wrote it, for a scheme that signs it
     """
 
-    def __init__(self, headers: object, body: bytes, *, now: object, tolerance: object) -> None:
+    def __init__(
+        self,
+        headers: object,
+        body: bytes,
+        *,
+        now: object,
+        tolerance: object,
+        method: object = None,
+        url: object = None,
+    ) -> None:
         self.body = body
         self._headers, self._now, self._tolerance = headers, now, tolerance
+        self._method, self._url = method, url
+
+    @property
+    def method(self) -> str:
+        """
+        Return the method of the request.
+
+        :raises SignatureError: if it is not known
+        """
+        if not isinstance(self._method, str) or not _METHOD.fullmatch(self._method):
+            raise SignatureError("the method is signed too: give method=, such as 'POST'")
+        return self._method
+
+    @cached_property
+    def target(self) -> Target:
+        """
+        Return the URL of the request.
+
+        :raises SignatureError: if it is not known
+        """
+        return read_target(self._url)
 
     def has_header(self, name: str) -> bool:
         """
@@ -248,11 +335,29 @@ class ReceivedRequest:
         """
         if not _UNIX_SECONDS.fullmatch(text):
             raise SignatureError(f"{source} is not a time in unix seconds")
+        now, tolerance = self._read_clock()
+        if abs(now - int(text)) > tolerance:
+            raise SignatureError(f"{source} is more than {self._tolerance} seconds off")
+
+    def check_not_over(self, text: str, *, source: str) -> None:
+        """
+        Return if a time is whole unix seconds, and in the future within the tolerance.
+
+        :param source: where it comes from, for the message
+        :raises SignatureError: otherwise
+        """
+        if not _UNIX_SECONDS.fullmatch(text):
+            raise SignatureError(f"{source} is not a time in unix seconds")
+        now, tolerance = self._read_clock()
+        if now - int(text) > tolerance:
+            raise SignatureError(f"{source} is more than {self._tolerance} seconds in the past")
+
+    def _read_clock(self) -> tuple[float, float]:
+        """Return the time and the tolerance, in seconds."""
         now = time.time() if self._now is None else self._now
         if not _is_finite(now) or not _is_finite(self._tolerance):
             raise SignatureError("now and tolerance must be finite numbers of seconds")
-        if abs(now - int(text)) > self._tolerance:
-            raise SignatureError(f"{source} is more than {self._tolerance} seconds off")
+        return now, self._tolerance
 
     def check_signatures(self, received: Sequence[str], *, expected: Sequence[str], source: str) -> None:
         """
@@ -269,48 +374,23 @@ class ReceivedRequest:
             raise SignatureError(f"no signature in {source} was made with a known secret over this body")
 
 
+def read_target(url: object) -> Target:
+    """
+    Return where a URL leads.
+
+    :raises SignatureError: if there is none, or it is malformed; the message does not quote it
+    """
+    from airflow_provider_hooks.http.urls import parse_url  # noqa: PLC0415  (for the schemes that sign the URL)
+
+    if not isinstance(url, str):
+        raise SignatureError("the URL is signed too: give url=, such as 'https://hooks.example.com/airflow'")
+    try:
+        return parse_url(url)
+    except ValueError as error:
+        raise SignatureError(f"url: {error}") from None
+
+
 def _is_finite(number: object) -> TypeGuard[int | float]:
     if isinstance(number, bool):
         return False
     return isinstance(number, int) or (isinstance(number, float) and math.isfinite(number))
-
-
-def find_secret_problem(secret: object, key_format: KeyFormat) -> str | None:
-    """Return what is wrong with a secret, in words that do not quote it, or ``None``."""
-    if not isinstance(secret, str):
-        return "is not text"
-    if not secret:
-        return "is empty"
-    if secret != secret.strip() or not secret.isprintable():
-        return "has blanks at an end or control characters"
-    if secret == WHSEC_PREFIX:
-        return "is the prefix 'whsec_' alone"
-    if key_format == "whsec":
-        return _find_whsec_problem(secret)
-    return None
-
-
-def list_key_forms(secrets: Iterable[str]) -> list[str]:
-    """Return the keys that ``whsec`` secrets encode, as a receiver may report them."""
-    keys = [derive_key(secret, "whsec") for secret in secrets]
-    return [form for key in keys for form in (key.hex(), base64.urlsafe_b64encode(key).decode("ascii").rstrip("="))]
-
-
-def derive_key(secret: str, key_format: KeyFormat) -> bytes:
-    """Return the HMAC key of a secret in which ``find_secret_problem`` finds no problem."""
-    return _decode_whsec(secret) if key_format == "whsec" else secret.encode()
-
-
-def _decode_whsec(secret: str) -> bytes:
-    encoded = secret.removeprefix(WHSEC_PREFIX)
-    return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)  # some platforms leave the padding out
-
-
-def _find_whsec_problem(secret: str) -> str | None:
-    try:
-        size = len(_decode_whsec(secret))
-    except (binascii.Error, ValueError):
-        return "is not base64 after 'whsec_': check that it is the whole secret, and nothing else"
-    if not WHSEC_MIN_BYTES <= size <= WHSEC_MAX_BYTES:
-        return f"decodes to {size} bytes; Standard Webhooks allows {WHSEC_MIN_BYTES} to {WHSEC_MAX_BYTES}"
-    return None

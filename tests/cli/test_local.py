@@ -23,8 +23,16 @@ BODY = json.dumps(ALERT).encode() + b"\r\n\r\n\x00\xff after a blank line"
 
 
 def save(tmp_path, scheme="sentry", *, body=BODY, secret=SECRET, timestamp=None, end="\r\n", first="POST /x HTTP/1.1"):
-    headers = sign(scheme, body=body, secrets=[secret], delivery_id="an-id", timestamp=timestamp or int(time.time()))
-    lines = [*([first] if first else []), "Host: x", *(f"{name}: {value}" for name, value in headers.items())]
+    headers = sign(
+        scheme,
+        body=body,
+        secrets=[secret],
+        delivery_id="an-id",
+        timestamp=timestamp or int(time.time()),
+        url="https://x/x",
+    )
+    added = ["Host: x", "Content-Type: application/json"]
+    lines = [*([first] if first else []), *added, *(f"{name}: {value}" for name, value in headers.items())]
     path = tmp_path / "saved.http"
     path.write_bytes((end.join(lines) + 2 * end).encode() + body)
     return str(path)
@@ -49,7 +57,7 @@ def test_every_scheme_verifies_and_a_changed_body_does_not(run, tmp_path, monkey
     Path(path).write_bytes(Path(path).read_bytes() + b" ")
     done = run("verify", "--scheme", scheme, path, "-o", "json")
     assert (done.code, done.json["verified"]) == (1, False)
-    assert "no signature in" in done.json["reason"]
+    assert ("no signature in" in done.json["reason"]) or ("Content-Digest is not" in done.json["reason"])
     assert secret_of(scheme) not in done.out + done.err
 
 
@@ -85,6 +93,36 @@ class TestSecret:
         monkeypatch.setenv("SERVICE_HOOK_SECRET", SECRET)
         path = save(tmp_path, replace(SCHEMES["standard_webhooks"], key_format="text"))
         assert run("verify", "--scheme", "standard_webhooks", "--key-format", "text", path).code == 0
+
+    def test_the_options_of_the_scheme_are_those_of_the_connection(self, run, tmp_path, monkeypatch):
+        monkeypatch.setenv("SERVICE_HOOK_SECRET", SECRET)
+        options = {"header": "X-Partner", "value": "sha512={signature}", "hash": "sha512"}
+        path = save(tmp_path, SCHEMES["hmac"].with_options(options))
+        assert run("verify", "--scheme", "hmac", "--signature", json.dumps(options), path).code == 0
+        assert run("verify", "--scheme", "hmac", path).code == 1
+        for text, error in (("[", "--signature: must be a JSON object"), ('{"hash": "md5"}', "hash: must be one of")):
+            done = run("verify", "--scheme", "hmac", "--signature", text, path)
+            assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+            assert error in done.err
+
+    @pytest.mark.parametrize(
+        ("first", "arguments", "code"),
+        [
+            ("POST /x HTTP/1.1", [], 0),
+            ("POST https://x/x HTTP/1.1", [], 0),
+            ("POST /y HTTP/1.1", [], 1),
+            ("PUT /x HTTP/1.1", [], 1),
+            ("POST /y HTTP/1.1", ["--url", "https://x/x"], 0),
+            (None, ["--url", "https://x/x"], 0),
+            (None, [], 1),
+        ],
+    )
+    def test_the_url_of_a_scheme_that_signs_it_is_saved_or_given(
+        self, run, tmp_path, monkeypatch, first, arguments, code
+    ):
+        monkeypatch.setenv("SERVICE_HOOK_SECRET", SECRET)
+        path = save(tmp_path, "http_message_signatures", first=first)
+        assert run("verify", "--scheme", "http_message_signatures", path, *arguments).code == code
 
     @pytest.mark.parametrize(
         ("arguments", "error"),

@@ -2,6 +2,7 @@
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 from __future__ import annotations
 
+import base64
 import json
 import re
 from dataclasses import replace
@@ -15,8 +16,10 @@ from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.hooks.registry import RegistryHook
 from airflow_provider_hooks.registries.model import HookChanges, HookSpec
 from airflow_provider_hooks.sandbox import serve_sandbox
+from airflow_provider_hooks.signing.keys import derive_key
 from tests.events_data import ALERT
 from tests.servers import OK, find_closed_port, raw_server
+from tests.signing.test_keys import PEM, WHSK
 
 EVENTS = ("event.alert", "event.created")
 
@@ -110,6 +113,18 @@ def test_secrets_are_registered_with_airflows_masker(connected, registry, monkey
     monkeypatch.setenv("AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX", json.dumps(["newer-secret-x", "older-secret-y"]))
     EndpointHook("service_hook_default").get_conn()
     for private in (hook.secret, connected.state.sentry.token, "newer-secret-x", "older-secret-y"):
+        assert redact(f"said {private} aloud") == "said *** aloud"
+
+
+@pytest.mark.parametrize("secret", [PEM, WHSK], ids=["PEM", "whsk"])
+def test_each_form_of_an_ed25519_key_is_registered_with_airflows_masker(connected, monkeypatch, secret):
+    connection = connected.describe_connections()["service_hook_default"]
+    connection |= {"password": secret, "extra": {"scheme": "http_message_signatures"}}
+    monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
+    EndpointHook("service_hook_default").get_conn()
+    key = derive_key(secret, "text", takes_ed25519=True)
+    line = PEM.splitlines()[1] if secret == PEM else WHSK[5:]
+    for private in (line, key.hex(), base64.urlsafe_b64encode(key).decode().rstrip("=")):
         assert redact(f"said {private} aloud") == "said *** aloud"
 
 

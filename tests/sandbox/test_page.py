@@ -60,8 +60,9 @@ def receiver():
 
 
 def deliver(sandbox, scheme: str, *, path: str = "airflow", secret: str = SECRET, body: bytes = b"{}", **headers):
-    signed = sign(scheme, body=body, secrets=[secret], delivery_id="d-1", timestamp=int(time.time()))
-    return post(sandbox, f"/receiver/{path}", body, **signed, **headers)
+    url = f"http://{sandbox.address}/receiver/{path}"
+    signed = sign(scheme, body=body, secrets=[secret], delivery_id="d-1", timestamp=int(time.time()), url=url)
+    return post(sandbox, f"/receiver/{path}", body, **{"Content-Type": "application/json", **signed, **headers})
 
 
 def test_an_empty_page_says_where_to_send_to(sandbox):

@@ -118,8 +118,10 @@ def test_an_invalid_cursor_is_400(api, cursor):
 class TestReceiver:
     def deliver(self, sandbox, secret, payload=CREATED, scheme="sentry", **headers):
         body = json.dumps(payload).encode()
-        signed = sign(scheme, body=body, secrets=[secret], delivery_id="d-1", timestamp=int(__import__("time").time()))
-        return requests.post(sandbox.receiver_url, data=body, headers={**signed, **headers}, timeout=5)
+        url = sandbox.receiver_url
+        signed = sign(scheme, body=body, secrets=[secret], delivery_id="d-1", timestamp=int(time.time()), url=url)
+        headers = {"Content-Type": "application/json", **signed, **headers}
+        return requests.post(url, data=body, headers=headers, timeout=5)
 
     @pytest.fixture
     def secret(self, sandbox):

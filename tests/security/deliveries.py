@@ -9,6 +9,7 @@ import contextlib
 import errno
 import io
 import json
+import re
 import socket
 import threading
 import time
@@ -152,7 +153,7 @@ def list_signatures(request: bytes) -> list[str]:
     lines = [line.partition(": ") for line in request.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")]
     for scheme in SCHEMES.values():
         for signature in next((value for name, _, value in lines if name == scheme.signature_header), "").split():
-            found += [signature, signature.removeprefix(scheme.signature_prefix)]
+            found += [signature, *re.findall(r"[^\s,;:=]{16,}", signature)]
     return found
 
 

@@ -233,7 +233,7 @@ class TestSecrets:
         told = sender.deliver()
         assert told.ended == ("delivered", None)
         headers, body = read_heard(heard.requests[0])
-        verify(scheme, headers=headers, body=body, secrets=[secret])
+        verify(scheme, headers=headers, body=body, secrets=[secret], method="POST", url=heard.url)
         if len(secret) > 1:  # any text holds one byte
             assert find_leaks(told.output, secret=secret, requests=heard.requests) == []
 

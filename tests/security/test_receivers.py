@@ -197,12 +197,14 @@ SECRETS = {
     "signs": "s3cret+value/with=signs&<more>\"'",
     "non-ASCII": "пароль-für-uns",
     "whsec": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "whsk": "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==",
 }
 SIGNED = [
     (name, kind)
     for name, scheme in SCHEMES.items()
     for kind in SECRETS
-    if scheme.signature_header and (scheme.key_format == "text" or kind == "whsec")
+    if scheme.signature_header
+    and (scheme.key_format == "text" or kind == "whsec" or (kind == "whsk" and scheme.takes_ed25519))
 ]
 ENCODINGS = {
     "plain": lambda raw: raw,
@@ -222,7 +224,7 @@ def test_what_a_receiver_echoes_of_our_secret_and_signature_is_masked(sender, sc
     said = []
 
     def echo(connection) -> None:
-        private = [secret, secret.removeprefix("whsec_"), *list_signatures(heard.requests[0])]
+        private = [secret, secret.removeprefix("whsec_").removeprefix("whsk_"), *list_signatures(heard.requests[0])]
         said.append(b" ".join(ENCODINGS[encoding](value.encode()) for value in private))
         headers = b"Server: %b\r\nLocation: /%b\r\nX-Request-Id: %b\r\n" % (said[0], said[0], said[0])
         body = b"filler " * 2_800 + said[0] * 20  # across the bound of what is kept too

@@ -20,7 +20,7 @@ from airflow_provider_hooks.hooks.registry import RegistryHook
 from airflow_provider_hooks.http.redact import redact
 from airflow_provider_hooks.registries.model import HookSpec
 from airflow_provider_hooks.signing import sign, verify
-from airflow_provider_hooks.signing.signer import derive_key
+from airflow_provider_hooks.signing.keys import derive_key
 from airflow_provider_hooks.stream.encode import RequestEncoder
 from tests.events_data import CREATED
 from tests.servers import raw_server

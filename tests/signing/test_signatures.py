@@ -6,17 +6,18 @@ import json
 from pathlib import Path
 
 import pytest
+import stripe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_hooks.signing import SCHEMES, SignatureError, sign, verify
+from airflow_provider_hooks.signing import SCHEMES, Scheme, SignatureError, sign, verify
 
 VECTORS = json.loads((Path(__file__).parent.parent / "data" / "signing-vectors.json").read_text())
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER_WHSEC = "whsec_" + "QUJD" * 8
 NOW = 1_700_000_000
 BODY = b'{"hello":"world"}'
-SIGNING = [name for name, scheme in SCHEMES.items() if scheme.signature_header]
+SIGNING = [name for name, scheme in SCHEMES.items() if scheme.signature_header and isinstance(scheme, Scheme)]
 
 
 def signed(scheme: str, *secrets: str, body: bytes = BODY) -> dict[str, str]:
@@ -102,7 +103,15 @@ class TestEveryScheme:
             verify(scheme, headers=signed(scheme), body=BODY, secrets=secrets, now=NOW)
 
 
-TIMED = [name for name, scheme in SCHEMES.items() if scheme.timestamp_header]
+TIMED = [name for name in SIGNING if SCHEMES[name].needs_timestamp]
+
+
+def with_time(scheme: str, text: str) -> dict[str, str]:
+    """Return signed headers with another time."""
+    row, headers = SCHEMES[scheme], signed(scheme)
+    if row.timestamp_header:
+        return headers | {row.timestamp_header: text}
+    return headers | {row.signature_header: headers[row.signature_header].replace(str(NOW), text)}
 
 
 @pytest.mark.parametrize("scheme", TIMED)
@@ -120,7 +129,7 @@ class TestTime:
         "timestamp", ["", "abc", "nan", "inf", "1e9", "+1", "1_6", "١٦", "1" * 4301, f"{NOW}000", f" {NOW}", f"{NOW}\n"]
     )
     def test_a_malformed_time_is_refused(self, scheme, timestamp):
-        headers = signed(scheme) | {SCHEMES[scheme].timestamp_header: timestamp}
+        headers = with_time(scheme, timestamp)
         with pytest.raises(SignatureError):
             verify(scheme, headers=headers, body=BODY, secrets=[WHSEC], now=NOW)
 
@@ -135,6 +144,39 @@ def test_what_is_signed_beside_the_body_cannot_be_changed(part):
     headers = signed("standard_webhooks") | {part: str(NOW + 1)}
     with pytest.raises(SignatureError):
         verify("standard_webhooks", headers=headers, body=BODY, secrets=[WHSEC], now=NOW)
+
+
+class TestStripe:
+    """The format of the vendor's library and documentation: one time, and a signature for each secret that is valid."""
+
+    def test_what_the_library_of_the_vendor_signs_is_verified(self):
+        value = stripe.WebhookSignature.generate_signature_header(BODY.decode(), WHSEC, timestamp=NOW)
+        assert signed("stripe") == {"Stripe-Signature": value}
+        verify("stripe", headers={"stripe-signature": value}, body=BODY, secrets=[WHSEC], now=NOW)
+
+    def test_there_is_one_time_and_a_signature_for_each_secret(self):
+        value = signed("stripe", WHSEC, OTHER_WHSEC)["Stripe-Signature"]
+        assert [item.partition("=")[0] for item in value.split(",")] == ["t", "v1", "v1"]
+        for secret in (WHSEC, OTHER_WHSEC):
+            assert stripe.WebhookSignature.verify_header(BODY.decode(), value, secret)
+
+    def test_signatures_of_other_versions_are_passed_over(self):
+        value = signed("stripe")["Stripe-Signature"] + f",v0={'0' * 64}"
+        verify("stripe", headers={"Stripe-Signature": value}, body=BODY, secrets=[WHSEC], now=NOW)
+
+    @pytest.mark.parametrize("place", [0, 2])
+    def test_a_second_time_is_refused_wherever_it_is(self, place):
+        items = signed("stripe")["Stripe-Signature"].split(",")
+        items.insert(place, f"t={NOW}")
+        with pytest.raises(SignatureError, match="more than one time"):
+            verify("stripe", headers={"Stripe-Signature": ",".join(items)}, body=BODY, secrets=[WHSEC], now=NOW)
+
+    def test_the_time_is_not_masked_and_each_digest_is(self):
+        headers = signed("stripe", WHSEC, OTHER_WHSEC)
+        masked = SCHEMES["stripe"].sensitive_values(headers, [WHSEC, OTHER_WHSEC])
+        items = headers["Stripe-Signature"].split(",")
+        assert {*items[1:], *(item.removeprefix("v1=") for item in items[1:])} <= set(masked)
+        assert not any(str(NOW) in value for value in masked)
 
 
 class TestAlias:

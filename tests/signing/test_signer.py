@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import logging
+import re
 import subprocess
 import sys
 from argparse import Namespace
+from base64 import b64encode, urlsafe_b64encode
 from dataclasses import replace
 
 import pytest
@@ -179,6 +182,58 @@ class TestEntryPoints:
         assert done.stdout.strip() == "None"
 
 
+PACKAGE = """
+import hmac
+
+from airflow_provider_hooks.signing import Signer
+
+
+class UrlSigner(Signer):
+    name = "signed_url"
+    description = "Hex HMAC of the URL, the time and the body, in X-Url-Signature"
+    header_names = ("X-Url-Signature", "X-Url-Time")
+    target = None
+
+    def with_target(self, target):
+        bound = type(self)()
+        bound.target = target
+        return bound
+
+    def sign(self, keys, *, body, delivery_id, timestamp):
+        url = self.target.url
+        signature = self._digest(keys[0], url.authority + url.request_target, timestamp, body)
+        return {"X-Url-Signature": signature, "X-Url-Time": str(timestamp)}
+
+    def verify(self, keys, request):
+        time, url = request.header("X-Url-Time"), request.target
+        request.check_timestamp(time, source="X-Url-Time")
+        expected = [self._digest(key, url.authority + url.request_target, time, request.body) for key in keys]
+        request.check_signatures([request.header("X-Url-Signature")], expected=expected, source="X-Url-Signature")
+
+    @staticmethod
+    def _digest(key, url, timestamp, body):
+        return hmac.digest(key, f"{url} {timestamp} ".encode() + body, "sha256").hex()
+"""
+
+
+def test_a_package_of_a_few_lines_adds_a_scheme_that_signs_the_url(install, tmp_path, connect):
+    assert len([line for line in PACKAGE.splitlines() if line]) < 30
+    (tmp_path / "url_signing.py").write_text(PACKAGE)
+    install(signed_url="url_signing:UrlSigner")
+    with raw_server(OK) as heard:
+        connect(heard.url + "?token=x", scheme="signed_url")
+        record = DeliverEventAlertOperator(task_id="t", message="It broke", triggering_rules=["A rule"]).execute(
+            make_context()
+        )
+    assert (record["outcome"], record["scheme"]) == ("delivered", "signed_url")
+    headers, body = read_heard(heard.requests[0])
+    request = {"headers": headers, "body": body, "secrets": [SECRET], "url": heard.url + "?token=x"}
+    verify("signed_url", **request)
+    for changed in ({"body": body + b" "}, {"secrets": [OTHER]}, {"url": heard.url}, {"url": None}):
+        with pytest.raises(SignatureError):
+            verify("signed_url", **{**request, **changed})
+
+
 class TestFaultySchemes:
     def test_an_error_of_its_code_is_a_signature_error_without_the_key(self):
         for call in (
@@ -223,26 +278,82 @@ class TestRows:
                 description="A row that would send its time in place of its signature",
                 signature_header="Stripe-Signature",
                 timestamp_header="stripe-signature",
-                signed_parts=("timestamp", "body"),
+                signed_content="{timestamp}.{body}",
             )
 
     @pytest.mark.parametrize("part", ["id", "timestamp"])
     def test_a_part_that_is_signed_and_not_sent_is_refused(self, part):
         with pytest.raises(ValidationError, match=f"{part}_header"):
-            Scheme(name="a", description="x", signature_header="X-A", signed_parts=(part, "body"))
+            Scheme(name="a", description="x", signature_header="X-A", signed_content=f"{{{part}}}.{{body}}")
 
-    def test_an_id_is_signed_between_full_stops_only(self):
-        with pytest.raises(ValidationError, match="separator: must be a full stop if the id is signed"):
+    @pytest.mark.parametrize(
+        ("content", "problem"),
+        [
+            ("{id}:{timestamp}.{body}", "needs a full stop between {id} and the next part"),
+            ("{body}:{id}", "needs a full stop between {id} and the next part"),
+            ("{timestamp}{body}", "needs text that is not a digit between {timestamp} and {body}"),
+            ("{timestamp}0.{body}", "needs text that is not a digit between {timestamp} and {body}"),
+            ("{body}.0{timestamp}", "needs text that is not a digit between {body} and {timestamp}"),
+            ("{timestamp}", "must have {body} once"),
+            ("{body}.{body}", "must have {body} once"),
+            ("", "must have {body} once"),
+            ("{timestamp}.{timestamp}.{body}", "each once, and no other braces"),
+            ("{time}.{body}", "no other braces"),
+        ],
+    )
+    def test_content_that_two_requests_could_share_or_without_a_body_is_refused(self, content, problem):
+        with pytest.raises(ValidationError, match=f"signed_content: .*{re.escape(problem)}"):
             Scheme(
                 name="a",
                 description="x",
                 signature_header="X-A",
                 id_header="X-Id",
-                signed_parts=("id", "body"),
-                separator=":",
+                timestamp_header="X-Time",
+                signed_content=content,
             )
 
-    @pytest.mark.parametrize("attribute", ["signed_prefix", "separator", "event_separator"])
+    @pytest.mark.parametrize("content", ["100%s {id}.{timestamp}/{body}%", "{body}.{timestamp}", "{timestamp}: {body}"])
+    @pytest.mark.parametrize("hash_name", ["sha256", "sha384", "sha512"])
+    @pytest.mark.parametrize("encoding", ["hex", "base64", "base64url"])
+    @pytest.mark.parametrize("secret", ["short", "long" * 50])
+    def test_any_content_hash_and_encoding_is_the_hmac_of_the_standard_library(
+        self, content, hash_name, encoding, secret
+    ):
+        scheme = Scheme(
+            name="a",
+            description="x",
+            signature_header="X-A",
+            id_header="X-Id",
+            timestamp_header="X-Time",
+            signed_content=content,
+            hash_name=hash_name,
+            encoding=encoding,
+        )
+        expected = content.replace("{id}", "d-1").replace("{timestamp}", str(NOW)).replace("{body}", BODY.decode())
+        digest = hmac.digest(secret.encode(), expected.encode(), hash_name)
+        encode = {"hex": bytes.hex, "base64": b64encode, "base64url": urlsafe_b64encode}[encoding]
+        encoded = encode(digest) if encoding == "hex" else encode(digest).decode()
+        headers = signed(scheme, secret)
+        assert headers["X-A"] == (encoded.rstrip("=") if encoding == "base64url" else encoded)
+        verify(scheme, headers=headers, body=BODY, secrets=[secret], now=NOW)
+        with pytest.raises(SignatureError):
+            verify(scheme, headers=headers, body=BODY + b" ", secrets=[secret], now=NOW)
+
+    @pytest.mark.parametrize(
+        ("fields", "problem"),
+        [
+            ({"hash_name": "sha1"}, "hash_name: must be one of sha256, sha384, sha512"),
+            ({"encoding": "base32"}, "encoding: must be one of hex, base64, base64url"),
+            ({"item_separator": "-"}, "item_separator: must be a space, a comma or a semicolon"),
+            ({"timestamp_prefix": "t ="}, "item_separator: must not be in the text before the time"),
+            ({"timestamp_prefix": "t=", "timestamp_header": "X-Time"}, "would send the time twice"),
+        ],
+    )
+    def test_other_fields_that_cannot_work_are_refused(self, fields, problem):
+        with pytest.raises(ValidationError, match=problem):
+            Scheme(name="a", description="x", signature_header="X-A", **fields)
+
+    @pytest.mark.parametrize("attribute", ["signed_content", "signature_prefix", "event_separator"])
     @pytest.mark.parametrize("value", ["é", "\n", None])
     def test_constant_text_must_be_printable_ascii(self, attribute, value):
         with pytest.raises(ValidationError, match=f"{attribute}: must be printable ASCII text"):
@@ -267,7 +378,7 @@ class TestRows:
         with pytest.raises(ValidationError, match="event_header: must be one of header_names"):
             UndeclaredSigner().check_definition()
 
-    @pytest.mark.parametrize(("header", "parts"), [(None, ("body",)), ("X-A", ())])
-    def test_a_signature_of_nothing_is_refused(self, header, parts):
-        with pytest.raises(ValidationError, match="signed_parts"):
-            Scheme(name="a", description="x", signature_header=header, signed_parts=parts)
+    @pytest.mark.parametrize(("header", "content"), [(None, "{body}"), ("X-A", "")])
+    def test_a_signature_of_nothing_is_refused(self, header, content):
+        with pytest.raises(ValidationError, match="signed_content"):
+            Scheme(name="a", description="x", signature_header=header, signed_content=content)

@@ -104,7 +104,7 @@ def test_every_event_of_a_file_arrives_once_signed_and_is_recorded(connect, deli
         told = deliver(path, concurrency=8)
     assert Counter(json.loads(body)["id"] for _, body in heard.requests) == {f"event-{n}": 1 for n in range(500)}
     for headers, body in heard.requests:
-        verify(scheme, headers=headers, body=body, secrets=[SECRET])
+        verify(scheme, headers=headers, body=body, secrets=[SECRET], method="POST", url=heard.url)
     records = read_records(tmp_path)
     assert Counter(record["event_id"] for record in records) == {f"event-{n}": 1 for n in range(500)}
     assert {record["outcome"] for record in records} == {"delivered"}

@@ -137,6 +137,10 @@ def signing_is_checked(scheme: Signer) -> None:
     headers = sign("zstack", body=b"x", secrets=["a secret"], delivery_id="d", timestamp=1)
     verify(SCHEMES["zstack"], headers=headers, body=b"x", secrets=["a secret"])
     verify(scheme, headers=headers, body="x", secrets=["a secret"])  # type: ignore[arg-type]
+    described = SCHEMES["hmac"].with_options({"header": "X-Signature"})
+    sign(described, body=b"x", secrets=["a secret"], delivery_id="d", timestamp=1, url="https://h.example/")
+    verify(described, headers=headers, body=b"x", secrets=["a secret"], method="POST", url="https://h.example/")
+    verify(described, headers=headers, body=b"x", secrets=["a secret"], url=7)  # type: ignore[arg-type]
 
 
 def the_result_of_execute_is_typed(context: Context) -> None:

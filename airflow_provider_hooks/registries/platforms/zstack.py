@@ -35,7 +35,7 @@ from airflow_provider_hooks.registries.model import (
     Security,
     ServiceHook,
 )
-from airflow_provider_hooks.signing.signer import find_secret_problem
+from airflow_provider_hooks.signing.keys import find_secret_problem
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""The scheme ``hmac``: options of a connection make what each row makes; each wrong option is named."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_hooks.connection_form import ConnectionFields
+from airflow_provider_hooks.delivery.endpoint import read_endpoint
+from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.operators.delivery import DeliverEventOperator
+from airflow_provider_hooks.signing import SCHEMES, SignatureError, sign, verify
+from tests.airflow_context import SECRET, make_context
+from tests.security.deliveries import read_heard
+from tests.servers import OK, raw_server
+
+NOW = 1_700_000_000
+BODY = b'{"hello":"world"}'
+LIKE = {
+    "sentry": {"header": "X-Sentry-Hook-Signature"},
+    "zstack": {
+        "header": "X-Webhook-Signature",
+        "value": "v1={signature}",
+        "content": "{timestamp}.{body}",
+        "timestamp_header": "X-Webhook-Timestamp",
+    },
+    "standard_webhooks": {
+        "header": "webhook-signature",
+        "value": "v1,{signature}",
+        "content": "{id}.{timestamp}.{body}",
+        "encoding": "base64",
+        "timestamp_header": "webhook-timestamp",
+        "id_header": "webhook-id",
+    },
+    "github": {"header": "X-Hub-Signature-256", "value": "sha256={signature}", "id_header": "X-GitHub-Delivery"},
+    "slack": {
+        "header": "X-Slack-Signature",
+        "value": "v0={signature}",
+        "content": "v0:{timestamp}:{body}",
+        "timestamp_header": "X-Slack-Request-Timestamp",
+    },
+    "stripe": {
+        "header": "Stripe-Signature",
+        "value": "t={timestamp},v1={signature}",
+        "content": "{timestamp}.{body}",
+    },
+}
+
+
+@pytest.mark.parametrize(("scheme", "options"), LIKE.items(), ids=LIKE)
+def test_options_describe_what_the_row_of_a_vendor_signs(scheme, options):
+    row = SCHEMES[scheme]
+    made = SCHEMES["hmac"].with_options(options).with_key_format(row.key_format)
+    headers = sign(made, body=BODY, secrets=[SECRET], delivery_id="d-1", timestamp=NOW)
+    assert headers == sign(row, body=BODY, secrets=[SECRET], delivery_id="d-1", timestamp=NOW)
+    verify(made, headers=headers, body=BODY, secrets=[SECRET], now=NOW)
+    with pytest.raises(SignatureError):
+        verify(made, headers=headers, body=BODY + b" ", secrets=[SECRET], now=NOW)
+
+
+def read(options: object, *, scheme: str = "hmac", allowed: tuple[str, ...] = (), **extra: object):
+    fields = ConnectionFields(
+        conn_id="c", host="https://h.example/", password=SECRET, extra={"scheme": scheme, "signature": options, **extra}
+    )
+    return read_endpoint(fields, default_timeout=1, read_variable=lambda name: None, allowed_headers=allowed)
+
+
+def find_problems(options: object, **extra: object) -> dict[str, str]:
+    with pytest.raises(ValidationError) as caught:
+        read(options, **extra)
+    return dict(caught.value.problems)
+
+
+@pytest.mark.parametrize("form", [dict, json.dumps])
+def test_an_endpoint_delivers_by_its_options_and_a_receiver_verifies_by_the_same(connect, form):
+    options = {
+        "header": "X-Partner-Signature",
+        "value": "ts={timestamp};h1={signature}",
+        "content": "{id}.{timestamp}/{body}",
+        "hash": "sha512",
+        "encoding": "base64url",
+        "id_header": "X-Partner-Id",
+    }
+    with raw_server(OK) as heard:
+        connect(heard.url, scheme="hmac", signature=form(options))
+        record = DeliverEventOperator(task_id="t", event_type="orders.loaded", event_id="1", data={}).execute(
+            make_context()
+        )
+    assert record["scheme"] == "hmac"
+    headers, body = read_heard(heard.requests[0])
+    receiver = SCHEMES["hmac"].with_options(options)
+    verify(receiver, headers=headers, body=body, secrets=[SECRET])
+    for changed in ({"body": body + b" "}, {"secrets": ["another"]}, {"headers": {**headers, "X-Partner-Id": "x"}}):
+        with pytest.raises(SignatureError):
+            verify(receiver, **{"headers": headers, "body": body, "secrets": [SECRET], **changed})
+
+
+@pytest.mark.parametrize("options", [None, "", " ", {}, "{}", {"header": None}])
+def test_without_options_the_hex_hmac_of_the_body_is_in_one_header(options):
+    assert list(sign(read(options).scheme, body=BODY, secrets=[SECRET], delivery_id="d", timestamp=NOW)) == [
+        "X-Signature"
+    ]
+
+
+def test_one_error_names_every_wrong_option_and_quotes_no_value():
+    problems = find_problems(
+        {
+            "header": "X A",
+            "value": "private={timestamp}",
+            "content": "{timestamp}{body}",
+            "hash": "private",
+            "encoding": 7,
+            "prefix": "private",
+            "timestamp_headr": "X-Time",
+        },
+        timeout="never",
+    )
+    wrong = ("header", "value", "content", "hash", "encoding", "prefix", "timestamp_headr", "timestamp_header")
+    assert set(problems) == {*(f"extra.signature '{name}'" for name in wrong), "extra.timeout"}
+    assert "did you mean timestamp_header?" in problems["extra.signature 'timestamp_headr'"]
+    assert "private" not in str(problems)
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "problem"),
+    [
+        ({"hash": "sha1"}, "hash", "must be one of sha256, sha384, sha512"),
+        ({"encoding": "base32"}, "encoding", "must be one of hex, base64, base64url"),
+        ({"content": "{timestamp}.{body}"}, "timestamp_header", "is missing, but the timestamp is signed"),
+        ({"content": "{id}.{body}"}, "id_header", "is missing, but the id is signed"),
+        ({"content": "{id}-{body}", "id_header": "X-Id"}, "content", "needs a full stop between {id}"),
+        ({"value": "t={timestamp},v1={signature}", "timestamp_header": "X-T"}, "timestamp_header", "the time twice"),
+        ({"value": "t={timestamp}v1={signature}"}, "value", "must end with {signature}"),
+        ({"value": "{signature};"}, "value", "must end with {signature}"),
+        ({"value": "sha256={digest}"}, "value", "must end with {signature}"),
+        ({"value": "a,b={timestamp},{signature}"}, "value", "must not be in the text before the time"),
+        ({"value": "é{signature}"}, "value", "must be printable ASCII text"),
+        ({"value": " {signature}"}, "value", "without blanks at its ends"),
+        ({"value": "x" * 300 + "{signature}"}, "value", "must be 1 to 256 characters"),
+        ({"header": ""}, "header", "must be 1 to 256 characters"),
+        ({"header": "X-A\r\nX-B"}, "header", "must be a tuple of names of HTTP headers"),
+        ({"header": "X-A", "id_header": "x-a"}, "header", "names one header twice"),
+    ],
+)
+def test_a_wrong_option_is_refused(options, option, problem):
+    assert problem in find_problems(options)[f"extra.signature '{option}'"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "7", '"x"', 7, True, ["header"], "[" * 100_000])
+def test_what_is_no_object_is_refused(text):
+    assert find_problems(text)["extra.signature"].startswith("must be a JSON object of options")
+
+
+def test_an_option_twice_is_refused():
+    assert find_problems('{"header": "X-A", "header": "X-B"}')["extra.signature"] == "has an option more than once"
+
+
+@pytest.mark.parametrize("scheme", [name for name, row in SCHEMES.items() if not row.options])
+def test_a_scheme_without_options_refuses_them(scheme):
+    extra = {"password": None} if scheme == "none" else {}
+    problems = find_problems({"header": "X-A"}, scheme=scheme, **{key: None for key in extra if key != "password"})
+    assert f"is not an option of the scheme {scheme}; there are none" in problems["extra.signature 'header'"]
+
+
+class TestHeaders:
+    @pytest.mark.parametrize(
+        "name",
+        ["X-Partner", "Authorization", "Paddle-Signature", "X-Hub-Signature-256", "webhook-signature", "Hmac-Sha256"],
+    )
+    def test_one_of_a_signature_can_be_used(self, name):
+        assert read({"header": name}).scheme.signature_header == name
+
+    @pytest.mark.parametrize("option", ["header", "timestamp_header", "id_header"])
+    @pytest.mark.parametrize(
+        "name", ["Host", "content-length", "Content_Type", "X-Service-Hook-Delivery", "Proxy-Authorization", "Expect"]
+    )
+    def test_one_of_http_or_of_the_provider_cannot(self, option, name):
+        problems = find_problems({option: name}, allowed=(name,))
+        assert "is set by the provider" in problems[f"extra.signature '{name}'"]
+
+    def test_another_one_needs_the_permission_of_the_deployment(self):
+        assert "list it in allowed_headers" in find_problems({"header": "Cookie"})["extra.signature 'Cookie'"]
+        assert read({"header": "Cookie"}, allowed=("cookie",)).scheme.signature_header == "Cookie"
+
+    @pytest.mark.parametrize(
+        "extra",
+        [{"secret_headers": {"x-PARTNER": "a"}}, {"id_header": "X-PARTNER"}],
+        ids=["secret_headers", "id_header"],
+    )
+    def test_one_that_another_field_has_too_is_refused(self, extra):
+        problems = find_problems({"header": "X-Partner"}, **extra)
+        assert "which another field has too" in problems["extra.signature"]
