@@ -28,6 +28,8 @@ class ExtraField:
     label: str
     description: str
     type: str = "string"
+    format: str | None = None
+    """How the form shows it, such as ``multiline``."""
     choices: Mapping[str, str] | None = None
     """What is stored for each choice, and the text that the form shows for it."""
     default: str | None = None
@@ -177,6 +179,8 @@ def _describe_field(field: ExtraField) -> dict[str, object]:
     if field.choices is not None:
         schema["enum"] = list(field.choices)
         schema["values_display"] = dict(field.choices)
+    if field.format is not None:
+        schema["format"] = field.format
     if field.default is not None:
         schema["default"] = field.default
     # The form shows a description as plain text.

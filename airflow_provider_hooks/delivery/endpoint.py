@@ -27,6 +27,7 @@ from airflow_provider_hooks.connection_form import (
 )
 from airflow_provider_hooks.events.formats import FORMATS
 from airflow_provider_hooks.exceptions import ValidationErrors
+from airflow_provider_hooks.http.tls import TlsOptions
 from airflow_provider_hooks.http.urls import BASIC_AUTHENTICATION, Target, parse_url
 from airflow_provider_hooks.sanitize import is_header_name, quote_setting, safe_repr
 from airflow_provider_hooks.signing.schemes import DEFAULT_SCHEME, SCHEMES
@@ -155,6 +156,30 @@ SERVICE_HOOK = ConnectionType(
             "ignores a repeated one.",
         ),
         ExtraField(
+            name="client_certificate",
+            label="Client certificate",
+            description="For receivers that require one (mutual TLS): the path of a PEM file on the worker with the "
+            "certificate and its chain.",
+        ),
+        ExtraField(
+            name="client_key",
+            label="Client key",
+            description="The path of a PEM file with its private key, without a passphrase. Empty: the key is in the "
+            "file of the certificate.",
+        ),
+        ExtraField(
+            name="client_certificate_variable",
+            label="Client certificate variable",
+            description="In place of files: the Airflow Variable that holds certificate, chain and key as PEM text.",
+        ),
+        ExtraField(
+            name="ca_certificates",
+            label="CA certificates",
+            description="PEM text, or the path of a PEM file, of authorities that are trusted for this endpoint in "
+            "addition to the public ones and [service_hooks] ca_file.",
+            format="multiline",
+        ),
+        ExtraField(
             name="timeout",
             label="Timeout",
             description="Seconds that one attempt may take in all. Empty: [service_hooks] timeout.",
@@ -199,6 +224,8 @@ class Endpoint:
     """A header that carries the delivery id in addition to the provider's own."""
     timeout: float
     """Seconds for one attempt in all."""
+    tls: TlsOptions | None = None
+    """The client certificate, and authorities that are trusted too."""
     sensitive_headers: tuple[str, ...] = field(init=False, repr=False)
     """What records mask of all headers: the values, also without a word such as ``Bearer``, and decoded passwords."""
     credentials: tuple[str, ...] = field(init=False, repr=False)
@@ -269,6 +296,7 @@ def read_endpoint(
     id_header = extra.get("id_header")
     if id_header and (problem := _find_id_header_problem(id_header, headers, allowed_headers)):
         problems.add("extra.id_header", f"{quote_setting(id_header)} {problem}")
+    tls = _read_tls(fields.conn_id, extra, read_variable, problems)
     secrets: tuple[str, ...] = ()
     if "extra.scheme" not in problems:
         secrets = _read_secrets(fields, extra.get("secret_variable"), scheme, read_variable, problems)
@@ -287,6 +315,33 @@ def read_endpoint(
         headers=headers,
         id_header=id_header,
         timeout=timeout,
+        tls=tls,
+    )
+
+
+def _read_tls(
+    conn_id: str, extra: Mapping[str, str], read_variable: Callable[[str], str | None], problems: ValidationErrors
+) -> TlsOptions | None:
+    """Return what the connection adds to TLS. The files are read when a context is built from it."""
+    certificate, key, variable = map(extra.get, ("client_certificate", "client_key", "client_certificate_variable"))
+    if not (certificate or key or variable or extra.get("ca_certificates")):
+        return None
+    pem: str | None = None
+    if key and not certificate:
+        problems.add("extra.client_key", "is set, but client_certificate is not; it is the path of the certificate")
+    if variable and (certificate or key):
+        problems.add("extra.client_certificate_variable", "is set, and so is a file; use one of them")
+    elif variable:
+        pem = read_variable(variable)
+        if not pem:
+            missing = "does not exist" if pem is None else "is empty"
+            problems.add("extra.client_certificate_variable", f"the Variable {quote_setting(variable)} {missing}")
+    return TlsOptions(
+        conn_id=conn_id,
+        certificate_file=certificate,
+        key_file=key,
+        certificate_pem=pem,
+        ca_certificates=extra.get("ca_certificates"),
     )
 
 

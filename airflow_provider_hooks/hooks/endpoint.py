@@ -41,7 +41,7 @@ from airflow_provider_hooks.events.builders import EventDraft
 from airflow_provider_hooks.events.event import Event, OwnEventDraft
 from airflow_provider_hooks.events.formats import encode_event
 from airflow_provider_hooks.exceptions import BlockedAddressError, ServiceHookError, ValidationError, drop_frames
-from airflow_provider_hooks.http.connect import Connector, Limits
+from airflow_provider_hooks.http.connect import Connector, Limits, make_tls_context
 from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.outcomes import Outcome
 
@@ -109,6 +109,8 @@ class EndpointHook(BaseHook):
         )
         for value in endpoint.credentials:
             mask_secret(value)
+        if endpoint.tls is not None:
+            make_tls_context(self._limits(endpoint))
         return endpoint
 
     def mask_secrets(self) -> None:
@@ -367,7 +369,12 @@ class EndpointHook(BaseHook):
 
     def _limits(self, endpoint: Endpoint) -> Limits:
         settings = self._settings
-        return Limits(timeout=endpoint.timeout, connect_timeout=settings.connect_timeout, ca_file=settings.ca_file)
+        return Limits(
+            timeout=endpoint.timeout,
+            connect_timeout=settings.connect_timeout,
+            ca_file=settings.ca_file,
+            tls=endpoint.tls,
+        )
 
     def _report(self, result: DeliveryResult) -> None:
         if result.unresolved_previous is not None:
