@@ -15,6 +15,7 @@ Every exception that a user of this package can meet. ``except ServiceHookError`
     ├── ResolverError
     ├── ProxyError (OSError)
     ├── ConnectError
+    ├── EndpointDisabledError
     ├── RecordError
     ├── ClaimLostError
     ├── SlotError
@@ -67,6 +68,7 @@ __all__ = [
     "DeliveryFailedError",
     "DeliveryNotSentError",
     "DeliveryUnknownError",
+    "EndpointDisabledError",
     "HookConflictError",
     "HookUncertainError",
     "InvalidEventError",
@@ -214,6 +216,10 @@ class ConnectError(ServiceHookError):
     def __init__(self, error_class: ErrorClass, message: str) -> None:
         self.error_class = error_class
         super().__init__(message)
+
+
+class EndpointDisabledError(ServiceHookError):
+    """The connection of an endpoint is disabled. Nothing was sent; a task is skipped."""
 
 
 class RecordError(ServiceHookError):

@@ -11,9 +11,9 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from airflow_provider_hooks.exceptions import DeliveryError, ServiceHookError
+from airflow_provider_hooks.exceptions import DeliveryError, EndpointDisabledError, ServiceHookError
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.sanitize import escape
 
@@ -114,7 +114,9 @@ def _list_advice(record: Record) -> list[str]:
     return [*([advice] if advice else []), "Clear the task to send it again"]
 
 
-def make_failure(error: Exception) -> RetryableError | NonRetryableError:
-    """Return the exception that fails the task, with retries if the same operation may succeed later."""
+def make_failure(error: Exception) -> RetryableError | NonRetryableError | AirflowSkipException:
+    """Return the exception that fails the task, with retries if the same operation may succeed later, or skips it."""
+    if isinstance(error, EndpointDisabledError):
+        return AirflowSkipException(str(error))
     is_retryable = isinstance(error, ServiceHookError) and error.retryable
     return RetryableError(str(error)) if is_retryable else NonRetryableError(str(error))

@@ -143,6 +143,12 @@ SERVICE_HOOK = ConnectionType(
             choices=_Titles(FORMATS),
         ),
         ExtraField(
+            name="disabled",
+            label="Disabled",
+            description="Nothing is sent to this endpoint: tasks that deliver to it are skipped.",
+            type="boolean",
+        ),
+        ExtraField(
             name=HEADERS_FIELD,
             label="Headers",
             description='What to add to each delivery, such as `{"Authorization": "Bearer …"}`: Authorization, X-… '
@@ -226,6 +232,8 @@ class Endpoint:
     """Seconds for one attempt in all."""
     tls: TlsOptions | None = None
     """The client certificate, and authorities that are trusted too."""
+    is_disabled: bool = False
+    """Whether nothing is sent to it."""
     sensitive_headers: tuple[str, ...] = field(init=False, repr=False)
     """What records mask of all headers: the values, also without a word such as ``Bearer``, and decoded passwords."""
     credentials: tuple[str, ...] = field(init=False, repr=False)
@@ -316,6 +324,7 @@ def read_endpoint(
         id_header=id_header,
         timeout=timeout,
         tls=tls,
+        is_disabled="disabled" in extra,
     )
 
 

@@ -40,7 +40,13 @@ from airflow_provider_hooks.delivery.request import RequestTemplate, SignedReque
 from airflow_provider_hooks.events.builders import EventDraft
 from airflow_provider_hooks.events.event import Event, OwnEventDraft
 from airflow_provider_hooks.events.formats import encode_event
-from airflow_provider_hooks.exceptions import BlockedAddressError, ServiceHookError, ValidationError, drop_frames
+from airflow_provider_hooks.exceptions import (
+    BlockedAddressError,
+    EndpointDisabledError,
+    ServiceHookError,
+    ValidationError,
+    drop_frames,
+)
 from airflow_provider_hooks.http.connect import Connector, Limits, make_tls_context
 from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.outcomes import Outcome
@@ -266,10 +272,13 @@ class EndpointHook(BaseHook):
         """
         Return the endpoint if it takes this event type and may be sent to.
 
+        :raises EndpointDisabledError: if the connection is disabled
         :raises ValidationError: naming each field of the connection that cannot be used
         :raises BlockedAddressError: if the URL may not be sent to
         """
         endpoint = self._read_endpoint()
+        if endpoint.is_disabled:
+            raise EndpointDisabledError(f"connection '{endpoint.conn_id}' is disabled: nothing was sent")
         if endpoint.events != ALL_EVENTS and not endpoint.takes(event_type):
             raise ValidationError(
                 f"connection '{endpoint.conn_id}'",
@@ -285,7 +294,8 @@ class EndpointHook(BaseHook):
         except ServiceHookError as error:
             return False, str(error)
         scheme = endpoint.scheme.name
-        return True, f"Connected to {peer}; deliveries are signed with the scheme {scheme}. Nothing was sent."
+        disabled = " The endpoint is disabled: deliveries to it are skipped." if endpoint.is_disabled else ""
+        return True, f"Connected to {peer}; deliveries are signed with the scheme {scheme}. Nothing was sent.{disabled}"
 
     @drop_frames
     def connect(self) -> tuple[Endpoint, str]:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from airflow.sdk.bases.notifier import BaseNotifier
 
 from airflow_provider_hooks.events.types import check_field_names
-from airflow_provider_hooks.exceptions import NotificationError
+from airflow_provider_hooks.exceptions import EndpointDisabledError, NotificationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,6 +120,7 @@ class ServiceHookNotifier(BaseNotifier):
         Deliver the event of the callback.
 
         Airflow catches and logs what this raises: the state of the task is unchanged, and the next callback is called.
+        With an endpoint that is disabled it logs that, and returns.
 
         :raises NotificationError: if the outcome is not ``delivered``
         :raises ServiceHookError: if an input cannot be used; nothing was sent
@@ -135,14 +136,18 @@ class ServiceHookNotifier(BaseNotifier):
         # Before texts are masked, so that they are the same however often Airflow calls this for one thing.
         hook.mask_secrets()
         payload = self._build(callback)
-        if callback.can_claim:
-            event_id = payload.id if isinstance(payload, Event) else payload["id"]
-            slot = f"on_{callback.kind.value}:{self.event_type}:{self.service_hook_conn_id}:{event_id}"
-            delivery = hook.deliver_once(
-                self.event_type, payload, context=context, slot=slot, format=self.format or None
-            )
-        else:
-            delivery = hook.deliver_unclaimed(self.event_type, payload, format=self.format or None)
+        try:
+            if callback.can_claim:
+                event_id = payload.id if isinstance(payload, Event) else payload["id"]
+                slot = f"on_{callback.kind.value}:{self.event_type}:{self.service_hook_conn_id}:{event_id}"
+                delivery = hook.deliver_once(
+                    self.event_type, payload, context=context, slot=slot, format=self.format or None
+                )
+            else:
+                delivery = hook.deliver_unclaimed(self.event_type, payload, format=self.format or None)
+        except EndpointDisabledError as disabled:
+            self.log.info("%s", disabled)
+            return
         if delivery.record.attempt.outcome is not Outcome.DELIVERED:
             record = delivery.record
             message = "\n".join([record.summarize(), *record.list_details()])
