@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 HEADERS_FIELD = "secret_headers"
 """The field of a connection that holds them. Airflow masks the values of a field whose name holds "secret"."""
 
+PLAIN_HEADERS_FIELD = "headers"
+"""The field of a connection that holds headers whose values are no secrets."""
+
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 """What a connection can name as ``id_header`` without a setting (IETF draft of the HTTP API working group)."""
 
@@ -61,6 +64,7 @@ _RESERVED = frozenset(
 )
 _CREDENTIAL_WORDS = ("auth", "token", "secret", "password", "key", "cookie", "session", "signature", "credential")
 """A header whose name has one of these holds a credential."""
+_CREDENTIAL_HEADERS = frozenset({"authorization", "cookie"})
 _RESERVED_PREFIXES = ("x-service-hook", "x-servicehook", "proxy-")
 
 AUTO = "auto"
@@ -149,19 +153,6 @@ SERVICE_HOOK = ConnectionType(
             type="boolean",
         ),
         ExtraField(
-            name=HEADERS_FIELD,
-            label="Headers",
-            description='What to add to each delivery, such as `{"Authorization": "Bearer …"}`: Authorization, X-… '
-            "and those of [service_hooks] allowed_headers. Their values are treated as secrets.",
-            type="object",
-        ),
-        ExtraField(
-            name="id_header",
-            label="Id header",
-            description="A header that carries the delivery id too, such as `Idempotency-Key`, for a receiver that "
-            "ignores a repeated one.",
-        ),
-        ExtraField(
             name="client_certificate",
             label="Client certificate",
             description="For receivers that require one (mutual TLS): the path of a PEM file on the worker with the "
@@ -184,6 +175,25 @@ SERVICE_HOOK = ConnectionType(
             description="PEM text, or the path of a PEM file, of authorities that are trusted for this endpoint in "
             "addition to the public ones and [service_hooks] ca_file.",
             format="multiline",
+        ),
+        ExtraField(
+            name=PLAIN_HEADERS_FIELD,
+            label="Headers",
+            description='What to add to each delivery, such as `{"X-Team": "data"}`: X-… and those of [service_hooks] '
+            "allowed_headers. Their values are not secrets.",
+            type="object",
+        ),
+        ExtraField(
+            name=HEADERS_FIELD,
+            label="Secret headers",
+            description='The same for values that are secrets, such as `{"X-Api-Key": "…"}`; Authorization too.',
+            type="object",
+        ),
+        ExtraField(
+            name="id_header",
+            label="Id header",
+            description="A header that carries the delivery id too, such as `Idempotency-Key`, for a receiver that "
+            "ignores a repeated one.",
         ),
         ExtraField(
             name="timeout",
@@ -226,6 +236,8 @@ class Endpoint:
     """``None``: the default of the event type."""
     headers: Mapping[str, str] = field(repr=False)
     """What a connection adds to each delivery; its values are secrets."""
+    plain_headers: Mapping[str, str] = field(default_factory=dict)
+    """What it adds in addition, whose values are no secrets."""
     id_header: str | None = None
     """A header that carries the delivery id in addition to the provider's own."""
     timeout: float
@@ -301,8 +313,10 @@ def read_endpoint(
     timeout = read_seconds("timeout", extra.get("timeout"), default_timeout, problems)
     allowed_headers = tuple(allowed_headers)
     headers = read_headers(fields.extra.get(HEADERS_FIELD), allowed=allowed_headers, problems=problems)
+    plain_headers = _read_plain_headers(fields.extra.get(PLAIN_HEADERS_FIELD), headers, allowed_headers, problems)
     id_header = extra.get("id_header")
-    if id_header and (problem := _find_id_header_problem(id_header, headers, allowed_headers)):
+    named = {HEADERS_FIELD: headers, PLAIN_HEADERS_FIELD: plain_headers}
+    if id_header and (problem := _find_id_header_problem(id_header, named, allowed_headers)):
         problems.add("extra.id_header", f"{quote_setting(id_header)} {problem}")
     tls = _read_tls(fields.conn_id, extra, read_variable, problems)
     secrets: tuple[str, ...] = ()
@@ -321,6 +335,7 @@ def read_endpoint(
         events=events,
         format=extra.get("format"),
         headers=headers,
+        plain_headers=plain_headers,
         id_header=id_header,
         timeout=timeout,
         tls=tls,
@@ -392,24 +407,42 @@ def _read_secrets(
     return secrets
 
 
-def read_headers(value: object, *, allowed: Iterable[str], problems: ValidationErrors) -> dict[str, str]:
+def _read_plain_headers(
+    value: object, secret: Mapping[str, str], allowed: Iterable[str], problems: ValidationErrors
+) -> dict[str, str]:
+    """Return the headers whose values are no secrets; note each that holds credentials, or is a secret one too."""
+    headers = read_headers(value, allowed=allowed, problems=problems, field=PLAIN_HEADERS_FIELD)
+    others = set(map(_as_received, secret))
+    for name in headers:
+        place = f"extra.{PLAIN_HEADERS_FIELD} {safe_repr(name)}"
+        if _as_received(name) in _CREDENTIAL_HEADERS:
+            problems.add(place, f"holds credentials: use {HEADERS_FIELD}")
+        elif _as_received(name) in others:
+            problems.add(place, f"is in {HEADERS_FIELD} too; name it in one of them")
+    return headers
+
+
+def read_headers(
+    value: object, *, allowed: Iterable[str], problems: ValidationErrors, field: str = HEADERS_FIELD
+) -> dict[str, str]:
     """
     Return the headers that a connection adds; note each that it must not.
 
     :param value: a JSON object of names and values, or its text; nothing, or blank text, is no header
     :param allowed: the names that the deployment adds to ``Authorization`` and ``X-…``, in any case
+    :param field: the field of the connection
     """
     named = _read_pairs(value)
     if named is None:
-        problems.add(f"extra.{HEADERS_FIELD}", 'must be a JSON object of names and values, such as {"X-Team": "data"}')
+        problems.add(f"extra.{field}", 'must be a JSON object of names and values, such as {"X-Team": "data"}')
         return {}
     if len(named) > MAX_HEADERS:
-        problems.add(f"extra.{HEADERS_FIELD}", f"has {len(named)} headers; there can be {MAX_HEADERS}")
+        problems.add(f"extra.{field}", f"has {len(named)} headers; there can be {MAX_HEADERS}")
         return {}
     listed = {name.lower() for name in allowed}
     headers: dict[str, str] = {}
     for name, text in named:
-        place = f"extra.{HEADERS_FIELD} {safe_repr(name)}"
+        place = f"extra.{field} {safe_repr(name)}"
         problem = _find_name_problem(name, listed) or _find_value_problem(text)
         if _as_received(name) in map(_as_received, headers):
             problem = "is there more than once; names differ in more than their case, '-' and '_'"
@@ -453,10 +486,15 @@ def _find_name_problem(name: str, listed: set[str], *, common: str = "Authorizat
     return None
 
 
-def _find_id_header_problem(name: str, headers: Iterable[str], allowed: Iterable[str]) -> str | None:
-    """Return why a header cannot carry the delivery id, or ``None``."""
-    if _as_received(name) in map(_as_received, headers):
-        return f"is in {HEADERS_FIELD} too; name it in one of them"
+def _find_id_header_problem(name: str, named: Mapping[str, Iterable[str]], allowed: Iterable[str]) -> str | None:
+    """
+    Return why a header cannot carry the delivery id, or ``None``.
+
+    :param named: the headers that each field of the connection adds
+    """
+    for place, headers in named.items():
+        if _as_received(name) in map(_as_received, headers):
+            return f"is in {place} too; name it in one of them"
     return _find_name_problem(name, {other.lower() for other in allowed}, common=IDEMPOTENCY_HEADER)
 
 

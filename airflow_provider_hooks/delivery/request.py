@@ -99,7 +99,8 @@ class RequestTemplate:
         }
         others = (DELIVERY_HEADER, REDELIVERY_HEADER, "Content-Length", *endpoint.scheme.header_names, *header_names)
         ours = {**dict.fromkeys(others, ""), **headers}
-        added = {name: value for name, value in merge_headers(endpoint.headers, ours).items() if name not in ours}
+        given = {**endpoint.plain_headers, **endpoint.headers}
+        added = {name: value for name, value in merge_headers(given, ours).items() if name not in ours}
         constant = {"Host": endpoint.target.authority, **added, **headers}
         lines = [f"{name}: {value}" for name, value in constant.items()]
         request_line = f"{METHOD} {endpoint.target.request_target} HTTP/1.1"
