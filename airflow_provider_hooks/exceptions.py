@@ -15,6 +15,7 @@ Every exception that a user of this package can meet. ``except ServiceHookError`
     ├── ResolverError
     ├── ProxyError (OSError)
     ├── ConnectError
+    ├── TokenError
     ├── EndpointDisabledError
     ├── RecordError
     ├── ClaimLostError
@@ -88,6 +89,7 @@ __all__ = [
     "SlotsError",
     "SourceChangedError",
     "StateStoreError",
+    "TokenError",
     "UnsupportedOperationError",
     "ValidationError",
     "VariableUnreadableError",
@@ -212,6 +214,20 @@ class ConnectError(ServiceHookError):
 
     :param error_class: why
     """
+
+    def __init__(self, error_class: ErrorClass, message: str) -> None:
+        self.error_class = error_class
+        super().__init__(message)
+
+
+class TokenError(ServiceHookError):
+    """
+    The token endpoint of an endpoint's connection returned no access token. Nothing was sent to the receiver.
+
+    :param error_class: why
+    """
+
+    retryable = True
 
     def __init__(self, error_class: ErrorClass, message: str) -> None:
         self.error_class = error_class

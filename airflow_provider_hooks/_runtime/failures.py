@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 
 _MOVED = "The receiver is at another address: set the URL of the connection to the Location of the response"
-_REFUSED = "The receiver did not accept the signature or the credentials: check signing secret, scheme and headers"
+_REFUSED = (
+    "The receiver did not accept the signature or the credentials: check signing secret, scheme, authentication and "
+    "headers"
+)
 _ADVICE: Mapping[int, str] = MappingProxyType(
     {
         **dict.fromkeys((301, 302, 303, 307, 308), _MOVED),

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.connection_form import ConnectionFields
     from airflow_provider_hooks.events.format_base import Format
+    from airflow_provider_hooks.http.oauth2 import OAuth2Client
     from airflow_provider_hooks.signing.signer import KeyFormat, Signer
 
 HEADERS_FIELD = "secret_headers"
@@ -153,6 +154,57 @@ SERVICE_HOOK = ConnectionType(
             type="boolean",
         ),
         ExtraField(
+            name="auth_type",
+            label="Authentication",
+            description="How deliveries are authorized in addition to the signature.",
+            choices={
+                "basic": "basic: user name and password (RFC 7617)",
+                "bearer": "bearer: a token that does not change (RFC 6750)",
+                "oauth2": "oauth2: access tokens of the OAuth 2.0 client credentials grant (RFC 6749)",
+            },
+        ),
+        ExtraField(
+            name="auth_username",
+            label="User name or client id",
+            description="basic: the user name; oauth2: the client id.",
+        ),
+        ExtraField(
+            name="auth_secret",
+            label="Password, token or client secret",
+            description="basic: the password; bearer: the token; oauth2: the client secret.",
+        ),
+        ExtraField(
+            name="auth_variable",
+            label="Variable of the authentication",
+            description="The Airflow Variable that holds the password, the token or the client secret, in place of "
+            "`auth_secret`.",
+        ),
+        ExtraField(
+            name="auth_url",
+            label="Token URL",
+            description="oauth2: the token endpoint, such as `https://login.example.com/oauth2/token`.",
+        ),
+        ExtraField(
+            name="auth_scope",
+            label="Scope",
+            description="oauth2: the scopes to request, separated by blanks. Empty: what the server grants by default.",
+        ),
+        ExtraField(
+            name="auth_audience",
+            label="Audience",
+            description="oauth2: the receiver that the token is for, if the server needs it.",
+        ),
+        ExtraField(
+            name="auth_method",
+            label="Client authentication",
+            description="oauth2: how the client id and the client secret are sent to the token endpoint. Empty: "
+            "client_secret_basic.",
+            choices={
+                "client_secret_basic": "client_secret_basic: as Basic authentication",
+                "client_secret_post": "client_secret_post: in the body",
+            },
+        ),
+        ExtraField(
             name="client_certificate",
             label="Client certificate",
             description="For receivers that require one (mutual TLS): the path of a PEM file on the worker with the "
@@ -244,6 +296,8 @@ class Endpoint:
     """Seconds for one attempt in all."""
     tls: TlsOptions | None = None
     """The client certificate, and authorities that are trusted too."""
+    oauth2: OAuth2Client | None = None
+    """What gets the access token of each delivery."""
     is_disabled: bool = False
     """Whether nothing is sent to it."""
     sensitive_headers: tuple[str, ...] = field(init=False, repr=False)
@@ -258,8 +312,10 @@ class Endpoint:
     def __post_init__(self) -> None:
         named = {name: _list_sensitive_parts(value) for name, value in self.headers.items()}
         secret = (part for name, parts in named.items() if _is_credential(name) for part in parts)
-        object.__setattr__(self, "sensitive_headers", tuple(part for parts in named.values() for part in parts))
-        object.__setattr__(self, "credentials", tuple(secret))
+        of_client = self.oauth2.sensitive_values if self.oauth2 is not None else ()
+        every = (part for parts in named.values() for part in parts)
+        object.__setattr__(self, "sensitive_headers", (*every, *of_client))
+        object.__setattr__(self, "credentials", (*secret, *of_client))
 
 
 def _is_credential(header: str) -> bool:
@@ -314,6 +370,9 @@ def read_endpoint(
     allowed_headers = tuple(allowed_headers)
     headers = read_headers(fields.extra.get(HEADERS_FIELD), allowed=allowed_headers, problems=problems)
     plain_headers = _read_plain_headers(fields.extra.get(PLAIN_HEADERS_FIELD), headers, allowed_headers, problems)
+    authorization, oauth2 = _read_credentials(extra, headers, scheme, read_variable, problems)
+    if authorization is not None:
+        headers = {"Authorization": authorization, **headers}
     id_header = extra.get("id_header")
     named = {HEADERS_FIELD: headers, PLAIN_HEADERS_FIELD: plain_headers}
     if id_header and (problem := _find_id_header_problem(id_header, named, allowed_headers)):
@@ -339,8 +398,27 @@ def read_endpoint(
         id_header=id_header,
         timeout=timeout,
         tls=tls,
+        oauth2=oauth2,
         is_disabled="disabled" in extra,
     )
+
+
+def _read_credentials(
+    extra: Mapping[str, str],
+    headers: Mapping[str, str],
+    scheme: Signer,
+    read_variable: Callable[[str], str | None],
+    problems: ValidationErrors,
+) -> tuple[str | None, OAuth2Client | None]:
+    """Return the value of ``Authorization``, or the client that gets its tokens; most connections have neither."""
+    if not any(name.startswith("auth_") for name in extra):
+        return None, None
+    from airflow_provider_hooks.delivery.credentials import read_credentials  # noqa: PLC0415  (few endpoints need it)
+
+    for names, place in ((headers, HEADERS_FIELD), (scheme.header_names, "scheme")):
+        if "authorization" in map(_as_received, names):
+            problems.add("extra.auth_type", f"is set, and so is the header Authorization, by {place}; use one of them")
+    return read_credentials(extra, read_variable=read_variable, problems=problems)
 
 
 def _read_tls(
@@ -416,7 +494,7 @@ def _read_plain_headers(
     for name in headers:
         place = f"extra.{PLAIN_HEADERS_FIELD} {safe_repr(name)}"
         if _as_received(name) in _CREDENTIAL_HEADERS:
-            problems.add(place, f"holds credentials: use {HEADERS_FIELD}")
+            problems.add(place, f"holds credentials: use {HEADERS_FIELD}, or auth_type")
         elif _as_received(name) in others:
             problems.add(place, f"is in {HEADERS_FIELD} too; name it in one of them")
     return headers

@@ -28,6 +28,8 @@ METHOD = "POST"
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _PLAIN = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
 """What JSON writes without escapes."""
+_REMEMBERED_TOKENS = 4
+"""How many access tokens are masked: the current one, and those of requests that are under way."""
 _DELIVERY_NAMESPACE = uuid.UUID("5d8fbc09-b0a5-5c9c-8a8e-1f9f6f2c7a11")
 DELIVERY_HEADER = "X-Service-Hook-Delivery"
 """Carries the delivery id, the same whenever this deployment sends the same event to the same endpoint again."""
@@ -106,11 +108,21 @@ class RequestTemplate:
         request_line = f"{METHOD} {endpoint.target.request_target} HTTP/1.1"
         self._head = "\r\n".join([request_line, *lines, DELIVERY_HEADER]) + ": "
         self._id_header = endpoint.id_header
+        self.token = ""
+        """The access token of the requests from now on, if the endpoint needs one."""
+        self._tokens: tuple[str, ...] = ()
+        self._authorization = ""
         self._sensitive = (
             *endpoint.secrets,
             *endpoint.sensitive_headers,
             *endpoint.target.sensitive_parts,
         )
+
+    def use_token(self, token: str) -> None:
+        """Authorize the requests from now on with an access token (RFC 6750, section 2.1)."""
+        if token != self.token:
+            self.token, self._authorization = token, f"\r\nAuthorization: Bearer {token}"
+            self._tokens = (token, *self._tokens[: _REMEMBERED_TOKENS - 1])
 
     def make_delivery_id(self, event_id: str) -> str:
         """Return the id of the delivery of an event: the same on every try."""
@@ -143,7 +155,8 @@ class RequestTemplate:
         added = "".join([f"\r\n{name}: {value}" for part in (headers, signature) for name, value in part.items()])
         copied = f"\r\n{self._id_header}: {delivery_id}" if self._id_header else ""
         again = f"\r\n{REDELIVERY_HEADER}: true" if redelivery else ""
-        head = f"{self._head}{delivery_id}{copied}{again}\r\nContent-Length: {len(body)}{added}\r\n\r\n"
+        begin = f"{self._head}{delivery_id}{copied}{again}{self._authorization}"
+        head = f"{begin}\r\nContent-Length: {len(body)}{added}\r\n\r\n"
         return head.encode("ascii") + body, signature
 
     def make_request(
@@ -162,7 +175,7 @@ class RequestTemplate:
         """Return the secrets, tokens and signatures of a request, which are masked in what the receiver returns."""
         endpoint = self.endpoint
         signatures = endpoint.scheme.sensitive_values(signature_headers, endpoint.secrets)
-        return tuple(dict.fromkeys((*self._sensitive, *signatures)))
+        return tuple(dict.fromkeys((*self._sensitive, *self._tokens, *signatures)))
 
 
 def merge_headers(added: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import msgspec
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
@@ -49,6 +50,7 @@ from airflow_provider_hooks.exceptions import (
 )
 from airflow_provider_hooks.http.connect import Connector, Limits, make_tls_context
 from airflow_provider_hooks.http.engine import Engine
+from airflow_provider_hooks.http.redact import MASK
 from airflow_provider_hooks.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -59,9 +61,11 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.delivery.request import Preview
     from airflow_provider_hooks.events.formats import EncodedEvent
     from airflow_provider_hooks.events.types import Payload
+    from airflow_provider_hooks.http.oauth2 import TokenSource
     from airflow_provider_hooks.http.policy import NetworkPolicy
     from airflow_provider_hooks.http.urls import Target
     from airflow_provider_hooks.json_types import JsonObject
+    from airflow_provider_hooks.outcomes import RequestResult
     from airflow_provider_hooks.settings import Settings
 
     Draft = EventDraft | OwnEventDraft | Event
@@ -266,6 +270,8 @@ class EndpointHook(BaseHook):
         :raises ServiceHookError: if an input cannot be used
         """
         template, info, event = self._prepare(event_type, payload, format)
+        if template.endpoint.oauth2 is not None:
+            template.use_token(MASK)
         return preview_request(template.endpoint, template.make_request(info, event.body, headers=event.headers))
 
     def _find_endpoint(self, event_type: str) -> Endpoint:
@@ -274,7 +280,7 @@ class EndpointHook(BaseHook):
 
         :raises EndpointDisabledError: if the connection is disabled
         :raises ValidationError: naming each field of the connection that cannot be used
-        :raises BlockedAddressError: if the URL may not be sent to
+        :raises BlockedAddressError: if the URL, or that of its tokens, may not be sent to
         """
         endpoint = self._read_endpoint()
         if endpoint.is_disabled:
@@ -288,7 +294,11 @@ class EndpointHook(BaseHook):
         return endpoint
 
     def test_connection(self) -> tuple[bool, str]:
-        """Check URL, secret, scheme, address and TLS, by connecting; no event and no byte of a request is sent."""
+        """
+        Check URL, secret, scheme, address and TLS by connecting, and get an access token if deliveries need one.
+
+        No event and no byte of a request is sent to the endpoint.
+        """
         try:
             endpoint, peer = self.connect()
         except ServiceHookError as error:
@@ -304,8 +314,12 @@ class EndpointHook(BaseHook):
 
         :raises ServiceHookError: if the connection cannot be used
         :raises ConnectError: if the endpoint cannot be reached, or must not be
+        :raises TokenError: if its deliveries need an access token, and there is none
         """
         endpoint = self._read_endpoint()
+        tokens = self._open_tokens(endpoint)
+        if tokens is not None:
+            tokens.get()
         engine: Engine[SignedRequest] = self._open_engine(endpoint.target, self._limits(endpoint))
         try:
             return endpoint, engine.check_connection()
@@ -315,6 +329,8 @@ class EndpointHook(BaseHook):
     def _check_target(self, endpoint: Endpoint) -> None:
         try:
             self._policy.check_target(endpoint.target)
+            if endpoint.oauth2 is not None:
+                self._policy.check_target(endpoint.oauth2.target)
         except BlockedAddressError as error:
             raise BlockedAddressError(f"connection '{endpoint.conn_id}': {error}") from None
 
@@ -344,17 +360,45 @@ class EndpointHook(BaseHook):
         with trace_attempt(info) as span:
             try:
                 engine = self._engine_for(template.endpoint)
+                tokens = self._open_tokens(template.endpoint)
+                if tokens is not None:
+                    template.use_token(tokens.get())
                 request = template.make_request(info, event.body, headers=event.headers, redelivery=redelivery)
             except (ServiceHookError, OSError, RuntimeError) as error:
                 attempt = not_sent_attempt(error, requested_at=requested_at, seconds=time.monotonic() - started)
             else:
                 result = engine.send_one(request)
+                if tokens is not None and self._can_authorize_again(result, template, tokens):
+                    request = template.make_request(info, event.body, headers=event.headers, redelivery=redelivery)
+                    result = engine.send_one(request)
                 sensitive = template.sensitive_values(request.signature_headers)
                 attempt = attempt_from_result(result, sensitive=sensitive)
             record_attempt(span, info, attempt)
         # Logged before it is recorded, so that it is not lost with a database that is gone by now.
         self._log_outcome(Record(info=info, generation="", redelivery=redelivery, attempt=attempt))
         return attempt
+
+    def _can_authorize_again(
+        self, result: RequestResult[SignedRequest], template: RequestTemplate, tokens: TokenSource
+    ) -> bool:
+        """Return whether a request that was refused with 401 is sent once more; the template then has a new token."""
+        from airflow_provider_hooks.http.oauth2 import can_send_again  # noqa: PLC0415  (few endpoints need it)
+
+        if not can_send_again(result, tokens, token=template.token):
+            return False
+        template.use_token(tokens.get())
+        self.log.info("The receiver refused the access token (HTTP 401); the event is sent once more with a new one")
+        return True
+
+    def _open_tokens(self, endpoint: Endpoint) -> TokenSource | None:
+        """Return the source of the access tokens of an endpoint, if it needs them."""
+        if endpoint.oauth2 is None:
+            return None
+        from airflow_provider_hooks.http.oauth2 import open_tokens  # noqa: PLC0415  (few endpoints need it)
+
+        tls = None if endpoint.tls is None else endpoint.tls.without_certificate()
+        limits = msgspec.structs.replace(self._limits(endpoint), tls=tls)
+        return open_tokens(endpoint.conn_id, endpoint.oauth2, policy=self._policy, limits=limits, mask=mask_secret)
 
     def _log_outcome(self, record: Record) -> None:
         is_delivered = record.attempt.outcome is Outcome.DELIVERED

@@ -134,7 +134,8 @@ class StreamHook(EndpointHook):
                 defaults=defaults,
                 max_payload_bytes=size,
             )
-        encoder = RequestEncoder(endpoint, event_type, max_payload_bytes=size, reader=reader)
+        tokens = self._open_tokens(endpoint)
+        encoder = RequestEncoder(endpoint, event_type, max_payload_bytes=size, reader=reader, tokens=tokens)
         source, redelivered = open_source(events, options.shard), frozenset[int]()
         if options.undelivered_from is not None:
             earlier = find_earlier_records(options.undelivered_from)
@@ -146,6 +147,7 @@ class StreamHook(EndpointHook):
             timeout=limits.timeout,
             throttle=rate_limiter,
             keep_headers=False,
+            preparer=None if tokens is None else encoder,
         )
         record_fields = {
             "endpoint": endpoint.conn_id,

@@ -26,7 +26,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
-from airflow_provider_hooks.exceptions import ConnectError, ServiceHookError
+from airflow_provider_hooks.exceptions import ConnectError, ServiceHookError, TokenError
 from airflow_provider_hooks.http.connect import (
     Connector,
     Dial,
@@ -94,6 +94,17 @@ class Throttle(Protocol):
 R = TypeVar("R", bound=Sendable)
 
 
+class Preparer(Protocol[R]):
+    """Completes a request right before it is sent."""
+
+    def prepare(self, request: R) -> R:
+        """
+        Return the complete request, such as with a token that is valid now.
+
+        :raises TokenError: if it cannot be sent; its outcome is then ``not_sent``
+        """
+
+
 class _Connection(Generic[R]):
     """A connection, and the request that is on it."""
 
@@ -140,6 +151,7 @@ class Engine(Generic[R]):
     :param timeout: seconds for one request in all, connecting included
     :param throttle: limits the rate; without one, requests are sent as fast as the receiver takes them
     :param keep_headers: whether results of plain successes hold the response headers too, which takes longer
+    :param preparer: completes each request right before it is sent; its time does not count for the request
     """
 
     def __init__(
@@ -150,11 +162,12 @@ class Engine(Generic[R]):
         timeout: float,
         throttle: Throttle | None = None,
         keep_headers: bool = True,
+        preparer: Preparer[R] | None = None,
     ) -> None:
         self.opened = 0
         """How many connections were opened so far."""
         self._connector, self._concurrency, self._timeout = connector, concurrency, timeout
-        self._throttle, self._keep_headers = throttle, keep_headers
+        self._throttle, self._keep_headers, self._preparer = throttle, keep_headers, preparer
         self._pid = 0
         self._connections: dict[int, _Connection[R]] = {}
         self._idle: list[_Connection[R]] = []
@@ -309,15 +322,20 @@ class Engine(Generic[R]):
 
     def _send_on(self, connection: _Connection[R], request: R, started: float, started_at: float) -> bool:
         """Hand a request to the system; return ``False`` if the connection is closed, so that nothing was sent."""
+        if self._preparer is not None:
+            began = time.monotonic()
+            prepared = self._prepare(request, self._preparer, started, started_at)
+            if prepared is None:
+                self._idle.append(connection)
+                return True
+            request, started = prepared, started + time.monotonic() - began
         sock = connection.sock
         try:
             before = read_tcp_info(sock)
         except OSError:
             before = b"\0"
         if not is_established(before) or connection.has_leftover():
-            if connection.is_tls and not connection.uses:
-                ended = _receive_error(sock)
-                connection.refusal = None if ended is None else find_refusal(ended, self._connector.limits.tls)
+            connection.refusal = self._read_refusal(connection)
             self._close_ended(connection)
             return False
         connection.request, connection.started, connection.started_at = request, started, started_at
@@ -333,10 +351,7 @@ class Engine(Generic[R]):
                 connection.request = None
                 self._close_ended(connection)
                 return False
-            # TLS may have sent a part. An alert that says why came before the connection was closed.
-            if not self._refuse(connection):
-                self._note_close()
-                self._finish(connection, error=(ErrorClass.CONNECTION_RESET, str(error)))
+            self._end_while_sending(connection, error)
             return True
         if self._keep_headers:
             connection.sent_at = time.monotonic()
@@ -344,6 +359,20 @@ class Engine(Generic[R]):
             connection.unsent = memoryview(data)[sent:]
             self._poller.watch(sock.fileno(), select.EPOLLIN | select.EPOLLOUT)
         return True
+
+    def _end_while_sending(self, connection: _Connection[R], error: OSError) -> None:
+        """Finish a request of which TLS may have sent a part; an alert that says why it failed was received before."""
+        if not self._refuse(connection):
+            self._note_close()
+            self._finish(connection, error=(ErrorClass.CONNECTION_RESET, str(error)))
+
+    def _prepare(self, request: R, preparer: Preparer[R], started: float, started_at: float) -> R | None:
+        """Return the complete request, or report it as not sent and return ``None``."""
+        try:
+            return preparer.prepare(request)
+        except TokenError as error:
+            self._fail_request(request, started, started_at, (error.error_class, str(error)))
+            return None
 
     # Waiting for the network
 
@@ -440,7 +469,9 @@ class Engine(Generic[R]):
             self._fail_waiting((ErrorClass.TLS_ERROR, connection.refusal) if connection.refusal else closed)
 
     def _fail_waiting(self, error: tuple[ErrorClass, str]) -> None:
-        request, started, started_at = self._waiting.popleft()
+        self._fail_request(*self._waiting.popleft(), error)
+
+    def _fail_request(self, request: R, started: float, started_at: float, error: tuple[ErrorClass, str]) -> None:
         self._busy -= 1
         self._results.append(
             RequestResult(
@@ -558,6 +589,11 @@ class Engine(Generic[R]):
         not_received = is_new and proves_unread(error, connection.tls_version)
         self._finish(connection, error=(ErrorClass.TLS_ERROR, refusal), not_received=not_received)
         return True
+
+    def _read_refusal(self, connection: _Connection[R]) -> str | None:
+        """Return what the peer said about the client's certificate when it closed a new connection."""
+        error = _receive_error(connection.sock) if connection.is_tls and not connection.uses else None
+        return None if error is None else find_refusal(error, self._connector.limits.tls)
 
     def _succeed(self, connection: _Connection[R], status: int) -> None:
         """Finish a request that a plain 2xx without a body answered: nearly all of a stream."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.delivery.endpoint import Endpoint
     from airflow_provider_hooks.events.reader import EventReader
+    from airflow_provider_hooks.http.oauth2 import TokenSource
     from airflow_provider_hooks.stream.records import RecordFolder
     from airflow_provider_hooks.stream.sources import RawEvent, Source
 
@@ -42,6 +43,8 @@ class EncodedRequest(NamedTuple):
     """Those that the event adds."""
     redelivery: bool = False
     """Whether the event may have been sent before."""
+    token: str = ""
+    """The access token in it, if the endpoint needs one."""
 
     def __repr__(self) -> str:
         """Show nothing that is secret."""
@@ -53,11 +56,19 @@ class RequestEncoder:
     Encodes the events of one type for one endpoint.
 
     :param reader: reads the events; by default in the documented format of ``event_type``
+    :param tokens: where the endpoint needs access tokens, their source
     """
 
     def __init__(
-        self, endpoint: Endpoint, event_type: str, *, max_payload_bytes: int, reader: EventReader | None = None
+        self,
+        endpoint: Endpoint,
+        event_type: str,
+        *,
+        max_payload_bytes: int,
+        reader: EventReader | None = None,
+        tokens: TokenSource | None = None,
     ) -> None:
+        self.tokens = tokens
         self._reader: EventReader | PayloadReader
         if reader is None:
             self._reader = PayloadReader(event_type, max_payload_bytes=max_payload_bytes)
@@ -83,7 +94,15 @@ class RequestEncoder:
         delivery_id = self._template.make_delivery_id(event_id)
         request, _ = self._template.sign(delivery_id, body, headers=headers, redelivery=redelivery)
         return EncodedRequest(
-            event_id, delivery_id, request, sha256(body).hexdigest(), len(body), offset, headers, redelivery
+            event_id,
+            delivery_id,
+            request,
+            sha256(body).hexdigest(),
+            len(body),
+            offset,
+            headers,
+            redelivery,
+            self._template.token,
         )
 
     def sign_again(self, request: EncodedRequest) -> EncodedRequest:
@@ -92,7 +111,18 @@ class RequestEncoder:
         signed, _ = self._template.sign(
             request.delivery_id, body, headers=request.headers, redelivery=request.redelivery
         )
-        return request._replace(request=signed)
+        return request._replace(request=signed, token=self._template.token)
+
+    def prepare(self, request: EncodedRequest) -> EncodedRequest:
+        """
+        Return a request with a token that is valid now, signed again if that is another one.
+
+        :raises TokenError: if there is none; nothing was sent
+        """
+        if self.tokens is None:
+            return request
+        self._template.use_token(self.tokens.get())
+        return request if request.token == self._template.token else self.sign_again(request)
 
     def read_event_id(self, event: RawEvent) -> str:
         """

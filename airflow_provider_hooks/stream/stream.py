@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.delivery.claims import ClaimStore
     from airflow_provider_hooks.http.engine import Engine
+    from airflow_provider_hooks.http.oauth2 import TokenSource
     from airflow_provider_hooks.outcomes import RequestResult
     from airflow_provider_hooks.stream.encode import EncodedRequest, RequestEncoder
     from airflow_provider_hooks.stream.records import RecordFolder, SegmentWriter
@@ -67,6 +68,7 @@ _PASSING = frozenset(
         ErrorClass.PROXY_ERROR,
         ErrorClass.REUSED_CONNECTION_LOST,
         ErrorClass.TIMEOUT,
+        ErrorClass.TOKEN_ERROR,
     }
 )
 """Errors of a receiver that is restarting: the event is sent again after a pause. Others are left to the next try."""
@@ -209,6 +211,7 @@ class _Stream:
         run: StreamContext,
     ) -> None:
         self._source, self._encoder, self._engine = dependencies.source, dependencies.encoder, dependencies.engine
+        self._tokens = dependencies.encoder.tokens
         self._rate_limiter, self._breaker = dependencies.rate_limiter, dependencies.breaker
         self._records, self._progress, self._sizer = dependencies.records, dependencies.progress, dependencies.sizer
         self._max_attempts, self._max_unsent = dependencies.max_attempts, dependencies.max_unsent
@@ -445,6 +448,7 @@ class _Stream:
         """Send the events of the claimed batch, and record each whose outcome is final; return the others."""
         attempts: Counter[int] = Counter()
         unsent: list[int] = []
+        authorized_again: set[int] = set()
         max_unsent = self._max_unsent
         if self._claim.state == "claimed":
             max_unsent -= len(self._claim.unsent)
@@ -460,6 +464,9 @@ class _Stream:
                         self._breaker.note_failure()
                         unsent.append(offset)
                         continue
+                if self._tokens is not None and self._can_authorize_again(result, self._tokens, authorized_again):
+                    self._engine.requeue(result.request)
+                    continue
                 self._record(result, segment)
             self._flush_and_report(segment)
             if segment.error is not None or self._must_stop(len(unsent) >= max_unsent):
@@ -504,6 +511,19 @@ class _Stream:
         return (
             error_class in _PASSING and attempts < self._max_attempts and self._rate_limiter.back_off(time.monotonic())
         )
+
+    def _can_authorize_again(
+        self, result: RequestResult[EncodedRequest], tokens: TokenSource, authorized_again: set[int]
+    ) -> bool:
+        """Return whether an event that was refused with 401 is sent once more; the engine adds the new token."""
+        from airflow_provider_hooks.http.oauth2 import can_send_again  # noqa: PLC0415  (few endpoints need it)
+
+        if not can_send_again(result, tokens, token=result.request.token):
+            return False
+        if self._stopped_by is not None or result.request.offset in authorized_again:
+            return False
+        authorized_again.add(result.request.offset)
+        return True
 
     def _record(self, result: RequestResult[EncodedRequest], segment: SegmentWriter) -> None:
         """Record an event whose outcome is final, and pause where the receiver requests it."""
