@@ -37,6 +37,7 @@ _CERTIFICATE_ALERTS = frozenset(
 """The alerts about the certificate of the peer. TLS 1.3 has them in the handshake only."""
 _UNSPECIFIC_ALERT = "HANDSHAKE_FAILURE"
 """What TLS 1.2 has for a missing certificate, among other things."""
+_CHECK = "check that it is valid and of an authority that the server trusts"
 _NO_CERTIFICATE = "set client_certificate and client_key, or client_certificate_variable, in the connection"
 
 
@@ -185,11 +186,15 @@ def find_refusal(error: Exception, tls: TlsOptions | None) -> str | None:
     if alert not in _CERTIFICATE_ALERTS and alert != _UNSPECIFIC_ALERT:
         return None
     shown = f"TLS alert {alert.lower().replace('_', ' ')}"
-    if tls is not None and tls.has_certificate:
-        verb = "did not accept" if alert in _CERTIFICATE_ALERTS else "may not have accepted"
-        return f"the server {verb} the client certificate ({shown}): check that it is valid and of a trusted authority"
-    verb = "requires" if alert in _CERTIFICATE_ALERTS else "may require"
-    return f"the server {verb} a client certificate ({shown}): {_NO_CERTIFICATE}"
+    has_certificate = tls is not None and tls.has_certificate
+    if alert == _UNSPECIFIC_ALERT:
+        advice = f"it may not accept the client certificate: {_CHECK}"
+        if not has_certificate:
+            advice = f"it may require a client certificate: {_NO_CERTIFICATE}"
+        return f"the server refused the TLS handshake ({shown}); {advice}"
+    if has_certificate:
+        return f"the server did not accept the client certificate ({shown}): {_CHECK}"
+    return f"the server requires a client certificate ({shown}): {_NO_CERTIFICATE}"
 
 
 def proves_unread(error: Exception, version: str | None) -> bool:

@@ -120,7 +120,7 @@ REFUSALS = {
     (
         "none",
         "1.2",
-    ): "the server may require a client certificate (TLS alert handshake failure): set client_c",
+    ): "the server refused the TLS handshake (TLS alert handshake failure); it may require a client cert",
     (
         "none",
         "1.3",
