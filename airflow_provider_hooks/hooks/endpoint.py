@@ -52,6 +52,7 @@ from airflow_provider_hooks.http.connect import Connector, Limits, make_tls_cont
 from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.http.redact import MASK
 from airflow_provider_hooks.outcomes import Outcome
+from airflow_provider_hooks.settings import SECTION
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -120,8 +121,15 @@ class EndpointHook(BaseHook):
         for value in endpoint.credentials:
             mask_secret(value)
         if endpoint.tls is not None:
-            make_tls_context(self._limits(endpoint))
+            self._check_tls(endpoint)
         return endpoint
+
+    def _check_tls(self, endpoint: Endpoint) -> None:
+        """Load the files of an endpoint; the context is used again by its connections."""
+        try:
+            make_tls_context(self._limits(endpoint))
+        except OSError as error:
+            raise ValidationError(f"section {SECTION} of airflow.cfg", {"ca_file": str(error)}) from None
 
     def mask_secrets(self) -> None:
         """Register the endpoint's secrets with Airflow's masker now, if the connection can be read."""

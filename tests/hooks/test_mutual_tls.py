@@ -65,3 +65,11 @@ def test_a_file_that_cannot_be_used_is_refused_before_anything_is_sent(connect, 
     with pytest.raises(ValidationError, match=r"'service_hook_default': extra.client_certificate: is no file that can"):
         uses[use]()
     assert receiver.connections == 0
+
+
+def test_a_ca_file_that_holds_no_certificate_is_named(authority, receiver, connect, monkeypatch, tmp_path):
+    (tmp_path / "empty.pem").write_text("")
+    monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__CA_FILE", str(tmp_path / "empty.pem"))
+    connect(receiver.url, ca_certificates=authority.cert_pem.bytes().decode())
+    with pytest.raises(ValidationError, match=r"section service_hooks of airflow.cfg: ca_file: "):
+        EndpointHook().get_conn()
