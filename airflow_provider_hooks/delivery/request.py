@@ -28,8 +28,6 @@ METHOD = "POST"
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _PLAIN = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
 """What JSON writes without escapes."""
-_REMEMBERED_TOKENS = 4
-"""How many access tokens are masked: the current one, and those of requests that are under way."""
 _DELIVERY_NAMESPACE = uuid.UUID("5d8fbc09-b0a5-5c9c-8a8e-1f9f6f2c7a11")
 DELIVERY_HEADER = "X-Service-Hook-Delivery"
 """Carries the delivery id, the same whenever this deployment sends the same event to the same endpoint again."""
@@ -111,6 +109,7 @@ class RequestTemplate:
         self.token = ""
         """The access token of the requests from now on, if the endpoint needs one."""
         self._tokens: tuple[str, ...] = ()
+        """The current one and the one before, which are masked."""
         self._authorization = ""
         self._sensitive = (
             *endpoint.secrets,
@@ -122,7 +121,7 @@ class RequestTemplate:
         """Authorize the requests from now on with an access token (RFC 6750, section 2.1)."""
         if token != self.token:
             self.token, self._authorization = token, f"\r\nAuthorization: Bearer {token}"
-            self._tokens = (token, *self._tokens[: _REMEMBERED_TOKENS - 1])
+            self._tokens = (token, *self._tokens[:1])
 
     def make_delivery_id(self, event_id: str) -> str:
         """Return the id of the delivery of an event: the same on every try."""

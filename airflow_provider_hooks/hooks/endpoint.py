@@ -180,6 +180,7 @@ class EndpointHook(BaseHook):
         :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
         :raises RetryableError: if the claim could not be stored, and nothing was sent; ``retries`` then apply
         :raises DeliveryUnknownError: if it may have been received and must be sent again; ``retries`` then apply
+        :raises AirflowSkipException: if the connection is disabled
         """
         try:
             result = self._deliver_once(
@@ -379,6 +380,8 @@ class EndpointHook(BaseHook):
                 if tokens is not None and self._can_authorize_again(result, template, tokens):
                     request = template.make_request(info, event.body, headers=event.headers, redelivery=redelivery)
                     result = engine.send_one(request)
+                if tokens is not None and result.outcome is Outcome.DELIVERED:
+                    tokens.note_accepted()
                 sensitive = template.sensitive_values(request.signature_headers)
                 attempt = attempt_from_result(result, sensitive=sensitive)
             record_attempt(span, info, attempt)
@@ -390,11 +393,12 @@ class EndpointHook(BaseHook):
         self, result: RequestResult[SignedRequest], template: RequestTemplate, tokens: TokenSource
     ) -> bool:
         """Return whether a request that was refused with 401 is sent once more; the template then has a new token."""
-        from airflow_provider_hooks.http.oauth2 import can_send_again  # noqa: PLC0415  (few endpoints need it)
+        from airflow_provider_hooks.http.oauth2 import find_new_token  # noqa: PLC0415  (few endpoints need it)
 
-        if not can_send_again(result, tokens, token=template.token):
+        token = find_new_token(result, tokens, token=template.token)
+        if token is None:
             return False
-        template.use_token(tokens.get())
+        template.use_token(token)
         self.log.info("The receiver refused the access token (HTTP 401); the event is sent once more with a new one")
         return True
 

@@ -71,6 +71,7 @@ class StreamHook(EndpointHook):
         :raises DeliveryNotSentError: if the receiver failed too often in a row, or events were not received; Airflow's
             own ``retries`` then send exactly the rest
         :raises RetryableError: if events cannot be read or records cannot be written; ``retries`` then resume
+        :raises AirflowSkipException: if the connection is disabled
         """
         ti = context["ti"]
         run = StreamContext(

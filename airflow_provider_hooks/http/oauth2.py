@@ -24,7 +24,7 @@ from airflow_provider_hooks.exceptions import TokenError
 from airflow_provider_hooks.http.connect import Connector
 from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.http.redact import redact_and_truncate
-from airflow_provider_hooks.outcomes import ErrorClass, Outcome
+from airflow_provider_hooks.outcomes import ErrorClass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -212,9 +212,9 @@ class TokenSource:
             return token.value
         raise TokenError(self._error.error_class, str(self._error))
 
-    def renew(self, refused: str) -> bool:
+    def renew(self, refused: str) -> str | None:
         """
-        Return whether a request that the receiver refused with 401 can be sent again, with another token.
+        Return another token than one that the receiver refused with 401, or ``None``.
 
         A token that was fetched after a 401 and is refused too is not renewed: the fault is not its age.
 
@@ -223,10 +223,9 @@ class TokenSource:
         """
         if self._token is not None and self._token.value == refused:
             if self._is_refused:
-                return False
+                return None
             self._token, self._is_refused = None, True
-        self.get()
-        return True
+        return self.get()
 
     def note_accepted(self) -> None:
         """Note that the receiver accepted a request."""
@@ -246,24 +245,22 @@ class TokenSource:
         return token
 
 
-def can_send_again(result: RequestResult[R], tokens: TokenSource, *, token: str) -> bool:
+def find_new_token(result: RequestResult[R], tokens: TokenSource, *, token: str) -> str | None:
     """
-    Return whether the receiver refused a request for its token, and there is another one.
+    Return another token if the receiver refused a request for its token, and there is another one.
 
-    A 401 is the receiver's own statement that it did not process the request. The result gets the error of the token
-    endpoint if there is no other token.
+    A 401 is the receiver's own statement that it did not process the request (RFC 9110, section 15.5.2). The result
+    gets the error of the token endpoint if that returns no token.
 
     :param token: what the request had
     """
-    if result.outcome is Outcome.DELIVERED:
-        tokens.note_accepted()
     if result.status != _UNAUTHORIZED:
-        return False
+        return None
     try:
         return tokens.renew(token)
     except TokenError as error:
         result.error = (error.error_class, str(error))
-        return False
+        return None
 
 
 _SOURCES: dict[tuple[str, OAuth2Client], TokenSource] = {}

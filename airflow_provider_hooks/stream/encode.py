@@ -139,11 +139,12 @@ class RequestEncoder:
 
     def sensitive_values(self, event: EncodedRequest) -> tuple[str, ...]:
         """Return the secrets, tokens and the signature of a request, which are masked where a receiver returns them."""
+        token = (event.token,) if event.token else ()
         if self._signature_header is None:
-            return self._template.sensitive_values({})
+            return (*self._template.sensitive_values({}), *token)
         begins = event.request.index(self._signature_mark) + len(self._signature_mark)
         signature = event.request[begins : event.request.index(b"\r\n", begins)].decode("ascii")
-        return self._template.sensitive_values({self._signature_header: signature})
+        return (*self._template.sensitive_values({self._signature_header: signature}), *token)
 
 
 def check_all_valid(source: Source, encoder: RequestEncoder) -> None:

@@ -516,13 +516,16 @@ class _Stream:
         self, result: RequestResult[EncodedRequest], tokens: TokenSource, authorized_again: set[int]
     ) -> bool:
         """Return whether an event that was refused with 401 is sent once more; the engine adds the new token."""
-        from airflow_provider_hooks.http.oauth2 import can_send_again  # noqa: PLC0415  (few endpoints need it)
+        from airflow_provider_hooks.http.oauth2 import find_new_token  # noqa: PLC0415  (few endpoints need it)
 
-        if not can_send_again(result, tokens, token=result.request.token):
+        offset = result.request.offset
+        if result.outcome is Outcome.DELIVERED:
+            tokens.note_accepted()
+        if self._stopped_by is not None or offset in authorized_again:
             return False
-        if self._stopped_by is not None or result.request.offset in authorized_again:
+        if find_new_token(result, tokens, token=result.request.token) is None:
             return False
-        authorized_again.add(result.request.offset)
+        authorized_again.add(offset)
         return True
 
     def _record(self, result: RequestResult[EncodedRequest], segment: SegmentWriter) -> None:

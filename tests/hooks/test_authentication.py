@@ -77,6 +77,14 @@ class TestOAuth2:
         first, second = (headers["X-Service-Hook-Delivery"] for _, headers, _ in server.received[1:])
         assert first == second
 
+    def test_it_is_renewed_each_time_if_the_receiver_accepted_the_one_before(self, connect):
+        with serve_tokens(expires_in=None) as server:
+            connect(server.url, **server.extra)
+            for _ in range(3):
+                assert deliver().outcome is Outcome.DELIVERED
+                server.issued.clear()
+        assert server.statuses == [204, 401, 204, 401, 204]
+
     def test_a_second_401_is_final_and_costs_no_more_tokens(self, connect):
         with serve_tokens(refuses=True) as server:
             connect(server.url, **server.extra)
