@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import math
 import secrets
 import threading
 import time
@@ -29,8 +30,14 @@ class TokenServer:
     """What the token endpoint says of it; ``None``: nothing."""
     broken: tuple[int, bytes] | None = None
     """The status and the body that the token endpoint answers with in place of a token."""
+    breaks: float = math.inf
+    """How often it answers so."""
     refuses: bool = False
     """Whether the receiver refuses every token."""
+    refused_delivery: str = ""
+    """The id of a delivery that the receiver refuses with each token."""
+    receiving_delay: float = 0.0
+    """Seconds that the receiver takes."""
     echoes: bool = False
     """Whether the receiver returns the headers of a request in a 400."""
     delay: float = 0.0
@@ -64,7 +71,7 @@ class TokenServer:
         form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
         self.token_requests.append((headers, form))
         time.sleep(self.delay)
-        if self.broken is not None:
+        if self.broken is not None and len(self.token_requests) <= self.breaks:
             return self.broken
         if (form.get("client_id"), form.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
             given = base64.b64decode(headers.get("Authorization", "")[6:]).decode().split(":")
@@ -79,7 +86,9 @@ class TokenServer:
 
     def answer_delivery(self, headers: dict[str, str]) -> tuple[int, bytes]:
         token = headers.get("Authorization", "").removeprefix("Bearer ")
-        is_valid = time.monotonic() - self.issued.get(token, -1e9) <= self.lifetime and not self.refuses
+        time.sleep(self.receiving_delay)
+        is_refused = self.refuses or headers["X-Service-Hook-Delivery"] == self.refused_delivery
+        is_valid = time.monotonic() - self.issued.get(token, -1e9) <= self.lifetime and not is_refused
         status = (400 if self.echoes else 204) if is_valid else 401
         self.received.append((token, headers, status))
         return status, json.dumps(headers).encode() if self.echoes else b""

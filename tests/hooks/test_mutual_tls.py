@@ -73,3 +73,27 @@ def test_a_ca_file_that_holds_no_certificate_is_named(authority, receiver, conne
     connect(receiver.url, ca_certificates=authority.cert_pem.bytes().decode())
     with pytest.raises(ValidationError, match=r"section service_hooks of airflow.cfg: ca_file: "):
         EndpointHook().get_conn()
+
+
+def test_the_token_endpoint_is_verified_with_the_same_authorities_and_gets_no_certificate(
+    authority, receiver, connect, variables
+):
+    presented = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    authority.configure_trust(context)
+
+    def answer(connection):
+        presented.append(connection.getpeercert())
+        body = b'{"access_token": "a-t0ken", "token_type": "bearer"}'
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    variables.set("client_pem", authority.issue_cert("a-client").private_key_and_cert_chain_pem.bytes().decode())
+    with raw_server(answer, tls=context) as tokens:
+        client = {"auth_type": "oauth2", "auth_username": "an-id", "auth_secret": "a-secret", "auth_url": tokens.url}
+        trusted = {"ca_certificates": authority.cert_pem.bytes().decode()}
+        connect(receiver.url, client_certificate_variable="client_pem", **trusted, **client)
+        assert EndpointHook().deliver_unclaimed("event.alert", ALERT).record.attempt.outcome.value == "delivered"
+    assert presented == [None]
+    assert b"Authorization: Bearer a-t0ken" in receiver.requests[0].split(b"\r\n")

@@ -9,6 +9,8 @@ from collections import Counter
 
 import pytest
 
+from airflow_provider_hooks._runtime.airflow import read_deployment
+from airflow_provider_hooks.delivery.request import DeliveryIds
 from airflow_provider_hooks.exceptions import DeliveryFailedError, DeliveryNotSentError
 from airflow_provider_hooks.http import oauth2
 from airflow_provider_hooks.operators.delivery import DeliverEventStreamOperator
@@ -89,6 +91,27 @@ def test_a_receiver_that_refuses_every_token_gets_one_event_twice_and_two_tokens
     assert Counter((one["outcome"], one["status_code"]) for one in records) == {("rejected", 401): 50}
 
 
+def test_an_event_that_is_refused_with_each_token_is_sent_twice(connect, deliver):
+    """Though the receiver accepts the others with them, so that the token is renewed each time."""
+    ids = DeliveryIds(deployment=read_deployment(), endpoint="service_hook_default", event_type="event.created")
+    with serve_tokens() as server:
+        server.refused_delivery = ids.make("event-3")
+        connect(server.url, **server.extra)
+        with pytest.raises(DeliveryFailedError):
+            deliver(100, concurrency=8)
+    assert {name: number for name, number in count_deliveries(server).items() if name[1] == 401} == {
+        (server.refused_delivery, 401): 2
+    }
+    assert server.statuses.count(204) == 99
+    assert len(server.issued) == 2
+
+
+def test_the_time_that_a_token_takes_does_not_count_for_the_request(connect, deliver):
+    with serve_tokens(delay=1.0, receiving_delay=0.9) as server:
+        connect(server.url, timeout=1.6, **server.extra)
+        assert deliver(1)["delivered"] == 1
+
+
 def test_while_the_token_endpoint_fails_nothing_is_sent_and_a_retry_sends_the_rest(
     connect, deliver, tmp_path, monkeypatch
 ):
@@ -105,6 +128,14 @@ def test_while_the_token_endpoint_fails_nothing_is_sent_and_a_retry_sends_the_re
     assert summary["delivered"] == 20
     assert server.statuses == [204] * 20
     assert CLIENT_SECRET not in str(caught.value)
+
+
+def test_a_token_endpoint_that_fails_for_a_moment_costs_a_pause_of_the_stream(connect, deliver, monkeypatch):
+    monkeypatch.setattr(oauth2, "FAILURE_SECONDS", 0.01)
+    with serve_tokens(broken=(503, b""), breaks=2) as server:
+        connect(server.url, **server.extra)
+        assert deliver(20)["delivered"] == 20
+    assert server.statuses == [204] * 20
 
 
 def test_no_token_is_in_the_records_of_a_receiver_that_returns_it(connect, deliver, tmp_path):
