@@ -8,6 +8,7 @@ The failures of a task as exceptions that Airflow retries or does not retry, and
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ _REFUSED = (
     "The receiver did not accept the signature or the credentials: check signing secret, scheme, authentication and "
     "headers"
 )
+_NGINX_CERTIFICATE = "SSL certificate"
+"""What nginx answers with status 400 where a client certificate is missing or not valid (``ssl_verify_client``)."""
 _ADVICE: Mapping[int, str] = MappingProxyType(
     {
         **dict.fromkeys((301, 302, 303, 307, 308), _MOVED),
@@ -113,7 +116,10 @@ def _list_advice(record: Record) -> list[str]:
             f"It may have been received: ask the receiver for delivery {escape(record.info.delivery_id)}",
             "If the receiver has it, mark the task as success; otherwise clear the task, which sends it again",
         ]
-    advice = _ADVICE.get(record.attempt.status_code or 0)
+    attempt = record.attempt
+    advice = _ADVICE.get(attempt.status_code or 0)
+    if attempt.status_code == HTTPStatus.BAD_REQUEST and _NGINX_CERTIFICATE in (attempt.response_body or ""):
+        advice = "The receiver requires a valid client certificate: set client_certificate of the connection"
     return [*([advice] if advice else []), "Clear the task to send it again"]
 
 
