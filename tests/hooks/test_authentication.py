@@ -10,6 +10,7 @@ import logging
 import pytest
 from airflow.sdk.log import redact
 
+from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
 from airflow_provider_hooks.exceptions import (
     BlockedAddressError,
     DeliveryFailedError,
@@ -57,6 +58,13 @@ def test_a_constant_authorization_is_sent_and_masked(connect, extra, expected):
     assert attempt.response_body.startswith("*** and")
     assert preview.headers["Authorization"] == "***"
     assert redact(f"said {extra['auth_secret']} and {expected.split()[1]} aloud") == "said *** and *** aloud"
+
+
+def test_airflow_itself_masks_the_fields_that_hold_secrets_and_no_others():
+    values = {field.name: f"the-value-of-{field.name}" for field in SERVICE_HOOK.extra}
+    shown = redact(values)
+    masked = {name for name, value in values.items() if shown[name] != value}
+    assert masked == {"secret_variable", "auth_secret", "secret_headers"}
 
 
 class TestOAuth2:
