@@ -336,12 +336,12 @@ class EndpointHook(BaseHook):
             engine.close()
 
     def _check_target(self, endpoint: Endpoint) -> None:
-        try:
-            self._policy.check_target(endpoint.target)
-            if endpoint.oauth2 is not None:
-                self._policy.check_target(endpoint.oauth2.target)
-        except BlockedAddressError as error:
-            raise BlockedAddressError(f"connection '{endpoint.conn_id}': {error}") from None
+        of_tokens = {} if endpoint.oauth2 is None else {"auth_url: ": endpoint.oauth2.target}
+        for field, target in {"": endpoint.target, **of_tokens}.items():
+            try:
+                self._policy.check_target(target)
+            except BlockedAddressError as error:
+                raise BlockedAddressError(f"connection '{endpoint.conn_id}': {field}{error}") from None
 
     def _prepare(
         self, event_type: str, payload: Payload | Draft, format_name: str | None

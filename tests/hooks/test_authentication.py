@@ -170,7 +170,9 @@ class TestOAuth2:
         with raw_server(OK) as heard:
             store = StateStore()
             connect(heard.url, **{**serve_extra(), "auth_url": "https://10.0.0.1/token"})
-            with pytest.raises(BlockedAddressError, match=r"'service_hook_default': 10.0.0.1 is not a public"):
+            with pytest.raises(
+                BlockedAddressError, match=r"'service_hook_default': auth_url: 10.0.0.1 is not a public"
+            ):
                 deliver()
             with pytest.raises(TokenError):
                 EndpointHook().connect()
