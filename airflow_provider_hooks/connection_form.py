@@ -110,8 +110,8 @@ def read_extra(kind: ConnectionType, fields: ConnectionFields, problems: Validat
     values: dict[str, str] = {}
     for name, known_field in known.items():
         value = fields.extra.get(name)
-        if known_field.type == "object":
-            continue  # the module that parses it checks it
+        if value is None or known_field.type == "object":
+            continue  # an object is checked by the module that parses it
         text, problem = _read_switch(value) if known_field.type == "boolean" else _read_text(value, known_field)
         if problem:
             problems.add(f"extra.{name}", problem)
@@ -122,9 +122,9 @@ def read_extra(kind: ConnectionType, fields: ConnectionFields, problems: Validat
 
 def _read_text(value: object, field: ExtraField) -> tuple[str, str | None]:
     """Return the text of a field, and what is wrong with it."""
-    if isinstance(value, bool) or not (value is None or isinstance(value, str | int | float)):
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         return "", "must be text"
-    text = "" if value is None else str(value).strip()
+    text = str(value).strip()
     if text and field.choices is not None and text not in field.choices:
         return "", f"must be one of {', '.join(field.choices)}, not {quote_setting(text)}"
     return text, None
@@ -132,7 +132,7 @@ def _read_text(value: object, field: ExtraField) -> tuple[str, str | None]:
 
 def _read_switch(value: object) -> tuple[str, str | None]:
     """Return ``true`` for a field that is switched on, and what is wrong with it; a URI has text for it."""
-    text = "" if value is None else str(value).strip().lower()
+    text = str(value).strip().lower()
     if text not in {"true", "false", ""}:
         return "", f"must be true or false, not {safe_repr(value)}"
     return text if text == "true" else "", None
