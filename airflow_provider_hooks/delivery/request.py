@@ -154,8 +154,10 @@ class RequestTemplate:
         added = "".join([f"\r\n{name}: {value}" for part in (headers, signature) for name, value in part.items()])
         copied = f"\r\n{self._id_header}: {delivery_id}" if self._id_header else ""
         again = f"\r\n{REDELIVERY_HEADER}: true" if redelivery else ""
-        begin = f"{self._head}{delivery_id}{copied}{again}{self._authorization}"
-        head = f"{begin}\r\nContent-Length: {len(body)}{added}\r\n\r\n"
+        head = (
+            f"{self._head}{delivery_id}{copied}{again}{self._authorization}"
+            f"\r\nContent-Length: {len(body)}{added}\r\n\r\n"
+        )
         return head.encode("ascii") + body, signature
 
     def make_request(
