@@ -24,6 +24,7 @@ from airflow_provider_hooks.http.tls import ALERT_SECONDS, TlsOptions
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from tests.http.raw_request import open_engine, send_once, send_with
 from tests.servers import OK, Heard, raw_server
+from tests.stream.sending import send as send_stream
 
 LOOPBACK = NetworkPolicy(allowed_networks=["127.0.0.1"])
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
@@ -150,6 +151,14 @@ def test_no_outcome_is_unknown_however_large_the_body(files, size):
         attempts = [send_with(engine, heard.url, body=b"x" * size) for _ in range(50)]
         assert {one.outcome for one in attempts} == {Outcome.NOT_SENT}
         assert {one.error_class for one in attempts} == {ErrorClass.TLS_ERROR}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_stream_without_the_certificate_sends_nothing_and_leaves_nothing_unknown(files, version):
+    with serve(files, version) as heard:
+        sent = send_stream(heard.url, 100, concurrency=16, ca_file=files.path("ca.pem"))
+    assert sent.endings == {("not_sent", "tls_error"): 100}
+    assert heard.requests == []
 
 
 class AlertedSocket(ssl.SSLSocket):

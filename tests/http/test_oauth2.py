@@ -8,9 +8,12 @@ import base64
 import json
 import math
 import time
+from dataclasses import dataclass
 from urllib.parse import quote_plus
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_hooks.exceptions import TokenError
 from airflow_provider_hooks.http import NetworkPolicy, oauth2
@@ -22,7 +25,28 @@ from tests.servers import find_closed_port
 from tests.token_server import CLIENT_ID, CLIENT_SECRET, serve_tokens
 
 LOOPBACK = NetworkPolicy(allowed_networks=["127.0.0.1"])
+FIELDS = ["access_token", "token_type", "expires_in", "error", "error_description"]
 LIMITS = Limits(timeout=20.0, connect_timeout=20.0)
+
+
+@dataclass
+class Clock:
+    """The clock of the tokens."""
+
+    offset: float = 0.0
+    real: bool = True
+    """Whether it goes on by itself."""
+
+    def monotonic(self) -> float:
+        return self.offset + (time.monotonic() if self.real else 1_000.0)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time of the tokens; that of the engine is unchanged."""
+    clock = Clock()
+    monkeypatch.setattr(oauth2, "time", clock)
+    return clock
 
 
 def make_client(url: str = "https://login.example.com/token?k=v", **options: str) -> OAuth2Client:
@@ -132,6 +156,29 @@ class TestResponses:
         with pytest.raises(TokenError, match="HTTP 200: too large"):
             read({"access_token": "a", "token_type": "bearer"}, error=(ErrorClass.RESPONSE_TOO_LARGE, "too large"))
 
+    @given(
+        st.one_of(
+            st.binary(max_size=200),
+            st.recursive(
+                st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text()),
+                lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(FIELDS) | st.text(), inner),
+                max_leaves=8,
+            ),
+        ),
+        st.sampled_from([200, 201, 400, 401, 503]),
+    )
+    def test_any_response_is_a_token_or_one_error(self, body, status):
+        token, message = None, ""
+        try:
+            token = read(body, status=status)
+        except TokenError as error:
+            message = str(error)
+        assert message.isprintable()
+        if token is not None:
+            assert token.value.isascii()
+            assert token.value.isprintable()
+            assert 1_000 < token.renew_at <= token.expires_at
+
 
 class TestTheSource:
     def test_a_token_is_fetched_once_masked_and_reused(self):
@@ -142,11 +189,13 @@ class TestTheSource:
         assert masked == list(server.issued)
         assert len(masked) == 1
 
-    def test_it_is_renewed_when_a_tenth_of_its_life_is_left(self):
-        with serve_tokens(lifetime=0.5) as server:
+    def test_it_is_renewed_when_a_tenth_of_its_life_is_left(self, clock):
+        with serve_tokens(lifetime=100) as server:
             source = open_source(server.token_url)
             first = source.get()
-            time.sleep(0.46)
+            clock.offset = 89
+            assert source.get() == first
+            clock.offset = 91
             assert source.get() != first
 
     def test_the_process_has_one_for_each_endpoint_and_its_credentials(self, monkeypatch):
@@ -158,26 +207,26 @@ class TestTheSource:
         assert open_tokens("d", client, **options) is not source
         assert open_tokens("c", make_client(scope="more"), **options) is not source
 
-    def test_a_failure_is_repeated_for_a_while_and_then_tried_again(self, monkeypatch):
-        monkeypatch.setattr(oauth2, "FAILURE_SECONDS", 0.2)
+    def test_a_failure_is_repeated_for_a_second_and_then_tried_again(self, clock):
+        clock.real = False
         with serve_tokens(broken=(503, b"")) as server:
             source = open_source(server.token_url)
-            for _ in range(3):
+            for clock.offset in (0, 0.5, 0.9):
                 with pytest.raises(TokenError, match="HTTP 503"):
                     source.get()
             assert len(server.token_requests) == 1
-            time.sleep(0.25)
-            server.broken = None
+            clock.offset, server.broken = 1.1, None
             assert source.get() in server.issued
 
-    def test_while_the_renewal_fails_the_token_is_used_to_its_end(self):
-        with serve_tokens(lifetime=1.0, expires_in=1.0) as server:
+    def test_while_the_renewal_fails_the_token_is_used_to_its_end(self, clock):
+        with serve_tokens(lifetime=100) as server:
             source = open_source(server.token_url)
             first = source.get()
             server.broken = (500, b"")
-            time.sleep(0.92)
+            clock.offset = 95
             assert source.get() == first
-            time.sleep(0.1)
+            assert len(server.token_requests) == 2
+            clock.offset = 101
             with pytest.raises(TokenError):
                 source.get()
 
