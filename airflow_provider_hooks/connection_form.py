@@ -28,6 +28,8 @@ class ExtraField:
     label: str
     description: str
     type: str = "string"
+    format: str | None = None
+    """How the form shows it, such as ``multiline``."""
     choices: Mapping[str, str] | None = None
     """What is stored for each choice, and the text that the form shows for it."""
     default: str | None = None
@@ -90,10 +92,11 @@ def describe_form(kind: ConnectionType) -> dict[str, object]:
 
 def read_extra(kind: ConnectionType, fields: ConnectionFields, problems: ValidationErrors) -> dict[str, str]:
     """
-    Return the extra fields of text and numbers that are set, as stripped text; add a problem for each wrong field.
+    Return the extra fields that are set, as stripped text, but for objects; add a problem for each wrong field.
 
     A field is wrong if it is unknown, of another type, or not among its choices. So is a standard field that is set and
-    would be ignored. ``null`` and blank text count as not set: Airflow's form saves fields that were left empty.
+    would be ignored. ``null``, ``false`` and blank text count as not set: Airflow's form saves fields that were left
+    empty. A field that is switched on has the text ``true``.
     """
     for name in fields.unused:
         advice = kind.advice.get(name, "the whole address is in host")
@@ -107,17 +110,32 @@ def read_extra(kind: ConnectionType, fields: ConnectionFields, problems: Validat
     values: dict[str, str] = {}
     for name, known_field in known.items():
         value = fields.extra.get(name)
-        if known_field.type == "object":
-            continue  # the module that parses it checks it
-        if isinstance(value, bool) or not (value is None or isinstance(value, str | int | float)):
-            problems.add(f"extra.{name}", "must be text")
-            continue
-        text = "" if value is None else str(value).strip()
-        if text and known_field.choices is not None and text not in known_field.choices:
-            problems.add(f"extra.{name}", f"must be one of {', '.join(known_field.choices)}, not {quote_setting(text)}")
+        if value is None or known_field.type == "object":
+            continue  # an object is checked by the module that parses it
+        text, problem = _read_switch(value) if known_field.type == "boolean" else _read_text(value, known_field)
+        if problem:
+            problems.add(f"extra.{name}", problem)
         elif text:
             values[name] = text
     return values
+
+
+def _read_text(value: object, field: ExtraField) -> tuple[str, str | None]:
+    """Return the text of a field, and what is wrong with it."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return "", "must be text"
+    text = str(value).strip()
+    if text and field.choices is not None and text not in field.choices:
+        return "", f"must be one of {', '.join(field.choices)}, not {quote_setting(text)}"
+    return text, None
+
+
+def _read_switch(value: object) -> tuple[str, str | None]:
+    """Return ``true`` for a field that is switched on, and what is wrong with it; a URI has text for it."""
+    text = str(value).strip().lower()
+    if text not in {"true", "false", ""}:
+        return "", f"must be true or false, not {safe_repr(value)}"
+    return text if text == "true" else "", None
 
 
 def read_seconds(name: str, text: str | None, default: float, problems: ValidationErrors) -> float:
@@ -177,6 +195,8 @@ def _describe_field(field: ExtraField) -> dict[str, object]:
     if field.choices is not None:
         schema["enum"] = list(field.choices)
         schema["values_display"] = dict(field.choices)
+    if field.format is not None:
+        schema["format"] = field.format
     if field.default is not None:
         schema["default"] = field.default
     # The form shows a description as plain text.

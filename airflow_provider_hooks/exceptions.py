@@ -16,6 +16,8 @@ Every exception that a user of this package can meet. ``except ServiceHookError`
     ├── ResolverError
     ├── ProxyError (OSError)
     ├── ConnectError
+    ├── TokenError
+    ├── EndpointDisabledError
     ├── RecordError
     ├── ClaimLostError
     ├── SlotError
@@ -71,6 +73,7 @@ __all__ = [
     "DeliveryNotSentError",
     "DeliveryRejectedError",
     "DeliveryUnknownError",
+    "EndpointDisabledError",
     "EventNotTakenError",
     "HookConflictError",
     "HookUncertainError",
@@ -91,6 +94,7 @@ __all__ = [
     "SlotsError",
     "SourceChangedError",
     "StateStoreError",
+    "TokenError",
     "UnsupportedOperationError",
     "ValidationError",
     "VariableUnreadableError",
@@ -224,6 +228,24 @@ class ConnectError(ServiceHookError):
     def __init__(self, error_class: ErrorClass, message: str) -> None:
         self.error_class = error_class
         super().__init__(message)
+
+
+class TokenError(ServiceHookError):
+    """
+    The token endpoint of an endpoint's connection returned no access token. Nothing was sent to the receiver.
+
+    :param error_class: why
+    """
+
+    retryable = True
+
+    def __init__(self, error_class: ErrorClass, message: str) -> None:
+        self.error_class = error_class
+        super().__init__(message)
+
+
+class EndpointDisabledError(ServiceHookError):
+    """The connection of an endpoint is disabled. Nothing was sent; a task is skipped."""
 
 
 class RecordError(ServiceHookError):

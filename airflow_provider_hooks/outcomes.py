@@ -36,6 +36,7 @@ class ErrorClass(str, Enum):
     CONNECTION_FAILED = "connection_failed"
     CONNECTION_RESET = "connection_reset"
     TLS_ERROR = "tls_error"
+    TOKEN_ERROR = "token_error"  # noqa: S105  (not a secret)
     TIMEOUT = "timeout"
     RESPONSE_TOO_LARGE = "response_too_large"
     INVALID_RESPONSE = "invalid_response"

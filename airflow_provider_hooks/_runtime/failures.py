@@ -9,13 +9,14 @@ The failures of a task as exceptions that Airflow retries or does not retry, and
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from airflow_provider_hooks.delivery.policy import AT_MOST_ONCE, find_retry_after
-from airflow_provider_hooks.exceptions import DeliveryError, ServiceHookError
+from airflow_provider_hooks.exceptions import DeliveryError, EndpointDisabledError, ServiceHookError
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.sanitize import escape
 
@@ -30,7 +31,12 @@ if TYPE_CHECKING:
 
 
 _MOVED = "The receiver is at another address: set the URL of the connection to the Location of the response"
-_REFUSED = "The receiver did not accept the signature or the credentials: check signing secret, scheme and headers"
+_REFUSED = (
+    "The receiver did not accept the signature or the credentials: check signing secret, scheme, authentication and "
+    "headers"
+)
+_NGINX_CERTIFICATE = "SSL certificate"
+"""What nginx answers with status 400 where a client certificate is missing or not valid (``ssl_verify_client``)."""
 _ADVICE: Mapping[int, str] = MappingProxyType(
     {
         **dict.fromkeys((301, 302, 303, 307, 308), _MOVED),
@@ -138,11 +144,16 @@ def _list_advice(record: Record) -> list[str]:
             f"It may have been received: ask the receiver for delivery {escape(record.info.delivery_id)}",
             "If the receiver has it, mark the task as success; otherwise clear the task, which sends it again",
         ]
-    advice = _ADVICE.get(record.attempt.status_code or 0)
+    attempt = record.attempt
+    advice = _ADVICE.get(attempt.status_code or 0)
+    if attempt.status_code == HTTPStatus.BAD_REQUEST and _NGINX_CERTIFICATE in (attempt.response_body or ""):
+        advice = "The receiver requires a valid client certificate: set client_certificate of the connection"
     return [*([advice] if advice else []), "Clear the task to send it again"]
 
 
-def make_failure(error: Exception) -> RetryableError | NonRetryableError:
-    """Return the exception that fails the task, with retries if the same operation may succeed later."""
+def make_failure(error: Exception) -> RetryableError | NonRetryableError | AirflowSkipException:
+    """Return the exception that fails the task, with retries if the same operation may succeed later, or skips it."""
+    if isinstance(error, EndpointDisabledError):
+        return AirflowSkipException(str(error))
     is_retryable = isinstance(error, ServiceHookError) and error.retryable
     return RetryableError(str(error)) if is_retryable else NonRetryableError(str(error))

@@ -28,6 +28,7 @@ from airflow_provider_hooks.connection_form import (
 from airflow_provider_hooks.events.format_base import JSON, NO_SETTINGS, FormatSettings
 from airflow_provider_hooks.events.formats import FORMATS
 from airflow_provider_hooks.exceptions import ValidationError, ValidationErrors
+from airflow_provider_hooks.http.tls import TlsOptions
 from airflow_provider_hooks.http.urls import BASIC_AUTHENTICATION, Target, parse_url
 from airflow_provider_hooks.sanitize import is_header_name, quote_setting, safe_repr
 from airflow_provider_hooks.signing.schemes import DEFAULT_SCHEME, SCHEMES
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.connection_form import ConnectionFields
     from airflow_provider_hooks.events.format_base import Format
+    from airflow_provider_hooks.http.oauth2 import OAuth2Client
     from airflow_provider_hooks.signing.keys import KeyFormat
     from airflow_provider_hooks.signing.signer import Signer
 
@@ -46,6 +48,9 @@ HEADERS_FIELD = "secret_headers"
 
 SIGNATURE_FIELD = "signature"
 """The field of a connection that holds the options of its signing scheme."""
+
+PLAIN_HEADERS_FIELD = "headers"
+"""The field of a connection that holds headers whose values are no secrets."""
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 """What a connection can name as ``id_header`` without a setting (IETF draft of the HTTP API working group)."""
@@ -67,6 +72,7 @@ _CREDENTIAL_WORDS = ("auth", "token", "secret", "password", "key", "cookie", "se
 """A header whose name has one of these holds a credential."""
 _SIGNATURE_WORDS = ("signature", "hmac", "timestamp", "webhook")
 """A header whose name has one of these can be one of a scheme that a connection describes."""
+_CREDENTIAL_HEADERS = frozenset({"authorization", "cookie"})
 _RESERVED_PREFIXES = ("x-service-hook", "x-servicehook", "proxy-")
 
 MIN_KEY_CHARACTERS = 16
@@ -170,10 +176,97 @@ SERVICE_HOOK = ConnectionType(
             description="What the template makes. Empty: `application/json`, which is checked.",
         ),
         ExtraField(
-            name=HEADERS_FIELD,
+            name="disabled",
+            label="Disabled",
+            description="Nothing is sent to this endpoint: tasks that deliver to it are skipped.",
+            type="boolean",
+        ),
+        ExtraField(
+            name="auth_type",
+            label="Authentication",
+            description="How deliveries are authorized in addition to the signature.",
+            choices={
+                "basic": "basic: user name and password (RFC 7617)",
+                "bearer": "bearer: a token that does not change (RFC 6750)",
+                "oauth2": "oauth2: access tokens of the OAuth 2.0 client credentials grant (RFC 6749)",
+            },
+        ),
+        ExtraField(
+            name="auth_username",
+            label="User name or client id",
+            description="basic: the user name; oauth2: the client id.",
+        ),
+        ExtraField(
+            name="auth_secret",
+            label="Password, token or client secret",
+            description="basic: the password; bearer: the token; oauth2: the client secret.",
+        ),
+        ExtraField(
+            name="auth_variable",
+            label="Variable of the authentication",
+            description="The Airflow Variable that holds the password, the token or the client secret, in place of "
+            "`auth_secret`.",
+        ),
+        ExtraField(
+            name="auth_url",
+            label="Token URL",
+            description="oauth2: the token endpoint, such as `https://login.example.com/oauth2/token`.",
+        ),
+        ExtraField(
+            name="auth_scope",
+            label="Scope",
+            description="oauth2: the scopes to request, separated by blanks. Empty: what the server grants by default.",
+        ),
+        ExtraField(
+            name="auth_audience",
+            label="Audience",
+            description="oauth2: the receiver that the token is for, if the server needs it.",
+        ),
+        ExtraField(
+            name="auth_method",
+            label="Client authentication",
+            description="oauth2: how the client id and the client secret are sent to the token endpoint. Empty: "
+            "client_secret_basic.",
+            choices={
+                "client_secret_basic": "client_secret_basic: as Basic authentication",
+                "client_secret_post": "client_secret_post: in the body",
+            },
+        ),
+        ExtraField(
+            name="client_certificate",
+            label="Client certificate",
+            description="For receivers that require one (mutual TLS): the path of a PEM file on the worker with the "
+            "certificate and its chain.",
+        ),
+        ExtraField(
+            name="client_key",
+            label="Client key",
+            description="The path of a PEM file with its private key, without a passphrase. Empty: the key is in the "
+            "file of the certificate.",
+        ),
+        ExtraField(
+            name="client_certificate_variable",
+            label="Client certificate variable",
+            description="In place of files: the Airflow Variable that holds certificate, chain and key as PEM text.",
+        ),
+        ExtraField(
+            name="ca_certificates",
+            label="CA certificates",
+            description="PEM text, or the path of a PEM file, of authorities that are trusted for this endpoint in "
+            "addition to the public ones and [service_hooks] ca_file.",
+            format="multiline",
+        ),
+        ExtraField(
+            name=PLAIN_HEADERS_FIELD,
             label="Headers",
-            description='What to add to each delivery, such as `{"Authorization": "Bearer …"}`: Authorization, X-… '
-            "and those of [service_hooks] allowed_headers. Their values are treated as secrets.",
+            description='What to add to each delivery, such as `{"X-Team": "data"}`: X-… and those of [service_hooks] '
+            "allowed_headers. Their values are not secrets.",
+            type="object",
+        ),
+        ExtraField(
+            name=HEADERS_FIELD,
+            label="Secret headers",
+            description='The same for values that are secrets, such as `{"X-Api-Key": "…"}`; Authorization too.',
             type="object",
         ),
         ExtraField(
@@ -223,10 +316,18 @@ class Endpoint:
     """The format of its events, with the key and the template that it needs."""
     headers: Mapping[str, str] = field(repr=False)
     """What a connection adds to each delivery; its values are secrets."""
+    plain_headers: Mapping[str, str] = field(default_factory=dict)
+    """What it adds in addition, whose values are no secrets."""
     id_header: str | None = None
     """A header that carries the delivery id in addition to the provider's own."""
     timeout: float
     """Seconds for one attempt in all."""
+    tls: TlsOptions | None = None
+    """The client certificate, and authorities that are trusted too."""
+    oauth2: OAuth2Client | None = None
+    """What gets the access token of each delivery."""
+    is_disabled: bool = False
+    """Whether nothing is sent to it."""
     sensitive_headers: tuple[str, ...] = field(init=False, repr=False)
     """What records mask of all headers: the values, also without a word such as ``Bearer``, and decoded passwords."""
     credentials: tuple[str, ...] = field(init=False, repr=False)
@@ -239,8 +340,10 @@ class Endpoint:
     def __post_init__(self) -> None:
         named = {name: _list_sensitive_parts(value) for name, value in self.headers.items()}
         secret = (part for name, parts in named.items() if is_credential(name) for part in parts)
-        object.__setattr__(self, "sensitive_headers", tuple(part for parts in named.values() for part in parts))
-        object.__setattr__(self, "credentials", tuple(secret))
+        of_client = self.oauth2.sensitive_values if self.oauth2 is not None else ()
+        every = (part for parts in named.values() for part in parts)
+        object.__setattr__(self, "sensitive_headers", (*every, *of_client))
+        object.__setattr__(self, "credentials", (*secret, *of_client))
 
 
 def is_credential(header: str) -> bool:
@@ -296,14 +399,20 @@ def read_endpoint(
         problems.add("extra.events", f"{quote_setting(wrong)} {rule}")
     timeout = read_seconds("timeout", extra.get("timeout"), default_timeout, problems)
     headers = read_headers(fields.extra.get(HEADERS_FIELD), allowed=allowed_headers, problems=problems)
+    plain_headers = _read_plain_headers(fields.extra.get(PLAIN_HEADERS_FIELD), headers, allowed_headers, problems)
     ours = set(map(_as_received, scheme.header_names))
-    for name in (*headers, extra.get("id_header", "")):
+    for name in (*headers, *plain_headers, extra.get("id_header", "")):
         if _as_received(name) in ours:
             problems.add(f"extra.{SIGNATURE_FIELD}", f"has the header {safe_repr(name)}, which another field has too")
+    authorization, oauth2 = _read_credentials(extra, headers, scheme, read_variable, problems)
+    if authorization is not None:
+        headers = {"Authorization": authorization, **headers}
     id_header = extra.get("id_header")
-    if id_header and (problem := _find_id_header_problem(id_header, headers, allowed_headers)):
+    named = {HEADERS_FIELD: headers, PLAIN_HEADERS_FIELD: plain_headers}
+    if id_header and (problem := _find_id_header_problem(id_header, named, allowed_headers)):
         problems.add("extra.id_header", f"{quote_setting(id_header)} {problem}")
     chosen = FORMATS[extra["format"]] if "format" in extra else None
+    tls = _read_tls(fields.conn_id, extra, read_variable, problems)
     secrets: tuple[str, ...] = ()
     if "extra.scheme" not in problems:
         variable = extra.get("secret_variable")
@@ -325,8 +434,56 @@ def read_endpoint(
         events=events,
         format_settings=format_settings,
         headers=headers,
+        plain_headers=plain_headers,
         id_header=id_header,
         timeout=timeout,
+        tls=tls,
+        oauth2=oauth2,
+        is_disabled="disabled" in extra,
+    )
+
+
+def _read_credentials(
+    extra: Mapping[str, str],
+    headers: Mapping[str, str],
+    scheme: Signer,
+    read_variable: Callable[[str], str | None],
+    problems: ValidationErrors,
+) -> tuple[str | None, OAuth2Client | None]:
+    """Return the value of ``Authorization``, or the client that gets its tokens; most connections have neither."""
+    if not any(name.startswith("auth_") for name in extra):
+        return None, None
+    from airflow_provider_hooks.delivery.credentials import read_credentials  # noqa: PLC0415  (few endpoints need it)
+
+    for names, place in ((headers, HEADERS_FIELD), (scheme.header_names, "scheme")):
+        if "authorization" in map(_as_received, names):
+            problems.add("extra.auth_type", f"is set, and so is the header Authorization, by {place}; use one of them")
+    return read_credentials(extra, read_variable=read_variable, problems=problems)
+
+
+def _read_tls(
+    conn_id: str, extra: Mapping[str, str], read_variable: Callable[[str], str | None], problems: ValidationErrors
+) -> TlsOptions | None:
+    """Return what the connection adds to TLS. The files are read when a context is built from it."""
+    certificate, key, variable = map(extra.get, ("client_certificate", "client_key", "client_certificate_variable"))
+    if not (certificate or key or variable or extra.get("ca_certificates")):
+        return None
+    pem: str | None = None
+    if key and not certificate:
+        problems.add("extra.client_key", "is set, but client_certificate is not; it is the path of the certificate")
+    if variable and (certificate or key):
+        problems.add("extra.client_certificate_variable", "is set, and so is a file; use one of them")
+    elif variable:
+        pem = read_variable(variable)
+        if not pem:
+            missing = "does not exist" if pem is None else "is empty"
+            problems.add("extra.client_certificate_variable", f"the Variable {quote_setting(variable)} {missing}")
+    return TlsOptions(
+        conn_id=conn_id,
+        certificate_file=certificate,
+        key_file=key,
+        certificate_pem=pem,
+        ca_certificates=extra.get("ca_certificates"),
     )
 
 
@@ -443,24 +600,42 @@ def _find_signature_header_problem(name: str, listed: set[str]) -> str | None:
     return _find_name_problem(name, {*listed, name.lower()} if is_usual else listed)
 
 
-def read_headers(value: object, *, allowed: Iterable[str], problems: ValidationErrors) -> dict[str, str]:
+def _read_plain_headers(
+    value: object, secret: Mapping[str, str], allowed: Iterable[str], problems: ValidationErrors
+) -> dict[str, str]:
+    """Return the headers whose values are no secrets; note each that holds credentials, or is a secret one too."""
+    headers = read_headers(value, allowed=allowed, problems=problems, field=PLAIN_HEADERS_FIELD)
+    others = set(map(_as_received, secret))
+    for name in headers:
+        place = f"extra.{PLAIN_HEADERS_FIELD} {safe_repr(name)}"
+        if _as_received(name) in _CREDENTIAL_HEADERS:
+            problems.add(place, f"holds credentials: use {HEADERS_FIELD}, or auth_type")
+        elif _as_received(name) in others:
+            problems.add(place, f"is in {HEADERS_FIELD} too; name it in one of them")
+    return headers
+
+
+def read_headers(
+    value: object, *, allowed: Iterable[str], problems: ValidationErrors, field: str = HEADERS_FIELD
+) -> dict[str, str]:
     """
     Return the headers that a connection adds; note each that it must not.
 
     :param value: a JSON object of names and values, or its text; nothing, or blank text, is no header
     :param allowed: the names that the deployment adds to ``Authorization`` and ``X-…``, in any case
+    :param field: the field of the connection
     """
     named = _read_pairs(value)
     if named is None:
-        problems.add(f"extra.{HEADERS_FIELD}", 'must be a JSON object of names and values, such as {"X-Team": "data"}')
+        problems.add(f"extra.{field}", 'must be a JSON object of names and values, such as {"X-Team": "data"}')
         return {}
     if len(named) > MAX_HEADERS:
-        problems.add(f"extra.{HEADERS_FIELD}", f"has {len(named)} headers; there can be {MAX_HEADERS}")
+        problems.add(f"extra.{field}", f"has {len(named)} headers; there can be {MAX_HEADERS}")
         return {}
     listed = {name.lower() for name in allowed}
     headers: dict[str, str] = {}
     for name, text in named:
-        place = f"extra.{HEADERS_FIELD} {safe_repr(name)}"
+        place = f"extra.{field} {safe_repr(name)}"
         problem = _find_name_problem(name, listed) or _find_value_problem(text)
         if _as_received(name) in map(_as_received, headers):
             problem = "is there more than once; names differ in more than their case, '-' and '_'"
@@ -504,10 +679,15 @@ def _find_name_problem(name: str, listed: set[str], *, common: str = "Authorizat
     return None
 
 
-def _find_id_header_problem(name: str, headers: Iterable[str], allowed: Iterable[str]) -> str | None:
-    """Return why a header cannot carry the delivery id, or ``None``."""
-    if _as_received(name) in map(_as_received, headers):
-        return f"is in {HEADERS_FIELD} too; name it in one of them"
+def _find_id_header_problem(name: str, named: Mapping[str, Iterable[str]], allowed: Iterable[str]) -> str | None:
+    """
+    Return why a header cannot carry the delivery id, or ``None``.
+
+    :param named: the headers that each field of the connection adds
+    """
+    for place, headers in named.items():
+        if _as_received(name) in map(_as_received, headers):
+            return f"is in {place} too; name it in one of them"
     return _find_name_problem(name, {other.lower() for other in allowed}, common=IDEMPOTENCY_HEADER)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
-from airflow_provider_hooks.exceptions import RecordError
+from airflow_provider_hooks.exceptions import RecordError, TokenError
 from airflow_provider_hooks.http.connect import to_milliseconds
 from airflow_provider_hooks.http.redact import redact_and_truncate
 from airflow_provider_hooks.http.response import KEPT_BODY_BYTES
@@ -162,7 +162,7 @@ def not_sent_attempt(error: Exception, *, requested_at: float, seconds: float) -
         outcome=Outcome.NOT_SENT,
         requested_at=format_time(requested_at),
         duration_ms=to_milliseconds(seconds),
-        error_class=ErrorClass.SETUP_FAILED,
+        error_class=error.error_class if isinstance(error, TokenError) else ErrorClass.SETUP_FAILED,
         message=escape(str(error), limit=_MESSAGE_CHARACTERS),
     )
 

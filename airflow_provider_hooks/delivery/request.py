@@ -99,17 +99,29 @@ class RequestTemplate:
         }
         others = (DELIVERY_HEADER, REDELIVERY_HEADER, "Content-Length", *endpoint.scheme.header_names, *header_names)
         ours = {**dict.fromkeys(others, ""), **headers}
-        added = {name: value for name, value in merge_headers(endpoint.headers, ours).items() if name not in ours}
+        given = {**endpoint.plain_headers, **endpoint.headers}
+        added = {name: value for name, value in merge_headers(given, ours).items() if name not in ours}
         constant = {"Host": endpoint.target.authority, **added, **headers}
         lines = [f"{name}: {value}" for name, value in constant.items()]
         request_line = f"{METHOD} {endpoint.target.request_target} HTTP/1.1"
         self._head = "\r\n".join([request_line, *lines, DELIVERY_HEADER]) + ": "
         self._id_header = endpoint.id_header
+        self.token = ""
+        """The access token of the requests from now on, if the endpoint needs one."""
+        self._tokens: tuple[str, ...] = ()
+        """The current one and the one before, which are masked."""
+        self._authorization = ""
         self._sensitive = (
             *endpoint.secrets,
             *endpoint.sensitive_headers,
             *endpoint.target.sensitive_parts,
         )
+
+    def use_token(self, token: str) -> None:
+        """Authorize the requests from now on with an access token (RFC 6750, section 2.1)."""
+        if token != self.token:
+            self.token, self._authorization = token, f"\r\nAuthorization: Bearer {token}"
+            self._tokens = (token, *self._tokens[:1])
 
     def make_delivery_id(self, event_id: str) -> str:
         """Return the id of the delivery of an event: the same on every try."""
@@ -142,7 +154,10 @@ class RequestTemplate:
         added = "".join([f"\r\n{name}: {value}" for part in (headers, signature) for name, value in part.items()])
         copied = f"\r\n{self._id_header}: {delivery_id}" if self._id_header else ""
         again = f"\r\n{REDELIVERY_HEADER}: true" if redelivery else ""
-        head = f"{self._head}{delivery_id}{copied}{again}\r\nContent-Length: {len(body)}{added}\r\n\r\n"
+        head = (
+            f"{self._head}{delivery_id}{copied}{again}{self._authorization}"
+            f"\r\nContent-Length: {len(body)}{added}\r\n\r\n"
+        )
         return head.encode("ascii") + body, signature
 
     def make_request(
@@ -161,7 +176,7 @@ class RequestTemplate:
         """Return the secrets, tokens and signatures of a request, which are masked in what the receiver returns."""
         endpoint = self.endpoint
         signatures = endpoint.scheme.sensitive_values(signature_headers, endpoint.secrets)
-        return tuple(dict.fromkeys((*self._sensitive, *signatures)))
+        return tuple(dict.fromkeys((*self._sensitive, *self._tokens, *signatures)))
 
 
 def merge_headers(added: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:

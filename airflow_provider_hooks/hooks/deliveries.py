@@ -22,6 +22,7 @@ from airflow_provider_hooks._runtime.failures import (
 )
 from airflow_provider_hooks.exceptions import (
     DeliveryError,
+    EndpointDisabledError,
     EventNotTakenError,
     ServiceHookError,
     ValidationError,
@@ -77,13 +78,16 @@ def deliver_events(
         for event in events
         for hook in hooks
     ]
-    failures = [result for result in results if isinstance(result, Exception)]
+    failures = [result for result in results if isinstance(result, RetryableError | NonRetryableError)]
     records = [result for result in results if isinstance(result, dict)]
+    disabled = [result for result in results if isinstance(result, EndpointDisabledError)]
     for failure in failures:
         hooks[0].log.error("%s", failure)
     if failures:
         raise _summarize(failures, delivered=len(records))
-    if not records:
+    if disabled and len(disabled) == len(results):
+        raise make_failure(disabled[0])
+    if results and not records:
         hooks[0].log.warning("Nothing was sent: none of these endpoints takes %s", event_type)
     return records
 
@@ -97,14 +101,21 @@ def _deliver_to(
     context: Context,
     policy: DeliveryPolicy,
     format: str | None,  # noqa: A002
-) -> JsonObject | RetryableError | NonRetryableError | None:
-    """Return the record of a delivery, or its failure; ``None`` if the endpoint does not take the type."""
+) -> JsonObject | Exception | None:
+    """
+    Return the record of a delivery, or its failure, or that the endpoint is disabled.
+
+    :returns: ``None`` if the endpoint is one of several, and does not take the type
+    """
     slot = event.slot
     if is_one_of_several:
         # A connection id cannot have this sign, so that no other pair has the same slot.
         slot = f"{hook.service_hook_conn_id}>{slot}".removesuffix(">")
     try:
         result = hook.deliver_once(event_type, event.draft, context=context, slot=slot, policy=policy, format=format)
+    except EndpointDisabledError as error:
+        hook.log.info("Not sent: %s", error)
+        return error
     except (ServiceHookError, AirflowNotFoundException) as error:
         if is_one_of_several and isinstance(error, EventNotTakenError):
             hook.log.info("Not sent: %s", error)

@@ -11,6 +11,7 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import msgspec
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
@@ -43,13 +44,17 @@ from airflow_provider_hooks.events.event import Event, OwnEventDraft
 from airflow_provider_hooks.events.formats import encode_event
 from airflow_provider_hooks.exceptions import (
     BlockedAddressError,
+    EndpointDisabledError,
     EventNotTakenError,
     ServiceHookError,
+    ValidationError,
     drop_frames,
 )
-from airflow_provider_hooks.http.connect import Connector, Limits
+from airflow_provider_hooks.http.connect import Connector, Limits, make_tls_context
 from airflow_provider_hooks.http.engine import Engine
+from airflow_provider_hooks.http.redact import MASK
 from airflow_provider_hooks.outcomes import Outcome
+from airflow_provider_hooks.settings import SECTION
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -60,9 +65,11 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.delivery.request import Preview
     from airflow_provider_hooks.events.formats import EncodedEvent
     from airflow_provider_hooks.events.types import Payload
+    from airflow_provider_hooks.http.oauth2 import TokenSource
     from airflow_provider_hooks.http.policy import NetworkPolicy
     from airflow_provider_hooks.http.urls import Target
     from airflow_provider_hooks.json_types import JsonObject
+    from airflow_provider_hooks.outcomes import RequestResult
     from airflow_provider_hooks.settings import Settings
 
     Draft = EventDraft | OwnEventDraft | Event
@@ -116,7 +123,16 @@ class EndpointHook(BaseHook):
         )
         for value in (*endpoint.credentials, *endpoint.scheme.list_key_forms(endpoint.secrets)):
             mask_secret(value)
+        if endpoint.tls is not None:
+            self._check_tls(endpoint)
         return endpoint
+
+    def _check_tls(self, endpoint: Endpoint) -> None:
+        """Load the files of an endpoint; the context is used again by its connections."""
+        try:
+            make_tls_context(self._limits(endpoint))
+        except OSError as error:
+            raise ValidationError(f"section {SECTION} of airflow.cfg", {"ca_file": str(error)}) from None
 
     def mask_secrets(self) -> None:
         """Register the endpoint's secrets with Airflow's masker now, if the connection can be read."""
@@ -168,6 +184,7 @@ class EndpointHook(BaseHook):
         :raises RetryableError: if the claim could not be stored, and nothing was sent; ``retries`` then apply
         :raises DeliveryUnknownError: if it may have been received and must be sent again; ``retries`` then apply
         :raises DeliveryRejectedError: if it was rejected and must be sent again; ``retries`` then apply
+        :raises AirflowSkipException: if the connection is disabled
         """
         try:
             result = self._deliver_in_task(
@@ -288,17 +305,22 @@ class EndpointHook(BaseHook):
         :raises ServiceHookError: if an input cannot be used
         """
         template, info, event = self._prepare(event_type, payload, format)
+        if template.endpoint.oauth2 is not None:
+            template.use_token(MASK)
         return preview_request(template.endpoint, template.make_request(info, event.body, headers=event.headers))
 
     def _find_endpoint(self, event_type: str | None) -> Endpoint:
         """
         Return the endpoint if it takes this event type, or any where it is ``None``, and may be sent to.
 
+        :raises EndpointDisabledError: if the connection is disabled
         :raises ValidationError: naming each field of the connection that cannot be used
         :raises EventNotTakenError: if the endpoint's filter does not name the event type
-        :raises BlockedAddressError: if the URL may not be sent to
+        :raises BlockedAddressError: if the URL, or that of its tokens, may not be sent to
         """
         endpoint = self._read_endpoint()
+        if endpoint.is_disabled:
+            raise EndpointDisabledError(f"connection '{endpoint.conn_id}' is disabled: nothing was sent")
         if event_type is not None and endpoint.events != ALL_EVENTS and not endpoint.takes(event_type):
             raise EventNotTakenError(
                 f"connection '{endpoint.conn_id}'",
@@ -308,13 +330,18 @@ class EndpointHook(BaseHook):
         return endpoint
 
     def test_connection(self) -> tuple[bool, str]:
-        """Check URL, secret, scheme, address and TLS, by connecting; no event and no byte of a request is sent."""
+        """
+        Check URL, secret, scheme, address and TLS by connecting, and get an access token if deliveries need one.
+
+        No event and no byte of a request is sent to the endpoint.
+        """
         try:
             endpoint, peer = self.connect()
         except ServiceHookError as error:
             return False, str(error)
         scheme = endpoint.scheme.name
-        return True, f"Connected to {peer}; deliveries are signed with the scheme {scheme}. Nothing was sent."
+        disabled = " The endpoint is disabled: deliveries to it are skipped." if endpoint.is_disabled else ""
+        return True, f"Connected to {peer}; deliveries are signed with the scheme {scheme}. Nothing was sent.{disabled}"
 
     @drop_frames
     def connect(self) -> tuple[Endpoint, str]:
@@ -323,8 +350,12 @@ class EndpointHook(BaseHook):
 
         :raises ServiceHookError: if the connection cannot be used
         :raises ConnectError: if the endpoint cannot be reached, or must not be
+        :raises TokenError: if its deliveries need an access token, and there is none
         """
         endpoint = self._read_endpoint()
+        tokens = self._open_tokens(endpoint)
+        if tokens is not None:
+            tokens.get()
         engine: Engine[SignedRequest] = self._open_engine(endpoint.target, self._limits(endpoint))
         try:
             return endpoint, engine.check_connection()
@@ -332,10 +363,12 @@ class EndpointHook(BaseHook):
             engine.close()
 
     def _check_target(self, endpoint: Endpoint) -> None:
-        try:
-            self._policy.check_target(endpoint.target)
-        except BlockedAddressError as error:
-            raise BlockedAddressError(f"connection '{endpoint.conn_id}': {error}") from None
+        of_tokens = {} if endpoint.oauth2 is None else {"auth_url: ": endpoint.oauth2.target}
+        for field, target in {"": endpoint.target, **of_tokens}.items():
+            try:
+                self._policy.check_target(target)
+            except BlockedAddressError as error:
+                raise BlockedAddressError(f"connection '{endpoint.conn_id}': {field}{error}") from None
 
     def _prepare(
         self, event_type: str, payload: Payload | Draft, format_name: str | None
@@ -363,17 +396,48 @@ class EndpointHook(BaseHook):
         with trace_attempt(info) as span:
             try:
                 engine = self._engine_for(template.endpoint)
+                tokens = self._open_tokens(template.endpoint)
+                if tokens is not None:
+                    template.use_token(tokens.get())
                 request = template.make_request(info, event.body, headers=event.headers, redelivery=redelivery)
             except (ServiceHookError, OSError, RuntimeError) as error:
                 attempt = not_sent_attempt(error, requested_at=requested_at, seconds=time.monotonic() - started)
             else:
                 result = engine.send_one(request)
+                if tokens is not None and self._can_authorize_again(result, template, tokens):
+                    request = template.make_request(info, event.body, headers=event.headers, redelivery=redelivery)
+                    result = engine.send_one(request)
+                if tokens is not None and result.outcome is Outcome.DELIVERED:
+                    tokens.note_accepted()
                 sensitive = template.sensitive_values(request.signature_headers)
                 attempt = attempt_from_result(result, sensitive=sensitive)
             record_attempt(span, info, attempt)
         # Logged before it is recorded, so that it is not lost with a database that is gone by now.
         self._log_outcome(Record(info=info, generation="", redelivery=redelivery, attempt=attempt))
         return attempt
+
+    def _can_authorize_again(
+        self, result: RequestResult[SignedRequest], template: RequestTemplate, tokens: TokenSource
+    ) -> bool:
+        """Return whether a request that was refused with 401 is sent once more; the template then has a new token."""
+        from airflow_provider_hooks.http.oauth2 import find_new_token  # noqa: PLC0415  (few endpoints need it)
+
+        token = find_new_token(result, tokens, token=template.token)
+        if token is None:
+            return False
+        template.use_token(token)
+        self.log.info("The receiver refused the access token (HTTP 401); the event is sent once more with a new one")
+        return True
+
+    def _open_tokens(self, endpoint: Endpoint) -> TokenSource | None:
+        """Return the source of the access tokens of an endpoint, if it needs them."""
+        if endpoint.oauth2 is None:
+            return None
+        from airflow_provider_hooks.http.oauth2 import open_tokens  # noqa: PLC0415  (few endpoints need it)
+
+        tls = None if endpoint.tls is None else endpoint.tls.without_certificate()
+        limits = msgspec.structs.replace(self._limits(endpoint), tls=tls)
+        return open_tokens(endpoint.conn_id, endpoint.oauth2, policy=self._policy, limits=limits, mask=mask_secret)
 
     def _log_outcome(self, record: Record) -> None:
         is_delivered = record.attempt.outcome is Outcome.DELIVERED
@@ -398,7 +462,12 @@ class EndpointHook(BaseHook):
 
     def _limits(self, endpoint: Endpoint) -> Limits:
         settings = self._settings
-        return Limits(timeout=endpoint.timeout, connect_timeout=settings.connect_timeout, ca_file=settings.ca_file)
+        return Limits(
+            timeout=endpoint.timeout,
+            connect_timeout=settings.connect_timeout,
+            ca_file=settings.ca_file,
+            tls=endpoint.tls,
+        )
 
     def _report(self, result: DeliveryResult) -> None:
         if result.unresolved_previous is not None:

@@ -76,6 +76,7 @@ class StreamHook(EndpointHook):
         :raises DeliveryNotSentError: if the receiver failed too often in a row, or events were not received; Airflow's
             own ``retries`` then send exactly the rest
         :raises RetryableError: if events cannot be read or records cannot be written; ``retries`` then resume
+        :raises AirflowSkipException: if the connection is disabled
         """
         ti = context["ti"]
         run = StreamContext(
@@ -142,7 +143,8 @@ class StreamHook(EndpointHook):
                 defaults=defaults,
                 max_payload_bytes=size,
             )
-        encoder = RequestEncoder(endpoint, event_type, max_payload_bytes=size, reader=reader)
+        tokens = self._open_tokens(endpoint)
+        encoder = RequestEncoder(endpoint, event_type, max_payload_bytes=size, reader=reader, tokens=tokens)
         source, redelivered = open_source(events, options.shard), frozenset[int]()
         if options.undelivered_from is not None:
             earlier = find_earlier_records(options.undelivered_from)
@@ -154,6 +156,7 @@ class StreamHook(EndpointHook):
             timeout=limits.timeout,
             throttle=rate_limiter,
             keep_headers=False,
+            preparer=None if tokens is None else encoder,
         )
         record_fields = {
             "endpoint": endpoint.conn_id,

@@ -31,6 +31,7 @@ import msgspec
 
 from airflow_provider_hooks.exceptions import BlockedAddressError, ConnectError, ProxyError, ResolverError
 from airflow_provider_hooks.http.proxy import MAX_ANSWER_BYTES, check_connect_answer, make_connect_request
+from airflow_provider_hooks.http.tls import TlsOptions, find_refusal
 from airflow_provider_hooks.http.urls import is_address
 from airflow_provider_hooks.outcomes import ErrorClass, Phases
 
@@ -75,6 +76,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """PEM certificates that are trusted too."""
     ca_file_only: bool = False
     """Whether only those of ``ca_file`` are trusted, not the public bundle."""
+    tls: TlsOptions | None = None
+    """What the endpoint adds: a client certificate, and private authorities."""
 
 
 class OpenConnection(NamedTuple):
@@ -114,8 +117,10 @@ class Poller:
         self.epoll.close()
 
 
-@lru_cache(maxsize=16)
-def _load_tls_context(ca_file: str | None, ca_file_only: bool, _version: float) -> ssl.SSLContext:
+@lru_cache(maxsize=64)
+def _load_tls_context(
+    ca_file: str | None, ca_file_only: bool, tls: TlsOptions | None, _versions: tuple[float, ...]
+) -> ssl.SSLContext:
     """Build a context from explicit settings alone, so that it is the same on every Python and in every environment."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -126,17 +131,21 @@ def _load_tls_context(ca_file: str | None, ca_file_only: bool, _version: float) 
         context.load_verify_locations(certifi.where())
     if ca_file:
         context.load_verify_locations(ca_file)
+    if tls is not None:
+        tls.add_to(context)
     return context
 
 
 def make_tls_context(limits: Limits) -> ssl.SSLContext:
     """
-    Return the context that receivers are verified with; it is built once for each version of the CA file.
+    Return the context of connections to a receiver; it is built once for each version of the files in it.
 
     :raises OSError: if the CA file cannot be read or holds no certificate
+    :raises ValidationError: naming each field of the endpoint that cannot be used
     """
     version = Path(limits.ca_file).stat().st_mtime if limits.ca_file else 0.0
-    return _load_tls_context(limits.ca_file, limits.ca_file_only, version)
+    versions = (version,) if limits.tls is None else (version, *limits.tls.read_versions())
+    return _load_tls_context(limits.ca_file, limits.ca_file_only, limits.tls, versions)
 
 
 class _Candidate(NamedTuple):
@@ -466,7 +475,8 @@ class Dial:
             return None
         except (OSError, ValueError) as error:
             self.close()
-            return error
+            refusal = find_refusal(error, self._connector.limits.tls)
+            return error if refusal is None else ConnectError(ErrorClass.TLS_ERROR, refusal)
         self._poller.remove(tls.fileno())
         self._tls = None
         return self._finish(tls, tls_seconds=time.monotonic() - self._connected)
@@ -495,7 +505,11 @@ def to_connect_error(error: Exception) -> ConnectError:
 def _advise(error: Exception) -> str:
     """Return what to do about a certificate whose authority is not known."""
     is_unknown = getattr(error, "verify_code", None) in _UNKNOWN_AUTHORITY
-    return "; if the authority is a private one, set ca_file (section service_hooks)" if is_unknown else ""
+    return (
+        "; if the authority is a private one, set ca_certificates, or ca_file (section service_hooks)"
+        if is_unknown
+        else ""
+    )
 
 
 def open_connection(connector: Connector) -> OpenConnection:

@@ -26,7 +26,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
-from airflow_provider_hooks.exceptions import ServiceHookError
+from airflow_provider_hooks.exceptions import ConnectError, ServiceHookError, TokenError
 from airflow_provider_hooks.http.connect import (
     Connector,
     Dial,
@@ -45,6 +45,7 @@ from airflow_provider_hooks.http.reuse import (
     take_error,
     was_closed_before,
 )
+from airflow_provider_hooks.http.tls import find_refusal, proves_unread, wait_for_alert
 from airflow_provider_hooks.outcomes import NO_PHASES, ErrorClass, Outcome, Phases, RequestResult
 
 if TYPE_CHECKING:
@@ -93,17 +94,31 @@ class Throttle(Protocol):
 R = TypeVar("R", bound=Sendable)
 
 
+class Preparer(Protocol[R]):
+    """Completes a request right before it is sent."""
+
+    def prepare(self, request: R) -> R:
+        """
+        Return the complete request, such as with a token that is valid now.
+
+        :raises TokenError: if it cannot be sent; its outcome is then ``not_sent``
+        """
+
+
 class _Connection(Generic[R]):
     """A connection, and the request that is on it."""
 
     __slots__ = (
         "before", "deadline", "error", "first_byte_at", "is_closed", "is_tls", "peer", "phases", "reader",
-        "released_at", "request", "sent_at", "sock", "started", "started_at", "unsent", "uses",
+        "refusal", "released_at", "request", "sent_at", "sock", "started", "started_at", "tls_version",
+        "unsent", "uses",
     )  # fmt: skip
 
     def __init__(self, opened: OpenConnection) -> None:
         self.sock: socket.socket = opened.sock
         self.is_tls = isinstance(opened.sock, ssl.SSLSocket)
+        self.tls_version = opened.sock.version() if isinstance(opened.sock, ssl.SSLSocket) else None
+        """Such as ``TLSv1.3``; OpenSSL does not return it after an alert."""
         self.peer, self.phases = opened.peer, opened.phases
         self.uses = 0
         self.request: R | None = None
@@ -115,6 +130,8 @@ class _Connection(Generic[R]):
         """Of the socket of a TLS connection, read before OpenSSL clears it by sending an alert."""
         self.is_closed = False
         """Whether the peer closed the connection; the proof is waited for that it did so before the request."""
+        self.refusal: str | None = None
+        """What the peer said about the client's certificate before anything was sent."""
         self.started = self.started_at = self.deadline = self.sent_at = self.first_byte_at = 0.0
         self.released_at = time.monotonic()
         """When it was opened, or when its last request was finished."""
@@ -134,6 +151,7 @@ class Engine(Generic[R]):
     :param timeout: seconds for one request in all, connecting included
     :param throttle: limits the rate; without one, requests are sent as fast as the receiver takes them
     :param keep_headers: whether results of plain successes hold the response headers too, which takes longer
+    :param preparer: completes each request right before it is sent; its time does not count for the request
     """
 
     def __init__(
@@ -144,11 +162,12 @@ class Engine(Generic[R]):
         timeout: float,
         throttle: Throttle | None = None,
         keep_headers: bool = True,
+        preparer: Preparer[R] | None = None,
     ) -> None:
         self.opened = 0
         """How many connections were opened so far."""
         self._connector, self._concurrency, self._timeout = connector, concurrency, timeout
-        self._throttle, self._keep_headers = throttle, keep_headers
+        self._throttle, self._keep_headers, self._preparer = throttle, keep_headers, preparer
         self._pid = 0
         self._connections: dict[int, _Connection[R]] = {}
         self._idle: list[_Connection[R]] = []
@@ -232,13 +251,18 @@ class Engine(Generic[R]):
         """
         Connect, TLS included, and return the peer's address. No byte of a request is sent.
 
+        With TLS 1.3 it waits up to 0.4 s for the server to refuse the client's certificate, or the lack of one.
+
         :raises ConnectError: with the class of the error
         """
         try:
             opened = open_connection(self._connector)
+            with opened.sock:
+                if isinstance(opened.sock, ssl.SSLSocket):
+                    wait_for_alert(opened.sock)
         except (ServiceHookError, OSError, ValueError) as error:
-            raise to_connect_error(error) from None
-        opened.sock.close()
+            refusal = find_refusal(error, self._connector.limits.tls)
+            raise (ConnectError(ErrorClass.TLS_ERROR, refusal) if refusal else to_connect_error(error)) from None
         return opened.peer
 
     def close(self) -> None:
@@ -298,12 +322,20 @@ class Engine(Generic[R]):
 
     def _send_on(self, connection: _Connection[R], request: R, started: float, started_at: float) -> bool:
         """Hand a request to the system; return ``False`` if the connection is closed, so that nothing was sent."""
+        if self._preparer is not None:
+            began = time.monotonic()
+            prepared = self._prepare(request, self._preparer, started, started_at)
+            if prepared is None:
+                self._idle.append(connection)
+                return True
+            request, started = prepared, started + time.monotonic() - began
         sock = connection.sock
         try:
             before = read_tcp_info(sock)
         except OSError:
             before = b"\0"
         if not is_established(before) or connection.has_leftover():
+            connection.refusal = self._read_refusal(connection)
             self._close_ended(connection)
             return False
         connection.request, connection.started, connection.started_at = request, started, started_at
@@ -319,8 +351,7 @@ class Engine(Generic[R]):
                 connection.request = None
                 self._close_ended(connection)
                 return False
-            self._note_close()  # TLS may have sent a part
-            self._finish(connection, error=(ErrorClass.CONNECTION_RESET, str(error)))
+            self._end_while_sending(connection, error)
             return True
         if self._keep_headers:
             connection.sent_at = time.monotonic()
@@ -328,6 +359,20 @@ class Engine(Generic[R]):
             connection.unsent = memoryview(data)[sent:]
             self._poller.watch(sock.fileno(), select.EPOLLIN | select.EPOLLOUT)
         return True
+
+    def _end_while_sending(self, connection: _Connection[R], error: OSError) -> None:
+        """Finish a request of which TLS may have sent a part; an alert that says why it failed was received before."""
+        if not self._refuse(connection):
+            self._note_close()
+            self._finish(connection, error=(ErrorClass.CONNECTION_RESET, str(error)))
+
+    def _prepare(self, request: R, preparer: Preparer[R], started: float, started_at: float) -> R | None:
+        """Return the complete request, or report it as not sent and return ``None``."""
+        try:
+            return preparer.prepare(request)
+        except TokenError as error:
+            self._fail_request(request, started, started_at, (error.error_class, str(error)))
+            return None
 
     # Waiting for the network
 
@@ -420,10 +465,13 @@ class Engine(Generic[R]):
         request, started, started_at = self._waiting.popleft()
         if not self._send_on(connection, request, started, started_at):
             self._waiting.appendleft((request, started, started_at))
-            self._fail_waiting((ErrorClass.CONNECTION_RESET, "the connection was closed before the request"))
+            closed = (ErrorClass.CONNECTION_RESET, "the connection was closed before the request")
+            self._fail_waiting((ErrorClass.TLS_ERROR, connection.refusal) if connection.refusal else closed)
 
     def _fail_waiting(self, error: tuple[ErrorClass, str]) -> None:
-        request, started, started_at = self._waiting.popleft()
+        self._fail_request(*self._waiting.popleft(), error)
+
+    def _fail_request(self, request: R, started: float, started_at: float, error: tuple[ErrorClass, str]) -> None:
         self._busy -= 1
         self._results.append(
             RequestResult(
@@ -465,7 +513,8 @@ class Engine(Generic[R]):
             except _NOT_NOW:
                 return
             except OSError as error:
-                self._end_of_connection(connection, is_reset=True, message=str(error))
+                if not (connection.is_tls and self._refuse(connection, error)):
+                    self._end_of_connection(connection, is_reset=True, message=str(error))
                 return
             if not data:
                 is_reset = connection.error == errno.ECONNRESET
@@ -524,6 +573,27 @@ class Engine(Generic[R]):
             self._waiting.appendleft((request, started, started_at))  # it is older than those that wait
             return
         self._finish(connection, error=error, not_received=bool(not_received))
+
+    def _refuse(self, connection: _Connection[R], error: OSError | None = None) -> bool:
+        """
+        Finish a request that a TLS alert about the client's certificate answered; return whether one did.
+
+        :param error: what receiving raised; ``None``: an alert may still be read
+        """
+        if error is None:
+            error = _receive_error(connection.sock)
+        refusal = None if error is None else find_refusal(error, self._connector.limits.tls)
+        if error is None or refusal is None:
+            return False
+        is_new = connection.uses == 1 and connection.reader is None
+        not_received = is_new and proves_unread(error, connection.tls_version)
+        self._finish(connection, error=(ErrorClass.TLS_ERROR, refusal), not_received=not_received)
+        return True
+
+    def _read_refusal(self, connection: _Connection[R]) -> str | None:
+        """Return what the peer said about the client's certificate when it closed a new connection."""
+        error = _receive_error(connection.sock) if connection.is_tls and not connection.uses else None
+        return None if error is None else find_refusal(error, self._connector.limits.tls)
 
     def _succeed(self, connection: _Connection[R], status: int) -> None:
         """Finish a request that a plain 2xx without a body answered: nearly all of a stream."""
@@ -671,6 +741,15 @@ class Engine(Generic[R]):
             resolved_seconds=self._connector.resolved_seconds,
         )
         self._open_poller()
+
+
+def _receive_error(sock: socket.socket) -> OSError | None:
+    """Return the error that ended a connection, such as an alert of TLS; ``None`` if it sent anything else."""
+    try:
+        sock.recv(1)
+    except OSError as error:
+        return error
+    return None
 
 
 def _classify_outcome(status: int | None, *, request_started: bool) -> Outcome:

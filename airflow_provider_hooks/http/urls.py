@@ -18,7 +18,7 @@ MAX_URL_CHARACTERS = 2_048
 _ALLOWED = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII)
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 _SCHEME_AND_HOST = re.compile(r"[A-Za-z]{1,10}://(?P<host>[^/?#:@\[\]\\\s]{1,253})")
-BASIC_AUTHENTICATION = "for Basic authentication add the header Authorization, 'Basic …', to secret_headers"
+BASIC_AUTHENTICATION = "for Basic authentication set auth_type, auth_username and auth_secret"
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 _DEFAULT_PORTS = {"https": 443, "http": 80}

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from airflow.sdk.bases.notifier import BaseNotifier
 
 from airflow_provider_hooks.events.types import check_field_names
-from airflow_provider_hooks.exceptions import NotificationError
+from airflow_provider_hooks.exceptions import EndpointDisabledError, NotificationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,6 +131,7 @@ class ServiceHookNotifier(BaseNotifier):
         Deliver the event of the callback.
 
         Airflow catches and logs what this raises: the state of the task is unchanged, and the next callback is called.
+        With an endpoint that is disabled it logs that, and returns.
 
         :raises NotificationError: if the outcome is not ``delivered``
         :raises ServiceHookError: if an input cannot be used; nothing was sent
@@ -148,14 +149,18 @@ class ServiceHookNotifier(BaseNotifier):
         hook.mask_secrets()
         payload = self._build(callback)
         event_id = payload.id if isinstance(payload, Event) else payload["id"]
-        delivery = hook.deliver_now(
-            self.event_type,
-            payload,
-            context=context if callback.can_claim else None,
-            slot=f"on_{callback.kind.value}:{self.event_type}:{self.service_hook_conn_id}:{event_id}",
-            policy=make_policy(guarantee=self.guarantee, retry_statuses=self.retry_statuses),
-            format=self.format or None,
-        )
+        try:
+            delivery = hook.deliver_now(
+                self.event_type,
+                payload,
+                context=context if callback.can_claim else None,
+                slot=f"on_{callback.kind.value}:{self.event_type}:{self.service_hook_conn_id}:{event_id}",
+                policy=make_policy(guarantee=self.guarantee, retry_statuses=self.retry_statuses),
+                format=self.format or None,
+            )
+        except EndpointDisabledError as disabled:
+            self.log.info("%s", disabled)
+            return
         if delivery.record.attempt.outcome is not Outcome.DELIVERED:
             record = delivery.record
             message = "\n".join([record.summarize(), *record.list_details()])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.delivery.endpoint import Endpoint
     from airflow_provider_hooks.events.reader import EventReader
+    from airflow_provider_hooks.http.oauth2 import TokenSource
     from airflow_provider_hooks.stream.records import RecordFolder
     from airflow_provider_hooks.stream.sources import RawEvent, Source
 
@@ -47,6 +48,8 @@ class EncodedRequest(NamedTuple):
     """Whether the event may have been sent before."""
     event_type: str | None = None
     """``None`` if all events of the stream have one type."""
+    token: str = ""
+    """The access token in it, if the endpoint needs one."""
 
     def __repr__(self) -> str:
         """Show nothing that is secret."""
@@ -59,11 +62,19 @@ class RequestEncoder:
 
     :param event_type: the type of all events; ``None`` if the reader finds the type of each event
     :param reader: reads the events; by default in the documented format of ``event_type``
+    :param tokens: where the endpoint needs access tokens, their source
     """
 
     def __init__(
-        self, endpoint: Endpoint, event_type: str | None, *, max_payload_bytes: int, reader: EventReader | None = None
+        self,
+        endpoint: Endpoint,
+        event_type: str | None,
+        *,
+        max_payload_bytes: int,
+        reader: EventReader | None = None,
+        tokens: TokenSource | None = None,
     ) -> None:
+        self.tokens = tokens
         self._endpoint, self._event_reader = endpoint, reader
         self._templates: dict[str, RequestTemplate] = {}
         self._template: RequestTemplate | None = None
@@ -102,15 +113,27 @@ class RequestEncoder:
             headers,
             redelivery,
             event_type,
+            template.token,
         )
 
     def sign_again(self, request: EncodedRequest) -> EncodedRequest:
         """Return the same request, signed now: some schemes sign the time."""
         body = request.request[len(request.request) - request.body_bytes :]
-        signed, _ = self._find_template(request.event_type).sign(
-            request.delivery_id, body, headers=request.headers, redelivery=request.redelivery
-        )
-        return request._replace(request=signed)
+        template = self._find_template(request.event_type)
+        signed, _ = template.sign(request.delivery_id, body, headers=request.headers, redelivery=request.redelivery)
+        return request._replace(request=signed, token=template.token)
+
+    def prepare(self, request: EncodedRequest) -> EncodedRequest:
+        """
+        Return a request with a token that is valid now, signed again if that is another one.
+
+        :raises TokenError: if there is none; nothing was sent
+        """
+        if self.tokens is None:
+            return request
+        template = self._find_template(request.event_type)
+        template.use_token(self.tokens.get())
+        return request if request.token == template.token else self.sign_again(request)
 
     def read_event_id(self, event: RawEvent) -> str:
         """
@@ -164,11 +187,12 @@ class RequestEncoder:
     def sensitive_values(self, event: EncodedRequest) -> tuple[str, ...]:
         """Return the secrets, tokens and the signature of a request, which are masked where a receiver returns them."""
         template = self._find_template(event.event_type)
+        token = (event.token,) if event.token else ()
         if self._signature_header is None:
-            return template.sensitive_values({})
+            return (*template.sensitive_values({}), *token)
         begins = event.request.index(self._signature_mark) + len(self._signature_mark)
         signature = event.request[begins : event.request.index(b"\r\n", begins)].decode("ascii")
-        return template.sensitive_values({self._signature_header: signature})
+        return (*template.sensitive_values({self._signature_header: signature}), *token)
 
 
 def check_all_valid(source: Source, encoder: RequestEncoder) -> None:

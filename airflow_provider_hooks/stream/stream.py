@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.delivery.claims import ClaimStore
     from airflow_provider_hooks.delivery.policy import DeliveryPolicy
     from airflow_provider_hooks.http.engine import Engine
+    from airflow_provider_hooks.http.oauth2 import TokenSource
     from airflow_provider_hooks.outcomes import RequestResult
     from airflow_provider_hooks.stream.claims import FailedOutcome
     from airflow_provider_hooks.stream.encode import EncodedRequest, RequestEncoder
@@ -73,6 +74,7 @@ _PASSING = frozenset(
         ErrorClass.PROXY_ERROR,
         ErrorClass.REUSED_CONNECTION_LOST,
         ErrorClass.TIMEOUT,
+        ErrorClass.TOKEN_ERROR,
     }
 )
 """Errors of a receiver that is restarting: the event is sent again after a pause. Others are left to the next try."""
@@ -220,6 +222,7 @@ class _Stream:
     ) -> None:
         self._policy, self._engine = dependencies.policy, dependencies.engine
         self._source, self._encoder = dependencies.source, dependencies.encoder
+        self._tokens = dependencies.encoder.tokens
         self._rate_limiter, self._breaker = dependencies.rate_limiter, dependencies.breaker
         self._records, self._progress, self._sizer = dependencies.records, dependencies.progress, dependencies.sizer
         self._max_attempts, self._max_unsent = dependencies.max_attempts, dependencies.max_unsent
@@ -497,11 +500,15 @@ class _Stream:
         """Send the events of the claimed batch, and record each whose outcome is final; return the others."""
         attempts: Counter[int] = Counter()
         unsent: list[UnsentEvent] = []
+        authorized_again: set[int] = set()
         max_unsent = self._max_unsent
         if self._claim.state == "claimed":
             max_unsent -= len(self._claim.unsent)
         for results in self._engine.send(self._encode(events, segment)):
             for result in results:
+                if self._tokens is not None and self._can_authorize_again(result, self._tokens, authorized_again):
+                    self._engine.requeue(result.request)
+                    continue
                 if result.outcome is Outcome.DELIVERED or not self._policy.sends_again(result.outcome, result.status):
                     self._record(result, segment)
                     continue
@@ -588,6 +595,22 @@ class _Stream:
         now = time.time()
         at = read_retry_at(result.headers, received_at=now)
         self._rate_limiter.pause(time.monotonic(), None if at is None else at - now)
+
+    def _can_authorize_again(
+        self, result: RequestResult[EncodedRequest], tokens: TokenSource, authorized_again: set[int]
+    ) -> bool:
+        """Return whether an event that was refused with 401 is sent once more; the engine adds the new token."""
+        from airflow_provider_hooks.http.oauth2 import find_new_token  # noqa: PLC0415  (few endpoints need it)
+
+        offset = result.request.offset
+        if result.outcome is Outcome.DELIVERED:
+            tokens.note_accepted()
+        if self._stopped_by is not None or offset in authorized_again:
+            return False
+        if find_new_token(result, tokens, token=result.request.token) is None:
+            return False
+        authorized_again.add(offset)
+        return True
 
     def _record(self, result: RequestResult[EncodedRequest], segment: SegmentWriter) -> None:
         """Record an event whose outcome is final, and pause where the receiver requests it."""

@@ -76,6 +76,15 @@ def test_the_exit_status_is_the_outcome(run, endpoint, answer, outcome, code):
     assert (done.code, done.json["outcome"]) == (code, outcome)
 
 
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_disabled_endpoint_is_reported_and_gets_nothing(run, endpoint, more):
+    with raw_server(OK) as server:
+        done = run("deliver", endpoint(server.url, disabled=True), *more, stdin=ALERT_FILE)
+    assert (done.code, done.out) == (1, "")
+    assert "connection 'an_endpoint' is disabled: nothing was sent" in done.err
+    assert server.connections == 0
+
+
 def test_a_closed_port_is_not_sent(run, endpoint):
     conn_id = endpoint(f"http://127.0.0.1:{find_closed_port()}/hook")
     done = run("deliver", conn_id, "-o", "json", stdin=ALERT_FILE)

@@ -123,5 +123,12 @@ def test_a_wrong_field_is_named_with_what_to_do(fields, name, told):
 
 def test_a_login_is_refused_with_where_basic_authentication_is_set():
     fields = ConnectionFields(conn_id="c", host="https://h.example/", password="s3cret", unused=("login",), extra={})
-    with pytest.raises(ValidationError, match=r"login: is not used .* Authorization, 'Basic …', to secret_headers"):
+    with pytest.raises(ValidationError, match=r"login: is not used .* set auth_type, auth_username and auth_secret"):
         read_endpoint(fields, default_timeout=1, read_variable=lambda _name: None)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(True, True), ("true", True), ("True", True), (False, False), ("", False), (None, False)]
+)
+def test_an_endpoint_is_disabled_by_a_switch(value, expected):
+    assert read(disabled=value).is_disabled is expected

@@ -153,3 +153,33 @@ def test_a_header_can_carry_the_delivery_id_too(name):
 )
 def test_a_header_that_cannot_carry_the_delivery_id_is_refused(name, headers, reason):
     assert reason in problem(headers, id_header=name)
+
+
+class TestHeadersThatAreNotSecret:
+    def test_they_are_read_and_not_masked(self):
+        endpoint = read({"X-Api-Key": VALUE}, headers={"X-Team": "data"})
+        assert (endpoint.plain_headers, endpoint.headers) == ({"X-Team": "data"}, {"X-Api-Key": VALUE})
+        assert "data" not in endpoint.sensitive_headers
+
+    @pytest.mark.parametrize(
+        ("extra", "place", "reason"),
+        [
+            ({"headers": {"Authorization": VALUE}}, "extra.headers 'Authorization'", "holds credentials"),
+            ({"headers": {"Host": "x"}}, "extra.headers 'Host'", "is set by the provider"),
+            ({"headers": {"X-A": "a\r\nb"}}, "extra.headers 'X-A'", "has a value that"),
+            ({"headers": "[]"}, "extra.headers", "must be a JSON object"),
+            (
+                {"headers": {"x-team": "a"}, "secret_headers": {"X-Team": "b"}},
+                "extra.headers 'x-team'",
+                "is in secret_headers too",
+            ),
+            (
+                {"headers": {"X-Id": "a"}, "id_header": "x-id"},
+                "extra.id_header",
+                "'x-id' is in headers too",
+            ),
+        ],
+    )
+    def test_the_same_rules_apply(self, extra, place, reason):
+        secret = extra.pop("secret_headers", None)
+        assert problem(secret, **extra).startswith(f"{place}: {reason}")

@@ -154,3 +154,12 @@ def test_a_connection_that_was_written_as_a_uri_is_the_same(monkeypatch, allow_l
     )
     assert (endpoint.secrets, endpoint.scheme.name, endpoint.timeout) == (("p@ss/w:rd%25?#=+",), "github", 7.5)
     assert dict(endpoint.headers) == {"X-Team": "data & more"}
+
+
+def test_headers_that_are_not_secret_are_sent_and_shown(connect):
+    with raw_server(OK) as heard:
+        connect(heard.url, headers={"X-Team": "data"}, secret_headers={"X-Api-Key": "a-key-of-ours"})
+        EndpointHook().deliver_now("event.alert", ALERT)
+        preview = EndpointHook().preview("event.alert", ALERT)
+    assert {b"X-Team: data", b"X-Api-Key: a-key-of-ours"} <= set(heard.requests[0].split(b"\r\n"))
+    assert (preview.headers["X-Team"], preview.headers["X-Api-Key"]) == ("data", "***")

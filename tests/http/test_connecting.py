@@ -53,6 +53,8 @@ CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 @pytest.fixture(autouse=True)
 def no_socket_is_left_open():
+    with warnings.catch_warnings(record=True):
+        gc.collect()  # what other tests left
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", ResourceWarning)
         yield

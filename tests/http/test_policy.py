@@ -194,7 +194,7 @@ def test_no_text_makes_the_policy_raise_anything_else(text):
         ("https://localhost:8443/", "list it in allowed_networks"),
         ("https://example.com:8443/", "list it in allowed_ports"),
         ("https://ex\uff41mple.com/", "write it in punycode (xn--"),
-        ("https://user:pass@example.com/", "add the header Authorization, 'Basic …', to secret_headers"),
+        ("https://user:pass@example.com/", "set auth_type, auth_username and auth_secret"),
     ],
 )
 def test_a_refusal_says_what_to_do(url, advice):

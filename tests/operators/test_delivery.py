@@ -114,7 +114,9 @@ def test_a_refusal_is_told_with_what_the_receiver_said(connect):
         connect(heard.url)
         with pytest.raises(AirflowFailException, match=r"(?s)HTTP 401.*\nResponse: no\\x1b\[31m") as caught:
             alert().execute(make_context())
-    assert "check signing secret, scheme and headers\nClear the task to send it again" in str(caught.value)
+    assert "check signing secret, scheme, authentication and headers\nClear the task to send it again" in str(
+        caught.value
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,6 +125,10 @@ def test_a_refusal_is_told_with_what_the_receiver_said(connect):
         (
             b"HTTP/1.1 308 X\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n",
             "set the URL of the connection to the Location",
+        ),
+        (
+            b"HTTP/1.1 400 X\r\nContent-Length: 41\r\n\r\n400 No required SSL certificate was sent\r\n",
+            "requires a valid client certificate: set client_certificate",
         ),
         (b"HTTP/1.1 403 X\r\nContent-Length: 0\r\n\r\n", "check signing secret"),
         (b"HTTP/1.1 410 X\r\nContent-Length: 0\r\n\r\n", "gone for good"),

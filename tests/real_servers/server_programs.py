@@ -150,10 +150,13 @@ class Nginx(RealServer):
     """nginx with two workers, as ``worker_processes auto`` starts on two cores; it answers 204."""
 
     programs = ("nginx",)
+    more_tls = ""
+    """More directives of its TLS."""
 
     def launch(self) -> subprocess.Popen[bytes]:
         configuration = self.folder / "nginx.conf"
-        tls = f"ssl_certificate {self.certificate}; ssl_certificate_key {self.certificate};" if self.certificate else ""
+        files = f"ssl_certificate {self.certificate}; ssl_certificate_key {self.certificate};"
+        tls = f"{files} {self.more_tls}" if self.certificate else ""
         configuration.write_text(
             f"""
             {"user root root;" if IS_ROOT else ""}

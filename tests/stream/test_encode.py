@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import msgspec
 import pytest
 
 from airflow_provider_hooks.exceptions import InvalidEventError
+from airflow_provider_hooks.stream.encode import RequestEncoder
 from airflow_provider_hooks.stream.sources import OversizedLine
-from tests.stream.sending import make_encoder, make_endpoint
+from tests.stream.sending import make_encoder, make_endpoint, make_event
 
 
 def test_a_line_that_is_too_long_is_refused_with_the_limit():
@@ -16,3 +20,28 @@ def test_a_line_that_is_too_long_is_refused_with_the_limit():
     for call in (encoder.read_event_id, lambda event: encoder.encode(event, offset=0)):
         with pytest.raises(InvalidEventError, match="longer than 16777216 bytes"):
             call(OversizedLine())
+
+
+class Tokens:
+    """Has another token for each call."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def get(self) -> str:
+        self.number += 1
+        return f"t0ken-number-{self.number}"
+
+
+def test_a_request_is_prepared_with_the_token_of_now_and_its_own_is_masked_for_as_long_as_it_lives():
+    endpoint = replace(make_endpoint("http://127.0.0.1:9"), headers={})
+    encoder = RequestEncoder(endpoint, "event.created", max_payload_bytes=2**20, tokens=Tokens())
+    event = msgspec.json.encode(make_event(1))
+    requests = [encoder.prepare(encoder.encode(event, offset=0)) for _ in range(4)]
+    for number, request in enumerate(requests, 1):
+        assert f"\r\nAuthorization: Bearer t0ken-number-{number}\r\n".encode() in request.request
+        assert f"t0ken-number-{number}" in encoder.sensitive_values(request)
+        assert "t0ken" not in repr(request)
+    again = encoder.prepare(requests[0])
+    assert again.request.count(b"Authorization: Bearer t0ken-number-5\r\n") == 1
+    assert b"t0ken-number-1" not in again.request

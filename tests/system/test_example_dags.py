@@ -8,14 +8,17 @@ import datetime as dt
 import itertools
 import json
 import re
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import trustme
 
 from airflow_provider_hooks.sandbox import Sandbox
 from airflow_provider_hooks.sandbox.demo import write_connections
-from tests.servers import find_closed_port
+from tests.airflow_context import SECRET
+from tests.servers import OK, find_closed_port, raw_server
 from tests.system.deployment import Deployment
 from tests.system.real_airflow import REPOSITORY
 
@@ -25,6 +28,7 @@ EXAMPLES = {
     "cloud_events": ["example_cloud_events"],
     "delivery_policy": ["example_at_least_once", "example_several_endpoints"],
     "mapped_events": ["example_mapped_events"],
+    "mtls_delivery": ["example_mtls_delivery"],
     "own_events": ["example_own_events"],
     "once_per_event": ["example_trigger_once", "example_once_per_event"],
     "register_on_sentry": ["example_register_on_sentry"],
@@ -183,6 +187,27 @@ def test_a_task_that_fails_for_good_is_one_message_in_slack(examples, sandbox):
     message = json.loads(delivery.body)
     assert message["text"].startswith("ERROR: FileNotFoundError")
     assert "example_slack_alert.load_orders" in delivery.body
+
+
+def test_an_event_is_delivered_with_the_client_certificate_of_a_variable(examples):
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(context)
+    client = authority.issue_cert("a-client")
+    examples.airflow.set_variable("orders_client_pem", client.private_key_and_cert_chain_pem.bytes().decode())
+    extra = {
+        "client_certificate_variable": "orders_client_pem",
+        "ca_certificates": authority.cert_pem.bytes().decode(),
+        "scheme": "standard_webhooks",
+    }
+    with raw_server(OK, tls=context) as received:
+        endpoint = {"conn_type": "service_hook", "host": received.url, "password": SECRET, "extra": extra}
+        examples.airflow.set_connections({"mtls_hook": endpoint})
+        examples.pass_dag("example_mtls_delivery")
+    assert len(received.requests) == 1
+    key = client.private_key_pem.bytes().decode().splitlines()[1]
+    assert examples.airflow.find_everywhere([key]) == []
 
 
 def test_a_file_of_events_is_replayed_once_each_by_its_shards_with_a_record_each(examples, sandbox):

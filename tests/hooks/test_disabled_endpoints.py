@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Deliveries to an endpoint whose connection is disabled: tasks are skipped, and nothing is sent."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_provider_hooks.exceptions import EndpointDisabledError
+from airflow_provider_hooks.hooks.endpoint import EndpointHook
+from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifier
+from airflow_provider_hooks.operators.delivery import DeliverEventStreamOperator
+from tests.airflow_context import StateStore, make_context
+from tests.events_data import ALERT
+from tests.servers import OK, raw_server
+
+
+@pytest.fixture
+def disabled(connect):
+    with raw_server(OK) as heard:
+        connect(heard.url, disabled=True)
+        yield heard
+    assert heard.connections == 0
+
+
+def test_a_task_is_skipped_with_the_reason(disabled):
+    store = StateStore()
+    with pytest.raises(AirflowSkipException, match="connection 'service_hook_default' is disabled: nothing was sent"):
+        EndpointHook().deliver("event.alert", ALERT, context=make_context(store))
+    assert store.kept == {}, "no claim: the next clear delivers"
+
+
+def test_other_callers_get_the_error(disabled):
+    for call in (EndpointHook().preview, EndpointHook().deliver_now):
+        with pytest.raises(EndpointDisabledError):
+            call("event.alert", ALERT)
+
+
+def test_what_an_earlier_try_recorded_is_still_reported(connect):
+    store = StateStore()
+    with raw_server(OK) as heard:
+        connect(heard.url)
+        first = EndpointHook().deliver("event.alert", ALERT, context=make_context(store))
+        connect(heard.url, disabled=True)
+        again = EndpointHook().deliver("event.alert", ALERT, context=make_context(store, try_number=2))
+    assert again["delivery_id"] == first["delivery_id"]
+    assert again["outcome"] == "delivered"
+
+
+def test_a_notifier_logs_it_and_returns(disabled, caplog):
+    notifier = ServiceHookNotifier(message="An alert", triggering_rules=["a rule"])
+    with caplog.at_level(logging.INFO):
+        notifier.notify(make_context(exception=ValueError("x")))
+
+
+def test_the_test_of_the_connection_says_so(connect):
+    with raw_server(OK) as heard:
+        connect(heard.url, disabled=True)
+        good, said = EndpointHook().test_connection()
+    assert good
+    assert said.endswith("Nothing was sent. The endpoint is disabled: deliveries to it are skipped.")
+    assert heard.requests == []
+
+
+def test_a_stream_is_skipped(disabled, tmp_path):
+    store = StateStore()
+    operator = DeliverEventStreamOperator(task_id="a_task", events=[], records_path=str(tmp_path / "records"))
+    with pytest.raises(AirflowSkipException, match="is disabled: nothing was sent"):
+        operator.execute(make_context(store))
+    assert store.kept == {}
