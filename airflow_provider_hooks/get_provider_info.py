@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from airflow_provider_hooks import __version__
 from airflow_provider_hooks.connection_form import describe_form
-from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
+from airflow_provider_hooks.delivery.connection import SERVICE_HOOK
 from airflow_provider_hooks.registries.connection import describe_connection_type
 from airflow_provider_hooks.settings import OPTIONS, SECTION, Option
 

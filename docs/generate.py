@@ -16,7 +16,7 @@ from airflow.cli.cli_config import GroupCommand
 
 from airflow_provider_hooks.cli.commands import DESCRIPTIONS, get_service_hooks_cli_commands
 from airflow_provider_hooks.decorators.service_hook import ServiceHookDecoratedOperator
-from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
+from airflow_provider_hooks.delivery.connection import SERVICE_HOOK
 from airflow_provider_hooks.delivery.record import ErrorClass
 from airflow_provider_hooks.events.builders import build_event_alert
 from airflow_provider_hooks.events.event import Event

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_provider_hooks.connection_form import read_fields
-from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
+from airflow_provider_hooks.delivery.connection import SERVICE_HOOK
 from airflow_provider_hooks.exceptions import ValidationError
 
 

@@ -42,6 +42,7 @@ LIGHT = {
     "airflow_provider_hooks.notifications",
     "airflow_provider_hooks.operators",
     "airflow_provider_hooks.operators._arguments",
+    "airflow_provider_hooks.operators._base",
     "airflow_provider_hooks.operators.delivery",
     "airflow_provider_hooks.operators.links",
     "airflow_provider_hooks.sanitize",

@@ -21,7 +21,7 @@ from airflow.sdk.definitions.context import context_merge
 
 from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
 from airflow_provider_hooks.operators._arguments import DeliveryArguments
-from airflow_provider_hooks.operators.delivery import DeliveringOperator
+from airflow_provider_hooks.operators._base import DeliveringOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence

@@ -1,41 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""
-An endpoint: the receiving side of a service hook, read from a connection and checked field by field.
-
-A connection can add headers to its deliveries. A header that a user typed must not become a second header, another host
-or a forged signature, so everything that is not plainly a name and a value is refused. Source: RFC 9110, section 5.
-"""
+"""An endpoint: the receiving side of a service hook, read from a connection and checked field by field."""
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, cast
 
-from airflow_provider_hooks.connection_form import (
-    ConnectionType,
-    ExtraField,
-    StandardField,
-    read_extra,
-    read_seconds,
+from airflow_provider_hooks.connection_form import read_extra, read_seconds
+from airflow_provider_hooks.delivery.connection import (
+    AUTO,
+    HEADERS_FIELD,
+    PLAIN_HEADERS_FIELD,
+    SERVICE_HOOK,
+    SIGNATURE_FIELD,
+)
+from airflow_provider_hooks.delivery.headers import (
+    as_received,
+    find_id_header_problem,
+    find_signature_header_problem,
+    is_credential,
+    list_sensitive_parts,
+    read_headers,
+    read_pairs,
+    read_plain_headers,
 )
 from airflow_provider_hooks.events.format_base import JSON, NO_SETTINGS, FormatSettings
 from airflow_provider_hooks.events.formats import FORMATS
 from airflow_provider_hooks.exceptions import ValidationError, ValidationErrors
 from airflow_provider_hooks.http.tls import TlsOptions
-from airflow_provider_hooks.http.urls import BASIC_AUTHENTICATION, Target, parse_url
-from airflow_provider_hooks.sanitize import is_header_name, quote_setting, safe_repr
+from airflow_provider_hooks.http.urls import Target, parse_url
+from airflow_provider_hooks.sanitize import quote_setting, safe_repr
 from airflow_provider_hooks.signing.schemes import DEFAULT_SCHEME, SCHEMES
 from airflow_provider_hooks.signing.secrets import parse_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Mapping
 
     from airflow_provider_hooks.connection_form import ConnectionFields
     from airflow_provider_hooks.events.format_base import Format
@@ -43,247 +45,11 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.signing.keys import KeyFormat
     from airflow_provider_hooks.signing.signer import Signer
 
-HEADERS_FIELD = "secret_headers"
-"""The field of a connection that holds them. Airflow masks the values of a field whose name holds "secret"."""
-
-SIGNATURE_FIELD = "signature"
-"""The field of a connection that holds the options of its signing scheme."""
-
-PLAIN_HEADERS_FIELD = "headers"
-"""The field of a connection that holds headers whose values are no secrets."""
-
-IDEMPOTENCY_HEADER = "Idempotency-Key"
-"""What a connection can name as ``id_header`` without a setting (IETF draft of the HTTP API working group)."""
-
 ALL_EVENTS = ("*",)
 """What an endpoint takes whose connection names no event types."""
-MAX_HEADERS = 32
-_EVENT_PATTERN = re.compile(r"[A-Za-z0-9_.*-]{1,128}", re.ASCII)
-MAX_VALUE_CHARACTERS = 4_096
-
-_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?", re.ASCII)
-_RESERVED = frozenset(
-    {
-        *("content-encoding", "content-length", "content-type", "expect", "host", "transfer-encoding", "user-agent"),
-        *("connection", "keep-alive", "te", "trailer", "upgrade", "accept-encoding", "range", "http2-settings"),
-    }
-)
-_CREDENTIAL_WORDS = ("auth", "token", "secret", "password", "key", "cookie", "session", "signature", "credential")
-"""A header whose name has one of these holds a credential."""
-_SIGNATURE_WORDS = ("signature", "hmac", "timestamp", "webhook")
-"""A header whose name has one of these can be one of a scheme that a connection describes."""
-_CREDENTIAL_HEADERS = frozenset({"authorization", "cookie"})
-_RESERVED_PREFIXES = ("x-service-hook", "x-servicehook", "proxy-")
-
 MIN_KEY_CHARACTERS = 16
 """The shortest key that a body may hold: it cannot be guessed from the hash of the body, which records have."""
-AUTO = "auto"
-"""The key format of a connection that leaves it to the scheme."""
-
-
-class _Titles(Mapping[str, str]):
-    """What the form shows for the rows of a table; those of entry points are loaded only when they are needed."""
-
-    def __init__(self, rows: Mapping[str, Signer] | Mapping[str, Format]) -> None:
-        self._rows = rows
-
-    def __getitem__(self, name: str) -> str:
-        return self._rows[name].title or name
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._rows)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-
-SERVICE_HOOK = ConnectionType(
-    name="service_hook",
-    label="Service Hook: webhook endpoint",
-    hook_class="airflow_provider_hooks.hooks.endpoint.EndpointHook",
-    standard=(
-        StandardField(
-            name="host",
-            label="URL (required)",
-            description="Where events are delivered to, such as `https://hooks.example.com/airflow`.",
-            placeholder="https://hooks.example.com/airflow",
-        ),
-        StandardField(
-            name="password",
-            label="Signing secret (or Secret variable)",
-            description="The secret that deliveries are signed with. Empty where `secret_variable` names it. With the "
-            "scheme `none` and a format such as `pagerduty`: the receiver's key, which is sent in the body.",
-            placeholder="or name a Variable below",
-        ),
-    ),
-    advice={"login": BASIC_AUTHENTICATION},
-    extra=(
-        ExtraField(
-            name="scheme",
-            label="Signing scheme",
-            description="How deliveries are signed; the receiver verifies by the same scheme.",
-            choices=_Titles(SCHEMES),
-            default=DEFAULT_SCHEME,
-            is_required=True,
-        ),
-        ExtraField(
-            name="secret_variable",
-            label="Secret variable",
-            description="The Airflow Variable that registration writes the secret to, in place of the signing secret.",
-        ),
-        ExtraField(
-            name="key_format",
-            label="Key format",
-            description="What of the secret is the key: as the scheme documents (auto), its characters (text), or what "
-            "base64 after whsec_ encodes (whsec).",
-            choices={
-                AUTO: "as the signing scheme documents",
-                "text": "text: its characters are the key",
-                "whsec": "whsec: the base64 after whsec_ is the key",
-            },
-            default=AUTO,
-            is_required=True,
-        ),
-        ExtraField(
-            name=SIGNATURE_FIELD,
-            label="Signature options",
-            description='Options of the signing scheme, such as `{"header": "X-Partner-Signature", "value": '
-            '"sha256={signature}"}` for `hmac`; docs/signing.md lists them.',
-            type="object",
-        ),
-        ExtraField(
-            name="events",
-            label="Events",
-            description="The event types that may go to this endpoint, separated by commas; `orders.*` stands for all "
-            "that begin with `orders.`. Empty: all.",
-        ),
-        ExtraField(
-            name="format",
-            label="Format",
-            description="How an event becomes a request. Empty: the documented payload of event.created and "
-            "event.alert, and `standard_webhooks` for all other events.",
-            choices=_Titles(FORMATS),
-        ),
-        ExtraField(
-            name="template",
-            label="Template",
-            description="With the format `template`: the Jinja template of the body. It has `event` (`type`, `id`, "
-            '`time`, `source`, `data`), such as `{"text": {{ event.data.message | tojson }}}`.',
-        ),
-        ExtraField(
-            name="template_content_type",
-            label="Template content type",
-            description="What the template makes. Empty: `application/json`, which is checked.",
-        ),
-        ExtraField(
-            name="disabled",
-            label="Disabled",
-            description="Nothing is sent to this endpoint: tasks that deliver to it are skipped.",
-            type="boolean",
-        ),
-        ExtraField(
-            name="auth_type",
-            label="Authentication",
-            description="How deliveries are authorized in addition to the signature.",
-            choices={
-                "basic": "basic: user name and password (RFC 7617)",
-                "bearer": "bearer: a token that does not change (RFC 6750)",
-                "oauth2": "oauth2: access tokens of the OAuth 2.0 client credentials grant (RFC 6749)",
-            },
-        ),
-        ExtraField(
-            name="auth_username",
-            label="User name or client id",
-            description="basic: the user name; oauth2: the client id.",
-        ),
-        ExtraField(
-            name="auth_secret",
-            label="Password, token or client secret",
-            description="basic: the password; bearer: the token; oauth2: the client secret.",
-        ),
-        ExtraField(
-            name="auth_variable",
-            label="Variable of the authentication",
-            description="The Airflow Variable that holds the password, the token or the client secret, in place of "
-            "`auth_secret`.",
-        ),
-        ExtraField(
-            name="auth_url",
-            label="Token URL",
-            description="oauth2: the token endpoint, such as `https://login.example.com/oauth2/token`.",
-        ),
-        ExtraField(
-            name="auth_scope",
-            label="Scope",
-            description="oauth2: the scopes to request, separated by blanks. Empty: what the server grants by default.",
-        ),
-        ExtraField(
-            name="auth_audience",
-            label="Audience",
-            description="oauth2: the receiver that the token is for, if the server needs it.",
-        ),
-        ExtraField(
-            name="auth_method",
-            label="Client authentication",
-            description="oauth2: how the client id and the client secret are sent to the token endpoint. Empty: "
-            "client_secret_basic.",
-            choices={
-                "client_secret_basic": "client_secret_basic: as Basic authentication",
-                "client_secret_post": "client_secret_post: in the body",
-            },
-        ),
-        ExtraField(
-            name="client_certificate",
-            label="Client certificate",
-            description="For receivers that require one (mutual TLS): the path of a PEM file on the worker with the "
-            "certificate and its chain.",
-        ),
-        ExtraField(
-            name="client_key",
-            label="Client key",
-            description="The path of a PEM file with its private key, without a passphrase. Empty: the key is in the "
-            "file of the certificate.",
-        ),
-        ExtraField(
-            name="client_certificate_variable",
-            label="Client certificate variable",
-            description="In place of files: the Airflow Variable that holds certificate, chain and key as PEM text.",
-        ),
-        ExtraField(
-            name="ca_certificates",
-            label="CA certificates",
-            description="PEM text, or the path of a PEM file, of authorities that are trusted for this endpoint in "
-            "addition to the public ones and [service_hooks] ca_file.",
-            format="multiline",
-        ),
-        ExtraField(
-            name=PLAIN_HEADERS_FIELD,
-            label="Headers",
-            description='What to add to each delivery, such as `{"X-Team": "data"}`: X-… and those of [service_hooks] '
-            "allowed_headers. Their values are not secrets.",
-            type="object",
-        ),
-        ExtraField(
-            name=HEADERS_FIELD,
-            label="Secret headers",
-            description='The same for values that are secrets, such as `{"X-Api-Key": "…"}`; Authorization too.',
-            type="object",
-        ),
-        ExtraField(
-            name="id_header",
-            label="Id header",
-            description="A header that carries the delivery id too, such as `Idempotency-Key`, for a receiver that "
-            "ignores a repeated one.",
-        ),
-        ExtraField(
-            name="timeout",
-            label="Timeout",
-            description="Seconds that one attempt may take in all. Empty: [service_hooks] timeout.",
-            type="number",
-        ),
-    ),
-)
-"""The connection type of an endpoint."""
+_EVENT_PATTERN = re.compile(r"[A-Za-z0-9_.*-]{1,128}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -338,28 +104,12 @@ class Endpoint:
         return any(fnmatchcase(event_type, pattern) for pattern in self.events)
 
     def __post_init__(self) -> None:
-        named = {name: _list_sensitive_parts(value) for name, value in self.headers.items()}
+        named = {name: list_sensitive_parts(value) for name, value in self.headers.items()}
         secret = (part for name, parts in named.items() if is_credential(name) for part in parts)
         of_client = self.oauth2.sensitive_values if self.oauth2 is not None else ()
         every = (part for parts in named.values() for part in parts)
         object.__setattr__(self, "sensitive_headers", (*every, *of_client))
         object.__setattr__(self, "credentials", (*secret, *of_client))
-
-
-def is_credential(header: str) -> bool:
-    """Return whether a header holds a credential, by its name."""
-    return any(word in header.lower() for word in _CREDENTIAL_WORDS)
-
-
-def _list_sensitive_parts(value: str) -> list[str]:
-    """Return a header's value, what follows its first word, and what Basic authentication encodes (RFC 7617)."""
-    scheme, _, rest = value.partition(" ")
-    parts = [value, *value.split(" ")[1:]]
-    if scheme.lower() == "basic":
-        with contextlib.suppress(ValueError):
-            decoded = base64.b64decode(rest.strip(), validate=True).decode()
-            parts += [decoded, decoded.partition(":")[2]]
-    return [part for part in parts if part]
 
 
 def read_endpoint(
@@ -399,17 +149,17 @@ def read_endpoint(
         problems.add("extra.events", f"{quote_setting(wrong)} {rule}")
     timeout = read_seconds("timeout", extra.get("timeout"), default_timeout, problems)
     headers = read_headers(fields.extra.get(HEADERS_FIELD), allowed=allowed_headers, problems=problems)
-    plain_headers = _read_plain_headers(fields.extra.get(PLAIN_HEADERS_FIELD), headers, allowed_headers, problems)
-    ours = set(map(_as_received, scheme.header_names))
+    plain_headers = read_plain_headers(fields.extra.get(PLAIN_HEADERS_FIELD), headers, allowed_headers, problems)
+    ours = set(map(as_received, scheme.header_names))
     for name in (*headers, *plain_headers, extra.get("id_header", "")):
-        if _as_received(name) in ours:
+        if as_received(name) in ours:
             problems.add(f"extra.{SIGNATURE_FIELD}", f"has the header {safe_repr(name)}, which another field has too")
     authorization, oauth2 = _read_credentials(extra, headers, scheme, read_variable, problems)
     if authorization is not None:
         headers = {"Authorization": authorization, **headers}
     id_header = extra.get("id_header")
     named = {HEADERS_FIELD: headers, PLAIN_HEADERS_FIELD: plain_headers}
-    if id_header and (problem := _find_id_header_problem(id_header, named, allowed_headers)):
+    if id_header and (problem := find_id_header_problem(id_header, named, allowed_headers)):
         problems.add("extra.id_header", f"{quote_setting(id_header)} {problem}")
     chosen = FORMATS[extra["format"]] if "format" in extra else None
     tls = _read_tls(fields.conn_id, extra, read_variable, problems)
@@ -456,7 +206,7 @@ def _read_credentials(
     from airflow_provider_hooks.delivery.credentials import read_credentials  # noqa: PLC0415  (few endpoints need it)
 
     for names, place in ((headers, HEADERS_FIELD), (scheme.header_names, "scheme")):
-        if "authorization" in map(_as_received, names):
+        if "authorization" in map(as_received, names):
             problems.add("extra.auth_type", f"is set, and so is the header Authorization, by {place}; use one of them")
     return read_credentials(extra, read_variable=read_variable, problems=problems)
 
@@ -570,7 +320,7 @@ def _read_format_settings(
 def _read_options(value: object, scheme: Signer, *, allowed: Iterable[str], problems: ValidationErrors) -> Signer:
     """Return the scheme with the options of a connection; note each that cannot be used."""
     place = f"extra.{SIGNATURE_FIELD}"
-    named = _read_pairs(value)
+    named = read_pairs(value)
     if named is None:
         problems.add(place, 'must be a JSON object of options, such as {"header": "X-Partner-Signature"}')
         return scheme
@@ -586,126 +336,7 @@ def _read_options(value: object, scheme: Signer, *, allowed: Iterable[str], prob
             problems.add(f"{place} {safe_repr(option)}", problem)
     listed = {name.lower() for name in allowed}
     for name in scheme.header_names:
-        header_problem = _find_signature_header_problem(name, listed)
+        header_problem = find_signature_header_problem(name, listed)
         if header_problem is not None:
             problems.add(f"{place} {safe_repr(name)}", header_problem)
     return scheme
-
-
-def _find_signature_header_problem(name: str, listed: set[str]) -> str | None:
-    """Return why a scheme that a connection describes cannot use a header, or ``None``."""
-    if _is_of_a_scheme(_as_received(name)):
-        return None
-    is_usual = any(word in name.lower() for word in _SIGNATURE_WORDS)
-    return _find_name_problem(name, {*listed, name.lower()} if is_usual else listed)
-
-
-def _read_plain_headers(
-    value: object, secret: Mapping[str, str], allowed: Iterable[str], problems: ValidationErrors
-) -> dict[str, str]:
-    """Return the headers whose values are no secrets; note each that holds credentials, or is a secret one too."""
-    headers = read_headers(value, allowed=allowed, problems=problems, field=PLAIN_HEADERS_FIELD)
-    others = set(map(_as_received, secret))
-    for name in headers:
-        place = f"extra.{PLAIN_HEADERS_FIELD} {safe_repr(name)}"
-        if _as_received(name) in _CREDENTIAL_HEADERS:
-            problems.add(place, f"holds credentials: use {HEADERS_FIELD}, or auth_type")
-        elif _as_received(name) in others:
-            problems.add(place, f"is in {HEADERS_FIELD} too; name it in one of them")
-    return headers
-
-
-def read_headers(
-    value: object, *, allowed: Iterable[str], problems: ValidationErrors, field: str = HEADERS_FIELD
-) -> dict[str, str]:
-    """
-    Return the headers that a connection adds; note each that it must not.
-
-    :param value: a JSON object of names and values, or its text; nothing, or blank text, is no header
-    :param allowed: the names that the deployment adds to ``Authorization`` and ``X-…``, in any case
-    :param field: the field of the connection
-    """
-    named = _read_pairs(value)
-    if named is None:
-        problems.add(f"extra.{field}", 'must be a JSON object of names and values, such as {"X-Team": "data"}')
-        return {}
-    if len(named) > MAX_HEADERS:
-        problems.add(f"extra.{field}", f"has {len(named)} headers; there can be {MAX_HEADERS}")
-        return {}
-    listed = {name.lower() for name in allowed}
-    headers: dict[str, str] = {}
-    for name, text in named:
-        place = f"extra.{field} {safe_repr(name)}"
-        problem = _find_name_problem(name, listed) or _find_value_problem(text)
-        if _as_received(name) in map(_as_received, headers):
-            problem = "is there more than once; names differ in more than their case, '-' and '_'"
-        if problem is not None:
-            problems.add(place, problem)
-        else:
-            headers[name] = str(text)
-    return headers
-
-
-def _read_pairs(value: object) -> list[tuple[str, object]] | None:
-    """Return the pairs in their order, repeated names included, or ``None`` if there are no pairs in it."""
-    if value is None:
-        return []
-    if isinstance(value, Mapping):
-        return [(str(name), text) for name, text in value.items()]
-    if not isinstance(value, str):
-        return None
-    if not value.strip():
-        return []
-    try:
-        pairs = json.loads(value, object_pairs_hook=_Pairs)
-    except (ValueError, RecursionError):
-        return None
-    return list(pairs) if isinstance(pairs, _Pairs) else None
-
-
-class _Pairs(list[tuple[str, object]]):
-    """What a JSON object holds, before repeated names are dropped."""
-
-
-def _find_name_problem(name: str, listed: set[str], *, common: str = "Authorization") -> str | None:
-    lower = name.lower()
-    as_received = _as_received(name)
-    if not is_header_name(name):
-        return "is not the name of a header"
-    if as_received in _RESERVED or as_received.startswith(_RESERVED_PREFIXES) or _is_of_a_scheme(as_received):
-        return "is set by the provider or the connection itself and cannot be given"
-    if lower != common.lower() and not lower.startswith("x-") and lower not in listed:
-        return f"is not allowed: use {common} or X-…, or list it in allowed_headers (section service_hooks)"
-    return None
-
-
-def _find_id_header_problem(name: str, named: Mapping[str, Iterable[str]], allowed: Iterable[str]) -> str | None:
-    """
-    Return why a header cannot carry the delivery id, or ``None``.
-
-    :param named: the headers that each field of the connection adds
-    """
-    for place, headers in named.items():
-        if _as_received(name) in map(_as_received, headers):
-            return f"is in {place} too; name it in one of them"
-    return _find_name_problem(name, {other.lower() for other in allowed}, common=IDEMPOTENCY_HEADER)
-
-
-def _is_of_a_scheme(as_received: str) -> bool:
-    return any(as_received == _as_received(header) for scheme in SCHEMES.values() for header in scheme.header_names)
-
-
-def _as_received(name: str) -> str:
-    """Return the name of a header as WSGI and CGI servers see it: case, ``-`` and ``_`` make no difference."""
-    return name.lower().replace("_", "-")
-
-
-def _find_value_problem(value: object) -> str | None:
-    """Return what is wrong with a value, in words that do not quote it."""
-    if not isinstance(value, str):
-        return "must have text as its value"
-    if len(value) > MAX_VALUE_CHARACTERS:
-        return f"has a value longer than {MAX_VALUE_CHARACTERS} characters"
-    if not _VALUE.fullmatch(value):
-        return "has a value that is empty, has blanks at an end, or is not printable ASCII"
-    return None

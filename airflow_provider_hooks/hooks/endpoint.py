@@ -35,7 +35,8 @@ from airflow_provider_hooks.delivery.claims import (
     TryContext,
     check_slot,
 )
-from airflow_provider_hooks.delivery.endpoint import ALL_EVENTS, SERVICE_HOOK, Endpoint, Subscription, read_endpoint
+from airflow_provider_hooks.delivery.connection import SERVICE_HOOK
+from airflow_provider_hooks.delivery.endpoint import ALL_EVENTS, Endpoint, Subscription, read_endpoint
 from airflow_provider_hooks.delivery.policy import AT_MOST_ONCE, find_attempt_delay
 from airflow_provider_hooks.delivery.record import Record, attempt_from_result, not_sent_attempt
 from airflow_provider_hooks.delivery.request import RequestTemplate, SignedRequest, preview_request

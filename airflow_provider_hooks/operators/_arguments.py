@@ -12,10 +12,7 @@ Each ``read_`` function returns a valid value, and adds a problem if the given v
 from __future__ import annotations
 
 import datetime as dt
-import random
 from typing import TYPE_CHECKING, TypedDict
-
-from airflow.sdk import RetryDecision, RetryPolicy
 
 from airflow_provider_hooks.events.types import EventFields
 from airflow_provider_hooks.sanitize import safe_repr
@@ -25,6 +22,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import DAG, Context, TaskGroup
     from airflow.sdk.definitions._internal.abstractoperator import TaskStateChangeCallback
+    from airflow.sdk.definitions.retry_policy import RetryPolicy
     from airflow.sdk.types import WeightRuleParam
 
     from airflow_provider_hooks.delivery.policy import Guarantee
@@ -110,55 +108,6 @@ class EndpointArguments(BaseOperatorArguments, total=False):
 
 class DeliveryArguments(EventFields, EndpointArguments, total=False):
     """The arguments that every operator of documented payloads and ``@task.service_hook`` share."""
-
-
-class DeliveryRetryPolicy(RetryPolicy):
-    """
-    When Airflow retries a task that delivers.
-
-    :param has_schedule: whether the pauses are ours, because the Dag sets none; otherwise only a longer ``Retry-After``
-        changes the pause of the Dag
-    """
-
-    def __init__(self, *, has_schedule: bool) -> None:
-        self.has_schedule = has_schedule
-
-    def evaluate(
-        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
-    ) -> RetryDecision:
-        """Return after which pause Airflow retries the task, if it has a retry left."""
-        from airflow_provider_hooks.delivery.policy import find_retry_delay
-        from airflow_provider_hooks.exceptions import DeliveryError
-
-        retry_after = exception.retry_after if isinstance(exception, DeliveryError) else None
-        task = context["task"] if context else None
-        if self.has_schedule:
-            tries = try_number - max_tries + (task.retries or 0 if task else max_tries)  # of this run or clear
-            pause = find_retry_delay(tries, retry_after=retry_after, random=random.random())  # noqa: S311  (no secret)
-        elif retry_after is None or task is None or retry_after <= task.retry_delay.total_seconds():
-            return RetryDecision.default()
-        else:
-            pause = retry_after
-        reason = "the receiver requests this pause" if retry_after is not None else None
-        return RetryDecision.retry(dt.timedelta(seconds=pause), reason)
-
-
-def add_retries(arguments: BaseOperatorArguments, *, guarantee: object) -> BaseOperatorArguments:
-    """
-    Return the arguments of an operator with when it is retried: by the Dag's arguments, or else by the guarantee.
-
-    ``at_least_once`` needs retries: if the Dag sets none, there are as many as ``RETRY_DELAYS`` has pauses.
-    """
-    given = {**(arguments.get("default_args") or {}), **arguments}  # Airflow merges the default arguments of the Dag
-    if given.get("retry_policy") is not None:
-        return arguments
-    has_schedule = guarantee == "at_least_once" and not {"retry_delay", "retry_exponential_backoff"} & given.keys()
-    added: BaseOperatorArguments = {"retry_policy": DeliveryRetryPolicy(has_schedule=has_schedule)}
-    if guarantee == "at_least_once" and "retries" not in given:
-        from airflow_provider_hooks.delivery.policy import RETRY_DELAYS
-
-        added["retries"] = len(RETRY_DELAYS)
-    return {**arguments, **added}
 
 
 def read_flag(problems: ValidationErrors, name: str, value: object) -> bool:

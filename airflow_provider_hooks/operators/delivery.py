@@ -6,26 +6,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, cast
 
-from airflow.sdk import BaseOperator
-
-from airflow_provider_hooks.operators._arguments import add_retries
-from airflow_provider_hooks.operators.links import DeliveryRecordLink, EventLink
+from airflow_provider_hooks.operators._base import DeliveringOperator, EndpointOperator
+from airflow_provider_hooks.operators.links import DeliveryRecordLink
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from airflow.sdk import Context
-    from jinja2 import Environment
     from typing_extensions import Unpack
 
     from airflow_provider_hooks._runtime.stream_files import Events
-    from airflow_provider_hooks.delivery.policy import DeliveryPolicy, Guarantee
     from airflow_provider_hooks.events.builders import EventDraft
     from airflow_provider_hooks.events.event import OwnEventDraft
-    from airflow_provider_hooks.events.types import EventType, Level, Rules, Tags
+    from airflow_provider_hooks.events.types import EventType, Rules, Tags
     from airflow_provider_hooks.json_types import JsonObject, JsonValue
-    from airflow_provider_hooks.operators._arguments import BaseOperatorArguments, DeliveryArguments, EndpointArguments
+    from airflow_provider_hooks.operators._arguments import DeliveryArguments, EndpointArguments
     from airflow_provider_hooks.stream.stream import StreamOptions
 
 
@@ -35,194 +31,6 @@ __all__ = [
     "DeliverEventOperator",
     "DeliverEventStreamOperator",
 ]
-
-
-_MAX_PREVIEW_CHARACTERS = 4_000
-_MAX_LABEL_CHARACTERS = 250
-"""How long the label of a mapped task instance can be in Airflow's database."""
-
-
-class EndpointOperator(BaseOperator):
-    """
-    The base of every operator that delivers: where to, in which format, and what is sent again.
-
-    :param service_hook_conn_id: a connection of type ``service_hook``, or a list of them: the event goes to each that
-        takes its type, with its own outcome and record
-    :param format: how the event becomes a request, such as ``cloudevents``; by default the endpoint's, or that of the
-        event type
-    :param guarantee: ``at_most_once`` sends an event again only if it was provably not received; ``at_least_once``
-        also if it may have been received, and after the statuses of ``retry_statuses``
-    :param retry_statuses: which rejected deliveries are sent again by Airflow's own ``retries``; by default none for
-        ``at_most_once``, and 408, 425, 429, 500, 502, 503 and 504 for ``at_least_once``
-    """
-
-    template_fields: Sequence[str] = (
-        "service_hook_conn_id",
-        "format",
-        "guarantee",
-        "retry_statuses",
-        "request_preview",
-    )
-    ui_color = "#d7e8f7"
-
-    event_type: str | None
-    """The event type that a subclass delivers; ``None`` if the event has it."""
-    request_preview: str | None = None
-    """The request that the rendered fields make, for the UI, which shows it with them."""
-
-    def __init__(
-        self,
-        *,
-        task_id: str,
-        service_hook_conn_id: str | Sequence[str] = "service_hook_default",
-        format: str | None = None,  # noqa: A002  (what users call it)
-        guarantee: Guarantee = "at_most_once",
-        retry_statuses: Sequence[int] | None = None,
-        **kwargs: Unpack[BaseOperatorArguments],
-    ) -> None:
-        super().__init__(task_id=task_id, **add_retries(kwargs, guarantee=guarantee))
-        self.service_hook_conn_id = service_hook_conn_id
-        self.format = format
-        self.guarantee = guarantee
-        self.retry_statuses = retry_statuses
-
-    def read_policy(self) -> DeliveryPolicy:
-        """
-        Return the delivery policy.
-
-        :raises NonRetryableError: naming each argument that cannot be used
-        """
-        from airflow_provider_hooks.delivery.policy import make_policy
-        from airflow_provider_hooks.exceptions import ValidationError
-
-        try:
-            return make_policy(guarantee=self.guarantee, retry_statuses=self.retry_statuses)
-        except ValidationError as error:
-            from airflow_provider_hooks.exceptions import NonRetryableError
-
-            raise NonRetryableError(str(error)) from None
-
-    def deliver(self, draft: EventDraft | OwnEventDraft, context: Context) -> JsonObject | list[JsonObject]:
-        """
-        Deliver an event to the endpoint, or to each of several, and return its record, or a list of records.
-
-        :raises NonRetryableError: if the outcome is ``rejected`` or ``unknown``, or an input cannot be used, which a
-            retry must not or cannot change
-        :raises RetryableError: if Airflow's own ``retries`` send it again
-        """
-        policy, format_name = self.read_policy(), self.format or None
-        self._label_map_index(context)
-        if isinstance(self.service_hook_conn_id, str):
-            from airflow_provider_hooks.hooks.endpoint import EndpointHook
-
-            hook = EndpointHook(self.service_hook_conn_id)
-            return hook.deliver(draft.event_type, draft, context=context, policy=policy, format=format_name)
-        from airflow_provider_hooks.hooks.deliveries import SlottedEvent, deliver_events
-
-        return deliver_events(
-            draft.event_type,
-            [SlottedEvent("", draft)],
-            conn_ids=self.service_hook_conn_id,
-            context=context,
-            policy=policy,
-            format=format_name,
-        )
-
-    def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
-        """Render the fields, and describe the request that they make. Nothing is sent, and nothing claimed."""
-        self.request_preview = None  # it holds data of the event, which must not be rendered
-        super().render_template_fields(context, jinja_env)
-        try:
-            self.request_preview = self._describe_request(context)
-        except Exception as error:  # noqa: BLE001  (what is wrong fails the task when it is executed)
-            self.log.debug("There is no preview of the request: %s", type(error).__name__)
-
-    def _describe_request(self, context: Context) -> str | None:
-        draft = self.make_draft(context)
-        conn_ids = self.service_hook_conn_id
-        conn_id = conn_ids if isinstance(conn_ids, str) else next(iter(conn_ids), None)
-        if draft is None or conn_id is None:
-            return None
-        from airflow_provider_hooks.hooks.endpoint import EndpointHook
-
-        preview = EndpointHook(conn_id).preview(draft.event_type, draft, format=self.format or None)
-        return preview.as_message(shows_signature=False).decode()[:_MAX_PREVIEW_CHARACTERS]
-
-    def make_draft(self, context: Context) -> EventDraft | OwnEventDraft | None:  # noqa: ARG002  (subclasses need it)
-        """Return the one event of the task, if it is known before the task is executed."""
-        return None
-
-    def find_event_id(self) -> object:
-        """Return the id of the event, if the task has one event and its id is given."""
-        return None
-
-    def _label_map_index(self, context: Context) -> None:
-        """Have the UI name a mapped task instance by its endpoint and event, unless the Dag sets a template."""
-        index = context["ti"].map_index
-        if index is None or index < 0 or context.get("map_index_template") is not None:
-            return
-        endpoints = self.service_hook_conn_id
-        names = endpoints if isinstance(endpoints, str) else ", ".join(map(str, endpoints or ()))
-        label = f"{names} {self.find_event_id() or f'#{index}'}"[:_MAX_LABEL_CHARACTERS]
-        labelled = cast("dict[str, object]", context)
-        labelled["service_hook_label"], labelled["map_index_template"] = label, "{{ service_hook_label }}"
-
-
-class DeliveringOperator(EndpointOperator):
-    """
-    The base of every operator that delivers documented payloads: the fields of the event, and the links.
-
-    :param project: the project's slug; by default the Dag's id
-    :param project_id: the project's id; by default the project's slug
-    :param project_name: the project's name; by default the project's slug
-    :param culprit: where it happened; by default Dag and task
-    :param message: what happened, in a line
-    :param url: the page that shows what happened; by default the log of the task instance
-    :param level: ``fatal``, ``error``, ``warning``, ``info`` or ``debug``
-    """
-
-    template_fields: Sequence[str] = (
-        *EndpointOperator.template_fields,
-        "project",
-        "project_id",
-        "project_name",
-        "culprit",
-        "message",
-        "url",
-        "level",
-    )
-    operator_extra_links = (EventLink(), DeliveryRecordLink())
-
-    def __init__(
-        self,
-        *,
-        task_id: str,
-        project: str | None = None,
-        project_id: str | int | None = None,
-        project_name: str | None = None,
-        culprit: str | None = None,
-        message: str | None = None,
-        url: str | None = None,
-        level: Level | None = None,
-        **kwargs: Unpack[EndpointArguments],
-    ) -> None:
-        super().__init__(task_id=task_id, **kwargs)
-        self.project = project
-        self.project_id = project_id
-        self.project_name = project_name
-        self.culprit = culprit
-        self.message = message
-        self.url = url
-        self.level = level
-
-    def list_arguments(self) -> dict[str, object]:
-        """Return the arguments that are fields of the event, by their names."""
-        names = ("project", "project_id", "project_name", "culprit", "message", "url", "level")
-        return {name: getattr(self, name) for name in names}
-
-    def list_events(self) -> Sequence[Mapping[str, object]]:
-        """Return the known events of the task, for the link to its event."""
-        raise NotImplementedError
 
 
 class _DeliverEventOperator(DeliveringOperator):

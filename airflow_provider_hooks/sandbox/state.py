@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import pendulum
 
-from airflow_provider_hooks.delivery.endpoint import is_credential
+from airflow_provider_hooks.delivery.headers import is_credential
 from airflow_provider_hooks.http.redact import MASK, redact
 from airflow_provider_hooks.sandbox import akinon_api, sentry_api, smartsheet_rm_api, zstack_api
 from airflow_provider_hooks.sandbox.platform import Hook, SandboxPlatform

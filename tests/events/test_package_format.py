@@ -50,7 +50,8 @@ missing = no_such_module:Format
 PROGRAM = """\
 import json
 from airflow_provider_hooks.connection_form import ConnectionFields
-from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, read_endpoint
+from airflow_provider_hooks.delivery.connection import SERVICE_HOOK
+from airflow_provider_hooks.delivery.endpoint import read_endpoint
 from airflow_provider_hooks.delivery.request import RequestTemplate, preview_request
 from airflow_provider_hooks.events.event import Event
 from airflow_provider_hooks.events.formats import encode_event

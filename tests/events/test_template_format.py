@@ -174,7 +174,8 @@ def test_only_a_connection_has_a_template():
 
 def test_jinja_is_imported_only_where_a_template_is_used():
     code = (
-        "import sys; from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK, read_endpoint;"
+        "import sys; from airflow_provider_hooks.delivery.connection import SERVICE_HOOK;"
+        "import airflow_provider_hooks.delivery.endpoint;"
         "[list(one.choices.items()) for one in SERVICE_HOOK.extra if one.choices]; print('jinja2' in sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,7 +10,7 @@ import logging
 import pytest
 from airflow.sdk.log import redact
 
-from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK
+from airflow_provider_hooks.delivery.connection import SERVICE_HOOK
 from airflow_provider_hooks.exceptions import (
     BlockedAddressError,
     DeliveryFailedError,

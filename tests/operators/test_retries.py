@@ -12,7 +12,7 @@ from airflow.sdk import DAG, RetryAction, RetryPolicy, task
 
 from airflow_provider_hooks.delivery.policy import RETRY_DELAYS
 from airflow_provider_hooks.exceptions import DeliveryNotSentError, DeliveryRejectedError
-from airflow_provider_hooks.operators._arguments import DeliveryRetryPolicy
+from airflow_provider_hooks.operators._base import DeliveryRetryPolicy
 from airflow_provider_hooks.operators.delivery import (
     DeliverEventAlertOperator,
     DeliverEventCreatedOperator,

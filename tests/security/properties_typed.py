@@ -13,7 +13,9 @@ from urllib.parse import quote, quote_plus, urlencode
 from hypothesis import strategies as st
 
 from airflow_provider_hooks.connection_form import ConnectionFields
-from airflow_provider_hooks.delivery.endpoint import HEADERS_FIELD, SERVICE_HOOK, Endpoint, read_endpoint, read_headers
+from airflow_provider_hooks.delivery.connection import HEADERS_FIELD, SERVICE_HOOK
+from airflow_provider_hooks.delivery.endpoint import Endpoint, read_endpoint
+from airflow_provider_hooks.delivery.headers import read_headers
 from airflow_provider_hooks.delivery.request import merge_headers
 from airflow_provider_hooks.exceptions import ValidationError, ValidationErrors
 from airflow_provider_hooks.http.policy import NetworkPolicy

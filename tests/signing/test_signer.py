@@ -17,7 +17,7 @@ from dataclasses import replace
 import pytest
 
 from airflow_provider_hooks.cli.local import list_schemes
-from airflow_provider_hooks.delivery.endpoint import read_headers
+from airflow_provider_hooks.delivery.headers import read_headers
 from airflow_provider_hooks.exceptions import SignatureError, ValidationError, ValidationErrors
 from airflow_provider_hooks.get_provider_info import get_provider_info
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
@@ -173,7 +173,7 @@ class TestEntryPoints:
     def test_a_scheme_of_this_package_is_found_without_reading_entry_points(self):
         code = (
             "import sys\n"
-            "from airflow_provider_hooks.delivery.endpoint import SERVICE_HOOK\n"
+            "from airflow_provider_hooks.delivery.connection import SERVICE_HOOK\n"
             "from airflow_provider_hooks.signing import SCHEMES, sign\n"
             "sign('zstack', body=b'x', secrets=['y'], delivery_id='d', timestamp=1)\n"
             "print(SCHEMES._all)"

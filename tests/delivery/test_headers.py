@@ -7,7 +7,8 @@ import json
 import pytest
 
 from airflow_provider_hooks.connection_form import ConnectionFields
-from airflow_provider_hooks.delivery.endpoint import MAX_HEADERS, read_endpoint
+from airflow_provider_hooks.delivery.endpoint import read_endpoint
+from airflow_provider_hooks.delivery.headers import MAX_HEADERS
 from airflow_provider_hooks.delivery.request import merge_headers
 from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.signing import SCHEMES
