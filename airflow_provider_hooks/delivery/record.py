@@ -138,12 +138,13 @@ def attempt_from_result(result: RequestResult[R], *, sensitive: tuple[str, ...])
 
 def decode_body(body: bytes | bytearray, headers: Mapping[str, str]) -> str:
     """Return a body as text, by the charset of its ``Content-Type``; by default UTF-8."""
-    return body.decode(_find_charset(headers.get("content-type", "")), errors="replace")
+    content_type = headers.get("content-type", "")[:_CONTENT_TYPE_CHARACTERS]
+    return body.decode(_find_charset(content_type), errors="replace")
 
 
 @lru_cache(maxsize=64)
 def _find_charset(content_type: str) -> str:
-    found = _CHARSET.search(content_type[:_CONTENT_TYPE_CHARACTERS])
+    found = _CHARSET.search(content_type)
     charset = found[1] if found else "utf-8"
     try:
         b" ".decode(charset, errors="replace")  # the codec of an empty text is not looked up

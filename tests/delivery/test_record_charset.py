@@ -29,5 +29,10 @@ def test_a_body_is_decoded_by_its_charset_or_as_utf_8(content_type, body, text):
 
 @pytest.mark.parametrize("make", [lambda n: 'a1="' + ";" * n, lambda n: "; charset" * n, lambda n: ";" + " " * n + "c"])
 def test_a_long_content_type_takes_no_time(make):
-    _find_charset.cache_clear()
-    assert_grows_linearly(lambda size: [_find_charset.__wrapped__(make(size)) for _ in range(50)], start=10_000)
+    def decode(size):
+        headers = {"content-type": make(size)}
+        for _ in range(50):
+            _find_charset.cache_clear()
+            decode_body(b"", headers)
+
+    assert_grows_linearly(decode, start=10_000)
