@@ -24,8 +24,8 @@ from tests.token_server import serve_tokens
 
 def deliver(count: int, *, rate: float, lifetime: float, expires_in: object) -> bool:
     """Send a stream, print what was counted, and return whether each event was delivered exactly once."""
-    with serve_tokens(lifetime=lifetime, expires_in=expires_in) as heard, tempfile.TemporaryDirectory() as records:
-        connection = {"conn_type": "service_hook", "host": heard.url, "password": SECRET, "extra": heard.extra}
+    with serve_tokens(lifetime=lifetime, expires_in=expires_in) as server, tempfile.TemporaryDirectory() as records:
+        connection = {"conn_type": "service_hook", "host": server.url, "password": SECRET, "extra": server.extra}
         os.environ["AIRFLOW_CONN_SERVICE_HOOK_DEFAULT"] = json.dumps(connection)
         task = DeliverEventStreamOperator(
             task_id="deliver",
@@ -37,15 +37,13 @@ def deliver(count: int, *, rate: float, lifetime: float, expires_in: object) -> 
         started = time.monotonic()
         result = task.execute(make_context(StateStore()))
         seconds = time.monotonic() - started
-        statuses = Counter(heard.statuses)
+        statuses = Counter(server.statuses)
         accepted = Counter(
-            headers["X-Service-Hook-Delivery"]
-            for _, headers, status in heard.received
-            if status != 401
+            headers["X-Service-Hook-Delivery"] for _, headers, status in server.received if status != 401
         )
     print(
         f"expires_in {'sent' if expires_in else 'not sent'}: delivered {result['delivered']}, {seconds:.1f} s, "
-        f"requests {sum(statuses.values())}, 401 {statuses[401]}, tokens fetched {len(heard.token_requests)}, "
+        f"requests {sum(statuses.values())}, 401 {statuses[401]}, tokens fetched {len(server.token_requests)}, "
         f"accepted twice {sum(times > 1 for times in accepted.values())}"
     )
     return result["delivered"] == len(accepted) == sum(accepted.values()) == count
