@@ -76,6 +76,7 @@ class StandardWebhooksFormat(Format):
     title = "Standard Webhooks (standard_webhooks)"
     description = "A JSON object with type, timestamp and data, as Standard Webhooks recommends"
     source = "https://github.com/standard-webhooks/standard-webhooks (payload structure)"
+    copies_data = True
 
     def encode(self, event: Event, *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> Message:
         """Return the object."""
@@ -91,6 +92,7 @@ class CloudEventsFormat(Format):
     description = "A CloudEvent 1.0 in structured mode: one JSON object with the attributes and the data"
     source = "https://github.com/cloudevents/spec (JSON event format)"
     content_type = "application/cloudevents+json"
+    copies_data = True
 
     def encode(self, event: Event, *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> Message:
         """Return the object."""
@@ -106,6 +108,7 @@ class CloudEventsBinaryFormat(Format):
     description = "A CloudEvent 1.0 in binary mode: the attributes in ce- headers, the data alone as the body"
     source = "https://github.com/cloudevents/spec (HTTP protocol binding)"
     header_names = ("ce-specversion", "ce-id", "ce-source", "ce-type", "ce-time")
+    copies_data = True
 
     def encode(self, event: Event, *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> Message:
         """Return the data, and a header for each attribute."""
@@ -119,6 +122,7 @@ class RawFormat(Format):
     name = "raw"
     title = "the data alone (raw)"
     description = "Exactly the data as JSON; the event type is in a header only"
+    copies_data = True
 
     def encode(self, event: Event, *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> Message:
         """Return the data."""

@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, cast
 
+import msgspec
 import orjson
 
 from airflow_provider_hooks.events.event import Event
@@ -51,6 +52,11 @@ class EventReader:
         if event_type in EVENT_TYPES:
             self._documented = PayloadReader(event_type, max_payload_bytes=max_payload_bytes)
         self._source, self._time = str(defaults["source"]), format_time(parse_time(defaults["datetime"]))
+        self._decode_fields: Callable[[bytes], dict[str, object]] | None = None
+        if format.copies_data and self._documented is None:
+            names = dict.fromkeys([id_field, *([type_field] if type_field else [])], object)
+            fields = TypedDict("fields", names, total=False)  # type: ignore[misc]  # the names are the user's
+            self._decode_fields = cast("Callable[[bytes], dict[str, object]]", msgspec.json.Decoder(fields).decode)
 
     def read(self, event: bytes | Mapping[str, object]) -> tuple[str, bytes, Mapping[str, str]]:
         """
@@ -68,6 +74,14 @@ class EventReader:
         :param event: a line of JSON or a mapping
         :raises InvalidEventError: with what is wrong with it
         """
+        if self._decode_fields is not None and isinstance(event, bytes):
+            try:
+                made = self._make_copied_event(event, self._decode_fields)
+                body, headers = self._format.encode(made, max_payload_bytes=self._max_payload_bytes)
+            except (msgspec.MsgspecError, ValueError, RecursionError, InvalidEventError):
+                pass  # the way below says what is wrong
+            else:
+                return made.type, made.id, body, headers
         with one_event():
             if self._documented is None:
                 made = self._make_event(parse_line(event) if isinstance(event, bytes) else event)
@@ -76,7 +90,16 @@ class EventReader:
             body, headers = self._format.encode(made, max_payload_bytes=self._max_payload_bytes)
             return made.type, made.id, body, headers
 
-    def _make_event(self, data: object) -> Event:
+    def _make_copied_event(self, line: bytes, decode: Callable[[bytes], dict[str, object]]) -> Event:
+        """
+        Return an event whose data is the text of its line.
+
+        :param decode: returns the id and the type, and checks the syntax of the rest
+        """
+        line.decode()  # the syntax of what is skipped is checked, and not that it is UTF-8
+        return self._make_event(decode(line), copied=orjson.Fragment(line.strip()))
+
+    def _make_event(self, data: object, *, copied: orjson.Fragment | None = None) -> Event:
         if not isinstance(data, Mapping):
             raise InvalidEventError(f"the event must be a JSON object, not {safe_repr(data)}")
         event_type = self._type
@@ -87,7 +110,7 @@ class EventReader:
             id=_read_field(data, self._id_field, parse_event_id, meaning="id"),
             occurred_at=self._time,
             source=self._source,
-            data=dict(data),
+            data=dict(data) if copied is None else copied,
         )
 
 
