@@ -296,21 +296,51 @@ class _Stream:
             self._settle_batch(start=end, unsent=claim.unsent)
 
     def _resend_interrupted_batch(self) -> None:
-        """Take over the batch that an earlier try did not finish, and send the events of it that have no record."""
+        """
+        Take over the batch that an earlier try did not finish, and send the events of it that have no record.
+
+        If the stream is stopped before it has sent them, the claim stays: the next try takes over the same batch.
+        """
         records, claim = self._records, self._claim
         with closing(self._open_segment()) as segment:
             self._acquire_batch("resending" if claim.state == "resending" else "claimed", size=claim.size)
-            recorded = records.read_lines(claim.batch)
-            unsent = self._send_claimed(self._skip_recorded(recorded, segment), segment)
-        unrecorded = self._list_unrecorded(segment)
-        if not unrecorded:  # else the next try merges the segments
-            self._check_written(segment)
+            end, offsets = self._copy_recorded(segment)
+            self._read_offset = 0
+            unsent = self._send_claimed(select_events(self._source, offsets), segment)
+            left = [*unsent, *(self._pending[offset] for offset in offsets if offset >= self._read_offset)]
+            if self._stopped_by and self._failure is None and self._run.is_last_try:
+                self._record_left(left, segment)
+                left = []
+        if segment.error is None:
             records.remove(first_batch=claim.batch, try_number=claim.try_number, keeps_own=True)
+        if self._stopped_by and segment.error is None and left:
+            return
+        unrecorded = self._list_unrecorded(segment)
+        if not unrecorded:
+            self._check_written(segment)
         if claim.state == "resending":
-            unread = [event for event in claim.unsent if event.offset >= self._read_offset]
-            self._settle_batch(start=claim.start, unsent=[*unsent, *unread], unrecorded=unrecorded)
+            self._settle_batch(start=claim.start, unsent=left, unrecorded=unrecorded)
         else:
-            self._settle_batch(start=self._read_offset, unsent=[*claim.unsent, *unsent], unrecorded=unrecorded)
+            self._settle_batch(start=end, unsent=[*claim.unsent, *left], unrecorded=unrecorded)
+
+    def _copy_recorded(self, segment: SegmentWriter) -> tuple[int, list[int]]:
+        """
+        Copy the records of an interrupted batch; the events of it without one may have been received.
+
+        :returns: where the batch ends, and the offsets of the events without a record
+        """
+        recorded = self._records.read_lines(self._claim.batch)
+        offsets: list[int] = []
+        end = self._claim.start
+        for _, offset, event_end in self._read_claimed_batch():
+            end = event_end
+            if offset in recorded:
+                self._copy_record(segment, recorded[offset])
+                continue
+            offsets.append(offset)
+            self._pending[offset] = self._pending.get(offset, UnsentEvent(offset, 0)).attempted("unknown")
+            self._redelivered.add(offset)
+        return end, offsets
 
     def _read_claimed_batch(self) -> Iterable[SourceEvent]:
         """Read the events of the batch that the claim names."""
@@ -318,18 +348,6 @@ class _Stream:
         if claim.state == "resending":
             return select_events(self._source, [event.offset for event in claim.unsent])
         return islice(self._source.read(claim.start), claim.size)
-
-    def _skip_recorded(self, recorded: Mapping[int, bytes], segment: SegmentWriter) -> Iterator[SourceEvent]:
-        """Yield the events of an interrupted batch that have no record, and copy the records of the others."""
-        for event, offset, end in self._read_claimed_batch():
-            line = recorded.get(offset)
-            if line is not None:
-                self._copy_record(segment, line)
-                self._read_offset = end
-                continue
-            self._pending[offset] = self._pending.get(offset, UnsentEvent(offset, 0)).attempted("unknown")
-            self._redelivered.add(offset)
-            yield event, offset, end
 
     def _complete_records(self) -> None:
         """Write the records that an earlier try could not write, with the others of their batch."""
@@ -471,19 +489,23 @@ class _Stream:
 
     def _record_unsent(self) -> None:
         """Record every event that is left as not sent: there is no later try."""
-        message = f"the stream was stopped: {self._stopped_by}"
-        error = (Outcome.NOT_SENT, ErrorClass.STOPPED, message)
+        error = (Outcome.NOT_SENT, ErrorClass.STOPPED, f"the stream was stopped: {self._stopped_by}")
         end = self._claim.start
         with closing(self._open_segment()) as segment:
-            for event, offset, _ in select_events(self._source, [event.offset for event in self._claim.unsent]):
-                previous = Outcome(self._pending[offset].previous)
-                self._record_unattempted(segment, event, offset, (previous, ErrorClass.STOPPED, message))
+            self._record_left(self._claim.unsent, segment)
             for event, offset, event_end in self._source.read(self._claim.start):
                 self._record_unattempted(segment, event, offset, error)
                 end = event_end
         self._check_written(segment)
         self._settle_batch(start=end, unsent=())
         self._stopped_by = None
+
+    def _record_left(self, left: Collection[UnsentEvent], segment: SegmentWriter) -> None:
+        """Record events that no try sends again by what is known of their earlier attempts."""
+        previous = {event.offset: Outcome(event.previous) for event in left}
+        message = f"the stream was stopped: {self._stopped_by}"
+        for event, offset, _ in select_events(self._source, previous):
+            self._record_unattempted(segment, event, offset, (previous[offset], ErrorClass.STOPPED, message))
 
     def _finish(self) -> StreamResult:
         self._save("done")

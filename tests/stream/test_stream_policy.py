@@ -238,3 +238,71 @@ def test_a_busy_receiver_is_given_the_time_that_it_requests(tries, monkeypatch):
     with serve(fail_first(be_busy, 3)) as kept:
         tries.deliver(kept, make_source(1), policy=AT_LEAST_ONCE)
     assert [round(seconds) for seconds in paused] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("is_last", [False, True])
+def test_an_interrupted_batch_that_is_stopped_again_loses_no_record(tries, is_last):
+    """The first batch was received; two of its records are missing. The next try is stopped at the first of these."""
+    source = make_source(EVENTS)
+    with serve(answer) as kept:
+        tries.deliver(kept, source, policy=AT_LEAST_ONCE, store=KilledAtTheNextClaim(tries.store), concurrency=1)
+    (segment,) = (tries.folder / "3").glob("segment-000000.*.jsonl")
+    segment.write_bytes(b"".join(segment.read_bytes().splitlines(keepends=True)[2:]))
+    with serve(answer) as kept:
+        stopped = tries.deliver(
+            kept,
+            source,
+            policy=AT_LEAST_ONCE,
+            refuses=lambda _: True,
+            breaker=1,
+            concurrency=1,
+            max_attempts=1,
+            is_last=is_last,
+        )
+    outcomes = {record["offset"]: (record["outcome"], record["redelivery"]) for record in tries.read_records()}
+    assert {offset: outcomes[offset] for offset in (2, 3, 4)} == dict.fromkeys((2, 3, 4), ("delivered", False))
+    if is_last:
+        assert {outcomes[offset] for offset in (0, 1)} == {("unknown", True)}
+        assert {outcomes[offset] for offset in range(BATCH, EVENTS)} == {("not_sent", False)}
+        return
+    assert (stopped.is_stopped, set(outcomes)) == (True, {2, 3, 4})
+    with serve(answer) as kept:
+        finish(tries, kept, source)
+        assert set(kept.bytes_of) == {0, 1, *range(BATCH, EVENTS)}
+    records = {record["offset"]: record for record in tries.read_records()}
+    assert {records[offset]["redelivery"] for offset in (0, 1)} == {True}
+    assert {record["outcome"] for record in records.values()} == {"delivered"}
+
+
+class AwaySource:
+    """A source that cannot be read for a while."""
+
+    def __init__(self, source) -> None:
+        self._source, self.is_away = source, False
+
+    def __getattr__(self, name):
+        return getattr(self._source, name)
+
+    def read(self, start):
+        if self.is_away:
+            raise OSError("the source is away")
+        return self._source.read(start)
+
+
+def test_events_that_were_left_survive_a_crash_and_a_source_that_is_away(tries):
+    source = AwaySource(make_source(EVENTS))
+    unsent = {"policy": AT_LEAST_ONCE, "refuses": lambda _: True, "max_attempts": 1, "concurrency": 1}
+    with serve(answer) as kept:
+        tries.deliver(kept, source, **unsent)
+        left = tries.store.claim["unsent"]
+        assert len(left) == EVENTS
+        for at in range(60):
+            tries.deliver(kept, source, policy=AT_LEAST_ONCE, kill_at=at)
+            if tries.store.claim["state"] == "resending":
+                break
+        source.is_away = True
+        with contextlib.suppress(OSError):
+            tries.deliver(kept, source, policy=AT_LEAST_ONCE)
+        source.is_away = False
+        finish(tries, kept, source)
+        check_all_delivered(tries, kept)
