@@ -59,6 +59,7 @@ def read_credentials(
         return f"Bearer {secret}", None
     if ":" in username or not username.isprintable():
         problems.add("extra.auth_username", "must be printable, without a colon (RFC 7617)")
+        return None, None
     return f"Basic {base64.b64encode(f'{username}:{secret}'.encode()).decode('ascii')}", None
 
 
@@ -109,6 +110,8 @@ def _read_client(
     for name, text in (("extra.auth_username", username), (place, secret), ("extra.auth_scope", scope)):
         if not _PRINTABLE.fullmatch(text):
             problems.add(name, "must be printable ASCII (RFC 6749)")
+    if not extra.get("auth_audience", "").isprintable():
+        problems.add("extra.auth_audience", "must be printable")
     try:
         target = parse_url(extra["auth_url"])
     except ValueError as error:

@@ -67,8 +67,9 @@ class OAuth2Client(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def sensitive_values(self) -> tuple[str, ...]:
-        """The secret in each form in which it is sent."""
-        return (self.client_secret, quote_plus(self.client_secret), self._encode_basic())
+        """The secret in each form in which it is sent, and what may be a token in the URL."""
+        secret = self.client_secret
+        return (secret, quote_plus(secret), self._encode_basic(), *self.target.sensitive_parts)
 
     def make_request(self) -> bytes:
         """Return the bytes of a request for a token (RFC 6749, section 4.4.2)."""

@@ -137,3 +137,20 @@ def test_one_error_names_all_of_it():
         "extra.events",
         "extra.disabled",
     }
+
+
+@pytest.mark.parametrize(
+    ("extra", "name"),
+    [
+        ({**CLIENT, "auth_audience": "\ud800"}, "extra.auth_audience"),
+        ({"auth_type": "basic", "auth_username": "\ud800", "auth_secret": VALUE}, "extra.auth_username"),
+    ],
+)
+def test_text_that_cannot_be_sent_is_named(extra, name):
+    assert "must be printable" in problems(**extra)[name]
+
+
+def test_what_the_token_url_may_hold_is_masked_too():
+    endpoint = read(**{**CLIENT, "auth_url": "https://login.example/t?code=a-tenants-k3y"})
+    assert "a-tenants-k3y" in endpoint.oauth2.sensitive_values
+    assert "a-tenants-k3y" in endpoint.sensitive_headers
