@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 from airflow.sdk import BaseOperator, RetryDecision, RetryPolicy
@@ -13,9 +14,10 @@ from airflow.sdk import BaseOperator, RetryDecision, RetryPolicy
 from airflow_provider_hooks.operators.links import DeliveryRecordLink, EventLink
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow.sdk import Context
+    from airflow.sdk.definitions.mappedoperator import MappedOperator
     from jinja2 import Environment
     from typing_extensions import Unpack
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
     from airflow_provider_hooks.operators._arguments import BaseOperatorArguments, EndpointArguments
 
+_DAY = 86_400
+"""Airflow's own limit of a pause in seconds."""
 _MAX_PREVIEW_CHARACTERS = 4_000
 _MAX_LABEL_CHARACTERS = 250
 """How long the label of a mapped task instance can be in Airflow's database."""
@@ -54,12 +58,26 @@ class DeliveryRetryPolicy(RetryPolicy):
         if self.has_schedule:
             tries = try_number - max_tries + (task.retries or 0 if task else max_tries)  # of this run or clear
             pause = find_retry_delay(tries, retry_after=retry_after, random=random.random())  # noqa: S311  (no secret)
-        elif retry_after is None or task is None or retry_after <= task.retry_delay.total_seconds():
+        elif retry_after is None or task is None:
             return RetryDecision.default()
         else:
-            pause = retry_after
+            shortest, longest = _find_own_pause(task, try_number)
+            if retry_after <= shortest:
+                return RetryDecision.default()
+            pause = max(retry_after, longest)
         reason = "the receiver requests this pause" if retry_after is not None else None
         return RetryDecision.retry(dt.timedelta(seconds=pause), reason)
+
+
+def _find_own_pause(task: BaseOperator | MappedOperator, try_number: int) -> tuple[float, float]:
+    """Return how long Airflow pauses at least and at most by the arguments of the Dag, in seconds."""
+    delay, factor = task.retry_delay.total_seconds(), float(task.retry_exponential_backoff or 0)
+    if not factor:
+        return delay, delay
+    longest = task.max_retry_delay
+    limit = longest.total_seconds() if isinstance(longest, dt.timedelta) else float(longest or _DAY)
+    growing = delay * max(factor, 1.0) ** min(try_number - 1, 60)
+    return min(growing, limit), min(2 * growing, limit)  # Airflow adds up to the same again
 
 
 def add_retries(arguments: BaseOperatorArguments, *, guarantee: object) -> BaseOperatorArguments:
@@ -204,6 +222,11 @@ class EndpointOperator(BaseOperator):
         label = f"{names} {self.find_event_id() or f'#{index}'}"[:_MAX_LABEL_CHARACTERS]
         labelled = cast("dict[str, object]", context)
         labelled["service_hook_label"], labelled["map_index_template"] = label, "{{ service_hook_label }}"
+
+
+def find_id(event_id: object, event: object) -> object:
+    """Return the id of an event that is not checked yet, if it is given."""
+    return event_id or (event.get("id") if isinstance(event, Mapping) else None)
 
 
 class DeliveringOperator(EndpointOperator):

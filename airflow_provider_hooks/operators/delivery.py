@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, cast
 
-from airflow_provider_hooks.operators._base import DeliveringOperator, EndpointOperator
+from airflow_provider_hooks.operators._base import DeliveringOperator, EndpointOperator, find_id
 from airflow_provider_hooks.operators.links import DeliveryRecordLink
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class _DeliverEventOperator(DeliveringOperator):
 
     def find_event_id(self) -> object:
         """Return the id of the event, if it is given."""
-        return self.event_id or (self.event or {}).get("id")
+        return find_id(self.event_id, self.event)
 
 
 class DeliverEventCreatedOperator(_DeliverEventOperator):
@@ -209,7 +209,7 @@ class DeliverEventOperator(EndpointOperator):
 
     def find_event_id(self) -> object:
         """Return the id of the event, if it is given."""
-        return self.event_id or (self.event or {}).get("id")
+        return find_id(self.event_id, self.event)
 
     def execute(self, context: Context) -> JsonObject | list[JsonObject]:
         """

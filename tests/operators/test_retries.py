@@ -80,8 +80,11 @@ def test_the_guarantee_can_be_a_default_argument_of_the_dag():
     assert (made.guarantee, made.retries) == ("at_least_once", len(RETRY_DELAYS))
 
 
-def evaluate(policy, error, *, try_number=1, max_tries=8, retries=8, retry_delay=MINUTE):
-    context = {"task": SimpleNamespace(retries=retries, retry_delay=retry_delay)}
+def evaluate(policy, error, *, try_number=1, max_tries=8, retries=8, retry_delay=MINUTE, backoff=0.0, longest=None):
+    task = SimpleNamespace(
+        retries=retries, retry_delay=retry_delay, retry_exponential_backoff=backoff, max_retry_delay=longest
+    )
+    context = {"task": task}
     return policy.evaluate(error, try_number, max_tries, context)
 
 
@@ -101,6 +104,12 @@ NOT_SENT = DeliveryNotSentError("x")
         (True, ValueError("x"), {}, RETRY_DELAYS[0]),
         (False, LATER, {}, 3_600),
         (False, REJECTED, {}, None),
+        # Airflow's own pause is between 16 and 32 minutes in the fifth try.
+        (False, LATER, {"backoff": 2.0, "try_number": 5}, 3_600),
+        (False, DeliveryRejectedError("x", retry_after=900.0), {"backoff": 2.0, "try_number": 5}, None),
+        (False, DeliveryRejectedError("x", retry_after=1_000.0), {"backoff": 2.0, "try_number": 5}, 1_920),
+        (False, LATER, {"backoff": 2.0, "try_number": 500}, None),
+        (False, LATER, {"backoff": 2.0, "try_number": 500, "longest": MINUTE}, 3_600),
         (False, NOT_SENT, {}, None),
         (False, ValueError("x"), {}, None),
     ],
