@@ -329,6 +329,9 @@ def _find_separator_problem(scheme: Scheme) -> str | None:
         separator in scheme.signature_prefix or separator in (scheme.timestamp_prefix or "")
     ):
         return "must not be in the text before the time or the signature"
+    time, signature = scheme.timestamp_prefix, scheme.signature_prefix
+    if time is not None and (time.startswith(signature) or signature.startswith(time)):
+        return "must separate a time and a signature that begin with different texts, such as t= and v1="
     return None
 
 

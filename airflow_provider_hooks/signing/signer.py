@@ -220,7 +220,7 @@ class Signer(ABC):
         names = self.header_names
         if not isinstance(names, tuple) or not all(isinstance(name, str) and is_header_name(name) for name in names):
             problems.add("header_names", "must be a tuple of names of HTTP headers")
-        elif len({name.lower() for name in names}) != len(names):
+        elif len({name.lower().replace("_", "-") for name in names}) != len(names):  # as WSGI servers see them
             problems.add(
                 "header_names",
                 f"names one header twice ({', '.join(names)}): one value would overwrite the other. A scheme that "

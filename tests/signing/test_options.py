@@ -143,6 +143,11 @@ def test_one_error_names_every_wrong_option_and_quotes_no_value():
         ({"header": ""}, "header", "must be 1 to 256 characters"),
         ({"header": "X-A\r\nX-B"}, "header", "must be a tuple of names of HTTP headers"),
         ({"header": "X-A", "id_header": "x-a"}, "header", "names one header twice"),
+        ({"header": "X-A", "id_header": "x_a"}, "header", "names one header twice"),
+        ({"value": "{timestamp},{signature}"}, "value", "begin with different texts"),
+        ({"value": "t={timestamp},t={signature}"}, "value", "begin with different texts"),
+        ({"value": "v{timestamp},v1={signature}"}, "value", "begin with different texts"),
+        ({"value": "a{timestamp},{signature}"}, "value", "begin with different texts"),
     ],
 )
 def test_a_wrong_option_is_refused(options, option, problem):
