@@ -13,6 +13,7 @@ import html
 import json
 import re
 from http import HTTPStatus
+from itertools import accumulate
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -45,7 +46,7 @@ ASSETS: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 """The content and the media type of each file that the page loads."""
-_PRETTY_CHARACTERS, _SHOWN_CHARACTERS = 500_000, 20_000
+_PRETTY_CHARACTERS, _SHOWN_CHARACTERS, _MAX_LEVELS = 500_000, 20_000, 50
 """How long a body may be to be shown as indented JSON, and how much of a body is shown."""
 _ROUTING_KEY = re.compile(r'("routing_key"\s*:\s*)"(?:[^"\\]|\\.)*"')
 _COUNTS = MappingProxyType(
@@ -167,7 +168,12 @@ def _format_body(body: str) -> str:
     text = body
     if len(body) <= _PRETTY_CHARACTERS:
         try:
-            text = json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+            content = json.loads(body)
+            if (
+                max(accumulate({"[": 1, "{": 1, "]": -1, "}": -1}.get(one, 0) for one in body), default=0)
+                <= _MAX_LEVELS
+            ):
+                text = json.dumps(content, indent=2, ensure_ascii=False)
         except (ValueError, RecursionError):
             text = body
     masked = _ROUTING_KEY.sub(rf'\1"{MASK}"', text)

@@ -255,3 +255,11 @@ def test_the_list_is_read_in_parts(sandbox):
     assert numbers("?limit=0") == []
     assert get(sandbox, "/deliveries?limit=0").json()["received"] == 5
     assert get(sandbox, "/deliveries?limit=-1").status_code == 422
+
+
+def test_a_body_that_is_nested_deep_is_not_indented(receiver):
+    body = b"[" * 900 + b"1" * 1_000 + b"]" * 900
+    post(receiver, body=body)
+    text = read(receiver).text
+    assert "[" * 900 in text
+    assert len(text) < 50_000
