@@ -88,7 +88,7 @@ def deliver_events(
     if disabled and len(disabled) == len(results):
         raise make_failure(disabled[0])
     if results and not records:
-        hooks[0].log.warning("Nothing was sent: none of these endpoints takes %s", event_type)
+        hooks[0].log.warning("Nothing was sent: none of these endpoints takes %s and is enabled", event_type)
     return records
 
 

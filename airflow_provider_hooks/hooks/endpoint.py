@@ -401,7 +401,7 @@ class EndpointHook(BaseHook):
                 if tokens is not None:
                     template.use_token(tokens.get())
                 request = template.make_request(info, event.body, headers=event.headers, redelivery=redelivery)
-            except (ServiceHookError, OSError, RuntimeError) as error:
+            except Exception as error:  # noqa: BLE001  (nothing was sent, and the claim must not stay open)
                 attempt = not_sent_attempt(error, requested_at=requested_at, seconds=time.monotonic() - started)
             else:
                 result = engine.send_one(request)

@@ -252,9 +252,26 @@ class TestLabelOfAMappedTask:
             (["one", "other"], {"event_id": "order-7"}, "one, other order-7"),
             ("one", {}, "one #3"),
             ("one", {"event_id": "order-7", "template": ""}, ""),
+            ("one", {"event": {"id": "order-8"}}, "one order-8"),
             ("one", {"event_id": "x", "map_index": -1}, None),
             ("one", {"event_id": "x", "template": "mine"}, "mine"),
         ],
     )
     def test_names_endpoint_and_event(self, endpoints, conn_ids, options, label):
         assert self.render(endpoints, conn_ids, **options) == label
+
+    def test_an_event_that_is_no_mapping_is_named_and_nothing_else(self, endpoints):
+        with pytest.raises(AirflowFailException, match="event"):
+            self.render(endpoints, "one", event="text")
+
+
+def test_an_error_before_the_request_leaves_no_claim_open(endpoints, monkeypatch):
+    def fail(*_args, **_options):
+        raise UnicodeError("not a text")
+
+    monkeypatch.setattr("airflow_provider_hooks.delivery.request.RequestTemplate.make_request", fail)
+    store = StateStore()
+    endpoints(one="http://127.0.0.1:9/")
+    with pytest.raises(DeliveryNotSentError, match="setup_failed"):
+        deliver("one", store)
+    assert store.get("service_hook_delivery")["state"] == "not_sent"
