@@ -184,30 +184,6 @@ class EndpointOperator(BaseOperator):
             format=format_name,
         )
 
-    def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
-        """Render the fields, and describe the request that they make. Nothing is sent, and nothing claimed."""
-        self.request_preview = None  # it holds data of the event, which must not be rendered
-        super().render_template_fields(context, jinja_env)
-        try:
-            self.request_preview = self._describe_request(context)
-        except Exception as error:  # noqa: BLE001  (what is wrong fails the task when it is executed)
-            self.log.debug("There is no preview of the request: %s", type(error).__name__)
-
-    def _describe_request(self, context: Context) -> str | None:
-        draft = self.make_draft(context)
-        conn_ids = self.service_hook_conn_id
-        conn_id = conn_ids if isinstance(conn_ids, str) else next(iter(conn_ids), None)
-        if draft is None or conn_id is None:
-            return None
-        from airflow_provider_hooks.hooks.endpoint import EndpointHook
-
-        preview = EndpointHook(conn_id).preview(draft.event_type, draft, format=self.format or None)
-        return preview.as_message(shows_signature=False).decode()[:_MAX_PREVIEW_CHARACTERS]
-
-    def make_draft(self, context: Context) -> EventDraft | OwnEventDraft | None:  # noqa: ARG002  (subclasses need it)
-        """Return the one event of the task, if it is known before the task is executed."""
-        return None
-
     def find_event_id(self) -> object:
         """Return the id of the event, if the task has one event and its id is given."""
         return None
@@ -224,9 +200,51 @@ class EndpointOperator(BaseOperator):
         labelled["service_hook_label"], labelled["map_index_template"] = label, "{{ service_hook_label }}"
 
 
-def find_id(event_id: object, event: object) -> object:
-    """Return the id of an event that is not checked yet, if it is given."""
-    return event_id or (event.get("id") if isinstance(event, Mapping) else None)
+class SingleEventOperator(EndpointOperator):
+    """The base of the operators that deliver one event, which is known before the task is executed."""
+
+    event: Mapping[str, object] | None
+    event_id: str | None
+
+    def execute(self, context: Context) -> JsonObject | list[JsonObject]:
+        """
+        Deliver the event and return its record, or the records of several endpoints.
+
+        :raises NonRetryableError: if the outcome is ``rejected`` or ``unknown``, or an input cannot be used, which a
+            retry must not or cannot change
+        :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
+        :raises DeliveryUnknownError: if it may have been received and must be sent again; ``retries`` then apply
+        :raises DeliveryRejectedError: if it was rejected and must be sent again; ``retries`` then apply
+        """
+        return self.deliver(self.make_draft(context), context)
+
+    def make_draft(self, context: Context) -> EventDraft | OwnEventDraft:
+        """Return the event of the task, which is built and checked when it is delivered."""
+        raise NotImplementedError
+
+    def find_event_id(self) -> object:
+        """Return the id of the event, if it is given; the event is not checked yet."""
+        return self.event_id or (self.event.get("id") if isinstance(self.event, Mapping) else None)
+
+    def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
+        """Render the fields, and describe the request that they make. Nothing is sent, and nothing claimed."""
+        self.request_preview = None  # it holds data of the event, which must not be rendered
+        super().render_template_fields(context, jinja_env)
+        try:
+            self.request_preview = self._describe_request(context)
+        except Exception as error:  # noqa: BLE001  (what is wrong fails the task when it is executed)
+            self.log.debug("There is no preview of the request: %s", type(error).__name__)
+
+    def _describe_request(self, context: Context) -> str | None:
+        draft = self.make_draft(context)
+        conn_ids = self.service_hook_conn_id
+        conn_id = conn_ids if isinstance(conn_ids, str) else next(iter(conn_ids), None)
+        if conn_id is None:
+            return None
+        from airflow_provider_hooks.hooks.endpoint import EndpointHook
+
+        preview = EndpointHook(conn_id).preview(draft.event_type, draft, format=self.format or None)
+        return preview.as_message(shows_signature=False).decode()[:_MAX_PREVIEW_CHARACTERS]
 
 
 class DeliveringOperator(EndpointOperator):

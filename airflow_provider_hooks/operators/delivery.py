@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, cast
 
-from airflow_provider_hooks.operators._base import DeliveringOperator, EndpointOperator, find_id
+from airflow_provider_hooks.operators._base import DeliveringOperator, EndpointOperator, SingleEventOperator
 from airflow_provider_hooks.operators.links import DeliveryRecordLink
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 
-class _DeliverEventOperator(DeliveringOperator):
+class _DeliverEventOperator(SingleEventOperator, DeliveringOperator):
     """
     The base of the operators that deliver one event.
 
@@ -59,18 +59,6 @@ class _DeliverEventOperator(DeliveringOperator):
 
     event_type: EventType
 
-    def execute(self, context: Context) -> JsonObject | list[JsonObject]:
-        """
-        Deliver the event and return its record, or the records of several endpoints.
-
-        :raises NonRetryableError: if the outcome is ``rejected`` or ``unknown``, or an input cannot be used, which a
-            retry must not or cannot change
-        :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
-        :raises DeliveryUnknownError: if it may have been received and must be sent again; ``retries`` then apply
-        :raises DeliveryRejectedError: if it was rejected and must be sent again; ``retries`` then apply
-        """
-        return self.deliver(self.make_draft(context), context)
-
     def make_draft(self, context: Context) -> EventDraft:
         """Return the event of the task, which is built and checked when it is delivered."""
         from airflow_provider_hooks._runtime.airflow import describe_task_instance
@@ -90,10 +78,6 @@ class _DeliverEventOperator(DeliveringOperator):
     def list_events(self) -> Sequence[Mapping[str, object]]:
         """Return the one event of the task; it is empty if the arguments are the whole event."""
         return [self.event or {}]
-
-    def find_event_id(self) -> object:
-        """Return the id of the event, if it is given."""
-        return find_id(self.event_id, self.event)
 
 
 class DeliverEventCreatedOperator(_DeliverEventOperator):
@@ -161,7 +145,7 @@ class DeliverEventAlertOperator(_DeliverEventOperator):
         return {**super().list_arguments(), "triggering_rules": self.triggering_rules}
 
 
-class DeliverEventOperator(EndpointOperator):
+class DeliverEventOperator(SingleEventOperator):
     """
     Deliver an event of the user's own type, such as ``orders.loaded``, signed, at most once per run or manual clear.
 
@@ -206,22 +190,6 @@ class DeliverEventOperator(EndpointOperator):
         self.event_id = event_id
         self.occurred_at = occurred_at
         self.schema = schema
-
-    def find_event_id(self) -> object:
-        """Return the id of the event, if it is given."""
-        return find_id(self.event_id, self.event)
-
-    def execute(self, context: Context) -> JsonObject | list[JsonObject]:
-        """
-        Deliver the event and return its record, or the records of several endpoints.
-
-        :raises NonRetryableError: if the outcome is ``rejected`` or ``unknown``, or an input cannot be used, which a
-            retry must not or cannot change
-        :raises DeliveryNotSentError: if nothing was sent; Airflow's own ``retries`` then apply
-        :raises DeliveryUnknownError: if it may have been received and must be sent again; ``retries`` then apply
-        :raises DeliveryRejectedError: if it was rejected and must be sent again; ``retries`` then apply
-        """
-        return self.deliver(self.make_draft(context), context)
 
     def make_draft(self, context: Context) -> OwnEventDraft:
         """Return the event of the task, which is built and checked when it is delivered."""
