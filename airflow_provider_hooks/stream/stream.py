@@ -30,10 +30,9 @@ from typing import TYPE_CHECKING, Literal, cast
 import msgspec
 import orjson
 
-from airflow_provider_hooks.delivery.policy import AT_MOST_ONCE, MAY_HAVE_ARRIVED
+from airflow_provider_hooks.delivery.policy import AT_MOST_ONCE, MAY_HAVE_ARRIVED, find_retry_after
 from airflow_provider_hooks.exceptions import InvalidEventError, StateStoreError
 from airflow_provider_hooks.http.connect import to_milliseconds
-from airflow_provider_hooks.http.retry_after import read_retry_at
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.stream.claims import BatchSizer, StreamAction, StreamClaim, UnsentEvent, next_stream_action
 from airflow_provider_hooks.stream.records import RecordEncoder, RecordFolderError
@@ -338,8 +337,7 @@ class _Stream:
                 self._copy_record(segment, recorded[offset])
                 continue
             offsets.append(offset)
-            self._pending[offset] = self._pending.get(offset, UnsentEvent(offset, 0)).attempted("unknown")
-            self._redelivered.add(offset)
+            self._note_attempt(offset, Outcome.UNKNOWN)
         return end, offsets
 
     def _read_claimed_batch(self) -> Iterable[SourceEvent]:
@@ -536,7 +534,7 @@ class _Stream:
                     continue
                 offset = result.request.offset
                 attempts[offset] += 1
-                self._note_attempt(result)
+                self._note_attempt(offset, result.outcome)
                 if self._may_resend(result, attempts[offset]):
                     request = result.request._replace(redelivery=self._redelivery or offset in self._redelivered)
                     self._engine.requeue(self._encoder.sign_again(request))
@@ -551,12 +549,11 @@ class _Stream:
         left = (request.offset for request in self._engine.unsent)
         return [*unsent, *(self._pending.get(offset, UnsentEvent(offset, 0)) for offset in left)]
 
-    def _note_attempt(self, result: RequestResult[EncodedRequest]) -> None:
+    def _note_attempt(self, offset: int, outcome: Outcome) -> None:
         """Remember what is known of an event that may be sent again."""
-        offset = result.request.offset
-        outcome = cast("FailedOutcome", result.outcome.value)
-        self._pending[offset] = self._pending.get(offset, UnsentEvent(offset, 0)).attempted(outcome)
-        if result.outcome is not Outcome.NOT_SENT:
+        known = self._pending.get(offset, UnsentEvent(offset, 0))
+        self._pending[offset] = known.attempted(cast("FailedOutcome", outcome.value))
+        if outcome is not Outcome.NOT_SENT:
             self._redelivered.add(offset)
 
     def _merge_with_previous(self, result: RequestResult[EncodedRequest]) -> RequestResult[EncodedRequest]:
@@ -614,9 +611,7 @@ class _Stream:
 
     def _pause(self, result: RequestResult[EncodedRequest]) -> None:
         """Pause the whole stream for as long as the receiver requests."""
-        now = time.time()
-        at = read_retry_at(result.headers, received_at=now)
-        self._rate_limiter.pause(time.monotonic(), None if at is None else at - now)
+        self._rate_limiter.pause(time.monotonic(), find_retry_after(result.headers, now=time.time()))
 
     def _can_authorize_again(
         self, result: RequestResult[EncodedRequest], tokens: TokenSource, authorized_again: set[int]
