@@ -28,7 +28,7 @@ class Found:
 
     trial: dict
     claim: dict
-    told: dict | None
+    returned: dict | None
     """What the task returned."""
     task: dict
     """The task instance."""
@@ -121,19 +121,19 @@ def _judge_open_blocks(found: Found, records: dict[int, list[dict]]) -> None:
 def _judge_summaries(found: Found) -> None:
     """The claim and the task tell what the records tell."""
     recorded = {outcome: found.counts[outcome] for outcome in OUTCOMES}
-    claimed, told = found.claim["summary"]["outcomes"], found.told or {}
+    claimed, returned = found.claim["summary"]["outcomes"], found.returned or {}
     valid = found.counts["events"] - found.claim["summary"]["invalid"]
     wrong = {
         "the stream is not done": found.claim["state"] != "done",
         "the claim says otherwise": claimed != recorded,
-        "the task tells otherwise": {outcome: told.get(outcome) for outcome in OUTCOMES} != recorded,
-        "the task's total is wrong": told.get("total") != found.counts["events"],
+        "the task tells otherwise": {outcome: returned.get(outcome) for outcome in OUTCOMES} != recorded,
+        "the task's total is wrong": returned.get("total") != found.counts["events"],
         "the task's state is wrong": (found.task["state"] == "success") != (recorded["delivered"] == valid),
         "the task has not ended": found.task["state"] not in {"success", "failed"},
     }
     for what, is_so in wrong.items():
         if is_so:
-            info = f"{recorded}, claim {found.claim['state']} {claimed}, task {found.task['state']} {told}"
+            info = f"{recorded}, claim {found.claim['state']} {claimed}, task {found.task['state']} {returned}"
             found.wrong.append(f"trial {found.trial['number']} {found.hits}: {what}: {info}")
 
 

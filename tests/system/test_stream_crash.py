@@ -101,7 +101,7 @@ def test_no_event_of_a_stream_is_received_twice_or_without_a_true_record(deploym
     all_found = []
     for index, trial in enumerate(trials):
         hits = read_hits(tmp_path / "marks", trial)
-        found = Found(trial=trial, claim=claims[index], told=returned.get(index), task=tasks[index], hits=hits)
+        found = Found(trial=trial, claim=claims[index], returned=returned.get(index), task=tasks[index], hits=hits)
         judge(found, received)
         all_found.append(found)
     wrong = [what for found in all_found for what in found.wrong]

@@ -211,7 +211,7 @@ def test_several_asset_events_of_one_run_are_delivered_once_each(place, receiver
     pause(True)
     update({"id": "several-1", "message": "one {{ 6 * 7 }}"})
     update({"id": "several-2", "message": "two", "level": "loud"})
-    update({"id": "several-1", "message": "one, told again"})
+    update({"id": "several-1", "message": "one, sent again"})
     pause(False)
     update({"id": "several-3", "message": "three"})
     count = 4 if EACH_ASSET_EVENT_HAS_A_RUN else 1
@@ -224,7 +224,7 @@ def test_several_asset_events_of_one_run_are_delivered_once_each(place, receiver
         ("several-3", "success"),
     }
     told = sorted((event["id"], event["message"]) for event in read_events(receiver))
-    again = [("several-1", "one, told again")] if EACH_ASSET_EVENT_HAS_A_RUN else []
+    again = [("several-1", "one, sent again")] if EACH_ASSET_EVENT_HAS_A_RUN else []
     expected = [("several-1", "one {{ 6 * 7 }}"), *again, ("several-3", "three")]
     assert told == expected, "the one that is wrong harms no other, and none is a template"
 
