@@ -24,6 +24,7 @@ Every exception that a user of this package can meet. ``except ServiceHookError`
     ├── SlotsError
     ├── SourceChangedError
     ├── StateStoreError
+    ├── LedgerError
     ├── RegistryError
     ├── HookConflictError
     ├── HookUncertainError
@@ -78,6 +79,7 @@ __all__ = [
     "HookConflictError",
     "HookUncertainError",
     "InvalidEventError",
+    "LedgerError",
     "LockError",
     "MissingExtraError",
     "NonRetryableError",
@@ -259,11 +261,15 @@ class ClaimLostError(ServiceHookError):
 
 
 class StateStoreError(ServiceHookError):
-    """Airflow's API server did not answer in time, so the state of a task could not be read or stored."""
+    """The claim store, Airflow's API server or the ledger, did not answer in time: a claim was not read or stored."""
 
     def __init__(self, message: str, *, retryable: bool = True) -> None:
         self.retryable = retryable
         super().__init__(message)
+
+
+class LedgerError(ServiceHookError):
+    """The ledger cannot be used: its tables are missing or of another version, or the role may not use them."""
 
 
 class SlotError(ServiceHookError):

@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 SECTION = "service_hooks"
 
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
+_FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=", re.ASCII)
+_BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+"""As Airflow reads them."""
 
 _SECONDS = ("timeout", "connect_timeout", "state_store_timeout")
-OptionType = Literal["string", "integer", "float"]
+OptionType = Literal["string", "integer", "float", "boolean"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +118,39 @@ OPTIONS = (
         type="float",
         default="120",
         description=(
-            "Seconds that a delivery goes on trying to read and store its claim while Airflow's API server does not "
-            "answer. Airflow ends a task after [workers] max_failed_heartbeats in any case."
+            "Seconds that a delivery goes on trying to read and store its claim while Airflow's API server, or the "
+            "database of the ledger, does not answer. Airflow ends a task after [workers] max_failed_heartbeats in any "
+            "case."
+        ),
+    ),
+    Option(
+        name="ledger_conn_id",
+        type="string",
+        default="",
+        example="service_hook_ledger",
+        description=(
+            "A connection of type postgres, or sqlite on a single machine, to the database of the ledger: claims then "
+            "outlive Dag runs, callbacks and commands have claims too, and deliveries can be searched. Create its "
+            "tables with airflow service-hooks ledger migrate. Empty: claims are in Airflow's task state store."
+        ),
+    ),
+    Option(
+        name="store_payloads",
+        type="boolean",
+        default="False",
+        description=(
+            "Whether the ledger stores the body of each event that a task, a callback or a command delivers, encrypted "
+            "with payload_keys, so that it can be shown and sent again exactly. Streams are not stored."
+        ),
+    ),
+    Option(
+        name="payload_keys",
+        type="string",
+        default="",
+        sensitive=True,
+        description=(
+            "The Fernet keys of stored payloads, separated by commas: the first encrypts, all decrypt. They are not "
+            "Airflow's own fernet_key, which workers need not have."
         ),
     ),
     Option(
@@ -146,6 +180,9 @@ class Settings:
     deployment: str = ""
     state_store_timeout: float = 120.0
     ca_file: str | None = None
+    ledger_conn_id: str | None = None
+    store_payloads: bool = False
+    payload_keys: tuple[str, ...] = field(default=(), repr=False)
 
     def build_policy(self) -> NetworkPolicy:
         """
@@ -181,6 +218,14 @@ def parse_settings(given: Mapping[str, str | None]) -> Settings:
         problems.add(
             "max_payload_bytes", f"must be a whole number of bytes, not {safe_repr(texts['max_payload_bytes'])}"
         )
+    store_payloads = _parse_boolean("store_payloads", texts["store_payloads"], problems)
+    payload_keys = _split(texts["payload_keys"])
+    if store_payloads and not payload_keys:
+        problems.add("payload_keys", "needs a Fernet key, because store_payloads is on")
+    if not all(map(_FERNET_KEY.fullmatch, payload_keys)):
+        problems.add("payload_keys", "must be Fernet keys separated by commas: 32 bytes in URL-safe base64 each")
+    if store_payloads and not texts["ledger_conn_id"]:
+        problems.add("store_payloads", "needs the ledger: set ledger_conn_id")
     problems.raise_if_any()
     return Settings(
         allowed_networks=tuple(_split(texts["allowed_networks"])),
@@ -193,11 +238,20 @@ def parse_settings(given: Mapping[str, str | None]) -> Settings:
         deployment=texts["deployment"],
         state_store_timeout=numbers["state_store_timeout"],
         ca_file=texts["ca_file"] or None,
+        ledger_conn_id=texts["ledger_conn_id"] or None,
+        store_payloads=store_payloads,
+        payload_keys=tuple(payload_keys),
     )
 
 
 def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _parse_boolean(name: str, text: str, problems: ValidationErrors) -> bool:
+    if text.lower() not in _BOOLEANS:
+        problems.add(name, f"must be True or False, not {safe_repr(text)}")
+    return _BOOLEANS.get(text.lower(), False)
 
 
 def _parse_positive(name: str, text: str, problems: ValidationErrors) -> float:

@@ -4,9 +4,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import time
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
@@ -19,9 +17,10 @@ from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_hooks.connection_form import read_fields
+from airflow_provider_hooks.delivery.patience import OutageError, Patience
 from airflow_provider_hooks.delivery.record import parse_stored
 from airflow_provider_hooks.events.builders import make_event_id
-from airflow_provider_hooks.exceptions import ClaimLostError, ServiceHookError, StateStoreError, ValidationError
+from airflow_provider_hooks.exceptions import ClaimLostError, ServiceHookError, ValidationError
 from airflow_provider_hooks.sanitize import escape, safe_repr
 from airflow_provider_hooks.settings import OPTIONS, SECTION, Settings, parse_settings
 from airflow_provider_hooks.signing.secrets import parse_secrets
@@ -36,16 +35,12 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
 
 
-_log = logging.getLogger(__name__)
-
 _REFUSAL = (
     "the claim in the task's state store cannot be read, so nothing is sent; write the whole claim back, or delete it "
     "in the task's Storage tab to have everything sent again"
 )
 _DEFAULT_BASE_URL = "http://localhost:8080"
 """Airflow's own default of ``[api] base_url``."""
-_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.5, 5.0
-"""How long an operation of the state store waits before it is tried again."""
 _CLEAR_DELETES_CLAIMS = (1, 4)
 """The version of the Task SDK that comes with Airflow 3.4."""
 Returned = TypeVar("Returned")
@@ -155,7 +150,7 @@ class TaskStateClaimStore(Generic[ClaimType]):
         self, accessor: TaskStateStoreAccessor, key: str, kind: type[ClaimType], *, patience: float = 0.0
     ) -> None:
         self._accessor, self._key, self._kind = accessor, key, kind
-        self._patience = patience
+        self._patience = Patience("Airflow's API server", patience)
 
     def load(self) -> ClaimType | None:
         """
@@ -193,22 +188,15 @@ class TaskStateClaimStore(Generic[ClaimType]):
         self._call(lambda: self._accessor.set(self._key, value, retention=forever))
 
     def _call(self, operation: Callable[[], Returned]) -> Returned:
-        """Do an operation, again and again while the API server does not answer: it may be restarting."""
-        give_up_at = time.monotonic() + self._patience
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
+        def attempt() -> Returned:
             try:
                 return operation()
             except AirflowRuntimeError as error:
                 if not _is_outage(error):
                     raise
-                if time.monotonic() >= give_up_at:
-                    problem = f"Airflow's API server did not answer for {self._patience:g} s ({escape(str(error))})"
-                    self._patience = 0.0  # what follows is tried once
-                    raise StateStoreError(problem) from None
-            _log.warning("Airflow's API server does not answer; trying again to read or store the claim")
-            time.sleep(min(pause, max(0.0, give_up_at - time.monotonic())))
-            pause = min(2 * pause, _MAX_PAUSE_SECONDS)
+                raise OutageError(escape(str(error))) from None
+
+        return self._patience.call(attempt)
 
 
 def _is_outage(error: AirflowRuntimeError) -> bool:

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_hooks.delivery.claims import DeliveryResult
-    from airflow_provider_hooks.delivery.policy import DeliveryPolicy
+    from airflow_provider_hooks.delivery.policy import DeliveryPolicy, Once
     from airflow_provider_hooks.delivery.record import Record
+    from airflow_provider_hooks.delivery.service import DeliveryResult
 
 
 _MOVED = "The receiver is at another address: set the URL of the connection to the Location of the response"
@@ -105,7 +105,8 @@ def make_delivery_failure(
             record=stored,
             retry_after=find_retry_after(record.attempt.response_headers, now=time.time()),
         )
-    return DeliveryFailedError(_describe(result, _list_advice(record)), outcome=outcome, record=stored)
+    lines = _list_advice(record, once=policy.once)
+    return DeliveryFailedError(_describe(result, lines), outcome=outcome, record=stored)
 
 
 def _describe(result: DeliveryResult, advice: list[str]) -> str:
@@ -137,18 +138,22 @@ def _has_retry(context: Context) -> bool:
     return bool(ti.try_number <= ti.max_tries)
 
 
-def _list_advice(record: Record) -> list[str]:
+def _list_advice(record: Record, *, once: Once) -> list[str]:
     """Return what a user can do about an outcome that Airflow does not retry."""
+    delivery_id = escape(record.info.delivery_id)
+    resend = "Clear the task to send it again"
+    if once == "event":
+        resend = f"To send it again, run: airflow service-hooks deliveries resend {delivery_id}"
     if record.attempt.outcome is Outcome.UNKNOWN:
-        return [
-            f"It may have been received: ask the receiver for delivery {escape(record.info.delivery_id)}",
-            "If the receiver has it, mark the task as success; otherwise clear the task, which sends it again",
-        ]
+        decide = "If the receiver has it, mark the task as success; otherwise clear the task, which sends it again"
+        if once == "event":
+            decide = f"If it has it, run: airflow service-hooks deliveries mark-delivered {delivery_id}. {resend}"
+        return [f"It may have been received: ask the receiver for delivery {delivery_id}", decide]
     attempt = record.attempt
     advice = _ADVICE.get(attempt.status_code or 0)
     if attempt.status_code == HTTPStatus.BAD_REQUEST and _NGINX_CERTIFICATE in (attempt.response_body or ""):
         advice = "The receiver requires a valid client certificate: set client_certificate of the connection"
-    return [*([advice] if advice else []), "Clear the task to send it again"]
+    return [*([advice] if advice else []), resend]
 
 
 def make_failure(error: Exception) -> RetryableError | NonRetryableError | AirflowSkipException:

@@ -23,7 +23,7 @@ from airflow.cli.cli_config import (
     lazy_load_command,
 )
 
-from airflow_provider_hooks.delivery.policy import RETRY_STATUSES, Guarantee
+from airflow_provider_hooks.delivery.policy import RETRY_STATUSES, Guarantee, Once
 from airflow_provider_hooks.events.types import check_event_type
 from airflow_provider_hooks.signing.keys import KEY_FORMATS
 from airflow_provider_hooks.signing.schemes import SCHEMES
@@ -137,6 +137,13 @@ ARG_RETRY_STATUSES = Arg(
     metavar="STATUSES",
     help="The statuses of a rejected delivery that is sent again, such as 429,503 (default: none for at_most_once, and "
     f"{','.join(map(str, RETRY_STATUSES))} for at_least_once)",
+)
+ARG_ONCE = Arg(
+    ("--once",),
+    choices=get_args(Once),
+    default="run",
+    help="event delivers an event id to an endpoint once for ever, whichever Dag, run or command delivers it; it needs "
+    "the ledger (default: run, each call of the command is a delivery)",
 )
 ARG_DRY_RUN = Arg(
     ("--dry-run",),
@@ -273,8 +280,7 @@ _COMMANDS = (
         name="deliver",
         help="Deliver one event, signed",
         description="Deliver one event, signed, and print its delivery record. By default a call of the command sends "
-        "one request. There is no task and therefore no claim: calling it again sends the event again, with the same "
-        "delivery id",
+        "one request. Calling it again sends the event again, with the same delivery id, unless --once event is given",
         func=_load("deliveries.deliver"),
         args=(
             ARG_ENDPOINT,
@@ -286,6 +292,7 @@ _COMMANDS = (
             ARG_FORMAT,
             ARG_GUARANTEE,
             ARG_RETRY_STATUSES,
+            ARG_ONCE,
             ARG_DRY_RUN,
             ARG_OUTPUT,
             ARG_VERBOSE,

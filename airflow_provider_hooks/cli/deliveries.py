@@ -48,7 +48,7 @@ def deliver(args: Namespace) -> ExitCode:
     """Deliver one event, by default with one request, and print its record, or print the request of a dry run."""
     event_type, payload = _read_arguments(args)
     statuses = None if args.retry_statuses is None else args.retry_statuses.split(",")
-    policy = make_policy(guarantee=args.guarantee, retry_statuses=statuses)
+    policy = make_policy(guarantee=args.guarantee, retry_statuses=statuses, once=args.once)
     hook = EndpointHook(args.service_hook_conn_id)
     if args.dry_run:
         _show_preview(hook.preview(event_type, payload, format=args.format), args.output)

@@ -197,13 +197,14 @@ def service_hook_task(
 
 
 def _find_slots(events: Sequence[Event], context: Context) -> tuple[str, ...]:
-    from airflow_provider_hooks._runtime.airflow import open_claim_store
+    from airflow_provider_hooks._runtime.airflow import read_settings
     from airflow_provider_hooks._runtime.failures import NonRetryableError
+    from airflow_provider_hooks._runtime.ledger import open_task_claim
     from airflow_provider_hooks.delivery.claims import SLOTS_KEY, TaskSlots, name_slots, pin_slots
 
     try:
         slots = name_slots([_find_id(event) for event in events])
-        store = open_claim_store(context, SLOTS_KEY, TaskSlots)
+        store = open_task_claim(context, SLOTS_KEY, TaskSlots, settings=read_settings())
         pin_slots(store, TaskSlots(generation=str(context["ti"].max_tries), slots=slots))
     except ServiceHookError as error:
         raise NonRetryableError(str(error)) from None

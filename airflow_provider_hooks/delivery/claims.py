@@ -1,40 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-How an event reaches an endpoint at most once per run or manual clear.
+The claims of deliveries: what is stored, and what a try does with the claim that it finds. No I/O.
 
-``ClaimedDelivery`` takes these steps:
-
-1. ``resolve``: what an earlier try recorded is reported, and nothing is sent.
-2. ``claim``: the claim is durable before a connection is opened. A crash at any later moment leaves a claim that the
-   next try finds and reports as ``unknown`` instead of sending the event again.
-3. The caller signs the request and sends it once.
-4. ``settle``: the outcome is recorded. Only ``not_sent``, which is proven, lets a later try send the event, and what
-   the user's ``DeliveryPolicy`` names.
-
-What a try does with the claim that it finds is one small table, ``next_action``. The limits are described in
-``docs/guarantee.md``.
+``next_action`` is one small table. ``delivery.service`` takes the steps around it, and the claim stores of ``_runtime``
+and ``ledger`` store what is made here. The limits are described in ``docs/guarantee.md``.
 
 A *generation* is one run, or one manual clear of the task. Airflow leaves ``max_tries`` of a task instance unchanged
 through retries, crashes and restarts, and moves it on when a user clears the task, so its value serves as an opaque
-label of the generation.
+label of the generation. A claim that several runs share has one generation for ever.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import uuid
-from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
-import pendulum
 
 from airflow_provider_hooks.delivery.policy import AT_MOST_ONCE, MAY_HAVE_ARRIVED, DeliveryPolicy
-from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo, Record, not_sent_attempt, parse_record
-from airflow_provider_hooks.exceptions import RecordError, SlotError, SlotsError, StateStoreError
+from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo, Record, parse_record
+from airflow_provider_hooks.exceptions import RecordError, SlotsError
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.sanitize import escape
 
@@ -55,6 +43,8 @@ LOST_CLAIM = (
 CLAIMED = "claimed"
 SETTLED = "settled"
 """What a user writes over the state of a claim to say that the event was received."""
+RESEND = "resend"
+"""What a user writes over the state of a claim to have the event sent again."""
 
 _PROCESS = uuid.uuid4().hex[:8]
 """Differs from that of a process with the same number in a container that was restarted."""
@@ -76,10 +66,16 @@ class ClaimStore(Protocol[_ClaimType]):
         Store a claim in place of the expected one, and return only if no other process can hold the same claim.
 
         :raises ClaimLostError: if another process holds it
+        :raises StateStoreError: if the store did not answer, so that the claim may be stored
         """
 
     def save(self, claim: _ClaimType) -> None:
-        """Store a later state of a claim that this process holds; it is durable when this returns."""
+        """
+        Store a later state of a claim that this process holds, or of one that it found; it is durable afterwards.
+
+        :raises ClaimLostError: if another process has claimed the delivery since; the task state store cannot say so
+        :raises StateStoreError: if the store did not answer, so that the state may be stored
+        """
 
 
 class ProcessClaimStore(Generic[_ClaimType]):
@@ -117,7 +113,7 @@ class ClaimAction(str, Enum):
 class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The durable marker that a delivery is being sent, and later its record."""
 
-    state: Literal["claimed", "settled", "delivered", "rejected", "not_sent", "unknown"]
+    state: Literal["claimed", "settled", "resend", "delivered", "rejected", "not_sent", "unknown"]
     generation: str
     try_number: int
     claimed_at: str
@@ -139,6 +135,20 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Return the claim in the form in which it is stored."""
         return msgspec.to_builtins(self)  # type: ignore[no-any-return]
 
+    def list_replaced(self) -> tuple[str, ...]:
+        """
+        Return the states of the stored claim that this later state of it may replace.
+
+        An observer that reports ``unknown`` replaces only an open claim. The process that made the attempt may also
+        replace that report: it knows better. Neither replaces what a user wrote.
+        """
+        record = self.record or {}
+        if record.get("settled"):
+            return (SETTLED,)
+        if record.get("error_class") == ErrorClass.INTERRUPTED.value:
+            return (CLAIMED,)
+        return (CLAIMED, Outcome.UNKNOWN.value)
+
 
 _SAME_GENERATION = {
     CLAIMED: ClaimAction.REPORT_UNKNOWN,
@@ -153,7 +163,7 @@ _MAY_HAVE_ARRIVED = frozenset({CLAIMED, Outcome.UNKNOWN.value})
 
 def next_action(found: Claim | None, *, generation: str, policy: DeliveryPolicy = AT_MOST_ONCE) -> ClaimAction:
     """Return what a try of ``generation`` does when it finds a claim, or none."""
-    if found is None:
+    if found is None or found.state == RESEND:
         return ClaimAction.SEND
     if found.generation != generation and found.state != SETTLED:
         return ClaimAction.SEND
@@ -173,7 +183,7 @@ def _find_status(claim: Claim) -> int | None:
 def make_claim(found: Claim | None, *, info: DeliveryInfo, run: TryContext, claimed_at: str) -> Claim:
     """Return a new claim in place of the one found."""
     sent_before = found is not None and (found.redelivery or found.state != Outcome.NOT_SENT.value)
-    same = found is not None and found.generation == run.generation
+    same = found is not None and found.generation == run.generation and found.state != RESEND
     return Claim(
         state="claimed",
         generation=run.generation,
@@ -190,6 +200,11 @@ def make_claim(found: Claim | None, *, info: DeliveryInfo, run: TryContext, clai
 def _own_prefix() -> str:
     """Return what the owner tokens of this process begin with."""
     return f"{_PROCESS}.{os.getpid()}."
+
+
+def is_own_claim(claim: Claim, *, try_number: int) -> bool:
+    """Return whether this very process wrote the claim, in this try."""
+    return claim.try_number == try_number and claim.owner_token.startswith(_own_prefix())
 
 
 def merge_with_previous(claim: Claim, attempt: Attempt) -> Attempt:
@@ -264,114 +279,28 @@ class TryContext(msgspec.Struct, frozen=True, kw_only=True):
     policy: DeliveryPolicy = AT_MOST_ONCE
     claim_may_be_lost: bool = False
     """Whether a clear may have deleted the claim of an earlier run."""
-
-
-class DeliveryResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a delivery in one try."""
-
-    record: Record
-    sent_by_this_try: bool
-    """Whether this call made the attempt; otherwise the record is that of an earlier one."""
-    unresolved_previous: Record | None = None
-    """The claim of an earlier generation that never got an outcome."""
-    recorded_by_this_try: bool = False
-    """Whether this very process made the attempt in an earlier call, so that the event must be the same."""
-
-
-class ClaimedDelivery:
+    wait_seconds: float = 0.0
     """
-    One delivery of one try, claimed before it is sent.
-
-    :param store: where the claim is stored
-    :param run: which try this is
+    How long an open claim may belong to another process that is sending: other runs share the claim. With 0 the claim
+    belongs to this task alone, and an open one is that of an earlier try.
     """
 
-    def __init__(self, *, store: ClaimStore[Claim], run: TryContext) -> None:
-        self.store, self.run = store, run
-        self._found: Claim | None = None
-        self._claim: Claim | None = None
 
-    def resolve(self) -> DeliveryResult | None:
-        """
-        Return the result that an earlier try left, or ``None`` if the event is to be sent.
+class ClaimOrigin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a delivery comes from."""
 
-        :raises RecordError: if the claim found cannot be read; nothing was sent
-        """
-        found = self._found = self.store.load()
-        action = next_action(found, generation=self.run.generation, policy=self.run.policy)
-        if found is None or action is ClaimAction.SEND:
-            return None
-        if action is ClaimAction.RETURN_RECORDED:
-            # Airflow can run a try again under its own number in another process, as in a restarted container.
-            is_own = found.try_number == self.run.try_number and found.owner_token.startswith(_own_prefix())
-            return DeliveryResult(record=find_recorded(found), sent_by_this_try=False, recorded_by_this_try=is_own)
-        if action is ClaimAction.REPORT_UNKNOWN:
-            record = report_interrupted(found)
-            self.store.save(record_claim(found, record))
-        else:
-            claim, record = mark_delivered(found, generation=self.run.generation)
-            self.store.save(claim)
-        return DeliveryResult(record=record, sent_by_this_try=False)
-
-    @property
-    def is_claim_lost(self) -> bool:
-        """Whether ``resolve`` found no claim, and a clear may have deleted one."""
-        return self._found is None and self.run.claim_may_be_lost
-
-    def claim(self, info: DeliveryInfo) -> bool:
-        """
-        Claim the delivery; the request may be sent when this returns.
-
-        :returns: whether the event may have been sent before
-        :raises ClaimLostError: if another process claimed it at the same moment; this one must send nothing
-        :raises StateStoreError: if the claim could not be stored or read back; nothing was sent
-        """
-        claimed_at = pendulum.now("UTC").isoformat()
-        self._claim = make_claim(self._found, info=info, run=self.run, claimed_at=claimed_at)
-        try:
-            self.store.acquire(self._found, self._claim)
-        except StateStoreError as error:
-            self._record_not_sent(self._claim, error)
-            raise
-        return self._claim.redelivery
-
-    def _record_not_sent(self, claim: Claim, error: StateStoreError) -> None:
-        """Record that nothing was sent, if the store takes it: the next try must not take the claim for an attempt."""
-        claimed_at = datetime.fromisoformat(claim.claimed_at).timestamp()
-        record = make_record(claim, not_sent_attempt(error, requested_at=claimed_at, seconds=0.0))
-        with contextlib.suppress(StateStoreError):
-            # Only over this claim itself: Airflow accepts a write of this try only as long as no other try has begun.
-            if self.store.load() == claim:
-                self.store.save(record_claim(claim, record))
-
-    def settle(self, attempt: Attempt) -> DeliveryResult:
-        """
-        Record the attempt, and return the result of the delivery.
-
-        :raises StateStoreError: with the outcome, if it could not be stored
-        """
-        claim, found = self._claim, self._found
-        assert claim is not None  # noqa: S101  (for mypy: an attempt is only made with a claim)
-        record = make_record(claim, attempt)
-        try:
-            self.store.save(record_claim(claim, record))
-        except StateStoreError as error:
-            # A retry would find the open claim and report it as unknown, so only what was not sent is left to one.
-            retryable = record.attempt.outcome is Outcome.NOT_SENT
-            message = f"{record.summarize()}; this could not be recorded: {error}"
-            raise StateStoreError(message, retryable=retryable) from None
-        unresolved = report_interrupted(found) if found is not None and found.state == CLAIMED else None
-        return DeliveryResult(record=record, sent_by_this_try=True, unresolved_previous=unresolved)
-
-
-def check_slot(result: DeliveryResult, info: DeliveryInfo) -> None:
-    """
-    Return if this try recorded the same delivery before.
-
-    :raises SlotError: if it is another one; nothing was sent
-    """
-    if info.delivery_id != result.record.info.delivery_id:
-        raise SlotError("this task delivered another event in this try; give each delivery its own slot")
+    origin: Literal["task", "callback", "command"]
+    dag_id: str | None = None
+    run_id: str | None = None
+    task_id: str | None = None
+    map_index: int | None = None
+    try_number: int = 1
+    slot: str = ""
+    """Distinguishes several deliveries of one task."""
+    endpoint: str | None = None
+    """Of a stream; the claim of an event has its endpoint and type."""
+    event_type: str | None = None
+    """Of a stream whose events have one type."""
 
 
 class TaskSlots(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

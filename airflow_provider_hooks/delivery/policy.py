@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.delivery.record import Attempt
 
-__all__ = ["DeliveryPolicy", "Guarantee", "make_policy"]
+__all__ = ["DeliveryPolicy", "Guarantee", "Once", "make_policy"]
 
 Guarantee = Literal["at_most_once", "at_least_once"]
 """How often an event is received: not more than once, or not less."""
+Once = Literal["run", "event"]
+"""For what the guarantee holds: each run or manual clear, or each event id for ever."""
 
 RETRY_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 """
@@ -57,10 +59,13 @@ class DeliveryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     :param guarantee: whether an event is sent again that may have been received
     :param retry_statuses: the statuses of a rejected delivery that is sent again
+    :param once: ``run``: each run or manual clear delivers the event; ``event``: an event id goes to an endpoint once,
+        whichever Dag, run or process delivers it, until a user requests that it is sent again
     """
 
     guarantee: Guarantee = "at_most_once"
     retry_statuses: frozenset[int] = frozenset()
+    once: Once = "run"
 
     @property
     def resends_unknown(self) -> bool:
@@ -78,23 +83,28 @@ AT_MOST_ONCE = DeliveryPolicy()
 """The default: only what was provably not received is sent again."""
 
 
-def make_policy(*, guarantee: object = "at_most_once", retry_statuses: object = None) -> DeliveryPolicy:
+def make_policy(
+    *, guarantee: object = "at_most_once", retry_statuses: object = None, once: object = "run"
+) -> DeliveryPolicy:
     """
     Return a policy from arguments that a template may have rendered as text.
 
     :param guarantee: ``at_most_once`` or ``at_least_once``
     :param retry_statuses: a list of statuses; ``None``: none for ``at_most_once``, ``RETRY_STATUSES`` otherwise
+    :param once: ``run`` or ``event``
     :raises ValidationError: naming each argument that cannot be used
     """
     problems = ValidationErrors("delivery policy")
     if guarantee not in get_args(Guarantee):
         problems.add("guarantee", f"must be {' or '.join(get_args(Guarantee))}, not {safe_repr(guarantee)}")
+    if once not in get_args(Once):
+        problems.add("once", f"must be {' or '.join(get_args(Once))}, not {safe_repr(once)}")
     statuses = _read_statuses(retry_statuses, problems)
     problems.raise_if_any()
     chosen: Guarantee = "at_least_once" if guarantee == "at_least_once" else "at_most_once"
     if statuses is None:
         statuses = frozenset(RETRY_STATUSES if chosen == "at_least_once" else ())
-    return DeliveryPolicy(guarantee=chosen, retry_statuses=statuses)
+    return DeliveryPolicy(guarantee=chosen, retry_statuses=statuses, once="event" if once == "event" else "run")
 
 
 def _read_statuses(value: object, problems: ValidationErrors) -> frozenset[int] | None:

@@ -8,8 +8,9 @@ import contextlib
 import logging
 import threading
 import time
+import uuid
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from airflow.sdk import BaseHook
@@ -24,22 +25,22 @@ from airflow_provider_hooks._runtime.airflow import (
     read_variable,
 )
 from airflow_provider_hooks._runtime.failures import make_delivery_failure, make_failure
+from airflow_provider_hooks._runtime.ledger import describe_origin, open_ledger, open_task_claim
 from airflow_provider_hooks._runtime.telemetry import count_delivery, record_attempt, trace_attempt
 from airflow_provider_hooks.delivery.claims import (
     KEY_PREFIX,
     LOST_CLAIM,
     Claim,
-    ClaimedDelivery,
-    DeliveryResult,
+    ClaimOrigin,
     ProcessClaimStore,
     TryContext,
-    check_slot,
 )
 from airflow_provider_hooks.delivery.connection import SERVICE_HOOK
 from airflow_provider_hooks.delivery.endpoint import ALL_EVENTS, Endpoint, Subscription, read_endpoint
 from airflow_provider_hooks.delivery.policy import AT_MOST_ONCE, find_attempt_delay
 from airflow_provider_hooks.delivery.record import Record, attempt_from_result, not_sent_attempt
 from airflow_provider_hooks.delivery.request import RequestTemplate, SignedRequest, preview_request
+from airflow_provider_hooks.delivery.service import ClaimedDelivery, DeliveryResult, check_slot
 from airflow_provider_hooks.events.builders import EventDraft
 from airflow_provider_hooks.events.event import Event, OwnEventDraft
 from airflow_provider_hooks.events.formats import encode_event
@@ -54,6 +55,7 @@ from airflow_provider_hooks.exceptions import (
 from airflow_provider_hooks.http.connect import Connector, Limits, make_tls_context
 from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.http.redact import MASK
+from airflow_provider_hooks.ledger.claims import LedgerClaimStore, make_claim_key
 from airflow_provider_hooks.outcomes import Outcome
 from airflow_provider_hooks.settings import SECTION
 
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.http.policy import NetworkPolicy
     from airflow_provider_hooks.http.urls import Target
     from airflow_provider_hooks.json_types import JsonObject
+    from airflow_provider_hooks.ledger.database import Database
     from airflow_provider_hooks.outcomes import RequestResult
     from airflow_provider_hooks.settings import Settings
 
@@ -77,6 +80,19 @@ if TYPE_CHECKING:
 
 
 __all__ = ["EndpointHook"]
+
+COMMAND = ClaimOrigin(origin="command")
+_REQUESTS_OF_AN_ATTEMPT = 3
+"""A token, the request, and the request again with a new token."""
+_SETTLE_SECONDS = 5.0
+
+
+class _Prepared(NamedTuple):
+    """A delivery whose event and endpoint are checked. Nothing is claimed yet."""
+
+    template: RequestTemplate
+    info: DeliveryInfo
+    event: EncodedEvent
 
 
 class EndpointHook(BaseHook):
@@ -223,26 +239,40 @@ class EndpointHook(BaseHook):
         payload: Payload | Draft,
         *,
         context: Context | None = None,
-        slot: str = "",
+        origin: ClaimOrigin = COMMAND,
         policy: DeliveryPolicy = AT_MOST_ONCE,
         format: str | None = None,  # noqa: A002
     ) -> DeliveryResult:
         """
         Deliver an event where Airflow has no retries, as in a callback or a command, and return the last result.
 
-        By default it makes one attempt. With another policy it makes up to four, some seconds apart.
+        By default it makes one attempt. With another policy it makes up to four, some seconds apart. With a ledger, a
+        callback that is called twice for the same thing sends one request; so does, without a ledger, one whose context
+        has a task state store. Otherwise each call is a delivery.
 
-        :param context: the context whose task state store holds the claim; without one each call is a delivery
+        :param context: the context whose task state store holds the claim, if there is no ledger
+        :param origin: where the delivery comes from; the slot of a callback names what it was called for
         :raises ServiceHookError: if an input cannot be used; nothing was sent
         :raises AirflowNotFoundException: if there is no such connection; nothing was sent
         """
+        database = self._find_ledger(policy)
+        is_shared = database is not None and (policy.once == "event" or origin.origin == "callback")
         store: ClaimStore[Claim] = ProcessClaimStore()
         run = TryContext(generation="", try_number=1, policy=policy)
-        if context is not None:
-            store, run = self._open_claim(context, slot), _make_try_context(context, policy)
+        if database is not None:
+            key = make_claim_key("command", uuid.uuid4().hex)
+            store = self._open_ledger_claim(database, key, origin)
+        elif context is not None:
+            key, patience = f"{KEY_PREFIX}:{origin.slot}", self._settings.state_store_timeout
+            store, run = open_claim_store(context, key, Claim, patience=patience), _make_try_context(context, policy)
         attempts = 0
         while True:
-            result = self._deliver_claimed(event_type, payload, store=store, run=run, format=format)
+            if database is not None and is_shared:
+                result = self._deliver_shared(
+                    event_type, payload, database=database, origin=origin, policy=policy, format=format
+                )
+            else:
+                result = self._deliver_claimed(event_type, payload, store=store, run=run, format=format)
             attempts += 1
             pause = find_attempt_delay(attempts, policy=policy, attempt=result.record.attempt, now=time.time())
             if pause is None:
@@ -260,12 +290,54 @@ class EndpointHook(BaseHook):
         policy: DeliveryPolicy,
         format: str | None,  # noqa: A002
     ) -> DeliveryResult:
-        store, run = self._open_claim(context, slot), _make_try_context(context, policy)
+        database = self._find_ledger(policy)
+        if database is not None and policy.once == "event":
+            origin = describe_origin(context, slot=slot)
+            return self._deliver_shared(
+                event_type, payload, database=database, origin=origin, policy=policy, format=format
+            )
+        store = open_task_claim(context, KEY_PREFIX, Claim, settings=self._settings, slot=slot)
+        run = _make_try_context(context, policy, has_ledger=database is not None)
         return self._deliver_claimed(event_type, payload, store=store, run=run, format=format)
 
-    def _open_claim(self, context: Context, slot: str) -> ClaimStore[Claim]:
-        key = f"{KEY_PREFIX}:{slot}" if slot else KEY_PREFIX
-        return open_claim_store(context, key, Claim, patience=self._settings.state_store_timeout)
+    def _find_ledger(self, policy: DeliveryPolicy) -> Database | None:
+        """
+        Return the ledger of the deployment, if it has one.
+
+        :raises ValidationError: if the policy needs a ledger, and there is none
+        """
+        database = open_ledger(self._settings)
+        if database is None and policy.once == "event":
+            problem = "'event' needs the ledger, which outlives Dag runs: set [service_hooks] ledger_conn_id"
+            raise ValidationError("delivery policy", {"once": problem})
+        return database
+
+    def _open_ledger_claim(self, database: Database, key: str, origin: ClaimOrigin) -> ClaimStore[Claim]:
+        return LedgerClaimStore(database, key, Claim, origin=origin, patience=self._settings.state_store_timeout)
+
+    def _deliver_shared(
+        self,
+        event_type: str,
+        payload: Payload | Draft,
+        *,
+        database: Database,
+        origin: ClaimOrigin,
+        policy: DeliveryPolicy,
+        format: str | None,  # noqa: A002
+    ) -> DeliveryResult:
+        """
+        Deliver an event that other runs or processes may deliver too, at the same moment: one of them sends it.
+
+        Its claim is that of the event, or of what a callback was called for.
+        """
+        prepared = self._prepare(event_type, payload, format)
+        key = make_claim_key("event", prepared.info.delivery_id)
+        if policy.once == "run":
+            key = make_claim_key(origin.origin, self._settings.deployment, origin.slot)
+        wait = _REQUESTS_OF_AN_ATTEMPT * prepared.template.endpoint.timeout + _SETTLE_SECONDS
+        run = TryContext(generation="", try_number=origin.try_number, policy=policy, wait_seconds=wait)
+        store = self._open_ledger_claim(database, key, origin)
+        return self._deliver_claimed(event_type, payload, store=store, run=run, format=format, prepared=prepared)
 
     def _deliver_claimed(
         self,
@@ -275,20 +347,21 @@ class EndpointHook(BaseHook):
         store: ClaimStore[Claim],
         run: TryContext,
         format: str | None,  # noqa: A002
+        prepared: _Prepared | None = None,
     ) -> DeliveryResult:
-        """Return what an earlier try recorded, or make one attempt."""
+        """Return what an earlier try or another process recorded, or make one attempt."""
         delivery = ClaimedDelivery(store=store, run=run)
         result = delivery.resolve()
-        if result is None or result.recorded_by_this_try:
-            template, info, event = self._prepare(event_type, payload, format)
+        if result is None:
+            prepared = prepared or self._prepare(event_type, payload, format)
+            if run.try_number > 1 and delivery.is_claim_lost:
+                self.log.warning(LOST_CLAIM)
+            result = delivery.claim(prepared.info)
             if result is None:
-                if run.try_number > 1 and delivery.is_claim_lost:
-                    self.log.warning(LOST_CLAIM)
-                redelivery = delivery.claim(info)
-                result = delivery.settle(self._attempt(template, info, event, redelivery=redelivery))
-            else:
-                check_slot(result, info)
-        self._report(result)
+                result = delivery.settle(self._attempt(*prepared, redelivery=delivery.is_redelivery))
+        elif result.recorded_by_this_try and prepared is None:
+            check_slot(result, self._prepare(event_type, payload, format).info)
+        self._report(result, policy=run.policy)
         return result
 
     @drop_frames
@@ -371,9 +444,7 @@ class EndpointHook(BaseHook):
             except BlockedAddressError as error:
                 raise BlockedAddressError(f"connection '{endpoint.conn_id}': {field}{error}") from None
 
-    def _prepare(
-        self, event_type: str, payload: Payload | Draft, format_name: str | None
-    ) -> tuple[RequestTemplate, DeliveryInfo, EncodedEvent]:
+    def _prepare(self, event_type: str, payload: Payload | Draft, format_name: str | None) -> _Prepared:
         """Build everything that can be refused, before anything is claimed."""
         built = payload.build() if isinstance(payload, EventDraft | OwnEventDraft) else payload
         endpoint = self._find_endpoint(event_type)
@@ -387,7 +458,7 @@ class EndpointHook(BaseHook):
         template = RequestTemplate(
             endpoint, event_type, content_type=event.content_type, header_names=event.header_names
         )
-        return template, template.describe(event.id, event.body), event
+        return _Prepared(template, template.describe(event.id, event.body), event)
 
     def _attempt(
         self, template: RequestTemplate, info: DeliveryInfo, event: EncodedEvent, *, redelivery: bool
@@ -470,7 +541,7 @@ class EndpointHook(BaseHook):
             tls=endpoint.tls,
         )
 
-    def _report(self, result: DeliveryResult) -> None:
+    def _report(self, result: DeliveryResult, *, policy: DeliveryPolicy) -> None:
         if result.unresolved_previous is not None:
             summary = result.unresolved_previous.summarize()
             self.log.warning("The previous run or clear left this delivery unresolved: %s", summary)
@@ -479,14 +550,17 @@ class EndpointHook(BaseHook):
             self.log.info("Nothing was sent by this try: a user settled the delivery")
         elif not result.sent_by_this_try:
             self._log_outcome(result.record)
-            self.log.warning("Nothing was sent by this try: an earlier one already sent this event")
+            if policy.once == "event":
+                self.log.warning("Nothing was sent: this event went to this endpoint before, and once is 'event'")
+            else:
+                self.log.warning("Nothing was sent by this try: an earlier one already sent this event")
 
 
-def _make_try_context(context: Context, policy: DeliveryPolicy) -> TryContext:
+def _make_try_context(context: Context, policy: DeliveryPolicy, *, has_ledger: bool = False) -> TryContext:
     ti = context["ti"]
     return TryContext(
         generation=str(ti.max_tries),
         try_number=ti.try_number,
         policy=policy,
-        claim_may_be_lost=ti.try_number > 1 and may_have_lost_claim(context),
+        claim_may_be_lost=ti.try_number > 1 and not has_ledger and may_have_lost_claim(context),
     )

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from airflow_provider_hooks._runtime.airflow import describe_own_event, may_have_lost_claim, open_claim_store
+from airflow_provider_hooks._runtime.airflow import describe_own_event, may_have_lost_claim
 from airflow_provider_hooks._runtime.failures import (
     DeliveryFailedError,
     DeliveryNotSentError,
     RetryableError,
     make_failure,
 )
+from airflow_provider_hooks._runtime.ledger import open_task_claim
 from airflow_provider_hooks._runtime.stream_files import check_records, find_earlier_records, make_records, open_source
 from airflow_provider_hooks._runtime.telemetry import count_deliveries
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX, LOST_CLAIM
@@ -83,10 +84,17 @@ class StreamHook(EndpointHook):
             generation=str(ti.max_tries),
             try_number=ti.try_number,
             is_last_try=ti.try_number > ti.max_tries,
-            claim_may_be_lost=may_have_lost_claim(context),
+            claim_may_be_lost=self._settings.ledger_conn_id is None and may_have_lost_claim(context),
         )
         try:
-            store = open_claim_store(context, KEY_PREFIX, StreamClaim, patience=self._settings.state_store_timeout)
+            store = open_task_claim(
+                context,
+                KEY_PREFIX,
+                StreamClaim,
+                settings=self._settings,
+                endpoint=self.service_hook_conn_id,
+                event_type=event_type,
+            )
             found = store.load()
             if found is None and run.claim_may_be_lost:
                 self.log.warning(LOST_CLAIM)

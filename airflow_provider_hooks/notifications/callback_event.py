@@ -28,6 +28,7 @@ import pendulum
 from airflow.sdk.log import redact  # type: ignore[attr-defined]  # it has no other public place
 
 from airflow_provider_hooks._runtime.airflow import find_log_url, read_base_url, read_deployment
+from airflow_provider_hooks.delivery.claims import ClaimOrigin
 from airflow_provider_hooks.events import extract_fields
 from airflow_provider_hooks.events.builders import make_event_id
 from airflow_provider_hooks.events.exceptions import MAX_TEXT_CHARACTERS, cut_texts, read_exception
@@ -100,6 +101,23 @@ class CallbackEvent:
     """Whether the context's task state store can be used."""
     reason: str = ""
     """The reason that Airflow gives for the state of a run."""
+
+    def describe_origin(self, *, slot: str) -> ClaimOrigin:
+        """
+        Return where the delivery comes from.
+
+        :param slot: what the callback was called for
+        """
+        map_index = self.tags.get("map_index")
+        return ClaimOrigin(
+            origin="callback",
+            dag_id=self.dag_id,
+            run_id=self.tags.get("run_id"),
+            task_id=self.tags.get("task_id"),
+            map_index=None if map_index is None else int(map_index),
+            try_number=int(self.tags.get("try_number", 1)),
+            slot=slot,
+        )
 
     @property
     def level(self) -> str:

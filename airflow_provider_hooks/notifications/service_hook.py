@@ -3,9 +3,9 @@
 """
 ``ServiceHookNotifier``: delivers an event for a callback or a deadline alert.
 
-The guarantee: by default one call of a callback sends at most one request. If the context's task state store can be
-used, a callback that Airflow calls twice for the same end of a task sends one request in all. Otherwise both requests
-have the same delivery id.
+The guarantee: by default one call of a callback sends at most one request. With the ledger, a callback that Airflow
+calls twice for the same thing sends one request in all. Without it, this holds where the context's task state store can
+be used, for the end of a task; otherwise both requests have the same delivery id.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from typing_extensions import Unpack
 
-    from airflow_provider_hooks.delivery.policy import Guarantee
+    from airflow_provider_hooks.delivery.policy import Guarantee, Once
     from airflow_provider_hooks.events.event import Event
     from airflow_provider_hooks.events.types import EventFields, Payload, Rules, Tags
     from airflow_provider_hooks.notifications.callback_event import CallbackEvent
@@ -61,6 +61,8 @@ class ServiceHookNotifier(BaseNotifier):
         was not or may not have been received, and after the statuses of ``retry_statuses``
     :param retry_statuses: which rejected deliveries are sent again; by default none for ``at_most_once``, and 408, 425,
         429, 500, 502, 503 and 504 for ``at_least_once``
+    :param once: ``run`` delivers an event for each thing that a callback is called for; ``event``, which needs the
+        ledger, delivers an event id to the endpoint once for ever, such as an ``event_id`` with the date of the run
     :param triggering_rules: a list of the names of the rules that made an alert; by default one of the Dag and what
         happened, such as ``orders failure``; a string is refused
     :param tags: the tags of an ``event.created``, added to ``dag_id``, ``task_id``, ``run_id``, ``try_number`` and
@@ -73,6 +75,7 @@ class ServiceHookNotifier(BaseNotifier):
         "format",
         "guarantee",
         "retry_statuses",
+        "once",
         "event_id",
         "project",
         "project_id",
@@ -93,6 +96,7 @@ class ServiceHookNotifier(BaseNotifier):
         format: str | None = None,  # noqa: A002  (what users call it)
         guarantee: Guarantee = "at_most_once",
         retry_statuses: Sequence[int] | None = None,
+        once: Once = "run",
         event_id: str | None = None,
         triggering_rules: Rules | None = None,
         tags: Tags | None = None,
@@ -106,6 +110,7 @@ class ServiceHookNotifier(BaseNotifier):
         self.format = format
         self.guarantee = guarantee
         self.retry_statuses = retry_statuses
+        self.once = once
         self.event_id = event_id
         self.project = fields.get("project")
         self.project_id = fields.get("project_id")
@@ -154,8 +159,10 @@ class ServiceHookNotifier(BaseNotifier):
                 self.event_type,
                 payload,
                 context=context if callback.can_claim else None,
-                slot=f"on_{callback.kind.value}:{self.event_type}:{self.service_hook_conn_id}:{event_id}",
-                policy=make_policy(guarantee=self.guarantee, retry_statuses=self.retry_statuses),
+                origin=callback.describe_origin(
+                    slot=f"on_{callback.kind.value}:{self.event_type}:{self.service_hook_conn_id}:{event_id}"
+                ),
+                policy=make_policy(guarantee=self.guarantee, retry_statuses=self.retry_statuses, once=self.once),
                 format=self.format or None,
             )
         except EndpointDisabledError as disabled:

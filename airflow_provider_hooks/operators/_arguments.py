@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.retry_policy import RetryPolicy
     from airflow.sdk.types import WeightRuleParam
 
-    from airflow_provider_hooks.delivery.policy import Guarantee
+    from airflow_provider_hooks.delivery.policy import Guarantee, Once
     from airflow_provider_hooks.exceptions import ValidationErrors
     from airflow_provider_hooks.registries.reconcile import OnUncertainCreate
     from airflow_provider_hooks.stream.sources import Shard
@@ -104,6 +104,7 @@ class EndpointArguments(BaseOperatorArguments, total=False):
     format: str | None
     guarantee: Guarantee
     retry_statuses: Sequence[int] | None
+    once: Once
 
 
 class DeliveryArguments(EventFields, EndpointArguments, total=False):

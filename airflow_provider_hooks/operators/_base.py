@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from typing_extensions import Unpack
 
-    from airflow_provider_hooks.delivery.policy import DeliveryPolicy, Guarantee
+    from airflow_provider_hooks.delivery.policy import DeliveryPolicy, Guarantee, Once
     from airflow_provider_hooks.events.builders import EventDraft
     from airflow_provider_hooks.events.event import OwnEventDraft
     from airflow_provider_hooks.events.types import Level
@@ -110,6 +110,8 @@ class EndpointOperator(BaseOperator):
         also if it may have been received, and after the statuses of ``retry_statuses``
     :param retry_statuses: which rejected deliveries are sent again by Airflow's own ``retries``; by default none for
         ``at_most_once``, and 408, 425, 429, 500, 502, 503 and 504 for ``at_least_once``
+    :param once: ``run`` delivers the event once per run or manual clear; ``event``, which needs the ledger, delivers an
+        event id to an endpoint once for ever, whichever Dag, run or process delivers it
     """
 
     template_fields: Sequence[str] = (
@@ -117,6 +119,7 @@ class EndpointOperator(BaseOperator):
         "format",
         "guarantee",
         "retry_statuses",
+        "once",
         "request_preview",
     )
     ui_color = "#d7e8f7"
@@ -134,6 +137,7 @@ class EndpointOperator(BaseOperator):
         format: str | None = None,  # noqa: A002  (what users call it)
         guarantee: Guarantee = "at_most_once",
         retry_statuses: Sequence[int] | None = None,
+        once: Once = "run",
         **kwargs: Unpack[BaseOperatorArguments],
     ) -> None:
         super().__init__(task_id=task_id, **add_retries(kwargs, guarantee=guarantee))
@@ -141,6 +145,7 @@ class EndpointOperator(BaseOperator):
         self.format = format
         self.guarantee = guarantee
         self.retry_statuses = retry_statuses
+        self.once = once
 
     def read_policy(self) -> DeliveryPolicy:
         """
@@ -152,7 +157,7 @@ class EndpointOperator(BaseOperator):
         from airflow_provider_hooks.exceptions import ValidationError
 
         try:
-            return make_policy(guarantee=self.guarantee, retry_statuses=self.retry_statuses)
+            return make_policy(guarantee=self.guarantee, retry_statuses=self.retry_statuses, once=self.once)
         except ValidationError as error:
             from airflow_provider_hooks.exceptions import NonRetryableError
 

@@ -31,7 +31,7 @@ import msgspec
 import orjson
 
 from airflow_provider_hooks.delivery.policy import AT_MOST_ONCE, MAY_HAVE_ARRIVED, find_retry_after
-from airflow_provider_hooks.exceptions import InvalidEventError, StateStoreError
+from airflow_provider_hooks.exceptions import ClaimLostError, InvalidEventError, StateStoreError
 from airflow_provider_hooks.http.connect import to_milliseconds
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.stream.claims import BatchSizer, StreamAction, StreamClaim, UnsentEvent, next_stream_action
@@ -226,8 +226,10 @@ class _Stream:
         self._records, self._progress, self._sizer = dependencies.records, dependencies.progress, dependencies.sizer
         self._max_attempts, self._max_unsent = dependencies.max_attempts, dependencies.max_unsent
         self._store, self._stored, self._run = store, found, run
+        self._is_acquired = False
+        """Whether this try has stored a claim, whose owner token is then its own."""
         self._previous_try = claim.try_number
-        self._claim = msgspec.structs.replace(claim, owner_token=uuid.uuid4().hex, try_number=run.try_number)
+        self._claim = msgspec.structs.replace(claim, try_number=run.try_number)
         self._summary = parse_summary(claim.summary)
         self._previous_pauses = self._summary.pauses
         self._pending = {event.offset: event for event in claim.unsent}
@@ -426,21 +428,22 @@ class _Stream:
 
     def _acquire_batch(self, state: Literal["claimed", "resending"], *, size: int) -> None:
         """Claim the next batch; return only if no other process can hold the same claim."""
-        claim = msgspec.structs.replace(self._claim, state=state, size=size)
+        claim = msgspec.structs.replace(self._claim, state=state, size=size, owner_token=uuid.uuid4().hex)
         try:
             self._store.acquire(self._stored, claim)
         except StateStoreError:
             self._withdraw(claim)
             raise
         self._stored = self._claim = claim
+        self._is_acquired = True
 
     def _withdraw(self, claim: StreamClaim) -> None:
         """Store that the batch did not begin, if the store takes it: else the next try reports it as unknown."""
         if self._claim.size:
             return  # an earlier try sent a part of this very batch
-        with contextlib.suppress(StateStoreError):
+        with contextlib.suppress(StateStoreError, ClaimLostError):
             if self._store.load() == claim:
-                self._store.save(msgspec.structs.replace(self._claim, state="stopped"))
+                self._store.save(msgspec.structs.replace(self._claim, state="stopped", owner_token=claim.owner_token))
 
     def _settle_batch(
         self, *, start: int, unsent: Collection[UnsentEvent], unrecorded: Mapping[str, Collection[int]] = _NOTHING
@@ -510,9 +513,13 @@ class _Stream:
         return self._make_result()
 
     def _save(self, state: Literal["stopped", "done"]) -> None:
-        self._claim = msgspec.structs.replace(self._claim, state=state)
-        self._store.save(self._claim)
-        self._stored = self._claim
+        claim = msgspec.structs.replace(self._claim, state=state)
+        if self._is_acquired:
+            self._store.save(claim)
+        else:
+            claim = msgspec.structs.replace(claim, owner_token=uuid.uuid4().hex)
+            self._store.acquire(self._stored, claim)
+        self._stored = self._claim = claim
 
     # The claimed batch
 

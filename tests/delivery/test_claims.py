@@ -21,9 +21,7 @@ from airflow_provider_hooks.delivery.claims import (
     SETTLED,
     Claim,
     ClaimAction,
-    ClaimedDelivery,
     TryContext,
-    check_slot,
     make_claim,
     next_action,
     record_claim,
@@ -38,6 +36,7 @@ from airflow_provider_hooks.delivery.record import (
     parse_stored,
 )
 from airflow_provider_hooks.delivery.request import DeliveryIds
+from airflow_provider_hooks.delivery.service import ClaimedDelivery, check_slot
 from airflow_provider_hooks.exceptions import ClaimLostError, RecordError, SlotError
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome, Phases
 

@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
 
-from airflow_provider_hooks._runtime import airflow as runtime
+from airflow_provider_hooks.delivery import patience
 from airflow_provider_hooks.exceptions import DeliveryFailedError, NonRetryableError, RetryableError
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
 from tests.airflow_context import StateStore, make_context
@@ -58,8 +58,8 @@ class StateStoreInOutage(StateStore):
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(runtime, "_FIRST_PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr(runtime, "_MAX_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "_FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(patience, "_MAX_PAUSE_SECONDS", 0.01)
     monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__STATE_STORE_TIMEOUT", "0.2")
 
 

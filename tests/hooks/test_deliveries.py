@@ -12,6 +12,7 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_provider_hooks.delivery.claims import ClaimOrigin
 from airflow_provider_hooks.delivery.policy import make_policy
 from airflow_provider_hooks.exceptions import (
     DeliveryFailedError,
@@ -32,6 +33,7 @@ GONE = b"HTTP/1.1 410 X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 LOST = b""
 """No response: the receiver closes the connection."""
 AT_LEAST_ONCE = make_policy(guarantee="at_least_once")
+ORIGIN = ClaimOrigin(origin="callback", slot="s")
 
 
 @pytest.fixture
@@ -215,7 +217,7 @@ class TestWithoutRetriesOfAirflow:
         context = make_context(StateStore()) if with_claim else None
         with answer_in_turn(*answers) as heard:
             endpoints(service_hook_default=heard.url)
-            result = EndpointHook().deliver_now("event.alert", payload, context=context, slot="s", policy=policy)
+            result = EndpointHook().deliver_now("event.alert", payload, context=context, origin=ORIGIN, policy=policy)
         record = result.record
         assert (record.attempt.outcome, record.attempts, record.redelivery) == (outcome, requests, redelivery)
         assert len(heard.requests) == requests

@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_hooks._runtime.airflow import TaskStateClaimStore
-from airflow_provider_hooks.delivery.claims import KEY_PREFIX, Claim, ClaimedDelivery, TryContext
+from airflow_provider_hooks.delivery.claims import KEY_PREFIX, Claim, TryContext
 from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo
+from airflow_provider_hooks.delivery.service import ClaimedDelivery
 from airflow_provider_hooks.exceptions import ClaimLostError
 from airflow_provider_hooks.outcomes import Outcome
 
