@@ -32,6 +32,7 @@ os.environ |= {
 import pytest  # noqa: E402  (Airflow reads its configuration when it is first imported)
 
 from tests.airflow_context import SECRET  # noqa: E402
+from tests.ledgers import database, ledger, ledger_connection, postgres  # noqa: E402, F401  (fixtures)
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.sandbox import Sandbox

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""The claim store of the ledger, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+
+import msgspec
+import pytest
+
+from airflow_provider_hooks.delivery.claims import (
+    RESEND,
+    SETTLED,
+    Claim,
+    ClaimOrigin,
+    TaskSlots,
+    TryContext,
+    make_claim,
+    make_record,
+    pin_slots,
+    record_claim,
+    report_interrupted,
+)
+from airflow_provider_hooks.delivery.patience import OutageError
+from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo
+from airflow_provider_hooks.delivery.service import ClaimedDelivery
+from airflow_provider_hooks.exceptions import ClaimLostError, RecordError, SlotsError, StateStoreError
+from airflow_provider_hooks.ledger.claims import LedgerClaimStore, make_claim_key
+from airflow_provider_hooks.outcomes import Outcome
+from airflow_provider_hooks.stream.claims import StreamClaim
+from tests.ledgers import open_database
+
+INFO = DeliveryInfo(
+    delivery_id="d-1",
+    event_id="e-1",
+    event_type="orders.loaded",
+    endpoint="endpoint",
+    url="https://example.com/hook",
+    scheme="sentry",
+    body_sha256="0" * 64,
+    body_bytes=2,
+)
+ORIGIN = ClaimOrigin(origin="task", dag_id="a_dag", run_id="a_run", task_id="a_task", map_index=-1)
+TIME = "2026-01-01T00:00:00+00:00"
+RUN = TryContext(generation="0", try_number=1)
+
+
+def open_store(database, *parts, kind=Claim, patience=0.0):
+    return LedgerClaimStore(database, make_claim_key(*parts or ("key",)), kind, origin=ORIGIN, patience=patience)
+
+
+def claim(found=None, *, run=RUN):
+    return make_claim(found, info=INFO, run=run, claimed_at=TIME)
+
+
+def finish(claimed, outcome=Outcome.DELIVERED):
+    attempt = Attempt(outcome=outcome, requested_at=TIME, duration_ms=1.5)
+    return record_claim(claimed, make_record(claimed, attempt))
+
+
+def count_attempts(database):
+    return database.run("SELECT count(*) FROM service_hook_attempts")[0][0]
+
+
+def test_a_claim_is_stored_and_found(database):
+    store, stored = open_store(database), claim()
+    assert store.load() is None
+    store.acquire(None, stored)
+    assert store.load() == stored
+    store.save(finish(stored))
+    assert store.load() == finish(stored)
+    columns = "kind, origin, outcome, dag_id, run_id, task_id, map_index, delivery_id, event_id, event_type, endpoint"
+    assert database.run(f"SELECT {columns} FROM service_hook_deliveries") == [
+        ("event", "task", "delivered", "a_dag", "a_run", "a_task", -1, "d-1", "e-1", "orders.loaded", "endpoint")
+    ]
+    assert count_attempts(database) == 1
+
+
+def test_of_two_claims_at_once_one_is_stored(database):
+    first, second = claim(), claim()
+    open_store(database).acquire(None, first)
+    with pytest.raises(ClaimLostError):
+        open_store(database).acquire(None, second)
+    assert open_store(database).load() == first
+    replaced = [claim(first), claim(first)]
+    open_store(database).acquire(first, replaced[0])
+    with pytest.raises(ClaimLostError):
+        open_store(database).acquire(first, replaced[1])
+    assert open_store(database).load() == replaced[0]
+
+
+def test_a_claim_is_not_replaced_after_its_outcome_was_stored(database):
+    stored = claim()
+    open_store(database).acquire(None, stored)
+    open_store(database).save(finish(stored))
+    with pytest.raises(ClaimLostError):
+        open_store(database).acquire(stored, claim(stored))
+
+
+def test_a_late_write_fails_and_leaves_no_attempt(database):
+    late, newer = claim(), claim()
+    store = open_store(database)
+    store.acquire(None, late)
+    store.acquire(late, newer)
+    with pytest.raises(ClaimLostError):
+        store.save(finish(late))
+    assert store.load() == newer
+    assert count_attempts(database) == 0
+
+
+@pytest.mark.parametrize(
+    ("stored", "replaced_by_owner", "replaced_by_observer"),
+    [
+        ("claimed", True, True),
+        ("interrupted", True, False),
+        ("unknown", True, False),
+        ("delivered", False, False),
+        (SETTLED, False, False),
+        (RESEND, False, False),
+    ],
+)
+def test_who_may_write_over_a_claim(database, stored, replaced_by_owner, replaced_by_observer):
+    mine = claim()
+    interrupted = record_claim(mine, report_interrupted(mine))
+    states = {
+        "claimed": mine,
+        "interrupted": interrupted,
+        "unknown": finish(mine, Outcome.UNKNOWN),
+        "delivered": finish(mine),
+        SETTLED: msgspec.structs.replace(interrupted, state=SETTLED),
+        RESEND: msgspec.structs.replace(interrupted, state=RESEND),
+    }
+    for written, is_written in ((finish(mine), replaced_by_owner), (interrupted, replaced_by_observer)):
+        database.run("DELETE FROM service_hook_deliveries")
+        store = open_store(database)
+        store.acquire(None, states[stored])
+        if is_written:
+            store.save(written)
+            assert store.load() == written
+        else:
+            with pytest.raises(ClaimLostError):
+                store.save(written)
+            assert store.load() == states[stored]
+
+
+def test_a_stream_acquires_each_batch_from_the_one_before(database):
+    store = open_store(database, kind=StreamClaim)
+    batch = StreamClaim(
+        state="claimed",
+        generation="0",
+        try_number=1,
+        owner_token="one",
+        redelivery=False,
+        source="s",
+        records="r",
+        batch=0,
+        start=0,
+        size=10,
+    )
+    following = msgspec.structs.replace(batch, batch=1, owner_token="two")
+    taken_over = msgspec.structs.replace(batch, try_number=2, owner_token="three")
+    store.acquire(None, batch)
+    store.acquire(batch, following)
+    with pytest.raises(ClaimLostError):
+        open_store(database, kind=StreamClaim).acquire(batch, taken_over)
+    done = msgspec.structs.replace(following, state="done", summary={"outcomes": {"delivered": 9, "unknown": 1}})
+    store.save(done)
+    assert store.load() == done
+    assert database.run("SELECT kind, outcome FROM service_hook_deliveries") == [("stream", "unknown")]
+
+
+def test_slots_are_pinned(database):
+    pin_slots(open_store(database, kind=TaskSlots), TaskSlots(generation="0", slots=("a",)))
+    pin_slots(open_store(database, kind=TaskSlots), TaskSlots(generation="0", slots=("a",)))
+    with pytest.raises(SlotsError):
+        pin_slots(open_store(database, kind=TaskSlots), TaskSlots(generation="0", slots=("b",)))
+    pin_slots(open_store(database, kind=TaskSlots), TaskSlots(generation="1", slots=("b",)))
+
+
+class Faulty:
+    """A database that loses requests or answers."""
+
+    def __init__(self, database, *, has_effect, count=1):
+        self.database, self.has_effect, self.left, self.target = database, has_effect, count, database.target
+        self.is_write_lost = False
+
+    def run(self, sql, parameters=()):
+        if sql.startswith("SELECT") or not self.left:
+            return self.database.run(sql, parameters)
+        self.left -= 1
+        if self.has_effect:
+            self.database.run(sql, parameters)
+        raise OutageError("the connection was lost")
+
+
+@pytest.mark.parametrize("has_effect", [True, False])
+def test_a_claim_whose_answer_was_lost_is_stored_once(database, has_effect, monkeypatch):
+    monkeypatch.setattr("airflow_provider_hooks.delivery.patience.time.sleep", lambda _seconds: None)
+    stored = claim()
+    open_store(Faulty(database, has_effect=has_effect), patience=60).acquire(None, stored)
+    assert open_store(database).load() == stored
+    with pytest.raises(StateStoreError, match="the ledger"):
+        open_store(Faulty(database, has_effect=False, count=9)).acquire(stored, claim(stored))
+
+
+def test_what_is_stored_is_checked(database):
+    open_store(database).acquire(None, claim())
+    for text in ("no JSON", "{}", "[]"):
+        database.run("UPDATE service_hook_deliveries SET claim = ?", (text,))
+        with pytest.raises(RecordError, match="the ledger"):
+            open_store(database).load()
+
+
+def race(database_of, rounds, *, wait_seconds):
+    """Have two threads deliver the same events, each with its own connection; return who sent, and the results."""
+    sent, results = [], []
+    barrier = threading.Barrier(2)
+
+    def deliver(number):
+        own = database_of()
+        for round_number in range(rounds):
+            run = TryContext(generation="", try_number=1, wait_seconds=wait_seconds)
+            delivery = ClaimedDelivery(store=open_store(own, round_number), run=run)
+            barrier.wait()
+            result = delivery.resolve()
+            if result is None:
+                try:
+                    result = delivery.claim(INFO)
+                except ClaimLostError:
+                    continue
+            if result is None:
+                sent.append(round_number)
+                result = delivery.settle(Attempt(outcome=Outcome.DELIVERED, requested_at=TIME, duration_ms=1.0))
+            results.append(result.record.attempt.outcome)
+        own.close()
+
+    threads = [threading.Thread(target=deliver, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sent, results
+
+
+@pytest.mark.parametrize("wait_seconds", [0.0, 30.0])
+def test_of_two_at_once_exactly_one_sends(database, ledger_connection, wait_seconds):
+    sent, results = race(lambda: open_database(ledger_connection), 50, wait_seconds=wait_seconds)
+    assert sorted(sent) == list(range(50))
+    if wait_seconds:  # the other one waits for the outcome, and reports it
+        assert results == [Outcome.DELIVERED] * 100

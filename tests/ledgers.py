@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Ledgers for tests, on SQLite and on a PostgreSQL that the tests start; ``tests/conftest.py`` has the fixtures."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from airflow_provider_hooks.ledger.database import Database
+    from tests.system.postgres import Postgres
+
+CONN_ID = "service_hook_ledger"
+_numbers = itertools.count()
+
+
+def describe_sqlite(folder: Path) -> dict[str, object]:
+    """Return an Airflow connection to a SQLite file in a folder."""
+    return {"conn_type": "sqlite", "host": str(folder / "ledger.db")}
+
+
+def describe_postgres(server: Postgres) -> dict[str, object]:
+    """Return an Airflow connection to a schema of its own on a server."""
+    import psycopg2
+
+    url = urlsplit(server.url.replace("+psycopg2", ""))
+    schema = f"ledger_{next(_numbers)}"
+    connection = psycopg2.connect(host=url.hostname, port=url.port, user=url.username, dbname=url.path[1:])
+    connection.autocommit = True
+    connection.cursor().execute(f"CREATE SCHEMA {schema}")
+    connection.close()
+    return {
+        "conn_type": "postgres",
+        "host": url.hostname,
+        "port": url.port,
+        "login": url.username,
+        "schema": url.path[1:],
+        "extra": {"options": f"-csearch_path={schema}"},
+    }
+
+
+def open_database(described: dict[str, object]) -> Database:
+    """Return a database from an Airflow connection; its tables are not created."""
+    from airflow_provider_hooks.ledger.database import Database, read_target
+
+    names = ("conn_type", "host", "port", "login", "password", "schema")
+    fields = {name: described.get(name) for name in names}
+    return Database(read_target(CONN_ID, **fields, extra=described.get("extra", {})))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Serve a PostgreSQL for all tests of this worker."""
+    from tests.system.postgres import run_postgres
+
+    with run_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_connection(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, object]:
+    """Return an Airflow connection to an empty database, once on each kind."""
+    if request.param == "sqlite":
+        return describe_sqlite(tmp_path)
+    return describe_postgres(request.getfixturevalue("postgres"))
+
+
+@pytest.fixture
+def database(ledger_connection: dict[str, object]) -> Iterator[Database]:
+    """Open a ledger with its tables, once on each kind of database."""
+    from airflow_provider_hooks.ledger.schema import migrate
+
+    opened = open_database(ledger_connection)
+    migrate(opened)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def ledger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Database]:
+    """Have the deployment name a ledger on SQLite, with its tables."""
+    from airflow_provider_hooks._runtime.ledger import close_ledgers
+    from airflow_provider_hooks.ledger.schema import migrate
+
+    described = describe_sqlite(tmp_path)
+    monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(described))
+    monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__LEDGER_CONN_ID", CONN_ID)
+    opened = open_database(described)
+    migrate(opened)
+    close_ledgers()
+    yield opened
+    close_ledgers()
+    opened.close()
