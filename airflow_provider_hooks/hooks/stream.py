@@ -137,7 +137,7 @@ class StreamHook(EndpointHook):
         :param defaults: the time and the source of events of the user's own type
         """
         endpoint = self._find_endpoint(event_type)
-        limits = self._limits(endpoint)
+        limits = self._sender.limits(endpoint)
         size = self._settings.max_payload_bytes
         chosen, reader = find_format(options.format, event_type or "", settings=endpoint.format_settings), None
         if event_type is None and chosen.name == "sentry":
@@ -151,7 +151,7 @@ class StreamHook(EndpointHook):
                 defaults=defaults,
                 max_payload_bytes=size,
             )
-        tokens = self._open_tokens(endpoint)
+        tokens = self._sender.open_tokens(endpoint)
         encoder = RequestEncoder(endpoint, event_type, max_payload_bytes=size, reader=reader, tokens=tokens)
         source, redelivered = open_source(events, options.shard), frozenset[int]()
         if options.undelivered_from is not None:
