@@ -371,8 +371,7 @@ class EndpointHook(BaseHook):
         if pause is None:
             attempt = self._sender.attempt(prepared, redelivery=redelivery)
         else:
-            reason = f"the endpoint is paused since {pause.paused_at}: {pause.reason}"
-            attempt = paused_attempt(reason, requested_at=time.time())
+            attempt = paused_attempt(f"the endpoint {pause.describe()}", requested_at=time.time())
         # Logged before it is recorded, so that it is not lost with a database that is gone by now.
         self._log_outcome(Record(info=prepared.info, generation="", redelivery=redelivery, attempt=attempt))
         return attempt

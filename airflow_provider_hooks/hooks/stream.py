@@ -17,13 +17,13 @@ from airflow_provider_hooks._runtime.failures import (
     RetryableError,
     make_failure,
 )
-from airflow_provider_hooks._runtime.ledger import open_task_claim
+from airflow_provider_hooks._runtime.ledger import find_pause, open_task_claim
 from airflow_provider_hooks._runtime.stream_files import check_records, find_earlier_records, make_records, open_source
 from airflow_provider_hooks._runtime.telemetry import count_deliveries
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX, LOST_CLAIM
 from airflow_provider_hooks.events.formats import find_format
 from airflow_provider_hooks.events.reader import EventReader
-from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError, drop_frames
+from airflow_provider_hooks.exceptions import EndpointPausedError, ServiceHookError, ValidationError, drop_frames
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.http.connect import Connector
 from airflow_provider_hooks.http.engine import Engine
@@ -137,6 +137,9 @@ class StreamHook(EndpointHook):
         :param defaults: the time and the source of events of the user's own type
         """
         endpoint = self._find_endpoint(event_type)
+        pause = find_pause(self._settings, endpoint.conn_id)
+        if pause is not None:
+            raise EndpointPausedError(f"endpoint {endpoint.conn_id} {pause.describe()}; nothing was sent")
         limits = self._sender.limits(endpoint)
         size = self._settings.max_payload_bytes
         chosen, reader = find_format(options.format, event_type or "", settings=endpoint.format_settings), None

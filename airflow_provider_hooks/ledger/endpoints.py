@@ -41,6 +41,10 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     """ISO 8601, UTC."""
     reason: str
 
+    def describe(self) -> str:
+        """Return what is shown after the name of the endpoint."""
+        return f"is paused since {self.paused_at}: {self.reason}"
+
 
 class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True):
     """How the deliveries to an endpoint finished in a period."""
