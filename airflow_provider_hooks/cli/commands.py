@@ -275,6 +275,28 @@ _HOOKS_COMMANDS = (
     ),
 )
 
+_LEDGER_COMMANDS = (
+    ActionCommand(
+        name="migrate",
+        help="Create the tables of the ledger, or bring them up to date",
+        description="Create the tables of the ledger in the database of [service_hooks] ledger_conn_id, or bring them "
+        "up to date; tables that are up to date are left unchanged. The role of the connection must be allowed to "
+        "create tables",
+        func=_load("ledger.migrate_ledger"),
+        args=(ARG_OUTPUT, ARG_VERBOSE),
+        epilog=describe_exit_codes(*_CHECK_CODES),
+    ),
+    ActionCommand(
+        name="check",
+        help="Check that deliveries can use the ledger",
+        description="Check that the ledger can be reached, that its tables are of the version of this package, and "
+        "that the role of the connection may do what a delivery does. Nothing is stored",
+        func=_load("ledger.check_ledger"),
+        args=(ARG_OUTPUT, ARG_VERBOSE),
+        epilog=describe_exit_codes(*_CHECK_CODES),
+    ),
+)
+
 _COMMANDS = (
     ActionCommand(
         name="deliver",
@@ -344,6 +366,7 @@ _COMMANDS = (
         args=(ARG_HOST, ARG_PORT, ARG_ANYWHERE, ARG_ANSWER),
         epilog=describe_exit_codes(*_CHECK_CODES),
     ),
+    GroupCommand(name="ledger", help="Manage the database of deliveries", subcommands=_LEDGER_COMMANDS),
     GroupCommand(name="hooks", help="Manage the service hooks of a platform", subcommands=_HOOKS_COMMANDS),
 )
 

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.ledger.database import Database, Dialect
 
+_WRITTEN: Mapping[str, str] = MappingProxyType(
+    {
+        "service_hook_deliveries": "claim_key",
+        "service_hook_attempts": "delivery",
+        "service_hook_payloads": "delivery_id",
+        "service_hook_endpoints": "endpoint",
+    }
+)
+"""The tables that a delivery writes, each with one of its columns."""
 VERSION = 1
 """The version of the tables that this package reads and writes."""
 
@@ -109,6 +118,9 @@ def migrate(database: Database) -> tuple[int, int]:
     with database.transaction() as run:
         if database.target.dialect == "postgresql":
             run("SELECT pg_advisory_xact_lock(7238114)")  # two commands at once: the second finds the tables
+            if not run("SELECT has_schema_privilege(current_schema(), 'CREATE')")[0][0]:
+                problem = "the role of the connection may not create tables; run this command with a role that may"
+                raise LedgerError(f"{database.target.subject}: {problem}")
         run("CREATE TABLE IF NOT EXISTS service_hook_ledger (version INTEGER PRIMARY KEY)")
         before = int(run("SELECT coalesce(max(version), 0) FROM service_hook_ledger")[0][0])
         _refuse_newer(database, before)
@@ -120,9 +132,9 @@ def migrate(database: Database) -> tuple[int, int]:
     return before, VERSION
 
 
-def check_version(database: Database) -> None:
+def check_version(database: Database) -> int:
     """
-    Return if the tables are those that this package writes.
+    Return the version of the tables if they are those that this package writes.
 
     :raises LedgerError: if there are none, or they are of another version
     :raises OutageError: if the database does not answer
@@ -131,6 +143,19 @@ def check_version(database: Database) -> None:
     _refuse_newer(database, version)
     if version < VERSION:
         raise LedgerError(f"{database.target.subject} has tables of version {version}, not {VERSION}; {MIGRATE}")
+    return version
+
+
+def check_privileges(database: Database) -> None:
+    """
+    Read and write each table that a delivery writes, with no row.
+
+    :raises LedgerError: if the role may not do it
+    :raises OutageError: if the database does not answer
+    """
+    for table, column in _WRITTEN.items():
+        database.run(f"INSERT INTO {table} ({column}) SELECT {column} FROM {table} WHERE 1 = 0")  # noqa: S608
+        database.run(f"UPDATE {table} SET {column} = {column} WHERE 1 = 0")  # noqa: S608  (our own names)
 
 
 def _refuse_newer(database: Database, version: int) -> None:

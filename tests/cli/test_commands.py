@@ -44,7 +44,11 @@ def test_the_commands_are_complete():
     names = {" ".join(path) for path in COMMANDS}
     assert names == {
         f"service-hooks {name}"
-        for name in ("deliver", "verify", "ping", "hooks list", "hooks ensure", "hooks delete", "schemes", "sandbox")
+        for name in (
+            *("deliver", "verify", "ping", "schemes", "sandbox"),
+            *("hooks list", "hooks ensure", "hooks delete"),
+            *("ledger migrate", "ledger check"),
+        )
     }
 
 
