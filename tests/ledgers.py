@@ -65,11 +65,14 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger_connection(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, object]:
-    """Return an Airflow connection to an empty database, once on each kind."""
+@pytest.fixture(params=["sqlite", "psycopg2", "psycopg"])
+def ledger_connection(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, object]:
+    """Return an Airflow connection to an empty database, once on SQLite and once by each driver of PostgreSQL."""
     if request.param == "sqlite":
         return describe_sqlite(tmp_path)
+    monkeypatch.setattr("airflow_provider_hooks.ledger.database._DRIVERS", (request.param,))
     return describe_postgres(request.getfixturevalue("postgres"))
 
 

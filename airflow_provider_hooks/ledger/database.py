@@ -173,6 +173,8 @@ class Database:
             return connection
         connection = _import_driver().connect(**dict(self.target.parameters))
         connection.autocommit = True
+        if hasattr(connection, "prepare_threshold"):  # psycopg; a pooler such as PgBouncer may not know its statements
+            connection.prepare_threshold = None
         with connection.cursor() as cursor:
             # A claim must survive a crash of the database, and times are read as UTC.
             cursor.execute("SET synchronous_commit = on; SET TIME ZONE 'UTC'")
