@@ -185,7 +185,7 @@ def update_pause(settings: Settings, record: Record) -> str | None:
     endpoint = record.info.endpoint
     try:
         if record.attempt.outcome is Outcome.DELIVERED:
-            if endpoints.resume_endpoint(database, endpoint):
+            if endpoints.resume_endpoint(database, endpoint, by_probe=True):
                 _log.warning("Endpoint %s is open again: a delivery to it was delivered", endpoint)
             return None
         reason = endpoints.find_reason_to_pause(database, record, failures=settings.pause_after_failures)

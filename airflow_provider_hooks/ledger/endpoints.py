@@ -30,6 +30,8 @@ _FINISHED = (
     "kind = 'event' AND outcome IN ('delivered', 'rejected', 'unknown', 'not_sent') "
     f"AND (error_class IS NULL OR error_class NOT IN ({_EXCLUDED}))"
 )
+_NEVER, _LATER_THAN_NEVER = "9999-01-01T00:00:00+00:00", "9999-01-02T00:00:00+00:00"
+"""When a pause without probes was probed last."""
 _MAX_COUNTED = 1_000
 """How many failures in a row are counted."""
 
@@ -134,10 +136,11 @@ def find_pause(database: Database, endpoint: str, *, probe_after: float) -> Paus
     return None if is_probe else Pause(paused_at=_to_text(rows[0][0]) or "", reason=str(rows[0][1]))
 
 
-def pause_endpoint(database: Database, endpoint: str, *, reason: str) -> bool:
+def pause_endpoint(database: Database, endpoint: str, *, reason: str, has_probes: bool = True) -> bool:
     """
     Pause an endpoint, and return whether it was not paused before.
 
+    :param has_probes: whether deliveries are let through from time to time, and one that is delivered ends the pause
     :raises OutageError: if the database does not answer
     """
     now = format_time(time.time())
@@ -146,20 +149,22 @@ def pause_endpoint(database: Database, endpoint: str, *, reason: str) -> bool:
         "ON CONFLICT (endpoint) DO UPDATE SET is_paused = 1, paused_at = excluded.paused_at, "
         "reason = excluded.reason, probed_at = excluded.probed_at "
         "WHERE service_hook_endpoints.is_paused = 0 RETURNING endpoint",
-        (endpoint, now, reason, now),
+        (endpoint, now, reason, now if has_probes else _NEVER),
     )
     return bool(paused)
 
 
-def resume_endpoint(database: Database, endpoint: str) -> bool:
+def resume_endpoint(database: Database, endpoint: str, *, by_probe: bool = False) -> bool:
     """
     Open an endpoint again, and return whether it was paused.
 
+    :param by_probe: whether a delivery was delivered, which ends only a pause that has probes
     :raises OutageError: if the database does not answer
     """
     resumed = database.run(
-        "UPDATE service_hook_endpoints SET is_paused = 0 WHERE endpoint = ? AND is_paused = 1 RETURNING endpoint",
-        (endpoint,),
+        "UPDATE service_hook_endpoints SET is_paused = 0 "
+        "WHERE endpoint = ? AND is_paused = 1 AND probed_at < ? RETURNING endpoint",
+        (endpoint, _NEVER if by_probe else _LATER_THAN_NEVER),
     )
     return bool(resumed)
 

@@ -342,6 +342,17 @@ class TestPauses:
         assert not resume_endpoint(ledger, "service_hook_default")
         assert not list_pauses(ledger)
 
+    def test_a_pause_by_a_user_has_no_probes_and_stays(self, connect, ledger, monkeypatch):
+        monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__PAUSE_SECONDS", "0.000001")
+        pause_endpoint(ledger, "service_hook_default", reason="maintenance", has_probes=False)
+        with raw_server(OK) as receiver:
+            connect(receiver.url)
+            with pytest.raises(DeliveryNotSentError, match="maintenance"):
+                deliver(run_id="paused")
+        assert not receiver.requests
+        assert not resume_endpoint(ledger, "service_hook_default", by_probe=True)  # one that was under way before
+        assert resume_endpoint(ledger, "service_hook_default")
+
     def test_an_alert_is_sent_once(self, connect, ledger, monkeypatch):
         with raw_server(FAILED) as failing, raw_server(OK) as operations:
             connect(failing.url)
