@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
-from airflow.sdk.log import mask_secret
 
 from airflow_provider_hooks._runtime.airflow import (
     may_have_lost_claim,
@@ -23,6 +21,7 @@ from airflow_provider_hooks._runtime.airflow import (
     read_settings,
     read_variable,
 )
+from airflow_provider_hooks._runtime.compat import AirflowNotFoundException, mask_secret
 from airflow_provider_hooks._runtime.failures import make_delivery_failure, make_failure
 from airflow_provider_hooks._runtime.telemetry import count_delivery, record_attempt, trace_attempt
 from airflow_provider_hooks.delivery.claims import (
