@@ -11,9 +11,9 @@ import uuid
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow.sdk import BaseHook
-from airflow.sdk.log import mask_secret
 
 from airflow_provider_hooks._runtime.airflow import open_claim_store, read_base_url
+from airflow_provider_hooks._runtime.compat import mask_secret
 from airflow_provider_hooks.delivery.claims import ClaimOrigin
 from airflow_provider_hooks.delivery.patience import OutageError, Patience
 from airflow_provider_hooks.events import build_event_alert

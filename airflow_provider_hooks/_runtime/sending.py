@@ -10,8 +10,8 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from airflow.sdk.log import mask_secret
 
+from airflow_provider_hooks._runtime.compat import mask_secret
 from airflow_provider_hooks._runtime.telemetry import record_attempt, trace_attempt
 from airflow_provider_hooks.delivery.record import attempt_from_result, not_sent_attempt
 from airflow_provider_hooks.http.connect import Connector, Limits

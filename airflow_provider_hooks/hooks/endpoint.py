@@ -12,8 +12,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
-from airflow.sdk.log import mask_secret
 
 from airflow_provider_hooks._runtime.airflow import (
     may_have_lost_claim,
@@ -22,6 +20,7 @@ from airflow_provider_hooks._runtime.airflow import (
     read_settings,
     read_variable,
 )
+from airflow_provider_hooks._runtime.compat import AirflowNotFoundException, mask_secret
 from airflow_provider_hooks._runtime.failures import make_delivery_failure, make_failure
 from airflow_provider_hooks._runtime.ledger import (
     describe_origin,

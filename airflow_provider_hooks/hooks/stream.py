@@ -8,9 +8,8 @@ import gc
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow.sdk.exceptions import AirflowNotFoundException
-
 from airflow_provider_hooks._runtime.airflow import describe_own_event, may_have_lost_claim
+from airflow_provider_hooks._runtime.compat import AirflowNotFoundException
 from airflow_provider_hooks._runtime.failures import (
     DeliveryFailedError,
     DeliveryNotSentError,

@@ -9,9 +9,9 @@ import threading
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowException
 from cryptography.fernet import Fernet
 
+from airflow_provider_hooks._runtime.compat import AirflowException
 from airflow_provider_hooks._runtime.ledger import close_ledgers
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX, RESEND, Claim, ClaimOrigin
 from airflow_provider_hooks.delivery.policy import make_policy

@@ -6,8 +6,8 @@ import contextlib
 
 import pytest
 from airflow.sdk import DAG, task
-from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_provider_hooks._runtime.compat import AirflowFailException
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
 from airflow_provider_hooks.operators.links import DeliveryRecordLink, EventLink
 from tests.airflow_context import make_context
