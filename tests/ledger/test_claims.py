@@ -204,6 +204,31 @@ def test_a_claim_whose_answer_was_lost_is_stored_once(database, has_effect, monk
         open_store(Faulty(database, has_effect=False, count=9)).acquire(stored, claim(stored))
 
 
+class Late(Faulty):
+    """A database that answers a write with an error, and carries it out right before the next one."""
+
+    def run(self, sql, parameters=()):
+        if sql.startswith("SELECT"):
+            return self.database.run(sql, parameters)
+        if self.left:
+            self.left -= 1
+            self.pending = (sql, parameters)
+            raise OutageError("the connection was lost")
+        self.database.run(*self.pending)
+        return self.database.run(sql, parameters)
+
+
+@pytest.mark.parametrize("replaces", [False, True])
+def test_a_claim_that_is_stored_late_is_no_claim_of_another_process(database, replaces, monkeypatch):
+    monkeypatch.setattr("airflow_provider_hooks.delivery.patience.time.sleep", lambda _seconds: None)
+    found = claim() if replaces else None
+    if found is not None:
+        open_store(database).acquire(None, found)
+    stored = claim(found)
+    open_store(Late(database, has_effect=True), patience=60).acquire(found, stored)
+    assert open_store(database).load() == stored
+
+
 def test_what_is_stored_is_checked(database):
     open_store(database).acquire(None, claim())
     for text in ("no JSON", "{}", "[]"):
