@@ -78,6 +78,9 @@ def _run(
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+        # A callback that finds an open claim waits for its outcome, longer than Airflow lets callbacks run by default.
+        "AIRFLOW__CORE__TASK_SUCCESS_OVERTIME": "300",
+        "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "900",
         "ORDERS_INBOX": str(place / "airflow" / "no-inbox"),
         "REPLAYS": (place / "replays").as_uri(),
     }
