@@ -21,21 +21,28 @@ from airflow_provider_hooks.exceptions import LedgerError
 from airflow_provider_hooks.ledger import endpoints
 from airflow_provider_hooks.ledger.claims import LedgerClaimStore, StoredClaim, make_claim_key
 from airflow_provider_hooks.ledger.database import Database, LedgerTarget, read_target
+from airflow_provider_hooks.ledger.event_claims import LedgerEventClaims
 from airflow_provider_hooks.ledger.payloads import PayloadStore
 from airflow_provider_hooks.ledger.schema import check_version
 from airflow_provider_hooks.outcomes import Outcome
+from airflow_provider_hooks.stream.event_claims import EventClaims
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from airflow.sdk import Context
 
     from airflow_provider_hooks._runtime.sending import PreparedDelivery
-    from airflow_provider_hooks.delivery.claims import ClaimStore
+    from airflow_provider_hooks.delivery.claims import ClaimStore, TryContext
     from airflow_provider_hooks.delivery.record import Record
     from airflow_provider_hooks.events.types import Payload
     from airflow_provider_hooks.ledger.endpoints import Pause
     from airflow_provider_hooks.settings import Settings
+    from airflow_provider_hooks.stream.event_claims import EventDescription
 
 ClaimType = TypeVar("ClaimType", bound=StoredClaim)
+_STREAM_CHARACTERS = 16
+"""How much of its key names a stream in the owner tokens of its events."""
 
 _log = logging.getLogger(__name__)
 _opened = threading.local()
@@ -137,10 +144,39 @@ def open_task_claim(
     database = open_ledger(settings)
     if database is None:
         return open_claim_store(context, named, kind, patience=settings.state_store_timeout)
-    ti = context["ti"]
     origin = describe_origin(context, slot=slot, endpoint=endpoint, event_type=event_type)
-    claim_key = make_claim_key("run", settings.deployment, ti.dag_id, ti.run_id, ti.task_id, ti.map_index, named)
+    claim_key = _make_task_key(context, named, settings=settings)
     return LedgerClaimStore(database, claim_key, kind, origin=origin, patience=settings.state_store_timeout)
+
+
+def open_event_claims(
+    context: Context,
+    key: str,
+    *,
+    settings: Settings,
+    database: Database,
+    description: EventDescription,
+    run: TryContext,
+    resends: Collection[str],
+) -> EventClaims:
+    """
+    Return the claims of the events of a stream, where an event id goes to an endpoint once for ever.
+
+    :param key: names the stream's own claim within the task instance
+    :param description: what the claims have in common
+    :param run: the try
+    :param resends: the outcomes of other runs that the user has this stream send again
+    """
+    stream_key = _make_task_key(context, key, settings=settings)
+    origin, patience = describe_origin(context), settings.state_store_timeout
+    store = LedgerEventClaims(database, stream_key, origin=origin, patience=patience)
+    stream = f"stream-{stream_key[:_STREAM_CHARACTERS]}-{context['ti'].max_tries}"
+    return EventClaims(store, stream=stream, description=description, run=run, resends=resends)
+
+
+def _make_task_key(context: Context, key: str, *, settings: Settings) -> str:
+    ti = context["ti"]
+    return make_claim_key("run", settings.deployment, ti.dag_id, ti.run_id, ti.task_id, ti.map_index, key)
 
 
 def store_payload(settings: Settings, delivery: PreparedDelivery) -> None:

@@ -340,9 +340,13 @@ class EndpointHook(BaseHook):
         key = make_claim_key("event", prepared.info.delivery_id)
         if policy.once == "run":
             key = make_claim_key(origin.origin, self._settings.deployment, origin.slot)
-        wait = _REQUESTS_OF_AN_ATTEMPT * prepared.template.endpoint.timeout + _SETTLE_SECONDS
-        run = TryContext(generation="", try_number=origin.try_number, policy=policy, wait_seconds=wait)
+        run = self._make_shared_context(prepared.template.endpoint, try_number=origin.try_number, policy=policy)
         return self._deliver_claimed(prepared, store=self._open_ledger_claim(database, key, origin), run=run)
+
+    def _make_shared_context(self, endpoint: Endpoint, *, try_number: int, policy: DeliveryPolicy) -> TryContext:
+        """Return the context of a try whose claims other runs and processes share."""
+        wait = _REQUESTS_OF_AN_ATTEMPT * endpoint.timeout + _SETTLE_SECONDS
+        return TryContext(generation="", try_number=try_number, policy=policy, wait_seconds=wait)
 
     def _deliver_claimed(
         self, event: _Event | PreparedDelivery, *, store: ClaimStore[Claim], run: TryContext

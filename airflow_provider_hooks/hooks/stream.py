@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from airflow_provider_hooks._runtime.airflow import describe_own_event, may_have_lost_claim
@@ -16,7 +17,7 @@ from airflow_provider_hooks._runtime.failures import (
     RetryableError,
     make_failure,
 )
-from airflow_provider_hooks._runtime.ledger import find_pause, open_task_claim
+from airflow_provider_hooks._runtime.ledger import find_pause, open_event_claims, open_task_claim
 from airflow_provider_hooks._runtime.stream_files import check_records, find_earlier_records, make_records, open_source
 from airflow_provider_hooks._runtime.telemetry import count_deliveries
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX, LOST_CLAIM
@@ -28,6 +29,7 @@ from airflow_provider_hooks.http.connect import Connector
 from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.stream.claims import BatchSizer, StreamClaim
 from airflow_provider_hooks.stream.encode import RequestEncoder, check_all_valid, select_undelivered
+from airflow_provider_hooks.stream.event_claims import EventDescription
 from airflow_provider_hooks.stream.stream import (
     StreamContext,
     StreamDependencies,
@@ -44,14 +46,26 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_hooks._runtime.stream_files import Events
+    from airflow_provider_hooks.delivery.endpoint import Endpoint
+    from airflow_provider_hooks.delivery.policy import Once
     from airflow_provider_hooks.json_types import JsonObject
     from airflow_provider_hooks.stream.encode import EncodedRequest
+    from airflow_provider_hooks.stream.event_claims import EventClaims
     from airflow_provider_hooks.stream.records import RecordFolder
     from airflow_provider_hooks.stream.stream import StreamOptions, StreamResult
 
 
 SEVERAL_TYPES = "several"
 """The event type in the metrics of a stream whose events have several types."""
+_RESEND_ADVICE: Mapping[Once, str] = MappingProxyType(
+    {
+        "run": "Clear the task to send all events again, or send only these with undelivered_from",
+        "event": (
+            "Clear the task to send those that were not sent. To send another one again, run: airflow service-hooks "
+            "deliveries resend <delivery id>; or send several with undelivered_from and resend_outcomes"
+        ),
+    }
+)
 
 
 class StreamHook(EndpointHook):
@@ -86,6 +100,7 @@ class StreamHook(EndpointHook):
             claim_may_be_lost=self._settings.ledger_conn_id is None and may_have_lost_claim(context),
         )
         try:
+            self._find_ledger(options.policy)  # refuse a policy that needs one
             store = open_task_claim(
                 context,
                 KEY_PREFIX,
@@ -108,7 +123,7 @@ class StreamHook(EndpointHook):
                     records=records,
                     options=options,
                     run=run,
-                    defaults=describe_own_event(context),
+                    context=context,
                 ) as dependencies:
                     if not begun and not options.skips_invalid:
                         check_all_valid(dependencies.source, dependencies.encoder)
@@ -117,7 +132,7 @@ class StreamHook(EndpointHook):
             raise make_failure(error) from None
         except OSError as error:
             raise RetryableError(f"the events cannot be read, or the records cannot be written: {error}") from None
-        return self._conclude(result, event_type, context)
+        return self._conclude(result, event_type, once=options.policy.once, context=context)
 
     @contextmanager
     def _open_stream(
@@ -128,13 +143,9 @@ class StreamHook(EndpointHook):
         records: RecordFolder,
         options: StreamOptions,
         run: StreamContext,
-        defaults: Mapping[str, object],
+        context: Context,
     ) -> Iterator[StreamDependencies]:
-        """
-        Open what a stream is sent with; refuse what cannot be used, before anything is sent.
-
-        :param defaults: the time and the source of events of the user's own type
-        """
+        """Open what a stream is sent with; refuse what cannot be used, before anything is sent."""
         endpoint = self._find_endpoint(event_type)
         pause = find_pause(self._settings, endpoint.conn_id)
         if pause is not None:
@@ -150,7 +161,7 @@ class StreamHook(EndpointHook):
                 format=chosen,
                 id_field=options.id_field,
                 type_field=options.type_field,
-                defaults=defaults,
+                defaults=describe_own_event(context),
                 max_payload_bytes=size,
             )
         tokens = self._sender.open_tokens(endpoint)
@@ -189,12 +200,42 @@ class StreamHook(EndpointHook):
                 progress=Progress(self.log, end=source.end),
                 sizer=BatchSizer(concurrency=options.concurrency, rate_limit=options.rate_limit),
                 redelivered=redelivered,
+                event_claims=self._open_event_claims(endpoint, event_type, options=options, run=run, context=context),
             )
         finally:
             gc.unfreeze()
             engine.close()
 
-    def _conclude(self, result: StreamResult, event_type: str | None, context: Context) -> JsonObject:
+    def _open_event_claims(
+        self,
+        endpoint: Endpoint,
+        event_type: str | None,
+        *,
+        options: StreamOptions,
+        run: StreamContext,
+        context: Context,
+    ) -> EventClaims | None:
+        """Return the claims of the single events, where the policy delivers an event id once for ever."""
+        database = self._find_ledger(options.policy)
+        if database is None or options.policy.once == "run":
+            return None
+        description = EventDescription(
+            endpoint=endpoint.conn_id,
+            url=endpoint.target.display_url,
+            scheme=endpoint.scheme.name,
+            event_type=event_type,
+        )
+        return open_event_claims(
+            context,
+            KEY_PREFIX,
+            settings=self._settings,
+            database=database,
+            description=description,
+            run=self._make_shared_context(endpoint, try_number=run.try_number, policy=options.policy),
+            resends=frozenset() if options.undelivered_from is None else options.resend_outcomes,
+        )
+
+    def _conclude(self, result: StreamResult, event_type: str | None, *, once: Once, context: Context) -> JsonObject:
         """Return the result if every event was delivered; otherwise push it to XCom and fail the task."""
         summary = result.summary
         returned: JsonObject = {
@@ -223,7 +264,7 @@ class StreamHook(EndpointHook):
             f"{undelivered:,} of {summary.total:,} events were not delivered, or may not have been",
             f"{summary}",
             f"Records: {result.records}",
-            "Clear the task to send all events again, or send only these with undelivered_from",
+            _RESEND_ADVICE[once],
         ]
         raise DeliveryFailedError("\n".join(lines))
 

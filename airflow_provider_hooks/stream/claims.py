@@ -119,7 +119,7 @@ def next_stream_action(found: StreamClaim | None, *, generation: str, source: st
 
 MAX_BATCH_EVENTS = 32_768
 """How many events a crash can leave ``unknown`` at most."""
-_TURNS = 4
+TURNS = 4
 """How many requests each connection has in the smallest batch."""
 
 
@@ -153,5 +153,5 @@ class BatchSizer:
         """
         if sent and seconds > 0:
             wanted = claim_seconds / self.share * sent / seconds
-            smallest = min(_TURNS * self.concurrency, math.inf if self.rate_limit is None else self.rate_limit)
+            smallest = min(TURNS * self.concurrency, math.inf if self.rate_limit is None else self.rate_limit)
             self.size = int(min(max(wanted, smallest, 1), self.size * 8, self.largest))

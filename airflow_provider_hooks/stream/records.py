@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.outcomes import RequestResult
     from airflow_provider_hooks.stream.encode import EncodedRequest
+    from airflow_provider_hooks.stream.event_claims import KnownEvent
 
 _SEGMENT = re.compile(r"segment-(?P<batch>[0-9]{6,})\.try-(?P<number>[0-9]+)\.(?P<writer>[0-9a-f]+)\.jsonl", re.ASCII)
 _WRITER_CHARACTERS = 8
@@ -355,6 +356,16 @@ class RecordEncoder:
         """Return the line of an event that this try did not send."""
         error = {"error_class": error_class.value if error_class else None, "message": message}
         return self._encode(_describe(event), event.offset, outcome, error)
+
+    def encode_known(self, event: EncodedRequest, known: KnownEvent) -> bytes:
+        """Return the line of an event that was not sent, because its claim has an outcome."""
+        line: dict[str, object] = {
+            "status_code": known.status_code,
+            "error_class": known.error_class,
+            "message": known.message,
+            "sent_before": known.is_sent_before,
+        }
+        return self._encode(_describe(event), event.offset, known.outcome, line)
 
     def encode_invalid(self, offset: int, message: str) -> bytes:
         """Return the line of an event that cannot be delivered."""

@@ -13,6 +13,10 @@ in the claim. The next try sends all of these events first, as a batch with a cl
 
 The ``DeliveryPolicy`` of the user can send more events again, in the same way: those that may have been received, those
 of an interrupted batch, and those that were rejected with certain statuses. They are marked as redeliveries.
+
+With ``once="event"`` each event of a claimed batch is claimed too, chunk by chunk (``stream.event_claims``): a chunk is
+claimed, sent and settled before the next one is claimed. What another run sent is recorded and not sent. If an earlier
+try did not finish a batch, these claims say which events of it may have been sent; the others are sent.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 import msgspec
 import orjson
@@ -34,7 +38,16 @@ from airflow_provider_hooks.delivery.policy import AT_MOST_ONCE, MAY_HAVE_ARRIVE
 from airflow_provider_hooks.exceptions import ClaimLostError, InvalidEventError, StateStoreError
 from airflow_provider_hooks.http.connect import to_milliseconds
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
-from airflow_provider_hooks.stream.claims import BatchSizer, StreamAction, StreamClaim, UnsentEvent, next_stream_action
+from airflow_provider_hooks.stream.claims import (
+    TURNS,
+    BatchSizer,
+    StreamAction,
+    StreamClaim,
+    UnsentEvent,
+    next_stream_action,
+)
+from airflow_provider_hooks.stream.encode import EncodedRequest
+from airflow_provider_hooks.stream.event_claims import CHUNK_BYTES, CHUNK_EVENTS, OwnedEvent
 from airflow_provider_hooks.stream.records import RecordEncoder, RecordFolderError
 from airflow_provider_hooks.stream.sources import select_events
 from airflow_provider_hooks.stream.summary import Summary, parse_summary
@@ -49,7 +62,8 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.http.oauth2 import TokenSource
     from airflow_provider_hooks.outcomes import RequestResult
     from airflow_provider_hooks.stream.claims import FailedOutcome
-    from airflow_provider_hooks.stream.encode import EncodedRequest, RequestEncoder
+    from airflow_provider_hooks.stream.encode import RequestEncoder
+    from airflow_provider_hooks.stream.event_claims import Decision, EventClaims, KnownEvent
     from airflow_provider_hooks.stream.records import RecordFolder, SegmentWriter
     from airflow_provider_hooks.stream.sources import RawEvent, Shard, Source, SourceEvent
     from airflow_provider_hooks.stream.summary import Progress
@@ -79,6 +93,15 @@ _PASSING = frozenset(
 """Errors of a receiver that is restarting: the event is sent again after a pause. Others are left to the next try."""
 _NOTHING: Mapping[str, Collection[int]] = MappingProxyType({})
 _DELIVERED = Outcome.DELIVERED.value
+
+
+class _ChunkEvent(NamedTuple):
+    """An event that was read to be claimed."""
+
+    request: EncodedRequest | InvalidEventError
+    offset: int
+    end: int
+    """The offset to resume from after it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +156,8 @@ class StreamDependencies:
     """The offsets of the events that an earlier run may have delivered."""
     max_attempts: int = MAX_ATTEMPTS
     max_unsent: int = MAX_UNSENT_EVENTS
+    event_claims: EventClaims | None = None
+    """The claims of the single events, where an event id goes to the endpoint once for ever."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +250,10 @@ class _Stream:
         self._rate_limiter, self._breaker = dependencies.rate_limiter, dependencies.breaker
         self._records, self._progress, self._sizer = dependencies.records, dependencies.progress, dependencies.sizer
         self._max_attempts, self._max_unsent = dependencies.max_attempts, dependencies.max_unsent
+        self._event_claims = dependencies.event_claims
+        self._chunk_events = max(CHUNK_EVENTS, TURNS * dependencies.sizer.concurrency)
+        self._deferred: list[int] = []
+        """The offsets of events of the batch that other processes are sending, or that follow one with the same id."""
         self._store, self._stored, self._run = store, found, run
         self._is_acquired = False
         """Whether this try has stored a claim, whose owner token is then its own."""
@@ -256,7 +285,7 @@ class _Stream:
         :param is_interrupted: whether the claimed batch is one that an earlier try did not finish
         """
         try:
-            if is_interrupted and self._policy.resends_unknown:
+            if is_interrupted and (self._policy.resends_unknown or self._event_claims is not None):
                 self._resend_interrupted_batch()
             elif is_interrupted:
                 self._record_interrupted_batch()
@@ -300,6 +329,8 @@ class _Stream:
         """
         Take over the batch that an earlier try did not finish, and send the events of it that have no record.
 
+        If events are claimed, those that the earlier try claimed and left are sent only if the policy says so.
+
         If the stream is stopped before it has sent them, the claim stays: the next try takes over the same batch.
         """
         records, claim = self._records, self._claim
@@ -308,7 +339,8 @@ class _Stream:
             end, offsets = self._copy_recorded(segment)
             self._read_offset = 0
             unsent = self._send_claimed(select_events(self._source, offsets), segment)
-            left = [*unsent, *(self._pending[offset] for offset in offsets if offset >= self._read_offset)]
+            unread = (offset for offset in offsets if offset >= self._read_offset)
+            left = [*unsent, *(self._pending.get(offset, UnsentEvent(offset, 0)) for offset in unread)]
             if self._stopped_by and self._failure is None and self._run.is_last_try:
                 self._record_left(left, segment)
                 left = []
@@ -331,6 +363,8 @@ class _Stream:
         :returns: where the batch ends, and the offsets of the events without a record
         """
         recorded = self._records.read_lines(self._claim.batch)
+        if self._event_claims is not None:
+            self._event_claims.settle_recorded(recorded.values())
         offsets: list[int] = []
         end = self._claim.start
         for _, offset, event_end in self._read_claimed_batch():
@@ -339,7 +373,8 @@ class _Stream:
                 self._copy_record(segment, recorded[offset])
                 continue
             offsets.append(offset)
-            self._note_attempt(offset, Outcome.UNKNOWN)
+            if self._event_claims is None:
+                self._note_attempt(offset, Outcome.UNKNOWN)
         return end, offsets
 
     def _read_claimed_batch(self) -> Iterable[SourceEvent]:
@@ -436,6 +471,8 @@ class _Stream:
             raise
         self._stored = self._claim = claim
         self._is_acquired = True
+        if self._event_claims is not None:
+            self._event_claims.begin_batch(claim.batch, stream_token=claim.owner_token)
 
     def _withdraw(self, claim: StreamClaim) -> None:
         """Store that the batch did not begin, if the store takes it: else the next try reports it as unknown."""
@@ -525,13 +562,58 @@ class _Stream:
 
     def _send_claimed(self, events: Iterable[SourceEvent], segment: SegmentWriter) -> list[UnsentEvent]:
         """Send the events of the claimed batch, and record each whose outcome is final; return the others."""
-        attempts: Counter[int] = Counter()
-        unsent: list[UnsentEvent] = []
-        authorized_again: set[int] = set()
+        self._read_count = 0
         max_unsent = self._max_unsent
         if self._claim.state == "claimed":
             max_unsent -= len(self._claim.unsent)
-        for results in self._engine.send(self._encode(events, segment)):
+        if self._event_claims is None:
+            return self._send_requests(self._encode(events, segment), segment, max_unsent=max_unsent)
+        return self._send_by_event(events, segment, self._event_claims, max_unsent=max_unsent)
+
+    def _send_by_event(
+        self, events: Iterable[SourceEvent], segment: SegmentWriter, claims: EventClaims, *, max_unsent: int
+    ) -> list[UnsentEvent]:
+        """
+        Claim and send the events of the batch chunk by chunk; then those that other processes were sending meanwhile.
+
+        Each pass over these decides about one event of each id at least, so that they end.
+        """
+        self._deferred = []
+        unsent = self._send_chunks(events, segment, claims, max_unsent=max_unsent)
+        read_count, read_offset = self._read_count, self._read_offset
+        while self._deferred and not self._is_stopping(segment):
+            claims.wait()
+            deferred, self._deferred, self._read_offset = self._deferred, [], 0
+            chosen = select_events(self._source, deferred)
+            unsent += self._send_chunks(chosen, segment, claims, max_unsent=max_unsent - len(unsent))
+            self._deferred += [offset for offset in deferred if offset >= self._read_offset]  # if it was stopped
+        self._read_count, self._read_offset = read_count, read_offset
+        left, self._deferred = self._deferred, []
+        return [*unsent, *(self._pending.get(offset, UnsentEvent(offset, 0)) for offset in left)]
+
+    def _send_chunks(
+        self, events: Iterable[SourceEvent], segment: SegmentWriter, claims: EventClaims, *, max_unsent: int
+    ) -> list[UnsentEvent]:
+        unsent: list[UnsentEvent] = []
+        encoded = self._encode_each(events)
+        while not self._is_stopping(segment) and (chunk := self._read_chunk(encoded)):
+            decisions = claims.claim([one.request for one in chunk if isinstance(one.request, EncodedRequest)])
+            requests = self._take_claimed(chunk, iter(decisions), segment)
+            unsent += self._send_requests(requests, segment, max_unsent=max_unsent - len(unsent))
+            claims.settle()
+        return unsent
+
+    def _is_stopping(self, segment: SegmentWriter) -> bool:
+        return self._stopped_by is not None or segment.error is not None
+
+    def _send_requests(
+        self, requests: Iterator[EncodedRequest], segment: SegmentWriter, *, max_unsent: int
+    ) -> list[UnsentEvent]:
+        """Send events, and record each whose outcome is final; return the others."""
+        attempts: Counter[int] = Counter()
+        unsent: list[UnsentEvent] = []
+        authorized_again: set[int] = set()
+        for results in self._engine.send(requests):
             for result in results:
                 if self._tokens is not None and self._can_authorize_again(result, self._tokens, authorized_again):
                     self._engine.requeue(result.request)
@@ -542,6 +624,8 @@ class _Stream:
                 offset = result.request.offset
                 attempts[offset] += 1
                 self._note_attempt(offset, result.outcome)
+                if self._event_claims is not None:
+                    self._event_claims.note(result, attempts=self._pending[offset].attempts)
                 if self._may_resend(result, attempts[offset]):
                     request = result.request._replace(redelivery=self._redelivery or offset in self._redelivered)
                     self._engine.requeue(self._encoder.sign_again(request))
@@ -574,18 +658,66 @@ class _Stream:
     def _encode(self, events: Iterable[SourceEvent], segment: SegmentWriter) -> Iterator[EncodedRequest]:
         """Encode the events of the batch as the engine takes them, and record those that are invalid."""
         encode = self._encoder.encode
-        self._read_count = 0
         for event, offset, end in self._read_until_error(events):
             self._read_count += 1
             self._read_offset = end
             try:
                 request = encode(event, offset=offset, redelivery=self._redelivery or offset in self._redelivered)
             except InvalidEventError as error:
-                self._summary.add_invalid()
-                line = self._record_encoder.encode_invalid(offset, str(error))
-                segment.write_result(line, offset=offset, outcome=Outcome.NOT_SENT.value)
+                self._record_invalid(segment, offset, error)
             else:
                 yield request
+
+    def _encode_each(self, events: Iterable[SourceEvent]) -> Iterator[_ChunkEvent]:
+        for event, offset, end in self._read_until_error(events):
+            redelivery = self._redelivery or offset in self._redelivered
+            try:
+                yield _ChunkEvent(self._encoder.encode(event, offset=offset, redelivery=redelivery), offset, end)
+            except InvalidEventError as error:
+                yield _ChunkEvent(error, offset, end)
+
+    def _read_chunk(self, encoded: Iterator[_ChunkEvent]) -> list[_ChunkEvent]:
+        """Read as many events as are claimed at once."""
+        chunk: list[_ChunkEvent] = []
+        size = 0
+        for event in islice(encoded, self._chunk_events):
+            chunk.append(event)
+            size += len(event.request.request) if isinstance(event.request, EncodedRequest) else 0
+            if size >= CHUNK_BYTES:
+                break
+        return chunk
+
+    def _take_claimed(
+        self, chunk: Iterable[_ChunkEvent], decisions: Iterator[Decision], segment: SegmentWriter
+    ) -> Iterator[EncodedRequest]:
+        """
+        Yield the events of a chunk that this try claimed, as the engine takes them, and record the others.
+
+        :param decisions: one for each event that is not invalid
+        """
+        for request, offset, end in chunk:
+            self._read_count += 1
+            self._read_offset = end
+            if isinstance(request, InvalidEventError):
+                self._record_invalid(segment, offset, request)
+                continue
+            decision = next(decisions)
+            if isinstance(decision, OwnedEvent):
+                yield self._mark_owned(request, decision)
+            elif decision is None:
+                self._deferred.append(offset)
+            else:
+                self._record_known(segment, request, decision)
+
+    def _mark_owned(self, request: EncodedRequest, owned: OwnedEvent) -> EncodedRequest:
+        """Return the request of a claimed event, marked as a redelivery if another run may have sent it."""
+        if owned.may_have_arrived:
+            known = self._pending.get(request.offset, UnsentEvent(request.offset, 0))
+            self._pending[request.offset] = UnsentEvent(request.offset, known.attempts, "unknown")
+        if not owned.redelivery or request.redelivery:
+            return request
+        self._redelivered.add(request.offset)
+        return self._encoder.sign_again(request._replace(redelivery=True))
 
     def _read_until_error(self, events: Iterable[SourceEvent]) -> Iterator[SourceEvent]:
         """Read events until the source fails: what is under way then must still get its outcome."""
@@ -646,6 +778,8 @@ class _Stream:
                 self._rate_limiter.note_response()
                 line = self._record_encoder.encode_success(result, milliseconds)
                 segment.write_result(line, offset=result.request.offset, outcome=_DELIVERED)
+                if self._event_claims is not None:
+                    self._event_claims.note(result, attempts=1)
                 return
         else:
             self._breaker.note_failure()
@@ -655,6 +789,8 @@ class _Stream:
         attempts = 1 if pending is None else pending.attempts + (result.outcome is Outcome.DELIVERED)
         line = self._record_encoder.encode_result(result, milliseconds, attempts=attempts, sensitive=sensitive)
         segment.write_result(line, offset=result.request.offset, outcome=result.outcome.value)
+        if self._event_claims is not None:
+            self._event_claims.note(result, attempts=attempts, sensitive=sensitive)
         if result.status is not None:
             self._rate_limiter.note_response()
         if result.status in BUSY:
@@ -668,6 +804,18 @@ class _Stream:
             self._progress.report(self._summary, self._read_offset)
 
     # Events that are not sent by this try
+
+    def _record_invalid(self, segment: SegmentWriter, offset: int, error: InvalidEventError) -> None:
+        self._summary.add_invalid()
+        line = self._record_encoder.encode_invalid(offset, str(error))
+        segment.write_result(line, offset=offset, outcome=Outcome.NOT_SENT.value)
+
+    def _record_known(self, segment: SegmentWriter, request: EncodedRequest, known: KnownEvent) -> None:
+        """Record an event whose outcome is known from its claim."""
+        self._summary.add(known.outcome.value)
+        self._summary.sent_before += known.is_sent_before
+        line = self._record_encoder.encode_known(request, known)
+        segment.write_result(line, offset=request.offset, outcome=known.outcome.value)
 
     def _record_unattempted(
         self, segment: SegmentWriter, event: RawEvent, offset: int, error: tuple[Outcome, ErrorClass, str]
@@ -696,6 +844,7 @@ class _Stream:
             self._summary.add_invalid()
         else:
             self._summary.add(record["outcome"], record.get("duration_ms") if record.get("status_code") else None)
+            self._summary.sent_before += bool(record.get("sent_before"))
         segment.write(line)
 
 

@@ -38,6 +38,8 @@ class Summary:
     outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys((one.value for one in Outcome), 0))
     invalid: int = 0
     """How many of the events that were not sent are invalid."""
+    sent_before: int = 0
+    """How many events were not sent, because another run or an earlier event with the same id had sent them."""
     seconds: float = 0.0
     """How long events were being sent."""
     pauses: int = 0
@@ -86,6 +88,7 @@ class Summary:
         return {
             "outcomes": dict(self.outcomes),
             "invalid": self.invalid,
+            "sent_before": self.sent_before,
             "seconds": round(self.seconds, 3),
             "pauses": self.pauses,
             "durations": bins,
@@ -98,6 +101,7 @@ class Summary:
         return {
             **self.outcomes,
             "invalid": self.invalid,
+            "sent_before": self.sent_before,
             "total": self.total,
             "seconds": round(self.seconds, 3),
             "events_per_second": rate,
@@ -108,8 +112,9 @@ class Summary:
     def __str__(self) -> str:
         counts = ", ".join(f"{name} {count:,}" for name, count in self.outcomes.items() if count) or "none"
         invalid = f" ({self.invalid:,} of them invalid)" if self.invalid else ""
+        before = f", {self.sent_before:,} of them sent before" if self.sent_before else ""
         pauses = f", {self.pauses} pauses requested by the receiver" if self.pauses else ""
-        return f"{self.total:,} events: {counts}{invalid}{pauses}"
+        return f"{self.total:,} events: {counts}{invalid}{before}{pauses}"
 
 
 class Log(Protocol):
@@ -169,6 +174,7 @@ def parse_summary(stored: Mapping[str, object]) -> Summary:
             summary.durations[int(bin_)] = _to_count(count)
     if isinstance(seconds, int | float) and 0 <= seconds < _MAX_COUNT:
         summary.seconds = float(seconds)
+    summary.sent_before = _to_count(stored.get("sent_before"))
     summary.invalid, summary.pauses = _to_count(stored.get("invalid")), _to_count(stored.get("pauses"))
     return summary
 
