@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from airflow_provider_hooks.exceptions import RecordError, ValidationError
+from airflow_provider_hooks.outcomes import Outcome
 from airflow_provider_hooks.sanitize import escape, safe_repr
 
 if TYPE_CHECKING:
@@ -309,6 +310,8 @@ def _select_page(
     if outcome is not None:
         conditions.append("outcome = ?")
         parameters.append(outcome)
+        if outcome != Outcome.DELIVERED.value:
+            conditions.append("outcome <> 'delivered'")  # what the partial indexes have; SQLite does not conclude it
     if after is not None:
         conditions.append("(claimed_at, id) < (?, ?)")
         parameters += after

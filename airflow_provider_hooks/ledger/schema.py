@@ -62,6 +62,8 @@ CREATE INDEX service_hook_deliveries_newest ON service_hook_deliveries (claimed_
 CREATE INDEX service_hook_deliveries_endpoint ON service_hook_deliveries (endpoint, claimed_at, id);
 CREATE INDEX service_hook_deliveries_undelivered ON service_hook_deliveries (outcome, claimed_at, id)
     WHERE outcome <> 'delivered';
+CREATE INDEX service_hook_deliveries_failing ON service_hook_deliveries (endpoint, outcome, claimed_at, id)
+    WHERE outcome <> 'delivered';
 CREATE INDEX service_hook_deliveries_dag ON service_hook_deliveries (dag_id, claimed_at, id);
 CREATE INDEX service_hook_deliveries_run ON service_hook_deliveries (run_id);
 CREATE INDEX service_hook_deliveries_event_type ON service_hook_deliveries (event_type, claimed_at, id);

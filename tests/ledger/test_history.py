@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -18,8 +19,10 @@ from airflow_provider_hooks.ledger.history import (
     list_deliveries,
     list_of_task_instance,
 )
+from airflow_provider_hooks.ledger.schema import migrate
 from airflow_provider_hooks.stream.claims import StreamClaim
 from tests.ledger.deliveries import Ledger
+from tests.ledgers import describe_sqlite, open_database
 
 TASK = ClaimOrigin(origin="task", dag_id="a_dag", run_id="a_run", task_id="a_task", map_index=-1)
 BEGIN = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -176,6 +179,36 @@ def test_the_deliveries_of_a_task_instance_are_those_of_its_index_and_run(ledger
         ledger.add(**{"map_index": 1, **other})
     first = find_delivery(ledger.database, str(mine[0])).delivery
     assert [details.delivery.id for details in list_of_task_instance(ledger.database, first)] == mine
+
+
+@pytest.mark.parametrize(
+    ("filters", "index"),
+    [
+        ({}, "newest"),
+        ({"outcomes": ("unknown",)}, "undelivered"),
+        ({"endpoint": "an_endpoint"}, "endpoint"),
+        ({"endpoint": "an_endpoint", "outcomes": ("rejected",)}, "failing"),
+        ({"event_type": "orders.loaded"}, "event_type"),
+        ({"event_id": "event-1"}, "event"),
+        ({"dag_id": "a_dag"}, "dag"),
+        ({"run_id": "a_run"}, "run"),
+    ],
+    ids=str,
+)
+def test_each_filter_has_an_index(tmp_path, filters, index):
+    """On SQLite, which chooses an index without statistics; ``benchmarks/ledger_size.py`` measures PostgreSQL."""
+    database = open_database(describe_sqlite(tmp_path))
+    migrate(database)
+    plans, run = [], database.run
+
+    def explain(sql, parameters=()):
+        plans.extend(row[-1] for row in run(f"EXPLAIN QUERY PLAN {sql}", parameters))
+        return []
+
+    database.run = explain
+    list_deliveries(database, filters=Filters(**filters), limit=5)
+    database.close()
+    assert re.search(rf"service_hook_deliveries_{index}\b", "\n".join(plans)), plans
 
 
 def test_deliveries_are_counted_by_endpoint_kind_and_outcome(ledger):
