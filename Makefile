@@ -18,7 +18,7 @@ help:
 	@echo "make test   run all tests except the long crash suites"
 	@echo "make test-fast     run the tests that start no Airflow process"
 	@echo "make test-crash    run the crash suites: kill a real Airflow at every point of a delivery, some 400 times"
-	@echo "make test-compat   run the whole test suite on Airflow 3.3.2 and on 3.4.0b2, each in an environment in this checkout"
+	@echo "make test-compat   run the whole test suite on Airflow 3.1.8, 3.2.2, 3.3.2 and 3.4.0b2, each in an environment in this checkout"
 	@echo "make test-servers  send streams to real servers that are reloaded and restarted (installs them from Debian)"
 	@echo "make test-conformance  have the libraries of npm verify deliveries (needs Node.js 18 and npm)"
 	@echo "make bench  measure bulk delivery against the usual alternatives (needs nginx, wrk and Go)"
@@ -56,21 +56,24 @@ test-fast: $(VENV)/.installed-dev
 test-crash: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest -s --timeout 3600 -m crash $(PYTEST_ARGUMENTS)
 
-COMPAT := .venv-airflow-3.4
-COMPAT_PIP := $(COMPAT)/bin/python -m pip --disable-pip-version-check install --quiet
+# The other versions of Airflow, each with its constraints and its environment. Airflow 3.1 needs Python 3.13 or earlier,
+# Airflow 3.4 Python 3.11 or later.
+COMPAT := 3.1 3.2 3.4
+COMPAT_VENVS := $(COMPAT:%=.venv-airflow-%)
 
-$(COMPAT)/.installed: $(VENV)/.python pyproject.toml constraints-airflow-3.4.txt
-	@echo "Installing the provider and Airflow 3.4.0b2 in $(COMPAT) (once, a minute or two)"
-	@$(PYTHON) -m venv $(COMPAT)
-	@$(COMPAT_PIP) --constraint constraints-airflow-3.4.txt --editable '.[sentry,dev]'
+$(COMPAT_VENVS:%=%/.installed): .venv-airflow-%/.installed: $(VENV)/.python pyproject.toml constraints-airflow-%.txt
+	@echo "Installing the provider and Airflow $* in $(@D) (once, a minute or two)"
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints-airflow-$*.txt \
+		--editable '.[sentry,dev]'
 	@touch $@
 
-# Airflow 3.4 needs Python 3.11 or later.
-test-compat: $(VENV)/.installed-dev $(COMPAT)/.installed
-	@for environment in $(VENV) $(COMPAT); do \
-		$$environment/bin/python -c 'from importlib.metadata import version as v; print("Airflow", v("apache-airflow"))' \
-		&& $$environment/bin/python -m pytest $(PARALLEL) $(PYTEST_ARGUMENTS) || exit 1; \
-	done
+.PHONY: $(COMPAT:%=test-compat-%)
+$(COMPAT:%=test-compat-%): test-compat-%: .venv-airflow-%/.installed
+	@echo "Testing on Airflow $*"
+	@$(<D)/bin/python -m pytest $(PARALLEL) $(PYTEST_ARGUMENTS)
+
+test-compat: $(COMPAT:%=test-compat-%) test
 
 SERVER_PROGRAMS := nginx haproxy apache2 caddy node
 SERVER_PACKAGES := nginx haproxy apache2 caddy nodejs
@@ -112,4 +115,4 @@ docs: $(VENV)/.installed-dev
 	@$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) $(COMPAT) .airflow
+	rm -rf $(VENV) $(COMPAT_VENVS) .airflow

@@ -18,6 +18,7 @@ Every exception that a user of this package can meet. ``except ServiceHookError`
     ├── ConnectError
     ├── TokenError
     ├── EndpointDisabledError
+    ├── EndpointPausedError
     ├── RecordError
     ├── ClaimLostError
     ├── SlotError
@@ -75,6 +76,7 @@ __all__ = [
     "DeliveryRejectedError",
     "DeliveryUnknownError",
     "EndpointDisabledError",
+    "EndpointPausedError",
     "EventNotTakenError",
     "HookConflictError",
     "HookUncertainError",
@@ -248,6 +250,12 @@ class TokenError(ServiceHookError):
 
 class EndpointDisabledError(ServiceHookError):
     """The connection of an endpoint is disabled. Nothing was sent; a task is skipped."""
+
+
+class EndpointPausedError(ServiceHookError):
+    """The endpoint of a stream is paused because deliveries to it failed. Nothing was sent."""
+
+    retryable = True
 
 
 class RecordError(ServiceHookError):

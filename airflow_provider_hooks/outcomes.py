@@ -45,6 +45,7 @@ class ErrorClass(str, Enum):
     INTERRUPTED = "interrupted"
     INVALID_EVENT = "invalid_event"
     STOPPED = "stopped"
+    ENDPOINT_PAUSED = "endpoint_paused"
 
 
 class Phases(msgspec.Struct, frozen=True, kw_only=True):

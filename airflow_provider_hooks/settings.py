@@ -28,7 +28,8 @@ _FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=", re.ASCII)
 _BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 """As Airflow reads them."""
 
-_SECONDS = ("timeout", "connect_timeout", "state_store_timeout")
+_SECONDS = ("timeout", "connect_timeout", "state_store_timeout", "pause_seconds")
+_MAX_COUNT_DIGITS = 3
 OptionType = Literal["string", "integer", "float", "boolean"]
 
 
@@ -154,6 +155,31 @@ OPTIONS = (
         ),
     ),
     Option(
+        name="pause_after_failures",
+        type="integer",
+        default="0",
+        description=(
+            "After how many failed deliveries in a row an endpoint is paused, and at once after HTTP 410: deliveries "
+            "to it are then not_sent. It needs the ledger. 0: never."
+        ),
+    ),
+    Option(
+        name="pause_seconds",
+        type="float",
+        default="300",
+        description=(
+            "Seconds after which one delivery to a paused endpoint is sent as a probe; if it is delivered, the "
+            "endpoint is open again."
+        ),
+    ),
+    Option(
+        name="alert_conn_id",
+        type="string",
+        default="",
+        example="service_hook_operations",
+        description="A connection of type service_hook that gets an event.alert when an endpoint is paused.",
+    ),
+    Option(
         name="ca_file",
         type="string",
         default="",
@@ -183,6 +209,9 @@ class Settings:
     ledger_conn_id: str | None = None
     store_payloads: bool = False
     payload_keys: tuple[str, ...] = field(default=(), repr=False)
+    pause_after_failures: int = 0
+    pause_seconds: float = 300.0
+    alert_conn_id: str | None = None
 
     def build_policy(self) -> NetworkPolicy:
         """
@@ -224,8 +253,10 @@ def parse_settings(given: Mapping[str, str | None]) -> Settings:
         problems.add("payload_keys", "needs a Fernet key, because store_payloads is on")
     if not all(map(_FERNET_KEY.fullmatch, payload_keys)):
         problems.add("payload_keys", "must be Fernet keys separated by commas: 32 bytes in URL-safe base64 each")
-    if store_payloads and not texts["ledger_conn_id"]:
-        problems.add("store_payloads", "needs the ledger: set ledger_conn_id")
+    pause_after_failures = _parse_count("pause_after_failures", texts["pause_after_failures"], problems)
+    for name, is_on in (("store_payloads", store_payloads), ("pause_after_failures", pause_after_failures)):
+        if is_on and not texts["ledger_conn_id"]:
+            problems.add(name, "needs the ledger: set ledger_conn_id")
     problems.raise_if_any()
     return Settings(
         allowed_networks=tuple(_split(texts["allowed_networks"])),
@@ -241,6 +272,9 @@ def parse_settings(given: Mapping[str, str | None]) -> Settings:
         ledger_conn_id=texts["ledger_conn_id"] or None,
         store_payloads=store_payloads,
         payload_keys=tuple(payload_keys),
+        pause_after_failures=pause_after_failures,
+        pause_seconds=numbers["pause_seconds"],
+        alert_conn_id=texts["alert_conn_id"] or None,
     )
 
 
@@ -252,6 +286,13 @@ def _parse_boolean(name: str, text: str, problems: ValidationErrors) -> bool:
     if text.lower() not in _BOOLEANS:
         problems.add(name, f"must be True or False, not {safe_repr(text)}")
     return _BOOLEANS.get(text.lower(), False)
+
+
+def _parse_count(name: str, text: str, problems: ValidationErrors) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_COUNT_DIGITS):
+        problems.add(name, f"must be a whole number from 0, not {safe_repr(text)}")
+        return 0
+    return int(text)
 
 
 def _parse_positive(name: str, text: str, problems: ValidationErrors) -> float:

@@ -12,9 +12,20 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
-from airflow.sdk import DAG, DeadlineAlert, DeadlineReference, SyncCallback, task
+from airflow.sdk import DAG, task
 
 from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifier
+
+try:
+    from airflow.sdk import DeadlineAlert, DeadlineReference, SyncCallback
+except ImportError:  # before Airflow 3.2 no executor runs the callback of a deadline
+    DEADLINE = None
+else:
+    DEADLINE = DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(hours=1),
+        callback=SyncCallback(ServiceHookNotifier, {"triggering_rules": ["Orders are loaded within the hour"]}),
+    )
 
 INBOX = Path(os.environ.get("ORDERS_INBOX", "/tmp/orders-inbox"))  # noqa: S108  # nosec
 
@@ -31,11 +42,7 @@ with DAG(
             ServiceHookNotifier(event_type="event.created", tags={"team": "orders"}),
         ],
     },
-    deadline=DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
-        interval=timedelta(hours=1),
-        callback=SyncCallback(ServiceHookNotifier, {"triggering_rules": ["Orders are loaded within the hour"]}),
-    ),
+    deadline=DEADLINE,
 ):
 
     @task

@@ -47,6 +47,33 @@ def describe_postgres(server: Postgres) -> dict[str, object]:
     }
 
 
+def create_ledger(server: Postgres) -> dict[str, object]:
+    """Create a ledger with its tables, in a new database on a server; return an Airflow connection to it."""
+    from airflow_provider_hooks.ledger.schema import migrate
+
+    url, name = urlsplit(server.url), f"ledger_{next(_numbers)}"
+    server.run("createdb", "-h", str(url.hostname), "-p", str(url.port), "-U", str(url.username), name)
+    described = {
+        "conn_type": "postgres",
+        "host": url.hostname,
+        "port": url.port,
+        "login": url.username,
+        "schema": name,
+    }
+    opened = open_database(described)
+    migrate(opened)
+    opened.close()
+    return described
+
+
+def name_ledger(described: dict[str, object]) -> dict[str, str]:
+    """Return the environment in which a deployment has this ledger."""
+    return {
+        f"AIRFLOW_CONN_{CONN_ID.upper()}": json.dumps(described),
+        "AIRFLOW__SERVICE_HOOKS__LEDGER_CONN_ID": CONN_ID,
+    }
+
+
 def open_database(described: dict[str, object]) -> Database:
     """Return a database from an Airflow connection; its tables are not created."""
     from airflow_provider_hooks.ledger.database import Database, read_target
@@ -65,11 +92,14 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger_connection(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, object]:
-    """Return an Airflow connection to an empty database, once on each kind."""
+@pytest.fixture(params=["sqlite", "psycopg2", "psycopg"])
+def ledger_connection(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, object]:
+    """Return an Airflow connection to an empty database, once on SQLite and once by each driver of PostgreSQL."""
     if request.param == "sqlite":
         return describe_sqlite(tmp_path)
+    monkeypatch.setattr("airflow_provider_hooks.ledger.database._DRIVERS", (request.param,))
     return describe_postgres(request.getfixturevalue("postgres"))
 
 
@@ -91,8 +121,8 @@ def ledger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Database
     from airflow_provider_hooks.ledger.schema import migrate
 
     described = describe_sqlite(tmp_path)
-    monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(described))
-    monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__LEDGER_CONN_ID", CONN_ID)
+    for name, value in name_ledger(described).items():
+        monkeypatch.setenv(name, value)
     opened = open_database(described)
     migrate(opened)
     close_ledgers()

@@ -9,9 +9,9 @@ import subprocess
 import sys
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airflow_provider_hooks import exceptions
+from airflow_provider_hooks._runtime.compat import AirflowException, AirflowFailException
 from airflow_provider_hooks.exceptions import DeliveryError, ServiceHookError
 from airflow_provider_hooks.outcomes import Outcome
 

@@ -36,6 +36,8 @@ LIGHT = {
     "airflow.sdk.bases.operatorlink",
     "airflow.sdk.definitions.retry_policy",
     "airflow_provider_hooks",
+    "airflow_provider_hooks._runtime",
+    "airflow_provider_hooks._runtime.compat",
     "airflow_provider_hooks.decorators",
     "airflow_provider_hooks.events",
     "airflow_provider_hooks.events.types",

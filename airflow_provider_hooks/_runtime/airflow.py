@@ -6,16 +6,14 @@ from __future__ import annotations
 
 import os
 from http import HTTPStatus
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 from urllib.parse import quote, urljoin
 
 import msgspec
-from airflow import sdk
-from airflow.sdk import BaseHook, Variable, conf
-from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
-from airflow.sdk.log import mask_secret
+from airflow.sdk import BaseHook, Variable
 
+from airflow_provider_hooks._runtime import compat
+from airflow_provider_hooks._runtime.compat import AirflowRuntimeError, ErrorType, conf, mask_secret
 from airflow_provider_hooks.connection_form import read_fields
 from airflow_provider_hooks.delivery.patience import OutageError, Patience
 from airflow_provider_hooks.delivery.record import parse_stored
@@ -39,10 +37,12 @@ _REFUSAL = (
     "the claim in the task's state store cannot be read, so nothing is sent; write the whole claim back, or delete it "
     "in the task's Storage tab to have everything sent again"
 )
+_NO_STATE_STORE = (
+    f"Airflow before 3.3 has no task state store: set [{SECTION}] ledger_conn_id to the connection of a database that "
+    "stores the claims; nothing was sent"
+)
 _DEFAULT_BASE_URL = "http://localhost:8080"
 """Airflow's own default of ``[api] base_url``."""
-_CLEAR_DELETES_CLAIMS = (1, 4)
-"""The version of the Task SDK that comes with Airflow 3.4."""
 Returned = TypeVar("Returned")
 ClaimType = TypeVar("ClaimType", bound=msgspec.Struct)
 
@@ -184,8 +184,7 @@ class TaskStateClaimStore(Generic[ClaimType]):
         """
         # As JSON has it: Airflow refuses a tuple.
         value = cast("JsonObject", msgspec.json.decode(msgspec.json.encode(claim)))
-        forever = sdk.NEVER_EXPIRE  # type: ignore[attr-defined]  # its stub lacks it
-        self._call(lambda: self._accessor.set(self._key, value, retention=forever))
+        self._call(lambda: self._accessor.set(self._key, value, retention=compat.NEVER_EXPIRE))
 
     def _call(self, operation: Callable[[], Returned]) -> Returned:
         def attempt() -> Returned:
@@ -214,9 +213,11 @@ def open_claim_store(
     Return the store of one claim of the task instance that a context belongs to.
 
     :param patience: seconds for which an operation is tried again while Airflow's API server does not answer
-    :raises ServiceHookError: if the context has no task state store, as outside of a running task
+    :raises ServiceHookError: if the context has no task state store, as outside of a running task or before 3.3
     """
     accessor = context.get("task_state_store")
+    if accessor is None and not compat.has_task_state_store():
+        raise ServiceHookError(_NO_STATE_STORE)
     if accessor is None:
         raise ServiceHookError("this context has no task_state_store to store the claim in; nothing was sent")
     return TaskStateClaimStore(accessor, key, kind, patience=patience)
@@ -242,10 +243,7 @@ def may_have_lost_claim(context: Context) -> bool:
     moves ``max_tries`` on, beyond the task's own ``retries``.
     """
     ti, retries = context["ti"], context["task"].retries or 0
-    if ti.try_number == 1 or ti.max_tries <= retries:
-        return False
-    major, minor = version("apache-airflow-task-sdk").split(".")[:2]
-    return (int(major), int(minor)) >= _CLEAR_DELETES_CLAIMS
+    return ti.try_number > 1 and ti.max_tries > retries and compat.clear_deletes_claims()
 
 
 def describe_task_instance(context: Context, *, place: tuple[object, ...] = ()) -> dict[str, object]:

@@ -13,8 +13,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
-
+from airflow_provider_hooks._runtime.compat import AirflowException, AirflowFailException, AirflowSkipException
 from airflow_provider_hooks.delivery.policy import AT_MOST_ONCE, find_retry_after
 from airflow_provider_hooks.exceptions import DeliveryError, EndpointDisabledError, ServiceHookError
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome

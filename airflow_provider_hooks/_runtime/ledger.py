@@ -1,30 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Where claims are stored: in the ledger that the deployment names, or else in the task state store of Airflow."""
+"""The ledger that the deployment names: claims, payloads and pauses. Without it claims are in the task state store."""
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
+import uuid
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow.sdk import BaseHook
 
-from airflow_provider_hooks._runtime.airflow import open_claim_store
+from airflow_provider_hooks._runtime.airflow import open_claim_store, read_base_url
+from airflow_provider_hooks._runtime.compat import mask_secret
 from airflow_provider_hooks.delivery.claims import ClaimOrigin
-from airflow_provider_hooks.delivery.patience import Patience
+from airflow_provider_hooks.delivery.patience import OutageError, Patience
+from airflow_provider_hooks.events import build_event_alert
+from airflow_provider_hooks.exceptions import LedgerError
+from airflow_provider_hooks.ledger import endpoints
 from airflow_provider_hooks.ledger.claims import LedgerClaimStore, StoredClaim, make_claim_key
 from airflow_provider_hooks.ledger.database import Database, LedgerTarget, read_target
+from airflow_provider_hooks.ledger.payloads import PayloadStore
 from airflow_provider_hooks.ledger.schema import check_version
+from airflow_provider_hooks.outcomes import Outcome
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_hooks._runtime.sending import PreparedDelivery
     from airflow_provider_hooks.delivery.claims import ClaimStore
+    from airflow_provider_hooks.delivery.record import Record
+    from airflow_provider_hooks.events.types import Payload
+    from airflow_provider_hooks.ledger.endpoints import Pause
     from airflow_provider_hooks.settings import Settings
 
 ClaimType = TypeVar("ClaimType", bound=StoredClaim)
 
+_log = logging.getLogger(__name__)
 _opened = threading.local()
 
 
@@ -36,6 +49,8 @@ def read_ledger_target(conn_id: str) -> LedgerTarget:
     :raises ValidationError: naming each field of the connection that cannot be used
     """
     connection = BaseHook.get_connection(conn_id)
+    if connection.password:
+        mask_secret(connection.password)
     return read_target(
         conn_id,
         conn_type=connection.conn_type,
@@ -126,3 +141,74 @@ def open_task_claim(
     origin = describe_origin(context, slot=slot, endpoint=endpoint, event_type=event_type)
     claim_key = make_claim_key("run", settings.deployment, ti.dag_id, ti.run_id, ti.task_id, ti.map_index, named)
     return LedgerClaimStore(database, claim_key, kind, origin=origin, patience=settings.state_store_timeout)
+
+
+def store_payload(settings: Settings, delivery: PreparedDelivery) -> None:
+    """
+    Store the event of a delivery before it is claimed, if the deployment stores payloads.
+
+    :raises StateStoreError: if the ledger did not answer in time; nothing was sent
+    """
+    database = open_ledger(settings)
+    if database is None or not settings.store_payloads:
+        return
+    payloads, key = PayloadStore(database, settings.payload_keys), delivery.template.endpoint.format_settings.key
+    patience = Patience(database.target.subject, settings.state_store_timeout)
+    if not patience.call(lambda: payloads.store(delivery.info, delivery.event, key=key)):
+        _log.warning("The payload is not stored: the receiver's key in it cannot be taken out")
+
+
+def find_pause(settings: Settings, endpoint: str) -> Pause | None:
+    """
+    Return why nothing is to be sent to an endpoint; ``None`` if it is not paused, or this delivery is the probe.
+
+    :raises StateStoreError: if the ledger did not answer in time; nothing was sent
+    """
+    database = open_ledger(settings)
+    if database is None:
+        return None
+    patience = Patience(database.target.subject, settings.state_store_timeout)
+    return patience.call(lambda: endpoints.find_pause(database, endpoint, probe_after=settings.pause_seconds))
+
+
+def update_pause(settings: Settings, record: Record) -> str | None:
+    """
+    Pause the endpoint of a delivery that failed, or open it again after one that was delivered.
+
+    The outcome is stored by now, so an error is only logged.
+
+    :returns: why this call paused the endpoint, if it did
+    """
+    database = open_ledger(settings)
+    if database is None or not settings.pause_after_failures:
+        return None
+    endpoint = record.info.endpoint
+    try:
+        if record.attempt.outcome is Outcome.DELIVERED:
+            if endpoints.resume_endpoint(database, endpoint, by_probe=True):
+                _log.warning("Endpoint %s is open again: a delivery to it was delivered", endpoint)
+            return None
+        reason = endpoints.find_reason_to_pause(database, record, failures=settings.pause_after_failures)
+        if reason is None or not endpoints.pause_endpoint(database, endpoint, reason=reason):
+            return None
+    except (OutageError, LedgerError) as error:
+        _log.warning("The health of endpoint %s was not updated: %s", endpoint, error)
+        return None
+    _log.error("Endpoint %s is paused: %s", endpoint, reason)
+    return reason
+
+
+def describe_pause(record: Record, reason: str) -> Payload:
+    """Return the alert that an endpoint is paused."""
+    endpoint = record.info.endpoint
+    event = {
+        "id": uuid.uuid4().hex,
+        "project": "airflow",
+        "project_id": "airflow",
+        "project_name": "airflow",
+        "culprit": endpoint,
+        "message": f"Endpoint {endpoint} is paused: {reason}",
+        "url": f"{read_base_url()}/",
+        "level": "error",
+    }
+    return build_event_alert(event, triggering_rules=["endpoint paused"])

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow.sdk.observability import stats
 from opentelemetry import trace
+
+from airflow_provider_hooks._runtime.compat import stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,9 @@ import re
 from typing import TYPE_CHECKING
 
 from airflow.sdk import Variable
-from airflow.sdk.log import mask_secret
 
 from airflow_provider_hooks._runtime.airflow import read_variable
+from airflow_provider_hooks._runtime.compat import mask_secret
 from airflow_provider_hooks._runtime.variable_lock import LOCK_INFIX
 from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError, VariableUnreadableError
 from airflow_provider_hooks.registries.store import format_state, parse_state

@@ -14,6 +14,7 @@ from airflow.models.taskinstance import TaskInstance, clear_task_instances
 from airflow.utils.session import create_session
 from sqlalchemy import select, update
 
+from airflow_provider_hooks._runtime.compat import has_task_state_store
 from airflow_provider_hooks.cli._run import database_errors, eprint
 from airflow_provider_hooks.delivery.claims import CLAIMED, KEY_PREFIX, SETTLED, Claim
 from airflow_provider_hooks.exceptions import ServiceHookError
@@ -58,13 +59,13 @@ class TaskStateDeliveries:
     """
 
     def __init__(self) -> None:
-        try:
-            from airflow.models.task_state_store import TaskStateStoreModel  # noqa: PLC0415  (since Airflow 3.3)
-        except ImportError:
+        if not has_task_state_store():
             raise ServiceHookError(
                 f"Airflow {airflow_version} has no task state store, so deliveries are found in a ledger only: set "
                 "[service_hooks] ledger_conn_id, and run: airflow service-hooks ledger migrate"
-            ) from None
+            )
+        from airflow.models.task_state_store import TaskStateStoreModel  # noqa: PLC0415  (since Airflow 3.3)
+
         eprint(MISSING)
         self._model: Any = TaskStateStoreModel
         # Airflow 3.4 renamed the column.

@@ -21,11 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from airflow.cli.simple_table import AirflowConsole
-from airflow.sdk.exceptions import AirflowException, AirflowSecretsBackendAccessDenied
 from airflow.utils.cli import suppress_logs_and_warning
-from airflow.utils.providers_configuration_loader import providers_configuration_loaded
 from sqlalchemy.exc import SQLAlchemyError
 
+from airflow_provider_hooks._runtime.compat import (
+    AirflowException,
+    AirflowSecretsBackendAccessDenied,
+    providers_configuration_loaded,
+)
 from airflow_provider_hooks.cli.commands import ExitCode
 from airflow_provider_hooks.exceptions import (
     HookConflictError,

@@ -16,8 +16,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
-from airflow.sdk.bases.decorator import DecoratedOperator, determine_kwargs, task_decorator_factory
-from airflow.sdk.definitions.context import context_merge
+from airflow.sdk.bases.decorator import DecoratedOperator, task_decorator_factory
 
 from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
 from airflow_provider_hooks.operators._arguments import DeliveryArguments
@@ -122,6 +121,8 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
         return self._returned if isinstance(self._returned, list | tuple) else [cast("Event", self._returned)]
 
     def _call(self, context: Context) -> object:
+        from airflow_provider_hooks._runtime.compat import context_merge, determine_kwargs
+
         context_merge(context, self.op_kwargs)
         kwargs = determine_kwargs(self.python_callable, self.op_args, context)
         returned = self.python_callable(*self.op_args, **kwargs)

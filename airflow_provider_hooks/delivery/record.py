@@ -179,6 +179,21 @@ def _format_second(unix_second: int) -> str:
     return datetime.fromtimestamp(unix_second, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+def paused_attempt(reason: str, *, requested_at: float) -> Attempt:
+    """
+    Return the attempt of a request that was not made because its endpoint is paused.
+
+    :param requested_at: unix seconds
+    """
+    return Attempt(
+        outcome=Outcome.NOT_SENT,
+        requested_at=format_time(requested_at),
+        duration_ms=0.0,
+        error_class=ErrorClass.ENDPOINT_PAUSED,
+        message=escape(reason, limit=_MESSAGE_CHARACTERS),
+    )
+
+
 def parse_stored(stored: object, kind: type[StructType], *, refusal: str) -> StructType:
     """
     Return what was stored as JSON in its own type. A user may have edited it, so every field is checked.

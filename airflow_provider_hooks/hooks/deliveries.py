@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow.sdk.exceptions import AirflowNotFoundException
-
+from airflow_provider_hooks._runtime.compat import AirflowNotFoundException
 from airflow_provider_hooks._runtime.failures import (
     NonRetryableError,
     RetryableError,

@@ -6,16 +6,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
 import uuid
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
-from airflow.sdk.log import mask_secret
 
 from airflow_provider_hooks._runtime.airflow import (
     may_have_lost_claim,
@@ -24,9 +20,19 @@ from airflow_provider_hooks._runtime.airflow import (
     read_settings,
     read_variable,
 )
+from airflow_provider_hooks._runtime.compat import AirflowNotFoundException, mask_secret
 from airflow_provider_hooks._runtime.failures import make_delivery_failure, make_failure
-from airflow_provider_hooks._runtime.ledger import describe_origin, open_ledger, open_task_claim
-from airflow_provider_hooks._runtime.telemetry import count_delivery, record_attempt, trace_attempt
+from airflow_provider_hooks._runtime.ledger import (
+    describe_origin,
+    describe_pause,
+    find_pause,
+    open_ledger,
+    open_task_claim,
+    store_payload,
+    update_pause,
+)
+from airflow_provider_hooks._runtime.sending import PreparedDelivery, Sender
+from airflow_provider_hooks._runtime.telemetry import count_delivery
 from airflow_provider_hooks.delivery.claims import (
     KEY_PREFIX,
     LOST_CLAIM,
@@ -38,12 +44,13 @@ from airflow_provider_hooks.delivery.claims import (
 from airflow_provider_hooks.delivery.connection import SERVICE_HOOK
 from airflow_provider_hooks.delivery.endpoint import ALL_EVENTS, Endpoint, Subscription, read_endpoint
 from airflow_provider_hooks.delivery.policy import AT_MOST_ONCE, find_attempt_delay
-from airflow_provider_hooks.delivery.record import Record, attempt_from_result, not_sent_attempt
-from airflow_provider_hooks.delivery.request import RequestTemplate, SignedRequest, preview_request
+from airflow_provider_hooks.delivery.record import Record, paused_attempt
+from airflow_provider_hooks.delivery.request import RequestTemplate, preview_request
 from airflow_provider_hooks.delivery.service import ClaimedDelivery, DeliveryResult, check_slot
 from airflow_provider_hooks.events.builders import EventDraft
 from airflow_provider_hooks.events.event import Event, OwnEventDraft
 from airflow_provider_hooks.events.formats import encode_event
+from airflow_provider_hooks.events.types import EVENT_ALERT
 from airflow_provider_hooks.exceptions import (
     BlockedAddressError,
     EndpointDisabledError,
@@ -52,8 +59,7 @@ from airflow_provider_hooks.exceptions import (
     ValidationError,
     drop_frames,
 )
-from airflow_provider_hooks.http.connect import Connector, Limits, make_tls_context
-from airflow_provider_hooks.http.engine import Engine
+from airflow_provider_hooks.http.connect import make_tls_context
 from airflow_provider_hooks.http.redact import MASK
 from airflow_provider_hooks.ledger.claims import LedgerClaimStore, make_claim_key
 from airflow_provider_hooks.outcomes import Outcome
@@ -64,16 +70,14 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.delivery.claims import ClaimStore
     from airflow_provider_hooks.delivery.policy import DeliveryPolicy
-    from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo
+    from airflow_provider_hooks.delivery.record import Attempt
     from airflow_provider_hooks.delivery.request import Preview
     from airflow_provider_hooks.events.formats import EncodedEvent
     from airflow_provider_hooks.events.types import Payload
-    from airflow_provider_hooks.http.oauth2 import TokenSource
     from airflow_provider_hooks.http.policy import NetworkPolicy
-    from airflow_provider_hooks.http.urls import Target
     from airflow_provider_hooks.json_types import JsonObject
     from airflow_provider_hooks.ledger.database import Database
-    from airflow_provider_hooks.outcomes import RequestResult
+    from airflow_provider_hooks.ledger.endpoints import Pause
     from airflow_provider_hooks.settings import Settings
 
     Draft = EventDraft | OwnEventDraft | Event
@@ -85,14 +89,15 @@ COMMAND = ClaimOrigin(origin="command")
 _REQUESTS_OF_AN_ATTEMPT = 3
 """A token, the request, and the request again with a new token."""
 _SETTLE_SECONDS = 5.0
+"""How long the outcome of an attempt takes to be stored, at most, while the ledger answers."""
 
 
-class _Prepared(NamedTuple):
-    """A delivery whose event and endpoint are checked. Nothing is claimed yet."""
+class _Event(NamedTuple):
+    """An event that is not built or checked yet, and how it becomes a request."""
 
-    template: RequestTemplate
-    info: DeliveryInfo
-    event: EncodedEvent
+    event_type: str
+    payload: Payload | Draft
+    format: str | None
 
 
 class EndpointHook(BaseHook):
@@ -110,7 +115,6 @@ class EndpointHook(BaseHook):
     def __init__(self, service_hook_conn_id: str = default_conn_name) -> None:
         super().__init__()
         self.service_hook_conn_id = service_hook_conn_id
-        self._local = threading.local()
 
     @cached_property
     def _settings(self) -> Settings:
@@ -119,6 +123,10 @@ class EndpointHook(BaseHook):
     @cached_property
     def _policy(self) -> NetworkPolicy:
         return self._settings.build_policy()
+
+    @cached_property
+    def _sender(self) -> Sender:
+        return Sender(self._settings, self._policy)
 
     @drop_frames
     def get_conn(self) -> Endpoint:
@@ -147,7 +155,7 @@ class EndpointHook(BaseHook):
     def _check_tls(self, endpoint: Endpoint) -> None:
         """Load the files of an endpoint; the context is used again by its connections."""
         try:
-            make_tls_context(self._limits(endpoint))
+            make_tls_context(self._sender.limits(endpoint))
         except OSError as error:
             raise ValidationError(f"section {SECTION} of airflow.cfg", {"ca_file": str(error)}) from None
 
@@ -204,9 +212,8 @@ class EndpointHook(BaseHook):
         :raises AirflowSkipException: if the connection is disabled
         """
         try:
-            result = self._deliver_in_task(
-                event_type, payload, context=context, slot=slot, policy=policy, format=format
-            )
+            event = _Event(event_type, payload, format)
+            result = self._deliver_in_task(event, context=context, slot=slot, policy=policy)
         except (ServiceHookError, AirflowNotFoundException) as error:
             raise make_failure(error) from None
         if result.record.attempt.outcome is not Outcome.DELIVERED:
@@ -230,7 +237,7 @@ class EndpointHook(BaseHook):
         :raises ServiceHookError: if an input cannot be used; nothing was sent
         :raises AirflowNotFoundException: if there is no such connection; nothing was sent
         """
-        return self._deliver_in_task(event_type, payload, context=context, slot=slot, policy=policy, format=format)
+        return self._deliver_in_task(_Event(event_type, payload, format), context=context, slot=slot, policy=policy)
 
     @drop_frames
     def deliver_now(
@@ -265,14 +272,12 @@ class EndpointHook(BaseHook):
         elif context is not None:
             key, patience = f"{KEY_PREFIX}:{origin.slot}", self._settings.state_store_timeout
             store, run = open_claim_store(context, key, Claim, patience=patience), _make_try_context(context, policy)
-        attempts = 0
+        event, attempts = _Event(event_type, payload, format), 0
         while True:
             if database is not None and is_shared:
-                result = self._deliver_shared(
-                    event_type, payload, database=database, origin=origin, policy=policy, format=format
-                )
+                result = self._deliver_shared(event, database=database, origin=origin, policy=policy)
             else:
-                result = self._deliver_claimed(event_type, payload, store=store, run=run, format=format)
+                result = self._deliver_claimed(event, store=store, run=run)
             attempts += 1
             pause = find_attempt_delay(attempts, policy=policy, attempt=result.record.attempt, now=time.time())
             if pause is None:
@@ -280,25 +285,33 @@ class EndpointHook(BaseHook):
             self.log.info("The next attempt follows in %.0f s", pause)
             time.sleep(pause)
 
-    def _deliver_in_task(
-        self,
-        event_type: str,
-        payload: Payload | Draft,
-        *,
-        context: Context,
-        slot: str,
-        policy: DeliveryPolicy,
-        format: str | None,  # noqa: A002
-    ) -> DeliveryResult:
+    @drop_frames
+    def resend(self, found: Claim, event: EncodedEvent, *, store: ClaimStore[Claim]) -> DeliveryResult:
+        """
+        Send a stored event again, exactly and signed now, and return the result.
+
+        :param found: the claim of the delivery; a user has written its state ``resend``
+        :param event: what ``PayloadStore.load`` returned
+        :param store: where the claim is stored
+        :raises ServiceHookError: if an input cannot be used; nothing was sent
+        :raises AirflowNotFoundException: if there is no such connection; nothing was sent
+        """
+        endpoint, event_type = self._find_endpoint(found.info.event_type), found.info.event_type
+        template = RequestTemplate(
+            endpoint, event_type, content_type=event.content_type, header_names=event.header_names
+        )
+        prepared = PreparedDelivery(template, template.describe(event.id, event.body), event)
+        run = TryContext(generation=found.generation, try_number=found.try_number)
+        return self._deliver_claimed(prepared, store=store, run=run)
+
+    def _deliver_in_task(self, event: _Event, *, context: Context, slot: str, policy: DeliveryPolicy) -> DeliveryResult:
         database = self._find_ledger(policy)
         if database is not None and policy.once == "event":
             origin = describe_origin(context, slot=slot)
-            return self._deliver_shared(
-                event_type, payload, database=database, origin=origin, policy=policy, format=format
-            )
+            return self._deliver_shared(event, database=database, origin=origin, policy=policy)
         store = open_task_claim(context, KEY_PREFIX, Claim, settings=self._settings, slot=slot)
         run = _make_try_context(context, policy, has_ledger=database is not None)
-        return self._deliver_claimed(event_type, payload, store=store, run=run, format=format)
+        return self._deliver_claimed(event, store=store, run=run)
 
     def _find_ledger(self, policy: DeliveryPolicy) -> Database | None:
         """
@@ -316,53 +329,67 @@ class EndpointHook(BaseHook):
         return LedgerClaimStore(database, key, Claim, origin=origin, patience=self._settings.state_store_timeout)
 
     def _deliver_shared(
-        self,
-        event_type: str,
-        payload: Payload | Draft,
-        *,
-        database: Database,
-        origin: ClaimOrigin,
-        policy: DeliveryPolicy,
-        format: str | None,  # noqa: A002
+        self, event: _Event, *, database: Database, origin: ClaimOrigin, policy: DeliveryPolicy
     ) -> DeliveryResult:
         """
         Deliver an event that other runs or processes may deliver too, at the same moment: one of them sends it.
 
         Its claim is that of the event, or of what a callback was called for.
         """
-        prepared = self._prepare(event_type, payload, format)
+        prepared = self._prepare(event)
         key = make_claim_key("event", prepared.info.delivery_id)
         if policy.once == "run":
             key = make_claim_key(origin.origin, self._settings.deployment, origin.slot)
         wait = _REQUESTS_OF_AN_ATTEMPT * prepared.template.endpoint.timeout + _SETTLE_SECONDS
         run = TryContext(generation="", try_number=origin.try_number, policy=policy, wait_seconds=wait)
-        store = self._open_ledger_claim(database, key, origin)
-        return self._deliver_claimed(event_type, payload, store=store, run=run, format=format, prepared=prepared)
+        return self._deliver_claimed(prepared, store=self._open_ledger_claim(database, key, origin), run=run)
 
     def _deliver_claimed(
-        self,
-        event_type: str,
-        payload: Payload | Draft,
-        *,
-        store: ClaimStore[Claim],
-        run: TryContext,
-        format: str | None,  # noqa: A002
-        prepared: _Prepared | None = None,
+        self, event: _Event | PreparedDelivery, *, store: ClaimStore[Claim], run: TryContext
     ) -> DeliveryResult:
         """Return what an earlier try or another process recorded, or make one attempt."""
         delivery = ClaimedDelivery(store=store, run=run)
         result = delivery.resolve()
         if result is None:
-            prepared = prepared or self._prepare(event_type, payload, format)
+            prepared = self._prepare(event)
             if run.try_number > 1 and delivery.is_claim_lost:
                 self.log.warning(LOST_CLAIM)
+            store_payload(self._settings, prepared)
+            pause = find_pause(self._settings, prepared.info.endpoint)
             result = delivery.claim(prepared.info)
             if result is None:
-                result = delivery.settle(self._attempt(*prepared, redelivery=delivery.is_redelivery))
-        elif result.recorded_by_this_try and prepared is None:
-            check_slot(result, self._prepare(event_type, payload, format).info)
+                result = delivery.settle(self._attempt(prepared, pause=pause, redelivery=delivery.is_redelivery))
+                self._note_health(result.record)
+        elif result.recorded_by_this_try and isinstance(event, _Event):
+            check_slot(result, self._prepare(event).info)
         self._report(result, policy=run.policy)
         return result
+
+    def _attempt(self, prepared: PreparedDelivery, *, pause: Pause | None, redelivery: bool) -> Attempt:
+        """Send the event, once, unless the endpoint is paused."""
+        if pause is None:
+            attempt = self._sender.attempt(prepared, redelivery=redelivery)
+        else:
+            attempt = paused_attempt(f"the endpoint {pause.describe()}", requested_at=time.time())
+        # Logged before it is recorded, so that it is not lost with a database that is gone by now.
+        self._log_outcome(Record(info=prepared.info, generation="", redelivery=redelivery, attempt=attempt))
+        return attempt
+
+    def _note_health(self, record: Record) -> None:
+        """Pause the endpoint if it has failed too often, or open it again, and send the alert of a pause."""
+        reason = update_pause(self._settings, record)
+        conn_id = self._settings.alert_conn_id
+        if reason is None or conn_id is None or conn_id == record.info.endpoint:
+            return
+        payload = describe_pause(record, reason)
+        try:
+            EndpointHook(conn_id).deliver_now(EVENT_ALERT, payload)
+        except (ServiceHookError, AirflowNotFoundException) as error:
+            self.log.warning("The alert that endpoint %s is paused was not sent: %s", record.info.endpoint, error)
+
+    def _log_outcome(self, record: Record) -> None:
+        is_delivered = record.attempt.outcome is Outcome.DELIVERED
+        self.log.log(logging.INFO if is_delivered else logging.WARNING, "%s", record.summarize())
 
     @drop_frames
     def preview(
@@ -378,7 +405,7 @@ class EndpointHook(BaseHook):
         :param payload: what a builder of ``airflow_provider_hooks.events`` returns, or a draft
         :raises ServiceHookError: if an input cannot be used
         """
-        template, info, event = self._prepare(event_type, payload, format)
+        template, info, event = self._prepare(_Event(event_type, payload, format))
         if template.endpoint.oauth2 is not None:
             template.use_token(MASK)
         return preview_request(template.endpoint, template.make_request(info, event.body, headers=event.headers))
@@ -427,10 +454,10 @@ class EndpointHook(BaseHook):
         :raises TokenError: if its deliveries need an access token, and there is none
         """
         endpoint = self._read_endpoint()
-        tokens = self._open_tokens(endpoint)
+        tokens = self._sender.open_tokens(endpoint)
         if tokens is not None:
             tokens.get()
-        engine: Engine[SignedRequest] = self._open_engine(endpoint.target, self._limits(endpoint))
+        engine = self._sender.open_engine(endpoint)
         try:
             return endpoint, engine.check_connection()
         finally:
@@ -444,11 +471,14 @@ class EndpointHook(BaseHook):
             except BlockedAddressError as error:
                 raise BlockedAddressError(f"connection '{endpoint.conn_id}': {field}{error}") from None
 
-    def _prepare(self, event_type: str, payload: Payload | Draft, format_name: str | None) -> _Prepared:
+    def _prepare(self, event: _Event | PreparedDelivery) -> PreparedDelivery:
         """Build everything that can be refused, before anything is claimed."""
+        if isinstance(event, PreparedDelivery):
+            return event
+        event_type, payload, format_name = event
         built = payload.build() if isinstance(payload, EventDraft | OwnEventDraft) else payload
         endpoint = self._find_endpoint(event_type)
-        event = encode_event(
+        encoded = encode_event(
             event_type,
             built,
             format_name=format_name,
@@ -456,90 +486,9 @@ class EndpointHook(BaseHook):
             max_payload_bytes=self._settings.max_payload_bytes,
         )
         template = RequestTemplate(
-            endpoint, event_type, content_type=event.content_type, header_names=event.header_names
+            endpoint, event_type, content_type=encoded.content_type, header_names=encoded.header_names
         )
-        return _Prepared(template, template.describe(event.id, event.body), event)
-
-    def _attempt(
-        self, template: RequestTemplate, info: DeliveryInfo, event: EncodedEvent, *, redelivery: bool
-    ) -> Attempt:
-        """Sign the request and send it, once. A claim may stand by now, so every error is in the attempt."""
-        started, requested_at = time.monotonic(), time.time()
-        with trace_attempt(info) as span:
-            try:
-                engine = self._engine_for(template.endpoint)
-                tokens = self._open_tokens(template.endpoint)
-                if tokens is not None:
-                    template.use_token(tokens.get())
-                request = template.make_request(info, event.body, headers=event.headers, redelivery=redelivery)
-            except Exception as error:  # noqa: BLE001  (nothing was sent, and the claim must not stay open)
-                attempt = not_sent_attempt(error, requested_at=requested_at, seconds=time.monotonic() - started)
-            else:
-                result = engine.send_one(request)
-                if tokens is not None and self._can_authorize_again(result, template, tokens):
-                    request = template.make_request(info, event.body, headers=event.headers, redelivery=redelivery)
-                    result = engine.send_one(request)
-                if tokens is not None and result.outcome is Outcome.DELIVERED:
-                    tokens.note_accepted()
-                sensitive = template.sensitive_values(request.signature_headers)
-                attempt = attempt_from_result(result, sensitive=sensitive)
-            record_attempt(span, info, attempt)
-        # Logged before it is recorded, so that it is not lost with a database that is gone by now.
-        self._log_outcome(Record(info=info, generation="", redelivery=redelivery, attempt=attempt))
-        return attempt
-
-    def _can_authorize_again(
-        self, result: RequestResult[SignedRequest], template: RequestTemplate, tokens: TokenSource
-    ) -> bool:
-        """Return whether a request that was refused with 401 is sent once more; the template then has a new token."""
-        from airflow_provider_hooks.http.oauth2 import find_new_token  # noqa: PLC0415  (few endpoints need it)
-
-        token = find_new_token(result, tokens, token=template.token)
-        if token is None:
-            return False
-        template.use_token(token)
-        self.log.info("The receiver refused the access token (HTTP 401); the event is sent once more with a new one")
-        return True
-
-    def _open_tokens(self, endpoint: Endpoint) -> TokenSource | None:
-        """Return the source of the access tokens of an endpoint, if it needs them."""
-        if endpoint.oauth2 is None:
-            return None
-        from airflow_provider_hooks.http.oauth2 import open_tokens  # noqa: PLC0415  (few endpoints need it)
-
-        tls = None if endpoint.tls is None else endpoint.tls.without_certificate()
-        limits = msgspec.structs.replace(self._limits(endpoint), tls=tls)
-        return open_tokens(endpoint.conn_id, endpoint.oauth2, policy=self._policy, limits=limits, mask=mask_secret)
-
-    def _log_outcome(self, record: Record) -> None:
-        is_delivered = record.attempt.outcome is Outcome.DELIVERED
-        self.log.log(logging.INFO if is_delivered else logging.WARNING, "%s", record.summarize())
-
-    def _engine_for(self, endpoint: Endpoint) -> Engine[SignedRequest]:
-        """Return this thread's engine, whose connections are reused from one delivery of this hook to the next."""
-        wanted = (endpoint.target, self._limits(endpoint))
-        current: tuple[tuple[Target, Limits], Engine[SignedRequest]] | None = getattr(self._local, "engine", None)
-        if current is not None and current[0] == wanted:
-            return current[1]
-        engine = self._open_engine(*wanted)
-        if current is not None:
-            current[1].close()
-        self._local.engine = (wanted, engine)
-        return engine
-
-    def _open_engine(self, target: Target, limits: Limits) -> Engine[SignedRequest]:
-        # The host is resolved for every connection: a name that leads elsewhere by now is checked again.
-        connector = Connector(target, policy=self._policy, limits=limits, resolved_seconds=0.0)
-        return Engine(connector, timeout=limits.timeout)
-
-    def _limits(self, endpoint: Endpoint) -> Limits:
-        settings = self._settings
-        return Limits(
-            timeout=endpoint.timeout,
-            connect_timeout=settings.connect_timeout,
-            ca_file=settings.ca_file,
-            tls=endpoint.tls,
-        )
+        return PreparedDelivery(template, template.describe(encoded.id, encoded.body), encoded)
 
     def _report(self, result: DeliveryResult, *, policy: DeliveryPolicy) -> None:
         if result.unresolved_previous is not None:

@@ -13,9 +13,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
-from airflow.sdk.log import mask_secret
 
 from airflow_provider_hooks._runtime.airflow import read_connection, read_settings
+from airflow_provider_hooks._runtime.compat import mask_secret
 from airflow_provider_hooks._runtime.variable_lock import VariableLock
 from airflow_provider_hooks._runtime.variable_store import VariableHookStore, check_variable_name
 from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError, ValidationErrors, drop_frames

@@ -8,22 +8,21 @@ import gc
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow.sdk.exceptions import AirflowNotFoundException
-
 from airflow_provider_hooks._runtime.airflow import describe_own_event, may_have_lost_claim
+from airflow_provider_hooks._runtime.compat import AirflowNotFoundException
 from airflow_provider_hooks._runtime.failures import (
     DeliveryFailedError,
     DeliveryNotSentError,
     RetryableError,
     make_failure,
 )
-from airflow_provider_hooks._runtime.ledger import open_task_claim
+from airflow_provider_hooks._runtime.ledger import find_pause, open_task_claim
 from airflow_provider_hooks._runtime.stream_files import check_records, find_earlier_records, make_records, open_source
 from airflow_provider_hooks._runtime.telemetry import count_deliveries
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX, LOST_CLAIM
 from airflow_provider_hooks.events.formats import find_format
 from airflow_provider_hooks.events.reader import EventReader
-from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError, drop_frames
+from airflow_provider_hooks.exceptions import EndpointPausedError, ServiceHookError, ValidationError, drop_frames
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.http.connect import Connector
 from airflow_provider_hooks.http.engine import Engine
@@ -137,7 +136,10 @@ class StreamHook(EndpointHook):
         :param defaults: the time and the source of events of the user's own type
         """
         endpoint = self._find_endpoint(event_type)
-        limits = self._limits(endpoint)
+        pause = find_pause(self._settings, endpoint.conn_id)
+        if pause is not None:
+            raise EndpointPausedError(f"endpoint {endpoint.conn_id} {pause.describe()}; nothing was sent")
+        limits = self._sender.limits(endpoint)
         size = self._settings.max_payload_bytes
         chosen, reader = find_format(options.format, event_type or "", settings=endpoint.format_settings), None
         if event_type is None and chosen.name == "sentry":
@@ -151,7 +153,7 @@ class StreamHook(EndpointHook):
                 defaults=defaults,
                 max_payload_bytes=size,
             )
-        tokens = self._open_tokens(endpoint)
+        tokens = self._sender.open_tokens(endpoint)
         encoder = RequestEncoder(endpoint, event_type, max_payload_bytes=size, reader=reader, tokens=tokens)
         source, redelivered = open_source(events, options.shard), frozenset[int]()
         if options.undelivered_from is not None:

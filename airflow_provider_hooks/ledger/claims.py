@@ -130,15 +130,16 @@ class LedgerClaimStore(Generic[ClaimType]):
         self._write(claim, lambda: self._save(claim))
 
     def _write(self, claim: ClaimType, write: Callable[[], bool]) -> None:
-        """Write a claim; where the answer was lost, look whether it is stored."""
+        """Write a claim; where an answer was lost, look whether it is stored, before and after another attempt."""
         is_uncertain = False
 
         def write_or_find() -> bool:
             nonlocal is_uncertain
             if is_uncertain and self._load() == claim:
                 return True
-            is_uncertain = True
-            return write()
+            was_uncertain, is_uncertain = is_uncertain, True
+            # A statement whose connection was lost can have its effect late: the server may still be busy with it.
+            return write() or (was_uncertain and self._load() == claim)
 
         if not self._patience.call(write_or_find):
             raise ClaimLostError(_LOST)

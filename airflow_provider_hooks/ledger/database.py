@@ -31,6 +31,8 @@ _TYPES: Mapping[str, Dialect] = {"postgres": "postgresql", "postgresql": "postgr
 """The types of Airflow connections."""
 _DRIVERS = ("psycopg2", "psycopg")
 """In this order, because psycopg2 is imported in a fifth of the time."""
+_MIN_SQLITE = (3, 35)
+"""The first version that has ``RETURNING``."""
 _CONNECT_SECONDS = 10
 _BUSY_SECONDS = 10.0
 """How long SQLite waits for another process that writes."""
@@ -94,6 +96,10 @@ def read_target(
     if dialect == "sqlite":
         if not (host or "").startswith("/"):
             raise ValidationError(subject, {"host": f"must be the absolute path of a file, not {safe_repr(host)}"})
+        if sqlite3.sqlite_version_info < _MIN_SQLITE:
+            needed = ".".join(map(str, _MIN_SQLITE))
+            problem = f"sqlite needs SQLite {needed} or later; this Python has {sqlite3.sqlite_version}"
+            raise ValidationError(subject, {"conn_type": problem})
         return LedgerTarget(conn_id=conn_id, dialect=dialect, path=str(host))
     given: dict[str, object] = {
         **{name: value for name, value in extra.items() if not isinstance(value, dict | list) and value is not None},
@@ -173,6 +179,8 @@ class Database:
             return connection
         connection = _import_driver().connect(**dict(self.target.parameters))
         connection.autocommit = True
+        if hasattr(connection, "prepare_threshold"):  # psycopg; a pooler such as PgBouncer may not know its statements
+            connection.prepare_threshold = None
         with connection.cursor() as cursor:
             # A claim must survive a crash of the database, and times are read as UTC.
             cursor.execute("SET synchronous_commit = on; SET TIME ZONE 'UTC'")

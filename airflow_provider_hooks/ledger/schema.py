@@ -87,9 +87,10 @@ CREATE TABLE service_hook_payloads (
 CREATE INDEX service_hook_payloads_stored ON service_hook_payloads (stored_at);
 CREATE TABLE service_hook_endpoints (
     endpoint TEXT PRIMARY KEY,
+    is_paused INTEGER NOT NULL,
     paused_at {time} NOT NULL,
     reason TEXT NOT NULL,
-    probed_at {time}
+    probed_at {time} NOT NULL
 )
 """
 _MIGRATIONS: tuple[str, ...] = (_FIRST,)

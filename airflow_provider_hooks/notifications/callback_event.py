@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 import pendulum
-from airflow.sdk.log import redact  # type: ignore[attr-defined]  # it has no other public place
 
 from airflow_provider_hooks._runtime.airflow import find_log_url, read_base_url, read_deployment
+from airflow_provider_hooks._runtime.compat import redact
 from airflow_provider_hooks.delivery.claims import ClaimOrigin
 from airflow_provider_hooks.events import extract_fields
 from airflow_provider_hooks.events.builders import make_event_id

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from airflow.sdk import DAG, Context, TaskGroup
     from airflow.sdk.definitions._internal.abstractoperator import TaskStateChangeCallback
-    from airflow.sdk.definitions.retry_policy import RetryPolicy
     from airflow.sdk.types import WeightRuleParam
 
+    from airflow_provider_hooks._runtime.compat import RetryPolicy
     from airflow_provider_hooks.delivery.policy import Guarantee, Once
     from airflow_provider_hooks.exceptions import ValidationErrors
     from airflow_provider_hooks.registries.reconcile import OnUncertainCreate

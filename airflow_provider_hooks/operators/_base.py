@@ -9,8 +9,9 @@ import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
-from airflow.sdk import BaseOperator, RetryDecision, RetryPolicy
+from airflow.sdk import BaseOperator
 
+from airflow_provider_hooks._runtime.compat import RetryPolicy, has_retry_policy
 from airflow_provider_hooks.operators.links import DeliveryRecordLink, EventLink
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from typing_extensions import Unpack
 
+    from airflow_provider_hooks._runtime.compat import RetryDecision
     from airflow_provider_hooks.delivery.policy import DeliveryPolicy, Guarantee, Once
     from airflow_provider_hooks.events.builders import EventDraft
     from airflow_provider_hooks.events.event import OwnEventDraft
@@ -50,6 +52,7 @@ class DeliveryRetryPolicy(RetryPolicy):
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
         """Return after which pause Airflow retries the task, if it has a retry left."""
+        from airflow_provider_hooks._runtime.compat import RetryDecision
         from airflow_provider_hooks.delivery.policy import find_retry_delay
         from airflow_provider_hooks.exceptions import DeliveryError
 
@@ -84,13 +87,16 @@ def add_retries(arguments: BaseOperatorArguments, *, guarantee: object) -> BaseO
     """
     Return the arguments of an operator with when it is retried: by the Dag's arguments, or else by the guarantee.
 
-    ``at_least_once`` needs retries: if the Dag sets none, there are as many as ``RETRY_DELAYS`` has pauses.
+    ``at_least_once`` needs retries: if the Dag sets none, there are as many as ``RETRY_DELAYS`` has pauses. Airflow
+    before 3.3 has no retry policy: the pauses there are those of the Dag's own arguments.
     """
     given = {**(arguments.get("default_args") or {}), **arguments}  # Airflow merges the default arguments of the Dag
     if given.get("retry_policy") is not None:
         return arguments
     has_schedule = guarantee == "at_least_once" and not {"retry_delay", "retry_exponential_backoff"} & given.keys()
-    added: BaseOperatorArguments = {"retry_policy": DeliveryRetryPolicy(has_schedule=has_schedule)}
+    added: BaseOperatorArguments = {}
+    if has_retry_policy():
+        added["retry_policy"] = DeliveryRetryPolicy(has_schedule=has_schedule)
     if guarantee == "at_least_once" and "retries" not in given:
         from airflow_provider_hooks.delivery.policy import RETRY_DELAYS
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from airflow.sdk.bases.operatorlink import BaseOperatorLink
 
+from airflow_provider_hooks._runtime.compat import has_task_state_store
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -55,13 +57,14 @@ class EventLink(BaseOperatorLink):
 
 
 class DeliveryRecordLink(BaseOperatorLink):
-    """Leads to the Storage tab of the task instance, which shows claim and record."""
+    """Leads to the Storage tab of the task instance, which shows claim and record; before Airflow 3.3 to its log."""
 
     name = "Delivery record"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002  (Airflow's order)
         """Return the address of the tab."""
-        return f"{_find_page(ti_key)}/{STORAGE_TAB}"
+        page = _find_page(ti_key)
+        return f"{page}/{STORAGE_TAB}" if has_task_state_store() else page
 
 
 def _find_page(ti_key: TaskInstanceKey) -> str:

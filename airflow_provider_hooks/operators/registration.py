@@ -66,8 +66,7 @@ class _RegistryOperator(BaseOperator):
         :raises NonRetryableError: if an argument is not valid, or the platform rejects the request
         :raises RetryableError: if the platform could not be reached; Airflow's own ``retries`` then apply
         """
-        from airflow.sdk.exceptions import AirflowNotFoundException
-
+        from airflow_provider_hooks._runtime.compat import AirflowNotFoundException
         from airflow_provider_hooks._runtime.failures import make_failure
         from airflow_provider_hooks.exceptions import ServiceHookError
 
@@ -100,10 +99,9 @@ class _RegistryOperator(BaseOperator):
 
         Those that a mapped task got by ``expand`` or ``expand_kwargs`` may be external text, and are not rendered.
         """
-        from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
-        from airflow.sdk.log import mask_secret
         from jinja2 import TemplateError
 
+        from airflow_provider_hooks._runtime.compat import AirflowRuntimeError, ErrorType, mask_secret
         from airflow_provider_hooks.exceptions import ValidationError
 
         try:

@@ -8,16 +8,16 @@ import json
 from datetime import timedelta
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
-from airflow.sdk.observability import stats
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from airflow_provider_hooks._runtime import telemetry
+from airflow_provider_hooks._runtime.compat import AirflowFailException, stats
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
 from tests.airflow_context import StateStore, make_context
 from tests.servers import OK, raw_server
+from tests.versions import NO_CLAIM_STORE
 
 SECRET = "a-secret-of-ours"
 
@@ -115,6 +115,6 @@ def test_a_context_without_a_state_store_sends_nothing(allow_loopback, monkeypat
         context = make_context()
         del context["task_state_store"]
         operator = DeliverEventAlertOperator(task_id="t", message="It broke", triggering_rules=["A rule"])
-        with pytest.raises(AirflowFailException, match="no task_state_store"):
+        with pytest.raises(AirflowFailException, match=NO_CLAIM_STORE):
             operator.execute(context)
     assert server.requests == []

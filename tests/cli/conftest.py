@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Commands run within the test's process, by Airflow's own parser, with what they print and their exit status."""
+"""Commands run within the test's process, by Airflow's own parser if it has them, with their output and exit status."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import pytest
 from airflow.cli.cli_parser import get_parser
 
+from airflow_provider_hooks._runtime.compat import has_provider_commands
+from airflow_provider_hooks.cli.__main__ import make_parser
 from airflow_provider_hooks.ledger.schema import migrate
 from tests.cli.cli_secrets import SECRET, TOKEN
 from tests.ledgers import CONN_ID, describe_postgres, open_database
@@ -36,7 +38,7 @@ class Terminal(io.TextIOWrapper):
 
 @pytest.fixture(scope="session")
 def parser():
-    return get_parser()
+    return get_parser() if has_provider_commands() else make_parser()
 
 
 @pytest.fixture

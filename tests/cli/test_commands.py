@@ -5,14 +5,15 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 import subprocess
 import sys
 
 import pytest
 import yaml
-from airflow._shared.module_loading import import_string
 from airflow.cli.cli_config import ActionCommand, GroupCommand
 
+from airflow_provider_hooks.cli.__main__ import make_parser
 from airflow_provider_hooks.cli.commands import get_service_hooks_cli_commands
 from airflow_provider_hooks.get_provider_info import get_provider_info
 from airflow_provider_hooks.signing import SCHEMES
@@ -57,7 +58,7 @@ def test_the_commands_are_complete():
 def test_every_command_has_a_function_and_help(path, run):
     command = COMMANDS[path]
     assert isinstance(command, ActionCommand)
-    assert callable(import_string(command.func.__closure__[0].cell_contents))
+    assert callable(pkgutil.resolve_name(command.func.__closure__[0].cell_contents))
     assert run(*path[1:], "--help").code == 0
     if path[-1] != "sandbox":
         assert any("--output" in arg.flags for arg in command.args)
@@ -65,7 +66,7 @@ def test_every_command_has_a_function_and_help(path, run):
 
 def test_the_provider_names_the_function():
     (name,) = get_provider_info()["cli"]
-    assert import_string(name) is get_service_hooks_cli_commands
+    assert pkgutil.resolve_name(name) is get_service_hooks_cli_commands
 
 
 def test_the_definition_imports_no_command_at_the_start_of_airflow():
@@ -74,6 +75,20 @@ def test_the_definition_imports_no_command_at_the_start_of_airflow():
     assert own == json.loads(done.stdout), "no library either"
     tables = {"airflow_provider_hooks.delivery.policy", "airflow_provider_hooks.outcomes"}
     assert set(own) == {"airflow_provider_hooks.cli", "airflow_provider_hooks.cli.commands", *tables}
+
+
+def test_the_commands_run_where_airflow_has_none_of_providers():
+    command = [sys.executable, "-m", "airflow_provider_hooks.cli", "service-hooks", "schemes", "--output", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert [row["scheme"] for row in json.loads(done.stdout)] == list(SCHEMES)
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_the_parser_of_the_module_has_every_command_and_its_help(path, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        make_parser().parse_args([*path, "--help"])
+    shown = capsys.readouterr().out
+    assert COMMANDS[path].help.split(";")[0] in shown or COMMANDS[path].description in " ".join(shown.split())
 
 
 @pytest.mark.parametrize(("output", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])

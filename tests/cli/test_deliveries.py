@@ -15,6 +15,7 @@ from airflow_provider_hooks.signing import sign
 from tests.cli.cli_secrets import SECRET, TOKEN
 from tests.events_data import ALERT, CREATED, FIELDS
 from tests.servers import OK, find_closed_port, raw_server
+from tests.versions import EXTRA_REFUSED
 
 ALERT_FILE = json.dumps(ALERT).encode()
 
@@ -198,7 +199,7 @@ CONNECTIONS = {
     "no secret": ({"conn_type": "service_hook", "host": "https://example.com"}, "needs a secret"),
     "no host": ({"conn_type": "service_hook", "password": SECRET}, "URL is empty"),
     "not allowed": ({"conn_type": "service_hook", "host": "https://10.0.0.1/", "password": SECRET}, "10.0.0.1"),
-    "bad extra": ({"conn_type": "service_hook", "host": "https://e.com", "extra": "[1]"}, "JSON object"),
+    "bad extra": ({"conn_type": "service_hook", "host": "https://e.com", "extra": "[1]"}, EXTRA_REFUSED),
     "events": (
         {
             "conn_type": "service_hook",

@@ -8,9 +8,9 @@ import itertools
 import json
 
 import pytest
-from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
 
+from airflow_provider_hooks._runtime.compat import AirflowRuntimeError, ErrorType
 from airflow_provider_hooks.delivery import patience
 from airflow_provider_hooks.exceptions import DeliveryFailedError, NonRetryableError, RetryableError
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator

@@ -7,10 +7,10 @@ import json
 
 import pytest
 from airflow.sdk import Asset
-from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.comms import AssetEventDagRunReferenceResult
 from airflow.sdk.execution_time.context import TriggeringAssetEventsAccessor
 
+from airflow_provider_hooks._runtime.compat import AirflowFailException
 from airflow_provider_hooks.events import build_event_alert, build_event_created, events_from_assets
 from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.operators.delivery import DeliverEventOperator

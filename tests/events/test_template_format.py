@@ -10,9 +10,9 @@ import sys
 import time
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 from hypothesis import given, settings
 
+from airflow_provider_hooks._runtime.compat import AirflowFailException
 from airflow_provider_hooks.connection_form import ConnectionFields
 from airflow_provider_hooks.delivery.endpoint import read_endpoint
 from airflow_provider_hooks.events import template_rendering

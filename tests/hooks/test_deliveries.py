@@ -10,8 +10,8 @@ import time
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_provider_hooks._runtime.compat import AirflowFailException
 from airflow_provider_hooks.delivery.claims import ClaimOrigin
 from airflow_provider_hooks.delivery.policy import make_policy
 from airflow_provider_hooks.exceptions import (

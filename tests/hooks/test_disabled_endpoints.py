@@ -7,8 +7,8 @@ from __future__ import annotations
 import logging
 
 import pytest
-from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_provider_hooks._runtime.compat import AirflowSkipException
 from airflow_provider_hooks.exceptions import EndpointDisabledError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifier

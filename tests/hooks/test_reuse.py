@@ -61,9 +61,9 @@ def test_each_thread_has_its_own_engine_and_connections(receiver):
     deliver(hook)
     assert in_thread(lambda: deliver(hook)) == ["delivered"]
     assert (receiver.connections, len(receiver.requests)) == (2, 2)
-    (other,) = in_thread(lambda: hook._engine_for(endpoint))
-    assert other is not hook._engine_for(endpoint)
-    assert hook._engine_for(endpoint) is hook._engine_for(endpoint)
+    (other,) = in_thread(lambda: hook._sender.engine_for(endpoint))
+    assert other is not hook._sender.engine_for(endpoint)
+    assert hook._sender.engine_for(endpoint) is hook._sender.engine_for(endpoint)
     other.close()
 
 
@@ -71,16 +71,16 @@ def test_each_thread_has_its_own_engine_and_connections(receiver):
 def test_a_changed_endpoint_or_limit_closes_the_engine_and_its_connections(receiver, connect, monkeypatch, change):
     hook = EndpointHook()
     deliver(hook)
-    before = hook._engine_for(hook.get_conn())
+    before = hook._sender.engine_for(hook.get_conn())
     (connection,) = before._connections.values()
     if change == "path":
         connect(f"{receiver.url}/other")
     elif change == "timeout":
         connect(receiver.url, timeout=3)
     else:
-        hook._settings = replace(hook._settings, ca_file="/another.pem")
+        hook._sender._settings = replace(hook._settings, ca_file="/another.pem")
     assert deliver(hook) == "delivered"
-    assert hook._engine_for(hook.get_conn()) is not before
+    assert hook._sender.engine_for(hook.get_conn()) is not before
     assert connection.sock.fileno() == -1
     assert (receiver.connections, len(receiver.requests)) == (2, 2)
 

@@ -204,6 +204,31 @@ def test_a_claim_whose_answer_was_lost_is_stored_once(database, has_effect, monk
         open_store(Faulty(database, has_effect=False, count=9)).acquire(stored, claim(stored))
 
 
+class Late(Faulty):
+    """A database that answers a write with an error, and carries it out right before the next one."""
+
+    def run(self, sql, parameters=()):
+        if sql.startswith("SELECT"):
+            return self.database.run(sql, parameters)
+        if self.left:
+            self.left -= 1
+            self.pending = (sql, parameters)
+            raise OutageError("the connection was lost")
+        self.database.run(*self.pending)
+        return self.database.run(sql, parameters)
+
+
+@pytest.mark.parametrize("replaces", [False, True])
+def test_a_claim_that_is_stored_late_is_no_claim_of_another_process(database, replaces, monkeypatch):
+    monkeypatch.setattr("airflow_provider_hooks.delivery.patience.time.sleep", lambda _seconds: None)
+    found = claim() if replaces else None
+    if found is not None:
+        open_store(database).acquire(None, found)
+    stored = claim(found)
+    open_store(Late(database, has_effect=True), patience=60).acquire(found, stored)
+    assert open_store(database).load() == stored
+
+
 def test_what_is_stored_is_checked(database):
     open_store(database).acquire(None, claim())
     for text in ("no JSON", "{}", "[]"):
@@ -249,3 +274,62 @@ def test_of_two_at_once_exactly_one_sends(database, ledger_connection, wait_seco
     assert sorted(sent) == list(range(50))
     if wait_seconds:  # the other one waits for the outcome, and reports it
         assert results == [Outcome.DELIVERED] * 100
+
+
+def begin(database, *, wait_seconds=0.0, generation=""):
+    run = TryContext(generation=generation, try_number=1, wait_seconds=wait_seconds)
+    return ClaimedDelivery(store=open_store(database), run=run)
+
+
+def attempt(outcome):
+    return Attempt(outcome=outcome, requested_at=TIME, duration_ms=1.0)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.DELIVERED, Outcome.REJECTED, Outcome.UNKNOWN])
+def test_an_outcome_that_comes_after_others_gave_up_waiting_replaces_their_report(database, outcome):
+    slow, waiting = begin(database, wait_seconds=0.1), begin(database, wait_seconds=0.1)
+    assert slow.resolve() is None
+    assert slow.claim(INFO) is None
+    reported = waiting.resolve()
+    assert (reported.record.attempt.outcome, reported.sent_by_this_try) == (Outcome.UNKNOWN, False)
+    assert slow.settle(attempt(outcome)).record.attempt.outcome is outcome
+    assert begin(database, wait_seconds=0.1).resolve().record.attempt.outcome is outcome
+
+
+def test_what_others_wait_for_is_sent_by_one_of_them_if_it_was_not_sent(database):
+    first, second = begin(database, wait_seconds=9), begin(database, wait_seconds=9)
+    assert first.resolve() is None
+    assert second.resolve() is None
+    assert first.claim(INFO) is None
+    first.settle(attempt(Outcome.NOT_SENT))
+    assert second.claim(INFO) is None  # it has lost the claim, and finds one that may be sent
+    assert not second.is_redelivery
+    assert second.settle(attempt(Outcome.DELIVERED)).sent_by_this_try
+
+
+def test_an_outcome_of_a_process_whose_claim_was_taken_over_is_reported_and_not_stored(database):
+    first, second = begin(database, generation="0"), begin(database, generation="1")
+    assert first.resolve() is None
+    assert first.claim(INFO) is None
+    assert second.resolve() is None
+    assert second.claim(INFO) is None
+    with pytest.raises(ClaimLostError, match=r"delivered: .* could not be recorded: another process"):
+        first.settle(attempt(Outcome.DELIVERED))
+    second.settle(attempt(Outcome.DELIVERED))
+    assert count_attempts(database) == 1
+
+
+def test_a_user_has_an_event_sent_again(database):
+    first = begin(database)
+    assert first.resolve() is None
+    assert first.claim(INFO) is None
+    first.settle(attempt(Outcome.UNKNOWN))
+    database.run(
+        'UPDATE service_hook_deliveries SET state = ?, claim = replace(claim, \'"unknown","gen\', ?)',
+        (RESEND, f'"{RESEND}","gen'),
+    )
+    again = begin(database)
+    assert again.resolve() is None
+    assert again.claim(INFO) is None
+    assert again.is_redelivery
+    assert again.settle(attempt(Outcome.NOT_SENT)).record.attempt.outcome is Outcome.NOT_SENT

@@ -12,9 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
+from airflow_provider_hooks._runtime.compat import AirflowNotFoundException
 from airflow_provider_hooks.exceptions import NotificationError, ValidationError
 from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifier
 from tests.airflow_context import SECRET, StateStore, make_context

@@ -6,8 +6,9 @@ import contextlib
 
 import pytest
 from airflow.sdk import DAG, task
-from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_provider_hooks._runtime.compat import AirflowFailException
+from airflow_provider_hooks.operators import links
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
 from airflow_provider_hooks.operators.links import DeliveryRecordLink, EventLink
 from tests.airflow_context import make_context
@@ -66,8 +67,10 @@ def test_a_function_that_raised_has_no_event_to_link():
     assert find_link(EventLink(), dag.get_task("a_task")) == ""
 
 
-def test_the_record_is_in_the_storage_tab():
-    assert find_link(DeliveryRecordLink(), alert()) == f"{TASK}/task-state-store"
+@pytest.mark.parametrize(("has_store", "expected"), [(True, f"{TASK}/task-state-store"), (False, TASK)])
+def test_the_record_is_in_the_storage_tab_or_else_in_the_log(monkeypatch, has_store, expected):
+    monkeypatch.setattr(links, "has_task_state_store", lambda: has_store)
+    assert find_link(DeliveryRecordLink(), alert()) == expected
 
 
 def test_every_delivering_task_has_both():

@@ -7,8 +7,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_provider_hooks._runtime.compat import AirflowFailException
 from airflow_provider_hooks.operators.delivery import DeliverEventOperator, DeliverEventStreamOperator
 from airflow_provider_hooks.signing import verify
 from tests.airflow_context import SECRET, StateStore, make_context

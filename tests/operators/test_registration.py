@@ -9,9 +9,9 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.log import redact
 
+from airflow_provider_hooks._runtime.compat import AirflowException, AirflowFailException
 from airflow_provider_hooks._runtime.variable_lock import VariableLock
 from airflow_provider_hooks.exceptions import LockError
 from airflow_provider_hooks.operators import registration

@@ -8,8 +8,8 @@ import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 
+from airflow_provider_hooks._runtime.compat import AirflowException, AirflowFailException
 from airflow_provider_hooks.operators.registration import (
     DeleteServiceHookOperator,
     EnsureServiceHookOperator,
@@ -19,6 +19,7 @@ from airflow_provider_hooks.operators.registration import (
 )
 from airflow_provider_hooks.signing.secrets import parse_secrets
 from tests.airflow_context import make_context
+from tests.versions import TaskDeferred
 
 URL = "https://example.com/hook"
 EVENTS = {"akinon": ["a.b"], "smartsheet_rm": ["project.created", "user.created"]}

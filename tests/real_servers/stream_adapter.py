@@ -13,8 +13,8 @@ from pathlib import Path
 from unittest import mock
 
 from airflow.sdk.bases.operator import ExecutorSafeguard
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from airflow_provider_hooks._runtime.compat import AirflowException, AirflowFailException
 from airflow_provider_hooks.operators.delivery import DeliverEventStreamOperator as StreamOperator
 from tests.airflow_context import SECRET, StateStore, make_context
 

@@ -10,9 +10,9 @@ from datetime import timedelta
 from importlib import metadata
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 from airflow.sdk.log import redact
 
+from airflow_provider_hooks._runtime.compat import AirflowException, AirflowFailException
 from airflow_provider_hooks.connection_form import ConnectionFields
 from airflow_provider_hooks.exceptions import HookConflictError, RegistryError, ValidationError
 from airflow_provider_hooks.get_provider_info import get_provider_info
@@ -33,6 +33,7 @@ from airflow_provider_hooks.registries.store import parse_state
 from airflow_provider_hooks.signing.secrets import parse_secrets
 from tests.airflow_context import make_context
 from tests.registries.github import GitHubApi, serve_github
+from tests.versions import TaskDeferred
 
 URL, OTHER_URL = "https://hooks.example.com/a", "https://hooks.example.com/b"
 VARIABLE = "service_hook_secret_github:orders"

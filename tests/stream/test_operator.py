@@ -12,8 +12,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_provider_hooks._runtime.compat import AirflowFailException
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
 from airflow_provider_hooks.exceptions import DeliveryNotSentError
 from airflow_provider_hooks.operators.delivery import DeliverEventStreamOperator

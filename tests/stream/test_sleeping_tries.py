@@ -16,8 +16,8 @@ import uuid
 from collections import Counter
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_provider_hooks._runtime.compat import AirflowFailException
 from airflow_provider_hooks._runtime.failures import DeliveryNotSentError
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
 from airflow_provider_hooks.hooks import stream as hook_module

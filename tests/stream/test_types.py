@@ -7,9 +7,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_hooks._runtime import telemetry
+from airflow_provider_hooks._runtime.compat import AirflowFailException
 from airflow_provider_hooks.delivery.request import DeliveryIds
 from airflow_provider_hooks.events.format_base import FormatSettings
 from airflow_provider_hooks.events.formats import find_format

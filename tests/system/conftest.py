@@ -4,12 +4,13 @@
 Two kinds of a real Airflow.
 
 ``deployment`` is a whole one with PostgreSQL: API server, scheduler, Dag processor and triggerer. It starts once in a
-session of tests; each test adds its own Dags, connections and runs. ``airflow`` is a fresh SQLite database for
-Airflow's commands.
+session of tests; each test adds its own Dags, connections and runs. ``ledger_deployment`` is another one, whose claims
+are in a ledger. ``airflow`` is a fresh SQLite database for Airflow's commands.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -19,9 +20,10 @@ import pytest
 
 from airflow_provider_hooks.sandbox import Sandbox
 from airflow_provider_hooks.sandbox.demo import write_connections
+from tests.ledgers import create_ledger
 from tests.system.deployment import Deployment, run_airflow
 from tests.system.notifying_dags import EXECUTOR_CONN_ID, NOTIFIED_SECRET
-from tests.system.postgres import run_postgres
+from tests.system.postgres import Postgres, run_postgres
 from tests.system.real_airflow import RealAirflow
 
 
@@ -37,14 +39,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _rank(item: pytest.Item) -> int:
     if item.get_closest_marker("system") is None:
         return 2
-    return 0 if "deployment" in getattr(item, "fixturenames", ()) else 1
+    chosen = item.callspec.params.get("store") if hasattr(item, "callspec") else None
+    return 0 if chosen == "deployment" or "deployment" in getattr(item, "fixturenames", ()) else 1
 
 
 @pytest.fixture(scope="session")
 def deployment(tmp_path_factory: pytest.TempPathFactory, served_sandbox: Sandbox) -> Iterator[Deployment]:
     """A running Airflow for all tests of a session; it may deliver to loopback."""
-    notified = {"conn_type": "service_hook", "host": served_sandbox.receiver_url, "password": NOTIFIED_SECRET}
-    place = tmp_path_factory.mktemp("deployment")
+    with run_postgres() as server, _run(tmp_path_factory.mktemp("deployment"), server, served_sandbox) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def ledger_deployment(tmp_path_factory: pytest.TempPathFactory, served_sandbox: Sandbox) -> Iterator[Deployment]:
+    """The same with a ledger, which is a database on Airflow's own PostgreSQL."""
+    with run_postgres() as server:
+        place, ledger = tmp_path_factory.mktemp("ledger_deployment"), create_ledger(server)
+        with _run(place, server, served_sandbox, ledger=ledger) as running:
+            yield running
+
+
+@contextlib.contextmanager
+def _run(
+    place: Path, server: Postgres, sandbox: Sandbox, *, ledger: dict[str, object] | None = None
+) -> Iterator[Deployment]:
+    notified = {"conn_type": "service_hook", "host": sandbox.receiver_url, "password": NOTIFIED_SECRET}
     (place / "dags").mkdir()
     environment = {
         # Airflow refuses a callback that an executor runs the connections of the database.
@@ -59,13 +78,15 @@ def deployment(tmp_path_factory: pytest.TempPathFactory, served_sandbox: Sandbox
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+        # A callback that finds an open claim waits for its outcome, longer than Airflow lets callbacks run by default.
+        "AIRFLOW__CORE__TASK_SUCCESS_OVERTIME": "300",
+        "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "900",
         "ORDERS_INBOX": str(place / "airflow" / "no-inbox"),
         "REPLAYS": (place / "replays").as_uri(),
     }
-    with run_postgres() as postgres:
-        (place / "airflow").mkdir()
-        with run_airflow(place / "airflow", place / "dags", url=postgres.url, **environment) as running:
-            yield running
+    (place / "airflow").mkdir()
+    with run_airflow(place / "airflow", place / "dags", url=server.url, ledger=ledger, **environment) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

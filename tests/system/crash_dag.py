@@ -19,6 +19,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_hooks._runtime.airflow import TaskStateClaimStore
 from airflow_provider_hooks.http.engine import Engine
+from airflow_provider_hooks.ledger.claims import LedgerClaimStore
 from airflow_provider_hooks.operators.delivery import DeliverEventCreatedOperator
 
 TRIALS = json.loads(Path(__file__).with_suffix(".json").read_text())
@@ -39,7 +40,21 @@ def strike(how: str) -> None:
 
 def arm(point: str, how: str) -> None:
     """Have the process struck when it comes to a point of a delivery, once."""
-    acquire, save, send_on = TaskStateClaimStore.acquire, TaskStateClaimStore.save, Engine._send_on
+    send_on = Engine._send_on
+
+    def armed_send_on(self, *arguments):
+        if point == "connected":
+            strike(how)
+        return send_on(self, *arguments)
+
+    Engine._send_on = armed_send_on
+    for kind in (TaskStateClaimStore, LedgerClaimStore):
+        arm_store(kind, point, how)
+
+
+def arm_store(kind: type, point: str, how: str) -> None:
+    """Have the process struck when it claims or records a delivery in a store of this kind."""
+    acquire, save = kind.acquire, kind.save
     acquiring = []
 
     def armed_acquire(self, expected, new):
@@ -51,11 +66,6 @@ def arm(point: str, how: str) -> None:
         if point == "after_claim":
             strike(how)
 
-    def armed_send_on(self, *arguments):
-        if point == "connected":
-            strike(how)
-        return send_on(self, *arguments)
-
     def armed_save(self, claim):
         if acquiring:
             save(self, claim)
@@ -66,8 +76,7 @@ def arm(point: str, how: str) -> None:
         if point == "recorded":
             strike(how)
 
-    TaskStateClaimStore.acquire, TaskStateClaimStore.save = armed_acquire, armed_save
-    Engine._send_on = armed_send_on
+    kind.acquire, kind.save = armed_acquire, armed_save
 
 
 class CrashingOperator(DeliverEventCreatedOperator):

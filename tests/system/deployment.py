@@ -21,6 +21,7 @@ import requests
 from packaging.version import Version
 
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
+from tests.ledgers import name_ledger, open_database
 from tests.servers import find_free_port
 from tests.system.database import find_everywhere, read_rows, sqlite_url
 from tests.system.real_airflow import RealAirflow
@@ -54,6 +55,8 @@ class Deployment:
     restarts: bool = IS_BETA
     """Whether a component that ends by itself is started again while a test waits."""
     token: str = ""
+    ledger: dict[str, object] | None = None
+    """The Airflow connection to the ledger that has the claims; without one they are in the task state store."""
 
     @property
     def url(self) -> str:
@@ -218,7 +221,15 @@ class Deployment:
         return str(self.call("GET", f"{path}?full_content=true").json())
 
     def read_claims(self, dag_id: str, run_id: str) -> dict[int, dict]:
-        """Return the claim of each task instance of a run, by its map index, as the Storage tab shows it."""
+        """Return the claim of each task instance of a run, by its map index, from the ledger or the Storage tab."""
+        if self.ledger is not None:
+            rows = self.read_ledger(
+                "SELECT map_index, claim FROM service_hook_deliveries "
+                "WHERE dag_id = ? AND run_id = ? AND kind <> 'slots' AND origin = 'task'",
+                dag_id,
+                run_id,
+            )
+            return {map_index: json.loads(claim) for map_index, claim in rows}
         found = {}
         for task in self.list_tasks(dag_id, run_id):
             path = f"{self._find_task(dag_id, run_id, task)}/state-store"
@@ -226,6 +237,15 @@ class Deployment:
             claims = [entry["value"] for entry in entries if entry["key"].startswith(KEY_PREFIX)]
             found.update((task["map_index"], claim) for claim in claims)
         return found
+
+    def read_ledger(self, query: str, *parameters: object) -> list[tuple]:
+        """Run a statement on the ledger, and return its rows."""
+        assert self.ledger is not None
+        database = open_database(self.ledger)
+        try:
+            return database.run(query, parameters)
+        finally:
+            database.close()
 
     def read_returned(self, dag_id: str, run_id: str, task_id: str | None = None) -> dict[int, object]:
         """Return what the task instances of a run, or of one of its tasks, pushed to XCom, by their map index."""
@@ -269,19 +289,30 @@ class Deployment:
 
 
 @contextlib.contextmanager
-def run_airflow(home: Path, dags: Path, *, url: str | None = None, **environment: str) -> Iterator[Deployment]:
+def run_airflow(
+    home: Path,
+    dags: Path,
+    *,
+    url: str | None = None,
+    ledger: dict[str, object] | None = None,
+    **environment: str,
+) -> Iterator[Deployment]:
     """
     Run a whole Airflow for as long as the block runs.
 
     :param url: of an empty database; by default the migrated SQLite database of the home
+    :param ledger: an Airflow connection to a ledger with its tables; by default claims are in the task state store
     """
+    if ledger is not None:
+        environment |= name_ledger(ledger)
     if url is not None:
         environment |= {
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
             "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
         }
         RealAirflow(home=home, environment=environment).migrate()
-    deployment = Deployment(home=home, dags=dags, database=url or sqlite_url(home), environment=environment)
+    database = url or sqlite_url(home)
+    deployment = Deployment(home=home, dags=dags, database=database, environment=environment, ledger=ledger)
     try:
         for component in COMPONENTS:
             deployment.start(component)

@@ -6,10 +6,17 @@ import os
 import signal
 from datetime import datetime, timedelta, timezone
 
-from airflow.sdk import DAG, AsyncCallback, DeadlineAlert, DeadlineReference, SyncCallback, task
-from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException
-from airflow.sdk.log import mask_secret
+from airflow.sdk import DAG, task
 
+# All versions have deadlines here, and all since 3.2 in airflow.sdk too.
+from airflow.sdk.definitions.deadline import AsyncCallback, DeadlineAlert, DeadlineReference, SyncCallback
+
+from airflow_provider_hooks._runtime.compat import (
+    AirflowRuntimeError,
+    AirflowSkipException,
+    mask_secret,
+    read_sdk_version,
+)
 from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifier
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
 
@@ -19,6 +26,10 @@ NOTIFIED_SECRET = "-".join(["a", "secret", "of", "the", "notified", "endpoint"])
 EXECUTOR_CONN_ID = "notified_by_an_executor"
 """A connection from the environment: Airflow refuses a callback that an executor runs those of the database."""
 LATE = DeadlineReference.FIXED_DATETIME(datetime(2026, 1, 1, tzinfo=timezone.utc))
+DEADLINE_CALLBACKS = [AsyncCallback(ServiceHookNotifier, {"message": "{{ dag_run.dag_id }} is late"})]
+if read_sdk_version() >= (1, 2):  # Airflow 3.1 refuses a callback that an executor runs
+    fatal = {"level": "fatal", "service_hook_conn_id": EXECUTOR_CONN_ID}
+    DEADLINE_CALLBACKS.insert(0, SyncCallback(ServiceHookNotifier, fatal))
 ALERT = ServiceHookNotifier(message="{{ ti.task_id }}: {{ exception }}", triggering_rules=["Rule of {{ dag.dag_id }}"])
 CREATED = ServiceHookNotifier(event_type="event.created", tags={"team": "{{ dag.dag_id }}"})
 
@@ -65,7 +76,7 @@ def tell_of_store(context):
     try:
         context["task_state_store"].set("mine", 1)
         said = "kept"
-    except AirflowRuntimeError:
+    except (AirflowRuntimeError, KeyError):  # Airflow before 3.3 has none
         said = "refused"
     ServiceHookNotifier(project="store", event_id=f"try-{context['ti'].try_number}", message=said)(context)
 
@@ -97,16 +108,8 @@ with new_dag("lost"):
 with new_dag(
     "too_late",
     deadline=[
-        DeadlineAlert(
-            reference=LATE,
-            interval=timedelta(0),
-            callback=SyncCallback(ServiceHookNotifier, {"level": "fatal", "service_hook_conn_id": EXECUTOR_CONN_ID}),
-        ),
-        DeadlineAlert(
-            reference=LATE,
-            interval=timedelta(hours=1),
-            callback=AsyncCallback(ServiceHookNotifier, {"message": "{{ dag_run.dag_id }} is late"}),
-        ),
+        DeadlineAlert(reference=LATE, interval=timedelta(hours=number), callback=callback)
+        for number, callback in enumerate(DEADLINE_CALLBACKS)
     ],
 ):
     succeed()

@@ -76,8 +76,12 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def run_postgres() -> Iterator[Postgres]:
-    """Serve an empty database on loopback for as long as the block runs."""
+def run_postgres(*, waits_for_disk: bool = False) -> Iterator[Postgres]:
+    """
+    Serve an empty database on loopback for as long as the block runs.
+
+    :param waits_for_disk: whether a commit survives a power cut, as in production; for measurements
+    """
     package, user, port = _find_package(), _find_user(), find_free_port()
     home = Path(tempfile.mkdtemp(prefix="postgres-"))
     if user is not None:
@@ -98,7 +102,8 @@ def run_postgres() -> Iterator[Postgres]:
         assert done.returncode == 0, done.stdout + done.stderr
 
     options = (
-        f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300 -c fsync=off"
+        f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300 "
+        f"-c fsync={'on' if waits_for_disk else 'off'}"
     )
     server = Postgres(
         url=f"postgresql+psycopg2://airflow@127.0.0.1:{port}/airflow", home=home, run=run, options=options

@@ -29,6 +29,7 @@ from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo
 from airflow_provider_hooks.delivery.service import ClaimedDelivery
 from airflow_provider_hooks.exceptions import ClaimLostError
 from airflow_provider_hooks.outcomes import Outcome
+from tests.versions import needs_task_state_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.json_types import JsonObject
 
+pytestmark = needs_task_state_store
 ROUNDS = pytest.mark.parametrize("rounds", [60, pytest.param(500, marks=pytest.mark.crash)])
 SLOWEST_CALL = 0.003
 """Seconds that one call of the store that refuses nobody may wait."""

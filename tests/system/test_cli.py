@@ -22,9 +22,12 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_hooks._runtime.compat import has_provider_commands
 from tests.system.real_airflow import REPOSITORY, RealAirflow
 
 PAGE = REPOSITORY / "docs" / "cli.md"
+COMMANDS = "airflow" if has_provider_commands() else "airflow_provider_hooks.cli"
+"""The module that has the commands: Airflow 3.1 has none of providers."""
 REGISTRY = "service_hook_registry_default"
 
 Run = Callable[..., str]
@@ -56,7 +59,7 @@ def open_session(airflow: RealAirflow, path: Path, **more: str) -> Run:
     bin_dir, work = path / "bin", path / "work"
     bin_dir.mkdir()
     work.mkdir()
-    (bin_dir / "airflow").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m airflow "$@"\n')
+    (bin_dir / "airflow").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {COMMANDS} "$@"\n')
     (bin_dir / "airflow").chmod(0o755)
     (event,) = re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.DOTALL)
     (work / "alert.json").write_text(event)
@@ -135,7 +138,7 @@ def test_a_rejected_event_is_3_and_its_record_is_json(session, sandbox):
 
 def test_the_sandbox_serves_until_interrupted(airflow):
     process = subprocess.Popen(
-        [sys.executable, "-m", "airflow", "service-hooks", "sandbox", "--port", "0"],
+        [sys.executable, "-m", COMMANDS, "service-hooks", "sandbox", "--port", "0"],
         env={**os.environ, "AIRFLOW_HOME": str(airflow.home)},
         stdout=subprocess.PIPE,
         text=True,

@@ -3,7 +3,8 @@
 """
 At most once, under crashes: a real Airflow whose tasks and supervisors are killed at every point of a delivery.
 
-``make test-crash`` runs every combination, on PostgreSQL and a part of them on SQLite; ``make test`` a short form.
+``make test-crash`` runs every combination on PostgreSQL, with the claims in the task state store and in a ledger, and a
+part of them on SQLite; ``make test`` a short form.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_hooks.ledger.schema import migrate
+from tests.ledgers import describe_sqlite, open_database
 from tests.system.crash_receiver import CrashReceiver
 from tests.system.deployment import CLEAR_DELETES_CLAIMS, Deployment, run_airflow
+from tests.versions import needs_claim_store
 
+pytestmark = needs_claim_store
 POINTS = ("before_claim", "after_claim", "connected", "mid_request", "after_request", "after_answer", "recorded")
 HOWS = ("kill_task", "kill_supervisor", "term_task")
 RECEIVERS = ("answer", "drop", "delay", "reset")
@@ -117,7 +122,7 @@ def judge(trials, tasks, receiver, claims):
     return wrong
 
 
-def judge_cleared(trials, states, before, after, touched):
+def judge_cleared(trials, states, before, after, touched, *, may_lose_claims):
     """Print what came of the last tries and of the clears, and return what must not be."""
     wrong, lines = (
         [],
@@ -134,8 +139,8 @@ def judge_cleared(trials, states, before, after, touched):
             wrong.append(f"received twice for one asking: {trial} {first} {second}")
         if first and not may_have_been_sent:
             wrong.append(f"sent without a claim: {trial} {left}")
-        # Airflow 3.4 may have deleted a claim, so without one a clear is taken for a redelivery.
-        is_redelivery = may_have_been_sent or (left is None and CLEAR_DELETES_CLAIMS)
+        # Airflow 3.4 may have deleted a claim of its own store, so without one a clear is taken for a redelivery.
+        is_redelivery = may_have_been_sent or (left is None and may_lose_claims)
         if (claim["state"], claim["redelivery"], states[index]) != ("delivered", is_redelivery, "success"):
             wrong.append(f"the clear did not deliver, or says otherwise: {trial} {info}")
     print("", *lines, f"{len(trials)} last tries, {len(wrong)} wrong", sep="\n")  # noqa: T201
@@ -151,23 +156,25 @@ def clear_last_tries(deployment, receiver, dag_id, trials):
     tasks = wait_for_trials(deployment, dag_id, trials)
     touched = {number: (first.get(number, 0), receiver.touched[number]) for number in trials}
     states = {task["map_index"]: task["state"] for task in tasks}
-    return judge_cleared(trials, states, before, read_claims(deployment, dag_id), touched)
+    after, may_lose_claims = read_claims(deployment, dag_id), CLEAR_DELETES_CLAIMS and deployment.ledger is None
+    return judge_cleared(trials, states, before, after, touched, may_lose_claims=may_lose_claims)
+
+
+FULL = (make_trials(EVERY, 3), make_trials(EVERY_LAST_TRY, first=3 * len(EVERY)))
+"""Struck in the first of several tries, and in the last."""
 
 
 @pytest.mark.parametrize(
-    ("name", "trials", "last_tries"),
+    ("name", "trials", "last_tries", "store"),
     [
-        ("crash", make_trials(SHORT), make_trials(LAST_TRY, first=len(SHORT))),
-        pytest.param(
-            "crash_full",
-            make_trials(EVERY, 3),
-            make_trials(EVERY_LAST_TRY, first=3 * len(EVERY)),
-            marks=pytest.mark.crash,
-        ),
+        ("crash", make_trials(SHORT), make_trials(LAST_TRY, first=len(SHORT)), "deployment"),
+        pytest.param("crash_full", *FULL, "deployment", marks=pytest.mark.crash),
+        pytest.param("crash_ledger", *FULL, "ledger_deployment", marks=pytest.mark.crash),
     ],
-    ids=["short", "full"],
+    ids=["short", "full", "ledger"],
 )
-def test_no_event_is_received_twice_or_without_a_record_on_postgresql(deployment, name, trials, last_tries):
+def test_no_event_is_received_twice_or_without_a_record_on_postgresql(request, name, trials, last_tries, store):
+    deployment = request.getfixturevalue(store)
     with prepare(deployment, name, trials, last_tries) as receiver:
         for kind in ("first", "last"):
             deployment.trigger(f"{name}_{kind}", "r1")
@@ -194,8 +201,9 @@ def judge_at_least_once(trials, tasks, receiver, claims):
 
 
 @pytest.mark.crash
-def test_no_event_is_lost_by_at_least_once_on_postgresql(deployment):
-    trials = make_trials(EVERY)
+@pytest.mark.parametrize("store", ["deployment", "ledger_deployment"], ids=["task state store", "ledger"])
+def test_no_event_is_lost_by_at_least_once_on_postgresql(request, store):
+    deployment, trials = request.getfixturevalue(store), make_trials(EVERY)
     with prepare(deployment, "crash_again", {}, again=trials) as receiver:
         deployment.trigger("crash_again_again", "r1")
         tasks = wait_for_trials(deployment, "crash_again_again", trials)
@@ -203,8 +211,12 @@ def test_no_event_is_lost_by_at_least_once_on_postgresql(deployment):
 
 
 @pytest.mark.crash
-def test_no_event_is_received_twice_or_without_a_record_on_sqlite(airflow, tmp_path):
-    trials = make_trials(SHORT)
+@pytest.mark.parametrize("has_ledger", [False, True], ids=["task state store", "ledger"])
+def test_no_event_is_received_twice_or_without_a_record_on_sqlite(airflow, tmp_path, has_ledger):
+    trials, ledger = make_trials(SHORT), None
+    if has_ledger:
+        ledger = describe_sqlite(tmp_path)
+        migrate(open_database(ledger))
     (tmp_path / "dags").mkdir()
     settings = {
         "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": "127.0.0.1",
@@ -213,7 +225,7 @@ def test_no_event_is_received_twice_or_without_a_record_on_sqlite(airflow, tmp_p
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
     }
     with (
-        run_airflow(airflow.home, tmp_path / "dags", **settings) as deployment,
+        run_airflow(airflow.home, tmp_path / "dags", ledger=ledger, **settings) as deployment,
         prepare(deployment, "crash", trials) as receiver,
     ):
         deployment.trigger("crash_first", "r1")

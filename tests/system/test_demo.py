@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 from tests.system.database import read_rows, sqlite_url
+from tests.versions import needs_task_state_store
 
 
 def run_demo(home):
@@ -23,6 +24,7 @@ def run_demo(home):
     )
 
 
+@needs_task_state_store
 def test_it_ends_with_what_the_receiver_counted(tmp_path):
     done = run_demo(tmp_path / "home")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -25,8 +25,9 @@ import requests
 
 from tests.system.deployment import Deployment, run_airflow
 from tests.system.postgres import Postgres, run_postgres
+from tests.versions import needs_task_state_store
 
-pytestmark = [pytest.mark.system, pytest.mark.crash, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.system, pytest.mark.crash, pytest.mark.timeout(3600), needs_task_state_store]
 
 TASKS = 4
 POINTS = ("read back", "record")

@@ -16,7 +16,9 @@ import pytest
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
 from tests.servers import OK, find_closed_port, raw_server, read_request
 from tests.system.deployment import CLEAR_DELETES_CLAIMS, Deployment
+from tests.versions import needs_task_state_store
 
+pytestmark = needs_task_state_store
 SECRET = "a-secret-of-the-cleared-endpoint"
 DEPLOYING = b"HTTP/1.1 503 X\r\nRetry-After: 2\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 UNWELL = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 6\r\n\r\nunwell"

@@ -10,21 +10,17 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import threading
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import pytest
-from packaging.version import Version
 
-from airflow_provider_hooks.ledger.schema import migrate
-from tests.ledgers import CONN_ID, describe_postgres, open_database
+from airflow_provider_hooks._runtime.compat import has_provider_commands, has_task_state_store
 from tests.servers import OK, raw_server
-from tests.system.deployment import Deployment, run_airflow
-from tests.system.postgres import run_postgres
-from tests.system.real_airflow import RealAirflow
+from tests.system.deployment import Deployment
+from tests.versions import needs_task_state_store
 
-HAS_TASK_STATE_STORE = Version(version("apache-airflow-core")) >= Version("3.3")
 SECRET = "a-secret-of-the-endpoint"
 DAGS = """
 from airflow.sdk import DAG, task
@@ -69,8 +65,16 @@ class Commands:
     airflow: Deployment
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        real = RealAirflow(home=self.airflow.home, environment=self.airflow.full_environment())
-        return real.run("service-hooks", "deliveries", *arguments)
+        words = ["airflow", "service-hooks"] if has_provider_commands() else ["airflow_provider_hooks.cli"]
+        return subprocess.run(
+            [sys.executable, "-m", *words, "deliveries", *arguments],
+            env=self.airflow.full_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
 
     def read(self, *arguments: str) -> object:
         done = self.run(*arguments, "-o", "json")
@@ -95,31 +99,9 @@ class Commands:
         self.airflow.trigger(dag_id, run_id, {"endpoint": f"{dag_id}_endpoint"})
 
 
-@pytest.fixture(scope="module")
-def with_ledger(tmp_path_factory):
-    """An Airflow whose deployment names a ledger."""
-    place = tmp_path_factory.mktemp("with_ledger")
-    for name in ("dags", "airflow"):
-        (place / name).mkdir()
-    with run_postgres() as postgres:
-        described = describe_postgres(postgres)
-        database = open_database(described)
-        migrate(database)
-        database.close()
-        environment = {
-            f"AIRFLOW_CONN_{CONN_ID.upper()}": json.dumps(described),
-            "AIRFLOW__SERVICE_HOOKS__LEDGER_CONN_ID": CONN_ID,
-            "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": "127.0.0.1",
-            "AIRFLOW__SERVICE_HOOKS__TIMEOUT": "120",
-            "AIRFLOW__SERVICE_HOOKS__CONNECT_TIMEOUT": "120",
-        }
-        with run_airflow(place / "airflow", place / "dags", url=postgres.url, **environment) as running:
-            yield running
-
-
-@pytest.fixture(scope="module", params=["ledger", *(["task_state_store"] if HAS_TASK_STATE_STORE else [])])
+@pytest.fixture(scope="module", params=["ledger", *(["task_state_store"] if has_task_state_store() else [])])
 def commands(request):
-    name = "with_ledger" if request.param == "ledger" else "deployment"
+    name = "ledger_deployment" if request.param == "ledger" else "deployment"
     running: Deployment = request.getfixturevalue(name)
     running.add_dags(DAGS, ("resend_one", "resend_mapped", "resend_several"), name="resend.py")
     return Commands(running)
@@ -232,34 +214,34 @@ def test_a_task_with_several_deliveries_sends_the_others_again_only_where_that_i
         assert (len(first.requests), len(second.requests)) == (2, 2)
 
 
-def test_an_event_that_is_delivered_once_for_ever_is_sent_again_where_a_user_says_so(with_ledger):
-    commands = Commands(with_ledger)
-    with_ledger.add_dags(ONCE_FOR_EVER, ("resend_once",), name="resend_once.py")
+def test_an_event_that_is_delivered_once_for_ever_is_sent_again_where_a_user_says_so(ledger_deployment):
+    commands = Commands(ledger_deployment)
+    ledger_deployment.add_dags(ONCE_FOR_EVER, ("resend_once",), name="resend_once.py")
     with raw_server(drop(1)) as server:
         commands.set_endpoint("resend_once", server.url)
-        with_ledger.trigger("resend_once", "one")
+        ledger_deployment.trigger("resend_once", "one")
         assert commands.wait("resend_once", "one")["deliver", -1] == ("failed", 1)
-        with_ledger.clear("resend_once", "one", ["deliver"])
+        ledger_deployment.clear("resend_once", "one", ["deliver"])
         assert commands.wait("resend_once", "one")["deliver", -1] == ("failed", 2), "a clear alone sends nothing"
         (found,) = commands.find("resend_once", "one")
         assert len(server.requests) == 1
 
         commands.read("resend", str(found["id"]), "--yes")
         assert commands.wait("resend_once", "one")["deliver", -1] == ("success", 3)
-        with_ledger.clear("resend_once", "one", ["deliver"])
+        ledger_deployment.clear("resend_once", "one", ["deliver"])
         assert commands.wait("resend_once", "one")["deliver", -1] == ("success", 4)
         assert [read_delivery_id(one) for one in server.requests] == [found["delivery_id"]] * 2
     shown = commands.read("show", str(found["id"]))
     assert [attempt["record"]["outcome"] for attempt in shown["attempts"]] == ["unknown", "delivered"]
 
 
-def test_a_delivery_whose_run_is_deleted_is_refused_with_what_to_do(with_ledger):
-    commands = Commands(with_ledger)
-    with_ledger.add_dags(DAGS, ("resend_one",), name="resend.py")
+def test_a_delivery_whose_run_is_deleted_is_refused_with_what_to_do(ledger_deployment):
+    commands = Commands(ledger_deployment)
+    ledger_deployment.add_dags(DAGS, ("resend_one",), name="resend.py")
     with raw_server(OK) as server:
         commands.trigger("resend_one", "deleted", server.url)
         commands.wait("resend_one", "deleted")
-        assert with_ledger.call("DELETE", "/api/v2/dags/resend_one/dagRuns/deleted").ok
+        assert ledger_deployment.call("DELETE", "/api/v2/dags/resend_one/dagRuns/deleted").ok
         (found,) = commands.find("resend_one", "deleted")
         done = commands.run("resend", str(found["id"]), "--yes")
     assert (done.returncode, done.stdout) == (1, "")
@@ -267,7 +249,7 @@ def test_a_delivery_whose_run_is_deleted_is_refused_with_what_to_do(with_ledger)
     assert commands.read("show", str(found["id"]))["state"] == "delivered"
 
 
-@pytest.mark.skipif(not HAS_TASK_STATE_STORE, reason="Airflow 3.3 has the first task state store")
+@needs_task_state_store
 def test_without_a_ledger_the_commands_say_once_what_is_missing(deployment):
     commands = Commands(deployment)
     deployment.add_dags(DAGS, ("resend_one",), name="resend.py")

@@ -3,8 +3,8 @@
 """
 At most once for streams, under crashes: a real Airflow on PostgreSQL whose tasks are struck while they deliver files.
 
-``make test-crash`` runs 100 trials of 10,000 events, struck at random; ``make test`` a short form. ``CRASH_SEED``
-repeats the choices of a run, whose seed is printed.
+``make test-crash`` runs 100 trials of 10,000 events, struck at random, with the claims in the task state store and
+again in a ledger; ``make test`` a short form. ``CRASH_SEED`` repeats the choices of a run, whose seed is printed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from tests.system.deployment import IS_BETA, Deployment
 from tests.system.stream_crash_check import Found, describe, judge, read_hits
 from tests.system.stream_crash_receiver import ReceiverProcess
 from tests.system.stream_crash_trials import SHORT, choose_combinations, make_trials, write_events
+from tests.versions import needs_claim_store
 
+pytestmark = needs_claim_store
 RUN_ID = "r1"
 HERE = Path(__file__).parent
 
@@ -83,11 +85,18 @@ def list_running_tries(marks: Path) -> list[int]:
     "mapped tasks that lost their heartbeat, and LocalExecutor then waits for the tasks that this test suspends",
 )
 @pytest.mark.parametrize(
-    ("dag_id", "count", "events"),
-    [("stream_crash", None, 2_000), pytest.param("stream_crash_full", 100, 10_000, marks=pytest.mark.crash)],
-    ids=["short", "full"],
+    ("dag_id", "count", "events", "store"),
+    [
+        ("stream_crash", None, 2_000, "deployment"),
+        pytest.param("stream_crash_full", 100, 10_000, "deployment", marks=pytest.mark.crash),
+        pytest.param("stream_crash_ledger", 100, 10_000, "ledger_deployment", marks=pytest.mark.crash),
+    ],
+    ids=["short", "full", "ledger"],
 )
-def test_no_event_of_a_stream_is_received_twice_or_without_a_true_record(deployment, tmp_path, dag_id, count, events):
+def test_no_event_of_a_stream_is_received_twice_or_without_a_true_record(
+    request, tmp_path, dag_id, count, events, store
+):
+    deployment = request.getfixturevalue(store)
     seed = int(os.environ.get("CRASH_SEED") or random.SystemRandom().randrange(10**9))
     print(f"\nCRASH_SEED={seed}")  # noqa: T201
     trials = prepare(tmp_path, seed, count=count, events=events)

@@ -12,7 +12,9 @@ import pytest
 
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX
 from tests.system.deployment import CLEAR_DELETES_CLAIMS, Deployment
+from tests.versions import needs_task_state_store
 
+pytestmark = needs_task_state_store
 EXAMPLES = Path(__file__).parent.parent.parent / "dags"
 EACH_ASSET_EVENT_HAS_A_RUN = CLEAR_DELETES_CLAIMS
 """As of Airflow 3.4; before, events that arrive together start one run."""

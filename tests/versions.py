@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+What a test needs to know about the version of Airflow that it runs on.
+
+``needs_claim_store`` marks the tests whose tasks deliver, wherever their claims are stored; ``needs_task_state_store``
+those that look at the task state store itself.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_hooks._runtime.compat import has_retry_policy, has_task_state_store, read_sdk_version
+
+try:
+    from airflow.sdk.exceptions import TaskDeferred
+except ImportError:  # before 3.2
+    from airflow.exceptions import TaskDeferred
+
+__all__ = [
+    "BACKOFF",
+    "EXTRA_REFUSED",
+    "HAS_CLAIM_STORE",
+    "IS_3_1",
+    "NO_CLAIM_STORE",
+    "TaskDeferred",
+    "needs_claim_store",
+    "needs_retry_policy",
+    "needs_task_state_store",
+]
+
+IS_3_1 = read_sdk_version() < (1, 2)
+EXTRA_REFUSED = "isn't defined" if IS_3_1 else "extra: must be a JSON object"
+"""What the error of an extra that is no object says; Airflow 3.1 itself refuses such a connection."""
+BACKOFF = True if IS_3_1 else 2.0
+"""A ``retry_exponential_backoff`` by the factor 2."""
+NO_CLAIM_STORE = "no task_state_store" if has_task_state_store() else r"set \[service_hooks\] ledger_conn_id"
+"""What the error of a context without a task state store says."""
+HAS_CLAIM_STORE = has_task_state_store()
+"""Whether tasks of a real Airflow of the tests can store a claim."""
+needs_claim_store = pytest.mark.skipif(not HAS_CLAIM_STORE, reason="Airflow before 3.3 has no task state store")
+needs_retry_policy = pytest.mark.skipif(not has_retry_policy(), reason="Airflow before 3.3 has no retry policies")
+needs_task_state_store = pytest.mark.skipif(
+    not has_task_state_store(), reason="Airflow before 3.3 has no task state store"
+)
