@@ -204,7 +204,9 @@ def _read(row: Any) -> DeliveryDetails | None:  # a row of SQLAlchemy
         Delivery,
     )
     attempts = (StoredAttempt(try_number=claim.try_number, claimed_at=claimed_at, record=record),) if record else ()
-    return DeliveryDetails(delivery=delivery, owner_token=claim.owner_token, claim=value, attempts=attempts)
+    return DeliveryDetails(
+        delivery=delivery, claim_key=row.key, owner_token=claim.owner_token, claim=value, attempts=attempts
+    )
 
 
 def _parse_claim(value: object) -> Claim | StreamClaim:

@@ -5,22 +5,36 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
+from airflow_provider_hooks._runtime.airflow import read_settings
+from airflow_provider_hooks._runtime.ledger import open_ledger
 from airflow_provider_hooks.cli._metadata import clear_task_instance, explain_not_cleared
 from airflow_provider_hooks.cli._run import command, eprint, show
 from airflow_provider_hooks.cli._stored import open_stored
-from airflow_provider_hooks.cli.commands import ExitCode
+from airflow_provider_hooks.cli.commands import OUTCOME_CODES, ExitCode
 from airflow_provider_hooks.cli.history import summarize
-from airflow_provider_hooks.delivery.claims import CLAIMED, RESEND, SETTLED
+from airflow_provider_hooks.delivery.claims import CLAIMED, RESEND, SETTLED, Claim, ClaimOrigin
 from airflow_provider_hooks.exceptions import ClaimLostError, ValidationError, ValidationErrors
-from airflow_provider_hooks.ledger.changes import explain_not_resent, explain_not_settled, list_sent_along
+from airflow_provider_hooks.hooks.endpoint import EndpointHook
+from airflow_provider_hooks.ledger.changes import (
+    explain_not_resent,
+    explain_not_settled,
+    list_sent_along,
+    replace_state,
+)
+from airflow_provider_hooks.ledger.claims import LedgerClaimStore
+from airflow_provider_hooks.ledger.payloads import PayloadStore
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
     from airflow_provider_hooks.cli._stored import StoredDeliveries
+    from airflow_provider_hooks.delivery.record import Record
+    from airflow_provider_hooks.events.formats import EncodedEvent
     from airflow_provider_hooks.json_types import JsonObject
     from airflow_provider_hooks.ledger.history import Delivery, DeliveryDetails
 
@@ -54,16 +68,82 @@ def resend(args: Namespace) -> ExitCode:
     """Send deliveries again: each from its stored payload, or by a clear of the task that it comes from."""
     with open_stored() as stored:
         chosen = _find_all(stored, args.ids)
-        cleared = _plan_clears(stored, chosen, includes_whole_task=args.whole_task)
-        _confirm(args, [line for group in cleared for line in _describe_clear(group, chosen)])
-        rows = []
+        exact = [_prepare_stored(details) for details in chosen if details.payload_stored_at is not None]
+        others = [details for details in chosen if details.payload_stored_at is None]
+        cleared = _plan_clears(stored, others, includes_whole_task=args.whole_task)
+        lines = [line for group in cleared for line in _describe_clear(group, others)]
+        _confirm(args, [*map(_describe_exact, exact), *lines])
+        rows, code = [], ExitCode.DONE
         for group in cleared:
-            mine = [details for details in group if details in chosen]
+            mine = [details for details in group if details in others]
             _clear(stored, mine)
             rows += [_make_row(details, "the task is cleared and sends it again") for details in mine]
+        for prepared in exact:
+            record = _send_stored(stored, prepared)
+            rows.append(_make_row(prepared.details, record.summarize()))
+            code = max(code, OUTCOME_CODES[record.attempt.outcome])
     ids = ", ".join(str(one.delivery.id) for one in chosen)
-    show(rows, args.output, done=f"the tasks of these deliveries are cleared: {ids}")
-    return ExitCode.DONE
+    show(rows, args.output, done=f"sent again, or their tasks are cleared: {ids}")
+    return code
+
+
+class _Prepared(NamedTuple):
+    """A delivery whose stored event can be sent again. Nothing is changed yet."""
+
+    details: DeliveryDetails
+    hook: EndpointHook
+    event: EncodedEvent
+    store: LedgerClaimStore[Claim]
+
+
+def _prepare_stored(details: DeliveryDetails) -> _Prepared:
+    """
+    Read the endpoint and the stored event of a delivery.
+
+    :raises ServiceHookError: if either cannot be used, or the task that the delivery comes from is sending it
+    """
+    settings, one, claim = read_settings(), details.delivery, replace_state(details, RESEND)
+    reason = _explain_running(details)
+    if reason is None and not settings.payload_keys:
+        reason = "its payload is encrypted: set [service_hooks] payload_keys"
+    if reason is not None:
+        raise ValidationError("resend", {_name(details): reason})
+    database, hook = open_ledger(settings), EndpointHook(claim.info.endpoint)
+    assert database is not None  # noqa: S101  (for mypy: a payload is only stored in a ledger)
+    event = PayloadStore(database, settings.payload_keys).load(
+        delivery_id=claim.info.delivery_id,
+        body_sha256=claim.info.body_sha256,
+        key=hook.get_conn().format_settings.key,
+    )
+    if event is None:
+        raise ValidationError("resend", {_name(details): "its payload was deleted meanwhile; look again"})
+    origin = msgspec.convert({name: getattr(one, name) for name in ClaimOrigin.__struct_fields__}, ClaimOrigin)
+    patience = settings.state_store_timeout
+    return _Prepared(
+        details, hook, event, LedgerClaimStore(database, details.claim_key, Claim, origin=origin, patience=patience)
+    )
+
+
+def _describe_exact(prepared: _Prepared) -> str:
+    details = prepared.details
+    task = "; its task is not cleared" if details.delivery.origin == "task" else ""
+    return f"{_name(details)}: sent again from here, from its stored payload{task}; was {summarize(details)}"
+
+
+def _send_stored(stored: StoredDeliveries, prepared: _Prepared) -> Record:
+    """
+    Send the stored event of a delivery again, once, and return its record.
+
+    :raises ServiceHookError: if nothing was sent; the claim is as before, unless another process has it
+    """
+    details = prepared.details
+    if details.delivery.state != RESEND:
+        _store(stored, details, RESEND)
+    try:
+        return prepared.hook.resend(replace_state(details, RESEND), prepared.event, store=prepared.store).record
+    finally:
+        # If nothing was claimed, the mark is still there, and the next try would send the event.
+        stored.store_state(details, state=details.delivery.state, found=RESEND)
 
 
 def _find_all(stored: StoredDeliveries, texts: Sequence[str]) -> list[DeliveryDetails]:

@@ -65,6 +65,17 @@ DESCRIPTIONS: Mapping[ExitCode, str] = MappingProxyType(
 """What each status means, for the help and the docs."""
 
 
+OUTCOME_CODES: Mapping[Outcome, ExitCode] = MappingProxyType(
+    {
+        Outcome.DELIVERED: ExitCode.DONE,
+        Outcome.REJECTED: ExitCode.REJECTED,
+        Outcome.NOT_SENT: ExitCode.NOT_SENT,
+        Outcome.UNKNOWN: ExitCode.UNKNOWN,
+    }
+)
+"""The exit status of a command that sends an event."""
+
+
 def describe_exit_codes(*codes: ExitCode) -> str:
     """Return what some statuses mean, one line each."""
     return "exit status:\n" + "\n".join(f"  {code.value}  {DESCRIPTIONS[code]}" for code in codes)
@@ -426,11 +437,12 @@ _DELIVERIES_COMMANDS = (
     ActionCommand(
         name="resend",
         help="Send deliveries again",
-        description="Send deliveries again: each by a clear of the task instance that it comes from, and of nothing "
-        "downstream. It has the same delivery id and is marked as a redelivery",
+        description="Send deliveries again, with the same delivery id and marked as redeliveries: from here, exactly "
+        "and signed now, if the payload is stored; otherwise by a clear of the task instance that it comes from, and "
+        "of nothing downstream",
         func=_load("changes.resend"),
         args=(ARG_IDS, ARG_WHOLE_TASK, ARG_YES, ARG_OUTPUT, ARG_VERBOSE),
-        epilog=describe_exit_codes(*_CHECK_CODES),
+        epilog=describe_exit_codes(*_DELIVERY_CODES),
     ),
     ActionCommand(
         name="mark-delivered",

@@ -110,6 +110,8 @@ class DeliveryDetails(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is stored of one delivery."""
 
     delivery: Delivery
+    claim_key: str
+    """Of its row in the ledger, or of its entry in the task state store."""
     owner_token: str
     """With the state it identifies the claim for a change."""
     claim: dict[str, Any]  # a ``Claim`` or a ``StreamClaim`` as JSON
@@ -209,25 +211,31 @@ def read_details(database: Database, delivery: Delivery) -> DeliveryDetails:
     :raises RecordError: if its claim or a record cannot be read
     :raises ValidationError: if its row is gone
     """
-    rows = database.run("SELECT claim, owner_token FROM service_hook_deliveries WHERE id = ?", (delivery.id,))
+    rows = database.run(
+        "SELECT claim_key, claim, owner_token FROM service_hook_deliveries WHERE id = ?", (delivery.id,)
+    )
     if not rows:
         choose_delivery([], str(delivery.id))
+    ((claim_key, stored, owner_token),) = rows
+    claim = _decode(stored)
     attempts = database.run(
         "SELECT try_number, claimed_at, record FROM service_hook_attempts WHERE delivery = ? ORDER BY id",
         (delivery.id,),
     )
     payloads = database.run(
-        "SELECT max(stored_at) FROM service_hook_payloads WHERE delivery_id = ?", (delivery.delivery_id,)
+        "SELECT stored_at FROM service_hook_payloads WHERE delivery_id = ? AND body_sha256 = ?",
+        (delivery.delivery_id, claim.get("info", {}).get("body_sha256")),
     )
     return DeliveryDetails(
         delivery=delivery,
-        owner_token=rows[0][1],
-        claim=_decode(rows[0][0]),
+        claim_key=claim_key,
+        owner_token=owner_token,
+        claim=claim,
         attempts=tuple(
             StoredAttempt(try_number=number, claimed_at=to_text(time), record=_decode(record))
             for number, time, record in attempts
         ),
-        payload_stored_at=None if payloads[0][0] is None else to_text(payloads[0][0]),
+        payload_stored_at=to_text(payloads[0][0]) if payloads else None,
     )
 
 

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.fernet import Fernet
 
 from airflow_provider_hooks.delivery.claims import Claim, ClaimAction, mark_delivered, next_action
 from airflow_provider_hooks.ledger.claims import LedgerClaimStore, make_claim_key
@@ -16,7 +17,9 @@ from airflow_provider_hooks.ledger.history import find_delivery
 from airflow_provider_hooks.stream.claims import StreamClaim
 from tests.ledger.deliveries import Ledger
 from tests.ledger.test_retention import TASK, make_stream
+from tests.servers import OK, raw_server
 
+SERVER_ERROR = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
 ID = "00000007-0000-5000-8000-00000000000"
 
 
@@ -119,6 +122,63 @@ def test_what_no_task_can_send_again_is_refused_with_what_to_do(run, filled, ori
     assert f"resend: {row}: comes from a {origin}, and its payload is not stored" in done.err
     assert "[service_hooks] store_payloads" in done.err
     assert find_outcome(filled, row) == ("unknown", "unknown")
+
+
+@pytest.fixture
+def stores_payloads(ledger, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__STORE_PAYLOADS", "True")
+    monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__PAYLOAD_KEYS", Fernet.generate_key().decode())
+
+
+def deliver(run, conn_id: str) -> dict:
+    """Deliver an event with the command, and return what the ledger then lists."""
+    assert run("deliver", conn_id, "--event-type", "orders.loaded", "--data", '{"orders": 12}').code == 5
+    (found,) = run("deliveries", "list", "-o", "json").json["deliveries"]
+    assert found["outcome"] == "unknown"
+    return found
+
+
+def answer_second(response: bytes):
+    """Return what closes the first connection without a response, and answers the second."""
+    answers = [response, b""]
+    return lambda connection: connection.sendall(answers.pop())
+
+
+@pytest.mark.parametrize(("response", "code", "outcome"), [(OK, 0, "delivered"), (SERVER_ERROR, 3, "rejected")])
+def test_a_stored_payload_is_sent_again_exactly_and_signed_now(run, endpoint, stores_payloads, response, code, outcome):
+    with raw_server(answer_second(response)) as server:
+        found = deliver(run, endpoint(server.url))
+        done = run("deliveries", "resend", str(found["id"]), "--yes", "-o", "json")
+    assert (done.code, done.json[0]["result"].partition(" ")[0]) == (code, outcome), done.err
+    assert f"{found['id']}: sent again from here, from its stored payload; was unknown" in done.err
+    first, second = (one.partition(b"\r\n\r\n") for one in server.requests)
+    assert first[2] == second[2]
+    assert f"X-Service-Hook-Delivery: {found['delivery_id']}".encode() in second[0]
+    assert b"X-Service-Hook-Redelivery: true" in second[0]
+    assert b"X-Service-Hook-Redelivery" not in first[0]
+    shown = run("deliveries", "show", str(found["id"]), "-o", "json").json
+    assert (shown["state"], shown["outcome"], shown["origin"]) == (outcome, outcome, "command")
+    assert [one["record"]["outcome"] for one in shown["attempts"]] == ["unknown", outcome]
+
+
+def test_a_stored_payload_that_cannot_be_sent_leaves_the_claim_unchanged(run, endpoint, stores_payloads, monkeypatch):
+    with raw_server(answer_second(OK)) as server:
+        found = deliver(run, endpoint(server.url))
+        endpoint(server.url, disabled=True)
+        refused = run("deliveries", "resend", str(found["id"]), "--yes")
+        endpoint(server.url)
+        monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__PAYLOAD_KEYS", Fernet.generate_key().decode())
+        undecipherable = run("deliveries", "resend", str(found["id"]), "--yes")
+        monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__STORE_PAYLOADS", "False")
+        monkeypatch.delenv("AIRFLOW__SERVICE_HOOKS__PAYLOAD_KEYS")
+        without_key = run("deliveries", "resend", str(found["id"]), "--yes")
+        assert len(server.requests) == 1
+    assert [one.code for one in (refused, undecipherable, without_key)] == [1, 1, 1]
+    assert "disabled" in refused.err
+    assert "cannot be decrypted: add the key that encrypted it to [service_hooks] payload_keys" in undecipherable.err
+    assert "set [service_hooks] payload_keys" in without_key.err
+    shown = run("deliveries", "show", str(found["id"]), "-o", "json").json
+    assert (shown["state"], shown["outcome"]) == ("unknown", "unknown")
 
 
 def test_without_a_terminal_a_change_needs_yes(run, filled):
