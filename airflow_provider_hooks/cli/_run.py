@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, cast
 
 from airflow.cli.simple_table import AirflowConsole
 from airflow.utils.cli import suppress_logs_and_warning
+from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_hooks._runtime.compat import (
     AirflowException,
@@ -87,6 +88,16 @@ def exit_with(body: Callable[[], ExitCode]) -> None:
         code = _INTERRUPTED
     if code != ExitCode.DONE:
         raise SystemExit(code)
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Report an error of Airflow's database without its SQL statement, whose parameters are secrets."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        reason = escape(str(getattr(error, "orig", None) or type(error).__name__))
+        raise ServiceHookError(f"Airflow's database cannot be used: {reason}") from None
 
 
 def eprint(text: str) -> None:

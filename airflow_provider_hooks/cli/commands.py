@@ -9,7 +9,9 @@ imported when the command runs.
 
 from __future__ import annotations
 
+import re
 from argparse import ArgumentTypeError
+from datetime import datetime, timedelta, timezone
 from enum import IntEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, get_args
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, get_args
 from airflow.cli.cli_config import (
     ARG_OUTPUT,
     ARG_VERBOSE,
+    ARG_YES,
     ActionCommand,
     Arg,
     GroupCommand,
@@ -25,6 +28,7 @@ from airflow.cli.cli_config import (
 
 from airflow_provider_hooks.delivery.policy import RETRY_STATUSES, Guarantee, Once
 from airflow_provider_hooks.events.types import check_event_type
+from airflow_provider_hooks.outcomes import Outcome
 from airflow_provider_hooks.signing.keys import KEY_FORMATS
 from airflow_provider_hooks.signing.schemes import SCHEMES
 
@@ -61,6 +65,17 @@ DESCRIPTIONS: Mapping[ExitCode, str] = MappingProxyType(
 """What each status means, for the help and the docs."""
 
 
+OUTCOME_CODES: Mapping[Outcome, ExitCode] = MappingProxyType(
+    {
+        Outcome.DELIVERED: ExitCode.DONE,
+        Outcome.REJECTED: ExitCode.REJECTED,
+        Outcome.NOT_SENT: ExitCode.NOT_SENT,
+        Outcome.UNKNOWN: ExitCode.UNKNOWN,
+    }
+)
+"""The exit status of a command that sends an event."""
+
+
 def describe_exit_codes(*codes: ExitCode) -> str:
     """Return what some statuses mean, one line each."""
     return "exit status:\n" + "\n".join(f"  {code.value}  {DESCRIPTIONS[code]}" for code in codes)
@@ -81,6 +96,22 @@ def _parse_event_type(name: str) -> str:
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from None
     return name
+
+
+_AGE = re.compile(r"([0-9]{1,6})([mhdw])", re.ASCII)
+_UNITS: Mapping[str, str] = MappingProxyType({"m": "minutes", "h": "hours", "d": "days", "w": "weeks"})
+
+
+def _parse_time(text: str) -> datetime:
+    """Return a time from how long ago it was, or from ISO 8601."""
+    found = _AGE.fullmatch(text)
+    try:
+        if found:
+            return datetime.now(timezone.utc) - timedelta(**{_UNITS[found[2]]: int(found[1])})
+        time = datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
+        return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        raise ArgumentTypeError("must be 30m, 24h, 7d or 2w ago, or a time such as 2026-11-26T08:00:00Z") from None
 
 
 _DELIVERY_CODES = (
@@ -220,6 +251,66 @@ ARG_ON_UNCERTAIN_CREATE = Arg(
     help="What to do if an earlier call may have registered the hook and the platform has no list (default: fail)",
 )
 
+_TIME_HELP = "how long ago, such as 24h or 7d, or a time such as 2026-11-26T08:00:00Z; UTC without a zone"
+ARG_OUTCOME = Arg(
+    ("--outcome",),
+    dest="outcomes",
+    action="append",
+    choices=(*(one.value for one in Outcome), "claimed"),
+    help="List deliveries with this outcome; claimed is an open one, without an outcome; can be repeated",
+)
+ARG_OF_ENDPOINT = Arg(("--endpoint",), metavar="ENDPOINT", help="List deliveries to this connection")
+ARG_OF_EVENT_TYPE = Arg(("--event-type",), metavar="TYPE", help="List deliveries of events of this type")
+ARG_OF_EVENT_ID = Arg(("--event-id",), metavar="ID", help="List deliveries of the event with this id")
+ARG_OF_DAG = Arg(("--dag-id",), metavar="DAG", help="List deliveries of this Dag")
+ARG_OF_RUN = Arg(("--run-id",), metavar="RUN", help="List deliveries of this Dag run")
+ARG_SINCE = Arg(("--since",), metavar="TIME", type=_parse_time, help=f"Claimed at this time or later: {_TIME_HELP}")
+ARG_UNTIL = Arg(("--until",), metavar="TIME", type=_parse_time, help=f"Claimed before this time: {_TIME_HELP}")
+ARG_STATS_SINCE = Arg(
+    ("--since",),
+    metavar="TIME",
+    type=_parse_time,
+    default="7d",
+    help=f"Count deliveries that were claimed at this time or later: {_TIME_HELP} (default: 7d)",
+)
+ARG_LIMIT = Arg(("--limit",), type=int, default=25, metavar="N", help="How many deliveries a page has (default: 25)")
+ARG_AFTER = Arg(("--after",), metavar="CURSOR", help="The cursor that the page before printed")
+ARG_ID = Arg(
+    ("id",), metavar="ID", help="The number of a delivery in the list, its delivery id, or the beginning of that"
+)
+ARG_IDS = Arg(
+    ("ids",),
+    metavar="ID",
+    nargs="+",
+    help="The number of a delivery in the list, its delivery id, or the beginning of that",
+)
+ARG_WHOLE_TASK = Arg(
+    ("--whole-task",),
+    action="store_true",
+    help="Clear a task even if that sends other events of it again, which are not given",
+)
+ARG_OLDER_THAN = Arg(
+    ("--older-than",),
+    required=True,
+    metavar="TIME",
+    type=_parse_time,
+    help=f"Delete what was last written before this time: {_TIME_HELP}",
+)
+ARG_CLEAN_DRY_RUN = Arg(("--dry-run",), action="store_true", help="Count what would be deleted, and delete nothing")
+ARG_INCLUDE_PROTECTING = Arg(
+    ("--include-protecting",),
+    action="store_true",
+    help="Delete also claims that still prevent an event from being sent: of once=event, marked as delivered, marked "
+    "to be sent again, open, and of unfinished streams. Their events can be sent again",
+)
+ARG_BATCH_SIZE = Arg(
+    ("--batch-size",),
+    type=int,
+    default=1_000,
+    metavar="N",
+    help="How many deliveries one statement deletes (default: 1000)",
+)
+
 ARG_HOST = Arg(("--host",), default="127.0.0.1", help="The address to listen on (default: 127.0.0.1)")
 ARG_PORT = Arg(("--port",), type=int, default=8099, help="The port; 0 selects a free one (default: 8099)")
 ARG_ANYWHERE = Arg(("--anywhere",), action="store_true", help="Allow an address other than loopback")
@@ -295,6 +386,80 @@ _LEDGER_COMMANDS = (
         args=(ARG_OUTPUT, ARG_VERBOSE),
         epilog=describe_exit_codes(*_CHECK_CODES),
     ),
+    ActionCommand(
+        name="clean",
+        help="Delete old deliveries",
+        description="Delete deliveries, attempts and payloads that are older than a time, in batches. Of a claim that "
+        "still prevents an event from being sent, only the attempts and the payload are deleted",
+        func=_load("ledger.clean_ledger"),
+        args=(
+            ARG_OLDER_THAN,
+            ARG_CLEAN_DRY_RUN,
+            ARG_INCLUDE_PROTECTING,
+            ARG_BATCH_SIZE,
+            ARG_OUTPUT,
+            ARG_VERBOSE,
+        ),
+        epilog=describe_exit_codes(*_CHECK_CODES),
+    ),
+)
+
+_DELIVERIES_COMMANDS = (
+    ActionCommand(
+        name="list",
+        help="List deliveries, newest first",
+        description="List deliveries, newest first: of the ledger, or without one of the tasks in Airflow's task state "
+        "store. All filters that are given must match",
+        func=_load("history.list_stored"),
+        args=(
+            ARG_OUTCOME,
+            ARG_OF_ENDPOINT,
+            ARG_OF_EVENT_TYPE,
+            ARG_OF_EVENT_ID,
+            ARG_OF_DAG,
+            ARG_OF_RUN,
+            ARG_SINCE,
+            ARG_UNTIL,
+            ARG_LIMIT,
+            ARG_AFTER,
+            ARG_OUTPUT,
+            ARG_VERBOSE,
+        ),
+        epilog=describe_exit_codes(*_CHECK_CODES),
+    ),
+    ActionCommand(
+        name="show",
+        help="Show what happened to one delivery, with each attempt",
+        func=_load("history.show_stored"),
+        args=(ARG_ID, ARG_OUTPUT, ARG_VERBOSE),
+        epilog=describe_exit_codes(*_CHECK_CODES),
+    ),
+    ActionCommand(
+        name="resend",
+        help="Send deliveries again",
+        description="Send deliveries again, with the same delivery id and marked as redeliveries: from here, exactly "
+        "and signed now, if the payload is stored; otherwise by a clear of the task instance that it comes from, and "
+        "of nothing downstream",
+        func=_load("changes.resend"),
+        args=(ARG_IDS, ARG_WHOLE_TASK, ARG_YES, ARG_OUTPUT, ARG_VERBOSE),
+        epilog=describe_exit_codes(*_DELIVERY_CODES),
+    ),
+    ActionCommand(
+        name="mark-delivered",
+        help="Mark unknown or open deliveries as received",
+        description="Mark deliveries whose outcome is unknown, or that are open, as received. A retry or the next "
+        "clear of their tasks then sends nothing",
+        func=_load("changes.mark_delivered"),
+        args=(ARG_IDS, ARG_YES, ARG_OUTPUT, ARG_VERBOSE),
+        epilog=describe_exit_codes(*_CHECK_CODES),
+    ),
+    ActionCommand(
+        name="stats",
+        help="Count deliveries by endpoint and outcome; needs the ledger",
+        func=_load("history.show_stats"),
+        args=(ARG_STATS_SINCE, ARG_UNTIL, ARG_OUTPUT, ARG_VERBOSE),
+        epilog=describe_exit_codes(*_CHECK_CODES),
+    ),
 )
 
 _COMMANDS = (
@@ -366,6 +531,7 @@ _COMMANDS = (
         args=(ARG_HOST, ARG_PORT, ARG_ANYWHERE, ARG_ANSWER),
         epilog=describe_exit_codes(*_CHECK_CODES),
     ),
+    GroupCommand(name="deliveries", help="Find deliveries and decide about them", subcommands=_DELIVERIES_COMMANDS),
     GroupCommand(name="ledger", help="Manage the database of deliveries", subcommands=_LEDGER_COMMANDS),
     GroupCommand(name="hooks", help="Manage the service hooks of a platform", subcommands=_HOOKS_COMMANDS),
 )

@@ -8,14 +8,13 @@ import codecs
 import sys
 import uuid
 from datetime import datetime, timezone
-from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 import orjson
 
 from airflow_provider_hooks._runtime.airflow import read_base_url
 from airflow_provider_hooks.cli._run import command, eprint, read_input, show, stdout_guard
-from airflow_provider_hooks.cli.commands import ExitCode
+from airflow_provider_hooks.cli.commands import OUTCOME_CODES, ExitCode
 from airflow_provider_hooks.delivery.policy import make_policy
 from airflow_provider_hooks.events import build_event_alert, build_event_created, extract_fields
 from airflow_provider_hooks.events.event import OwnEventDraft
@@ -23,7 +22,7 @@ from airflow_provider_hooks.events.schema import list_fields
 from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED, EVENT_TYPES
 from airflow_provider_hooks.exceptions import ConnectError, ValidationError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
-from airflow_provider_hooks.outcomes import ErrorClass, Outcome
+from airflow_provider_hooks.outcomes import ErrorClass
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -32,14 +31,6 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.delivery.request import Preview
     from airflow_provider_hooks.events.types import Payload
 
-_CODES: Mapping[Outcome, ExitCode] = MappingProxyType(
-    {
-        Outcome.DELIVERED: ExitCode.DONE,
-        Outcome.REJECTED: ExitCode.REJECTED,
-        Outcome.NOT_SENT: ExitCode.NOT_SENT,
-        Outcome.UNKNOWN: ExitCode.UNKNOWN,
-    }
-)
 _ONLY_IN_CREATED = list_fields(EVENT_CREATED).keys() - list_fields(EVENT_ALERT).keys()
 
 
@@ -59,7 +50,7 @@ def deliver(args: Namespace) -> ExitCode:
         eprint("interrupted; the event may have been received")
         return ExitCode.UNKNOWN
     show(record.as_json(), args.output, done=record.summarize())
-    return _CODES[record.attempt.outcome]
+    return OUTCOME_CODES[record.attempt.outcome]
 
 
 @command

@@ -4,28 +4,25 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from airflow.models import Variable
 from airflow.utils.session import create_session
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_hooks._runtime.variable_store import default_variable_name
-from airflow_provider_hooks.cli._run import command, show
+from airflow_provider_hooks.cli._run import command, database_errors, show
 from airflow_provider_hooks.cli.commands import ExitCode
-from airflow_provider_hooks.exceptions import ServiceHookError, ValidationErrors
+from airflow_provider_hooks.exceptions import ValidationErrors
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.hooks.registry import RegistryHook
 from airflow_provider_hooks.operators._arguments import choose, read_name
 from airflow_provider_hooks.registries.model import HookSpec
-from airflow_provider_hooks.sanitize import escape
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from airflow_provider_hooks.json_types import JsonObject
 
@@ -109,7 +106,7 @@ class StoredVariables:
 
         :raises ServiceHookError: if the database fails
         """
-        with _database_errors():
+        with database_errors():
             Variable.set(key, value, description=description)
 
     def delete(self, key: str) -> None:
@@ -118,7 +115,7 @@ class StoredVariables:
 
         :raises ServiceHookError: if the database fails
         """
-        with _database_errors():
+        with database_errors():
             Variable.delete(key)
 
     def keys(self, prefix: str | None = None) -> Sequence[str]:
@@ -128,16 +125,6 @@ class StoredVariables:
         :raises ServiceHookError: if the database fails
         """
         start = prefix or ""
-        with _database_errors(), create_session() as session:
+        with database_errors(), create_session() as session:
             found = session.scalars(select(Variable.key).where(Variable.key.startswith(start, autoescape=True)))
             return [key for key in found if key and key.startswith(start)]
-
-
-@contextmanager
-def _database_errors() -> Iterator[None]:
-    """Report a database error without its SQL statement, whose parameters are secrets."""
-    try:
-        yield
-    except SQLAlchemyError as error:
-        reason = escape(str(getattr(error, "orig", None) or type(error).__name__))
-        raise ServiceHookError(f"Airflow's database cannot be used: {reason}") from None

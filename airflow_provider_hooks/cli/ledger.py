@@ -1,26 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""``ledger migrate`` and ``check``: the tables of the ledger, and who may use them."""
+"""``ledger migrate``, ``check`` and ``clean``: the tables of the ledger, who may use them, and what is deleted."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, cast
 
-from airflow_provider_hooks._runtime.airflow import read_settings
-from airflow_provider_hooks._runtime.ledger import read_ledger_target
-from airflow_provider_hooks.cli._run import command, show
+import msgspec
+
+from airflow_provider_hooks.cli._run import command, eprint, show
+from airflow_provider_hooks.cli._stored import open_ledger_database
 from airflow_provider_hooks.cli.commands import ExitCode
-from airflow_provider_hooks.delivery.patience import OutageError
-from airflow_provider_hooks.exceptions import LedgerError, StateStoreError
-from airflow_provider_hooks.ledger.database import Database
+from airflow_provider_hooks.ledger.history import to_stored
+from airflow_provider_hooks.ledger.retention import SPACE, Cleaned, clean
 from airflow_provider_hooks.ledger.schema import check_privileges, check_version, migrate
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator
 
     from airflow_provider_hooks.json_types import JsonObject
+    from airflow_provider_hooks.ledger.database import Database
+
+_PROGRESS_SECONDS = 5.0
 
 
 @command
@@ -45,25 +47,47 @@ def check_ledger(args: Namespace) -> ExitCode:
     return ExitCode.DONE
 
 
-@contextmanager
-def open_ledger_database() -> Iterator[Database]:
-    """
-    Open the database of the ledger for a command, which does not wait for one that does not answer.
+@command
+def clean_ledger(args: Namespace) -> ExitCode:
+    """Delete old deliveries in batches, report progress on standard error, and print what was deleted."""
+    with open_ledger_database() as database:
+        check_version(database)
+        cleaned = _clean(database, args)
+        space = "" if args.dry_run else SPACE[database.target.dialect]
+    counts = cast("JsonObject", msgspec.to_builtins(cleaned))
+    older_than = to_stored(args.older_than)
+    data: JsonObject = {"older_than": older_than, "dry_run": args.dry_run, **counts, "space": space}
+    show(data, args.output, done=_summarize(cleaned, is_dry_run=args.dry_run))
+    return ExitCode.DONE
 
-    :raises LedgerError: if the deployment has no ledger, or it cannot be used
-    :raises StateStoreError: if it does not answer
-    :raises ValidationError: naming each field of the connection that cannot be used
-    """
-    conn_id = read_settings().ledger_conn_id
-    if conn_id is None:
-        raise LedgerError("this deployment has no ledger: set [service_hooks] ledger_conn_id")
-    database = Database(read_ledger_target(conn_id))
+
+def _clean(database: Database, args: Namespace) -> Cleaned:
+    cleaned, reported_at = Cleaned(), time.monotonic()
+    batches = clean(
+        database,
+        older_than=args.older_than,
+        batch_size=args.batch_size,
+        includes_protecting=args.include_protecting,
+        is_dry_run=args.dry_run,
+    )
     try:
-        yield database
-    except OutageError as error:
-        raise StateStoreError(f"{database.target.subject} does not answer: {error}") from None
-    finally:
-        database.close()
+        for cleaned in batches:
+            if time.monotonic() - reported_at >= _PROGRESS_SECONDS:
+                eprint(_summarize(cleaned, is_dry_run=args.dry_run))
+                reported_at = time.monotonic()
+    except KeyboardInterrupt:
+        eprint(f"{_summarize(cleaned, is_dry_run=args.dry_run)}; run the command again to go on")
+        raise
+    return cleaned
+
+
+def _summarize(cleaned: Cleaned, *, is_dry_run: bool) -> str:
+    kept = sum(cleaned.protecting.values())
+    done = "would delete" if is_dry_run else "deleted"
+    return (
+        f"{done} {cleaned.deliveries} deliveries, {cleaned.attempts} attempts and {cleaned.payloads} payloads; "
+        f"{kept} claims that still protect stay"
+    )
 
 
 def _describe(database: Database) -> JsonObject:

@@ -207,7 +207,7 @@ def _describe(claim: StoredClaim, origin: ClaimOrigin) -> dict[str, object]:
         "updated_at": now,
     }
     if isinstance(claim, StreamClaim):
-        row["outcome"] = _find_stream_outcome(claim)
+        row["outcome"] = find_stream_outcome(claim)
     elif isinstance(claim, Claim):
         record = claim.record or {}
         row |= {name: getattr(claim.info, name) for name in ("delivery_id", "event_id", "event_type", "endpoint")}
@@ -217,7 +217,7 @@ def _describe(claim: StoredClaim, origin: ClaimOrigin) -> dict[str, object]:
     return row
 
 
-def _find_stream_outcome(claim: StreamClaim) -> str:
+def find_stream_outcome(claim: StreamClaim) -> str:
     """Return the outcome of a stream that is done: that of its events which comes last in ``_WORST``."""
     if claim.state != "done":
         return CLAIMED

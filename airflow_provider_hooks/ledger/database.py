@@ -201,7 +201,8 @@ class Database:
         if has_no_tables:
             return LedgerError(f"{self.target.subject} has no tables; {MIGRATE}")
         if is_refused:
-            return LedgerError(f"{self.target.subject}: grant INSERT, SELECT and UPDATE on its tables ({text})")
+            needed = "INSERT, SELECT and UPDATE on its tables, and DELETE to clean it"
+            return LedgerError(f"{self.target.subject}: grant {needed} ({text})")
         return OutageError(text) if is_outage else LedgerError(f"{self.target.subject}: {text}")
 
 

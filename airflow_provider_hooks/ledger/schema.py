@@ -43,7 +43,7 @@ CREATE TABLE service_hook_deliveries (
     claim TEXT NOT NULL,
     claimed_at {time} NOT NULL,
     updated_at {time} NOT NULL,
-    delivery_id TEXT,
+    delivery_id TEXT{bytewise},
     event_id TEXT,
     event_type TEXT,
     endpoint TEXT,
@@ -62,7 +62,10 @@ CREATE INDEX service_hook_deliveries_newest ON service_hook_deliveries (claimed_
 CREATE INDEX service_hook_deliveries_endpoint ON service_hook_deliveries (endpoint, claimed_at, id);
 CREATE INDEX service_hook_deliveries_undelivered ON service_hook_deliveries (outcome, claimed_at, id)
     WHERE outcome <> 'delivered';
+CREATE INDEX service_hook_deliveries_failing ON service_hook_deliveries (endpoint, outcome, claimed_at, id)
+    WHERE outcome <> 'delivered';
 CREATE INDEX service_hook_deliveries_dag ON service_hook_deliveries (dag_id, claimed_at, id);
+CREATE INDEX service_hook_deliveries_run ON service_hook_deliveries (run_id);
 CREATE INDEX service_hook_deliveries_event_type ON service_hook_deliveries (event_type, claimed_at, id);
 CREATE INDEX service_hook_deliveries_event ON service_hook_deliveries (event_id);
 CREATE INDEX service_hook_deliveries_delivery ON service_hook_deliveries (delivery_id);
@@ -99,8 +102,15 @@ _TYPES: Mapping[Dialect, Mapping[str, str]] = MappingProxyType(
             "time": "TIMESTAMPTZ",
             "real": "DOUBLE PRECISION",
             "bytes": "BYTEA",
+            "bytewise": ' COLLATE "C"',  # an index then finds what begins with a text
         },
-        "sqlite": {"id": "INTEGER PRIMARY KEY AUTOINCREMENT", "time": "TEXT", "real": "REAL", "bytes": "BLOB"},
+        "sqlite": {
+            "id": "INTEGER PRIMARY KEY AUTOINCREMENT",
+            "time": "TEXT",
+            "real": "REAL",
+            "bytes": "BLOB",
+            "bytewise": "",  # as SQLite compares texts
+        },
     }
 )
 

@@ -13,7 +13,9 @@ from airflow.cli.cli_parser import get_parser
 
 from airflow_provider_hooks._runtime.compat import has_provider_commands
 from airflow_provider_hooks.cli.__main__ import make_parser
+from airflow_provider_hooks.ledger.schema import migrate
 from tests.cli.cli_secrets import SECRET, TOKEN
+from tests.ledgers import CONN_ID, describe_postgres, open_database
 
 
 @dataclass
@@ -27,6 +29,13 @@ class Done:
         return json.loads(self.out)
 
 
+class Terminal(io.TextIOWrapper):
+    """Standard input at which a user sits."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @pytest.fixture(scope="session")
 def parser():
     return get_parser() if has_provider_commands() else make_parser()
@@ -38,8 +47,10 @@ def run(parser, monkeypatch, capsys):
     monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
     monkeypatch.delenv("SERVICE_HOOK_SECRET", raising=False)
 
-    def run(*arguments: str, stdin: bytes = b"") -> Done:
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+    def run(*arguments: str, stdin: bytes = b"", is_terminal: bool = False) -> Done:
+        monkeypatch.setattr(
+            "sys.stdin", Terminal(io.BytesIO(stdin)) if is_terminal else io.TextIOWrapper(io.BytesIO(stdin))
+        )
         code: int | str | None = 0
         capsys.readouterr()
         try:
@@ -70,3 +81,33 @@ def endpoint(monkeypatch, allow_loopback):
         return "an_endpoint"
 
     return set_connection
+
+
+@pytest.fixture
+def name_ledger(monkeypatch):
+    """Have the deployment name a ledger, described as an Airflow connection."""
+
+    def name(described):
+        monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(described))
+        monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__LEDGER_CONN_ID", CONN_ID)
+
+    return name
+
+
+@pytest.fixture
+def restricted(postgres):
+    """Return connections to a migrated ledger: of its owner, and of a role with some rights on its tables."""
+
+    def describe(rights: str) -> tuple[dict[str, object], dict[str, object]]:
+        owner = describe_postgres(postgres)
+        schema = owner["extra"]["options"].partition("=")[2]
+        role = f"{schema}_worker"
+        database = open_database(owner)
+        migrate(database)
+        database.run(f"CREATE ROLE {role} LOGIN")
+        database.run(f"GRANT USAGE ON SCHEMA {schema} TO {role}")
+        database.run(f"GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {role}")
+        database.close()
+        return owner, {**owner, "login": role}
+
+    return describe

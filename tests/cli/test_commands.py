@@ -48,7 +48,8 @@ def test_the_commands_are_complete():
         for name in (
             *("deliver", "verify", "ping", "schemes", "sandbox"),
             *("hooks list", "hooks ensure", "hooks delete"),
-            *("ledger migrate", "ledger check"),
+            *("ledger migrate", "ledger check", "ledger clean"),
+            *(f"deliveries {name}" for name in ("list", "show", "resend", "mark-delivered", "stats")),
         )
     }
 

@@ -4,44 +4,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from airflow_provider_hooks._runtime.ledger import close_ledgers
-from airflow_provider_hooks.ledger.schema import migrate
 from tests.ledgers import CONN_ID, describe_postgres, open_database
 from tests.servers import OK, raw_server
-
-
-@pytest.fixture
-def name_ledger(monkeypatch):
-    """Have the deployment name a ledger, described as an Airflow connection."""
-
-    def name(described):
-        monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(described))
-        monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__LEDGER_CONN_ID", CONN_ID)
-
-    return name
-
-
-@pytest.fixture
-def restricted(postgres):
-    """Return connections to a migrated ledger: of its owner, and of a role with some rights on its tables."""
-
-    def describe(rights: str) -> tuple[dict[str, object], dict[str, object]]:
-        owner = describe_postgres(postgres)
-        schema = owner["extra"]["options"].partition("=")[2]
-        role = f"{schema}_worker"
-        database = open_database(owner)
-        migrate(database)
-        database.run(f"CREATE ROLE {role} LOGIN")
-        database.run(f"GRANT USAGE ON SCHEMA {schema} TO {role}")
-        database.run(f"GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {role}")
-        database.close()
-        return owner, {**owner, "login": role}
-
-    return describe
 
 
 def test_the_tables_are_created_once(run, name_ledger, ledger_connection):

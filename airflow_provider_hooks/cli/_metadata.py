@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""Airflow's metadata database, which commands may use: deliveries in its task state store, and clearing a task."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from airflow import __version__ as airflow_version
+from airflow.models.taskinstance import TaskInstance, clear_task_instances
+from airflow.utils.session import create_session
+from sqlalchemy import select, update
+
+from airflow_provider_hooks._runtime.compat import has_task_state_store
+from airflow_provider_hooks.cli._run import database_errors, eprint
+from airflow_provider_hooks.delivery.claims import CLAIMED, KEY_PREFIX, SETTLED, Claim
+from airflow_provider_hooks.exceptions import ServiceHookError
+from airflow_provider_hooks.ledger.changes import replace_state
+from airflow_provider_hooks.ledger.claims import find_stream_outcome
+from airflow_provider_hooks.ledger.history import (
+    MAX_LISTED,
+    MIN_PREFIX_CHARACTERS,
+    Delivery,
+    DeliveryDetails,
+    Page,
+    StoredAttempt,
+    choose_delivery,
+    decode_cursor,
+    encode_cursor,
+    to_stored,
+    to_text,
+)
+from airflow_provider_hooks.outcomes import Outcome
+from airflow_provider_hooks.stream.claims import StreamClaim
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
+    from sqlalchemy.orm import Session
+
+    from airflow_provider_hooks.ledger.history import Filters
+
+MISSING = (
+    "this deployment has no ledger: shown are the claims of tasks in Airflow's task state store, with their last "
+    "attempt; callbacks, commands, earlier attempts and an indexed search need [service_hooks] ledger_conn_id"
+)
+_FETCHED_AT_ONCE = 500
+_FINISHED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed", "up_for_retry"})
+"""The states of a task instance in which no process of it delivers."""
+
+
+class TaskStateDeliveries:
+    """
+    The deliveries of tasks, as far as Airflow's task state store has their claims.
+
+    :raises ServiceHookError: if this Airflow has no task state store
+    """
+
+    def __init__(self) -> None:
+        if not has_task_state_store():
+            raise ServiceHookError(
+                f"Airflow {airflow_version} has no task state store, so deliveries are found in a ledger only: set "
+                "[service_hooks] ledger_conn_id, and run: airflow service-hooks ledger migrate"
+            )
+        from airflow.models.task_state_store import TaskStateStoreModel  # noqa: PLC0415  (since Airflow 3.3)
+
+        eprint(MISSING)
+        self._model: Any = TaskStateStoreModel
+        # Airflow 3.4 renamed the column.
+        self._map_index: Any = getattr(self._model, "map_index", None) or self._model.region_index
+
+    def list_page(self, *, filters: Filters, limit: int, after: str | None = None) -> Page:
+        """
+        Return a page of deliveries, those first whose claim was written last.
+
+        :raises ValidationError: if the cursor is none that a page had
+        :raises ServiceHookError: if the database fails
+        """
+        model, found = self._model, list[tuple[Delivery, str]]()
+        query = self._select()
+        if after is not None:
+            time, id_ = decode_cursor(after)
+            parsed = datetime.fromisoformat(time)
+            query = query.where((model.updated_at < parsed) | ((model.updated_at == parsed) & (model.id < id_)))
+        for name in ("dag_id", "run_id"):
+            if getattr(filters, name) is not None:
+                query = query.where(getattr(model, name) == getattr(filters, name))
+        if filters.since is not None:
+            query = query.where(model.updated_at >= filters.since)
+        with database_errors(), create_session() as session:
+            for row in session.execute(query.execution_options(yield_per=_FETCHED_AT_ONCE)):
+                details = _read(row)
+                if details is not None and _is_listed(details.delivery, filters):
+                    found.append((details.delivery, to_text(row.updated_at)))
+                    if len(found) > limit:
+                        break
+        shown = tuple(delivery for delivery, _ in found[:limit])
+        is_last = len(found) <= limit
+        return Page(deliveries=shown, next_cursor=None if is_last else encode_cursor(found[limit - 1][1], shown[-1].id))
+
+    def find(self, text: str) -> DeliveryDetails:
+        """
+        Return one delivery.
+
+        :param text: the id of its row, its delivery id, or the beginning of that
+        :raises ValidationError: if there is none, or several
+        :raises ServiceHookError: if the database fails
+        """
+        model, found = self._model, dict[int, DeliveryDetails]()
+        start = text.lower()
+        with database_errors(), create_session() as session:
+            if text.isascii() and text.isdecimal():
+                rows = session.execute(self._select().where(model.id == int(text))).all()
+                found |= {row.id: details for row in rows if (details := _read(row))}
+            if len(text) >= MIN_PREFIX_CHARACTERS:
+                query = self._select().where(model.value.contains(start, autoescape=True))
+                for row in session.execute(query.execution_options(yield_per=_FETCHED_AT_ONCE)):
+                    details = _read(row)
+                    if details is not None and str(details.delivery.delivery_id).startswith(start):
+                        found[row.id] = details
+                        if len(found) > MAX_LISTED:
+                            break
+        return found[choose_delivery([one.delivery for one in found.values()], text).id]
+
+    def list_of_task_instance(self, delivery: Delivery) -> list[DeliveryDetails]:
+        """
+        Return all deliveries of the task instance that a delivery comes from, with that one.
+
+        :raises ServiceHookError: if the database fails
+        """
+        model = self._model
+        query = self._select().where(
+            model.dag_id == delivery.dag_id,
+            model.run_id == delivery.run_id,
+            model.task_id == delivery.task_id,
+            self._map_index == delivery.map_index,
+        )
+        with database_errors(), create_session() as session:
+            return [details for row in session.execute(query) if (details := _read(row))]
+
+    def store_state(self, details: DeliveryDetails, *, state: str, found: str | None = None) -> bool:
+        """
+        Write a state over the claim that was read, and return whether it was still there.
+
+        :raises RecordError: if what is stored is no claim of an event
+        :raises ServiceHookError: if the database fails
+        """
+        expected = details.claim if found is None else replace_state(details, found).as_json()
+        model, written = self._model, json.dumps(replace_state(details, state).as_json())
+        with database_errors(), create_session() as session:
+            stored = session.scalar(select(model.value).where(model.id == details.delivery.id).with_for_update())
+            if stored is None or json.loads(stored) != expected:
+                return False
+            result: Any = session.execute(
+                update(model)
+                .where(model.id == details.delivery.id, model.value == stored)
+                .values(value=written, updated_at=datetime.now(timezone.utc))
+            )
+            return bool(result.rowcount)
+
+    def _select(self) -> Select[Any]:
+        model = self._model
+        columns = (model.id, model.dag_id, model.run_id, model.task_id, model.key, model.value, model.updated_at)
+        return (
+            select(*columns, self._map_index.label("map_index"))
+            .where(model.key.startswith(KEY_PREFIX, autoescape=True))
+            .order_by(model.updated_at.desc(), model.id.desc())
+        )
+
+
+def _read(row: Any) -> DeliveryDetails | None:  # a row of SQLAlchemy
+    """Return the delivery of a row, or ``None`` if it cannot be read: a user may have edited it."""
+    try:
+        value = json.loads(row.value)
+        claim = _parse_claim(value)
+    except (ValueError, msgspec.ValidationError):
+        return None
+    time = to_text(row.updated_at)
+    place = {"dag_id": row.dag_id, "run_id": row.run_id, "task_id": row.task_id, "map_index": row.map_index}
+    slot = row.key.removeprefix(KEY_PREFIX).removeprefix(":")
+    common = {"id": row.id, "origin": "task", "updated_at": time, "try_number": claim.try_number, "slot": slot, **place}
+    nothing = dict.fromkeys(("delivery_id", "event_id", "event_type", "endpoint"))
+    record: dict[str, Any] = {}
+    if isinstance(claim, Claim):
+        record, claimed_at = claim.record or {}, claim.claimed_at
+        outcome = Outcome.DELIVERED.value if claim.state == SETTLED else record.get("outcome", CLAIMED)
+        nothing = {name: getattr(claim.info, name) for name in nothing}
+    else:
+        claimed_at, outcome = time, find_stream_outcome(claim)
+    kind = "event" if isinstance(claim, Claim) else "stream"
+    results = {name: record.get(name) for name in ("status_code", "error_class", "duration_ms")}
+    delivery = msgspec.convert(
+        {
+            **common,
+            **nothing,
+            **results,
+            "kind": kind,
+            "state": claim.state,
+            "outcome": outcome,
+            "claimed_at": claimed_at,
+        },
+        Delivery,
+    )
+    attempts = (StoredAttempt(try_number=claim.try_number, claimed_at=claimed_at, record=record),) if record else ()
+    return DeliveryDetails(
+        delivery=delivery, claim_key=row.key, owner_token=claim.owner_token, claim=value, attempts=attempts
+    )
+
+
+def _parse_claim(value: object) -> Claim | StreamClaim:
+    try:
+        return msgspec.convert(value, Claim)
+    except msgspec.ValidationError:
+        return msgspec.convert(value, StreamClaim)
+
+
+def _is_listed(delivery: Delivery, filters: Filters) -> bool:
+    for name in ("endpoint", "event_type", "event_id", "dag_id", "run_id"):
+        wanted = getattr(filters, name)
+        if wanted is not None and getattr(delivery, name) != wanted:
+            return False
+    if filters.outcomes and delivery.outcome not in filters.outcomes:
+        return False
+    if filters.since is not None and delivery.claimed_at < to_stored(filters.since):
+        return False
+    return filters.until is None or delivery.claimed_at < to_stored(filters.until)
+
+
+def explain_not_cleared(delivery: Delivery) -> str | None:
+    """
+    Return why the task instance of a delivery cannot be cleared now; ``None`` if it can be.
+
+    :raises ServiceHookError: if the database fails
+    """
+    with database_errors(), create_session() as session:
+        found = _find_task_instances(session, delivery)
+        if not found:
+            return "its task instance no longer exists: deliver the event again in another run"
+        if len(found) > 1:
+            return "its task has several instances with this index; clear the right one in Airflow"
+        state = found[0].state
+        if state not in _FINISHED:
+            return f"its task instance is {state or 'about to run'}; wait until it has finished"
+    return None
+
+
+def clear_task_instance(delivery: Delivery) -> None:
+    """
+    Clear the task instance of a delivery, and nothing downstream, as ``airflow tasks clear`` does.
+
+    The server-side function leaves the task state store unchanged, in Airflow 3.4 too.
+
+    :raises ServiceHookError: if the task instance has changed, or the database fails; nothing was cleared
+    """
+    with database_errors(), create_session() as session:
+        found = [one for one in _find_task_instances(session, delivery, locks=True) if one.state in _FINISHED]
+        if len(found) != 1:
+            raise ServiceHookError(f"{delivery.source}: the task instance changed meanwhile, so it was not cleared")
+        clear_task_instances(found, session)
+
+
+def _find_task_instances(session: Session, delivery: Delivery, *, locks: bool = False) -> list[TaskInstance]:
+    query = select(TaskInstance).where(
+        TaskInstance.dag_id == delivery.dag_id,
+        TaskInstance.run_id == delivery.run_id,
+        TaskInstance.task_id == delivery.task_id,
+        TaskInstance.map_index == delivery.map_index,
+    )
+    return list(session.scalars(query.with_for_update(of=TaskInstance) if locks else query))
