@@ -26,8 +26,10 @@ __all__ = [
     "NO_CLAIM_STORE",
     "TaskDeferred",
     "needs_claim_store",
+    "needs_form_fields",
     "needs_retry_policy",
     "needs_task_state_store",
+    "needs_variable_list",
 ]
 
 IS_3_1 = read_sdk_version() < (1, 2)
@@ -40,7 +42,11 @@ NO_CLAIM_STORE = "no task_state_store" if has_task_state_store() else r"set \[se
 HAS_CLAIM_STORE = has_task_state_store()
 """Whether tasks of a real Airflow of the tests can store a claim."""
 needs_claim_store = pytest.mark.skipif(not HAS_CLAIM_STORE, reason="Airflow before 3.3 has no task state store")
+needs_form_fields = pytest.mark.skipif(IS_3_1, reason="Airflow 3.1 ignores the fields of a connection form")
 needs_retry_policy = pytest.mark.skipif(not has_retry_policy(), reason="Airflow before 3.3 has no retry policies")
+needs_variable_list = pytest.mark.skipif(
+    not has_task_state_store(), reason="Airflow before 3.3 cannot list Variables in a task, so no task changes hooks"
+)
 needs_task_state_store = pytest.mark.skipif(
     not has_task_state_store(), reason="Airflow before 3.3 has no task state store"
 )

@@ -13,7 +13,7 @@ import functools
 from importlib import import_module
 from importlib.metadata import version
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,9 +56,11 @@ __all__ = [
     "mask_secret",
     "providers_configuration_loaded",
     "redact",
+    "require_listing",
     "stats",
 ]
 
+Variables = TypeVar("Variables")
 _AIRFLOW_3_2, _AIRFLOW_3_3, _AIRFLOW_3_4 = (1, 2), (1, 3), (1, 4)
 """The versions of the Task SDK that come with each version of Airflow."""
 
@@ -116,6 +118,26 @@ def has_retry_policy() -> bool:
 def has_task_state_store() -> bool:
     """Return whether the context of a running task has a ``task_state_store``."""
     return read_sdk_version() >= _AIRFLOW_3_3
+
+
+def require_listing(variables: Variables) -> Variables:
+    """
+    Return the Variables of the running task, if they can be listed.
+
+    Without a list, two runs cannot exclude each other, and a Variable of a secrets backend looks like one that a task
+    can write.
+
+    :param variables: ``airflow.sdk.Variable``
+    :raises ServiceHookError: if they cannot be listed, as before Airflow 3.3
+    """
+    if hasattr(variables, "keys"):
+        return variables
+    from airflow_provider_hooks.exceptions import ServiceHookError  # noqa: PLC0415  (a Dag file imports this module)
+
+    raise ServiceHookError(
+        "Airflow before 3.3 cannot list Variables in a task, which changing hooks requires: use the commands "
+        "'service-hooks hooks ensure' and 'service-hooks hooks delete'; nothing was changed"
+    )
 
 
 def clear_deletes_claims() -> bool:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import Variable
 
+from airflow_provider_hooks._runtime.compat import require_listing
 from airflow_provider_hooks.exceptions import LockError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class VariableLock:
         self._prefix = f"{name}{LOCK_INFIX}"
         self._lease = lease
         self._max_call_seconds = max_call_seconds
-        self._store = store or Variable
+        self._store = store or require_listing(Variable)
         self._sleep = sleep
         self._clock = clock
         self._holder = uuid.uuid4().hex

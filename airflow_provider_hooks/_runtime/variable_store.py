@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import Variable
 
 from airflow_provider_hooks._runtime.airflow import read_variable
-from airflow_provider_hooks._runtime.compat import mask_secret
+from airflow_provider_hooks._runtime.compat import mask_secret, require_listing
 from airflow_provider_hooks._runtime.variable_lock import LOCK_INFIX
 from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError, VariableUnreadableError
 from airflow_provider_hooks.registries.store import format_state, parse_state
@@ -60,7 +60,7 @@ class VariableHookStore:
 
     def __init__(self, name: str, *, store: VariableStore | None = None) -> None:
         self.name = name
-        self._store = store or Variable
+        self._store = store or require_listing(Variable)
         self.before_write: Callable[[], None] = lambda: None
         """Called before each write; may raise to prevent it."""
         self._state: HookState | None = None

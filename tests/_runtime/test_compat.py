@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ast
+from importlib import import_module
 from pathlib import Path
 
 import airflow.sdk
@@ -14,6 +15,9 @@ from airflow.providers_manager import ProvidersManager
 import airflow_provider_hooks
 from airflow_provider_hooks._runtime import compat
 from airflow_provider_hooks._runtime.airflow import open_claim_store
+from airflow_provider_hooks._runtime.variable_lock import VariableLock
+from airflow_provider_hooks._runtime.variable_store import VariableHookStore
+from airflow_provider_hooks.cli.hooks import StoredVariables
 from airflow_provider_hooks.delivery.claims import SLOTS_KEY, TaskSlots
 from airflow_provider_hooks.exceptions import ServiceHookError
 
@@ -85,3 +89,17 @@ def test_without_a_state_store_the_error_says_what_to_do(monkeypatch, has_store,
     monkeypatch.setattr(compat, "has_task_state_store", lambda: has_store)
     with pytest.raises(ServiceHookError, match=f"{error}.*nothing was sent"):
         open_claim_store({}, SLOTS_KEY, TaskSlots)
+
+
+@pytest.mark.parametrize("make", [VariableLock, VariableHookStore])
+def test_hooks_are_not_changed_where_a_task_cannot_list_variables(monkeypatch, make):
+    class Unlisted:
+        """As ``airflow.sdk.Variable`` before 3.3."""
+
+    monkeypatch.setattr(import_module(make.__module__), "Variable", Unlisted)
+    with pytest.raises(ServiceHookError, match=r"'service-hooks hooks ensure'.*nothing was changed"):
+        make("hooks")
+
+
+def test_the_commands_list_variables_on_every_version():
+    assert VariableHookStore("hooks", store=StoredVariables()).name == "hooks"

@@ -9,6 +9,7 @@ import json
 import pytest
 
 from airflow_provider_hooks.get_provider_info import get_provider_info
+from tests.versions import needs_form_fields
 
 SHOWN = ("conn_type", "connection_id", "description", "extra", "host", "login", "password", "port", "schema")
 
@@ -65,6 +66,7 @@ def test_a_registry_made_in_the_form_can_be_tested(deployment, sandbox):
     assert result == {"status": True, "message": "Sentry lists 0 service hook(s)."}
 
 
+@needs_form_fields
 def test_the_form_gets_both_types_with_their_required_fields_and_readable_choices(deployment):
     shown = deployment.call("GET", "/ui/connections/hook_meta").json()
     types = {one["connection_type"]: one for one in shown if "webhook" in one["hook_name"].lower()}

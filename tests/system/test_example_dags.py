@@ -21,7 +21,7 @@ from tests.airflow_context import SECRET
 from tests.servers import OK, find_closed_port, raw_server
 from tests.system.deployment import Deployment
 from tests.system.real_airflow import REPOSITORY
-from tests.versions import needs_claim_store
+from tests.versions import needs_claim_store, needs_variable_list
 
 OTHER_PLATFORMS = ("akinon", "zstack", "smartsheet_rm")
 EXAMPLES = {
@@ -94,6 +94,7 @@ def examples(example_dags, sandbox):
 
 
 @needs_claim_store
+@needs_variable_list
 def test_registering_and_delivering_leaves_no_secret_behind(examples, sandbox):
     runs = [examples.pass_dag("example_register_on_sentry") for _ in range(2)]
     name = "example_scheduled_delivery"
@@ -120,6 +121,7 @@ def test_registering_and_delivering_leaves_no_secret_behind(examples, sandbox):
     assert [returned["created"] for returned in registered] == [True, False]
 
 
+@needs_variable_list
 @pytest.mark.parametrize("platform", OTHER_PLATFORMS)
 def test_a_hook_is_registered_on_every_other_platform(examples, sandbox, platform):
     examples.airflow.set_variable("akinon_header_secret", "s3cret-in-a-header")

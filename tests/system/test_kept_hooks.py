@@ -16,8 +16,9 @@ import pytest
 from airflow_provider_hooks._runtime.variable_lock import LEASE_SECONDS
 from airflow_provider_hooks.registries.store import parse_state
 from tests.system.real_airflow import REPOSITORY
-from tests.versions import needs_claim_store
+from tests.versions import needs_variable_list
 
+pytestmark = needs_variable_list
 KEEP = "example_ensure_service_hooks"
 UNCHANGED = {"sentry": {"list": 1}, "akinon": {"list": 1}, "zstack": {"get": 1}, "smartsheet_rm": {"list": 1}}
 
@@ -101,7 +102,6 @@ with DAG("rotate", schedule=None):
 """
 
 
-@needs_claim_store
 def test_a_rotation_is_deferred_and_the_next_delivery_is_signed_with_the_new_secret(airflow, sandbox):
     airflow.add_dags(ROTATE, ["rotate"], name="rotate.py")
     airflow.trigger("rotate", "r1")
