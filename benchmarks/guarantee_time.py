@@ -33,7 +33,7 @@ MOST = 0.5
 """How much of the time with the task state store the ledger may take."""
 DAG = """
 import os, sys, time
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from airflow.sdk import DAG, get_current_context, task
 from airflow_provider_hooks._runtime import ledger
 from airflow_provider_hooks._runtime.airflow import TaskStateClaimStore
@@ -82,7 +82,9 @@ def draft():
     defaults = {"id": "orders-1", "datetime": datetime.now(timezone.utc), "source": "https://example.com/"}
     return OwnEventDraft(event_type="orders.loaded", data={"orders": 12}, defaults=defaults)
 
-with DAG("guarantee_time", schedule=None, is_paused_upon_creation=False, max_active_tasks=1):
+OPTIONS = {"retries": 3, "retry_delay": timedelta(seconds=1)}  # a busy machine may not start a task in time
+
+with DAG("guarantee_time", default_args=OPTIONS, schedule=None, is_paused_upon_creation=False, max_active_tasks=1):
     for number in range(TIMES):
         for kind in ("task state store", "ledger"):
             task(task_id=f"{kind.replace(' ', '_')}-{number}", priority_weight=TIMES - number)(deliver)(kind)
@@ -111,7 +113,7 @@ def measure(folder: Path, *, times: int) -> dict[str, list[dict]]:
         airflow.set_connections({"service_hook_default": endpoint, CONN_ID: create_ledger(server)})
         airflow.trigger("guarantee_time", "r1")
         tasks = airflow.wait_for_run("guarantee_time", "r1", seconds=60 + 20 * times)
-        assert {task["state"] for task in tasks} == {"success"}, tasks
+        assert {task["state"] for task in tasks} == {"success"}, airflow.tell()
         found: dict[str, list[dict]] = {kind: [] for kind in KINDS}
         for kind in KINDS:
             for number in range(times):
