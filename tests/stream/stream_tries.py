@@ -4,20 +4,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_hooks._runtime.airflow import TaskStateClaimStore
-from airflow_provider_hooks.delivery.claims import KEY_PREFIX
+from airflow_provider_hooks.delivery.claims import KEY_PREFIX, ClaimStore
 from airflow_provider_hooks.delivery.policy import AT_MOST_ONCE, DeliveryPolicy
 from airflow_provider_hooks.http.connect import Connector, Limits
 from airflow_provider_hooks.stream.claims import BatchSizer, StreamClaim
+from airflow_provider_hooks.stream.event_claims import EventClaims
 from airflow_provider_hooks.stream.records import Folder, RecordFolder, SegmentWriter
 from airflow_provider_hooks.stream.sources import FileSource, IterableSource
 from airflow_provider_hooks.stream.stream import (
@@ -152,14 +155,22 @@ class Tries:
             max_unsent=max_unsent,
         )
         run = StreamContext(generation=generation, try_number=self.number, is_last_try=is_last)
-        claims = TaskStateClaimStore(store or self.store, KEY_PREFIX, StreamClaim)
         try:
-            return deliver_stream(dependencies, claims.load(), store=claims, run=run)
+            with self.open_claims(store, run, policy) as (claims, event_claims):
+                opened = dataclasses.replace(dependencies, event_claims=event_claims)
+                return deliver_stream(opened, claims.load(), store=claims, run=run)
         except KilledError:
             return None
         finally:
-            self.killer.is_dead = False
+            self.killer.is_dead, self.killer.at = False, None
             engine.close()
+
+    @contextlib.contextmanager
+    def open_claims(
+        self, store: object, _run: StreamContext, _policy: DeliveryPolicy
+    ) -> Iterator[tuple[ClaimStore[StreamClaim], EventClaims | None]]:
+        """Open the claims of a try: that of the stream, and those of its events, if they have any."""
+        yield TaskStateClaimStore(store or self.store, KEY_PREFIX, StreamClaim), None
 
     def read_records(self, generation: str = GENERATION) -> list[dict]:
         parts = sorted((self.folder / generation).glob("segment-*.jsonl"))
