@@ -273,6 +273,12 @@ ARG_STATS_SINCE = Arg(
     default="7d",
     help=f"Count deliveries that were claimed at this time or later: {_TIME_HELP} (default: 7d)",
 )
+ARG_REASON = Arg(
+    ("--reason",),
+    metavar="TEXT",
+    default="paused by a user",
+    help="Why, for the records of the deliveries that are not sent (default: paused by a user)",
+)
 ARG_LIMIT = Arg(("--limit",), type=int, default=25, metavar="N", help="How many deliveries a page has (default: 25)")
 ARG_AFTER = Arg(("--after",), metavar="CURSOR", help="The cursor that the page before printed")
 ARG_ID = Arg(
@@ -462,6 +468,34 @@ _DELIVERIES_COMMANDS = (
     ),
 )
 
+_ENDPOINTS_COMMANDS = (
+    ActionCommand(
+        name="list",
+        help="Show the health of endpoints: success rate, last success, failures in a row, pauses",
+        description="Show how the deliveries to each endpoint finished, and which endpoints are paused and why. It "
+        "needs the ledger; streams are not counted",
+        func=_load("endpoints.list_endpoints"),
+        args=(ARG_STATS_SINCE, ARG_OUTPUT, ARG_VERBOSE),
+        epilog=describe_exit_codes(*_CHECK_CODES),
+    ),
+    ActionCommand(
+        name="pause",
+        help="Pause an endpoint: deliveries to it are not_sent until it is resumed",
+        description="Pause an endpoint. Deliveries to it are not_sent, so that Airflow's retries apply, until it is "
+        "resumed; no probe is sent. It needs the ledger",
+        func=_load("endpoints.pause"),
+        args=(ARG_ENDPOINT, ARG_REASON, ARG_OUTPUT, ARG_VERBOSE),
+        epilog=describe_exit_codes(*_CHECK_CODES),
+    ),
+    ActionCommand(
+        name="resume",
+        help="Open a paused endpoint again",
+        func=_load("endpoints.resume"),
+        args=(ARG_ENDPOINT, ARG_OUTPUT, ARG_VERBOSE),
+        epilog=describe_exit_codes(*_CHECK_CODES),
+    ),
+)
+
 _COMMANDS = (
     ActionCommand(
         name="deliver",
@@ -533,6 +567,7 @@ _COMMANDS = (
     ),
     GroupCommand(name="deliveries", help="Find deliveries and decide about them", subcommands=_DELIVERIES_COMMANDS),
     GroupCommand(name="ledger", help="Manage the database of deliveries", subcommands=_LEDGER_COMMANDS),
+    GroupCommand(name="endpoints", help="Show and pause endpoints", subcommands=_ENDPOINTS_COMMANDS),
     GroupCommand(name="hooks", help="Manage the service hooks of a platform", subcommands=_HOOKS_COMMANDS),
 )
 

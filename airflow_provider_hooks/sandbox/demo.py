@@ -4,8 +4,9 @@
 ``make demo``: registers hooks and delivers events in a real Airflow without configuration.
 
 It makes an ``AIRFLOW_HOME`` with a SQLite database, starts the sandbox, sets the connections, and runs two example
-Dags: one ensures service hooks on four platforms, the other delivers an exception that its task raised. The result is
-counted by the sandbox's platforms and receiver, not by the sender.
+Dags: one ensures service hooks on four platforms, the other delivers an exception that its task raised. The claims are
+in a ledger on SQLite, whose history is printed. The result is counted by the sandbox's platforms and receiver, not by
+the sender.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from airflow_provider_hooks.ledger.database import Database, LedgerTarget
+from airflow_provider_hooks.ledger.history import Filters, list_deliveries
+from airflow_provider_hooks.ledger.schema import migrate
 from airflow_provider_hooks.sandbox.server import Sandbox, serve_sandbox
 
 if TYPE_CHECKING:
@@ -36,6 +40,9 @@ REQUIRED = {"registered": 4, "delivered": 2, "verified": 2, "duplicates": 0}
 
 _MARKER = "made-by-service-hooks-demo"
 _STEP_SECONDS = 300
+_LEDGER_CONN_ID = "service_hook_ledger"
+_LEDGER_FILE = "ledger.db"
+_MAX_LISTED = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +64,8 @@ def main() -> int:
     started = time.monotonic()
     try:
         _make_home(home)
+        ledger = Database(LedgerTarget(conn_id=_LEDGER_CONN_ID, dialect="sqlite", path=str(home / _LEDGER_FILE)))
+        migrate(ledger)
         with serve_sandbox() as sandbox:
             console.print(f"Sandbox on http://{sandbox.address}: the four hooks APIs and a receiver", soft_wrap=True)
             _run_steps(console, sandbox, home=home)
@@ -66,6 +75,7 @@ def main() -> int:
         return 1
     console.print(_draw_hooks(sandbox))
     console.print(_draw_deliveries(summary))
+    console.print(_draw_history(ledger))
     counted = {name: summary[name] for name in REQUIRED}
     console.print(
         f"Took {time.monotonic() - started:.0f} s. Airflow's own logs: {_shorten(home / 'demo-logs')}",
@@ -133,6 +143,10 @@ def _make_environment(sandbox: Sandbox, *, home: Path) -> dict[str, str]:
         "AIRFLOW__CORE__DAGS_FOLDER": str(_find_dags()),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": sandbox.address,
+        "AIRFLOW__SERVICE_HOOKS__LEDGER_CONN_ID": _LEDGER_CONN_ID,
+        f"AIRFLOW_CONN_{_LEDGER_CONN_ID.upper()}": json.dumps(
+            {"conn_type": "sqlite", "host": str(home / _LEDGER_FILE)}
+        ),
         "ORDERS_INBOX": str(home / "orders-inbox"),
     }
 
@@ -187,6 +201,24 @@ def _draw_deliveries(summary: JsonObject) -> Table:
             str(one["answered"]),
             f"{one['body_bytes']} B",
         )
+    return table
+
+
+def _draw_history(ledger: Database) -> Table:
+    """Draw what ``airflow service-hooks deliveries list`` prints."""
+    table = Table(title="Deliveries in the ledger, newest first", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("outcome", "event", "delivery", "task", "status", "duration"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading in {"status", "duration"} else "left")
+    for one in list_deliveries(ledger, filters=Filters(), limit=_MAX_LISTED).deliveries:
+        table.add_row(
+            one.outcome,
+            str(one.event_type),
+            str(one.delivery_id)[:8],
+            str(one.task_id),
+            str(one.status_code or ""),
+            "" if one.duration_ms is None else f"{one.duration_ms:.0f} ms",
+        )
+    ledger.close()
     return table
 
 

@@ -30,7 +30,10 @@ def test_it_ends_with_what_the_receiver_counted(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     counted = json.loads(done.stdout.splitlines()[-1])
     assert counted == {"registered": 4, "delivered": 2, "verified": 2, "duplicates": 0}
-    assert read_rows(sqlite_url(tmp_path / "home"), "SELECT count(*) FROM task_state_store") == [(2,)]
+    assert "Deliveries in the ledger, newest first" in done.stdout
+    history = done.stdout.partition("Deliveries in the ledger, newest first")[2]
+    assert history.count("delivered") == 3  # two rows, and the counts
+    assert read_rows(sqlite_url(tmp_path / "home"), "SELECT count(*) FROM task_state_store") == [(0,)]
 
 
 def test_a_home_that_is_somebody_elses_is_left_alone(tmp_path):
