@@ -26,7 +26,7 @@ from airflow_provider_hooks.ledger.history import (
     Delivery,
     DeliveryDetails,
     Page,
-    StoredAttempt,
+    add_last_attempt,
     choose_delivery,
     decode_cursor,
     encode_cursor,
@@ -124,7 +124,7 @@ class TaskStateDeliveries:
                             break
         return found[choose_delivery([one.delivery for one in found.values()], text).id]
 
-    def list_of_task_instance(self, delivery: Delivery) -> list[DeliveryDetails]:
+    def list_of_task_instance(self, delivery: Delivery) -> list[Delivery]:
         """
         Return all deliveries of the task instance that a delivery comes from, with that one.
 
@@ -138,7 +138,7 @@ class TaskStateDeliveries:
             self._map_index == delivery.map_index,
         )
         with database_errors(), create_session() as session:
-            return [details for row in session.execute(query) if (details := _read(row))]
+            return [details.delivery for row in session.execute(query) if (details := _read(row))]
 
     def store_state(self, details: DeliveryDetails, *, state: str, found: str | None = None) -> bool:
         """
@@ -203,9 +203,12 @@ def _read(row: Any) -> DeliveryDetails | None:  # a row of SQLAlchemy
         },
         Delivery,
     )
-    attempts = (StoredAttempt(try_number=claim.try_number, claimed_at=claimed_at, record=record),) if record else ()
     return DeliveryDetails(
-        delivery=delivery, claim_key=row.key, owner_token=claim.owner_token, claim=value, attempts=attempts
+        delivery=delivery,
+        claim_key=row.key,
+        owner_token=claim.owner_token,
+        claim=value,
+        attempts=add_last_attempt([], delivery, record),
     )
 
 

@@ -37,7 +37,7 @@ class StoredDeliveries(Protocol):
     def find(self, text: str) -> DeliveryDetails:
         """Return one delivery by the id of its row, its delivery id, or the beginning of that."""
 
-    def list_of_task_instance(self, delivery: Delivery) -> list[DeliveryDetails]:
+    def list_of_task_instance(self, delivery: Delivery) -> list[Delivery]:
         """Return all deliveries of the task instance that a delivery comes from, with that one."""
 
     def store_state(self, details: DeliveryDetails, *, state: str, found: str | None = None) -> bool:
@@ -62,7 +62,7 @@ class LedgerDeliveries:
         """Return one delivery; raises as ``find_delivery``."""
         return find_delivery(self._database, text)
 
-    def list_of_task_instance(self, delivery: Delivery) -> list[DeliveryDetails]:
+    def list_of_task_instance(self, delivery: Delivery) -> list[Delivery]:
         """Return all deliveries of a task instance."""
         return list_of_task_instance(self._database, delivery)
 

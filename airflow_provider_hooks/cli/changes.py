@@ -71,13 +71,12 @@ def resend(args: Namespace) -> ExitCode:
         exact = [_prepare_stored(details) for details in chosen if details.payload_stored_at is not None]
         others = [details for details in chosen if details.payload_stored_at is None]
         cleared = _plan_clears(stored, others, includes_whole_task=args.whole_task)
-        lines = [line for group in cleared for line in _describe_clear(group, others)]
+        lines = [line for group in cleared for line in _describe_clear(group)]
         _confirm(args, [*map(_describe_exact, exact), *lines])
         rows, code = [], ExitCode.DONE
         for group in cleared:
-            mine = [details for details in group if details in others]
-            _clear(stored, mine)
-            rows += [_make_row(details, "the task is cleared and sends it again") for details in mine]
+            _clear(stored, group.chosen)
+            rows += [_make_row(details, "the task is cleared and sends it again") for details in group.chosen]
         for prepared in exact:
             record = _send_stored(stored, prepared)
             rows.append(_make_row(prepared.details, record.summarize()))
@@ -165,33 +164,41 @@ def _find_all(stored: StoredDeliveries, texts: Sequence[str]) -> list[DeliveryDe
     return list(found.values())
 
 
+class _Clear(NamedTuple):
+    """The clear of one task instance."""
+
+    chosen: list[DeliveryDetails]
+    along: list[Delivery]
+    """The others that it sends again."""
+
+
 def _plan_clears(
     stored: StoredDeliveries, chosen: Sequence[DeliveryDetails], *, includes_whole_task: bool
-) -> list[list[DeliveryDetails]]:
+) -> list[_Clear]:
     """
-    Return the deliveries of each task instance that must be cleared.
+    Return which task instances must be cleared.
 
     :raises ValidationError: naming each delivery that cannot be sent again, and what to do
     """
     problems = ValidationErrors("resend")
     groups: dict[tuple[object, ...], list[DeliveryDetails]] = {}
-    ids = {details.delivery.id for details in chosen}
     for details in chosen:
         one = details.delivery
-        key = (one.dag_id, one.run_id, one.task_id, one.map_index)
         reason = explain_not_resent(details)
-        if reason is None and key not in groups:
-            reason = explain_not_cleared(one)
-        if reason is not None:
-            _note(problems, details, reason)
-            continue
-        if key not in groups:
-            groups[key] = stored.list_of_task_instance(one)
-            along = list_sent_along(ids, groups[key])
-            if along and not includes_whole_task:
-                _note(problems, details, _explain_along(along))
+        _note(problems, details, reason)
+        if reason is None:
+            groups.setdefault((one.dag_id, one.run_id, one.task_id, one.map_index), []).append(details)
+    planned = []
+    for group in groups.values():
+        first = group[0].delivery
+        reason = explain_not_cleared(first)
+        along = [] if reason else list_sent_along([one.delivery for one in group], stored.list_of_task_instance(first))
+        if along and not includes_whole_task:
+            reason = _explain_along(along)
+        _note(problems, group[0], reason)
+        planned.append(_Clear(group, along))
     problems.raise_if_any()
-    return list(groups.values())
+    return planned
 
 
 def _explain_along(along: Sequence[Delivery]) -> str:
@@ -202,14 +209,12 @@ def _explain_along(along: Sequence[Delivery]) -> str:
     )
 
 
-def _describe_clear(group: Sequence[DeliveryDetails], chosen: Sequence[DeliveryDetails]) -> list[str]:
-    ids = {details.delivery.id for details in chosen}
-    along = list_sent_along(ids, group)
-    mine = [details for details in group if details.delivery.id in ids]
-    lines = [
-        f"{_name(one)}: {one.delivery.source} is cleared, which sends it again; was {summarize(one)}" for one in mine
+def _describe_clear(group: _Clear) -> list[str]:
+    chosen = [
+        f"{_name(one)}: {one.delivery.source} is cleared, which sends it again; was {summarize(one)}"
+        for one in group.chosen
     ]
-    return [*lines, *(f"{one.id}: sent again too, by the same task" for one in along)]
+    return [*chosen, *(f"{one.id}: sent again too, by the same task" for one in group.along)]
 
 
 def _clear(stored: StoredDeliveries, chosen: Sequence[DeliveryDetails]) -> None:

@@ -94,17 +94,19 @@ def store_state(database: Database, details: DeliveryDetails, *, state: str, fou
     )
 
 
-def list_sent_along(chosen: Collection[int], of_task: Sequence[DeliveryDetails]) -> list[Delivery]:
+def list_sent_along(chosen: Collection[Delivery], of_task: Sequence[Delivery]) -> list[Delivery]:
     """
     Return which deliveries of a task instance a clear of it sends again, other than the chosen ones.
 
-    :param chosen: the rows of those that are sent again on purpose
+    :param chosen: those of the task instance that are sent again on purpose
     :param of_task: all deliveries of the task instance
     """
+    ids = {one.id for one in chosen}
+    has_stream_once = any(one.once == "event" for one in chosen)  # a stream sends an event with such a claim once
     return [
-        one.delivery
+        one
         for one in of_task
-        if one.delivery.id not in chosen
-        and one.claim.get("generation")  # without one, the event is delivered once for ever
-        and (one.delivery.kind == "stream" or one.delivery.state in _SENT_BEFORE)
+        if one.id not in ids
+        and one.once != "event"
+        and (not has_stream_once if one.kind == "stream" else one.state in _SENT_BEFORE)
     ]

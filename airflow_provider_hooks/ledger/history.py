@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from airflow_provider_hooks.exceptions import RecordError, ValidationError
+from airflow_provider_hooks.ledger.claims import make_claim_key
 from airflow_provider_hooks.outcomes import Outcome
 from airflow_provider_hooks.sanitize import escape, safe_repr
 
@@ -61,6 +62,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     map_index: int | None
     try_number: int
     slot: str
+    once: Literal["run", "event"]
+    """``event`` if no other run, callback or command delivers this event to this endpoint either."""
 
     @property
     def source(self) -> str:
@@ -116,7 +119,7 @@ class DeliveryDetails(msgspec.Struct, frozen=True, kw_only=True):
     """With the state it identifies the claim for a change."""
     claim: dict[str, Any]  # a ``Claim`` or a ``StreamClaim`` as JSON
     attempts: tuple[StoredAttempt, ...]
-    """In their order; those of a ledger that was cleaned may be missing."""
+    """In their order; earlier ones may be missing after a clean."""
     payload_stored_at: str | None = None
     """When its payload was stored, if it is."""
 
@@ -133,7 +136,7 @@ class EndpointCount(msgspec.Struct, frozen=True, kw_only=True):
     last_claimed_at: str
 
 
-_COLUMNS = Delivery.__struct_fields__
+_COLUMNS = (*(name for name in Delivery.__struct_fields__ if name != "once"), "claim_key")
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM service_hook_deliveries"  # noqa: S608  (our own names)
 _NEWEST_FIRST = "ORDER BY claimed_at DESC, id DESC LIMIT ?"
 
@@ -231,26 +234,43 @@ def read_details(database: Database, delivery: Delivery) -> DeliveryDetails:
         claim_key=claim_key,
         owner_token=owner_token,
         claim=claim,
-        attempts=tuple(
-            StoredAttempt(try_number=number, claimed_at=to_text(time), record=_decode(record))
-            for number, time, record in attempts
+        attempts=add_last_attempt(
+            [
+                StoredAttempt(try_number=number, claimed_at=to_text(time), record=_decode(record))
+                for number, time, record in attempts
+            ],
+            delivery,
+            claim.get("record"),
         ),
         payload_stored_at=to_text(payloads[0][0]) if payloads else None,
     )
 
 
-def list_of_task_instance(database: Database, delivery: Delivery) -> list[DeliveryDetails]:
+def add_last_attempt(
+    attempts: list[StoredAttempt], delivery: Delivery, record: dict[str, Any] | None
+) -> tuple[StoredAttempt, ...]:
+    """
+    Return the attempts with the one that the claim has, if it is not among them.
+
+    It is missing for a delivered event of a stream, after a clean, and in the task state store.
+    """
+    if record and (not attempts or attempts[-1].record != record):
+        last = StoredAttempt(try_number=delivery.try_number, claimed_at=delivery.claimed_at, record=record)
+        return (*attempts, last)
+    return tuple(attempts)
+
+
+def list_of_task_instance(database: Database, delivery: Delivery) -> list[Delivery]:
     """
     Return all deliveries of the task instance that a delivery comes from, with that one.
 
-    :raises RecordError: if a claim or a record cannot be read
     :raises OutageError: if the database does not answer
     """
     rows = database.run(
         f"{_SELECT} WHERE kind <> 'slots' AND run_id = ? AND dag_id = ? AND task_id = ? AND map_index = ? ORDER BY id",
         (delivery.run_id, delivery.dag_id, delivery.task_id, delivery.map_index),
     )
-    return [read_details(database, _read_delivery(row)) for row in rows]
+    return [_read_delivery(row) for row in rows]
 
 
 def count_by_endpoint(database: Database, *, filters: Filters) -> list[EndpointCount]:
@@ -344,7 +364,8 @@ def _list_conditions(filters: Filters) -> tuple[list[str], list[object]]:
 def _read_delivery(row: Row) -> Delivery:
     fields = dict(zip(_COLUMNS, row, strict=True))
     times = {name: to_text(fields[name]) for name in ("claimed_at", "updated_at")}
-    return Delivery(**{**fields, **times})
+    once = "event" if fields.pop("claim_key") == make_claim_key("event", fields["delivery_id"]) else "run"
+    return Delivery(**{**fields, **times, "once": once})
 
 
 def _decode(text: str) -> dict[str, Any]:

@@ -173,12 +173,20 @@ def test_a_claim_that_cannot_be_read_is_one_error(ledger, text):
         find_delivery(ledger.database, str(row))
 
 
+def test_the_attempt_that_only_the_claim_has_is_shown(ledger):
+    row = ledger.add("rejected", at=at(1))
+    ledger.database.run("DELETE FROM service_hook_attempts")
+    (attempt,) = find_delivery(ledger.database, str(row)).attempts
+    assert (attempt.record["outcome"], attempt.claimed_at[:19]) == ("rejected", at(1)[:19])
+
+
 def test_the_deliveries_of_a_task_instance_are_those_of_its_index_and_run(ledger):
     mine = [ledger.add(map_index=1), ledger.add(map_index=1, once="event")]
     for other in ({"map_index": 2}, {"run_id": "other"}, {"task_id": "other"}, {"dag_id": "other"}):
         ledger.add(**{"map_index": 1, **other})
     first = find_delivery(ledger.database, str(mine[0])).delivery
-    assert [details.delivery.id for details in list_of_task_instance(ledger.database, first)] == mine
+    found = list_of_task_instance(ledger.database, first)
+    assert [(one.id, one.once) for one in found] == list(zip(mine, ("run", "event"), strict=True))
 
 
 @pytest.mark.parametrize(
