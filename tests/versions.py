@@ -26,6 +26,7 @@ __all__ = [
     "NO_CLAIM_STORE",
     "TaskDeferred",
     "needs_claim_store",
+    "needs_deadlines",
     "needs_form_fields",
     "needs_retry_policy",
     "needs_task_state_store",
@@ -42,6 +43,7 @@ NO_CLAIM_STORE = "no task_state_store" if has_task_state_store() else r"set \[se
 HAS_CLAIM_STORE = has_task_state_store()
 """Whether tasks of a real Airflow of the tests can store a claim."""
 needs_claim_store = pytest.mark.skipif(not HAS_CLAIM_STORE, reason="Airflow before 3.3 has no task state store")
+needs_deadlines = pytest.mark.skipif(IS_3_1, reason="Airflow 3.1 cannot deliver from the triggerer")
 needs_form_fields = pytest.mark.skipif(IS_3_1, reason="Airflow 3.1 ignores the fields of a connection form")
 needs_retry_policy = pytest.mark.skipif(not has_retry_policy(), reason="Airflow before 3.3 has no retry policies")
 needs_variable_list = pytest.mark.skipif(

@@ -53,6 +53,7 @@ __all__ = [
     "has_provider_commands",
     "has_retry_policy",
     "has_task_state_store",
+    "has_threads_in_triggers",
     "mask_secret",
     "providers_configuration_loaded",
     "redact",
@@ -107,6 +108,11 @@ _STAND_INS: Mapping[str, object] = MappingProxyType(
 
 def has_provider_commands() -> bool:
     """Return whether ``airflow`` has the commands of providers, such as ``airflow service-hooks``."""
+    return read_sdk_version() >= _AIRFLOW_3_2
+
+
+def has_threads_in_triggers() -> bool:
+    """Return whether a thread of the triggerer can read connections: on Airflow 3.1 that ends the triggerer."""
     return read_sdk_version() >= _AIRFLOW_3_2
 
 

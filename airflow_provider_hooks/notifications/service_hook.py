@@ -17,8 +17,9 @@ from urllib.parse import quote
 
 from airflow.sdk.bases.notifier import BaseNotifier
 
+from airflow_provider_hooks._runtime import compat
 from airflow_provider_hooks.events.types import check_field_names
-from airflow_provider_hooks.exceptions import EndpointDisabledError, NotificationError
+from airflow_provider_hooks.exceptions import EndpointDisabledError, NotificationError, ServiceHookError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -177,8 +178,10 @@ class ServiceHookNotifier(BaseNotifier):
         """
         Deliver the event of the callback without blocking the other triggers.
 
-        :raises ServiceHookError: as ``notify``
+        :raises ServiceHookError: as ``notify``; on Airflow 3.1 always, before anything is sent
         """
+        if not compat.has_threads_in_triggers():
+            raise ServiceHookError("Airflow 3.1 cannot deliver from the triggerer; nothing was sent")
         await asyncio.to_thread(self.notify, context)
 
     def _build(self, callback: CallbackEvent) -> Payload | Event:

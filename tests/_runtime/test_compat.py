@@ -22,16 +22,22 @@ from airflow_provider_hooks.delivery.claims import SLOTS_KEY, TaskSlots
 from airflow_provider_hooks.exceptions import ServiceHookError
 
 PACKAGE = Path(airflow_provider_hooks.__file__).parent
-FEATURES = ("has_provider_commands", "has_retry_policy", "has_task_state_store", "clear_deletes_claims")
+FEATURES = (
+    "has_provider_commands",
+    "has_threads_in_triggers",
+    "has_retry_policy",
+    "has_task_state_store",
+    "clear_deletes_claims",
+)
 
 
 @pytest.mark.parametrize(
     ("sdk", "features"),
     [
         ("1.1.8", []),
-        ("1.2.2", FEATURES[:1]),
-        ("1.3.0", FEATURES[:3]),
-        ("1.3.2", FEATURES[:3]),
+        ("1.2.2", FEATURES[:2]),
+        ("1.3.0", FEATURES[:4]),
+        ("1.3.2", FEATURES[:4]),
         ("1.4.0b2", FEATURES),
         ("2.0.0", FEATURES),
     ],

@@ -14,8 +14,9 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.log import mask_secret
 
+from airflow_provider_hooks._runtime import compat
 from airflow_provider_hooks._runtime.compat import AirflowNotFoundException
-from airflow_provider_hooks.exceptions import NotificationError, ValidationError
+from airflow_provider_hooks.exceptions import NotificationError, ServiceHookError, ValidationError
 from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifier
 from tests.airflow_context import SECRET, StateStore, make_context
 from tests.servers import OK, find_closed_port, raw_server
@@ -263,6 +264,20 @@ class TestFailing:
 
 
 class TestAsync:
+    @pytest.fixture(autouse=True)
+    def threads(self, monkeypatch):
+        monkeypatch.setattr(compat, "has_threads_in_triggers", lambda: True)
+
+    def test_airflow_3_1_whose_triggerer_would_end_is_sent_nothing_from_it(self, heard, monkeypatch):
+        monkeypatch.setattr(compat, "has_threads_in_triggers", lambda: False)
+
+        async def await_it():
+            await ServiceHookNotifier(context=of_deadline())
+
+        with pytest.raises(ServiceHookError, match="from the triggerer; nothing was sent"):
+            asyncio.run(await_it())
+        assert bodies(heard) == []
+
     def test_it_is_awaited_with_the_context_it_was_made_with(self, heard):
         async def await_it():
             await ServiceHookNotifier(message="{{ dag_run.dag_id }} is late", context=of_deadline())

@@ -14,8 +14,8 @@ from airflow.sdk.definitions.deadline import AsyncCallback, DeadlineAlert, Deadl
 from airflow_provider_hooks._runtime.compat import (
     AirflowRuntimeError,
     AirflowSkipException,
+    has_threads_in_triggers,
     mask_secret,
-    read_sdk_version,
 )
 from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifier
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
@@ -26,10 +26,8 @@ NOTIFIED_SECRET = "-".join(["a", "secret", "of", "the", "notified", "endpoint"])
 EXECUTOR_CONN_ID = "notified_by_an_executor"
 """A connection from the environment: Airflow refuses a callback that an executor runs those of the database."""
 LATE = DeadlineReference.FIXED_DATETIME(datetime(2026, 1, 1, tzinfo=timezone.utc))
-DEADLINE_CALLBACKS = [AsyncCallback(ServiceHookNotifier, {"message": "{{ dag_run.dag_id }} is late"})]
-if read_sdk_version() >= (1, 2):  # Airflow 3.1 refuses a callback that an executor runs
-    fatal = {"level": "fatal", "service_hook_conn_id": EXECUTOR_CONN_ID}
-    DEADLINE_CALLBACKS.insert(0, SyncCallback(ServiceHookNotifier, fatal))
+FATAL = {"level": "fatal", "service_hook_conn_id": EXECUTOR_CONN_ID}
+LATE_MESSAGE = {"message": "{{ dag_run.dag_id }} is late"}
 ALERT = ServiceHookNotifier(message="{{ ti.task_id }}: {{ exception }}", triggering_rules=["Rule of {{ dag.dag_id }}"])
 CREATED = ServiceHookNotifier(event_type="event.created", tags={"team": "{{ dag.dag_id }}"})
 
@@ -108,8 +106,9 @@ with new_dag("lost"):
 with new_dag(
     "too_late",
     deadline=[
-        DeadlineAlert(reference=LATE, interval=timedelta(hours=number), callback=callback)
-        for number, callback in enumerate(DEADLINE_CALLBACKS)
+        DeadlineAlert(reference=LATE, interval=timedelta(hours=number), callback=kind(ServiceHookNotifier, options))
+        for number, (kind, options) in enumerate([(SyncCallback, FATAL), (AsyncCallback, LATE_MESSAGE)])
+        if has_threads_in_triggers()  # and executors that run the callback of a deadline
     ],
 ):
     succeed()
