@@ -113,7 +113,7 @@ def measure(folder: Path, *, times: int) -> dict[str, list[dict]]:
         airflow.set_connections({"service_hook_default": endpoint, CONN_ID: create_ledger(server)})
         airflow.trigger("guarantee_time", "r1")
         tasks = airflow.wait_for_run("guarantee_time", "r1", seconds=60 + 20 * times)
-        assert {task["state"] for task in tasks} == {"success"}, airflow.tell()
+        assert {task["state"] for task in tasks} == {"success"}, tasks[0]
         found: dict[str, list[dict]] = {kind: [] for kind in KINDS}
         for kind in KINDS:
             for number in range(times):

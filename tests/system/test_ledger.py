@@ -114,11 +114,11 @@ def test_a_callback_that_is_killed_and_fired_again_sends_one_request(airflow, re
         for trial in trials[kind]:
             number, expected = trial["trial"], EXPECTED[trial["point"]]
             ((origin, state),) = list_claims(airflow, f"killed_{number}")
-            told = (receiver.touched[number], state)
-            counted[f"{told[0]} request, {state}"] += 1
+            result = (receiver.touched[number], state)
+            counted[f"{result[0]} request, {state}"] += 1
             status = Path(receiver._pids, f"{number}.status").read_text()
-            if told != expected or origin != "callback" or status != str(-signal.SIGKILL):
-                wrong.append(f"{kind} {trial['point']}: {told}, not {expected}; {origin}, exit status {status}")
+            if result != expected or origin != "callback" or status != str(-signal.SIGKILL):
+                wrong.append(f"{kind} {trial['point']}: {result}, not {expected}; {origin}, exit status {status}")
         lines.append(f"{kind:<12} {dict(counted)}")
     print("", *lines, f"{len(KINDS) * len(EXPECTED)} callbacks, {len(wrong)} wrong", sep="\n")  # noqa: T201
     assert wrong == []
