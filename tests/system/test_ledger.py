@@ -153,7 +153,7 @@ def deliver_by_command(airflow: Deployment, endpoint: str):
     """Deliver the event of the day by a command, meanwhile."""
     environment = {**airflow.full_environment(), "PYTHONWARNINGS": "ignore"}
     arguments = ["--event-type", "orders.loaded", "--data", '{"orders": 12}', "--event-id", "orders-of-the-day"]
-    command = ["deliver", "--service-hook-conn-id", endpoint, *arguments, "--once", "event", "--output", "json"]
+    command = ["deliver", endpoint, *arguments, "--once", "event", "--output", "json"]
     with subprocess.Popen(
         [sys.executable, "-m", "airflow", "service-hooks", *command],
         env=environment,
@@ -222,7 +222,7 @@ def test_a_run_that_is_deleted_and_triggered_again_sends_nothing_again(airflow):
         run("later")  # airflow db clean keeps the last run of a Dag
         assert len(received.requests) == 2
         done = RealAirflow(home=airflow.home, environment=airflow.full_environment()).run(
-            "db", "clean", "--clean-before-timestamp", "2100-01-01", "--skip-archive", "--yes"
+            "db", "clean", "--tables", "dag_run", "--clean-before-timestamp", "2100-01-01", "--skip-archive", "--yes"
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert airflow.list_runs("deleted") == ["later"]
