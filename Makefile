@@ -17,7 +17,7 @@ help:
 	@echo "make demo   register a service hook and deliver two events, for real, on embedded defaults"
 	@echo "make test   run all tests except the long crash suites"
 	@echo "make test-fast     run the tests that start no Airflow process"
-	@echo "make test-crash    run the crash suites: kill a real Airflow at every point of a delivery, some 400 times"
+	@echo "make test-crash    run the crash suites: kill a real Airflow at every point of a delivery, some 800 times"
 	@echo "make test-compat   run the whole test suite on Airflow 3.1.8, 3.2.2, 3.3.2 and 3.4.0b2, each in an environment in this checkout"
 	@echo "make test-servers  send streams to real servers that are reloaded and restarted (installs them from Debian)"
 	@echo "make test-conformance  have the libraries of npm verify deliveries (needs Node.js 18 and npm)"

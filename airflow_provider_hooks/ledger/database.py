@@ -13,6 +13,7 @@ import sqlite3
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
@@ -33,7 +34,18 @@ _DRIVERS = ("psycopg2", "psycopg")
 """In this order, because psycopg2 is imported in a fifth of the time."""
 _MIN_SQLITE = (3, 35)
 """The first version that has ``RETURNING``."""
-_CONNECT_SECONDS = 10
+_DEFAULTS: Mapping[str, str] = MappingProxyType(
+    {
+        "application_name": "airflow-provider-hooks",
+        "connect_timeout": "10",
+        # A server that is gone without a word, as with its machine, is an outage after a minute, and not after hours.
+        "keepalives_idle": "30",
+        "keepalives_interval": "10",
+        "keepalives_count": "3",
+        "tcp_user_timeout": "60000",
+    }
+)
+"""The parameters of libpq that the extra of the connection may change."""
 _BUSY_SECONDS = 10.0
 """How long SQLite waits for another process that writes."""
 _OUTAGES = frozenset({"08", "25", "40", "53", "55", "57", "58"})
@@ -109,9 +121,7 @@ def read_target(
         "password": password,
         "dbname": schema,
     }
-    parameters = {name: str(value) for name, value in given.items() if value not in (None, "")}
-    parameters.setdefault("application_name", "airflow-provider-hooks")
-    parameters.setdefault("connect_timeout", str(_CONNECT_SECONDS))
+    parameters = {**_DEFAULTS, **{name: str(value) for name, value in given.items() if value not in (None, "")}}
     return LedgerTarget(conn_id=conn_id, dialect=dialect, parameters=tuple(parameters.items()))
 
 

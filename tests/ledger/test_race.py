@@ -135,11 +135,11 @@ def test_of_two_processes_exactly_one_sends(database, ledger_connection, tmp_pat
     senders, reports = run_rounds(ledger_connection, tmp_path, rounds=rounds, wait_seconds=wait_seconds)
     seconds = time.monotonic() - began
     sent = Counter(len(names) for names in senders.values())
-    told = Counter(tuple(sorted(pair)) for pair in reports)
-    who = Counter(names[0] for names in senders.values() if names)
+    reported = Counter(tuple(sorted(pair)) for pair in reports)
+    firsts = Counter(names[0] for names in senders.values() if names)
     print(  # noqa: T201
         f"\n{database.target.dialect}, waits {wait_seconds:g} s: {rounds} rounds in {seconds:.1f} s; "
-        f"sent {dict(sent)}, by {dict(who)}; reported {dict(told)}"
+        f"sent {dict(sent)}, by {dict(firsts)}; reported {dict(reported)}"
     )
     assert sent == {1: rounds}
     for number in range(rounds):
@@ -147,9 +147,9 @@ def test_of_two_processes_exactly_one_sends(database, ledger_connection, tmp_pat
         assert isinstance(stored, Claim)
         assert stored.state == "delivered", "the process that sent knows the outcome, and stores it"
     if wait_seconds:
-        assert told == {("delivered", "delivered"): rounds}
+        assert reported == {("delivered", "delivered"): rounds}
     else:
         # The other one lost the claim, found the outcome, or found the open claim, which it reports as unknown.
-        assert set(told) <= {("delivered", "lost"), ("delivered", "delivered"), ("delivered", "unknown")}
-    assert len(told) > 1 or wait_seconds, "no round was a race"
-    assert set(who) == {"first", "second"}, "no round was a race"
+        assert set(reported) <= {("delivered", "lost"), ("delivered", "delivered"), ("delivered", "unknown")}
+    assert len(reported) > 1 or wait_seconds, "no round was a race"
+    assert set(firsts) == {"first", "second"}, "no round was a race"

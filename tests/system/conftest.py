@@ -74,6 +74,7 @@ def _run(
         # The receiver is in the process of the tests, which a busy machine can hold up for long.
         "AIRFLOW__SERVICE_HOOKS__TIMEOUT": "120",
         "AIRFLOW__SERVICE_HOOKS__CONNECT_TIMEOUT": "120",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
         "AIRFLOW__INBOUND_WEBHOOKS__WEBHOOK_NAMES": "orders",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",

@@ -114,11 +114,11 @@ def test_a_callback_that_is_killed_and_fired_again_sends_one_request(airflow, re
         for trial in trials[kind]:
             number, expected = trial["trial"], EXPECTED[trial["point"]]
             ((origin, state),) = list_claims(airflow, f"killed_{number}")
-            told = (receiver.touched[number], state)
-            counted[f"{told[0]} request, {state}"] += 1
+            result = (receiver.touched[number], state)
+            counted[f"{result[0]} request, {state}"] += 1
             status = Path(receiver._pids, f"{number}.status").read_text()
-            if told != expected or origin != "callback" or status != str(-signal.SIGKILL):
-                wrong.append(f"{kind} {trial['point']}: {told}, not {expected}; {origin}, exit status {status}")
+            if result != expected or origin != "callback" or status != str(-signal.SIGKILL):
+                wrong.append(f"{kind} {trial['point']}: {result}, not {expected}; {origin}, exit status {status}")
         lines.append(f"{kind:<12} {dict(counted)}")
     print("", *lines, f"{len(KINDS) * len(EXPECTED)} callbacks, {len(wrong)} wrong", sep="\n")  # noqa: T201
     assert wrong == []
@@ -153,7 +153,7 @@ def deliver_by_command(airflow: Deployment, endpoint: str):
     """Deliver the event of the day by a command, meanwhile."""
     environment = {**airflow.full_environment(), "PYTHONWARNINGS": "ignore"}
     arguments = ["--event-type", "orders.loaded", "--data", '{"orders": 12}', "--event-id", "orders-of-the-day"]
-    command = ["deliver", "--service-hook-conn-id", endpoint, *arguments, "--once", "event", "--output", "json"]
+    command = ["deliver", endpoint, *arguments, "--once", "event", "--output", "json"]
     with subprocess.Popen(
         [sys.executable, "-m", "airflow", "service-hooks", *command],
         env=environment,
@@ -222,7 +222,7 @@ def test_a_run_that_is_deleted_and_triggered_again_sends_nothing_again(airflow):
         run("later")  # airflow db clean keeps the last run of a Dag
         assert len(received.requests) == 2
         done = RealAirflow(home=airflow.home, environment=airflow.full_environment()).run(
-            "db", "clean", "--clean-before-timestamp", "2100-01-01", "--skip-archive", "--yes"
+            "db", "clean", "--tables", "dag_run", "--clean-before-timestamp", "2100-01-01", "--skip-archive", "--yes"
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert airflow.list_runs("deleted") == ["later"]

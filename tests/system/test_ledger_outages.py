@@ -121,6 +121,7 @@ def place(tmp_path_factory):
     settings = {
         "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": "127.0.0.1",
         "AIRFLOW__SERVICE_HOOKS__TIMEOUT": "120",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",  # by default a busy machine fails to start a task
         "AIRFLOW_CONN_SERVICE_HOOK_DEFAULT": json.dumps(connection),
     }
     with contextlib.closing(receiver.server.socket), run_postgres() as own, run_postgres() as server:
