@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""The operator with ``once="event"``: runs, single deliveries, callbacks and commands send an event id once."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_provider_hooks._runtime.airflow import describe_own_event
+from airflow_provider_hooks.delivery.policy import make_policy
+from airflow_provider_hooks.events.event import draft_own_event
+from airflow_provider_hooks.hooks.endpoint import EndpointHook
+from airflow_provider_hooks.operators.delivery import DeliverEventOperator, DeliverEventStreamOperator
+from tests.airflow_context import make_context
+from tests.servers import find_closed_port
+from tests.stream.bulk_receiver import serve_receiver
+
+TYPE = "orders.loaded"
+
+
+@pytest.fixture
+def pushed():
+    """Return what the last stream that failed pushed to XCom."""
+    return {}
+
+
+@pytest.fixture
+def deliver(tmp_path, pushed):
+    """Deliver a stream in a run."""
+
+    def run(numbers, *, run_id, event_type=TYPE, map_index=-1, **options):
+        events = [{"id": f"order-{number}"} for number in numbers] if isinstance(numbers, range) else numbers
+        operator = DeliverEventStreamOperator(
+            task_id="a_task",
+            events=events,
+            event_type=event_type,
+            records_path=str(tmp_path / "records"),
+            once=options.pop("once", "event"),
+            **options,
+        )
+        of_ti = {"run_id": run_id, "map_index": map_index, "xcom_push": lambda key, value: pushed.update({key: value})}
+        return operator.execute(make_context(max_tries=0, **of_ti))
+
+    return run
+
+
+def deliver_single(number, *, run_id):
+    operator = DeliverEventOperator(
+        task_id="single", event_type=TYPE, data={"id": f"order-{number}"}, event_id=f"order-{number}", once="event"
+    )
+    return operator.execute(make_context(run_id=run_id, max_tries=0))
+
+
+def count_events(heard):
+    return Counter(headers["X-Service-Hook-Delivery"] for headers, _ in heard.requests)
+
+
+def read_rows(ledger, columns):
+    return ledger.run(f"SELECT {columns} FROM service_hook_deliveries WHERE kind = 'event' ORDER BY event_id")  # noqa: S608
+
+
+def test_a_stream_a_task_and_a_command_send_an_event_once(connect, deliver, ledger):
+    with serve_receiver() as heard:
+        connect(heard.url)
+        assert deliver_single(0, run_id="single")["outcome"] == "delivered"
+        first = deliver(range(4), run_id="first")
+        assert (first["delivered"], first["sent_before"], first["total"]) == (4, 1, 4)
+        second = deliver(range(6), run_id="second")
+        assert (second["delivered"], second["sent_before"], second["total"]) == (6, 4, 6)
+        assert deliver_single(5, run_id="late")["outcome"] == "delivered"
+        draft = draft_own_event(
+            None,
+            event_type=TYPE,
+            data={},
+            event_id="order-3",
+            occurred_at=None,
+            schema=None,
+            defaults=describe_own_event(make_context()),
+        )
+        result = EndpointHook().deliver_now(TYPE, draft, policy=make_policy(once="event"))
+        assert (result.record.info.event_id, result.sent_by_this_try) == ("order-3", False)
+        sent = {delivery_id: 1 for (delivery_id,) in read_rows(ledger, "delivery_id")}
+        assert count_events(heard) == sent
+    assert read_rows(ledger, "event_type, endpoint, run_id")[0] == (TYPE, "service_hook_default", "single")
+
+
+def test_a_stream_that_is_delivered_again_with_other_runs_claims_has_what_the_first_one_recorded(
+    connect, deliver, ledger, tmp_path, pushed
+):
+    with serve_receiver(lambda count: 500 if count == 2 else 204) as heard:
+        connect(heard.url)
+        with pytest.raises(AirflowFailException) as failed:
+            deliver(range(3), run_id="first", concurrency=1)
+        assert "deliveries resend" in str(failed.value)
+        with pytest.raises(AirflowFailException):
+            deliver(range(3), run_id="second")
+        assert len(heard.requests) == 3
+    result = pushed["return_value"]
+    assert (result["delivered"], result["rejected"], result["sent_before"]) == (2, 1, 3)
+    lines = [json.loads(line) for part in sorted(tmp_path.rglob("second/**/segment-*")) for line in part.open()]
+    assert [(line["outcome"], line["status_code"], line["sent_before"]) for line in lines] == [
+        ("delivered", 204, True),
+        ("rejected", 500, True),
+        ("delivered", 204, True),
+    ]
+    assert all("task 'a_task' of Dag 'a_dag', run 'first'" in line["message"] for line in lines)
+
+
+def test_events_that_were_not_sent_are_sent_by_any_later_run(connect, deliver, ledger):
+    connect(f"http://127.0.0.1:{find_closed_port()}/hook")
+    with pytest.raises(AirflowFailException):
+        deliver(range(3), run_id="first", stop_after_failures=1, concurrency=1)
+    assert set(read_rows(ledger, "state")) == {("not_sent",)}
+    with serve_receiver() as heard:
+        connect(heard.url)
+        assert deliver(range(3), run_id="second")["sent_before"] == 0
+        assert (len(heard.requests), set(count_events(heard).values())) == (3, {1})
+
+
+def test_events_that_a_run_names_to_be_sent_again_are(connect, deliver, ledger, pushed):
+    with serve_receiver(lambda count: 500 if count <= 2 else 204) as heard:
+        connect(heard.url)
+        with pytest.raises(AirflowFailException):
+            deliver(range(5), run_id="first", concurrency=1)
+        earlier = pushed["return_value"]["records"]
+        chosen = {"undelivered_from": earlier, "resend_outcomes": ["rejected"]}
+        second = deliver(range(5), run_id="second", **chosen)
+        assert (second["delivered"], second["sent_before"]) == (2, 0)
+        third = deliver(range(5), run_id="third", **chosen)
+        assert (third["delivered"], third["sent_before"]) == (2, 2), "they were delivered meanwhile"
+        assert sorted(count_events(heard).values()) == [1, 1, 1, 2, 2]
+
+
+def test_shards_and_event_types_have_their_own_events(connect, deliver, ledger):
+    events = [{"id": f"order-{number}", "kind": f"orders.k{number % 2}"} for number in range(10)]
+    with serve_receiver() as heard:
+        connect(heard.url)
+        options = {"event_type": "event.created", "type_field": "kind"}
+        results = [deliver(events, run_id="first", map_index=index, shard=(index, 2), **options) for index in range(2)]
+        assert [result["delivered"] for result in results] == [5, 5]
+        assert deliver(events, run_id="second", **options)["sent_before"] == 10
+        assert set(count_events(heard).values()) == {1}
+        assert deliver(events, run_id="third")["sent_before"] == 0, "events of another type are other deliveries"
+    assert [kind for (kind,) in read_rows(ledger, "event_type")].count("orders.k1") == 5
+
+
+def test_invalid_events_have_no_claim(connect, deliver, ledger):
+    events = [{"id": "order-1"}, {"id": ""}, {"id": "order-2"}]
+    with serve_receiver() as heard:
+        connect(heard.url)
+        result = deliver(events, run_id="first", on_invalid="skip")
+    assert (result["delivered"], result["invalid"], len(read_rows(ledger, "id"))) == (2, 1, 2)
+
+
+def test_by_default_each_run_sends_and_claims_no_event(connect, deliver, ledger):
+    with serve_receiver() as heard:
+        connect(heard.url)
+        for run_id in ("first", "second"):
+            assert deliver(range(3), run_id=run_id, once="run")["sent_before"] == 0
+        assert set(count_events(heard).values()) == {2}
+    assert read_rows(ledger, "id") == []
+
+
+def test_without_a_ledger_it_is_refused(connect, deliver):
+    with serve_receiver() as heard:
+        connect(heard.url)
+        with pytest.raises(AirflowFailException, match="set \\[service_hooks\\] ledger_conn_id"):
+            deliver(range(3), run_id="first")
+        assert heard.requests == []
