@@ -142,7 +142,7 @@ def report_size(database: Database) -> None:
     """Print what a row takes."""
     sizes = "pg_relation_size('service_hook_deliveries'), pg_indexes_size('service_hook_deliveries')"
     ((count, table, indexes, text),) = database.run(
-        f"SELECT count(*), {sizes}, avg(octet_length(claim)) FROM service_hook_deliveries"  # noqa: S608
+        f"SELECT count(*), {sizes}, avg(octet_length(claim)) FROM service_hook_deliveries"
     )
     ((attempts,),) = database.run("SELECT count(*) FROM service_hook_attempts")
     print(
