@@ -200,6 +200,7 @@ def _read(row: Any) -> DeliveryDetails | None:  # a row of SQLAlchemy
             "state": claim.state,
             "outcome": outcome,
             "claimed_at": claimed_at,
+            "once": "run",
         },
         Delivery,
     )
