@@ -102,7 +102,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt, as it was recorded."""
+    """One attempt with its record."""
 
     try_number: int
     claimed_at: str
@@ -324,7 +324,7 @@ def decode_cursor(cursor: str) -> tuple[str, int]:
 
 
 def to_text(time: datetime | str) -> str:
-    """Return a time as it is shown: PostgreSQL returns it as an object, SQLite as it was stored."""
+    """Return a time in the form that is shown: PostgreSQL returns an object, SQLite the text that was stored."""
     return time.astimezone(timezone.utc).isoformat(timespec="microseconds") if isinstance(time, datetime) else time
 
 
