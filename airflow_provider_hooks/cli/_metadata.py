@@ -14,7 +14,7 @@ from airflow.models.taskinstance import TaskInstance, clear_task_instances
 from airflow.utils.session import create_session
 from sqlalchemy import select, update
 
-from airflow_provider_hooks._runtime.compat import has_task_state_store
+from airflow_provider_hooks._runtime.compat import clear_deletes_claims, has_task_state_store
 from airflow_provider_hooks.cli._run import database_errors, eprint
 from airflow_provider_hooks.delivery.claims import CLAIMED, KEY_PREFIX, SETTLED, Claim
 from airflow_provider_hooks.exceptions import ServiceHookError
@@ -46,6 +46,7 @@ MISSING = (
     "this deployment has no ledger: shown are the claims of tasks in Airflow's task state store, with their last "
     "attempt; callbacks, commands, earlier attempts and an indexed search need [service_hooks] ledger_conn_id"
 )
+CLEAR_DELETES = "a clear in the user interface deletes a claim, unless it keeps the task state"
 _FETCHED_AT_ONCE = 500
 _FINISHED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed", "up_for_retry"})
 """The states of a task instance in which no process of it delivers."""
@@ -66,7 +67,7 @@ class TaskStateDeliveries:
             )
         from airflow.models.task_state_store import TaskStateStoreModel  # noqa: PLC0415  (since Airflow 3.3)
 
-        eprint(MISSING)
+        eprint(f"{MISSING}; {CLEAR_DELETES}" if clear_deletes_claims() else MISSING)
         self._model: Any = TaskStateStoreModel
         # Airflow 3.4 renamed the column.
         self._map_index: Any = getattr(self._model, "map_index", None) or self._model.region_index
@@ -200,6 +201,7 @@ def _read(row: Any) -> DeliveryDetails | None:  # a row of SQLAlchemy
             "state": claim.state,
             "outcome": outcome,
             "claimed_at": claimed_at,
+            "once": "run",
         },
         Delivery,
     )

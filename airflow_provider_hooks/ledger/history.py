@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_hooks.json_types import JsonObject
-    from airflow_provider_hooks.ledger.database import Database, Row
+    from airflow_provider_hooks.ledger.database import Database, Dialect, Row
 
 MIN_PREFIX_CHARACTERS = 6
 """How much of a delivery id identifies it at least."""
@@ -102,7 +102,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt, as it was recorded."""
+    """One attempt with its record."""
 
     try_number: int
     claimed_at: str
@@ -152,7 +152,9 @@ def list_deliveries(database: Database, *, filters: Filters, limit: int, after: 
     """
     place = None if after is None else decode_cursor(after)
     # One part for each outcome: each reads its own range of an index, in the order of the page.
-    parts = [_select_page(filters, outcome, place, limit) for outcome in filters.outcomes or (None,)]
+    parts = [
+        _select_page(database.target.dialect, filters, outcome, place, limit) for outcome in filters.outcomes or (None,)
+    ]
     sql, parameters = parts[0]
     if len(parts) > 1:
         union = " UNION ALL ".join(f"SELECT * FROM ({part}) AS part" for part, _ in parts)  # noqa: S608
@@ -322,7 +324,7 @@ def decode_cursor(cursor: str) -> tuple[str, int]:
 
 
 def to_text(time: datetime | str) -> str:
-    """Return a time as it is shown: PostgreSQL returns it as an object, SQLite as it was stored."""
+    """Return a time in the form that is shown: PostgreSQL returns an object, SQLite the text that was stored."""
     return time.astimezone(timezone.utc).isoformat(timespec="microseconds") if isinstance(time, datetime) else time
 
 
@@ -332,14 +334,15 @@ def to_stored(time: datetime) -> str:
 
 
 def _select_page(
-    filters: Filters, outcome: str | None, after: tuple[str, int] | None, limit: int
+    dialect: Dialect, filters: Filters, outcome: str | None, after: tuple[str, int] | None, limit: int
 ) -> tuple[str, list[object]]:
     conditions, parameters = _list_conditions(filters)
     if outcome is not None:
         conditions.append("outcome = ?")
         parameters.append(outcome)
-        if outcome != Outcome.DELIVERED.value:
-            conditions.append("outcome <> 'delivered'")  # what the partial indexes have; SQLite does not conclude it
+        if dialect == "sqlite" and outcome != Outcome.DELIVERED.value:
+            # The condition of the partial indexes: SQLite does not conclude it, and PostgreSQL would count it twice.
+            conditions.append("outcome <> 'delivered'")
     if after is not None:
         conditions.append("(claimed_at, id) < (?, ?)")
         parameters += after

@@ -92,7 +92,9 @@ class Commands:
         return {(task["task_id"], task["map_index"]): (task["state"], task["try_number"]) for task in tasks}
 
     def set_endpoint(self, conn_id: str, url: str) -> None:
-        self.airflow.set_connections({conn_id: {"conn_type": "service_hook", "host": url, "password": SECRET}})
+        # A command takes long on a busy machine, and an attempt must not end meanwhile.
+        described = {"conn_type": "service_hook", "host": url, "password": SECRET, "extra": {"timeout": 600}}
+        self.airflow.set_connections({conn_id: described})
 
     def trigger(self, dag_id: str, run_id: str, url: str) -> None:
         self.set_endpoint(f"{dag_id}_endpoint", url)
@@ -158,7 +160,7 @@ def test_a_running_delivery_is_neither_marked_nor_sent_again(commands):
     answered = threading.Event()
 
     def answer(connection) -> None:
-        answered.wait(300)
+        answered.wait(600)
         connection.sendall(OK)
 
     with raw_server(answer) as server:
