@@ -11,12 +11,13 @@ export PIP_CONSTRAINT :=
 WORKERS ?= 3
 PARALLEL := --numprocesses $(WORKERS) --no-loadscope-reorder
 
-.PHONY: help demo test test-fast test-crash test-compat test-servers test-conformance fuzz bench lint docs clean
+.PHONY: help demo test test-fast test-model test-crash test-compat test-servers test-conformance fuzz bench lint docs clean
 
 help:
 	@echo "make demo   register a service hook and deliver two events, for real, on embedded defaults"
 	@echo "make test   run all tests except the long crash suites"
 	@echo "make test-fast     run the tests that start no Airflow process"
+	@echo "make test-model    explore every interleaving of the processes of a delivery, with crashes and lost answers"
 	@echo "make test-crash    run the crash suites: kill a real Airflow at every point of a delivery, some 800 times"
 	@echo "make test-compat   run the whole test suite on Airflow 3.1.8, 3.2.2, 3.3.2 and 3.4.0b2, each in an environment in this checkout"
 	@echo "make test-servers  send streams to real servers that are reloaded and restarted (installs them from Debian)"
@@ -52,6 +53,9 @@ test: $(VENV)/.installed-dev
 
 test-fast: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not system and not crash" $(PYTEST_ARGUMENTS)
+
+test-model: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.model
 
 test-crash: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest -s --timeout 3600 -m crash $(PYTEST_ARGUMENTS)

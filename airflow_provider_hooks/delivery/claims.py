@@ -207,6 +207,26 @@ def is_own_claim(claim: Claim, *, try_number: int) -> bool:
     return claim.try_number == try_number and claim.owner_token.startswith(_own_prefix())
 
 
+class _Numbered(Protocol):
+    """The claim of an event or a stream."""
+
+    @property
+    def generation(self) -> str: ...
+
+    @property
+    def try_number(self) -> int: ...
+
+
+def is_superseded(found: _Numbered, *, generation: str, try_number: int) -> bool:
+    """
+    Return whether a try of a later generation has stored a claim, so that this one is an orphan and must not send.
+
+    Airflow numbers the tries of a task instance through all clears, and its state store refuses an orphan. A ledger
+    does not: the orphan would take the claim for one from before its own generation.
+    """
+    return found.generation != generation and found.try_number > try_number
+
+
 def merge_with_previous(claim: Claim, attempt: Attempt) -> Attempt:
     """Turn ``not_sent`` into ``unknown`` if an earlier attempt of the generation may have been received."""
     if attempt.outcome is not Outcome.NOT_SENT or not claim.may_have_arrived:
@@ -243,9 +263,9 @@ def make_record(claim: Claim, attempt: Attempt) -> Record:
     )
 
 
-def mark_delivered(claim: Claim, *, generation: str) -> tuple[Claim, Record]:
+def mark_delivered(claim: Claim, *, run: TryContext) -> tuple[Claim, Record]:
     """
-    Return a settled claim with its final state, and its record.
+    Return a settled claim with its final state as that of this try, and its record.
 
     :raises RecordError: if the record cannot be read, or its outcome needs no settling
     """
@@ -258,8 +278,9 @@ def mark_delivered(claim: Claim, *, generation: str) -> tuple[Claim, Record]:
     attempt = msgspec.structs.replace(
         before.attempt, outcome=Outcome.DELIVERED, error_class=None, message="a user settled it as received"
     )
-    record = msgspec.structs.replace(before, attempt=attempt, generation=generation, settled=True)
-    return msgspec.structs.replace(record_claim(claim, record), generation=generation), record
+    record = msgspec.structs.replace(before, attempt=attempt, generation=run.generation, settled=True)
+    taken_over = msgspec.structs.replace(claim, generation=run.generation, try_number=run.try_number)
+    return record_claim(taken_over, record), record
 
 
 def find_recorded(claim: Claim) -> Record:

@@ -32,6 +32,7 @@ from airflow_provider_hooks.delivery.claims import (
     ClaimAction,
     find_recorded,
     is_own_claim,
+    is_superseded,
     make_claim,
     make_record,
     mark_delivered,
@@ -82,10 +83,17 @@ class ClaimedDelivery:
 
         :raises RecordError: if the claim found cannot be read; nothing was sent
         :raises StateStoreError: if the store did not answer; nothing was sent
+        :raises ClaimLostError: if a later try of the task has claimed the delivery; nothing was sent
         """
         while True:
-            found = self._found = self._load_settled()
-            action = next_action(found, generation=self.run.generation, policy=self.run.policy)
+            found, run = self._load_settled(), self.run
+            self._found = found
+            # Runs that share a claim have one generation, so their tries are not compared.
+            if found is not None and is_superseded(found, generation=run.generation, try_number=run.try_number):
+                raise ClaimLostError(
+                    f"try {found.try_number} has claimed this delivery after a clear; nothing was sent"
+                )
+            action = next_action(found, generation=run.generation, policy=run.policy)
             if found is None or action is ClaimAction.SEND:
                 return None
             if action is ClaimAction.RETURN_RECORDED:
@@ -96,7 +104,7 @@ class ClaimedDelivery:
                 record = report_interrupted(found)
                 claim = record_claim(found, record)
             else:
-                claim, record = mark_delivered(found, generation=self.run.generation)
+                claim, record = mark_delivered(found, run=self.run)
             with contextlib.suppress(ClaimLostError):  # another process changed the claim: look at it again
                 self.store.save(claim)
                 return DeliveryResult(record=record, sent_by_this_try=False)

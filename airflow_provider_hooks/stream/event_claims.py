@@ -308,7 +308,7 @@ class EventClaims:
 
     def _mark_delivered(self, claim: Claim) -> _Change | KnownEvent:
         try:
-            settled, _ = mark_delivered(claim, generation=self._run.generation)
+            settled, _ = mark_delivered(claim, run=self._run)
         except RecordError as error:
             return KnownEvent(outcome=Outcome.UNKNOWN, message=str(error))
         return _Change(claim, settled, KnownEvent(outcome=Outcome.DELIVERED, message="a user settled it as received"))

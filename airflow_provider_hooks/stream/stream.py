@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 import msgspec
 import orjson
 
+from airflow_provider_hooks.delivery.claims import is_superseded
 from airflow_provider_hooks.delivery.policy import AT_MOST_ONCE, MAY_HAVE_ARRIVED, find_retry_after
 from airflow_provider_hooks.exceptions import ClaimLostError, InvalidEventError, StateStoreError
 from airflow_provider_hooks.http.connect import to_milliseconds
@@ -210,6 +211,8 @@ def deliver_stream(
     finished = find_finished(found, run)
     if finished is not None:
         return finished
+    if found is not None and is_superseded(found, generation=run.generation, try_number=run.try_number):
+        raise ClaimLostError(f"try {found.try_number} sends this stream after a clear; this one sent nothing")
     fingerprint = dependencies.source.fingerprint()
     action = next_stream_action(found, generation=run.generation, source=fingerprint)
     dependencies.records.create()

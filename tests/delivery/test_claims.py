@@ -240,6 +240,32 @@ class TestSettled:
         assert (later.sent_by_this_try, later.record.redelivery, later.record.settled) == (True, True, False)
 
 
+class TestOrphans:
+    """A store that refuses no try, as a ledger: an orphan finds what the try after a clear has stored."""
+
+    @pytest.mark.parametrize("policy", [AT_MOST_ONCE, AT_LEAST_ONCE], ids=["at most once", "at least once"])
+    def test_an_orphan_of_an_earlier_generation_sends_nothing_and_leaves_the_claim(self, policy):
+        store, sends = Store(), Sends(Outcome.DELIVERED)
+        deliver(store, sends, generation="4", try_number=3)
+        stored = store.get(KEY_PREFIX)
+        with pytest.raises(ClaimLostError, match="try 3 has claimed this delivery after a clear"):
+            deliver(store, sends, generation="2", try_number=2, policy=policy)
+        assert (store.get(KEY_PREFIX), sends.count) == (stored, 1)
+
+    def test_a_settled_delivery_belongs_to_the_try_that_reported_it(self):
+        store, sends = Store(), Sends(Outcome.UNKNOWN)
+        deliver(store, sends)
+        store.set(KEY_PREFIX, {**store.get(KEY_PREFIX), "state": SETTLED})
+        deliver(store, sends, generation="4", try_number=3)
+        with pytest.raises(ClaimLostError):
+            deliver(store, sends, generation="2", try_number=2)
+
+    def test_a_later_try_of_the_same_generation_does_not_make_an_orphan(self):
+        store, sends = Store(), Sends(Outcome.DELIVERED)
+        deliver(store, sends, try_number=2)
+        assert deliver(store, sends, try_number=1).sent_by_this_try is False
+
+
 class TestSlots:
     OTHER = replace(FACTS, event_id="e-2", delivery_id="d-2")
 

@@ -120,7 +120,7 @@ def check_claim(*, kept: object, generation: str, guarantee: str) -> None:
 def _report(claim: Claim, *, generation: str) -> None:
     try:
         record = report_interrupted(claim)
-        settled, accepted = mark_delivered(claim, generation=generation)
+        settled, accepted = mark_delivered(claim, run=TryContext(generation=generation, try_number=2))
     except RecordError:
         return
     assert accepted.settled
