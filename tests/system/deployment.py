@@ -122,7 +122,7 @@ class Deployment:
 
     def call(self, method: str, path: str, **options: object) -> requests.Response:
         headers = {"Authorization": f"Bearer {self.token}"}
-        return requests.request(method, f"{self.url}{path}", headers=headers, timeout=30, **options)
+        return requests.request(method, f"{self.url}{path}", headers=headers, timeout=120, **options)
 
     def wait_until(self, what: str, is_so, *, seconds: float = 600):
         deadline = time.monotonic() + seconds

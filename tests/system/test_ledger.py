@@ -211,7 +211,9 @@ def test_a_run_that_is_deleted_and_triggered_again_sends_nothing_again(airflow):
         def run(run_id: str = "r") -> object:
             airflow.trigger("deleted", run_id, {"endpoint": endpoint})
             (task,) = airflow.wait_for_run("deleted", run_id)
-            assert (task["state"], task["try_number"]) == ("success", 1)
+            assert (task["state"], task["try_number"]) == ("success", 1), airflow.read_log(
+                "deleted", run_id, "deliver", 1
+            )
             return airflow.read_returned("deleted", run_id)[-1]
 
         record = run()

@@ -66,12 +66,12 @@ OPTIONS = {"schedule": None, "is_paused_upon_creation": False, "max_active_tasks
 with DAG("outage", **OPTIONS):
     for number in range(TASKS):
         DeliverEventAlertOperator(
-            task_id=f"deliver-{number}", message="m", triggering_rules=["r"], event_id="{{ run_id }} " + str(number)
+            task_id=f"deliver-{number}", message="m", triggering_rules=["r"], event_id="{{ run_id }}-" + str(number)
         )
 
         @task(
             task_id=f"notify-{number}",
-            on_success_callback=ServiceHookNotifier(event_id="{{ run_id }} callback " + str(number)),
+            on_success_callback=ServiceHookNotifier(event_id="{{ run_id }}-callback-" + str(number)),
         )
         def notify():
             pass
@@ -84,7 +84,7 @@ with DAG("storm", **OPTIONS):
         hook, context = EndpointHook(), get_current_context()
         fields = {"project": "p", "project_id": "p", "project_name": "p", "level": "info", "url": "https://example.com/"}
         for n in range(EVENTS):
-            event = {"id": f"storm {number} {n}", "message": "m", **fields}
+            event = {"id": f"storm-{number}-{n}", "message": "m", **fields}
             hook.deliver(
                 "event.alert", build_event_alert(event, triggering_rules=["r"]), context=context, slot=str(n)
             )
@@ -155,7 +155,7 @@ def test_what_a_task_or_a_callback_knows_outlives_an_outage_of_the_ledger(place,
     place.airflow.trigger("outage", run_id)
 
     def list_received() -> list[int]:
-        return [count for event_id, count in received.items() if event_id.startswith(f"{run_id} ")]
+        return [count for event_id, count in received.items() if event_id.startswith(f"{run_id}-")]
 
     if point == "record":
         place.airflow.wait_until("every request", lambda: len(list_received()) == all_of_them)
