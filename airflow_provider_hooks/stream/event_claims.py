@@ -297,14 +297,27 @@ class EventClaims:
             return None
         action = next_action(claim, generation=self._run.generation, policy=self._run.policy)
         is_own_stream = claim.owner_token.startswith(self._stream_prefix)
-        if action is ClaimAction.SEND or (claim.state in self._resends and not is_own_stream):
-            made = make_claim(claim, info=wanted.info, run=self._run, claimed_at=wanted.claimed_at)
-            redelivery = made.redelivery or wanted.redelivery
-            return _Change(claim, msgspec.structs.replace(made, owner_token=self._token, redelivery=redelivery))
+        is_requested = claim.state in self._resends and not is_own_stream
+        if action is ClaimAction.SEND or is_requested:
+            return _Change(claim, self._take_over(claim, wanted, is_requested=is_requested))
         if action is ClaimAction.RETURN_RECORDED:
             return self._describe_known(found, claim)
         is_settled = action is ClaimAction.MARK_DELIVERED
         return self._mark_delivered(claim) if is_settled else self._report_interrupted(found, claim)
+
+    def _take_over(self, claim: Claim, wanted: Claim, *, is_requested: bool) -> Claim:
+        """
+        Return the claim of this try in place of one whose event is sent again.
+
+        :param is_requested: whether the user requests it: then, as after ``resend``, earlier attempts do not count
+        """
+        made = make_claim(claim, info=wanted.info, run=self._run, claimed_at=wanted.claimed_at)
+        return msgspec.structs.replace(
+            made,
+            owner_token=self._token,
+            redelivery=made.redelivery or wanted.redelivery,
+            may_have_arrived=made.may_have_arrived and not is_requested,
+        )
 
     def _mark_delivered(self, claim: Claim) -> _Change | KnownEvent:
         try:
