@@ -65,9 +65,9 @@ class Commands:
     airflow: Deployment
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        words = ["airflow", "service-hooks"] if has_provider_commands() else ["airflow_provider_hooks.cli"]
+        module = "airflow" if has_provider_commands() else "airflow_provider_hooks.cli"
         return subprocess.run(
-            [sys.executable, "-m", *words, "deliveries", *arguments],
+            [sys.executable, "-m", module, "service-hooks", "deliveries", *arguments],
             env=self.airflow.full_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
