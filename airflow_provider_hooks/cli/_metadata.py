@@ -30,6 +30,7 @@ from airflow_provider_hooks.ledger.history import (
     choose_delivery,
     decode_cursor,
     encode_cursor,
+    is_row_id,
     to_stored,
     to_text,
 )
@@ -112,7 +113,7 @@ class TaskStateDeliveries:
         model, found = self._model, dict[int, DeliveryDetails]()
         start = text.lower()
         with database_errors(), create_session() as session:
-            if text.isascii() and text.isdecimal():
+            if is_row_id(text):
                 rows = session.execute(self._select().where(model.id == int(text))).all()
                 found |= {row.id: details for row in rows if (details := _read(row))}
             if len(text) >= MIN_PREFIX_CHARACTERS:

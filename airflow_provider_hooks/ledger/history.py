@@ -176,7 +176,7 @@ def find_delivery(database: Database, text: str) -> DeliveryDetails:
     :raises OutageError: if the database does not answer
     """
     found: list[Row] = []
-    if text.isascii() and text.isdecimal() and int(text) <= _MAX_ROW_ID:
+    if is_row_id(text):
         found += database.run(f"{_SELECT} WHERE id = ? AND kind <> 'slots'", (int(text),))
     if len(text) >= MIN_PREFIX_CHARACTERS:
         start = text.lower()
@@ -186,6 +186,11 @@ def find_delivery(database: Database, text: str) -> DeliveryDetails:
         )
     by_id = {row[0]: _read_delivery(row) for row in found}  # one can be found in both ways
     return read_details(database, choose_delivery(list(by_id.values()), text))
+
+
+def is_row_id(text: str) -> bool:
+    """Return whether a text is a number as a list prints it, without a zero before it, as a delivery id can have."""
+    return text.isascii() and text.isdecimal() and text[0] != "0" and int(text) <= _MAX_ROW_ID
 
 
 def choose_delivery(found: Sequence[Delivery], text: str) -> Delivery:
