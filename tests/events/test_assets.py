@@ -17,6 +17,7 @@ from airflow_provider_hooks.operators.delivery import DeliverEventOperator
 from tests.airflow_context import make_context
 from tests.events_data import ALERT, CREATED
 from tests.servers import OK, raw_server
+from tests.versions import IS_3_1
 
 NOON = dt.datetime(2024, 1, 1, 12, 0, tzinfo=dt.timezone.utc)
 SOURCE = {
@@ -143,7 +144,8 @@ def test_what_is_wrong_with_one_is_told_by_its_own_delivery_and_harms_no_other(e
 
 def test_a_run_that_no_asset_started_has_no_events():
     assert read() == []
-    assert events_from_assets({Asset("orders"): []}) == []
+    if not IS_3_1:  # where an asset is no key of a dictionary
+        assert events_from_assets({Asset("orders"): []}) == []
 
 
 # Events of the user's own type
