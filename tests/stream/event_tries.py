@@ -61,6 +61,7 @@ class EventTries(Tries):
         self.resends: frozenset[str] = frozenset()
         monkeypatch.setattr(Database, "_connect", _connect_quickly)
         monkeypatch.setattr(Database, "_execute", self._watch(Database._execute, "Database.execute"))
+        monkeypatch.setattr(stream_module, "FLUSH_SECONDS", 0.0)  # so that records can be durable before outcomes
         monkeypatch.setattr(stream_module, "CHUNK_EVENTS", CHUNK)
         monkeypatch.setattr(stream_module, "TURNS", 1)
 

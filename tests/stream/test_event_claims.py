@@ -25,6 +25,7 @@ from tests.http.reusing_receiver import NO_CONTENT, answer, serve
 from tests.ledgers import describe_sqlite, open_database
 from tests.stream import stream_tries
 from tests.stream.event_tries import (
+    CHUNK,
     EventTries,
     Follower,
     check_events,
@@ -270,6 +271,17 @@ def deliver_followed(tries, kept, source, follower, **options):
 # Other runs
 
 
+def test_what_another_run_may_have_delivered_is_unknown_if_it_cannot_be_sent_again(runs):
+    runs.begin()
+    with serve(lambda connection, _count: connection.close()) as kept:
+        runs.first.deliver(kept, make_source(3), policy=ONCE)
+    with serve(answer) as kept:
+        refusing = {"refuses": refuse_all, "max_attempts": 1, "concurrency": 1, "is_last": True}
+        runs.second.deliver(kept, make_source(3), policy=AT_LEAST_ONCE, **refusing)
+    assert {record["outcome"] for record in runs.second.read_records()} == {"unknown"}
+    assert set(read_states(runs.first.connection).values()) == {"unknown"}
+
+
 def test_what_another_run_delivered_is_recorded_and_not_sent(runs):
     runs.begin()
     with serve(answer_by_turns) as kept:
@@ -348,6 +360,36 @@ def test_events_with_one_id_are_one_delivery(runs, numbers, refuses):
     repeated = len(numbers) - len(set(numbers))
     assert sum(bool(record.get("sent_before")) for record in records.values()) == repeated
     assert result.summary.sent_before == repeated
+
+
+class AwaySource:
+    """A source that cannot be read a second time, until it is back."""
+
+    def __init__(self, source) -> None:
+        self._source, self.reads = source, 0
+
+    def __getattr__(self, name):
+        return getattr(self._source, name)
+
+    def read(self, start):
+        self.reads += 1
+        if self.reads == 2:
+            raise OSError("the source is away")
+        return self._source.read(start)
+
+
+def test_an_event_that_cannot_be_read_again_is_left_to_the_next_try(runs):
+    """The second event with an id is looked at again after the batch."""
+    runs.begin()
+    numbers = [0, 0, 1]
+    source = AwaySource(IterableSource(make=lambda: [make_event(number) for number in numbers]))
+    with serve(answer) as kept:
+        stopped = runs.first.deliver(kept, source, policy=ONCE)
+        assert (str(stopped.failure), stopped.unsent) == ("the source is away", 1)
+        runs.first.deliver_to_end(kept, source, policy=ONCE)
+        assert kept.bytes_of == {0: 1, 1: 1}
+    records = {record["offset"]: record for record in runs.first.read_records()}
+    assert [bool(records[offset].get("sent_before")) for offset in range(3)] == [False, True, False]
 
 
 def test_wherever_another_run_is_killed_a_stream_sends_none_of_its_events_again(runs):
@@ -454,6 +496,7 @@ def test_a_record_folder_that_fails_changes_no_claim(runs, monkeypatch):
     monkeypatch.setattr(SegmentWriter, "flush", flush)
     with serve(answer) as kept:
         runs.first.deliver(kept, source, policy=ONCE)
+        assert len(kept.bytes_of) <= CHUNK, "no further chunk is begun"
         failing["is_failing"] = False
         runs.first.deliver_to_end(kept, source, policy=ONCE)
         time.sleep(0.01)

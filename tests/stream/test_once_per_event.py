@@ -130,9 +130,25 @@ def test_events_that_a_run_names_to_be_sent_again_are(connect, deliver, ledger, 
         chosen = {"undelivered_from": earlier, "resend_outcomes": ["rejected"]}
         second = deliver(range(5), run_id="second", **chosen)
         assert (second["delivered"], second["sent_before"]) == (2, 0)
+        marks = [headers.get("X-Service-Hook-Redelivery") for headers, _ in heard.requests]
+        assert marks == [None] * 5 + ["true"] * 2
         third = deliver(range(5), run_id="third", **chosen)
         assert (third["delivered"], third["sent_before"]) == (2, 2), "they were delivered meanwhile"
         assert sorted(count_events(heard).values()) == [1, 1, 1, 2, 2]
+
+
+def test_an_event_that_a_user_requests_is_marked_as_a_redelivery(connect, deliver, ledger):
+    with serve_receiver() as heard:
+        connect(heard.url)
+        deliver(range(2), run_id="first", concurrency=1)
+        ((text,),) = ledger.run("SELECT claim FROM service_hook_deliveries WHERE event_id = 'order-1'")
+        claim = json.dumps({**json.loads(text), "state": "resend"})
+        ledger.run(
+            "UPDATE service_hook_deliveries SET state = 'resend', claim = ? WHERE event_id = 'order-1'", (claim,)
+        )
+        assert deliver(range(2), run_id="second")["sent_before"] == 1
+        marks = [headers.get("X-Service-Hook-Redelivery") for headers, _ in heard.requests]
+    assert marks == [None, None, "true"]
 
 
 def test_shards_and_event_types_have_their_own_events(connect, deliver, ledger):
