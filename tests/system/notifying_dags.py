@@ -16,6 +16,7 @@ from airflow_provider_hooks._runtime.compat import (
     AirflowSkipException,
     has_threads_in_triggers,
     mask_secret,
+    read_sdk_version,
 )
 from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifier
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
@@ -28,6 +29,9 @@ EXECUTOR_CONN_ID = "notified_by_an_executor"
 LATE = DeadlineReference.FIXED_DATETIME(datetime(2026, 1, 1, tzinfo=timezone.utc))
 FATAL = {"level": "fatal", "service_hook_conn_id": EXECUTOR_CONN_ID}
 LATE_MESSAGE = {"message": "{{ dag_run.dag_id }} is late"}
+DEADLINE_CALLBACKS = [(SyncCallback, FATAL)] if read_sdk_version() >= (1, 3) else []
+"""The scheduler of Airflow 3.2.2 runs none: it logs that the callback has no ``dag_run_id``."""
+DEADLINE_CALLBACKS += [(AsyncCallback, LATE_MESSAGE)] if has_threads_in_triggers() else []
 ALERT = ServiceHookNotifier(message="{{ ti.task_id }}: {{ exception }}", triggering_rules=["Rule of {{ dag.dag_id }}"])
 CREATED = ServiceHookNotifier(event_type="event.created", tags={"team": "{{ dag.dag_id }}"})
 
@@ -107,8 +111,7 @@ with new_dag(
     "too_late",
     deadline=[
         DeadlineAlert(reference=LATE, interval=timedelta(hours=number), callback=kind(ServiceHookNotifier, options))
-        for number, (kind, options) in enumerate([(SyncCallback, FATAL), (AsyncCallback, LATE_MESSAGE)])
-        if has_threads_in_triggers()  # and executors that run the callback of a deadline
+        for number, (kind, options) in enumerate(DEADLINE_CALLBACKS)
     ],
 ):
     succeed()
