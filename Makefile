@@ -55,7 +55,7 @@ test-fast: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not system and not crash" $(PYTEST_ARGUMENTS)
 
 test-model: $(VENV)/.installed-dev
-	@$(BIN)/python -m tests.model
+	@AIRFLOW_HOME=$(CURDIR)/.airflow/model $(BIN)/python -m tests.model
 
 test-crash: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest -s --timeout 3600 -m crash $(PYTEST_ARGUMENTS)

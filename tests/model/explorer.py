@@ -55,6 +55,8 @@ class World:
         self.seconds = 0.0
         """The clock of this process; only its own pauses advance it."""
         self.ids = 0
+        self.token = ""
+        """The owner token of the claim with which it made its last request."""
 
     def call(self, operation: Operation) -> Answer:
         """Return the answer of an operation, or stop the process if there is none yet."""

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from unittest import mock
 
 import msgspec
@@ -81,6 +81,8 @@ class Ended(NamedTuple):
     """``returned``, or the name of the error."""
     knows: str = ""
     """The answer to its last request, if it made one."""
+    token: str = ""
+    """The owner token of the claim with which it made it."""
     was_disturbed: bool = False
     """Whether a fault hit one of its calls to the store, after the request or, without one, at all."""
     seen: str = ""
@@ -152,14 +154,14 @@ def make_code(
         _world = world
         try:
             if spec.kind in ("settle", "resend"):
-                return _edit(world, place, state="settled" if spec.kind == "settle" else "resend")
+                return _edit(world, place, state="settled" if spec.kind == "settle" else "resend"), ""
             if spec.kind in ("try", "shared"):
                 deliver(world, place, run, patience_seconds)
             else:
                 _deliver_now(world, place, run, patience_seconds)
         except (ServiceHookError, AirflowRuntimeError) as error:
-            return type(error).__name__
-        return "returned"
+            return type(error).__name__, world.token
+        return "returned", world.token
 
     return code
 
@@ -168,7 +170,11 @@ def deliver(world: World, place: ClaimPlace, run: TryContext, patience_seconds: 
     """Take the steps of a delivery as ``EndpointHook`` does."""
     delivery = ClaimedDelivery(store=place.open_store(world, patience=patience_seconds), run=run)
     result = delivery.resolve() or delivery.claim(INFO)
-    return result or delivery.settle(send(world))
+    if result is not None:
+        return result
+    assert delivery._claim is not None
+    world.token = delivery._claim.owner_token
+    return delivery.settle(send(world))
 
 
 def send(world: World) -> Attempt:
@@ -207,14 +213,16 @@ def _edit(world: World, place: ClaimPlace, *, state: str) -> Hashable:
 
 def summarize(answers: tuple[Answer, ...], result: Hashable) -> Ended:
     """Return what the invariants need of a process that ended."""
+    ending, token = cast("tuple[str, str]", result)
     sends = [number for number, answer in enumerate(answers) if answer.kind in ATTEMPTS]
     relevant = answers[sends[-1] + 1 :] if sends else answers
     texts = [text for answer in answers if (text := _find_text(answer.value)) is not None]
     return Ended(
-        result=str(result),
+        result=ending,
+        token=token,
         knows=answers[sends[-1]].kind if sends else "",
         was_disturbed=any(answer.kind not in ("ok", *ATTEMPTS) for answer in relevant),
-        seen=texts[-1] if texts and result == "returned" else "",
+        seen=texts[-1] if texts and ending == "returned" else "",
     )
 
 

@@ -226,7 +226,7 @@ LIMITS = (
     Variant(
         name="task state store: a write hangs in the API server from before a clear until a try after it has begun",
         configuration=Configuration(
-            name="", specs=(TRY_1, CLEARED_3, CLEARED_4), place=ApiServer(), faults=0, writes_survive_clear=True
+            name="", specs=(TRY_1, CLEARED_3, CLEARED_4), place=ApiServer(), faults=0, writes_hang=True
         ),
         violates=_TWICE,
     ),

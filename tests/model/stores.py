@@ -39,6 +39,8 @@ class Stored(NamedTuple):
     generation: str
     owner: str
     """The name of the process that claimed the delivery."""
+    token: str
+    """The owner token of the claim."""
     settled: bool
     text: str
     """All of it."""
@@ -48,8 +50,9 @@ class Stored(NamedTuple):
 def read_stored(text: str) -> Stored:
     """Return what is stored, from its JSON."""
     claim = json.loads(text)
+    token = claim["owner_token"]
     settled = claim["state"] == "settled" or bool((claim.get("record") or {}).get("settled"))
-    return Stored(claim["state"], claim["generation"], claim["owner_token"].partition(".")[0], settled, text)
+    return Stored(claim["state"], claim["generation"], token.partition(".")[0], token, settled, text)
 
 
 class Accessor:

@@ -59,8 +59,8 @@ class State(NamedTuple):
     receipts: tuple[Receipt, ...]
     faults: int
     """How many more can happen."""
-    claimant: int = -1
-    """The process that stored a claim last."""
+    last_token: str = ""
+    """The owner token of the last claim that its process stored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +78,11 @@ class Configuration:
     """Whether a clear deletes the claim, as Airflow 3.4 does."""
     clears_running: bool = True
     """Whether a clear leaves the tries that have begun running, and does not supersede them at once."""
-    writes_survive_clear: bool = False
-    """Whether an accepted write may be stored after a try that follows a clear has begun."""
+    writes_hang: bool = False
+    """
+    Whether an accepted write of a process may be stored after a try that follows a clear, or a process with the same
+    number, has begun. The next try of the same generation may always begin before it is stored.
+    """
 
 
 class DeliveryModel:
@@ -162,7 +165,7 @@ class DeliveryModel:
             may_begin = stored is not None and stored.state in ("claimed", "unknown")
         else:
             may_begin = not spec.number or (spec.generation == state.cleared and spec.number >= state.current)
-            if spec.generation and not self._configuration.writes_survive_clear:
+            if (spec.generation or spec.begins_after) and not self._configuration.writes_hang:
                 may_begin = may_begin and not self._is_older_write_accepted(state)
             if spec.begins_after:
                 may_begin = may_begin and state.locals[self._indices[spec.begins_after]].status >= ENDED
@@ -240,8 +243,9 @@ class DeliveryModel:
         if content == state.content:
             return state, answer
         stored = self._place.peek(content)
-        is_claim = stored is not None and stored.state == "claimed" and stored.owner == self._specs[index].name
-        return state._replace(content=content, claimant=index if is_claim else state.claimant), answer
+        if stored is None or stored.state != "claimed" or stored.owner != self._specs[index].name:
+            return state._replace(content=content), answer
+        return state._replace(content=content, last_token=stored.token), answer
 
     def _is_refused(self, state: State, index: int) -> bool:
         spec = self._specs[index]
@@ -305,7 +309,8 @@ class DeliveryModel:
         """Return whether a record of ``not_sent`` says of a receipt that there is none: of the same generation."""
         spec = self._specs[owner]
         # The API server may store an old record again after a later try; a database cannot.
-        is_later = self._place.accepts_before_it_acts and self._specs[receipt.sender].number > spec.number
+        sender = (self._specs[receipt.sender].number, receipt.sender)
+        is_later = self._place.accepts_before_it_acts and sender > (spec.number, owner)
         return receipt.generation == spec.generation and not is_later
 
     def _check_ends(self, stored: Stored, before: State, state: State) -> str | None:
@@ -320,8 +325,8 @@ class DeliveryModel:
             if ends_now and is_seen and stored.state == "claimed" and stored.generation == spec.label:
                 return f"(3) {spec.name} ended, and left the claim without a record"
             # The API server may store an old record over a newer one; see the limits of the guarantee.
-            is_last = state.claimant == index and not self._place.accepts_before_it_acts
-            is_own = stored.owner == spec.name
+            is_last = state.last_token == end.token and not self._place.accepts_before_it_acts
+            is_own = stored.token == end.token
             is_checked = (is_own or is_last) and end.knows and not end.was_disturbed and not stored.settled
             if is_checked and not (is_own and stored.state in AGREEING[end.knows]):
                 return f"(4) {spec.name} got the outcome of its request, and the record does not say it"

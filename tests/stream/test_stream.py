@@ -224,6 +224,18 @@ def test_a_new_asking_sends_all_again_and_says_so_whatever_the_one_before_left(t
     assert sum(kept.bytes_of.values()) > EVENTS
 
 
+def test_an_orphan_of_an_earlier_generation_sends_nothing_and_leaves_the_claim(tries):
+    source = make_source(EVENTS)
+    with serve(answer) as kept:
+        tries.number = 2
+        tries.deliver(kept, source, generation="4")
+        sent, stored = len(kept.arrivals), dict(tries.store.kept)
+        tries.number = 1
+        with pytest.raises(ClaimLostError, match="try 3 sends this stream after a clear"):
+            tries.deliver(kept, source)
+        assert (len(kept.arrivals), tries.store.kept) == (sent, stored)
+
+
 def refuse(connection, _count):
     connection.sendall(b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n")
 
