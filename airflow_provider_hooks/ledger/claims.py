@@ -60,11 +60,11 @@ _COLUMNS = (
     "slot",
 )
 _INSERT = (
-    f"INSERT INTO service_hook_deliveries (claim_key, {', '.join(_COLUMNS)}) "  # noqa: S608  (our own names)
+    f"INSERT INTO service_hook_deliveries (claim_key, {', '.join(_COLUMNS)}) "
     f"VALUES (?{', ?' * len(_COLUMNS)}) ON CONFLICT (claim_key) DO NOTHING RETURNING id"
 )
 _REPLACE = (
-    f"UPDATE service_hook_deliveries SET {', '.join(f'{name} = ?' for name in _COLUMNS)} "  # noqa: S608
+    f"UPDATE service_hook_deliveries SET {', '.join(f'{name} = ?' for name in _COLUMNS)} "
     "WHERE claim_key = ? AND owner_token = ? AND state = ? RETURNING id"
 )
 _SAVED_COLUMNS = ("state", "claim", "updated_at", "outcome", "status_code", "error_class", "duration_ms")
@@ -159,7 +159,7 @@ class LedgerClaimStore(Generic[ClaimType]):
         replaced = _list_replaced(claim)
         states = ", ".join("?" * len(replaced))
         update = (
-            f"UPDATE service_hook_deliveries SET {', '.join(f'{name} = ?' for name in _SAVED_COLUMNS)} "  # noqa: S608
+            f"UPDATE service_hook_deliveries SET {', '.join(f'{name} = ?' for name in _SAVED_COLUMNS)} "
             f"WHERE claim_key = ? AND owner_token = ? AND state IN ({states}) RETURNING id"
         )
         parameters = [*(row[name] for name in _SAVED_COLUMNS), self._key, _find_fence(claim)[0], *replaced]
@@ -168,13 +168,13 @@ class LedgerClaimStore(Generic[ClaimType]):
             return bool(self._database.run(update, parameters))
         attempt = [row["try_number"], row["claimed_at"], msgspec.json.encode(record).decode()]
         if self._database.target.dialect == "postgresql":
-            insert = f"INSERT INTO service_hook_attempts ({_ATTEMPT_COLUMNS}) SELECT id, ?, ?, ? FROM saved"  # noqa: S608
+            insert = f"INSERT INTO service_hook_attempts ({_ATTEMPT_COLUMNS}) SELECT id, ?, ?, ? FROM saved"
             sql = f"WITH saved AS ({update}) {insert} RETURNING delivery"
             return bool(self._database.run(sql, [*parameters, *attempt]))
         with self._database.transaction() as run:
             rows = run(update, parameters)
             if rows:
-                insert = f"INSERT INTO service_hook_attempts ({_ATTEMPT_COLUMNS}) VALUES (?, ?, ?, ?)"  # noqa: S608
+                insert = f"INSERT INTO service_hook_attempts ({_ATTEMPT_COLUMNS}) VALUES (?, ?, ?, ?)"
                 run(insert, [rows[0][0], *attempt])
         return bool(rows)
 

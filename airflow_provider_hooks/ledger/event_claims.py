@@ -94,7 +94,7 @@ class LedgerEventClaims:
         rows, origins = _select_rows(dialect, ["key", *owner]), _select_rows(dialect, _ORIGIN)
         values = ", ".join([*(f"v.{name}" for name in owner), *(f"c.{name}" for name in _ORIGIN)])
         self._insert = (
-            f"INSERT INTO service_hook_deliveries (claim_key, kind, {', '.join([*owner, *_ORIGIN])}) "  # noqa: S608
+            f"INSERT INTO service_hook_deliveries (claim_key, kind, {', '.join([*owner, *_ORIGIN])}) "
             f"SELECT v.key, 'event', {values} FROM {rows} AS v, {origins} AS c WHERE true "
             "ON CONFLICT (claim_key) DO NOTHING RETURNING claim_key"
         )
@@ -104,21 +104,21 @@ class LedgerEventClaims:
         changed = [*(f"{name} = v.{name}" for name in _OUTCOME), "updated_at = c.updated_at"]
         self._settle = self._make_update(["key", *expected, *_OUTCOME], changed)
         self._add_attempts = (
-            "INSERT INTO service_hook_attempts (delivery, try_number, claimed_at, record) "  # noqa: S608
+            "INSERT INTO service_hook_attempts (delivery, try_number, claimed_at, record) "
             "SELECT d.id, v.try_number, v.claimed_at, v.record "
             f"FROM {_select_rows(dialect, ['key', 'try_number', 'claimed_at', 'record'])} AS v "
             "JOIN service_hook_deliveries AS d ON d.claim_key = v.key"
         )
         keys = f"{_select_rows(dialect, ['key'])} AS v JOIN service_hook_deliveries AS d ON d.claim_key = v.key"
-        self._find = f"SELECT d.delivery_id, {', '.join(f'd.{name}' for name in _PLACES.split(', '))} FROM {keys}"  # noqa: S608
-        self._count_open = f"SELECT count(*) FROM {keys} WHERE d.state = '{CLAIMED}'"  # noqa: S608
+        self._find = f"SELECT d.delivery_id, {', '.join(f'd.{name}' for name in _PLACES.split(', '))} FROM {keys}"
+        self._count_open = f"SELECT count(*) FROM {keys} WHERE d.state = '{CLAIMED}'"
         lock = "" if dialect == "sqlite" else " FOR SHARE"  # a transaction of SQLite has locked the database
-        self._fence = f"SELECT id FROM service_hook_deliveries WHERE claim_key = ? AND owner_token = ?{lock}"  # noqa: S608
+        self._fence = f"SELECT id FROM service_hook_deliveries WHERE claim_key = ? AND owner_token = ?{lock}"
 
     def _make_update(self, names: Sequence[str], changed: Sequence[str]) -> str:
         dialect = self._database.target.dialect
         return (
-            f"UPDATE service_hook_deliveries AS d SET {', '.join(changed)} "  # noqa: S608  (our own names)
+            f"UPDATE service_hook_deliveries AS d SET {', '.join(changed)} "
             f"FROM {_select_rows(dialect, names)} AS v, {_select_rows(dialect, _ORIGIN)} AS c "
             "WHERE d.claim_key = v.key AND d.owner_token = v.expected_token "
             "AND (d.state = v.expected_state OR d.state = v.other_state) RETURNING claim_key"
@@ -225,9 +225,9 @@ def _select_rows(dialect: Dialect, names: Sequence[str]) -> str:
     """Return a table expression whose only parameter is a JSON array of objects."""
     if dialect == "postgresql":
         columns = ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in names)
-        return f"(SELECT * FROM json_to_recordset(CAST(? AS json)) AS j({columns}))"  # noqa: S608
+        return f"(SELECT * FROM json_to_recordset(CAST(? AS json)) AS j({columns}))"
     columns = ", ".join(f"json_extract(j.value, '$.{name}') AS {name}" for name in names)
-    return f"(SELECT {columns} FROM json_each(?) AS j)"  # noqa: S608  (our own names)
+    return f"(SELECT {columns} FROM json_each(?) AS j)"
 
 
 def _make_row(claim: Claim, *, expected: Claim | None = None, states: tuple[str, ...] = ()) -> _Row:

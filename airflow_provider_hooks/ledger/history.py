@@ -137,7 +137,7 @@ class EndpointCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _COLUMNS = (*(name for name in Delivery.__struct_fields__ if name != "once"), "claim_key")
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM service_hook_deliveries"  # noqa: S608  (our own names)
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM service_hook_deliveries"
 _NEWEST_FIRST = "ORDER BY claimed_at DESC, id DESC LIMIT ?"
 
 
@@ -157,8 +157,8 @@ def list_deliveries(database: Database, *, filters: Filters, limit: int, after: 
     ]
     sql, parameters = parts[0]
     if len(parts) > 1:
-        union = " UNION ALL ".join(f"SELECT * FROM ({part}) AS part" for part, _ in parts)  # noqa: S608
-        sql = f"SELECT * FROM ({union}) AS parts {_NEWEST_FIRST}"  # noqa: S608
+        union = " UNION ALL ".join(f"SELECT * FROM ({part}) AS part" for part, _ in parts)
+        sql = f"SELECT * FROM ({union}) AS parts {_NEWEST_FIRST}"
         parameters = [value for _, values in parts for value in values] + [limit + 1]
     found = [_read_delivery(row) for row in database.run(sql, parameters)]
     shown = tuple(found[:limit])
@@ -291,7 +291,7 @@ def count_by_endpoint(database: Database, *, filters: Filters) -> list[EndpointC
         conditions.append(f"outcome IN ({', '.join('?' * len(filters.outcomes))})")
         parameters += filters.outcomes
     sql = (
-        "SELECT endpoint, kind, outcome, count(*), avg(duration_ms), max(claimed_at) "  # noqa: S608  (our own names)
+        "SELECT endpoint, kind, outcome, count(*), avg(duration_ms), max(claimed_at) "
         f"FROM service_hook_deliveries WHERE {' AND '.join(conditions)} "
         "GROUP BY endpoint, kind, outcome ORDER BY endpoint, kind, outcome"
     )

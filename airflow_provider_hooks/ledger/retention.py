@@ -125,14 +125,14 @@ class _Cleaner:
         condition = f"delivery IN ({_mark(ids)}) AND claimed_at < ?"
         if self._is_dry_run:
             return self._count("service_hook_attempts", condition, (*ids, self._limit))
-        sql = f"DELETE FROM service_hook_attempts WHERE {condition} RETURNING id"  # noqa: S608  (our own names)
+        sql = f"DELETE FROM service_hook_attempts WHERE {condition} RETURNING id"
         return len(self._database.run(sql, (*ids, self._limit)))
 
     def _delete(self, ids: Sequence[int]) -> int:
         """Delete rows, and return how many were written again meanwhile and stay."""
         if self._is_dry_run or not ids:
             return 0
-        sql = f"DELETE FROM service_hook_deliveries WHERE id IN ({_mark(ids)}) AND updated_at < ? RETURNING id"  # noqa: S608
+        sql = f"DELETE FROM service_hook_deliveries WHERE id IN ({_mark(ids)}) AND updated_at < ? RETURNING id"
         return len(ids) - len(self._database.run(sql, (*ids, self._limit)))
 
     def _delete_payloads(self) -> Iterator[int]:
@@ -140,12 +140,12 @@ class _Cleaner:
             yield self._count("service_hook_payloads", "stored_at < ?", (self._limit,))
             return
         old = "SELECT delivery_id, body_sha256 FROM service_hook_payloads WHERE stored_at < ? LIMIT ?"
-        sql = f"DELETE FROM service_hook_payloads WHERE (delivery_id, body_sha256) IN ({old}) RETURNING delivery_id"  # noqa: S608
+        sql = f"DELETE FROM service_hook_payloads WHERE (delivery_id, body_sha256) IN ({old}) RETURNING delivery_id"
         while count := len(self._database.run(sql, (self._limit, self._batch_size))):
             yield count
 
     def _count(self, table: str, condition: str, parameters: Sequence[object]) -> int:
-        return int(self._database.run(f"SELECT count(*) FROM {table} WHERE {condition}", parameters)[0][0])  # noqa: S608
+        return int(self._database.run(f"SELECT count(*) FROM {table} WHERE {condition}", parameters)[0][0])
 
 
 def find_protection(claim_key: str, *, kind: str, state: str, delivery_id: str | None) -> Protection | None:
