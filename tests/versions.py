@@ -3,8 +3,8 @@
 """
 What a test needs to know about the version of Airflow that it runs on.
 
-``needs_claim_store`` marks the tests whose tasks deliver, wherever their claims are stored; ``needs_task_state_store``
-those that look at the task state store itself.
+``needs_task_state_store`` marks the tests that look at the task state store itself; before Airflow 3.3 the tasks of the
+tests have their claims in a ledger.
 """
 
 from __future__ import annotations
@@ -21,11 +21,9 @@ except ImportError:  # before 3.2
 __all__ = [
     "BACKOFF",
     "EXTRA_REFUSED",
-    "HAS_CLAIM_STORE",
     "IS_3_1",
     "NO_CLAIM_STORE",
     "TaskDeferred",
-    "needs_claim_store",
     "needs_deadlines",
     "needs_form_fields",
     "needs_retry_policy",
@@ -40,9 +38,6 @@ BACKOFF = True if IS_3_1 else 2.0
 """A ``retry_exponential_backoff`` by the factor 2."""
 NO_CLAIM_STORE = "no task_state_store" if has_task_state_store() else r"set \[service_hooks\] ledger_conn_id"
 """What the error of a context without a task state store says."""
-HAS_CLAIM_STORE = has_task_state_store()
-"""Whether tasks of a real Airflow of the tests can store a claim."""
-needs_claim_store = pytest.mark.skipif(not HAS_CLAIM_STORE, reason="Airflow before 3.3 has no task state store")
 needs_deadlines = pytest.mark.skipif(IS_3_1, reason="Airflow 3.1 cannot deliver from the triggerer")
 needs_form_fields = pytest.mark.skipif(IS_3_1, reason="Airflow 3.1 ignores the fields of a connection form")
 needs_retry_policy = pytest.mark.skipif(not has_retry_policy(), reason="Airflow before 3.3 has no retry policies")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_hooks._runtime.compat import has_task_state_store
 from airflow_provider_hooks.sandbox import Sandbox
 from airflow_provider_hooks.sandbox.demo import write_connections
 from tests.ledgers import create_ledger
@@ -46,8 +47,11 @@ def _rank(item: pytest.Item) -> int:
 @pytest.fixture(scope="session")
 def deployment(tmp_path_factory: pytest.TempPathFactory, served_sandbox: Sandbox) -> Iterator[Deployment]:
     """A running Airflow for all tests of a session; it may deliver to loopback."""
-    with run_postgres() as server, _run(tmp_path_factory.mktemp("deployment"), server, served_sandbox) as running:
-        yield running
+    with run_postgres() as server:
+        ledger = None if has_task_state_store() else create_ledger(server)
+        place = tmp_path_factory.mktemp("deployment")
+        with _run(place, server, served_sandbox, ledger=ledger) as running:
+            yield running
 
 
 @pytest.fixture(scope="session")

@@ -22,9 +22,7 @@ from airflow_provider_hooks.ledger.schema import migrate
 from tests.ledgers import describe_sqlite, open_database
 from tests.system.crash_receiver import CrashReceiver
 from tests.system.deployment import CLEAR_DELETES_CLAIMS, Deployment, run_airflow
-from tests.versions import needs_claim_store
 
-pytestmark = needs_claim_store
 POINTS = ("before_claim", "after_claim", "connected", "mid_request", "after_request", "after_answer", "recorded")
 HOWS = ("kill_task", "kill_supervisor", "term_task")
 RECEIVERS = ("answer", "drop", "delay", "reset")

@@ -21,7 +21,7 @@ from tests.airflow_context import SECRET
 from tests.servers import OK, find_closed_port, raw_server
 from tests.system.deployment import Deployment
 from tests.system.real_airflow import REPOSITORY
-from tests.versions import needs_claim_store, needs_variable_list
+from tests.versions import needs_variable_list
 
 OTHER_PLATFORMS = ("akinon", "zstack", "smartsheet_rm")
 EXAMPLES = {
@@ -93,7 +93,6 @@ def examples(example_dags, sandbox):
     return Examples(example_dags, sandbox)
 
 
-@needs_claim_store
 @needs_variable_list
 def test_registering_and_delivering_leaves_no_secret_behind(examples, sandbox):
     runs = [examples.pass_dag("example_register_on_sentry") for _ in range(2)]
@@ -133,7 +132,6 @@ def test_a_hook_is_registered_on_every_other_platform(examples, sandbox, platfor
     assert examples.airflow.find_everywhere(private) == []
 
 
-@needs_claim_store
 def test_many_events_of_one_run_are_delivered_once_each_with_a_claim_each(examples, sandbox):
     examples.add_hook("event.alert")
     run_id = examples.pass_dag("example_mapped_events")
@@ -142,7 +140,6 @@ def test_many_events_of_one_run_are_delivered_once_each_with_a_claim_each(exampl
     assert len(examples.airflow.read_claims("example_mapped_events", run_id)) == 3
 
 
-@needs_claim_store
 def test_own_events_are_delivered_once_each_verified(examples, sandbox):
     examples.add_hook()
     run_id = examples.pass_dag("example_own_events")
@@ -154,7 +151,6 @@ def test_own_events_are_delivered_once_each_verified(examples, sandbox):
     assert bodies["orders.checked"]["source"].endswith("/dags/example_own_events/tasks/cloud_event")
 
 
-@needs_claim_store
 def test_an_event_is_delivered_at_least_once_to_a_receiver_that_is_up(examples, sandbox):
     examples.add_hook()
     run_id = examples.pass_dag("example_at_least_once")
@@ -162,7 +158,6 @@ def test_an_event_is_delivered_at_least_once_to_a_receiver_that_is_up(examples, 
     assert (record["outcome"], record["attempts"]) == ("delivered", 1)
 
 
-@needs_claim_store
 def test_an_event_goes_to_several_endpoints(examples, sandbox):
     examples.add_hook()
     names = ["orders_warehouse", "orders_partner", "orders_audit"]
@@ -173,7 +168,6 @@ def test_an_event_goes_to_several_endpoints(examples, sandbox):
     assert (counts["received"], counts["verified"], counts["duplicates"]) == (3, 3, 0)
 
 
-@needs_claim_store
 def test_each_change_is_delivered_once_as_a_cloud_event(examples, sandbox):
     examples.add_hook()
     run_id = examples.pass_dag("example_cloud_events")
@@ -198,7 +192,6 @@ def test_a_task_that_fails_for_good_is_one_message_in_slack(examples, sandbox):
     assert "example_slack_alert.load_orders" in delivery.body
 
 
-@needs_claim_store
 def test_an_event_is_delivered_with_the_client_certificate_of_a_variable(examples):
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -220,7 +213,6 @@ def test_an_event_is_delivered_with_the_client_certificate_of_a_variable(example
     assert examples.airflow.find_everywhere([key]) == []
 
 
-@needs_claim_store
 def test_a_file_of_events_is_replayed_once_each_by_its_shards_with_a_record_each(examples, sandbox):
     examples.add_hook("event.created")
     run_id = examples.pass_dag("example_stream_delivery")
@@ -233,7 +225,6 @@ def test_a_file_of_events_is_replayed_once_each_by_its_shards_with_a_record_each
     assert len(examples.airflow.read_claims("example_stream_delivery", run_id)) == 2
 
 
-@needs_claim_store
 def test_a_task_that_fails_for_good_is_told_of_once_and_what_a_function_finds_is_delivered(examples, sandbox):
     examples.add_hook()
     _, tasks = examples.run("example_alert_on_failure")
@@ -257,7 +248,6 @@ def test_a_task_that_fails_for_good_is_told_of_once_and_what_a_function_finds_is
     assert "load_orders" in [frame["function"] for frame in exception["stacktrace"]["frames"]]
 
 
-@needs_claim_store
 def test_an_event_that_is_heard_of_twice_is_one_run(examples):
     examples.add_hook()
     states = []
@@ -268,7 +258,6 @@ def test_an_event_that_is_heard_of_twice_is_one_run(examples):
     assert examples.airflow.list_runs("example_once_per_event") == ["event-order-1001-late"]
 
 
-@needs_claim_store
 def test_a_triggered_delivery_says_what_its_params_say(examples, sandbox):
     examples.add_hook("event.alert")
     conf = {"message": "Stock is low", "level": "info", "url": "https://example.com/", "rules": ["Stock", "By hand"]}
@@ -295,7 +284,6 @@ def test_params_are_checked_before_anything_is_sent(examples, sandbox):
     assert sandbox.state.list_deliveries() == []
 
 
-@needs_claim_store
 def test_a_receiver_that_answers_500_gets_one_request_and_the_task_fails_without_retry(examples, sandbox):
     examples.add_hook("event.alert")
     sandbox.state.answer_status = 500
@@ -306,7 +294,6 @@ def test_a_receiver_that_answers_500_gets_one_request_and_the_task_fails_without
     assert (claim["state"], claim["record"]["status_code"]) == ("rejected", 500)
 
 
-@needs_claim_store
 def test_with_nobody_listening_airflow_retries_and_nothing_is_sent(examples, sandbox):
     url = f"http://127.0.0.1:{find_closed_port()}/"
     endpoint = {"conn_type": "service_hook", "host": url, "password": "a-secret-of-nobody"}

@@ -23,7 +23,7 @@ from airflow_provider_hooks.sandbox.state import Received
 from tests.system.deployment import CLEAR_DELETES_CLAIMS, Deployment
 from tests.system.notifying_dags import DEADLINE_CALLBACKS, KNOWN_SECRET
 from tests.system.notifying_dags import NOTIFIED_SECRET as SECRET
-from tests.versions import HAS_CLAIM_STORE, needs_claim_store, needs_deadlines, needs_task_state_store
+from tests.versions import needs_deadlines, needs_task_state_store
 
 RUN = "a-run"
 RECORD = f"/{STORAGE_TAB}" if has_task_state_store() else ""
@@ -40,8 +40,6 @@ EXPECTED = {
     "linked": 8,
 }
 """How many events at least each project gets; with one more, a test below fails."""
-if not HAS_CLAIM_STORE:
-    del EXPECTED["linked"]  # its tasks deliver
 
 
 @dataclass(frozen=True)
@@ -196,7 +194,6 @@ def test_a_missed_deadline_is_told_from_an_executor_and_from_the_triggerer(outco
     assert len({one.body["id"] for one in outcome.told["too_late"]}) == len(outcome.told["too_late"]) == len(told)
 
 
-@needs_claim_store
 def test_what_a_decorated_function_returns_is_delivered(outcome):
     states = {task["task_id"]: (task["state"], task["try_number"]) for task in outcome.tasks["linked"]}
     assert (states["tell_of_one"], states["tell_of_several"]) == (("success", 1), ("failed", 1))
@@ -207,7 +204,6 @@ def test_what_a_decorated_function_returns_is_delivered(outcome):
     assert several == ["order-1", "order-3"], "the one that is wrong fails alone"
 
 
-@needs_claim_store
 @pytest.mark.parametrize(
     ("task_id", "address"),
     [
@@ -223,7 +219,6 @@ def test_a_task_links_to_its_event_and_to_its_record(outcome, task_id, address):
     assert links == {"Event": address, "Delivery record": f"{page}{RECORD}"}
 
 
-@needs_claim_store
 @pytest.mark.parametrize(
     ("task_id", "address"), [("each", "https://example.com/b"), ("tell_of_each", "https://example.com/2")]
 )

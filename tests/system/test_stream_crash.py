@@ -24,9 +24,7 @@ from tests.system.deployment import IS_BETA, Deployment
 from tests.system.stream_crash_check import Found, describe, judge, read_hits
 from tests.system.stream_crash_receiver import ReceiverProcess
 from tests.system.stream_crash_trials import SHORT, choose_combinations, make_trials, write_events
-from tests.versions import needs_claim_store
 
-pytestmark = needs_claim_store
 RUN_ID = "r1"
 HERE = Path(__file__).parent
 
