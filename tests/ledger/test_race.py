@@ -21,6 +21,7 @@ from airflow_provider_hooks.delivery.claims import Claim, TryContext, make_claim
 from airflow_provider_hooks.delivery.record import Attempt
 from airflow_provider_hooks.delivery.service import ClaimedDelivery
 from airflow_provider_hooks.exceptions import ClaimLostError
+from airflow_provider_hooks.ledger import database as database_module
 from airflow_provider_hooks.outcomes import Outcome
 from tests.ledger.test_claims import INFO, TIME, open_store
 from tests.ledgers import open_database
@@ -83,6 +84,7 @@ def deliver(database: Database, number: int, sends: Path, *, name: str, wait_sec
 
 def run_process(
     described: dict[str, object],
+    drivers: tuple[str, ...],
     rounds: int,
     barrier: Barrier,
     sends: Path,
@@ -91,8 +93,11 @@ def run_process(
     wait_seconds: float,
 ) -> None:
     """Take part in every round, and write what this process reports of each."""
+    database_module._DRIVERS = drivers  # what the fixture set in the process of the test
     database = open_database(described)
     database.run("SELECT 1")
+    module = type(database._connection).__module__.partition(".")[0]
+    assert module in {*drivers, "sqlite3"}, module
     with reports.open("w") as file:
         for number in range(rounds):
             barrier.wait(BARRIER_SECONDS)
@@ -111,7 +116,7 @@ def run_rounds(
     processes = [
         context.Process(
             target=run_process,
-            args=(described, rounds, barrier, sends, folder / name, name, wait_seconds),
+            args=(described, database_module._DRIVERS, rounds, barrier, sends, folder / name, name, wait_seconds),
         )
         for name in names
     ]
