@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from unittest import mock
@@ -14,14 +14,16 @@ from unittest import mock
 from airflow_provider_hooks._runtime.airflow import TaskStateClaimStore
 from airflow_provider_hooks.delivery import claims, service
 from airflow_provider_hooks.delivery.claims import CLAIMED, ClaimAction, TryContext
+from airflow_provider_hooks.delivery.record import not_sent_attempt
 from airflow_provider_hooks.delivery.service import ClaimedDelivery, DeliveryResult
+from airflow_provider_hooks.exceptions import ClaimLostError, StateStoreError
 from tests.model import processes
 from tests.model.explorer import Exploration, World, explore
 from tests.model.processes import INFO, POLICIES, Spec, controlled, send
 from tests.model.stores import ApiServer, ClaimPlace, LedgerDatabase
 from tests.model.system import Configuration, DeliveryModel
 
-TRY_1, TRY_2 = Spec("try 1", "try", 0, 1), Spec("try 2", "try", 0, 2)
+TRY_1, TRY_2, TRY_3 = (Spec(f"try {number}", "try", 0, number) for number in (1, 2, 3))
 CLEARED_3, CLEARED_4 = Spec("try 3", "try", 1, 3), Spec("try 4", "try", 1, 4)
 TRY_1_AGAIN = Spec("try 1 again", "try", 0, 1, begins_after="try 1")
 """A container that was restarted: Airflow runs the try again under its own number."""
@@ -35,6 +37,7 @@ TASK_STATE_STORE = tuple(
     for name, specs, options in (
         ("two tries", (TRY_1, TRY_2), {}),
         ("two tries, the store is waited for", (TRY_1, TRY_2), {"patience": 0.5}),
+        ("three tries", (TRY_1, TRY_2, TRY_3), {}),
         ("a try, run again under its number", (TRY_1, TRY_1_AGAIN, TRY_2), {}),
         ("a callback fired twice in turn, a later try", (CALLBACK, CALLBACK_AGAIN, TRY_2), {}),
         ("two tries, a user settles", (TRY_1, TRY_2, SETTLE), {}),
@@ -50,6 +53,7 @@ LEDGER = tuple(
     for name, specs, options in (
         ("two tries", (TRY_1, TRY_2), {}),
         ("two tries, the store is waited for", (TRY_1, TRY_2), {"patience": 0.5}),
+        ("three tries", (TRY_1, TRY_2, TRY_3), {}),
         ("two tries, a user settles", (TRY_1, TRY_2, SETTLE), {}),
         ("two tries, a user resends", (TRY_1, TRY_2, RESEND), {}),
         ("two tries, a clear", (TRY_1, TRY_2, CLEARED_3), {}),
@@ -85,7 +89,8 @@ def list_configurations(*, faults: int, is_full: bool) -> Iterator[Configuration
             size = len(make.keywords["specs"])
             if is_full:
                 for policy in POLICIES:
-                    yield make(policy=policy, place=place(), faults=faults if size < _LARGEST else min(faults, 1))
+                    if (place, make.keywords["name"], policy) != (ApiServer, "three tries", "at_least_once"):  # a limit
+                        yield make(policy=policy, place=place(), faults=faults if size < _LARGEST else min(faults, 1))
             elif make.keywords["name"] in _LONG:
                 continue
             elif size < _LARGE:
@@ -136,6 +141,12 @@ def _deliver_before_claiming(world: World, place: ClaimPlace, run: TryContext, p
     return delivery.claim(INFO) or delivery.settle(attempt)
 
 
+def _record_without_looking(delivery: ClaimedDelivery, claim: claims.Claim, error: StateStoreError) -> None:
+    record = claims.make_record(claim, not_sent_attempt(error, requested_at=0.0, seconds=0.0))
+    with suppress(StateStoreError, ClaimLostError):
+        delivery.store.save(claims.record_claim(claim, record))
+
+
 @contextmanager
 def _send_over_open_claims() -> Iterator[None]:
     with mock.patch.dict(claims._SAME_GENERATION, {CLAIMED: ClaimAction.SEND}):
@@ -180,6 +191,12 @@ WEAKENED = (
         configuration=Configuration(name="", specs=(TRY_1, TRY_2), place=ApiServer(), faults=0),
         violates=_TWICE,
         patch=_send_over_open_claims,
+    ),
+    Variant(
+        name="task state store: after an outage not_sent is recorded without a look at the claim",
+        configuration=Configuration(name="", specs=(TRY_1, TRY_2, TRY_3), place=ApiServer(), faults=1),
+        violates=_TWICE,
+        patch=lambda: mock.patch.object(ClaimedDelivery, "_record_not_sent", _record_without_looking),
     ),
     Variant(
         name="ledger: a record is stored without a check of the owner",
@@ -229,6 +246,13 @@ LIMITS = (
             name="", specs=(TRY_1, CLEARED_3, CLEARED_4), place=ApiServer(), faults=0, writes_hang=True
         ),
         violates=_TWICE,
+    ),
+    Variant(
+        name="task state store, at_least_once: a write hangs until the next try has claimed the event",
+        configuration=Configuration(
+            name="", specs=(TRY_1, TRY_2, TRY_3), place=ApiServer(), policy="at_least_once", faults=0
+        ),
+        violates="(2)",
     ),
     Variant(
         name="task state store: Airflow 3.4 deletes the claim of a task that is cleared while it runs",
