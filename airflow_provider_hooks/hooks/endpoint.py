@@ -11,6 +11,7 @@ import uuid
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 from airflow.sdk import BaseHook
 
 from airflow_provider_hooks._runtime.airflow import (
@@ -88,6 +89,8 @@ __all__ = ["EndpointHook"]
 COMMAND = ClaimOrigin(origin="command")
 _REQUESTS_OF_AN_ATTEMPT = 3
 """A token, the request, and the request again with a new token."""
+_CALLBACK_WAIT_SECONDS = 10.0
+"""How long a callback waits for another process at most: Airflow ends callbacks, some after 20 s."""
 _SETTLE_SECONDS = 5.0
 """How long the outcome of an attempt takes to be stored, at most, while the ledger answers."""
 
@@ -341,6 +344,8 @@ class EndpointHook(BaseHook):
         if policy.once == "run":
             key = make_claim_key(origin.origin, self._settings.deployment, origin.slot)
         run = self._make_shared_context(prepared.template.endpoint, try_number=origin.try_number, policy=policy)
+        if origin.origin == "callback":
+            run = msgspec.structs.replace(run, wait_seconds=min(run.wait_seconds, _CALLBACK_WAIT_SECONDS))
         return self._deliver_claimed(prepared, store=self._open_ledger_claim(database, key, origin), run=run)
 
     def _make_shared_context(self, endpoint: Endpoint, *, try_number: int, policy: DeliveryPolicy) -> TryContext:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 
 import pytest
 from airflow.sdk import DAG
@@ -20,6 +21,7 @@ from airflow_provider_hooks.exceptions import (
     DeliveryFailedError,
     DeliveryNotSentError,
     NonRetryableError,
+    NotificationError,
     RetryableError,
 )
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
@@ -205,6 +207,20 @@ def test_a_callback_that_is_called_twice_sends_one_request(connect, ledger, stat
     assert ledger.run("SELECT origin, dag_id, run_id, task_id, outcome FROM service_hook_deliveries") == [
         ("callback", "a_dag", "a_run", "a_task", "delivered")
     ]
+
+
+def test_a_callback_waits_no_longer_than_airflow_lets_it_run(connect, ledger, monkeypatch):
+    monkeypatch.setattr("airflow_provider_hooks.hooks.endpoint._CALLBACK_WAIT_SECONDS", 0.2)
+    with raw_server(OK) as receiver:
+        connect(receiver.url)
+        ServiceHookNotifier(message="It failed").notify(make_context(state="failed"))
+        killed = {**find_claim(ledger), "state": "claimed", "record": None}
+        ledger.run("UPDATE service_hook_deliveries SET state = 'claimed', claim = ?", (json.dumps(killed),))
+        began = time.monotonic()
+        with pytest.raises(NotificationError, match=r"^unknown \(interrupted\)"):
+            ServiceHookNotifier(message="It failed").notify(make_context(state="failed"))
+    assert time.monotonic() - began < 5
+    assert len(receiver.requests) == 1
 
 
 def test_each_command_is_a_delivery_with_its_history(connect, ledger):
