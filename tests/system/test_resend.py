@@ -3,7 +3,8 @@
 """
 ``deliveries resend`` and ``mark-delivered`` in a real Airflow, whose scheduler then runs the cleared tasks.
 
-Once with a ledger on PostgreSQL, and once with the claims in Airflow's task state store.
+By default in the Airflow of the other tests, whose claims are in the task state store, or before 3.3 in a ledger;
+``make test-crash`` runs them in one with a ledger too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from airflow_provider_hooks._runtime.compat import has_provider_commands, has_task_state_store
+from airflow_provider_hooks._runtime.compat import has_provider_commands
 from tests.servers import OK, raw_server
 from tests.system.deployment import Deployment
 from tests.versions import needs_task_state_store
@@ -101,10 +102,9 @@ class Commands:
         self.airflow.trigger(dag_id, run_id, {"endpoint": f"{dag_id}_endpoint"})
 
 
-@pytest.fixture(scope="module", params=["ledger", *(["task_state_store"] if has_task_state_store() else [])])
+@pytest.fixture(scope="module", params=["deployment", pytest.param("ledger_deployment", marks=pytest.mark.crash)])
 def commands(request):
-    name = "ledger_deployment" if request.param == "ledger" else "deployment"
-    running: Deployment = request.getfixturevalue(name)
+    running: Deployment = request.getfixturevalue(request.param)
     running.add_dags(DAGS, ("resend_one", "resend_mapped", "resend_several"), name="resend.py")
     return Commands(running)
 
@@ -217,6 +217,7 @@ def test_a_task_with_several_deliveries_sends_the_others_again_only_where_that_i
         assert (len(first.requests), len(second.requests)) == (2, 2)
 
 
+@pytest.mark.crash
 def test_an_event_that_is_delivered_once_for_ever_is_sent_again_where_a_user_says_so(ledger_deployment):
     commands = Commands(ledger_deployment)
     ledger_deployment.add_dags(ONCE_FOR_EVER, ("resend_once",), name="resend_once.py")
@@ -238,6 +239,7 @@ def test_an_event_that_is_delivered_once_for_ever_is_sent_again_where_a_user_say
     assert [attempt["record"]["outcome"] for attempt in shown["attempts"]] == ["unknown", "delivered"]
 
 
+@pytest.mark.crash
 def test_a_delivery_whose_run_is_deleted_is_refused_with_what_to_do(ledger_deployment):
     commands = Commands(ledger_deployment)
     ledger_deployment.add_dags(DAGS, ("resend_one",), name="resend.py")
