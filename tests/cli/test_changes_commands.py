@@ -11,7 +11,7 @@ from __future__ import annotations
 import pytest
 from cryptography.fernet import Fernet
 
-from airflow_provider_hooks.delivery.claims import Claim, ClaimAction, mark_delivered, next_action
+from airflow_provider_hooks.delivery.claims import Claim, ClaimAction, TryContext, mark_delivered, next_action
 from airflow_provider_hooks.ledger.claims import LedgerClaimStore, make_claim_key
 from airflow_provider_hooks.ledger.history import find_delivery
 from airflow_provider_hooks.stream.claims import StreamClaim
@@ -47,7 +47,7 @@ def test_an_unknown_delivery_is_marked_so_that_the_next_try_or_clear_sends_nothi
     claim = load(filled, row)
     for generation in ("0", "1"):
         assert next_action(claim, generation=generation) is ClaimAction.MARK_DELIVERED
-    _, record = mark_delivered(claim, generation="1")
+    _, record = mark_delivered(claim, run=TryContext(generation="1", try_number=2))
     assert (record.attempt.outcome.value, record.settled) == ("delivered", True)
     assert "marked as delivered by a user" in run("deliveries", "show", str(row), "-o", "json").json["what_happened"]
 

@@ -49,6 +49,7 @@ def test_the_commands_are_complete():
             *("deliver", "verify", "ping", "schemes", "sandbox"),
             *("hooks list", "hooks ensure", "hooks delete"),
             *("ledger migrate", "ledger check", "ledger clean"),
+            *("endpoints list", "endpoints pause", "endpoints resume"),
             *(f"deliveries {name}" for name in ("list", "show", "resend", "mark-delivered", "stats")),
         )
     }
