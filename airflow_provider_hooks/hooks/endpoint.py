@@ -62,7 +62,7 @@ from airflow_provider_hooks.exceptions import (
 )
 from airflow_provider_hooks.http.connect import make_tls_context
 from airflow_provider_hooks.http.redact import MASK
-from airflow_provider_hooks.ledger.claims import LedgerClaimStore, make_claim_key
+from airflow_provider_hooks.ledger.claims import LedgerClaimStore, make_claim_key, make_event_key
 from airflow_provider_hooks.outcomes import Outcome
 from airflow_provider_hooks.settings import SECTION
 
@@ -340,7 +340,7 @@ class EndpointHook(BaseHook):
         Its claim is that of the event, or of what a callback was called for.
         """
         prepared = self._prepare(event)
-        key = make_claim_key("event", prepared.info.delivery_id)
+        key = make_event_key(prepared.info.delivery_id)
         if policy.once == "run":
             key = make_claim_key(origin.origin, self._settings.deployment, origin.slot)
         run = self._make_shared_context(prepared.template.endpoint, try_number=origin.try_number, policy=policy)

@@ -79,6 +79,11 @@ def make_claim_key(*parts: object) -> str:
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=20).hexdigest()
 
 
+def make_event_key(delivery_id: str | None) -> str:
+    """Return the key of the claim that all runs and processes share which deliver an event id once for ever."""
+    return make_claim_key("event", delivery_id)
+
+
 class LedgerClaimStore(Generic[ClaimType]):
     """
     One claim in the ledger.

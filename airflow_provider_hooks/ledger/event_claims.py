@@ -21,7 +21,7 @@ from airflow_provider_hooks.delivery.claims import CLAIMED, Claim
 from airflow_provider_hooks.delivery.patience import Patience
 from airflow_provider_hooks.delivery.record import format_time
 from airflow_provider_hooks.exceptions import ClaimLostError
-from airflow_provider_hooks.ledger.claims import make_claim_key
+from airflow_provider_hooks.ledger.claims import make_event_key
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.stream.event_claims import FoundClaim
 
@@ -188,7 +188,7 @@ class LedgerEventClaims:
 
         :raises StateStoreError: if the database did not answer
         """
-        keys = [_make_key(delivery_id) for delivery_id in delivery_ids]
+        keys = [make_event_key(delivery_id) for delivery_id in delivery_ids]
         return self._patience.call(lambda: self._look(self._database.run, keys))
 
     def has_open(self, delivery_ids: Collection[str]) -> bool:
@@ -197,7 +197,7 @@ class LedgerEventClaims:
 
         :raises StateStoreError: if the database did not answer
         """
-        keys = _encode_keys([_make_key(delivery_id) for delivery_id in delivery_ids])
+        keys = _encode_keys([make_event_key(delivery_id) for delivery_id in delivery_ids])
         return bool(self._patience.call(lambda: self._database.run(self._count_open, [keys]))[0][0])
 
     def _check_fence(self, run: Run, stream_token: str) -> None:
@@ -240,7 +240,7 @@ def _make_row(claim: Claim, *, expected: Claim | None = None, states: tuple[str,
     info, record = claim.info, claim.record or {}
     states = (expected.state,) if expected is not None else states
     return _Row(
-        key=_make_key(info.delivery_id),
+        key=make_event_key(info.delivery_id),
         claim=_to_json(claim),
         state=claim.state,
         owner_token=claim.owner_token,
@@ -270,15 +270,13 @@ def _make_attempts(claims: Sequence[Claim]) -> dict[str, _AttemptRow]:
     return {
         row.key: row
         for row in (
-            _AttemptRow(_make_key(claim.info.delivery_id), claim.try_number, claim.claimed_at, _to_json(claim.record))
+            _AttemptRow(
+                make_event_key(claim.info.delivery_id), claim.try_number, claim.claimed_at, _to_json(claim.record)
+            )
             for claim in claims
             if claim.state in _FAILED and (claim.record or {}).get("error_class") != ErrorClass.STOPPED.value
         )
     }
-
-
-def _make_key(delivery_id: str) -> str:
-    return make_claim_key("event", delivery_id)
 
 
 def _encode_keys(keys: Sequence[str]) -> str:

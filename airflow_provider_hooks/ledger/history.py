@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from airflow_provider_hooks.exceptions import RecordError, ValidationError
-from airflow_provider_hooks.ledger.claims import make_claim_key
+from airflow_provider_hooks.ledger.claims import make_event_key
 from airflow_provider_hooks.outcomes import Outcome
 from airflow_provider_hooks.sanitize import escape, safe_repr
 
@@ -372,7 +372,7 @@ def _list_conditions(filters: Filters) -> tuple[list[str], list[object]]:
 def _read_delivery(row: Row) -> Delivery:
     fields = dict(zip(_COLUMNS, row, strict=True))
     times = {name: to_text(fields[name]) for name in ("claimed_at", "updated_at")}
-    once = "event" if fields.pop("claim_key") == make_claim_key("event", fields["delivery_id"]) else "run"
+    once = "event" if fields.pop("claim_key") == make_event_key(fields["delivery_id"]) else "run"
     return Delivery(**{**fields, **times, "once": once})
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from airflow_provider_hooks.delivery.claims import CLAIMED, RESEND, SETTLED
 from airflow_provider_hooks.exceptions import ValidationError
-from airflow_provider_hooks.ledger.claims import make_claim_key
+from airflow_provider_hooks.ledger.claims import make_event_key
 from airflow_provider_hooks.ledger.history import to_stored, to_text
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def find_protection(claim_key: str, *, kind: str, state: str, delivery_id: str |
         return None
     if state in (CLAIMED, SETTLED, RESEND):
         return _OF_STATES[state]
-    return "once_event" if claim_key == make_claim_key("event", delivery_id) else None
+    return "once_event" if claim_key == make_event_key(delivery_id) else None
 
 
 _OF_STATES: dict[str, Protection] = {CLAIMED: "open", SETTLED: "settled", RESEND: "resend"}
