@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Operations of a claim store that are tried again while the store does not answer: it may be restarting."""
+"""How long a process waits for a claim store that does not answer, and for another process that is sending."""
 
 from __future__ import annotations
 
@@ -14,12 +14,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _log = logging.getLogger(__name__)
+CLAIM_PAUSES = (0.05, 1.0)
+"""The first and the longest pause between two looks at the claim of another process that is sending."""
 _FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.5, 5.0
 Returned = TypeVar("Returned")
 
 
 class OutageError(Exception):
     """A store did not answer. The message says why."""
+
+
+class GrowingPause:
+    """
+    Pauses between looks at something that changes: each twice as long as the one before.
+
+    :param first: the first pause in seconds
+    :param longest: the longest one
+    """
+
+    def __init__(self, first: float, longest: float) -> None:
+        self._next, self._longest = first, longest
+
+    def sleep(self, *, until: float) -> None:
+        """Sleep for the next pause, at most until a time of ``time.monotonic``."""
+        time.sleep(min(self._next, max(0.0, until - time.monotonic())))
+        self._next = min(2 * self._next, self._longest)
 
 
 class Patience:
@@ -40,7 +59,7 @@ class Patience:
         :raises StateStoreError: if the store did not answer in time; operations that follow are tried once
         """
         give_up_at = time.monotonic() + self._seconds
-        pause = _FIRST_PAUSE_SECONDS
+        pause = GrowingPause(_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS)
         while True:
             try:
                 return operation()
@@ -50,5 +69,4 @@ class Patience:
                     self._seconds = 0.0
                     raise StateStoreError(problem) from None
                 _log.warning("%s does not answer; trying again to read or store the claim: %s", self._name, error)
-            time.sleep(min(pause, max(0.0, give_up_at - time.monotonic())))
-            pause = min(2 * pause, _MAX_PAUSE_SECONDS)
+            pause.sleep(until=give_up_at)

@@ -40,6 +40,7 @@ from airflow_provider_hooks.delivery.claims import (
     record_claim,
     report_interrupted,
 )
+from airflow_provider_hooks.delivery.patience import CLAIM_PAUSES, GrowingPause
 from airflow_provider_hooks.delivery.record import Record, not_sent_attempt
 from airflow_provider_hooks.exceptions import ClaimLostError, SlotError, StateStoreError
 from airflow_provider_hooks.outcomes import Outcome
@@ -47,9 +48,6 @@ from airflow_provider_hooks.outcomes import Outcome
 if TYPE_CHECKING:
     from airflow_provider_hooks.delivery.claims import ClaimStore, TryContext
     from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo
-
-_FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS = 0.05, 1.0
-"""The pauses between two looks at the claim of a process that is sending."""
 
 
 class DeliveryResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +110,7 @@ class ClaimedDelivery:
     def _load_settled(self) -> Claim | None:
         """Return the claim; where others share it, wait as long as another process may be sending."""
         give_up_at = time.monotonic() + self.run.wait_seconds
-        pause, owner = _FIRST_WAIT_SECONDS, ""
+        pause, owner = GrowingPause(*CLAIM_PAUSES), ""
         while True:
             found = self.store.load()
             if found is None or found.state != CLAIMED or not self.run.wait_seconds:
@@ -121,8 +119,7 @@ class ClaimedDelivery:
                 owner, give_up_at = found.owner_token, time.monotonic() + self.run.wait_seconds
             if time.monotonic() >= give_up_at:
                 return found
-            time.sleep(min(pause, max(0.0, give_up_at - time.monotonic())))
-            pause = min(2 * pause, _MAX_WAIT_SECONDS)
+            pause.sleep(until=give_up_at)
 
     @property
     def is_claim_lost(self) -> bool:

@@ -30,6 +30,7 @@ from airflow_provider_hooks.delivery.claims import (
     record_claim,
     report_interrupted,
 )
+from airflow_provider_hooks.delivery.patience import CLAIM_PAUSES, GrowingPause
 from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo, attempt_from_result, format_time, parse_stored
 from airflow_provider_hooks.exceptions import RecordError, StateStoreError
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
@@ -48,7 +49,6 @@ CHUNK_BYTES = 16_777_216
 _TOKEN_CHARACTERS = 12
 _MAX_LOOKS = 5
 """How often a claim is looked at that other processes change at the same moment."""
-_FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS = 0.05, 1.0
 _ATTEMPT_FIELDS = frozenset(Attempt.__struct_fields__)
 _UNREADABLE = "the claim in the ledger cannot be read, so the event is not sent; restore or delete its row"
 
@@ -443,10 +443,9 @@ class EventClaims:
         if self._has_waited:
             return
         self._has_waited = True
-        give_up_at, pause = time.monotonic() + self._run.wait_seconds, _FIRST_WAIT_SECONDS
+        give_up_at, pause = time.monotonic() + self._run.wait_seconds, GrowingPause(*CLAIM_PAUSES)
         while self._busy and time.monotonic() < give_up_at and self._store.has_open(self._busy):
-            time.sleep(min(pause, max(0.0, give_up_at - time.monotonic())))
-            pause = min(2 * pause, _MAX_WAIT_SECONDS)
+            pause.sleep(until=give_up_at)
 
 
 def _own(claim: Claim) -> OwnedEvent:
