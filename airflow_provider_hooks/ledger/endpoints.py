@@ -17,6 +17,7 @@ import msgspec
 
 from airflow_provider_hooks.delivery.policy import GONE
 from airflow_provider_hooks.delivery.record import format_time
+from airflow_provider_hooks.ledger.history import to_text
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 
 if TYPE_CHECKING:
@@ -94,25 +95,25 @@ def find_health(database: Database, *, since: str) -> list[EndpointHealth]:
         f"WHERE claimed_at >= ? AND {_FINISHED} GROUP BY endpoint",
         (since,),
     )
-    by_endpoint = {str(row[0]): row[1:] for row in counts}
     pauses = list_pauses(database)
+    by_endpoint = {**dict.fromkeys(pauses, (0, 0, None)), **{str(row[0]): row[1:] for row in counts}}
     return [
         EndpointHealth(
             endpoint=endpoint,
-            deliveries=int(by_endpoint[endpoint][0]) if endpoint in by_endpoint else 0,
-            delivered=int(by_endpoint[endpoint][1]) if endpoint in by_endpoint else 0,
-            last_delivered_at=_to_text(by_endpoint[endpoint][2]) if endpoint in by_endpoint else None,
+            deliveries=int(deliveries),
+            delivered=int(delivered),
+            last_delivered_at=None if last is None else to_text(last),
             failures_in_a_row=count_failures_in_a_row(database, endpoint),
             pause=pauses.get(endpoint),
         )
-        for endpoint in sorted({*by_endpoint, *pauses})
+        for endpoint, (deliveries, delivered, last) in sorted(by_endpoint.items())
     ]
 
 
 def list_pauses(database: Database) -> dict[str, Pause]:
     """Return the pause of each endpoint that is paused."""
     rows = database.run("SELECT endpoint, paused_at, reason FROM service_hook_endpoints WHERE is_paused = 1")
-    return {str(row[0]): Pause(paused_at=_to_text(row[1]) or "", reason=str(row[2])) for row in rows}
+    return {str(row[0]): Pause(paused_at=to_text(row[1]), reason=str(row[2])) for row in rows}
 
 
 def find_pause(database: Database, endpoint: str, *, probe_after: float) -> Pause | None:
@@ -133,7 +134,7 @@ def find_pause(database: Database, endpoint: str, *, probe_after: float) -> Paus
         "WHERE endpoint = ? AND is_paused = 1 AND probed_at <= ? RETURNING endpoint",
         (format_time(now), endpoint, format_time(now - probe_after)),
     )
-    return None if is_probe else Pause(paused_at=_to_text(rows[0][0]) or "", reason=str(rows[0][1]))
+    return None if is_probe else Pause(paused_at=to_text(rows[0][0]), reason=str(rows[0][1]))
 
 
 def pause_endpoint(database: Database, endpoint: str, *, reason: str, has_probes: bool = True) -> bool:
@@ -184,8 +185,3 @@ def find_reason_to_pause(database: Database, record: Record, *, failures: int) -
     if count_failures_in_a_row(database, endpoint, limit=failures) < failures:
         return None
     return f"{failures} deliveries in a row failed; the last was {attempt.outcome.value}"
-
-
-def _to_text(value: object) -> str | None:
-    """Return a time of either database as ISO 8601."""
-    return value if isinstance(value, str) or value is None else value.isoformat()  # type: ignore[attr-defined]
