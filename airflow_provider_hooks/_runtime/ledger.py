@@ -86,10 +86,13 @@ def open_ledger(settings: Settings) -> Database | None:
     database = databases.get(place)
     if database is None:
         database = Database(read_ledger_target(settings.ledger_conn_id))
-        patience = Patience(database.target.subject, settings.state_store_timeout)
-        patience.call(lambda: check_version(database))
+        _make_patience(database, settings).call(lambda: check_version(database))
         databases[place] = database
     return database
+
+
+def _make_patience(database: Database, settings: Settings) -> Patience:
+    return Patience(database.target.subject, settings.state_store_timeout)
 
 
 def close_ledgers() -> None:
@@ -189,7 +192,7 @@ def store_payload(settings: Settings, delivery: PreparedDelivery) -> None:
     if database is None or not settings.store_payloads:
         return
     payloads, key = PayloadStore(database, settings.payload_keys), delivery.template.endpoint.format_settings.key
-    patience = Patience(database.target.subject, settings.state_store_timeout)
+    patience = _make_patience(database, settings)
     if not patience.call(lambda: payloads.store(delivery.info, delivery.event, key=key)):
         _log.warning("The payload is not stored: the receiver's key in it cannot be taken out")
 
@@ -203,7 +206,7 @@ def find_pause(settings: Settings, endpoint: str) -> Pause | None:
     database = open_ledger(settings)
     if database is None:
         return None
-    patience = Patience(database.target.subject, settings.state_store_timeout)
+    patience = _make_patience(database, settings)
     return patience.call(lambda: endpoints.find_pause(database, endpoint, probe_after=settings.pause_seconds))
 
 

@@ -266,19 +266,19 @@ class EndpointHook(BaseHook):
         :raises AirflowNotFoundException: if there is no such connection; nothing was sent
         """
         database = self._find_ledger(policy)
-        is_shared = database is not None and (policy.once == "event" or origin.origin == "callback")
+        shared = database if policy.once == "event" or origin.origin == "callback" else None
         store: ClaimStore[Claim] = ProcessClaimStore()
         run = TryContext(generation="", try_number=1, policy=policy)
-        if database is not None:
+        if database is not None and shared is None:
             key = make_claim_key("command", uuid.uuid4().hex)
             store = self._open_ledger_claim(database, key, origin)
-        elif context is not None:
+        elif database is None and context is not None:
             key, patience = f"{KEY_PREFIX}:{origin.slot}", self._settings.state_store_timeout
             store, run = open_claim_store(context, key, Claim, patience=patience), _make_try_context(context, policy)
         event, attempts = _Event(event_type, payload, format), 0
         while True:
-            if database is not None and is_shared:
-                result = self._deliver_shared(event, database=database, origin=origin, policy=policy)
+            if shared is not None:
+                result = self._deliver_shared(event, database=shared, origin=origin, policy=policy)
             else:
                 result = self._deliver_claimed(event, store=store, run=run)
             attempts += 1
