@@ -28,7 +28,7 @@ def describe_sqlite(folder: Path) -> dict[str, object]:
 
 
 def describe_postgres(server: Postgres) -> dict[str, object]:
-    """Return an Airflow connection to a schema of its own on a server."""
+    """Return an Airflow connection to a new schema on a server."""
     import psycopg2
 
     url = urlsplit(server.url.replace("+psycopg2", ""))

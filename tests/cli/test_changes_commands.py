@@ -15,8 +15,8 @@ from airflow_provider_hooks.delivery.claims import Claim, ClaimAction, TryContex
 from airflow_provider_hooks.ledger.claims import LedgerClaimStore, make_claim_key
 from airflow_provider_hooks.ledger.history import find_delivery
 from airflow_provider_hooks.stream.claims import StreamClaim
-from tests.ledger.deliveries import Ledger
-from tests.ledger.test_retention import TASK, make_stream
+from tests.ledger.deliveries import Ledger, make_stream
+from tests.ledger.test_retention import TASK
 from tests.servers import OK, raw_server
 
 SERVER_ERROR = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"

@@ -11,8 +11,26 @@ from airflow_provider_hooks.delivery.claims import Claim, ClaimOrigin, TryContex
 from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo
 from airflow_provider_hooks.ledger.claims import LedgerClaimStore, make_claim_key
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
+from airflow_provider_hooks.stream.claims import StreamClaim
 
 STATUSES = {"delivered": 200, "rejected": 500}
+
+
+def make_stream(state: str) -> StreamClaim:
+    """Return the claim of a stream whose first batch has ten events."""
+    return StreamClaim(
+        state=state,
+        generation="0",
+        try_number=1,
+        owner_token="one",
+        redelivery=False,
+        source="s",
+        records="r",
+        batch=0,
+        start=0,
+        size=10,
+        summary={"outcomes": {"delivered": 9}},
+    )
 
 
 @dataclass

@@ -12,8 +12,8 @@ from airflow_provider_hooks.ledger.changes import list_sent_along, store_state
 from airflow_provider_hooks.ledger.claims import LedgerClaimStore, make_claim_key
 from airflow_provider_hooks.ledger.history import find_delivery, list_of_task_instance
 from airflow_provider_hooks.stream.claims import StreamClaim
-from tests.ledger.deliveries import Ledger, make_attempt
-from tests.ledger.test_retention import TASK, make_stream
+from tests.ledger.deliveries import Ledger, make_attempt, make_stream
+from tests.ledger.test_retention import TASK
 
 ID = "00000007-0000-5000-8000-000000000001"
 AT = "2026-01-01T00:00:00+00:00"

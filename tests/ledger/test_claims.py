@@ -29,6 +29,7 @@ from airflow_provider_hooks.exceptions import ClaimLostError, RecordError, Slots
 from airflow_provider_hooks.ledger.claims import LedgerClaimStore, make_claim_key
 from airflow_provider_hooks.outcomes import Outcome
 from airflow_provider_hooks.stream.claims import StreamClaim
+from tests.ledger.deliveries import make_stream
 from tests.ledgers import open_database
 
 INFO = DeliveryInfo(
@@ -146,18 +147,7 @@ def test_who_may_write_over_a_claim(database, stored, replaced_by_owner, replace
 
 def test_a_stream_acquires_each_batch_from_the_one_before(database):
     store = open_store(database, kind=StreamClaim)
-    batch = StreamClaim(
-        state="claimed",
-        generation="0",
-        try_number=1,
-        owner_token="one",
-        redelivery=False,
-        source="s",
-        records="r",
-        batch=0,
-        start=0,
-        size=10,
-    )
+    batch = make_stream("claimed")
     following = msgspec.structs.replace(batch, batch=1, owner_token="two")
     taken_over = msgspec.structs.replace(batch, try_number=2, owner_token="three")
     store.acquire(None, batch)

@@ -21,6 +21,7 @@ from airflow_provider_hooks.outcomes import ErrorClass, Outcome, RequestResult
 from airflow_provider_hooks.stream.claims import StreamClaim
 from airflow_provider_hooks.stream.encode import EncodedRequest
 from airflow_provider_hooks.stream.event_claims import EventClaims, EventDescription, KnownEvent, OwnedEvent
+from tests.ledger.deliveries import make_stream
 from tests.ledgers import open_database
 
 DESCRIPTION = EventDescription(
@@ -88,18 +89,7 @@ class Stream:
 
 
 def make_stream_claim(token, batch=0):
-    return StreamClaim(
-        state="claimed",
-        generation="0",
-        try_number=1,
-        owner_token=token,
-        redelivery=False,
-        source="s",
-        records="r",
-        batch=batch,
-        start=0,
-        size=10,
-    )
+    return msgspec.structs.replace(make_stream("claimed"), owner_token=token, batch=batch)
 
 
 def open_single(database, number, *, run=SHARED):

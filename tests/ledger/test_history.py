@@ -21,7 +21,7 @@ from airflow_provider_hooks.ledger.history import (
 )
 from airflow_provider_hooks.ledger.schema import migrate
 from airflow_provider_hooks.stream.claims import StreamClaim
-from tests.ledger.deliveries import Ledger
+from tests.ledger.deliveries import Ledger, make_stream
 from tests.ledgers import describe_sqlite, open_database
 
 TASK = ClaimOrigin(origin="task", dag_id="a_dag", run_id="a_run", task_id="a_task", map_index=-1)
@@ -221,19 +221,7 @@ def test_deliveries_are_counted_by_endpoint_kind_and_outcome(ledger):
     for outcome, hours in (("delivered", 1), ("delivered", 2), ("unknown", 3), ("delivered", -1)):
         ledger.add(outcome, at=at(hours))
     ledger.add(endpoint="other", at=at(4))
-    stream = StreamClaim(
-        state="done",
-        generation="0",
-        try_number=1,
-        owner_token="one",
-        redelivery=False,
-        source="s",
-        records="r",
-        batch=0,
-        start=0,
-        size=10,
-        summary={"outcomes": {"delivered": 9}},
-    )
+    stream = make_stream("done")
     origin = ClaimOrigin(origin="task", endpoint="other", dag_id="a_dag", run_id="a_run", task_id="b", map_index=-1)
     LedgerClaimStore(ledger.database, "stream", StreamClaim, origin=origin).acquire(None, stream)
     counts = count_by_endpoint(ledger.database, filters=Filters(since=BEGIN))

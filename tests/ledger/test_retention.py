@@ -22,7 +22,7 @@ from airflow_provider_hooks.ledger.claims import LedgerClaimStore, make_claim_ke
 from airflow_provider_hooks.ledger.history import find_delivery
 from airflow_provider_hooks.ledger.retention import Cleaned, clean
 from airflow_provider_hooks.stream.claims import StreamClaim
-from tests.ledger.deliveries import Ledger
+from tests.ledger.deliveries import Ledger, make_stream
 
 NOW = datetime.now(timezone.utc)
 LIMIT = NOW - timedelta(days=30)
@@ -39,22 +39,6 @@ def ledger(database) -> Ledger:
 def run_clean(ledger: Ledger, **options: object) -> Cleaned:
     *_, done = clean(ledger.database, older_than=LIMIT, **options)
     return done
-
-
-def make_stream(state: str) -> StreamClaim:
-    return StreamClaim(
-        state=state,
-        generation="0",
-        try_number=1,
-        owner_token="one",
-        redelivery=False,
-        source="s",
-        records="r",
-        batch=0,
-        start=0,
-        size=10,
-        summary={"outcomes": {"delivered": 9}},
-    )
 
 
 def test_what_is_older_is_deleted_with_its_history(ledger):

@@ -137,7 +137,7 @@ def judge_cleared(trials, states, before, after, touched, *, may_lose_claims):
             wrong.append(f"received twice for one asking: {trial} {first} {second}")
         if first and not may_have_been_sent:
             wrong.append(f"sent without a claim: {trial} {left}")
-        # Airflow 3.4 may have deleted a claim of its own store, so without one a clear is taken for a redelivery.
+        # Airflow 3.4 may have deleted a claim of the task state store; a clear that finds none marks a redelivery.
         is_redelivery = may_have_been_sent or (left is None and may_lose_claims)
         if (claim["state"], claim["redelivery"], states[index]) != ("delivered", is_redelivery, "success"):
             wrong.append(f"the clear did not deliver, or says otherwise: {trial} {info}")
