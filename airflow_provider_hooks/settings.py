@@ -180,6 +180,16 @@ OPTIONS = (
         description="A connection of type service_hook that gets an event.alert when an endpoint is paused.",
     ),
     Option(
+        name="shown_records_paths",
+        type="string",
+        default="",
+        example="s3://aws@bucket/service-hooks",
+        description=(
+            "Folders of records of streams, separated by commas, that the pages in Airflow's user interface may show: "
+            "the API server reads them. Empty: none."
+        ),
+    ),
+    Option(
         name="ca_file",
         type="string",
         default="",
@@ -212,6 +222,7 @@ class Settings:
     pause_after_failures: int = 0
     pause_seconds: float = 300.0
     alert_conn_id: str | None = None
+    shown_records_paths: tuple[str, ...] = ()
 
     def build_policy(self) -> NetworkPolicy:
         """
@@ -275,6 +286,7 @@ def parse_settings(given: Mapping[str, str | None]) -> Settings:
         pause_after_failures=pause_after_failures,
         pause_seconds=numbers["pause_seconds"],
         alert_conn_id=texts["alert_conn_id"] or None,
+        shown_records_paths=tuple(_split(texts["shown_records_paths"])),
     )
 
 

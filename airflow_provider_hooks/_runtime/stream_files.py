@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
@@ -86,6 +86,22 @@ def _name_folder(name: str) -> str:
         return quoted
     digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_DIGEST_CHARACTERS]
     return f"{quoted[: _MAX_FOLDER_CHARACTERS - 1 - _DIGEST_CHARACTERS]}!{digest}"
+
+
+def find_shown_records(path: str, *, roots: Sequence[str]) -> RecordFolder:
+    """
+    Return the folder that a claim names, if the deployment lets pages show what is in it.
+
+    A user of Airflow can edit a claim, so without a list of folders it must not choose what the API server reads.
+
+    :param roots: the folders of the deployment
+    :raises ValidationError: if it is in none of them
+    """
+    wanted = ObjectStoragePath(path)
+    if ".." in wanted.parts or not any(wanted.is_relative_to(ObjectStoragePath(root)) for root in roots):
+        problem = f"must have a folder that {escape(path)} is in, so that the API server may read the records there"
+        raise ValidationError("section service_hooks of airflow.cfg", {"shown_records_paths": problem})
+    return RecordFolder(cast("Folder", wanted))
 
 
 def find_earlier_records(path: str) -> RecordFolder:

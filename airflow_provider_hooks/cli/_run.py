@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, cast
 
 from airflow.cli.simple_table import AirflowConsole
 from airflow.utils.cli import suppress_logs_and_warning
-from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_hooks._runtime.compat import (
     AirflowException,
@@ -43,6 +42,7 @@ from airflow_provider_hooks.sanitize import escape, safe_repr
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from airflow_provider_hooks.admin.stored import StoredDeliveries
     from airflow_provider_hooks.json_types import JsonObject, JsonValue
 
 MAX_INPUT_BYTES = 16_777_216
@@ -90,20 +90,25 @@ def exit_with(body: Callable[[], ExitCode]) -> None:
         raise SystemExit(code)
 
 
-@contextmanager
-def database_errors() -> Iterator[None]:
-    """Report an error of Airflow's database without its SQL statement, whose parameters are secrets."""
-    try:
-        yield
-    except SQLAlchemyError as error:
-        reason = escape(str(getattr(error, "orig", None) or type(error).__name__))
-        raise ServiceHookError(f"Airflow's database cannot be used: {reason}") from None
-
-
 def eprint(text: str) -> None:
     """Print one line on standard error."""
     line = f"service-hooks: {escape(text, limit=_MAX_ERROR_CHARACTERS)}"
     print(line, file=sys.stderr)  # noqa: T201  (the command's output)
+
+
+@contextmanager
+def open_stored_for_command() -> Iterator[StoredDeliveries]:
+    """
+    Open the deliveries of this deployment, and print what is not found there; raises as ``open_stored``.
+
+    It is imported when it is needed: most commands read no deliveries.
+    """
+    from airflow_provider_hooks.admin.stored import open_stored  # noqa: PLC0415
+
+    with open_stored() as stored:
+        if stored.limits:
+            eprint("; ".join(stored.limits))
+        yield stored
 
 
 def read_input(path: str) -> bytes:

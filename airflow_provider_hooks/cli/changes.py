@@ -11,20 +11,21 @@ import msgspec
 
 from airflow_provider_hooks._runtime.airflow import read_settings
 from airflow_provider_hooks._runtime.ledger import open_ledger
-from airflow_provider_hooks.cli._metadata import clear_task_instance, explain_not_cleared
-from airflow_provider_hooks.cli._run import command, eprint, show
-from airflow_provider_hooks.cli._stored import open_stored
-from airflow_provider_hooks.cli.commands import OUTCOME_CODES, ExitCode
-from airflow_provider_hooks.cli.history import summarize
-from airflow_provider_hooks.delivery.claims import CLAIMED, RESEND, SETTLED, Claim, ClaimOrigin
-from airflow_provider_hooks.exceptions import ClaimLostError, ValidationError, ValidationErrors
-from airflow_provider_hooks.hooks.endpoint import EndpointHook
-from airflow_provider_hooks.ledger.changes import (
-    explain_not_resent,
-    explain_not_settled,
-    list_sent_along,
-    replace_state,
+from airflow_provider_hooks.admin.actions import (
+    clear,
+    explain_not_marked,
+    explain_sending,
+    mark_received,
+    plan_clears,
+    write_state,
 )
+from airflow_provider_hooks.cli._run import command, eprint, open_stored_for_command, show
+from airflow_provider_hooks.cli.commands import OUTCOME_CODES, ExitCode
+from airflow_provider_hooks.delivery.claims import RESEND, SETTLED, Claim, ClaimOrigin
+from airflow_provider_hooks.exceptions import ValidationError, ValidationErrors
+from airflow_provider_hooks.hooks.endpoint import EndpointHook
+from airflow_provider_hooks.ledger.advice import summarize
+from airflow_provider_hooks.ledger.changes import replace_state
 from airflow_provider_hooks.ledger.claims import LedgerClaimStore
 from airflow_provider_hooks.ledger.payloads import PayloadStore
 
@@ -32,32 +33,32 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
-    from airflow_provider_hooks.cli._stored import StoredDeliveries
+    from airflow_provider_hooks.admin.actions import Clear
+    from airflow_provider_hooks.admin.stored import StoredDeliveries
     from airflow_provider_hooks.delivery.record import Record
     from airflow_provider_hooks.events.formats import EncodedEvent
     from airflow_provider_hooks.json_types import JsonObject
     from airflow_provider_hooks.ledger.history import Delivery, DeliveryDetails
 
 _MAX_NAMED = 5
-_CHANGED = "another process or user changed the claim of this delivery meanwhile, so it is left unchanged; look again"
 
 
 @command
 def mark_delivered(args: Namespace) -> ExitCode:
     """Mark deliveries as received, so that a retry or a clear of their tasks sends nothing."""
-    with open_stored() as stored:
+    with open_stored_for_command() as stored:
         chosen = _find_all(stored, args.ids)
         problems = ValidationErrors("mark-delivered")
         for details in chosen:
-            _note(problems, details, explain_not_settled(details) or _explain_running(details))
+            _note(problems, details, explain_not_marked(details))
         problems.raise_if_any()
         open_ = [details for details in chosen if details.delivery.state != SETTLED]
         if open_:
             _confirm(args, [f"{_name(one)}: marked as delivered; was {summarize(one)}" for one in open_])
-        rows = [_make_row(one, "unchanged") for one in chosen if one.delivery.state == SETTLED]
-        for details in open_:
-            _store(stored, details, SETTLED)
-            rows.append(_make_row(details, "marked as delivered"))
+        rows = [
+            _make_row(one, "marked as delivered" if mark_received(stored, one) else "unchanged")
+            for one in sorted(chosen, key=lambda one: one.delivery.state != SETTLED)
+        ]
     ids = ", ".join(str(one.delivery.id) for one in chosen)
     show(rows, args.output, done=f"marked as delivered: {ids}")
     return ExitCode.DONE
@@ -66,7 +67,7 @@ def mark_delivered(args: Namespace) -> ExitCode:
 @command
 def resend(args: Namespace) -> ExitCode:
     """Send deliveries again: each from its stored payload, or by a clear of the task that it comes from."""
-    with open_stored() as stored:
+    with open_stored_for_command() as stored:
         chosen = _find_all(stored, args.ids)
         exact = [_prepare_stored(details) for details in chosen if details.payload_stored_at is not None]
         others = [details for details in chosen if details.payload_stored_at is None]
@@ -75,7 +76,7 @@ def resend(args: Namespace) -> ExitCode:
         _confirm(args, [*map(_describe_exact, exact), *lines])
         rows, code = [], ExitCode.DONE
         for group in cleared:
-            _clear(stored, group.chosen)
+            clear(stored, group.chosen)
             rows += [_make_row(details, "the task is cleared and sends it again") for details in group.chosen]
         for prepared in exact:
             record = _send_stored(stored, prepared)
@@ -102,7 +103,7 @@ def _prepare_stored(details: DeliveryDetails) -> _Prepared:
     :raises ServiceHookError: if either cannot be used, or the task that the delivery comes from is sending it
     """
     settings, one, claim = read_settings(), details.delivery, replace_state(details, RESEND)
-    reason = _explain_running(details)
+    reason = explain_sending(details)
     if reason is None and not settings.payload_keys:
         reason = "its payload is encrypted: set [service_hooks] payload_keys"
     if reason is not None:
@@ -137,7 +138,7 @@ def _send_stored(stored: StoredDeliveries, prepared: _Prepared) -> Record:
     """
     details = prepared.details
     if details.delivery.state != RESEND:
-        _store(stored, details, RESEND)
+        write_state(stored, details, RESEND)
     try:
         return prepared.hook.resend(replace_state(details, RESEND), prepared.event, store=prepared.store).record
     finally:
@@ -164,41 +165,22 @@ def _find_all(stored: StoredDeliveries, texts: Sequence[str]) -> list[DeliveryDe
     return list(found.values())
 
 
-class _Clear(NamedTuple):
-    """The clear of one task instance."""
-
-    chosen: list[DeliveryDetails]
-    along: list[Delivery]
-    """The others that it sends again."""
-
-
 def _plan_clears(
     stored: StoredDeliveries, chosen: Sequence[DeliveryDetails], *, includes_whole_task: bool
-) -> list[_Clear]:
+) -> Sequence[Clear]:
     """
     Return which task instances must be cleared.
 
     :raises ValidationError: naming each delivery that cannot be sent again, and what to do
     """
-    problems = ValidationErrors("resend")
-    groups: dict[tuple[object, ...], list[DeliveryDetails]] = {}
-    for details in chosen:
-        one = details.delivery
-        reason = explain_not_resent(details)
-        _note(problems, details, reason)
-        if reason is None:
-            groups.setdefault((one.dag_id, one.run_id, one.task_id, one.map_index), []).append(details)
-    planned = []
-    for group in groups.values():
-        first = group[0].delivery
-        reason = explain_not_cleared(first)
-        along = [] if reason else list_sent_along([one.delivery for one in group], stored.list_of_task_instance(first))
-        if along and not includes_whole_task:
-            reason = _explain_along(along)
-        _note(problems, group[0], reason)
-        planned.append(_Clear(group, along))
+    plan, problems = plan_clears(stored, chosen), ValidationErrors("resend")
+    for id_, reason in plan.refused.items():
+        problems.add(str(id_), reason)
+    for one in plan.clears:
+        if one.along and not includes_whole_task:
+            problems.add(_name(one.chosen[0]), _explain_along(one.along))
     problems.raise_if_any()
-    return planned
+    return plan.clears
 
 
 def _explain_along(along: Sequence[Delivery]) -> str:
@@ -209,47 +191,12 @@ def _explain_along(along: Sequence[Delivery]) -> str:
     )
 
 
-def _describe_clear(group: _Clear) -> list[str]:
+def _describe_clear(group: Clear) -> list[str]:
     chosen = [
         f"{_name(one)}: {one.delivery.source} is cleared, which sends it again; was {summarize(one)}"
         for one in group.chosen
     ]
     return [*chosen, *(f"{one.id}: sent again too, by the same task" for one in group.along)]
-
-
-def _clear(stored: StoredDeliveries, chosen: Sequence[DeliveryDetails]) -> None:
-    """
-    Mark the claims of a task instance, so that it sends them again whatever they say, and clear it.
-
-    :raises ServiceHookError: if it could not be cleared; the claims are as before
-    """
-    marked: list[DeliveryDetails] = []
-    is_cleared = False
-    try:
-        for details in chosen:
-            if details.delivery.state != RESEND:
-                _store(stored, details, RESEND)
-                marked.append(details)
-        clear_task_instance(chosen[0].delivery)
-        is_cleared = True
-    finally:
-        if not is_cleared:
-            for details in marked:
-                stored.store_state(details, state=details.delivery.state, found=RESEND)
-
-
-def _store(stored: StoredDeliveries, details: DeliveryDetails, state: str) -> None:
-    if not stored.store_state(details, state=state):
-        raise ClaimLostError(f"{_name(details)}: {_CHANGED}")
-
-
-def _explain_running(details: DeliveryDetails) -> str | None:
-    """Return why an open claim cannot be settled: its process may be sending."""
-    one = details.delivery
-    if one.state != CLAIMED or one.origin != "task":
-        return None
-    reason = explain_not_cleared(one)
-    return reason if reason is not None and "wait" in reason else None
 
 
 def _confirm(args: Namespace, lines: Sequence[str]) -> None:

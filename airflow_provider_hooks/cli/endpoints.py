@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_provider_hooks.admin.stored import open_ledger_database
 from airflow_provider_hooks.cli._run import command, show
-from airflow_provider_hooks.cli._stored import open_ledger_database
 from airflow_provider_hooks.cli.commands import ExitCode
 from airflow_provider_hooks.ledger.endpoints import find_health, pause_endpoint, resume_endpoint
 from airflow_provider_hooks.ledger.history import to_stored

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from airflow_provider_hooks.cli._run import command, eprint, show
-from airflow_provider_hooks.cli._stored import open_ledger_database, open_stored
+from airflow_provider_hooks.admin.stored import open_ledger_database
+from airflow_provider_hooks.cli._run import command, eprint, open_stored_for_command, show
 from airflow_provider_hooks.cli.commands import ExitCode
-from airflow_provider_hooks.delivery.claims import CLAIMED, RESEND, SETTLED
+from airflow_provider_hooks.delivery.claims import RESEND, SETTLED
 from airflow_provider_hooks.exceptions import ValidationErrors
+from airflow_provider_hooks.ledger.advice import advise, summarize
 from airflow_provider_hooks.ledger.history import Filters, count_by_endpoint
 from airflow_provider_hooks.ledger.schema import check_version
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from airflow_provider_hooks.json_types import JsonObject, JsonValue
     from airflow_provider_hooks.ledger.history import Delivery, DeliveryDetails, StoredAttempt
@@ -35,7 +36,7 @@ def list_stored(args: Namespace) -> ExitCode:
     if not 1 <= args.limit <= MAX_LIMIT:
         problems.add("--limit", f"must be 1 to {MAX_LIMIT}, not {args.limit}")
     problems.raise_if_any()
-    with open_stored() as stored:
+    with open_stored_for_command() as stored:
         page = stored.list_page(filters=_read_filters(args), limit=args.limit, after=args.after)
     data: JsonObject = {
         "deliveries": [one.as_json() for one in page.deliveries],
@@ -50,10 +51,11 @@ def list_stored(args: Namespace) -> ExitCode:
 @command
 def show_stored(args: Namespace) -> ExitCode:
     """Print what happened to one delivery, and each of its attempts."""
-    with open_stored() as stored:
+    with open_stored_for_command() as stored:
         details = stored.find(args.id)
     data: JsonObject = {
         "what_happened": summarize(details),
+        "what_to_do": " ".join(advise(details)) or None,
         **details.delivery.as_json(),
         "payload_stored_at": details.payload_stored_at,
         "attempts": cast("list[JsonValue]", msgspec.to_builtins(details.attempts)),
@@ -70,25 +72,6 @@ def show_stats(args: Namespace) -> ExitCode:
         counts = count_by_endpoint(database, filters=Filters(since=args.since, until=args.until))
     show([cast("JsonObject", msgspec.to_builtins(one)) for one in counts], args.output)
     return ExitCode.DONE
-
-
-def summarize(details: DeliveryDetails) -> str:
-    """Return what happened to a delivery, in one line."""
-    one = details.delivery
-    what = f"{one.event_type or 'events'} to {one.endpoint or 'an endpoint'}"
-    if one.kind == "stream":
-        counts: Mapping[str, object] = details.claim.get("summary", {}).get("outcomes", {})
-        listed = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count) or "none finished"
-        return f"{'stream done' if one.state == 'done' else 'stream not done'}: {what}, {listed}"
-    if one.state == SETTLED:
-        return f"marked as delivered by a user: {what}; the next try or clear sends nothing"
-    if one.outcome == CLAIMED:
-        happened = f"open: {what}; try {one.try_number} claimed it at {one.claimed_at} and stored no outcome"
-    else:
-        status = [f"HTTP {one.status_code}"] if one.status_code else []
-        reason = ", ".join([*status, *([one.error_class] if one.error_class else [])])
-        happened = f"{one.outcome}{f' ({reason})' if reason else ''}: {what}"
-    return f"marked to be sent again; before: {happened}" if one.state == RESEND else happened
 
 
 def _make_row(one: Delivery) -> JsonObject:

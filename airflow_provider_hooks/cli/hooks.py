@@ -12,7 +12,8 @@ from airflow.utils.session import create_session
 from sqlalchemy import select
 
 from airflow_provider_hooks._runtime.variable_store import default_variable_name
-from airflow_provider_hooks.cli._run import command, database_errors, show
+from airflow_provider_hooks.admin.task_instances import database_errors
+from airflow_provider_hooks.cli._run import command, show
 from airflow_provider_hooks.cli.commands import ExitCode
 from airflow_provider_hooks.exceptions import ValidationErrors
 from airflow_provider_hooks.hooks.endpoint import EndpointHook

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from airflow_provider_hooks.admin.stored import open_ledger_database
 from airflow_provider_hooks.cli._run import command, eprint, show
-from airflow_provider_hooks.cli._stored import open_ledger_database
 from airflow_provider_hooks.cli.commands import ExitCode
 from airflow_provider_hooks.ledger.history import to_stored
 from airflow_provider_hooks.ledger.retention import SPACE, Cleaned, clean

@@ -214,10 +214,14 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
             "body_sha256": self.info.body_sha256,
         }
 
+    def hide_signature(self) -> dict[str, str]:
+        """Return the headers with the signature masked, for readers who must not send the request themselves."""
+        return {name: MASK if name == self.signature_header else value for name, value in self.headers.items()}
+
     def as_message(self, *, shows_signature: bool = True) -> bytes:
         """Return the head line by line, a blank line, and exactly the bytes of the body."""
-        hidden = None if shows_signature else self.signature_header
-        headers = (f"{name}: {MASK if name == hidden else value}" for name, value in self.headers.items())
+        shown = self.headers if shows_signature else self.hide_signature()
+        headers = (f"{name}: {value}" for name, value in shown.items())
         head = [f"{METHOD} {self.url} HTTP/1.1", *headers]
         return "\n".join([*head, "", ""]).encode() + self.body
 

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.delivery.claims import ClaimStore
     from airflow_provider_hooks.delivery.policy import DeliveryPolicy
-    from airflow_provider_hooks.delivery.record import Attempt
+    from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo
     from airflow_provider_hooks.delivery.request import Preview
     from airflow_provider_hooks.events.formats import EncodedEvent
     from airflow_provider_hooks.events.types import Payload
@@ -299,13 +299,27 @@ class EndpointHook(BaseHook):
         :raises ServiceHookError: if an input cannot be used; nothing was sent
         :raises AirflowNotFoundException: if there is no such connection; nothing was sent
         """
-        endpoint, event_type = self._find_endpoint(found.info.event_type), found.info.event_type
-        template = RequestTemplate(
-            endpoint, event_type, content_type=event.content_type, header_names=event.header_names
-        )
+        template = self._make_template(found.info.event_type, event)
         prepared = PreparedDelivery(template, template.describe(event.id, event.body), event)
         run = TryContext(generation=found.generation, try_number=found.try_number)
         return self._deliver_claimed(prepared, store=store, run=run)
+
+    @drop_frames
+    def preview_stored(self, event_type: str, event: EncodedEvent) -> Preview:
+        """
+        Return the request of a stored event as it would be sent now. No connection is opened.
+
+        :param event: what ``PayloadStore.load`` returned
+        :raises ServiceHookError: if the connection cannot be used
+        :raises AirflowNotFoundException: if there is no such connection
+        """
+        template = self._make_template(event_type, event)
+        info = template.describe(event.id, event.body)
+        return self._preview(template, info, event)
+
+    def _make_template(self, event_type: str, event: EncodedEvent) -> RequestTemplate:
+        endpoint = self._find_endpoint(event_type)
+        return RequestTemplate(endpoint, event_type, content_type=event.content_type, header_names=event.header_names)
 
     def _deliver_in_task(self, event: _Event, *, context: Context, slot: str, policy: DeliveryPolicy) -> DeliveryResult:
         database = self._find_ledger(policy)
@@ -415,6 +429,9 @@ class EndpointHook(BaseHook):
         :raises ServiceHookError: if an input cannot be used
         """
         template, info, event = self._prepare(_Event(event_type, payload, format))
+        return self._preview(template, info, event)
+
+    def _preview(self, template: RequestTemplate, info: DeliveryInfo, event: EncodedEvent) -> Preview:
         if template.endpoint.oauth2 is not None:
             template.use_token(MASK)
         return preview_request(template.endpoint, template.make_request(info, event.body, headers=event.headers))

@@ -17,10 +17,12 @@ import msgspec
 
 from airflow_provider_hooks.delivery.policy import GONE
 from airflow_provider_hooks.delivery.record import format_time
-from airflow_provider_hooks.ledger.history import to_text
+from airflow_provider_hooks.ledger.history import to_stored, to_text
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow_provider_hooks.delivery.record import Record
     from airflow_provider_hooks.ledger.database import Database
 
@@ -107,6 +109,38 @@ def find_health(database: Database, *, since: str) -> list[EndpointHealth]:
             pause=pauses.get(endpoint),
         )
         for endpoint, (deliveries, delivered, last) in sorted(by_endpoint.items())
+    ]
+
+
+class HealthBucket(msgspec.Struct, frozen=True, kw_only=True):
+    """How the deliveries to an endpoint finished in a part of a period."""
+
+    endpoint: str
+    number: int
+    """Of the part, 0 for the first."""
+    delivered: int
+    failed: int
+
+
+def count_by_time(database: Database, *, since: datetime, seconds: int) -> list[HealthBucket]:
+    """
+    Return how the deliveries of each endpoint finished in each part of a period; parts without deliveries are left out.
+
+    :param seconds: the length of a part
+    :raises OutageError: if the database does not answer
+    """
+    is_postgresql = database.target.dialect == "postgresql"
+    epoch = "floor(extract(epoch FROM claimed_at))" if is_postgresql else "strftime('%s', claimed_at)"
+    part = f"(CAST({epoch} AS INTEGER) - {int(since.timestamp())}) / {int(seconds)}"
+    rows = database.run(
+        f"SELECT endpoint, {part} AS number, "
+        "sum(CASE WHEN outcome = 'delivered' THEN 1 ELSE 0 END), count(*) FROM service_hook_deliveries "
+        f"WHERE claimed_at >= ? AND {_FINISHED} GROUP BY endpoint, number ORDER BY endpoint, number",
+        (to_stored(since),),
+    )
+    return [
+        HealthBucket(endpoint=str(row[0]), number=int(row[1]), delivered=int(row[2]), failed=int(row[3]) - int(row[2]))
+        for row in rows
     ]
 
 

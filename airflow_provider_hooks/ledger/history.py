@@ -33,6 +33,8 @@ MAX_LISTED = 10
 _AFTER_HEX = "~"
 """Sorts after every character of a delivery id."""
 _MAX_ROW_ID = 2**63 - 1
+Condition = tuple[str, tuple[object, ...]]
+"""A condition of a query, and its parameters."""
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +89,12 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     event_id: str | None = None
     dag_id: str | None = None
     run_id: str | None = None
+    task_id: str | None = None
+    map_index: int | None = None
+    search: str | None = None
+    """An event id, the number of a row, or a delivery id or the beginning of one."""
+    visible_dags: frozenset[str] | None = None
+    """Only deliveries of these Dags; ``None`` for all, with those that come from no Dag."""
     since: datetime | None = None
     """Claimed at this time or later."""
     until: datetime | None = None
@@ -136,6 +144,8 @@ class EndpointCount(msgspec.Struct, frozen=True, kw_only=True):
     last_claimed_at: str
 
 
+COMPARED = ("endpoint", "event_type", "event_id", "dag_id", "run_id", "task_id", "map_index")
+"""The filters that a delivery has a field of the same name for."""
 _COLUMNS = (*(name for name in Delivery.__struct_fields__ if name != "once"), "claim_key")
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM service_hook_deliveries"
 _NEWEST_FIRST = "ORDER BY claimed_at DESC, id DESC LIMIT ?"
@@ -151,13 +161,17 @@ def list_deliveries(database: Database, *, filters: Filters, limit: int, after: 
     :raises OutageError: if the database does not answer
     """
     place = None if after is None else decode_cursor(after)
-    # One part for each outcome: each reads its own range of an index, in the order of the page.
+    if filters.visible_dags is not None and not filters.visible_dags:
+        return Page(deliveries=(), next_cursor=None)
+    # One part for each alternative: each reads its own range of an index, in the order of the page.
     parts = [
-        _select_page(database.target.dialect, filters, outcome, place, limit) for outcome in filters.outcomes or (None,)
+        _select_page(database.target.dialect, filters, outcome=outcome, searched=searched, after=place, limit=limit)
+        for outcome in filters.outcomes or (None,)
+        for searched in _list_searched(filters.search)
     ]
     sql, parameters = parts[0]
     if len(parts) > 1:
-        union = " UNION ALL ".join(f"SELECT * FROM ({part}) AS part" for part, _ in parts)
+        union = " UNION ".join(f"SELECT * FROM ({part}) AS part" for part, _ in parts)  # a search can find a row twice
         sql = f"SELECT * FROM ({union}) AS parts {_NEWEST_FIRST}"
         parameters = [value for _, values in parts for value in values] + [limit + 1]
     found = [_read_delivery(row) for row in database.run(sql, parameters)]
@@ -170,22 +184,20 @@ def find_delivery(database: Database, text: str) -> DeliveryDetails:
     """
     Return one delivery with its attempts.
 
-    :param text: the id of its row, its delivery id, or the beginning of that
+    :param text: the id of its row, which is looked for first; its delivery id, or the beginning of that
     :raises ValidationError: if there is none, or several; the error lists them
     :raises RecordError: if its claim cannot be read
     :raises OutageError: if the database does not answer
     """
     found: list[Row] = []
     if is_row_id(text):
-        found += database.run(f"{_SELECT} WHERE id = ? AND kind <> 'slots'", (int(text),))
-    if len(text) >= MIN_PREFIX_CHARACTERS:
-        start = text.lower()
-        found += database.run(
-            f"{_SELECT} WHERE delivery_id >= ? AND delivery_id < ? AND kind <> 'slots' {_NEWEST_FIRST}",
-            (start, f"{start}{_AFTER_HEX}", MAX_LISTED + 1),
+        found = database.run(f"{_SELECT} WHERE id = ? AND kind <> 'slots'", (int(text),))
+    if not found and len(text) >= MIN_PREFIX_CHARACTERS:
+        condition, parameters = _match_prefix(text)
+        found = database.run(
+            f"{_SELECT} WHERE {condition} AND kind <> 'slots' {_NEWEST_FIRST}", (*parameters, MAX_LISTED + 1)
         )
-    by_id = {row[0]: _read_delivery(row) for row in found}  # one can be found in both ways
-    return read_details(database, choose_delivery(list(by_id.values()), text))
+    return read_details(database, choose_delivery([_read_delivery(row) for row in found], text))
 
 
 def is_row_id(text: str) -> bool:
@@ -339,9 +351,17 @@ def to_stored(time: datetime) -> str:
 
 
 def _select_page(
-    dialect: Dialect, filters: Filters, outcome: str | None, after: tuple[str, int] | None, limit: int
+    dialect: Dialect,
+    filters: Filters,
+    *,
+    outcome: str | None,
+    searched: Condition,
+    after: tuple[str, int] | None,
+    limit: int,
 ) -> tuple[str, list[object]]:
     conditions, parameters = _list_conditions(filters)
+    conditions.append(searched[0])
+    parameters += searched[1]
     if outcome is not None:
         conditions.append("outcome = ?")
         parameters.append(outcome)
@@ -354,14 +374,40 @@ def _select_page(
     return f"{_SELECT} WHERE {' AND '.join(conditions)} {_NEWEST_FIRST}", [*parameters, limit + 1]
 
 
+def _list_searched(text: str | None) -> list[Condition]:
+    """Return the alternatives of a search; one that is always true without a search."""
+    if text is None:
+        return [("1 = 1", ())]
+    found: list[Condition] = [("event_id = ?", (text,))]
+    if is_row_id(text):
+        found.append(("id = ?", (int(text),)))
+    if len(text) >= MIN_PREFIX_CHARACTERS:
+        found.append(_match_prefix(text))
+    return found
+
+
+def _match_prefix(text: str) -> Condition:
+    start = text.lower()
+    return "delivery_id >= ? AND delivery_id < ?", (start, f"{start}{_AFTER_HEX}")
+
+
+def is_found(delivery: Delivery, text: str) -> bool:
+    """Return whether a search finds a delivery, as the ledger's does."""
+    is_prefix = len(text) >= MIN_PREFIX_CHARACTERS and str(delivery.delivery_id).startswith(text.lower())
+    return is_prefix or delivery.event_id == text or (is_row_id(text) and delivery.id == int(text))
+
+
 def _list_conditions(filters: Filters) -> tuple[list[str], list[object]]:
     """Return the conditions of a query, and their parameters, except for the outcomes."""
     conditions, parameters = ["kind <> 'slots'"], list[object]()
-    for name in ("endpoint", "event_type", "event_id", "dag_id", "run_id"):
+    for name in COMPARED:
         value = getattr(filters, name)
         if value is not None:
             conditions.append(f"{name} = ?")
             parameters.append(value)
+    if filters.visible_dags is not None:
+        conditions.append(f"dag_id IN ({', '.join('?' * len(filters.visible_dags))})")
+        parameters += sorted(filters.visible_dags)
     for condition, time in (("claimed_at >= ?", filters.since), ("claimed_at < ?", filters.until)):
         if time is not None:
             conditions.append(condition)

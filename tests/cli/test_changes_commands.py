@@ -99,7 +99,7 @@ def test_a_claim_that_changed_meanwhile_is_left_unchanged(run, filled, monkeypat
         filled.database.run("UPDATE service_hook_deliveries SET owner_token = 'another'")
         return details
 
-    monkeypatch.setattr("airflow_provider_hooks.cli._stored.find_delivery", find_late)
+    monkeypatch.setattr("airflow_provider_hooks.admin.stored.find_delivery", find_late)
     done = run("deliveries", "mark-delivered", str(row), "--yes")
     assert (done.code, done.out) == (1, "")
     assert "changed the claim of this delivery meanwhile" in done.err

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Where commands find deliveries: in the ledger, or without one in Airflow's task state store."""
+"""Where the deliveries of a deployment are found: in the ledger, or without one in Airflow's task state store."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from airflow_provider_hooks._runtime.airflow import read_settings
 from airflow_provider_hooks._runtime.ledger import read_ledger_target
@@ -22,14 +22,25 @@ from airflow_provider_hooks.ledger.history import (
     list_deliveries,
     list_of_task_instance,
 )
+from airflow_provider_hooks.ledger.payloads import PayloadStore
 from airflow_provider_hooks.ledger.schema import check_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_provider_hooks.events.formats import EncodedEvent
+
 
 class StoredDeliveries(Protocol):
-    """What a command does with deliveries, wherever they are stored."""
+    """What is done with deliveries, wherever they are stored."""
+
+    @property
+    def place(self) -> Literal["ledger", "task_state_store"]:
+        """Where they are stored."""
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What is not found there, and what would change that."""
 
     def list_page(self, *, filters: Filters, limit: int, after: str | None = None) -> Page:
         """Return a page of deliveries, newest first."""
@@ -43,6 +54,9 @@ class StoredDeliveries(Protocol):
     def store_state(self, details: DeliveryDetails, *, state: str, found: str | None = None) -> bool:
         """Write a state over the claim that was read, and return whether it was still there."""
 
+    def load_event(self, details: DeliveryDetails) -> EncodedEvent | None:
+        """Return what was sent, with the receiver's key masked, or ``None`` if it is not stored."""
+
 
 class LedgerDeliveries:
     """
@@ -50,6 +64,9 @@ class LedgerDeliveries:
 
     :param database: the ledger
     """
+
+    place: Literal["ledger"] = "ledger"
+    limits: tuple[str, ...] = ()
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -70,6 +87,19 @@ class LedgerDeliveries:
         """Write a state over the claim that was read, and return whether it was still there."""
         return store_state(self._database, details, state=state, found=found)
 
+    def load_event(self, details: DeliveryDetails) -> EncodedEvent | None:
+        """
+        Return what was sent, with the receiver's key masked, or ``None`` if it is not stored.
+
+        :raises LedgerError: if no key of this deployment decrypts it
+        """
+        keys = read_settings().payload_keys
+        if not keys:
+            raise LedgerError("the payload is encrypted: set [service_hooks] payload_keys here")
+        digest = str(details.claim.get("info", {}).get("body_sha256"))
+        payloads = PayloadStore(self._database, keys)
+        return payloads.load(delivery_id=str(details.delivery.delivery_id), body_sha256=digest, key=None)
+
 
 @contextmanager
 def open_stored() -> Iterator[StoredDeliveries]:
@@ -81,7 +111,7 @@ def open_stored() -> Iterator[StoredDeliveries]:
     :raises ServiceHookError: if it has neither a ledger nor a task state store
     """
     if read_settings().ledger_conn_id is None:
-        from airflow_provider_hooks.cli._metadata import TaskStateDeliveries  # noqa: PLC0415  (imports Airflow's models)
+        from airflow_provider_hooks.admin.task_state import TaskStateDeliveries  # noqa: PLC0415  (imports Airflow's models)
 
         yield TaskStateDeliveries()
         return
@@ -93,7 +123,7 @@ def open_stored() -> Iterator[StoredDeliveries]:
 @contextmanager
 def open_ledger_database() -> Iterator[Database]:
     """
-    Open the database of the ledger for a command, which does not wait for one that does not answer.
+    Open the database of the ledger for one command or request, which does not wait for one that does not answer.
 
     :raises LedgerError: if the deployment has no ledger, or it cannot be used
     :raises StateStoreError: if it does not answer

@@ -1,26 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Airflow's metadata database, which commands may use: deliveries in its task state store, and clearing a task."""
+"""The deliveries of tasks in Airflow's task state store, where a deployment has no ledger."""
 
 from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from airflow import __version__ as airflow_version
-from airflow.models.taskinstance import TaskInstance, clear_task_instances
 from airflow.utils.session import create_session
 from sqlalchemy import select, update
 
 from airflow_provider_hooks._runtime.compat import clear_deletes_claims, has_task_state_store
-from airflow_provider_hooks.cli._run import database_errors, eprint
+from airflow_provider_hooks.admin.task_instances import database_errors
 from airflow_provider_hooks.delivery.claims import CLAIMED, KEY_PREFIX, SETTLED, Claim
 from airflow_provider_hooks.exceptions import ServiceHookError
 from airflow_provider_hooks.ledger.changes import replace_state
 from airflow_provider_hooks.ledger.claims import find_stream_outcome
 from airflow_provider_hooks.ledger.history import (
+    COMPARED,
     MAX_LISTED,
     MIN_PREFIX_CHARACTERS,
     Delivery,
@@ -30,6 +30,7 @@ from airflow_provider_hooks.ledger.history import (
     choose_delivery,
     decode_cursor,
     encode_cursor,
+    is_found,
     is_row_id,
     to_stored,
     to_text,
@@ -39,18 +40,16 @@ from airflow_provider_hooks.stream.claims import StreamClaim
 
 if TYPE_CHECKING:
     from sqlalchemy import Select
-    from sqlalchemy.orm import Session
 
+    from airflow_provider_hooks.events.formats import EncodedEvent
     from airflow_provider_hooks.ledger.history import Filters
 
-MISSING = (
+_NO_LEDGER = (
     "this deployment has no ledger: shown are the claims of tasks in Airflow's task state store, with their last "
     "attempt; callbacks, commands, earlier attempts and an indexed search need [service_hooks] ledger_conn_id"
 )
-CLEAR_DELETES = "a clear in the user interface deletes a claim, unless it keeps the task state"
+_CLEAR_DELETES = "a clear in the user interface deletes a claim, unless it keeps the task state"
 _FETCHED_AT_ONCE = 500
-_FINISHED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed", "up_for_retry"})
-"""The states of a task instance in which no process of it delivers."""
 
 
 class TaskStateDeliveries:
@@ -60,6 +59,8 @@ class TaskStateDeliveries:
     :raises ServiceHookError: if this Airflow has no task state store
     """
 
+    place: Literal["task_state_store"] = "task_state_store"
+
     def __init__(self) -> None:
         if not has_task_state_store():
             raise ServiceHookError(
@@ -68,10 +69,14 @@ class TaskStateDeliveries:
             )
         from airflow.models.task_state_store import TaskStateStoreModel  # noqa: PLC0415  (since Airflow 3.3)
 
-        eprint(f"{MISSING}; {CLEAR_DELETES}" if clear_deletes_claims() else MISSING)
         self._model: Any = TaskStateStoreModel
         # Airflow 3.4 renamed the column.
         self._map_index: Any = getattr(self._model, "map_index", None) or self._model.region_index
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What is not found here, and what would change that."""
+        return (_NO_LEDGER, _CLEAR_DELETES) if clear_deletes_claims() else (_NO_LEDGER,)
 
     def list_page(self, *, filters: Filters, limit: int, after: str | None = None) -> Page:
         """
@@ -86,9 +91,11 @@ class TaskStateDeliveries:
             time, id_ = decode_cursor(after)
             parsed = datetime.fromisoformat(time)
             query = query.where((model.updated_at < parsed) | ((model.updated_at == parsed) & (model.id < id_)))
-        for name in ("dag_id", "run_id"):
+        for name in ("dag_id", "run_id", "task_id"):
             if getattr(filters, name) is not None:
                 query = query.where(getattr(model, name) == getattr(filters, name))
+        if filters.visible_dags is not None:
+            query = query.where(model.dag_id.in_(filters.visible_dags))
         if filters.since is not None:
             query = query.where(model.updated_at >= filters.since)
         with database_errors(), create_session() as session:
@@ -116,7 +123,7 @@ class TaskStateDeliveries:
             if is_row_id(text):
                 rows = session.execute(self._select().where(model.id == int(text))).all()
                 found |= {row.id: details for row in rows if (details := _read(row))}
-            if len(text) >= MIN_PREFIX_CHARACTERS:
+            if not found and len(text) >= MIN_PREFIX_CHARACTERS:
                 query = self._select().where(model.value.contains(start, autoescape=True))
                 for row in session.execute(query.execution_options(yield_per=_FETCHED_AT_ONCE)):
                     details = _read(row)
@@ -161,6 +168,10 @@ class TaskStateDeliveries:
                 .values(value=written, updated_at=datetime.now(timezone.utc))
             )
             return bool(result.rowcount)
+
+    def load_event(self, details: DeliveryDetails) -> EncodedEvent | None:  # noqa: ARG002  (as the ledger's)
+        """Return ``None``: the task state store has no payloads."""
+        return None
 
     def _select(self) -> Select[Any]:
         model = self._model
@@ -223,55 +234,16 @@ def _parse_claim(value: object) -> Claim | StreamClaim:
 
 
 def _is_listed(delivery: Delivery, filters: Filters) -> bool:
-    for name in ("endpoint", "event_type", "event_id", "dag_id", "run_id"):
+    for name in COMPARED:
         wanted = getattr(filters, name)
         if wanted is not None and getattr(delivery, name) != wanted:
             return False
+    if filters.visible_dags is not None and delivery.dag_id not in filters.visible_dags:
+        return False
     if filters.outcomes and delivery.outcome not in filters.outcomes:
+        return False
+    if filters.search is not None and not is_found(delivery, filters.search):
         return False
     if filters.since is not None and delivery.claimed_at < to_stored(filters.since):
         return False
     return filters.until is None or delivery.claimed_at < to_stored(filters.until)
-
-
-def explain_not_cleared(delivery: Delivery) -> str | None:
-    """
-    Return why the task instance of a delivery cannot be cleared now; ``None`` if it can be.
-
-    :raises ServiceHookError: if the database fails
-    """
-    with database_errors(), create_session() as session:
-        found = _find_task_instances(session, delivery)
-        if not found:
-            return "its task instance no longer exists: deliver the event again in another run"
-        if len(found) > 1:
-            return "its task has several instances with this index; clear the right one in Airflow"
-        state = found[0].state
-        if state not in _FINISHED:
-            return f"its task instance is {state or 'about to run'}; wait until it has finished"
-    return None
-
-
-def clear_task_instance(delivery: Delivery) -> None:
-    """
-    Clear the task instance of a delivery, and nothing downstream, as ``airflow tasks clear`` does.
-
-    The server-side function leaves the task state store unchanged, in Airflow 3.4 too.
-
-    :raises ServiceHookError: if the task instance has changed, or the database fails; nothing was cleared
-    """
-    with database_errors(), create_session() as session:
-        found = [one for one in _find_task_instances(session, delivery, locks=True) if one.state in _FINISHED]
-        if len(found) != 1:
-            raise ServiceHookError(f"{delivery.source}: the task instance changed meanwhile, so it was not cleared")
-        clear_task_instances(found, session)
-
-
-def _find_task_instances(session: Session, delivery: Delivery, *, locks: bool = False) -> list[TaskInstance]:
-    query = select(TaskInstance).where(
-        TaskInstance.dag_id == delivery.dag_id,
-        TaskInstance.run_id == delivery.run_id,
-        TaskInstance.task_id == delivery.task_id,
-        TaskInstance.map_index == delivery.map_index,
-    )
-    return list(session.scalars(query.with_for_update(of=TaskInstance) if locks else query))
