@@ -11,10 +11,11 @@ export PIP_CONSTRAINT :=
 WORKERS ?= 3
 PARALLEL := --numprocesses $(WORKERS) --no-loadscope-reorder
 
-.PHONY: help demo test test-fast test-model test-crash test-compat test-servers test-conformance fuzz bench lint docs clean
+.PHONY: help demo ui test test-fast test-model test-crash test-compat test-servers test-conformance fuzz bench lint docs clean
 
 help:
 	@echo "make demo   register a service hook and deliver two events, for real, on embedded defaults"
+	@echo "make ui     open the pages of deliveries in a local Airflow, with deliveries of every outcome"
 	@echo "make test   run all tests except the long crash suites"
 	@echo "make test-fast     run the tests that start no Airflow process"
 	@echo "make test-model    explore every interleaving of the processes of a delivery, with crashes and lost answers"
@@ -47,6 +48,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m airflow_provider_hooks.sandbox.demo
+
+ui: $(VENV)/.installed
+	@exec $(BIN)/python -m airflow_provider_hooks.sandbox.ui
 
 test: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGUMENTS)

@@ -63,7 +63,7 @@ def main() -> int:
     home = Path(os.environ.get("DEMO_HOME", ".airflow/demo")).absolute()
     started = time.monotonic()
     try:
-        _make_home(home)
+        make_home(home)
         ledger = Database(LedgerTarget(conn_id=_LEDGER_CONN_ID, dialect="sqlite", path=str(home / _LEDGER_FILE)))
         migrate(ledger)
         with serve_sandbox() as sandbox:
@@ -78,7 +78,7 @@ def main() -> int:
     console.print(_draw_history(ledger))
     counted = {name: summary[name] for name in REQUIRED}
     console.print(
-        f"Took {time.monotonic() - started:.0f} s. Airflow's own logs: {_shorten(home / 'demo-logs')}",
+        f"Took {time.monotonic() - started:.0f} s. Airflow's own logs: {shorten(home / 'demo-logs')}",
         markup=False,
         soft_wrap=True,
     )
@@ -127,10 +127,10 @@ def _run_airflow(step: Step, *, number: int, sandbox: Sandbox, home: Path) -> fl
                 check=False,
             )
     except subprocess.TimeoutExpired:
-        raise DemoError(f"{step.title} took over {_STEP_SECONDS} s; see {_shorten(log)}") from None
+        raise DemoError(f"{step.title} took over {_STEP_SECONDS} s; see {shorten(log)}") from None
     if done.returncode != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise DemoError(f"{step.title} failed (exit status {done.returncode}); the end of {_shorten(log)}:\n{tail}")
+        raise DemoError(f"{step.title} failed (exit status {done.returncode}); the end of {shorten(log)}:\n{tail}")
     return time.monotonic() - started
 
 
@@ -140,7 +140,7 @@ def _make_environment(sandbox: Sandbox, *, home: Path) -> dict[str, str]:
     return {
         **inherited,
         "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(_find_dags()),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(find_dags()),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": sandbox.address,
         "AIRFLOW__SERVICE_HOOKS__LEDGER_CONN_ID": _LEDGER_CONN_ID,
@@ -151,14 +151,14 @@ def _make_environment(sandbox: Sandbox, *, home: Path) -> dict[str, str]:
     }
 
 
-def _find_dags() -> Path:
+def find_dags() -> Path:
     """Return the folder of the example Dags: in the installed package, or next to it in a checkout."""
     package = Path(__file__).parent.parent
     shipped = package / "example_dags"
     return shipped if shipped.is_dir() else package.parent / "dags"
 
 
-def _make_home(home: Path) -> None:
+def make_home(home: Path) -> None:
     """Make a new home; an existing one is removed only if an earlier demonstration made it."""
     if home.exists():
         if not (home / _MARKER).exists():
@@ -222,7 +222,8 @@ def _draw_history(ledger: Database) -> Table:
     return table
 
 
-def _shorten(path: Path) -> str:
+def shorten(path: Path) -> str:
+    """Return a path for the user: relative to the current folder if it is in it."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:

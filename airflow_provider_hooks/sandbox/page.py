@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from airflow_provider_hooks.http.redact import MASK
-from airflow_provider_hooks.sandbox.state import RECEIVER_PATH, UNSIGNED
+from airflow_provider_hooks.sandbox.state import NO_ANSWER, RECEIVER_PATH, UNSIGNED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -128,7 +128,7 @@ def _render_delivery(one: Received, *, is_open: bool) -> str:
     badges = [
         *(['<span class="badge again">redelivery</span>'] if one.redelivery else []),
         *(['<span class="badge again">duplicate</span>'] if one.duplicate else []),
-        f'<span class="badge {"good" if one.answered < HTTPStatus.BAD_REQUEST else "bad"}">{one.answered}</span>',
+        _render_answer(one.answered),
     ]
     return f"""<details class="delivery" id="delivery-{one.number}"{" open" if is_open else ""}>
 <summary>
@@ -147,6 +147,11 @@ def _render_delivery(one: Received, *, is_open: bool) -> str:
 </div>
 </details>
 """
+
+
+def _render_answer(status: int) -> str:
+    is_good = NO_ANSWER < status < HTTPStatus.BAD_REQUEST
+    return f'<span class="badge {"good" if is_good else "bad"}">{status or "no answer"}</span>'
 
 
 def _render_verdict(one: Received) -> str:

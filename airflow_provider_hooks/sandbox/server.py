@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -22,7 +23,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from airflow_provider_hooks.exceptions import ServiceHookError
 from airflow_provider_hooks.sandbox.page import ASSETS, PAGE_HEADERS, render_page
 from airflow_provider_hooks.sandbox.sentry_api import PAGE_SIZE
-from airflow_provider_hooks.sandbox.state import APIS, RECEIVER_PATH, UNSIGNED, SandboxState
+from airflow_provider_hooks.sandbox.state import APIS, NO_ANSWER, RECEIVER_PATH, UNSIGNED, SandboxState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,7 @@ MAX_BODY_BYTES = 4_194_304
 """The largest body of a request."""
 
 _START_SECONDS = 20
+_DISCONNECT_SECONDS = 0.1
 _MAX_PORT = 65_535
 _receiver = APIRouter()
 
@@ -130,6 +132,10 @@ async def receive(request: Request) -> JSONResponse:
         event_type=request.headers.get("x-service-hook-event") or event_type,
         event_id=event_id,
     )
+    if delivery.answered == NO_ANSWER:
+        while not await request.is_disconnected():
+            await asyncio.sleep(_DISCONNECT_SECONDS)
+        return JSONResponse(None)  # the sender has gone
     content = {"received": delivery.number, "verified": delivery.verified, "reason": delivery.reason}
     return JSONResponse(content, status_code=delivery.answered)
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import threading
 from collections import Counter, deque
@@ -40,6 +41,10 @@ MAX_STORED, MAX_STORED_BYTES = 20_000, 67_108_864
 _MAX_HEADERS, _MAX_TEXT_CHARACTERS = 64, 1_000
 """How many headers of a request are stored, and how much of each value, of the path and of the ids."""
 UNSIGNED = "none"
+NO_ANSWER = 0
+"""Stands for the status of a request that gets no response."""
+_ANSWER = re.compile(r"/answer/(?:(?P<status>[2-5][0-9]{2})|none)$", re.ASCII)
+"""The end of a path after the receiver's that chooses the response."""
 """The scheme that signs nothing; requests to its path are accepted without being verified."""
 _SUCCESS = range(200, 300)
 
@@ -150,7 +155,7 @@ class SandboxState:
                 reason=reason,
                 redelivery=lowercase.get("x-service-hook-redelivery") == "true",
                 duplicate=event_id is not None and identity in self._known,
-                answered=self.answer_status if reason is None or scheme == UNSIGNED else 401,
+                answered=self._choose_answer(path) if reason is None or scheme == UNSIGNED else 401,
                 body_bytes=len(body),
                 body_sha256=hashlib.sha256(body).hexdigest(),
                 headers=shown,
@@ -159,6 +164,11 @@ class SandboxState:
             self._known.add(identity)
             self._store(delivery)
         return delivery
+
+    def _choose_answer(self, path: str) -> int:
+        """Return the status that the end of the path requests, or that of the sandbox."""
+        requested = _ANSWER.search(path)
+        return self.answer_status if requested is None else int(requested["status"] or NO_ANSWER)
 
     def _store(self, delivery: Received) -> None:
         """Count a request and store it; the oldest ones make room, so that no sender fills the memory."""

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+``make ui``: a local Airflow with the pages of deliveries and endpoints, the sandbox, and deliveries of every outcome.
+
+Airflow runs with SQLite and passwords; a Dag of ``showcase`` delivers to the sandbox. The command prints the addresses
+and the login, and ends everything that it started when it is interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+from cryptography.fernet import Fernet
+from rich.console import Console
+
+from airflow_provider_hooks.ledger.database import Database, LedgerTarget
+from airflow_provider_hooks.ledger.history import Filters, list_deliveries
+from airflow_provider_hooks.ledger.schema import migrate
+from airflow_provider_hooks.sandbox.demo import DemoError, find_dags, make_home, shorten, write_connections
+from airflow_provider_hooks.sandbox.server import Sandbox, SandboxError, serve_sandbox
+from airflow_provider_hooks.sandbox.state import RECEIVER_PATH, UNSIGNED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_provider_hooks.json_types import JsonObject
+
+USER = PASSWORD = "admin"  # noqa: S105  (of an Airflow on loopback that holds nothing)
+_LEDGER_CONN_ID, _LEDGER_FILE = "service_hook_ledger", "ledger.db"
+_START_SECONDS, _STOP_SECONDS, _REQUEST_SECONDS = 300, 30, 10
+_EXPECTED_DELIVERIES = 9
+"""Of the Dag, its callback, and the command."""
+_FREE = 0
+
+
+def main() -> int:
+    """Run until interrupted; the exit status is 1 if something cannot be started."""
+    console = Console(highlight=False)
+    home = Path(os.environ.get("UI_HOME", ".airflow/ui")).absolute()
+    try:
+        with serve_ui(home, console=console) as address:
+            console.print(f"\nAirflow      {address}/   user {USER}, password {PASSWORD}", soft_wrap=True)
+            console.print(f"Deliveries   {address}/plugin/webhook-deliveries", soft_wrap=True)
+            console.print(f"Endpoints    {address}/plugin/webhook-endpoints", soft_wrap=True)
+            console.print("Stop with Ctrl+C")
+            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+            console.print("Stopping")
+    except (DemoError, SandboxError) as error:
+        console.print(str(error), style="red", markup=False, soft_wrap=True)
+        return 1
+    return 0
+
+
+@contextmanager
+def serve_ui(home: Path, *, console: Console, port: int = 8080) -> Iterator[str]:
+    """
+    Run Airflow and the sandbox while the block runs, and yield Airflow's address when the Dag has delivered.
+
+    :param home: the ``AIRFLOW_HOME``; one that an earlier call made is replaced
+    :param port: of Airflow; another one is taken if it is in use
+    :raises DemoError: if Airflow does not start
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})  # they wait for ``sigwait``
+    make_home(home)
+    ledger = Database(LedgerTarget(conn_id=_LEDGER_CONN_ID, dialect="sqlite", path=str(home / _LEDGER_FILE)))
+    migrate(ledger)
+    address = f"http://127.0.0.1:{_find_port(port)}"
+    with serve_sandbox(receiver_secrets=(_SECRET,)) as sandbox:
+        environment = _make_environment(sandbox, home=home, address=address)
+        (home / "passwords.json").write_text(json.dumps({USER: PASSWORD}))
+        log = home / "airflow.log"
+        with console.status("Migrating the database"):
+            connections = write_connections(sandbox, home)
+            _run(environment, log, "db", "migrate")
+            _run(environment, log, "connections", "import", str(connections))
+            connections.unlink()
+        with _start(environment, log) as process:
+            with console.status("Starting Airflow, which takes a minute or two"):
+                _wait(lambda: _is_healthy(address), process, log)
+            with console.status("Delivering"):
+                _run(environment, log, "service-hooks", "deliver", "warehouse", "--message", "A delivery of a command")
+                _wait(lambda: _count(ledger) >= _EXPECTED_DELIVERIES, process, log)
+            console.print(f"Sandbox      http://{sandbox.address}/   what the receiver got", soft_wrap=True)
+            yield address
+    ledger.close()
+
+
+_SECRET = "whsec_c2VydmljZSBob29rcyBvZiB0aGUgc2FuZGJveA=="  # noqa: S105  (of a receiver on loopback)
+
+
+def _make_connections(sandbox: Sandbox) -> dict[str, JsonObject]:
+    """Return the connections of the Dag, by what the receiver does with a request."""
+    base = f"http://{sandbox.address}{RECEIVER_PATH}"
+    signed: JsonObject = {"conn_type": "service_hook", "password": _SECRET, "extra": {"scheme": "standard_webhooks"}}
+    failing = f"{base}/standard_webhooks/answer"
+    return {
+        "warehouse": {**signed, "host": f"{base}/standard_webhooks"},
+        "partner_failing": {**signed, "host": f"{failing}/500"},
+        "partner_offline": {**signed, "host": f"http://127.0.0.1:{_find_port(_FREE)}/"},
+        "partner_silent": {**signed, "host": f"{failing}/none", "extra": {"scheme": "standard_webhooks", "timeout": 3}},
+        "partner_slow": {
+            **signed,
+            "host": f"{failing}/none",
+            "extra": {"scheme": "standard_webhooks", "timeout": 3000},
+        },
+        "service_hook_default": {
+            "conn_type": "service_hook",
+            "host": f"{base}/{UNSIGNED}",
+            "extra": {"scheme": UNSIGNED},
+        },
+    }
+
+
+def _make_environment(sandbox: Sandbox, *, home: Path, address: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    folders = {"examples": find_dags(), "showcase": Path(__file__).parent / "showcase"}
+    bundles = [
+        {
+            "name": name,
+            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+            "kwargs": {"path": str(path)},
+        }
+        for name, path in folders.items()
+    ]
+    records = (home / "records").as_uri()
+    connections = {
+        f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(one) for conn_id, one in _make_connections(sandbox).items()
+    }
+    ports = [str(_find_port(_FREE)) for _ in range(2)]
+    return {
+        **inherited,
+        **connections,
+        f"AIRFLOW_CONN_{_LEDGER_CONN_ID.upper()}": json.dumps(
+            {"conn_type": "sqlite", "host": str(home / _LEDGER_FILE)}
+        ),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__API__BASE_URL": address,
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": address.rpartition(":")[2],
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": ports[0],
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": ports[1],
+        "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": "127.0.0.1",
+        "AIRFLOW__SERVICE_HOOKS__LEDGER_CONN_ID": _LEDGER_CONN_ID,
+        "AIRFLOW__SERVICE_HOOKS__PAYLOAD_KEYS": Fernet.generate_key().decode(),
+        "AIRFLOW__SERVICE_HOOKS__SHOWN_RECORDS_PATHS": records,
+        "AIRFLOW__SERVICE_HOOKS__STORE_PAYLOADS": "True",
+        "ORDERS_INBOX": str(home / "orders-inbox"),
+        "REPLAYS": (home / "replays").as_uri(),
+        "SHOWCASE_RECORDS": records,
+    }
+
+
+def _run(environment: dict[str, str], log: Path, *arguments: str) -> None:
+    """
+    Run a command of Airflow.
+
+    :raises DemoError: if it fails
+    """
+    with log.open("ab") as output:
+        done = subprocess.run(  # noqa: S603  (our own command, no shell)
+            [sys.executable, "-m", "airflow", *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=_START_SECONDS,
+            check=False,
+        )
+    if done.returncode != 0:
+        raise DemoError(f"airflow {arguments[0]} {arguments[1]} failed (exit status {done.returncode}){_show_end(log)}")
+
+
+@contextmanager
+def _start(environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run ``airflow standalone`` while the block runs, and end its group of processes."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "airflow", "standalone"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_STOP_SECONDS)
+
+
+def _wait(is_so: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not is_so():
+        if signal.sigtimedwait({signal.SIGINT, signal.SIGTERM}, 0.5) is not None:
+            raise DemoError("Interrupted")
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise DemoError(f"Airflow did not start{_show_end(log)}")
+
+
+def _is_healthy(address: str) -> bool:
+    request = Request(f"{address}/api/v2/monitor/health")  # noqa: S310  (our own address)
+    with suppress(URLError, OSError, ValueError), urlopen(request, timeout=_REQUEST_SECONDS) as response:  # noqa: S310  # nosec B310
+        health = cast("dict[str, dict[str, str]]", json.load(response))
+        return all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
+    return False
+
+
+def _count(ledger: Database) -> int:
+    return len(list_deliveries(ledger, filters=Filters(), limit=_EXPECTED_DELIVERIES).deliveries)
+
+
+def _find_port(wanted: int) -> int:
+    """Return a port that is free now: the wanted one if possible."""
+    for port in (wanted, _FREE):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)) as listener:
+            return int(listener.getsockname()[1])
+    raise DemoError("no port is free")
+
+
+def _show_end(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()[-15:]
+    return f"; the end of {shorten(log)}:\n" + "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
