@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-The Airflow plugin of this provider. Every Airflow process imports it, tasks included, so it imports nothing heavy.
+The Airflow plugin of this provider: its pages in the user interface, and a middleware.
+
+Every Airflow process imports it, tasks included, so it imports nothing heavy. The pages are in ``ui/``.
 
 Airflow before 3.4 refuses to test a connection that has no port: the list of connections sends port 0, which is not the
 stored ``NULL``. Connections of this provider have no port, so its middleware removes that 0.
@@ -10,9 +12,11 @@ stored ``NULL``. Connections of this provider have no port, so its middleware re
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from airflow.plugins_manager import AirflowPlugin
+
+from airflow_provider_hooks import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     Send = Callable[[Message], Awaitable[None]]
     Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
+_PREFIX = "/service-hooks"
 _TEST_PATH = "/api/v2/connections/test"
 _CONNECTION_TYPES = ("service_hook", "service_hook_registry")
 _MAX_BODY_BYTES = 1_048_576
@@ -78,10 +83,43 @@ def remove_port(body: bytes) -> bytes:
     return json.dumps(fields).encode()
 
 
+class PagesApplication:
+    """The application behind the pages, made by the first request: so only the API server imports it."""
+
+    def __init__(self) -> None:
+        self._app: Application | None = None
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if self._app is None:
+            from airflow_provider_hooks.ui.app import build_app  # noqa: PLC0415
+
+            self._app = cast("Application", build_app())
+        await self._app(scope, receive, send)
+
+
+_BUNDLE = f"{_PREFIX.removeprefix('/')}/page/{__version__}/main.js"
+"""Relative, so that the browser adds the path of Airflow's address."""
+_PAGES: tuple[dict[str, str], ...] = (
+    {"name": "Webhook deliveries", "destination": "nav", "category": "browse", "url_route": "webhook-deliveries"},
+    {"name": "Webhook endpoints", "destination": "nav", "category": "browse", "url_route": "webhook-endpoints"},
+    *(
+        {
+            "name": "Deliveries",
+            "destination": destination,
+            "url_route": f"deliveries-of-{destination.replace('_', '-')}",
+        }
+        for destination in ("dag", "dag_run", "task_instance")
+    ),
+)
+
+
 class ServiceHooksPlugin(AirflowPlugin):
     """What this provider adds to Airflow's processes."""
 
     name = "service_hooks"
+    fastapi_apps = [{"app": PagesApplication(), "url_prefix": _PREFIX, "name": "Service Hooks: pages"}]  # noqa: RUF012
+    react_apps = [{**page, "bundle_url": _BUNDLE} for page in _PAGES]  # noqa: RUF012
     fastapi_root_middlewares = [  # noqa: RUF012  (as AirflowPlugin declares it)
         {"middleware": ConnectionTestMiddleware, "args": [], "kwargs": {}, "name": "Service Hooks: test connections"}
     ]
