@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The airflow-provider-hooks authors
+// The list of deliveries: all of them, or those of a Dag, a run or a task instance.
+
+import { explainNotMarked, MarkDialog, ResendDialog } from "./actions.js";
+import { useApi, withQuery } from "./api.js";
+import {
+  Announcement,
+  AppLink,
+  C,
+  DataTable,
+  Empty,
+  ErrorMessage,
+  h,
+  Hidden,
+  Loading,
+  Notes,
+  OutcomeBadge,
+  Page,
+  Quiet,
+  Time,
+  useQuery,
+  Value,
+} from "./common.js";
+import { DeliveryDetails } from "./details.js";
+import { Filters, hasFilters, NO_FILTERS, toApiQuery } from "./filters.js";
+import { formatDuration, toWords } from "./format.js";
+import { ENDPOINTS_PATH, taskPath } from "./links.js";
+
+const { useEffect, useMemo, useState } = globalThis.React;
+const { useLocation } = globalThis.ReactRouterDOM;
+
+/**
+ * @typedef {import("./api.js").Delivery} Delivery
+ * @typedef {import("./filters.js").Place} Place
+ */
+
+const PAGE_SIZE = 50;
+const FAILED = ["rejected", "not_sent", "unknown"];
+/** The delivery that was opened last: its link gets the focus when the list appears again. */
+let openedId = null;
+
+/** What Airflow renders: the props are those of the route. @param {Place} place */
+export function DeliveriesPage(place) {
+  const [params] = useQuery();
+  const id = params.get("delivery");
+  const isTab = place.dagId !== undefined;
+  return id === null ? h(DeliveryList, { place, isTab }) : h(DeliveryDetails, { id, isTab, key: id });
+}
+
+function DeliveryList({ place, isTab }) {
+  const [params] = useQuery();
+  const query = `${params}`;
+  const { dagId, runId, taskId, mapIndex } = place;
+  const path = useMemo(
+    () => withQuery("deliveries", { ...toApiQuery(params, place), limit: PAGE_SIZE }),
+    [query, dagId, runId, taskId, mapIndex],
+  );
+  const list = useApi(path);
+  const rows = list.data?.deliveries ?? [];
+  const isFirst = !hasFilters(params) && !params.has("cursor");
+  const hasNone = isFirst && !list.isLoading && !list.error && rows.length === 0;
+  useEffect(() => focusOpened(list.data), [list.data]);
+  const actions = [
+    list.data?.may_see_endpoints && !isTab ? h(AppLink, { key: "endpoints", to: ENDPOINTS_PATH }, "Endpoints") : null,
+    h(C.Button, { key: "refresh", size: "sm", variant: "outline", onClick: list.reload, loading: list.isLoading }, "Refresh"),
+  ];
+  if (isTab && hasNone) return h(Empty, { title: "No webhook deliveries" });
+  const isFirstLoad = isTab && isFirst && list.data === null && !list.error;
+  return h(
+    Page,
+    { title: "Webhook deliveries", isTab, actions: h(C.HStack, { gap: 4 }, actions) },
+    h(Notes, { notes: list.data?.notes ?? [] }),
+    hasNone || isFirstLoad ? null : h(Filters, { place, ...suggest(rows) }),
+    h(Announcement, { isLoading: list.isLoading, count: rows.length, noun: "delivery", plural: "deliveries" }),
+    h(ListBody, { list, rows, place, hasNone }),
+  );
+}
+
+function focusOpened(data) {
+  if (data === null || openedId === null) return;
+  document.getElementById(`delivery-${openedId}`)?.focus();
+  openedId = null;
+}
+
+/** @param {Delivery[]} rows */
+function suggest(rows) {
+  const collect = (name) => [...new Set(rows.map((one) => one[name]).filter(Boolean))].sort();
+  return { endpoints: collect("endpoint"), types: collect("event_type") };
+}
+
+function ListBody({ list, rows, place, hasNone }) {
+  if (list.error) return h(ErrorMessage, { error: list.error, onRetry: list.reload });
+  if (list.data === null) return h(Loading, { label: "Loading deliveries…" });
+  if (hasNone) return h(NoDeliveries, { store: list.data.store });
+  if (rows.length === 0) return h(NoMatches, { isBusy: list.isLoading });
+  return [
+    h(SelectableTable, { key: list.data.next_cursor, rows, place, isBusy: list.isLoading, onChanged: list.reload }),
+    h(Pager, { key: "pager", nextCursor: list.data.next_cursor }),
+  ];
+}
+
+function NoDeliveries({ store }) {
+  const where = store === "ledger" ? "tasks, callbacks and commands" : "tasks";
+  return h(Empty, { title: "No webhook deliveries yet" }, `Deliveries of ${where} appear here as soon as one begins.`);
+}
+
+function NoMatches({ isBusy }) {
+  const [params, , change] = useQuery();
+  if (isBusy) return h(Loading, { label: "Loading deliveries…" });
+  const clear = h(C.Button, { size: "sm", variant: "outline", onClick: () => change(NO_FILTERS) }, "Clear filters");
+  if (hasFilters(params)) return h(Empty, { title: "No delivery matches the filters" }, clear);
+  return h(Empty, { title: "No older deliveries" }, h(C.Button, { variant: "outline", onClick: () => change(NO_FILTERS) }, "Newest"));
+}
+
+/** Cursors lead to older pages only, so the history of the browser has those that lead back. */
+function Pager({ nextCursor }) {
+  const [params, link] = useQuery();
+  const { state } = useLocation();
+  const cursor = params.get("cursor");
+  if (cursor === null && nextCursor === null) return null;
+  const before = state?.cursors ?? [];
+  const newer = { to: link({ cursor: before.at(-1) ?? null }), state: { cursors: before.slice(0, -1) } };
+  const older = { to: link({ cursor: nextCursor }), state: { cursors: cursor === null ? [] : [...before, cursor] } };
+  return h(
+    C.HStack,
+    { as: "nav", "aria-label": "Pages of deliveries", justify: "center", gap: 6 },
+    cursor === null || before.length === 0 ? null : h(AppLink, { key: "newest", to: link({ cursor: null }) }, "Newest"),
+    cursor === null ? null : h(AppLink, { key: "newer", ...newer }, before.length > 0 ? "Newer" : "Newest"),
+    nextCursor === null ? h(Quiet, null, "No older ones") : h(AppLink, { key: "older", ...older }, "Older"),
+  );
+}
+
+function SelectableTable({ rows, place, isBusy, onChanged }) {
+  const [selected, setSelected] = useState([]);
+  const [action, setAction] = useState(null);
+  const editable = rows.filter((one) => one.may_edit);
+  const chosen = editable.filter((one) => selected.includes(one.id));
+  const close = (hasChanged) => {
+    setAction(null);
+    if (!hasChanged) return;
+    setSelected([]);
+    onChanged();
+  };
+  const columns = [
+    ...(editable.length > 0 ? [selectColumn({ editable, selected, select: setSelected })] : []),
+    ...makeColumns(place),
+    ...(editable.length > 0 ? [resendColumn((one) => setAction({ kind: "resend", rows: [one] }))] : []),
+  ];
+  return h(
+    C.Box,
+    null,
+    editable.length > 0 ? h(SelectionBar, { chosen, onAction: (kind) => setAction({ kind, rows: chosen }) }) : null,
+    h(DataTable, { caption: "Webhook deliveries, newest first", columns, rows, getKey: (one) => one.id, isBusy }),
+    action?.kind === "resend" ? h(ResendDialog, { ids: action.rows.map((one) => one.id), onClose: close }) : null,
+    action?.kind === "mark" ? h(MarkDialog, { deliveries: action.rows, onClose: close }) : null,
+  );
+}
+
+function SelectionBar({ chosen, onAction }) {
+  const markable = chosen.filter((one) => explainNotMarked(one) === null);
+  const text = chosen.length === 0 ? "Select deliveries to send them again or mark them as received." : `${chosen.length} selected`;
+  const button = (kind, label, count) =>
+    count === 0 ? null : h(C.Button, { key: kind, size: "xs", variant: "outline", onClick: () => onAction(kind) }, label);
+  return h(
+    C.HStack,
+    { minH: 8, mb: 1, gap: 3, wrap: "wrap" },
+    h(Quiet, { role: "status" }, text),
+    button("resend", `Resend ${chosen.length}`, chosen.length),
+    button("mark", `Mark ${markable.length} as received`, markable.length),
+  );
+}
+
+function selectColumn({ editable, selected, select }) {
+  const ids = editable.map((one) => one.id);
+  const count = ids.filter((one) => selected.includes(one)).length;
+  const all = h(SelectBox, {
+    label: "Select all deliveries of this page",
+    checked: count === ids.length ? true : count > 0 ? "indeterminate" : false,
+    onChange: (isOn) => select(isOn ? ids : []),
+  });
+  const render = (one) => {
+    if (!one.may_edit) return null;
+    const change = (isOn) => select(isOn ? [...selected, one.id] : selected.filter((id) => id !== one.id));
+    return h(SelectBox, { label: `Select delivery ${one.id}`, checked: selected.includes(one.id), onChange: change });
+  };
+  return { key: "select", title: all, render };
+}
+
+function SelectBox({ label, checked, onChange }) {
+  return h(
+    C.Checkbox.Root,
+    { checked, onCheckedChange: (change) => onChange(change.checked === true), size: "sm", pt: 1 },
+    h(C.Checkbox.HiddenInput, { "aria-label": label }),
+    h(C.Checkbox.Control),
+  );
+}
+
+function resendColumn(onResend) {
+  const render = (one) => {
+    if (!one.may_edit || !FAILED.includes(one.outcome) || one.state === "settled" || one.kind === "stream") return null;
+    const look = { size: "2xs", variant: "outline", "aria-label": `Resend delivery ${one.id}` };
+    return h(C.Button, { ...look, onClick: () => onResend(one) }, "Resend");
+  };
+  return { title: "Actions", isTitleHidden: true, render };
+}
+
+/** @param {Place} place */
+function makeColumns(place) {
+  return [
+    { title: "Outcome", render: (one) => h(OutcomeCell, { one }) },
+    { title: "Event", isRowHeader: true, render: (one) => h(EventCell, { one }) },
+    { title: "Endpoint", hideBelow: "md", render: (one) => one.endpoint && h(Value, { isCut: true }, one.endpoint) },
+    { title: "Status", hideBelow: "md", render: formatStatus },
+    ...(place.taskId === undefined ? [{ title: "Task", hideBelow: "lg", render: (one) => h(TaskCell, { one, place }) }] : []),
+    { title: "Time", render: (one) => h(Time, { time: one.claimed_at }) },
+    { title: "Duration", hideBelow: "lg", render: (one) => formatDuration(one.duration_ms) },
+  ];
+}
+
+const STATE_NOTES = { settled: "marked by a user", resend: "marked to be sent again" };
+
+function OutcomeCell({ one }) {
+  const note = STATE_NOTES[one.state];
+  return h(C.Box, null, h(OutcomeBadge, { outcome: one.outcome }), note ? h(Quiet, { display: "block" }, note) : null);
+}
+
+function EventCell({ one }) {
+  const [, link] = useQuery();
+  const open = { id: `delivery-${one.id}`, to: link({ delivery: one.id }), onClick: () => (openedId = one.id) };
+  const name = h(Value, { isCut: true }, one.event_type ?? "no event type");
+  const isStream = one.kind === "stream";
+  const narrow = [one.endpoint, formatStatus(one)].filter(Boolean).join(", ");
+  return h(
+    C.Box,
+    { minW: 0 },
+    h(AppLink, open, h(Hidden, null, `Delivery ${one.id}: `), name),
+    isStream ? h(C.Badge, { size: "xs", ms: 2 }, "stream") : null,
+    one.event_id && !isStream ? h(Quiet, { display: "block" }, h(Value, { isCode: true, isCut: true }, one.event_id)) : null,
+    h(Quiet, { display: "block", hideFrom: "md" }, h(Value, { isCut: true }, narrow)),
+  );
+}
+
+/** @param {Delivery} one */
+export function formatStatus(one) {
+  const parts = [one.status_code ? `HTTP ${one.status_code}` : null, one.error_class ? toWords(one.error_class) : null];
+  return parts.filter(Boolean).join(", ");
+}
+
+function TaskCell({ one, place }) {
+  if (one.dag_id === null || one.run_id === null || one.task_id === null) return h(Quiet, null, one.source);
+  const index = (one.map_index ?? -1) < 0 ? "" : `[${one.map_index}]`;
+  const name = place.dagId === undefined ? `${one.dag_id}.${one.task_id}${index}` : `${one.task_id}${index}`;
+  const run = place.runId === undefined ? h(Quiet, { display: "block" }, h(Value, { isCut: true }, one.run_id)) : null;
+  return h(C.Box, null, h(AppLink, { to: taskPath(one) }, h(Value, { isCut: true }, name)), run);
+}

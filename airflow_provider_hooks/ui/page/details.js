@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The airflow-provider-hooks authors
+// One delivery: what happened, what to do, its attempts, its request and its payload.
+
+import { MarkDialog, ResendDialog } from "./actions.js";
+import { joinPath, useApi } from "./api.js";
+import {
+  AppLink,
+  C,
+  Command,
+  CopyButton,
+  ErrorMessage,
+  Facts,
+  h,
+  Loading,
+  OutcomeBadge,
+  Page,
+  Quiet,
+  Section,
+  TextBlock,
+  Time,
+  useFocus,
+  useQuery,
+  Value,
+} from "./common.js";
+import { countOf, formatBody } from "./format.js";
+import { toAppPath } from "./links.js";
+import { StreamSection } from "./stream.js";
+import { Timeline } from "./timeline.js";
+
+const { useState } = globalThis.React;
+
+/**
+ * @typedef {import("./api.js").Delivery} Delivery
+ *
+ * @typedef {object} Possibility
+ * @property {boolean} is_possible
+ * @property {string | null} reason why not, and what to do instead
+ * @property {string | null} command
+ *
+ * @typedef {object} Details the answer of the API
+ * @property {Delivery} delivery
+ * @property {string} what_happened
+ * @property {string[]} what_to_do
+ * @property {Possibility} resend
+ * @property {Possibility} mark_received
+ * @property {{try_number: number, claimed_at: string, record: object}[]} attempts
+ * @property {{method: string, url: string, headers: Record<string, string> | null, note: string | null}} request
+ * @property {{is_stored: boolean, stored_at: string | null, content_type: string | null, text: string | null, note: string | null}} payload
+ * @property {object | null} stream
+ * @property {{task_instance: string | null, run: string | null, dag: string | null}} links
+ */
+
+const REFRESH_MS = 5000;
+
+/** @param {{id: string, isTab: boolean}} props */
+export function DeliveryDetails({ id, isTab }) {
+  const [, link] = useQuery();
+  const [isOpen, setOpen] = useState(false);
+  const details = useApi(`deliveries/${joinPath(id)}`, isOpen ? REFRESH_MS : 0);
+  const data = details.data;
+  const isUnfinished = data !== null && isRunning(data);
+  if (isUnfinished !== isOpen) setOpen(isUnfinished);
+  return h(
+    Page,
+    { title: `Delivery ${id}`, isTab },
+    h(C.Box, null, h(AppLink, { to: link({ delivery: null }) }, isTab ? "← Deliveries" : "← Webhook deliveries")),
+    details.error ? h(ErrorMessage, { error: details.error, onRetry: details.reload }) : null,
+    data === null && !details.error ? h(Loading, { label: "Loading the delivery…" }) : null,
+    data === null ? null : h(Sections, { data, onChanged: details.reload }),
+  );
+}
+
+/** @param {Details} data */
+function isRunning(data) {
+  if (data.stream) return !data.stream.is_done;
+  return data.delivery.state === "claimed" || data.delivery.state === "resend";
+}
+
+function Sections({ data, onChanged }) {
+  const { delivery, stream } = data;
+  return [
+    h(Summary, { key: "summary", data, onChanged }),
+    stream ? h(StreamSection, { key: "stream", id: delivery.id, stream, updatedAt: delivery.updated_at }) : null,
+    h(AboutSection, { key: "about", data }),
+    data.attempts.length > 0 ? h(Timeline, { key: "attempts", attempts: data.attempts }) : null,
+    data.request ? h(RequestSection, { key: "request", request: data.request }) : null,
+    stream ? null : h(PayloadSection, { key: "payload", payload: data.payload }),
+  ];
+}
+
+/** @param {{data: Details}} props */
+function Summary({ data, onChanged }) {
+  const ref = useFocus();
+  const steps = data.what_to_do.map((one) => h(C.List.Item, { key: one }, one));
+  const sentence = h(C.Heading, { as: "h2", size: "md", ref, tabIndex: -1, overflowWrap: "anywhere", outline: "none" }, data.what_happened);
+  return h(
+    C.Box,
+    { as: "section", "aria-label": "What happened" },
+    h(C.HStack, { align: "start", wrap: "wrap", mb: 2 }, h(OutcomeBadge, { outcome: data.delivery.outcome }), sentence),
+    steps.length > 0 ? h(C.Box, null, h(C.Text, { fontWeight: "semibold" }, "What to do"), h(C.List.Root, { ps: 5, mb: 3 }, steps)) : null,
+    h(Actions, { data, onChanged }),
+  );
+}
+
+/** @param {{data: Details}} props */
+function Actions({ data, onChanged }) {
+  const [action, setAction] = useState(null);
+  const { delivery, resend, mark_received: mark } = data;
+  const close = (hasChanged) => {
+    setAction(null);
+    if (hasChanged) onChanged();
+  };
+  if (!delivery.may_edit) return h(Quiet, null, "You may look at this delivery, but not change it.");
+  const button = (kind, label) => h(C.Button, { key: kind, size: "sm", colorPalette: "brand", onClick: () => setAction(kind) }, label);
+  const hasTask = delivery.dag_id !== null;
+  return h(
+    C.VStack,
+    { align: "stretch", gap: 3 },
+    h(
+      C.HStack,
+      { wrap: "wrap" },
+      resend.is_possible && hasTask ? button("resend", "Resend…") : null,
+      mark.is_possible && hasTask ? button("mark", "Mark as received…") : null,
+    ),
+    h(OtherWay, { title: "To send it again", possibility: resend, hasTask }),
+    h(OtherWay, { title: "To mark it as received", possibility: mark, hasTask }),
+    action === "resend" ? h(ResendDialog, { ids: [delivery.id], onClose: close }) : null,
+    action === "mark" ? h(MarkDialog, { deliveries: [delivery], onClose: close }) : null,
+  );
+}
+
+/** What a user can do instead where the page has no button. @param {{possibility: Possibility}} props */
+function OtherWay({ title, possibility, hasTask }) {
+  const { is_possible: isPossible, reason, command } = possibility;
+  if (isPossible && hasTask) return null;
+  if (!isPossible) return reason ? h(C.Text, { fontSize: "sm" }, `${title}: `, h(Value, null, reason)) : null;
+  return h(C.Box, null, h(C.Text, { fontSize: "sm", mb: 1 }, `${title}, run where Airflow's commands do:`), h(Command, { command }));
+}
+
+/** @param {{data: Details}} props */
+function AboutSection({ data }) {
+  const { delivery, links } = data;
+  const id = (text, label) => text && h(C.HStack, { wrap: "wrap", gap: 2 }, h(Value, { isCode: true }, text), h(CopyButton, { text, label }));
+  const facts = [
+    ["Endpoint", delivery.endpoint && h(Value, null, delivery.endpoint)],
+    ["Event type", delivery.event_type && h(Value, null, delivery.event_type)],
+    ["Event id", id(delivery.event_id, "the event id")],
+    ["Delivery id", id(delivery.delivery_id, "the delivery id")],
+    ["Source", h(Value, null, delivery.source)],
+    ["In Airflow", h(AirflowLinks, { links, tryNumber: delivery.try_number, delivery })],
+    ["Slot", delivery.slot && h(Value, { isCode: true }, delivery.slot)],
+    ["Sent once", delivery.once === "event" ? "for ever (once=event)" : "in each run or manual clear"],
+    ["Claimed", h(Time, { time: delivery.claimed_at })],
+    ["Last change", h(Time, { time: delivery.updated_at })],
+  ];
+  return h(Section, { title: "Delivery", id: "about" }, h(Facts, { facts }));
+}
+
+function AirflowLinks({ links, tryNumber, delivery }) {
+  const task = toAppPath(links.task_instance);
+  const shown = [
+    ["Task log", task && `${task}?try_number=${Number(tryNumber)}`],
+    ["Task", task && `${task}/details`],
+    [`Run ${delivery.run_id}`, toAppPath(links.run)],
+    [`Dag ${delivery.dag_id}`, toAppPath(links.dag)],
+  ].filter(([, to]) => to);
+  if (shown.length === 0) return h(Quiet, null, "no task");
+  return h(C.HStack, { wrap: "wrap", gapX: 4, gapY: 1 }, shown.map(([label, to]) => h(AppLink, { key: label, to }, label)));
+}
+
+/** @param {{request: Details["request"]}} props */
+function RequestSection({ request }) {
+  const { method, url, headers, note } = request;
+  return h(
+    Section,
+    { title: "Request", id: "request" },
+    h(C.Text, { mb: 2, fontFamily: "mono", fontSize: "sm", overflowWrap: "anywhere" }, `${method} ${url}`),
+    headers ? h(Headers, { headers }) : null,
+    note ? h(Quiet, { display: "block", mt: 2 }, note) : null,
+  );
+}
+
+/** @param {{headers: Record<string, string>}} props */
+export function Headers({ headers }) {
+  const facts = Object.entries(headers).map(([name, text]) => [name, h(Value, { isCode: true }, String(text))]);
+  return h(Facts, { facts });
+}
+
+/** @param {{payload: Details["payload"]}} props */
+function PayloadSection({ payload }) {
+  const { is_stored: isStored, stored_at: storedAt, content_type: type, text, note } = payload;
+  const stored = isStored ? h(C.Text, { fontSize: "sm", mb: 2 }, `${type ?? "no content type"}, stored `, h(Time, { time: storedAt, isShort: true })) : null;
+  const size = text === null ? null : h(Quiet, null, countOf(text.length, "character"));
+  return h(
+    Section,
+    { title: "Payload", id: "payload" },
+    stored,
+    text === null ? null : h(TextBlock, { label: "Payload", text: formatBody(text) }),
+    size,
+    note ? h(C.Text, { fontSize: "sm", color: "fg.muted" }, note) : null,
+  );
+}
