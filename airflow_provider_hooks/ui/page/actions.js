@@ -235,7 +235,7 @@ export function MarkDialog({ deliveries, onClose }) {
   const refused = deliveries.filter((one) => !chosen.includes(one)).map(refuseToMark);
   const isDone = progress.answers !== null;
   const content = isDone ? h(MarkResult, { progress }) : h(MarkPlan, { chosen, refused });
-  const title = `Mark ${countOf(deliveries.length, "delivery", "deliveries")} as received`;
+  const title = `Mark ${countOf(chosen.length, "delivery", "deliveries")} as received`;
   const dialog = { title, verb: "Mark as received", canConfirm: chosen.length > 0, progress };
   const onConfirm = chosen.length === 0 ? null : () => start("mark-received", groupMarks(chosen));
   return h(

@@ -164,6 +164,7 @@ const ERRORS = {
   403: ["Your role does not allow this", "An administrator can change that in Airflow's security settings."],
   404: ["Not found", "It may have been deleted, or belong to a Dag that you may not see."],
   409: ["Nothing was changed", "Something has changed meanwhile. Load the page again, then decide."],
+  502: ["The platform cannot be read now", "Check the connection of its registry, then try again."],
   503: [
     "The deliveries cannot be read now",
     "The database of the ledger does not answer. Try again; if it stays so, an administrator can run: airflow service-hooks ledger check",
@@ -266,14 +267,21 @@ class Boundary extends Component {
 
 /**
  * A page with its title. In a tab the title is that of the tab, so only screen readers read it.
- * @param {{title: string, isTab?: boolean, actions?: any}} props
+ * @param {{title: string, isTab?: boolean, actions?: any, back?: any}} props back is a link to the page above it
  */
-export function Page({ title, isTab = false, actions, children }) {
+export function Page({ title, isTab = false, actions, back, children }) {
   useStableFocus();
   const heading = h(C.Heading, { as: "h1", size: "md" }, title);
   const bar = h(C.Flex, { justify: "space-between", align: "center", wrap: "wrap", gap: 2 }, heading, actions);
   const stack = { align: "stretch", gap: 4, p: 2, minW: 0 };
-  return h(C.VStack, stack, h(Styles), isTab ? h(C.VisuallyHidden, null, heading) : bar, h(Boundary, null, children));
+  return h(
+    C.VStack,
+    stack,
+    h(Styles),
+    back,
+    isTab ? h(C.VisuallyHidden, null, heading) : bar,
+    h(Boundary, null, children),
+  );
 }
 
 /** A part of a page. @param {{title: string, id: string}} props */

@@ -50,19 +50,9 @@ export function DeliveriesPage(place) {
 }
 
 function DeliveryList({ place, isTab }) {
-  const [params] = useQuery();
-  const { dagId, runId, taskId, mapIndex } = place;
-  const path = useMemo(
-    () => withQuery("deliveries", { ...toApiQuery(params, place), limit: PAGE_SIZE }),
-    [`${params}`, dagId, runId, taskId, mapIndex],
-  );
-  const list = useApi(path);
-  useEffect(() => focusNext(list.data), [list.data]);
-  const isUnfiltered = !hasFilters(params) && !params.has("cursor");
-  const isEmpty = list.data?.deliveries.length === 0 && !list.isLoading;
-  const hasNone = isUnfiltered && isEmpty && !list.error;
+  const { list, hasNone, isFirst } = useDeliveries(place);
   if (isTab && hasNone) return h(Empty, { title: "No webhook deliveries" });
-  if (isTab && isUnfiltered && list.data === null && !list.error) return h(Loading, { label: "Loading deliveries…" });
+  if (isTab && isFirst) return h(Loading, { label: "Loading deliveries…" });
   return h(
     Page,
     { title: "Webhook deliveries", isTab, actions: h(ListActions, { list }) },
@@ -70,6 +60,22 @@ function DeliveryList({ place, isTab }) {
     hasNone ? null : h(Filters, { place, ...suggest(list.data?.deliveries ?? []) }),
     h(ListBody, { list, place, hasNone }),
   );
+}
+
+/**
+ * Read what the URL says.
+ * @param {Place} place
+ */
+function useDeliveries(place) {
+  const [params] = useQuery();
+  const { dagId, runId, taskId, mapIndex } = place;
+  const query = useMemo(() => toApiQuery(params, place), [`${params}`, dagId, runId, taskId, mapIndex]);
+  const list = useApi(withQuery("deliveries", { ...query, limit: PAGE_SIZE }));
+  useEffect(() => focusNext(list.data), [list.data]);
+  const isUnfiltered = !hasFilters(params) && !params.has("cursor");
+  const hasAnswer = !list.isLoading && !list.error;
+  const hasNone = isUnfiltered && hasAnswer && list.data.deliveries.length === 0;
+  return { list, hasNone, isFirst: isUnfiltered && list.data === null && !list.error };
 }
 
 function ListActions({ list }) {

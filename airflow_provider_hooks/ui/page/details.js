@@ -62,10 +62,11 @@ export function DeliveryDetails({ id, isTab }) {
   const data = details.data;
   const isUnfinished = data !== null && isRunning(data);
   if (isUnfinished !== isOpen) setOpen(isUnfinished);
+  const label = isTab ? "Deliveries" : "Webhook deliveries";
+  const back = h(C.Box, { as: "nav", "aria-label": "Up" }, h(AppLink, { to: link({ delivery: null }) }, `← ${label}`));
   return h(
     Page,
-    { title: `Delivery ${id}`, isTab },
-    h(C.Box, null, h(AppLink, { to: link({ delivery: null }) }, isTab ? "← Deliveries" : "← Webhook deliveries")),
+    { title: `Delivery ${id}`, isTab, back },
     details.error ? h(ErrorMessage, { error: details.error, onRetry: details.reload }) : null,
     data === null && !details.error ? h(Loading, { label: "Loading the delivery…" }) : null,
     data === null ? null : h(Sections, { data, onChanged: details.reload }),
@@ -164,7 +165,7 @@ function AboutSection({ data }) {
     ["Source", h(Value, null, delivery.source)],
     ["In Airflow", h(AirflowLinks, { links, tryNumber: delivery.try_number, delivery })],
     ["Slot", delivery.slot && h(Value, { isCode: true }, delivery.slot)],
-    ["Sent once", delivery.once === "event" ? "for ever (once=event)" : "in each run or manual clear"],
+    ["At most once", delivery.once === "event" ? "ever (once=event)" : "in each run or manual clear"],
     ["Claimed", h(Time, { time: delivery.claimed_at })],
     ["Last change", h(Time, { time: delivery.updated_at })],
   ];

@@ -123,7 +123,7 @@ function TypedFilter({ name, label, value, suggestions = [], type = "text", widt
   const input = { id, ref, name, type, size: "sm", defaultValue: value, list, maxLength: 250, autoComplete: "off" };
   return h(
     C.Field.Root,
-    { w: { base: "100%", sm: width } },
+    { w: { base: "calc(50% - 0.375rem)", sm: width } },
     h(C.Field.Label, { htmlFor: id }, label),
     h(C.Input, input),
     h("datalist", { id: list }, options),
@@ -171,7 +171,7 @@ function PeriodFilter({ value, onChange }) {
   const choose = (event) => onChange({ period: event.target.value, from: null, to: null });
   return h(
     C.Field.Root,
-    { w: { base: "100%", sm: "10rem" } },
+    { w: { base: "calc(50% - 0.375rem)", sm: "10rem" } },
     h(C.Field.Label, { htmlFor: "filter-period" }, "Time"),
     h(
       C.NativeSelect.Root,

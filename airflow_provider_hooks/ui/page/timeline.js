@@ -59,6 +59,7 @@ function AttemptItem({ attempt, number }) {
       record.outcome ? h(OutcomeBadge, { outcome: text(record.outcome) }) : h(Quiet, null, "no outcome stored"),
       h(C.Text, { fontWeight: "semibold" }, status.filter(Boolean).join(", ")),
       h(Quiet, null, h(Time, { time: text(record.requested_at ?? attempt.claimed_at), isShort: true })),
+      h(Quiet, null, formatDuration(record.duration_ms)),
     ),
     record.message ? h(C.Text, { mb: 2, overflowWrap: "anywhere" }, text(record.message)) : null,
     h(Phases, { record }),
@@ -111,7 +112,7 @@ function Phases({ record }) {
           style: { marginInlineStart: percent(begins), width: percent(ms) },
         }),
       ),
-      h(C.Text, { as: "span", fontSize: "sm", w: "5rem", textAlign: "end", flex: "none" }, formatDuration(ms)),
+      h(C.Text, { as: "span", fontSize: "sm", w: "4rem", textAlign: "end", flex: "none" }, formatDuration(ms)),
     ),
   ]);
   return h(
@@ -119,7 +120,7 @@ function Phases({ record }) {
     {
       as: "dl",
       "aria-label": "Phases",
-      templateColumns: "6rem minmax(0, 1fr)",
+      templateColumns: "5rem minmax(0, 1fr)",
       gapX: 3,
       gapY: 1,
       mb: 3,
@@ -131,7 +132,6 @@ function Phases({ record }) {
 
 function AttemptFacts({ record }) {
   const facts = [
-    ["Duration", formatDuration(record.duration_ms)],
     ["URL", record.url && h(Value, { isCode: true }, text(record.url))],
     ["Peer address", record.peer_address && h(Value, { isCode: true }, text(record.peer_address))],
     ["Signing scheme", record.scheme && h(Value, null, text(record.scheme))],
@@ -142,7 +142,8 @@ function AttemptFacts({ record }) {
     ["Settled", record.settled ? "a user marked it as received" : null],
     ["Answered", record.responded_at && h(Time, { time: text(record.responded_at), isShort: true })],
   ];
-  return h(Facts, { facts });
+  const summary = h("summary", { className: "shp-summary" }, "What was sent");
+  return h("details", null, summary, h(C.Box, { my: 2 }, h(Facts, { facts })));
 }
 
 function Response({ record, number }) {
