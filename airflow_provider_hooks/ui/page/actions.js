@@ -7,7 +7,7 @@ import { AppLink, C, Command, ErrorMessage, h, Loading, Notice, OutcomeBadge, Qu
 import { countOf } from "./format.js";
 import { taskPath } from "./links.js";
 
-const { useState } = globalThis.React;
+const { useEffect, useRef, useState } = globalThis.React;
 
 /**
  * @typedef {import("./api.js").Delivery} Delivery
@@ -52,22 +52,30 @@ export function explainNotMarked(one) {
  * @param {{title: string, verb: string, canConfirm: boolean, progress: Progress, onConfirm: () => void, onClose: () => void}} props
  */
 export function ActionDialog({ title, verb, canConfirm, progress, onConfirm, onClose, children }) {
+  const ref = useRef(null);
   const isDone = progress.answers !== null;
-  const close = h(C.Button, { variant: "outline", onClick: onClose, disabled: progress.isRunning }, isDone ? "Close" : "Cancel");
-  const look = { colorPalette: "brand", disabled: !canConfirm, loading: progress.isRunning, onClick: onConfirm };
-  const footer = h(C.Dialog.Footer, null, close, isDone || !onConfirm ? null : h(C.Button, look, verb));
-  const heading = h(C.Dialog.Header, null, h(C.Dialog.Title, null, title));
-  const body = h(C.Dialog.Body, { "aria-live": "polite" }, h(C.VStack, { align: "stretch", gap: 4 }, children));
+  useEffect(() => {
+    if (isDone) ref.current?.focus();
+  }, [isDone]);
+  const cancel = { ref, variant: "outline", onClick: onClose, disabled: progress.isRunning };
+  const confirm = { colorPalette: "brand", disabled: !canConfirm, loading: progress.isRunning, onClick: onConfirm };
+  const footer = [
+    h(C.Button, { key: "cancel", ...cancel }, isDone ? "Close" : "Cancel"),
+    isDone || !onConfirm ? null : h(C.Button, { key: "confirm", ...confirm }, verb),
+  ];
+  const content = h(
+    C.Dialog.Content,
+    null,
+    h(C.Dialog.Header, null, h(C.Dialog.Title, null, title)),
+    h(C.Dialog.Body, { "aria-live": "polite" }, h(C.VStack, { align: "stretch", gap: 4 }, children)),
+    h(C.Dialog.Footer, null, footer),
+  );
   const onOpenChange = ({ open }) => !open && !progress.isRunning && onClose();
+  const look = { role: "alertdialog", scrollBehavior: "inside", size: "lg", initialFocusEl: () => ref.current };
   return h(
     C.Dialog.Root,
-    { open: true, onOpenChange, role: "alertdialog", scrollBehavior: "inside", size: "lg" },
-    h(
-      C.Portal,
-      null,
-      h(C.Dialog.Backdrop),
-      h(C.Dialog.Positioner, { p: 2 }, h(C.Dialog.Content, null, heading, body, footer)),
-    ),
+    { open: true, onOpenChange, ...look },
+    h(C.Portal, null, h(C.Dialog.Backdrop), h(C.Dialog.Positioner, { p: 2 }, content)),
   );
 }
 
@@ -114,9 +122,18 @@ export function ResendDialog({ ids, onClose }) {
   const content = isDone
     ? h(ResendResult, { progress })
     : h(ResendPlan, { plan, clears, along, isAgreed, onAgree: setAgreed });
-  const dialog = { title: `Resend ${countOf(ids.length, "delivery", "deliveries")}`, verb: "Resend", canConfirm, progress };
+  const dialog = {
+    title: `Resend ${countOf(ids.length, "delivery", "deliveries")}`,
+    verb: "Resend",
+    canConfirm,
+    progress,
+  };
   const onConfirm = plan.data !== null && clears.length === 0 ? null : () => start("resend", groupClears(clears));
-  return h(ActionDialog, { ...dialog, onConfirm, onClose: () => onClose(isDone && progress.answers.length > 0) }, content);
+  return h(
+    ActionDialog,
+    { ...dialog, onConfirm, onClose: () => onClose(isDone && progress.answers.length > 0) },
+    content,
+  );
 }
 
 /** @param {Clear[]} clears */
@@ -154,8 +171,16 @@ function Clears({ clears }) {
 function Along({ along, isAgreed, onAgree }) {
   if (along.length === 0) return null;
   const items = along.map((one) =>
-    h(C.List.Item, { key: one.id }, `${one.id}: `, h(Value, null, one.event_type ?? "no event type"), " to ",
-      h(Value, null, one.endpoint ?? "an endpoint"), " ", h(OutcomeBadge, { outcome: one.outcome })),
+    h(
+      C.List.Item,
+      { key: one.id },
+      `${one.id}: `,
+      h(Value, null, one.event_type ?? "no event type"),
+      " to ",
+      h(Value, null, one.endpoint ?? "an endpoint"),
+      " ",
+      h(OutcomeBadge, { outcome: one.outcome }),
+    ),
   );
   const label = `Send ${along.length === 1 ? "this delivery" : `these ${along.length} deliveries`} again too`;
   const box = h(
@@ -180,12 +205,22 @@ function Refusals({ refused }) {
 }
 
 function ResendResult({ progress }) {
-  const cleared = progress.answers.flatMap(({ dagId, cleared: tasks }) => tasks.map((one) => ({ dag_id: dagId, ...one })));
-  const items = cleared.map((one) =>
-    h(C.List.Item, { key: taskPath(one) }, h(AppLink, { to: taskPath(one) }, `${one.dag_id}.${one.task_id}`),
-      h(Quiet, null, ` sends ${one.deliveries.join(", ")}`)),
+  const cleared = progress.answers.flatMap(({ dagId, cleared: tasks }) =>
+    tasks.map((one) => ({ dag_id: dagId, ...one })),
   );
-  const title = h(C.Alert.Title, null, `${countOf(cleared.length, "task instance")} cleared; the deliveries are sent when they run:`);
+  const items = cleared.map((one) =>
+    h(
+      C.List.Item,
+      { key: taskPath(one) },
+      h(AppLink, { to: taskPath(one) }, `${one.dag_id}.${one.task_id}`),
+      h(Quiet, null, ` sends ${one.deliveries.join(", ")}`),
+    ),
+  );
+  const title = h(
+    C.Alert.Title,
+    null,
+    `${countOf(cleared.length, "task instance")} cleared; the deliveries are sent when they run:`,
+  );
   const done = cleared.length === 0 ? null : h(Notice, { status: "success" }, title, h(C.List.Root, { ps: 5 }, items));
   return [h(C.Box, { key: "done" }, done), h(Failures, { key: "failed", errors: progress.errors })];
 }
@@ -200,10 +235,14 @@ export function MarkDialog({ deliveries, onClose }) {
   const refused = deliveries.filter((one) => !chosen.includes(one)).map(refuseToMark);
   const isDone = progress.answers !== null;
   const content = isDone ? h(MarkResult, { progress }) : h(MarkPlan, { chosen, refused });
-  const title = `Mark ${countOf(deliveries.length, "delivery", "deliveries")} as received`;
+  const title = `Mark ${countOf(chosen.length, "delivery", "deliveries")} as received`;
   const dialog = { title, verb: "Mark as received", canConfirm: chosen.length > 0, progress };
   const onConfirm = chosen.length === 0 ? null : () => start("mark-received", groupMarks(chosen));
-  return h(ActionDialog, { ...dialog, onConfirm, onClose: () => onClose(isDone && progress.answers.length > 0) }, content);
+  return h(
+    ActionDialog,
+    { ...dialog, onConfirm, onClose: () => onClose(isDone && progress.answers.length > 0) },
+    content,
+  );
 }
 
 /** @param {Delivery[]} chosen */
@@ -229,10 +268,7 @@ function MarkPlan({ chosen, refused }) {
     h(C.Text, null, `${countOf(chosen.length, "delivery is", "deliveries are")} marked as received: ${ids}`),
   ];
   const none = h(Notice, { status: "warning" }, "None of these can be marked as received from here.");
-  return [
-    h(C.Box, { key: "plan" }, ...(chosen.length > 0 ? plan : [none])),
-    h(Refusals, { key: "refused", refused }),
-  ];
+  return [h(C.Box, { key: "plan" }, ...(chosen.length > 0 ? plan : [none])), h(Refusals, { key: "refused", refused })];
 }
 
 function MarkResult({ progress }) {

@@ -17,7 +17,13 @@ export function Chart({ one }) {
   const { buckets } = one;
   const max = Math.max(1, ...buckets.flatMap(({ delivered, failed }) => [delivered, failed]));
   const width = Math.max(1, buckets.length) * STEP;
-  const svg = { role: "img", "aria-labelledby": `${id}-title ${id}-desc`, viewBox: `0 0 ${width} ${2 * HALF + 1}`, width, height: 2 * HALF + 1 };
+  const svg = {
+    role: "img",
+    "aria-labelledby": `${id}-title ${id}-desc`,
+    viewBox: `0 0 ${width} ${2 * HALF + 1}`,
+    width,
+    height: 2 * HALF + 1,
+  };
   return h(
     "svg",
     svg,
@@ -49,6 +55,9 @@ function scale(count, max) {
 function describe({ buckets, delivered, deliveries }) {
   const worst = buckets.reduce((one, other) => (other.failed > one.failed ? other : one), { failed: 0 });
   const counts = `${countOf(delivered, "delivery", "deliveries")} of ${deliveries} delivered.`;
-  const most = worst.failed > 0 ? ` Most failures, ${worst.failed}, after ${formatTime(worst.begins_at, findZone())}.` : " No failures.";
+  const most =
+    worst.failed > 0
+      ? ` Most failures, ${worst.failed}, after ${formatTime(worst.begins_at, findZone())}.`
+      : " No failures.";
   return counts + most;
 }

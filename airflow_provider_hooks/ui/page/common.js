@@ -7,8 +7,10 @@
 
 import { logIn } from "./api.js";
 import { countOf, escapeInvisible, findZone, formatRelative, formatTime, toWords } from "./format.js";
+import { OUTCOME_MEANINGS, OUTCOME_SHAPES, OUTCOMES } from "./outcomes.js";
+import { Styles } from "./style.js";
 
-const { createElement, useEffect, useRef, useState } = globalThis.React;
+const { Component, createElement, useEffect, useLayoutEffect, useRef, useState } = globalThis.React;
 const { Link, useSearchParams } = globalThis.ReactRouterDOM;
 /** The components of Chakra UI, with the theme of Airflow. */
 export const C = globalThis.ChakraUI;
@@ -64,59 +66,44 @@ function changeParams(params, changes) {
 
 /**
  * A link to another page of Airflow.
- * @param {{to: string, id?: string, [prop: string]: unknown}} props
+ * @param {{to: string, id?: string, state?: object, onClick?: () => void}} props
  */
-export function AppLink({ to, children, id, state, ...props }) {
-  return h(C.Link, { asChild: true, color: "fg.info", overflowWrap: "anywhere", ...props }, h(Link, { to, id, state }, children));
+export function AppLink({ children, ...props }) {
+  return h(Link, { className: "shp-link", ...props }, children);
 }
 
-/** A text of the API: it does not change the direction of what is around it, and breaks where it must. */
+/** A text of the API: it does not change the direction of what is around it, and breaks or is cut where it must. */
 export function Value({ children, isCode = false, isCut = false }) {
-  const cut = isCut ? { display: "block", maxW: "16rem", truncate: true, title: String(children) } : {};
-  const font = isCode ? { fontFamily: "mono", fontSize: "xs" } : {};
-  return h(C.Text, { as: "bdi", overflowWrap: "anywhere", ...cut, ...font }, children);
+  const className = `shp-value${isCode ? " shp-code" : ""}${isCut ? " shp-cut" : ""}`;
+  return h("bdi", { className, title: isCut ? String(children) : undefined }, children);
 }
 
 /** What only screen readers read. */
 export function Hidden({ children, ...props }) {
-  return h(C.VisuallyHidden, props, children);
+  return h("span", { className: "shp-hidden", ...props }, children);
 }
 
-const SHAPES = {
-  delivered: "M3 8.5l3.2 3.2L13 5",
-  rejected: "M4 4l8 8M12 4l-8 8",
-  not_sent: "M8 2a6 6 0 1 0 0 12A6 6 0 1 0 8 2zM3.8 12.2l8.4-8.4",
-  unknown: "M5.5 6a2.5 2.5 0 1 1 3.6 2.2C8.3 8.6 8 9 8 10M8 13v.1",
-  claimed: "M8 2a6 6 0 1 0 0 12A6 6 0 1 0 8 2zM8 5v3.2l2 1.3",
-};
-export const OUTCOMES = Object.keys(SHAPES);
-export const OUTCOME_COLORS = {
-  delivered: "green",
-  rejected: "red",
-  not_sent: "orange",
-  unknown: "purple",
-  claimed: "cyan",
-};
-const MEANINGS = {
-  delivered: "A 2xx response arrived.",
-  rejected: "A response other than 2xx arrived.",
-  not_sent: "No byte of the request was received.",
-  unknown: "The request may have been received; no response arrived.",
-  claimed: "It has no outcome: it is being sent, or its process ended.",
-};
+/** A remark next to what matters. @param {{isBlock?: boolean, className?: string}} props */
+export function Quiet({ children, isBlock = false, className = "", ...props }) {
+  return h("span", { className: `shp-quiet ${isBlock ? "shp-block " : ""}${className}`, ...props }, children);
+}
 
-/** @param {{outcome: string}} props */
-export function OutcomeIcon({ outcome }) {
-  const stroke = { fill: "none", stroke: "currentColor", strokeWidth: 2, strokeLinecap: "round", strokeLinejoin: "round" };
-  const shape = h("path", { d: SHAPES[outcome] ?? SHAPES.unknown });
-  return h("svg", { viewBox: "0 0 16 16", width: 12, height: 12, "aria-hidden": true, ...stroke }, shape);
+/** @param {{outcome: string, size?: number}} props */
+export function OutcomeIcon({ outcome, size = 12 }) {
+  const line = { stroke: "currentColor", strokeWidth: 2, strokeLinecap: "round", strokeLinejoin: "round" };
+  const shape = h("path", {
+    d: OUTCOME_SHAPES[OUTCOMES.includes(outcome) ? outcome : "unknown"],
+    fill: "none",
+    ...line,
+  });
+  return h("svg", { viewBox: "0 0 16 16", width: size, height: size, "aria-hidden": true }, shape);
 }
 
 /** @param {{outcome: string}} props */
 export function OutcomeBadge({ outcome }) {
-  const color = OUTCOME_COLORS[outcome] ?? "gray";
-  const look = { colorPalette: color, variant: "subtle", borderRadius: "full", px: 2, py: 0.5, gap: 1, fontSize: "xs" };
-  return h(C.Badge, { ...look, title: MEANINGS[outcome], whiteSpace: "nowrap" }, h(OutcomeIcon, { outcome }), toWords(outcome));
+  if (!OUTCOMES.includes(outcome)) return h("span", { className: "shp-badge" }, outcome);
+  const look = { className: `shp-badge shp-${outcome}`, title: OUTCOME_MEANINGS[outcome] };
+  return h("span", look, h(OutcomeIcon, { outcome }), toWords(outcome));
 }
 
 /** @param {{time: string | null, isShort?: boolean}} props without isShort also how long ago it was */
@@ -124,15 +111,9 @@ export function Time({ time, isShort = false }) {
   if (!time) return null;
   const zone = findZone();
   const absolute = formatTime(time, zone);
-  const relative = formatRelative(time, Date.now());
-  const text = h("time", { dateTime: time, title: `${absolute} ${zone}` }, absolute);
-  if (isShort) return text;
-  return h(C.Box, { as: "span", display: "block" }, text, h(Quiet, { display: "block" }, relative));
-}
-
-/** A remark next to what matters. */
-export function Quiet({ children, ...props }) {
-  return h(C.Text, { as: "span", color: "fg.muted", fontSize: "xs", ...props }, children);
+  const shown = h("time", { dateTime: time, title: `${absolute} ${zone}` }, absolute);
+  if (isShort) return shown;
+  return h("span", null, shown, h(Quiet, { isBlock: true }, formatRelative(time, Date.now())));
 }
 
 /** @param {{text: string, label: string}} props */
@@ -147,7 +128,8 @@ export function CopyButton({ text, label }) {
     const timer = setTimeout(() => setResult(""), 3000);
     return () => clearTimeout(timer);
   }, [result]);
-  const button = h(C.Button, { size: "2xs", variant: "outline", "aria-label": `Copy ${label}`, onClick: copy }, "Copy");
+  const look = { type: "button", className: "shp-button", "aria-label": `Copy ${label}` };
+  const button = h("button", { ...look, onClick: copy }, "Copy");
   return h(C.HStack, { as: "span", display: "inline-flex", gap: 1 }, button, h(Quiet, { role: "status" }, result));
 }
 
@@ -165,16 +147,28 @@ export function Loading({ label }) {
 /** @param {{title: string}} props the children say what to do */
 export function Empty({ title, children }) {
   const heading = h(C.Heading, { as: "h3", size: "sm" }, title);
-  return h(C.VStack, { p: 8, gap: 2, textAlign: "center", role: "status" }, heading, h(C.Box, { color: "fg.muted" }, children));
+  return h(
+    C.VStack,
+    { p: 8, gap: 2, textAlign: "center", role: "status" },
+    heading,
+    h(C.Box, { color: "fg.muted" }, children),
+  );
 }
 
 const ERRORS = {
-  0: ["Airflow's API server cannot be reached", "Check your network connection and that the API server runs, then try again."],
+  0: [
+    "Airflow's API server cannot be reached",
+    "Check your network connection and that the API server runs, then try again.",
+  ],
   401: ["Your session has ended", "Log in again; you come back to this page."],
   403: ["Your role does not allow this", "An administrator can change that in Airflow's security settings."],
   404: ["Not found", "It may have been deleted, or belong to a Dag that you may not see."],
   409: ["Nothing was changed", "Something has changed meanwhile. Load the page again, then decide."],
-  503: ["The deliveries cannot be read now", "The database of the ledger does not answer. Try again; if it stays so, an administrator can run: airflow service-hooks ledger check"],
+  502: ["The platform cannot be read now", "Check the connection of its registry, then try again."],
+  503: [
+    "The deliveries cannot be read now",
+    "The database of the ledger does not answer. Try again; if it stays so, an administrator can run: airflow service-hooks ledger check",
+  ],
 };
 
 /**
@@ -183,7 +177,10 @@ const ERRORS = {
  */
 export function ErrorMessage({ error, onRetry }) {
   const status = error.status ?? -1;
-  const [title, advice] = ERRORS[status] ?? ["Something went wrong", "Try again. If it stays so, the log of the API server says why."];
+  const [title, advice] = ERRORS[status] ?? [
+    "Something went wrong",
+    "Try again. If it stays so, the log of the API server says why.",
+  ];
   const detail = error.message ? h(C.Text, { whiteSpace: "pre-wrap", overflowWrap: "anywhere" }, error.message) : null;
   const button = { size: "sm", variant: "outline", mt: 2, colorPalette: "gray" };
   const action =
@@ -208,38 +205,83 @@ export function Notes({ notes }) {
 
 /**
  * A table that scrolls in itself where the window is narrow.
- * @param {{caption: string, columns: Column[], rows: any[], getKey: (row: any) => any, isBusy?: boolean}} props
+ * @param {{caption: string, columns: Column[], rows: any[], getKey: (row: any) => any, isBusy?: boolean, id?: string}} props
  */
-export function DataTable({ caption, columns, rows, getKey, isBusy = false }) {
-  const head = h(C.Table.Row, null, columns.map(makeHeader));
-  const body = rows.map((row) => h(C.Table.Row, { key: getKey(row) }, columns.map((column) => makeCell(column, row))));
-  const table = h(
-    C.Table.Root,
-    { size: "sm", striped: true, "aria-label": caption, "aria-busy": isBusy, opacity: isBusy ? 0.6 : 1 },
-    h(C.Table.Header, null, head),
-    h(C.Table.Body, null, body),
+export function DataTable({ caption, columns, rows, getKey, isBusy = false, id }) {
+  const head = h("tr", null, columns.map(makeHeader));
+  const body = rows.map((row) =>
+    h(
+      "tr",
+      { key: getKey(row) },
+      columns.map((column) => makeCell(column, row)),
+    ),
   );
-  return h(C.Box, { overflowX: "auto", tabIndex: 0, role: "region", "aria-label": caption }, table);
+  const look = { className: "shp-table", "aria-label": caption, "aria-busy": isBusy };
+  const table = h("table", look, h("thead", null, head), h("tbody", null, body));
+  return h("div", { id, className: "shp-scroll", tabIndex: 0, role: "region", "aria-label": caption }, table);
 }
 
 function makeHeader({ title, key = title, hideBelow, isTitleHidden }) {
   const text = isTitleHidden ? h(Hidden, null, title) : title;
-  return h(C.Table.ColumnHeader, { key, scope: "col", hideBelow, whiteSpace: "nowrap" }, text);
+  return h("th", { key, scope: "col", className: hideBelow && `shp-below-${hideBelow}` }, text);
 }
 
 function makeCell({ title, key = title, hideBelow, isRowHeader, render }, row) {
-  const header = isRowHeader ? { as: "th", scope: "row", fontWeight: "normal", textAlign: "start" } : {};
-  return h(C.Table.Cell, { key, hideBelow, verticalAlign: "top", ...header }, render(row));
+  const className = hideBelow && `shp-below-${hideBelow}`;
+  return h(isRowHeader ? "th" : "td", { key, scope: isRowHeader ? "row" : undefined, className }, render(row));
+}
+
+/** What had the focus when a page disappeared. */
+let lostFocus = { id: "", at: 0 };
+const FOCUS_MS = 1000;
+
+/**
+ * Keep the focus where it is when Airflow makes the page a second time: it does so at the first change of the URL.
+ * An element that can have the focus then needs an id.
+ */
+function useStableFocus() {
+  useLayoutEffect(() => {
+    if (performance.now() - lostFocus.at < FOCUS_MS) document.getElementById(lostFocus.id)?.focus();
+    return () => {
+      lostFocus = { id: document.activeElement?.id ?? "", at: performance.now() };
+    };
+  }, []);
+}
+
+/** Shows an error in place of a page that cannot be made from what the API answered. */
+class Boundary extends Component {
+  constructor(props) {
+    super(props);
+    this.state = { error: null };
+  }
+
+  static getDerivedStateFromError(error) {
+    return { error };
+  }
+
+  render() {
+    if (this.state.error === null) return this.props.children;
+    return h(ErrorMessage, { error: this.state.error, onRetry: () => this.setState({ error: null }) });
+  }
 }
 
 /**
  * A page with its title. In a tab the title is that of the tab, so only screen readers read it.
- * @param {{title: string, isTab?: boolean, actions?: any}} props
+ * @param {{title: string, isTab?: boolean, actions?: any, back?: any}} props back is a link to the page above it
  */
-export function Page({ title, isTab = false, actions, children }) {
+export function Page({ title, isTab = false, actions, back, children }) {
+  useStableFocus();
   const heading = h(C.Heading, { as: "h1", size: "md" }, title);
   const bar = h(C.Flex, { justify: "space-between", align: "center", wrap: "wrap", gap: 2 }, heading, actions);
-  return h(C.VStack, { align: "stretch", gap: 4, p: 2, minW: 0 }, isTab ? h(Hidden, null, heading) : bar, children);
+  const stack = { align: "stretch", gap: 4, p: 2, minW: 0 };
+  return h(
+    C.VStack,
+    stack,
+    h(Styles),
+    back,
+    isTab ? h(C.VisuallyHidden, null, heading) : bar,
+    h(Boundary, null, children),
+  );
 }
 
 /** A part of a page. @param {{title: string, id: string}} props */
@@ -251,11 +293,16 @@ export function Section({ title, id, children }) {
 /** A list of names and values; those without a value are left out. @param {{facts: [string, any][]}} props */
 export function Facts({ facts }) {
   const shown = facts.filter(([, value]) => value !== null && value !== undefined && value !== "");
-  const grid = { as: "dl", templateColumns: { base: "1fr", md: "minmax(8rem, 12rem) minmax(0, 1fr)" }, gapX: 4, gapY: 1 };
+  const grid = {
+    as: "dl",
+    templateColumns: { base: "1fr", md: "minmax(8rem, 12rem) minmax(0, 1fr)" },
+    gapX: 4,
+    gapY: 1,
+  };
   const name = { as: "dt", color: "fg.muted", fontSize: "sm", overflowWrap: "anywhere" };
   const pair = ([title, value], index) => [
     h(C.Box, { ...name, key: `name-${index}` }, title),
-    h(C.Box, { as: "dd", key: `value-${index}`, minW: 0, overflowWrap: "anywhere" }, value),
+    h(C.Box, { as: "dd", key: `value-${index}`, fontSize: "sm", minW: 0, overflowWrap: "anywhere" }, value),
   ];
   return h(C.Grid, grid, shown.flatMap(pair));
 }

@@ -23,9 +23,10 @@ import {
   Value,
 } from "./common.js";
 import { DeliveryDetails } from "./details.js";
-import { Filters, hasFilters, NO_FILTERS, toApiQuery } from "./filters.js";
-import { formatDuration, toWords } from "./format.js";
+import { ClearButton, Filters, hasFilters, NO_FILTERS, toApiQuery } from "./filters.js";
+import { formatDuration, lookUp, toWords } from "./format.js";
 import { ENDPOINTS_PATH, taskPath } from "./links.js";
+import { FAILED_OUTCOMES } from "./outcomes.js";
 
 const { useEffect, useMemo, useState } = globalThis.React;
 const { useLocation } = globalThis.ReactRouterDOM;
@@ -36,9 +37,9 @@ const { useLocation } = globalThis.ReactRouterDOM;
  */
 
 const PAGE_SIZE = 50;
-const FAILED = ["rejected", "not_sent", "unknown"];
-/** The delivery that was opened last: its link gets the focus when the list appears again. */
-let openedId = null;
+const TABLE_ID = "deliveries";
+/** What gets the focus when the next page of the list is shown: its table, or the link of the delivery that was open. */
+let nextFocusId = "";
 
 /** What Airflow renders: the props are those of the route. @param {Place} place */
 export function DeliveriesPage(place) {
@@ -49,38 +50,50 @@ export function DeliveriesPage(place) {
 }
 
 function DeliveryList({ place, isTab }) {
-  const [params] = useQuery();
-  const query = `${params}`;
-  const { dagId, runId, taskId, mapIndex } = place;
-  const path = useMemo(
-    () => withQuery("deliveries", { ...toApiQuery(params, place), limit: PAGE_SIZE }),
-    [query, dagId, runId, taskId, mapIndex],
-  );
-  const list = useApi(path);
-  const rows = list.data?.deliveries ?? [];
-  const isFirst = !hasFilters(params) && !params.has("cursor");
-  const hasNone = isFirst && !list.isLoading && !list.error && rows.length === 0;
-  useEffect(() => focusOpened(list.data), [list.data]);
-  const actions = [
-    list.data?.may_see_endpoints && !isTab ? h(AppLink, { key: "endpoints", to: ENDPOINTS_PATH }, "Endpoints") : null,
-    h(C.Button, { key: "refresh", size: "sm", variant: "outline", onClick: list.reload, loading: list.isLoading }, "Refresh"),
-  ];
+  const { list, hasNone, isFirst } = useDeliveries(place);
   if (isTab && hasNone) return h(Empty, { title: "No webhook deliveries" });
-  const isFirstLoad = isTab && isFirst && list.data === null && !list.error;
+  if (isTab && isFirst) return h(Loading, { label: "Loading deliveries…" });
   return h(
     Page,
-    { title: "Webhook deliveries", isTab, actions: h(C.HStack, { gap: 4 }, actions) },
+    { title: "Webhook deliveries", isTab, actions: h(ListActions, { list }) },
     h(Notes, { notes: list.data?.notes ?? [] }),
-    hasNone || isFirstLoad ? null : h(Filters, { place, ...suggest(rows) }),
-    h(Announcement, { isLoading: list.isLoading, count: rows.length, noun: "delivery", plural: "deliveries" }),
-    h(ListBody, { list, rows, place, hasNone }),
+    hasNone ? null : h(Filters, { place, ...suggest(list.data?.deliveries ?? []) }),
+    h(ListBody, { list, place, hasNone }),
   );
 }
 
-function focusOpened(data) {
-  if (data === null || openedId === null) return;
-  document.getElementById(`delivery-${openedId}`)?.focus();
-  openedId = null;
+/**
+ * Read what the URL says.
+ * @param {Place} place
+ */
+function useDeliveries(place) {
+  const [params] = useQuery();
+  const { dagId, runId, taskId, mapIndex } = place;
+  const query = useMemo(() => toApiQuery(params, place), [`${params}`, dagId, runId, taskId, mapIndex]);
+  const list = useApi(withQuery("deliveries", { ...query, limit: PAGE_SIZE }));
+  useEffect(() => focusNext(list.data), [list.data]);
+  const isUnfiltered = !hasFilters(params) && !params.has("cursor");
+  const hasAnswer = !list.isLoading && !list.error;
+  const hasNone = isUnfiltered && hasAnswer && list.data.deliveries.length === 0;
+  return { list, hasNone, isFirst: isUnfiltered && list.data === null && !list.error };
+}
+
+function ListActions({ list }) {
+  const refresh = { size: "sm", variant: "outline", onClick: list.reload, loading: list.isLoading };
+  return h(
+    C.HStack,
+    { gap: 4 },
+    list.data?.may_see_endpoints ? h(AppLink, { to: ENDPOINTS_PATH }, "Endpoints") : null,
+    h(C.Button, refresh, "Refresh"),
+  );
+}
+
+function focusNext(data) {
+  const element = data === null ? null : document.getElementById(nextFocusId);
+  if (!element) return;
+  nextFocusId = "";
+  element.focus({ preventScroll: true });
+  element.scrollIntoView({ block: "nearest" });
 }
 
 /** @param {Delivery[]} rows */
@@ -89,28 +102,34 @@ function suggest(rows) {
   return { endpoints: collect("endpoint"), types: collect("event_type") };
 }
 
-function ListBody({ list, rows, place, hasNone }) {
+function ListBody({ list, place, hasNone }) {
   if (list.error) return h(ErrorMessage, { error: list.error, onRetry: list.reload });
   if (list.data === null) return h(Loading, { label: "Loading deliveries…" });
-  if (hasNone) return h(NoDeliveries, { store: list.data.store });
-  if (rows.length === 0) return h(NoMatches, { isBusy: list.isLoading });
+  const { deliveries: rows, next_cursor: nextCursor, store } = list.data;
+  if (hasNone) return h(NoDeliveries, { store });
+  const announcement = { isLoading: list.isLoading, count: rows.length, noun: "delivery", plural: "deliveries" };
   return [
-    h(SelectableTable, { key: list.data.next_cursor, rows, place, isBusy: list.isLoading, onChanged: list.reload }),
-    h(Pager, { key: "pager", nextCursor: list.data.next_cursor }),
+    h(Announcement, { key: "announcement", ...announcement }),
+    rows.length === 0
+      ? h(NoMatches, { key: "none" })
+      : h(SelectableTable, { key: "table", rows, place, isBusy: list.isLoading, onChanged: list.reload }),
+    list.isStale ? null : h(Pager, { key: "pager", nextCursor }),
   ];
 }
 
 function NoDeliveries({ store }) {
   const where = store === "ledger" ? "tasks, callbacks and commands" : "tasks";
-  return h(Empty, { title: "No webhook deliveries yet" }, `Deliveries of ${where} appear here as soon as one begins.`);
+  return h(
+    Empty,
+    { title: "No webhook deliveries yet" },
+    `Deliveries of ${where} appear here as soon as the first one begins.`,
+  );
 }
 
-function NoMatches({ isBusy }) {
+function NoMatches() {
   const [params, , change] = useQuery();
-  if (isBusy) return h(Loading, { label: "Loading deliveries…" });
-  const clear = h(C.Button, { size: "sm", variant: "outline", onClick: () => change(NO_FILTERS) }, "Clear filters");
-  if (hasFilters(params)) return h(Empty, { title: "No delivery matches the filters" }, clear);
-  return h(Empty, { title: "No older deliveries" }, h(C.Button, { variant: "outline", onClick: () => change(NO_FILTERS) }, "Newest"));
+  if (!hasFilters(params)) return h(Empty, { title: "No older deliveries" });
+  return h(Empty, { title: "No delivery matches the filters" }, h(ClearButton, { onClear: () => change(NO_FILTERS) }));
 }
 
 /** Cursors lead to older pages only, so the history of the browser has those that lead back. */
@@ -118,20 +137,23 @@ function Pager({ nextCursor }) {
   const [params, link] = useQuery();
   const { state } = useLocation();
   const cursor = params.get("cursor");
-  if (cursor === null && nextCursor === null) return null;
   const before = state?.cursors ?? [];
-  const newer = { to: link({ cursor: before.at(-1) ?? null }), state: { cursors: before.slice(0, -1) } };
-  const older = { to: link({ cursor: nextCursor }), state: { cursors: cursor === null ? [] : [...before, cursor] } };
+  const hasNewer = cursor !== null && before.length > 0;
+  const onClick = () => (nextFocusId = TABLE_ID);
+  const newer = { to: link({ cursor: before.at(-1) }), state: { cursors: before.slice(0, -1) }, onClick };
+  const older = { to: link({ cursor: nextCursor }), state: { cursors: [...before, cursor ?? ""] }, onClick };
+  if (cursor === null && nextCursor === null) return null;
   return h(
     C.HStack,
     { as: "nav", "aria-label": "Pages of deliveries", justify: "center", gap: 6 },
-    cursor === null || before.length === 0 ? null : h(AppLink, { key: "newest", to: link({ cursor: null }) }, "Newest"),
-    cursor === null ? null : h(AppLink, { key: "newer", ...newer }, before.length > 0 ? "Newer" : "Newest"),
+    cursor === null ? null : h(AppLink, { key: "newest", to: link({ cursor: null }), onClick }, "Newest"),
+    hasNewer ? h(AppLink, { key: "newer", ...newer }, "Newer") : null,
     nextCursor === null ? h(Quiet, null, "No older ones") : h(AppLink, { key: "older", ...older }, "Older"),
   );
 }
 
 function SelectableTable({ rows, place, isBusy, onChanged }) {
+  const [, link] = useQuery();
   const [selected, setSelected] = useState([]);
   const [action, setAction] = useState(null);
   const editable = rows.filter((one) => one.may_edit);
@@ -144,14 +166,21 @@ function SelectableTable({ rows, place, isBusy, onChanged }) {
   };
   const columns = [
     ...(editable.length > 0 ? [selectColumn({ editable, selected, select: setSelected })] : []),
-    ...makeColumns(place),
+    ...makeColumns(place, link),
     ...(editable.length > 0 ? [resendColumn((one) => setAction({ kind: "resend", rows: [one] }))] : []),
   ];
   return h(
     C.Box,
     null,
     editable.length > 0 ? h(SelectionBar, { chosen, onAction: (kind) => setAction({ kind, rows: chosen }) }) : null,
-    h(DataTable, { caption: "Webhook deliveries, newest first", columns, rows, getKey: (one) => one.id, isBusy }),
+    h(DataTable, {
+      id: TABLE_ID,
+      caption: "Webhook deliveries, newest first",
+      columns,
+      rows,
+      getKey: (one) => one.id,
+      isBusy,
+    }),
     action?.kind === "resend" ? h(ResendDialog, { ids: action.rows.map((one) => one.id), onClose: close }) : null,
     action?.kind === "mark" ? h(MarkDialog, { deliveries: action.rows, onClose: close }) : null,
   );
@@ -159,9 +188,14 @@ function SelectableTable({ rows, place, isBusy, onChanged }) {
 
 function SelectionBar({ chosen, onAction }) {
   const markable = chosen.filter((one) => explainNotMarked(one) === null);
-  const text = chosen.length === 0 ? "Select deliveries to send them again or mark them as received." : `${chosen.length} selected`;
+  const text =
+    chosen.length === 0
+      ? "Select deliveries to send them again or mark them as received."
+      : `${chosen.length} selected`;
   const button = (kind, label, count) =>
-    count === 0 ? null : h(C.Button, { key: kind, size: "xs", variant: "outline", onClick: () => onAction(kind) }, label);
+    count === 0
+      ? null
+      : h(C.Button, { key: kind, size: "xs", variant: "outline", onClick: () => onAction(kind) }, label);
   return h(
     C.HStack,
     { minH: 8, mb: 1, gap: 3, wrap: "wrap" },
@@ -188,31 +222,38 @@ function selectColumn({ editable, selected, select }) {
 }
 
 function SelectBox({ label, checked, onChange }) {
-  return h(
-    C.Checkbox.Root,
-    { checked, onCheckedChange: (change) => onChange(change.checked === true), size: "sm", pt: 1 },
-    h(C.Checkbox.HiddenInput, { "aria-label": label }),
-    h(C.Checkbox.Control),
-  );
+  const ref = (box) => box && (box.indeterminate = checked === "indeterminate");
+  const change = (event) => onChange(event.target.checked);
+  return h("input", {
+    ref,
+    type: "checkbox",
+    className: "shp-check",
+    "aria-label": label,
+    checked: checked === true,
+    onChange: change,
+  });
 }
 
 function resendColumn(onResend) {
   const render = (one) => {
-    if (!one.may_edit || !FAILED.includes(one.outcome) || one.state === "settled" || one.kind === "stream") return null;
-    const look = { size: "2xs", variant: "outline", "aria-label": `Resend delivery ${one.id}` };
-    return h(C.Button, { ...look, onClick: () => onResend(one) }, "Resend");
+    if (!one.may_edit || !FAILED_OUTCOMES.includes(one.outcome) || one.state === "settled" || one.kind === "stream")
+      return null;
+    const look = { type: "button", className: "shp-button", "aria-label": `Resend delivery ${one.id}` };
+    return h("button", { ...look, onClick: () => onResend(one) }, "Resend");
   };
   return { title: "Actions", isTitleHidden: true, render };
 }
 
 /** @param {Place} place */
-function makeColumns(place) {
+function makeColumns(place, link) {
   return [
     { title: "Outcome", render: (one) => h(OutcomeCell, { one }) },
-    { title: "Event", isRowHeader: true, render: (one) => h(EventCell, { one }) },
+    { title: "Event", isRowHeader: true, render: (one) => h(EventCell, { one, link }) },
     { title: "Endpoint", hideBelow: "md", render: (one) => one.endpoint && h(Value, { isCut: true }, one.endpoint) },
     { title: "Status", hideBelow: "md", render: formatStatus },
-    ...(place.taskId === undefined ? [{ title: "Task", hideBelow: "lg", render: (one) => h(TaskCell, { one, place }) }] : []),
+    ...(place.taskId === undefined
+      ? [{ title: "Task", hideBelow: "lg", render: (one) => h(TaskCell, { one, place }) }]
+      : []),
     { title: "Time", render: (one) => h(Time, { time: one.claimed_at }) },
     { title: "Duration", hideBelow: "lg", render: (one) => formatDuration(one.duration_ms) },
   ];
@@ -221,23 +262,27 @@ function makeColumns(place) {
 const STATE_NOTES = { settled: "marked by a user", resend: "marked to be sent again" };
 
 function OutcomeCell({ one }) {
-  const note = STATE_NOTES[one.state];
-  return h(C.Box, null, h(OutcomeBadge, { outcome: one.outcome }), note ? h(Quiet, { display: "block" }, note) : null);
+  const note = lookUp(STATE_NOTES, one.state);
+  return h("div", null, h(OutcomeBadge, { outcome: one.outcome }), note ? h(Quiet, { isBlock: true }, note) : null);
 }
 
-function EventCell({ one }) {
-  const [, link] = useQuery();
-  const open = { id: `delivery-${one.id}`, to: link({ delivery: one.id }), onClick: () => (openedId = one.id) };
+function EventCell({ one, link }) {
+  const id = `delivery-${one.id}`;
   const name = h(Value, { isCut: true }, one.event_type ?? "no event type");
-  const isStream = one.kind === "stream";
+  const eventId = one.kind === "event" && one.event_id;
   const narrow = [one.endpoint, formatStatus(one)].filter(Boolean).join(", ");
   return h(
-    C.Box,
-    { minW: 0 },
-    h(AppLink, open, h(Hidden, null, `Delivery ${one.id}: `), name),
-    isStream ? h(C.Badge, { size: "xs", ms: 2 }, "stream") : null,
-    one.event_id && !isStream ? h(Quiet, { display: "block" }, h(Value, { isCode: true, isCut: true }, one.event_id)) : null,
-    h(Quiet, { display: "block", hideFrom: "md" }, h(Value, { isCut: true }, narrow)),
+    "div",
+    null,
+    h(
+      AppLink,
+      { id, to: link({ delivery: one.id }), onClick: () => (nextFocusId = id) },
+      h(Hidden, null, `Delivery ${one.id}: `),
+      name,
+    ),
+    one.kind === "stream" ? h("span", { className: "shp-badge" }, "stream") : null,
+    eventId ? h(Quiet, { isBlock: true }, h(Value, { isCode: true, isCut: true }, eventId)) : null,
+    h(Quiet, { isBlock: true, className: "shp-from-md" }, h(Value, { isCut: true }, narrow)),
   );
 }
 
@@ -251,6 +296,6 @@ function TaskCell({ one, place }) {
   if (one.dag_id === null || one.run_id === null || one.task_id === null) return h(Quiet, null, one.source);
   const index = (one.map_index ?? -1) < 0 ? "" : `[${one.map_index}]`;
   const name = place.dagId === undefined ? `${one.dag_id}.${one.task_id}${index}` : `${one.task_id}${index}`;
-  const run = place.runId === undefined ? h(Quiet, { display: "block" }, h(Value, { isCut: true }, one.run_id)) : null;
-  return h(C.Box, null, h(AppLink, { to: taskPath(one) }, h(Value, { isCut: true }, name)), run);
+  const run = place.runId === undefined ? h(Quiet, { isBlock: true }, h(Value, { isCut: true }, one.run_id)) : null;
+  return h("div", null, h(AppLink, { to: taskPath(one) }, h(Value, { isCut: true }, name)), run);
 }

@@ -13,7 +13,7 @@ import {
   Facts,
   h,
   Loading,
-  OutcomeBadge,
+  OutcomeIcon,
   Page,
   Quiet,
   Section,
@@ -24,6 +24,7 @@ import {
   Value,
 } from "./common.js";
 import { countOf, formatBody } from "./format.js";
+import { OUTCOME_COLORS } from "./outcomes.js";
 import { toAppPath } from "./links.js";
 import { StreamSection } from "./stream.js";
 import { Timeline } from "./timeline.js";
@@ -61,10 +62,11 @@ export function DeliveryDetails({ id, isTab }) {
   const data = details.data;
   const isUnfinished = data !== null && isRunning(data);
   if (isUnfinished !== isOpen) setOpen(isUnfinished);
+  const label = isTab ? "Deliveries" : "Webhook deliveries";
+  const back = h(C.Box, { as: "nav", "aria-label": "Up" }, h(AppLink, { to: link({ delivery: null }) }, `← ${label}`));
   return h(
     Page,
-    { title: `Delivery ${id}`, isTab },
-    h(C.Box, null, h(AppLink, { to: link({ delivery: null }) }, isTab ? "← Deliveries" : "← Webhook deliveries")),
+    { title: `Delivery ${id}`, isTab, back },
     details.error ? h(ErrorMessage, { error: details.error, onRetry: details.reload }) : null,
     data === null && !details.error ? h(Loading, { label: "Loading the delivery…" }) : null,
     data === null ? null : h(Sections, { data, onChanged: details.reload }),
@@ -93,12 +95,21 @@ function Sections({ data, onChanged }) {
 function Summary({ data, onChanged }) {
   const ref = useFocus();
   const steps = data.what_to_do.map((one) => h(C.List.Item, { key: one }, one));
-  const sentence = h(C.Heading, { as: "h2", size: "md", ref, tabIndex: -1, overflowWrap: "anywhere", outline: "none" }, data.what_happened);
+  const sentence = h(
+    C.Heading,
+    { as: "h2", size: "md", ref, tabIndex: -1, overflowWrap: "anywhere", outline: "none" },
+    data.what_happened,
+  );
+  const outcome = data.delivery.outcome;
+  const color = `${OUTCOME_COLORS[outcome] ?? "gray"}.fg`;
+  const icon = h(C.Box, { as: "span", color, flex: "none" }, h(OutcomeIcon, { outcome, size: 20 }));
   return h(
     C.Box,
     { as: "section", "aria-label": "What happened" },
-    h(C.HStack, { align: "start", wrap: "wrap", mb: 2 }, h(OutcomeBadge, { outcome: data.delivery.outcome }), sentence),
-    steps.length > 0 ? h(C.Box, null, h(C.Text, { fontWeight: "semibold" }, "What to do"), h(C.List.Root, { ps: 5, mb: 3 }, steps)) : null,
+    h(C.HStack, { gap: 2, mb: 2 }, icon, sentence),
+    steps.length > 0
+      ? h(C.Box, null, h(C.Text, { fontWeight: "semibold" }, "What to do"), h(C.List.Root, { ps: 5, mb: 3 }, steps))
+      : null,
     h(Actions, { data, onChanged }),
   );
 }
@@ -112,7 +123,8 @@ function Actions({ data, onChanged }) {
     if (hasChanged) onChanged();
   };
   if (!delivery.may_edit) return h(Quiet, null, "You may look at this delivery, but not change it.");
-  const button = (kind, label) => h(C.Button, { key: kind, size: "sm", colorPalette: "brand", onClick: () => setAction(kind) }, label);
+  const button = (kind, label) =>
+    h(C.Button, { key: kind, size: "sm", colorPalette: "brand", onClick: () => setAction(kind) }, label);
   const hasTask = delivery.dag_id !== null;
   return h(
     C.VStack,
@@ -123,8 +135,8 @@ function Actions({ data, onChanged }) {
       resend.is_possible && hasTask ? button("resend", "Resend…") : null,
       mark.is_possible && hasTask ? button("mark", "Mark as received…") : null,
     ),
-    h(OtherWay, { title: "To send it again", possibility: resend, hasTask }),
-    h(OtherWay, { title: "To mark it as received", possibility: mark, hasTask }),
+    h(OtherWay, { title: "Resend", possibility: resend, hasTask }),
+    delivery.outcome === "delivered" ? null : h(OtherWay, { title: "Mark as received", possibility: mark, hasTask }),
     action === "resend" ? h(ResendDialog, { ids: [delivery.id], onClose: close }) : null,
     action === "mark" ? h(MarkDialog, { deliveries: [delivery], onClose: close }) : null,
   );
@@ -134,14 +146,17 @@ function Actions({ data, onChanged }) {
 function OtherWay({ title, possibility, hasTask }) {
   const { is_possible: isPossible, reason, command } = possibility;
   if (isPossible && hasTask) return null;
-  if (!isPossible) return reason ? h(C.Text, { fontSize: "sm" }, `${title}: `, h(Value, null, reason)) : null;
-  return h(C.Box, null, h(C.Text, { fontSize: "sm", mb: 1 }, `${title}, run where Airflow's commands do:`), h(Command, { command }));
+  if (!isPossible)
+    return reason ? h(C.Text, { fontSize: "sm" }, `${title}: this delivery `, h(Value, null, reason)) : null;
+  const where = `${title}: run this command where Airflow's own commands run`;
+  return h(C.Box, null, h(C.Text, { fontSize: "sm", mb: 1 }, where), h(Command, { command }));
 }
 
 /** @param {{data: Details}} props */
 function AboutSection({ data }) {
   const { delivery, links } = data;
-  const id = (text, label) => text && h(C.HStack, { wrap: "wrap", gap: 2 }, h(Value, { isCode: true }, text), h(CopyButton, { text, label }));
+  const id = (text, label) =>
+    text && h(C.HStack, { wrap: "wrap", gap: 2 }, h(Value, { isCode: true }, text), h(CopyButton, { text, label }));
   const facts = [
     ["Endpoint", delivery.endpoint && h(Value, null, delivery.endpoint)],
     ["Event type", delivery.event_type && h(Value, null, delivery.event_type)],
@@ -150,7 +165,7 @@ function AboutSection({ data }) {
     ["Source", h(Value, null, delivery.source)],
     ["In Airflow", h(AirflowLinks, { links, tryNumber: delivery.try_number, delivery })],
     ["Slot", delivery.slot && h(Value, { isCode: true }, delivery.slot)],
-    ["Sent once", delivery.once === "event" ? "for ever (once=event)" : "in each run or manual clear"],
+    ["At most once", delivery.once === "event" ? "ever (once=event)" : "in each run or manual clear"],
     ["Claimed", h(Time, { time: delivery.claimed_at })],
     ["Last change", h(Time, { time: delivery.updated_at })],
   ];
@@ -166,7 +181,11 @@ function AirflowLinks({ links, tryNumber, delivery }) {
     [`Dag ${delivery.dag_id}`, toAppPath(links.dag)],
   ].filter(([, to]) => to);
   if (shown.length === 0) return h(Quiet, null, "no task");
-  return h(C.HStack, { wrap: "wrap", gapX: 4, gapY: 1 }, shown.map(([label, to]) => h(AppLink, { key: label, to }, label)));
+  return h(
+    C.HStack,
+    { wrap: "wrap", gapX: 4, gapY: 1 },
+    shown.map(([label, to]) => h(AppLink, { key: label, to }, label)),
+  );
 }
 
 /** @param {{request: Details["request"]}} props */
@@ -177,7 +196,7 @@ function RequestSection({ request }) {
     { title: "Request", id: "request" },
     h(C.Text, { mb: 2, fontFamily: "mono", fontSize: "sm", overflowWrap: "anywhere" }, `${method} ${url}`),
     headers ? h(Headers, { headers }) : null,
-    note ? h(Quiet, { display: "block", mt: 2 }, note) : null,
+    note ? h(Quiet, { isBlock: true }, note) : null,
   );
 }
 
@@ -190,7 +209,14 @@ export function Headers({ headers }) {
 /** @param {{payload: Details["payload"]}} props */
 function PayloadSection({ payload }) {
   const { is_stored: isStored, stored_at: storedAt, content_type: type, text, note } = payload;
-  const stored = isStored ? h(C.Text, { fontSize: "sm", mb: 2 }, `${type ?? "no content type"}, stored `, h(Time, { time: storedAt, isShort: true })) : null;
+  const stored = isStored
+    ? h(
+        C.Text,
+        { fontSize: "sm", mb: 2 },
+        `${type ?? "no content type"}, stored `,
+        h(Time, { time: storedAt, isShort: true }),
+      )
+    : null;
   const size = text === null ? null : h(Quiet, null, countOf(text.length, "character"));
   return h(
     Section,

@@ -23,7 +23,7 @@ import {
   Value,
 } from "./common.js";
 import { Chart } from "./chart.js";
-import { countOf, formatNumber } from "./format.js";
+import { countOf, formatNumber, lookUp } from "./format.js";
 import { DELIVERIES_PATH } from "./links.js";
 
 const { useState } = globalThis.React;
@@ -47,10 +47,14 @@ const MAX_REASON_CHARACTERS = 500;
 
 export function EndpointsPage() {
   const [params, , change] = useQuery();
-  const hours = params.get("hours") in PERIODS ? params.get("hours") : "24";
+  const hours = lookUp(PERIODS, params.get("hours")) ? params.get("hours") : "24";
   const answer = useApi(withQuery("endpoints", { hours }));
   const period = h(Period, { hours, onChange: (value) => change({ hours: value }) });
-  const refresh = h(C.Button, { size: "sm", variant: "outline", onClick: answer.reload, loading: answer.isLoading }, "Refresh");
+  const refresh = h(
+    C.Button,
+    { size: "sm", variant: "outline", onClick: answer.reload, loading: answer.isLoading },
+    "Refresh",
+  );
   const link = h(AppLink, { to: DELIVERIES_PATH }, "Deliveries");
   return h(
     Page,
@@ -75,7 +79,11 @@ function Body({ answer }) {
   return [
     endpoints.length > 0
       ? h(EndpointTable, { key: "endpoints", endpoints, isBusy: answer.isLoading, onChanged: answer.reload })
-      : h(Empty, { key: "none", title: "No endpoint had a delivery in this period" }, "Choose a longer period, or deliver an event first."),
+      : h(
+          Empty,
+          { key: "none", title: "No endpoint had a delivery in this period" },
+          "Choose a longer period, or deliver an event first.",
+        ),
     registries.length > 0 ? h(Registries, { key: "registries", registries }) : null,
   ];
 }
@@ -90,7 +98,11 @@ function EndpointTable({ endpoints, isBusy, onChanged }) {
     { title: "Endpoint", isRowHeader: true, render: (one) => h(EndpointName, { one }) },
     { title: "Delivered", render: (one) => h(Rate, { one }) },
     { title: "Deliveries over time", hideBelow: "md", render: (one) => h(Chart, { one }) },
-    { title: "Last delivered", hideBelow: "lg", render: (one) => (one.last_delivered_at ? h(Time, { time: one.last_delivered_at }) : "never") },
+    {
+      title: "Last delivered",
+      hideBelow: "lg",
+      render: (one) => (one.last_delivered_at ? h(Time, { time: one.last_delivered_at }) : "never"),
+    },
     { title: "Failures in a row", hideBelow: "sm", render: (one) => formatNumber(one.failures_in_a_row) },
     { title: "Actions", render: (one) => h(EndpointActions, { one, onPause: () => setPaused(one), onChanged }) },
   ];
@@ -104,7 +116,11 @@ function EndpointTable({ endpoints, isBusy, onChanged }) {
 
 /** @param {{one: Endpoint}} props */
 function EndpointName({ one }) {
-  const link = h(AppLink, { to: withQuery(DELIVERIES_PATH, { endpoint: one.endpoint }) }, h(Value, { isCut: true }, one.endpoint));
+  const link = h(
+    AppLink,
+    { to: withQuery(DELIVERIES_PATH, { endpoint: one.endpoint }) },
+    h(Value, { isCut: true }, one.endpoint),
+  );
   if (!one.paused_at) return link;
   const reason = one.pause_reason ? [": ", h(Value, { key: "reason" }, one.pause_reason)] : [];
   return h(
@@ -112,7 +128,7 @@ function EndpointName({ one }) {
     { maxW: "18rem" },
     link,
     h(C.Badge, { colorPalette: "orange", variant: "subtle" }, "❚❚ paused"),
-    h(Quiet, { display: "block" }, "since ", h(Time, { time: one.paused_at, isShort: true }), ...reason),
+    h(Quiet, { isBlock: true }, "since ", h(Time, { time: one.paused_at, isShort: true }), ...reason),
   );
 }
 
@@ -142,7 +158,11 @@ function EndpointActions({ one, onPause, onChanged }) {
     return { text: "Resumed", isSuccess: true };
   };
   const button = (label, onClick) =>
-    h(C.Button, { size: "xs", variant: "outline", "aria-label": `${label} ${one.endpoint}`, disabled: run.isRunning, onClick }, label);
+    h(
+      C.Button,
+      { size: "xs", variant: "outline", "aria-label": `${label} ${one.endpoint}`, disabled: run.isRunning, onClick },
+      label,
+    );
   return h(
     C.Box,
     { maxW: "20rem" },
@@ -172,7 +192,9 @@ async function testConnection(id) {
   const stored = await callAirflow(`connections/${joinPath(id)}`);
   const { connection_id, conn_type, description, host, login, password, port, schema, extra } = stored;
   const fields = { connection_id, conn_type, description, host, login, password, schema, extra };
-  const body = Object.fromEntries(Object.entries({ ...fields, port }).filter(([, value]) => value !== null && value !== undefined));
+  const body = Object.fromEntries(
+    Object.entries({ ...fields, port }).filter(([, value]) => value !== null && value !== undefined),
+  );
   const { status, message } = await callAirflow("connections/test", { body });
   return { text: message, isSuccess: status };
 }
@@ -190,20 +212,37 @@ function PauseDialog({ endpoint, onClose }) {
     }
   };
   const input = { value: reason, maxLength: MAX_REASON_CHARACTERS, onChange: (event) => setReason(event.target.value) };
-  const text = "Deliveries to it are not sent until a user resumes it. Airflow's retries apply to them; a task without retries left fails.";
+  const text =
+    "Deliveries to it are not sent until a user resumes it. Airflow's retries apply to them; a task without retries left fails.";
   const canConfirm = reason.trim() !== "";
   return h(
     ActionDialog,
-    { title: `Pause ${endpoint}`, verb: "Pause", canConfirm, progress, onConfirm: pause, onClose: () => onClose(false) },
+    {
+      title: `Pause ${endpoint}`,
+      verb: "Pause",
+      canConfirm,
+      progress,
+      onConfirm: pause,
+      onClose: () => onClose(false),
+    },
     h(C.Text, { key: "text" }, text),
-    h(C.Field.Root, { key: "reason", required: true }, h(C.Field.Label, null, "Reason, shown in the records"), h(C.Input, input)),
+    h(
+      C.Field.Root,
+      { key: "reason", required: true },
+      h(C.Field.Label, null, "Reason, shown in the records"),
+      h(C.Input, input),
+    ),
     progress.errors.map((error) => h(ErrorMessage, { key: "error", error })),
   );
 }
 
 function Registries({ registries }) {
   const items = registries.map((one) => h(Registry, { key: one.conn_id, registry: one }));
-  return h(Section, { title: "Platform registries", id: "registries" }, h(C.VStack, { align: "stretch", gap: 4 }, items));
+  return h(
+    Section,
+    { title: "Platform registries", id: "registries" },
+    h(C.VStack, { align: "stretch", gap: 4 }, items),
+  );
 }
 
 function Registry({ registry }) {
@@ -236,9 +275,21 @@ function Hooks({ id }) {
 }
 
 const HOOK_COLUMNS = [
-  { title: "Hook", isRowHeader: true, render: (one) => h(C.Box, null, h(Value, { isCut: true }, one.name ?? one.hook_id), h(Quiet, { display: "block" }, one.hook_id)) },
+  {
+    title: "Hook",
+    isRowHeader: true,
+    render: (one) =>
+      h(C.Box, null, h(Value, { isCut: true }, one.name ?? one.hook_id), h(Quiet, { isBlock: true }, one.hook_id)),
+  },
   { title: "URL", render: (one) => h(Value, { isCut: true }, one.url) },
   { title: "Events", hideBelow: "md", render: (one) => h(Value, null, one.events?.join(", ") ?? "all") },
-  { title: "Active", hideBelow: "sm", render: (one) => (one.is_active === null ? "unknown" : one.is_active ? "yes" : "no") },
-  { title: "Declared", render: (one) => (one.is_declared ? h(C.Box, null, "yes", h(Quiet, { display: "block" }, one.variable ?? "")) : "no") },
+  {
+    title: "Active",
+    hideBelow: "sm",
+    render: (one) => (one.is_active === null ? "unknown" : one.is_active ? "yes" : "no"),
+  },
+  {
+    title: "Declared",
+    render: (one) => (one.is_declared ? h(C.Box, null, "yes", h(Quiet, { isBlock: true }, one.variable ?? "")) : "no"),
+  },
 ];

@@ -2,10 +2,12 @@
 // SPDX-FileCopyrightText: The airflow-provider-hooks authors
 // The filters of the list of deliveries. They are in the URL: outcome, endpoint, type, dag, q, period, from, to, cursor.
 
-import { C, h, OutcomeIcon, OUTCOMES, useQuery } from "./common.js";
-import { findZone, formatInZone, parseInZone, toWords } from "./format.js";
+import { C, h, OutcomeIcon, useQuery } from "./common.js";
+import { findZone, formatInZone, lookUp, parseInZone, toWords } from "./format.js";
+import { FAILED_OUTCOMES, OUTCOMES } from "./outcomes.js";
 
-const FAILED = ["rejected", "not_sent", "unknown"];
+const { useEffect, useRef } = globalThis.React;
+
 const PERIODS = {
   "": "Any time",
   hour: "Last hour",
@@ -16,8 +18,10 @@ const PERIODS = {
   custom: "Custom…",
 };
 const HOURS = { hour: 1, day: 24, week: 7 * 24, month: 30 * 24 };
-const TEXT_FILTERS = ["q", "endpoint", "type", "dag"];
-const FILTERS = [...TEXT_FILTERS, "outcome", "period", "from", "to"];
+const HOUR_MS = 3_600_000;
+/** Those that a search applies; the others apply at once. */
+const TYPED_FILTERS = ["q", "endpoint", "type", "dag", "from", "to"];
+const FILTERS = [...TYPED_FILTERS, "outcome", "period"];
 
 /**
  * @typedef {object} Place where the list is: a Dag, a run or a task instance; empty on the page of all deliveries
@@ -62,47 +66,66 @@ function findTimes(params, now) {
   if (period === "custom") {
     return { since: parseInZone(params.get("from") ?? "", zone), until: parseInZone(params.get("to") ?? "", zone) };
   }
-  return period in HOURS ? { since: new Date(now - HOURS[period] * 3_600_000).toISOString() } : {};
+  const hours = lookUp(HOURS, period);
+  return hours ? { since: new Date(now - hours * HOUR_MS).toISOString() } : {};
 }
 
 /** @param {{place: Place, endpoints: string[], types: string[]}} props the last two are suggestions */
 export function Filters({ place, endpoints, types }) {
   const [params, , change] = useQuery();
   const set = (changes) => change({ ...changes, cursor: null });
-  const submit = (event) => {
+  const search = (event) => {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
-    set(Object.fromEntries(TEXT_FILTERS.map((name) => [name, (form.get(name) ?? params.get(name) ?? "").trim()])));
+    set(Object.fromEntries(TYPED_FILTERS.map((name) => [name, (form.get(name) ?? params.get(name) ?? "").trim()])));
   };
-  const text = (name, label, suggestions) =>
-    h(TextFilter, { name, label, suggestions, value: params.get(name) ?? "", key: `${name}=${params.get(name)}` });
-  const clear = { variant: "ghost", size: "sm", onClick: () => change(NO_FILTERS) };
+  const typed = (name, label, props) =>
+    h(TypedFilter, { key: name, name, label, value: params.get(name) ?? "", ...props });
+  const times = { type: "datetime-local", width: "auto" };
+  const zone = findZone();
   return h(
     "form",
-    { onSubmit: submit, role: "search", "aria-label": "Deliveries" },
+    { onSubmit: search, role: "search", "aria-label": "Deliveries" },
     h(OutcomeFilter, { chosen: params.getAll("outcome"), onChange: (outcome) => set({ outcome }) }),
     h(
       C.Flex,
       { wrap: "wrap", gap: 3, align: "end", mt: 3 },
-      text("q", "Event or delivery id"),
-      text("endpoint", "Endpoint", endpoints),
-      text("type", "Event type", types),
-      place.dagId === undefined ? text("dag", "Dag id") : null,
-      h(TimeFilter, { params, onChange: set }),
-      h(C.Button, { type: "submit", size: "sm", variant: "outline" }, "Search"),
-      hasFilters(params) ? h(C.Button, clear, "Clear filters") : null,
+      typed("q", "Event or delivery id"),
+      typed("endpoint", "Endpoint", { suggestions: endpoints }),
+      typed("type", "Event type", { suggestions: types }),
+      place.dagId === undefined ? typed("dag", "Dag id") : null,
+      h(PeriodFilter, { value: params.get("period") ?? "", onChange: set }),
+      params.get("period") === "custom" ? typed("from", `From (${zone})`, times) : null,
+      params.get("period") === "custom" ? typed("to", `To (${zone})`, times) : null,
+      h(C.Button, { id: "search", type: "submit", size: "sm", variant: "outline" }, "Search"),
+      hasFilters(params) ? h(ClearButton, { onClear: () => change(NO_FILTERS) }) : null,
     ),
   );
 }
 
-function TextFilter({ name, label, value, suggestions = [] }) {
+/** @param {{onClear: () => void}} props */
+export function ClearButton({ onClear }) {
+  const clear = () => {
+    onClear();
+    document.getElementById("filter-q")?.focus();
+  };
+  return h(C.Button, { variant: "ghost", size: "sm", onClick: clear }, "Clear filters");
+}
+
+function TypedFilter({ name, label, value, suggestions = [], type = "text", width = "12rem" }) {
+  const ref = useRef(null);
+  useEffect(() => {
+    ref.current.value = value;
+  }, [value]);
+  const id = `filter-${name}`;
   const list = `suggestions-${name}`;
   const options = suggestions.map((one) => h("option", { key: one, value: one }));
+  const input = { id, ref, name, type, size: "sm", defaultValue: value, list, maxLength: 250, autoComplete: "off" };
   return h(
     C.Field.Root,
-    { w: { base: "100%", sm: "12rem" } },
-    h(C.Field.Label, null, label),
-    h(C.Input, { name, size: "sm", defaultValue: value, list, maxLength: 250, autoComplete: "off" }),
+    { w: { base: "calc(50% - 0.375rem)", sm: width } },
+    h(C.Field.Label, { htmlFor: id }, label),
+    h(C.Input, input),
     h("datalist", { id: list }, options),
   );
 }
@@ -110,43 +133,51 @@ function TextFilter({ name, label, value, suggestions = [] }) {
 function OutcomeFilter({ chosen, onChange }) {
   const toggle = (outcome) =>
     onChange(chosen.includes(outcome) ? chosen.filter((one) => one !== outcome) : [...chosen, outcome]);
-  const isFailed = chosen.length === FAILED.length && FAILED.every((one) => chosen.includes(one));
+  const isFailed = chosen.length === FAILED_OUTCOMES.length && FAILED_OUTCOMES.every((one) => chosen.includes(one));
   const buttons = OUTCOMES.map((outcome) => {
     const isOn = chosen.includes(outcome);
-    return h(Toggle, { key: outcome, isOn, onClick: () => toggle(outcome) }, h(OutcomeIcon, { outcome }), toWords(outcome));
+    return h(
+      Toggle,
+      { key: outcome, id: `outcome-${outcome}`, isOn, onClick: () => toggle(outcome) },
+      h(OutcomeIcon, { outcome }),
+      toWords(outcome),
+    );
   });
   return h(
     C.Flex,
     { role: "group", "aria-label": "Outcome", wrap: "wrap", gap: 2 },
-    h(Toggle, { isOn: chosen.length === 0, onClick: () => onChange([]) }, "All outcomes"),
-    h(Toggle, { isOn: isFailed, onClick: () => onChange(isFailed ? [] : FAILED) }, "All failed"),
+    h(Toggle, { id: "outcome-all", isOn: chosen.length === 0, onClick: () => onChange([]) }, "All outcomes"),
+    h(
+      Toggle,
+      { id: "outcome-failed", isOn: isFailed, onClick: () => onChange(isFailed ? [] : FAILED_OUTCOMES) },
+      "All failed",
+    ),
     buttons,
   );
 }
 
-function Toggle({ isOn, onClick, children }) {
-  const look = { size: "xs", borderRadius: "full", variant: isOn ? "solid" : "outline", colorPalette: isOn ? "brand" : "gray" };
-  return h(C.Button, { ...look, "aria-pressed": isOn, onClick }, ...[children].flat());
+function Toggle({ id, isOn, onClick, children }) {
+  const look = {
+    size: "xs",
+    borderRadius: "full",
+    variant: isOn ? "solid" : "outline",
+    colorPalette: isOn ? "brand" : "gray",
+  };
+  return h(C.Button, { ...look, id, "aria-pressed": isOn, onClick }, ...[children].flat());
 }
 
-function TimeFilter({ params, onChange }) {
-  const period = params.get("period") ?? "";
-  const options = Object.entries(PERIODS).map(([value, label]) => h("option", { key: value, value }, label));
+function PeriodFilter({ value, onChange }) {
+  const options = Object.entries(PERIODS).map(([name, label]) => h("option", { key: name, value: name }, label));
   const choose = (event) => onChange({ period: event.target.value, from: null, to: null });
-  const select = h(C.NativeSelect.Field, { value: period, onChange: choose }, options);
-  const field = h(
+  return h(
     C.Field.Root,
-    { w: { base: "100%", sm: "10rem" } },
-    h(C.Field.Label, null, "Time"),
-    h(C.NativeSelect.Root, { size: "sm" }, select, h(C.NativeSelect.Indicator)),
+    { w: { base: "calc(50% - 0.375rem)", sm: "10rem" } },
+    h(C.Field.Label, { htmlFor: "filter-period" }, "Time"),
+    h(
+      C.NativeSelect.Root,
+      { size: "sm" },
+      h(C.NativeSelect.Field, { id: "filter-period", value, onChange: choose }, options),
+      h(C.NativeSelect.Indicator),
+    ),
   );
-  if (period !== "custom") return field;
-  const zone = findZone();
-  const bound = (name, label) => {
-    const value = params.get(name) ?? "";
-    const onBlur = (event) => event.target.value !== value && onChange({ [name]: event.target.value });
-    const input = { type: "datetime-local", size: "sm", defaultValue: value, key: value, onBlur };
-    return h(C.Field.Root, { w: "auto", key: name }, h(C.Field.Label, null, `${label} (${zone})`), h(C.Input, input));
-  };
-  return [h(C.Box, { key: "period" }, field), bound("from", "From"), bound("to", "To")];
 }

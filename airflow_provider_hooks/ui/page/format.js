@@ -14,6 +14,8 @@ const UNITS = [
   ["minute", MINUTE],
   ["second", 1000],
 ];
+const CLOCK = { dateStyle: "short", timeStyle: "medium" };
+const clocks = new Map();
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
 const NUMBER = new Intl.NumberFormat("en");
 
@@ -59,6 +61,15 @@ function indentJson(text) {
     before = token;
   }
   return indented;
+}
+
+/**
+ * Return what a table has under a name that can be any text; the properties that each object has do not count.
+ * @param {Record<string, any>} table
+ * @param {string} name
+ */
+export function lookUp(table, name) {
+  return Object.hasOwn(table, name) ? table[name] : undefined;
 }
 
 /** @param {string} name such as "not_sent" or "first_byte" */
@@ -117,7 +128,8 @@ export function formatTime(time, zone) {
  */
 export function formatInZone(milliseconds, zone) {
   // The form of Sweden is that of ISO 8601.
-  return new Date(milliseconds).toLocaleString("sv-SE", { timeZone: zone });
+  if (!clocks.has(zone)) clocks.set(zone, new Intl.DateTimeFormat("sv-SE", { ...CLOCK, timeZone: zone }));
+  return clocks.get(zone).format(milliseconds);
 }
 
 /**

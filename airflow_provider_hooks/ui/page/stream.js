@@ -14,11 +14,11 @@ import {
   Loading,
   Notice,
   OutcomeBadge,
-  OUTCOME_COLORS,
   Section,
   Value,
 } from "./common.js";
-import { formatDuration, formatNumber, toWords } from "./format.js";
+import { OUTCOME_COLORS } from "./outcomes.js";
+import { formatDuration, formatNumber, lookUp, toWords } from "./format.js";
 
 const { useState } = globalThis.React;
 
@@ -27,23 +27,38 @@ const PAGE_SIZE = 50;
 
 /** @param {{id: number, stream: object}} props */
 export function StreamSection({ id, stream }) {
-  return [
-    h(Counts, { key: "counts", stream }),
-    h(FailedEvents, { key: "failed", id, counts: stream.outcomes }),
-  ];
+  return [h(Counts, { key: "counts", stream }), h(FailedEvents, { key: "failed", id, counts: stream.outcomes })];
 }
 
 function Counts({ stream }) {
   const shown = COUNTED.filter((outcome) => stream.outcomes[outcome] > 0);
   const finished = shown.reduce((sum, outcome) => sum + stream.outcomes[outcome], 0);
   const parts = shown.map((outcome) =>
-    h(C.Box, { key: outcome, bg: `${OUTCOME_COLORS[outcome]}.solid`, h: "100%", minW: "3px", style: { flexGrow: stream.outcomes[outcome] } }),
+    h(C.Box, {
+      key: outcome,
+      bg: `${OUTCOME_COLORS[outcome]}.solid`,
+      h: "100%",
+      minW: "3px",
+      style: { flexGrow: stream.outcomes[outcome] },
+    }),
   );
-  const bar = h(C.Flex, { h: 4, gap: "2px", borderRadius: "sm", overflow: "hidden", bg: "bg.muted", "aria-hidden": true }, parts);
+  const bar = h(
+    C.Flex,
+    { h: 4, gap: "2px", borderRadius: "sm", overflow: "hidden", bg: "bg.muted", "aria-hidden": true },
+    parts,
+  );
   const numbers = COUNTED.map((outcome) =>
-    h(C.HStack, { as: "li", key: outcome, gap: 1 }, h(OutcomeBadge, { outcome }), formatNumber(stream.outcomes[outcome] ?? 0), h(Share, { count: stream.outcomes[outcome] ?? 0, total: finished })),
+    h(
+      C.HStack,
+      { as: "li", key: outcome, gap: 1 },
+      h(OutcomeBadge, { outcome }),
+      formatNumber(stream.outcomes[outcome] ?? 0),
+      h(Share, { count: stream.outcomes[outcome] ?? 0, total: finished }),
+    ),
   );
-  const live = stream.is_done ? null : h(Notice, { status: "info" }, `${describeState(stream.state)} The numbers are updated every 5 s.`);
+  const live = stream.is_done
+    ? null
+    : h(Notice, { status: "info" }, `${describeState(stream.state)} The numbers are updated every 5 s.`);
   return h(
     Section,
     { title: "Stream", id: "stream" },
@@ -57,7 +72,8 @@ function Counts({ stream }) {
 function Share({ count, total }) {
   if (count === 0) return null;
   const percent = (100 * count) / total;
-  const text = percent < 0.1 ? "below 0.1 %" : percent > 99.9 && percent < 100 ? "above 99.9 %" : `${percent.toFixed(1)} %`;
+  const text =
+    percent < 0.1 ? "below 0.1 %" : percent > 99.9 && percent < 100 ? "above 99.9 %" : `${percent.toFixed(1)} %`;
   return h(C.Text, { as: "span", color: "fg.muted", fontSize: "xs" }, `(${text})`);
 }
 
@@ -68,7 +84,7 @@ const STATES = {
 };
 
 function describeState(state) {
-  return STATES[state] ?? "The stream is not done.";
+  return lookUp(STATES, state) ?? "The stream is not done.";
 }
 
 function listFacts(stream) {
@@ -109,8 +125,15 @@ function FailedEvents({ id, counts }) {
 }
 
 function OutcomeSelect({ outcome, counts, onChange }) {
-  const options = COUNTED.slice(1).map((one) => h("option", { key: one, value: one }, `${toWords(one)} (${formatNumber(counts[one] ?? 0)})`));
-  const select = h(C.NativeSelect.Field, { value: outcome, onChange }, h("option", { value: "" }, "All that failed"), options);
+  const options = COUNTED.slice(1).map((one) =>
+    h("option", { key: one, value: one }, `${toWords(one)} (${formatNumber(counts[one] ?? 0)})`),
+  );
+  const select = h(
+    C.NativeSelect.Field,
+    { value: outcome, onChange },
+    h("option", { value: "" }, "All that failed"),
+    options,
+  );
   return h(
     C.Field.Root,
     { w: "14rem", maxW: "100%", mb: 3 },
@@ -125,7 +148,13 @@ function EventsBody({ page }) {
   const { events, note } = page.data;
   const notice = note ? h(Notice, { key: "note", status: "warning" }, note) : null;
   if (events.length === 0) return [notice, note ? null : h(Empty, { key: "empty", title: "No such event" })];
-  const table = { key: "table", caption: "Events that were not delivered", columns: COLUMNS, rows: events, getKey: (one) => one.offset };
+  const table = {
+    key: "table",
+    caption: "Events that were not delivered",
+    columns: COLUMNS,
+    rows: events,
+    getKey: (one) => one.offset,
+  };
   return [notice, h(DataTable, { ...table, isBusy: page.isLoading })];
 }
 
@@ -134,7 +163,11 @@ const COLUMNS = [
   { title: "Outcome", render: (one) => h(OutcomeBadge, { outcome: one.outcome }) },
   { title: "Event id", render: (one) => one.event_id && h(Value, { isCode: true, isCut: true }, one.event_id) },
   { title: "Status", render: (one) => (one.status_code ? `HTTP ${one.status_code}` : toWords(one.error_class ?? "")) },
-  { title: "Reason", hideBelow: "md", render: (one) => h(Value, null, [one.message, one.response_body].filter(Boolean).join(": ")) },
+  {
+    title: "Reason",
+    hideBelow: "md",
+    render: (one) => h(Value, null, [one.message, one.response_body].filter(Boolean).join(": ")),
+  },
 ];
 
 function EventsPager({ cursors, next, onChange }) {

@@ -24,17 +24,30 @@ const PHASES = [
   ["tls", "TLS"],
   ["first_byte", "First byte"],
 ];
-const COLORS = { dns: "purple.solid", connect: "cyan.solid", tls: "orange.solid", first_byte: "blue.solid", rest: "gray.solid" };
+const COLORS = {
+  dns: "purple.solid",
+  connect: "cyan.solid",
+  tls: "orange.solid",
+  first_byte: "blue.solid",
+  rest: "gray.solid",
+};
 
 /** @param {{attempts: {try_number: number, claimed_at: string, record: Record | null}[]}} props */
 export function Timeline({ attempts }) {
   const items = attempts.map((one, index) => h(AttemptItem, { key: index, attempt: one, number: index + 1 }));
-  return h(Section, { title: "Attempts", id: "attempts" }, h(C.VStack, { as: "ol", align: "stretch", gap: 5, listStyleType: "none" }, items));
+  return h(
+    Section,
+    { title: "Attempts", id: "attempts" },
+    h(C.VStack, { as: "ol", align: "stretch", gap: 5, listStyleType: "none" }, items),
+  );
 }
 
 function AttemptItem({ attempt, number }) {
   const record = attempt.record ?? {};
-  const status = [record.status_code ? `HTTP ${record.status_code}` : null, record.error_class ? toWords(text(record.error_class)) : null];
+  const status = [
+    record.status_code ? `HTTP ${record.status_code}` : null,
+    record.error_class ? toWords(text(record.error_class)) : null,
+  ];
   const title = h(C.Heading, { as: "h3", size: "xs" }, `Attempt ${number}, try ${attempt.try_number}`);
   return h(
     C.Box,
@@ -46,6 +59,7 @@ function AttemptItem({ attempt, number }) {
       record.outcome ? h(OutcomeBadge, { outcome: text(record.outcome) }) : h(Quiet, null, "no outcome stored"),
       h(C.Text, { fontWeight: "semibold" }, status.filter(Boolean).join(", ")),
       h(Quiet, null, h(Time, { time: text(record.requested_at ?? attempt.claimed_at), isShort: true })),
+      h(Quiet, null, formatDuration(record.duration_ms)),
     ),
     record.message ? h(C.Text, { mb: 2, overflowWrap: "anywhere" }, text(record.message)) : null,
     h(Phases, { record }),
@@ -56,7 +70,7 @@ function AttemptItem({ attempt, number }) {
 
 /** @param {unknown} value */
 function text(value) {
-  return typeof value === "string" ? value : JSON.stringify(value) ?? "";
+  return typeof value === "string" ? value : (JSON.stringify(value) ?? "");
 }
 
 /** @param {Record} record */
@@ -91,17 +105,33 @@ function Phases({ record }) {
       h(
         C.Box,
         { flex: 1, minW: 0, bg: "bg.muted", h: 3, borderRadius: "sm", overflow: "hidden", "aria-hidden": true },
-        h(C.Box, { h: "100%", minW: "2px", bg: COLORS[name], style: { marginInlineStart: percent(begins), width: percent(ms) } }),
+        h(C.Box, {
+          h: "100%",
+          minW: "2px",
+          bg: COLORS[name],
+          style: { marginInlineStart: percent(begins), width: percent(ms) },
+        }),
       ),
-      h(C.Text, { as: "span", fontSize: "sm", w: "5rem", textAlign: "end", flex: "none" }, formatDuration(ms)),
+      h(C.Text, { as: "span", fontSize: "sm", w: "4rem", textAlign: "end", flex: "none" }, formatDuration(ms)),
     ),
   ]);
-  return h(C.Grid, { as: "dl", "aria-label": "Phases", templateColumns: "6rem minmax(0, 1fr)", gapX: 3, gapY: 1, mb: 3, maxW: "40rem" }, rows);
+  return h(
+    C.Grid,
+    {
+      as: "dl",
+      "aria-label": "Phases",
+      templateColumns: "5rem minmax(0, 1fr)",
+      gapX: 3,
+      gapY: 1,
+      mb: 3,
+      maxW: "40rem",
+    },
+    rows,
+  );
 }
 
 function AttemptFacts({ record }) {
   const facts = [
-    ["Duration", formatDuration(record.duration_ms)],
     ["URL", record.url && h(Value, { isCode: true }, text(record.url))],
     ["Peer address", record.peer_address && h(Value, { isCode: true }, text(record.peer_address))],
     ["Signing scheme", record.scheme && h(Value, null, text(record.scheme))],
@@ -112,7 +142,8 @@ function AttemptFacts({ record }) {
     ["Settled", record.settled ? "a user marked it as received" : null],
     ["Answered", record.responded_at && h(Time, { time: text(record.responded_at), isShort: true })],
   ];
-  return h(Facts, { facts });
+  const summary = h("summary", { className: "shp-summary" }, "What was sent");
+  return h("details", null, summary, h(C.Box, { my: 2 }, h(Facts, { facts })));
 }
 
 function Response({ record, number }) {
@@ -125,6 +156,8 @@ function Response({ record, number }) {
     { mt: 3 },
     h(C.Heading, { as: "h4", size: "xs", mb: 1 }, "Response"),
     headers.length > 0 ? h(Facts, { facts }) : null,
-    body === null ? null : h(C.Box, { mt: 2 }, h(TextBlock, { label: `Response body of attempt ${number}`, text: formatBody(body) })),
+    body === null
+      ? null
+      : h(C.Box, { mt: 2 }, h(TextBlock, { label: `Response body of attempt ${number}`, text: formatBody(body) })),
   );
 }
