@@ -9,6 +9,7 @@ and the login, and ends everything that it started when it is interrupted.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -34,15 +35,22 @@ from airflow_provider_hooks.sandbox.state import RECEIVER_PATH, UNSIGNED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from io import TextIOWrapper
 
     from airflow_provider_hooks.json_types import JsonObject
 
-USER = PASSWORD = "admin"  # noqa: S105  (of an Airflow on loopback that holds nothing)
+USERS = {"admin": "admin", "editor": "user", "viewer": "viewer"}
+"""The role of each user; the password is the name: Airflow is on loopback, and holds nothing."""
+_DAG_ID = "show_deliveries"
 _LEDGER_CONN_ID, _LEDGER_FILE = "service_hook_ledger", "ledger.db"
-_START_SECONDS, _STOP_SECONDS, _REQUEST_SECONDS = 300, 30, 10
+_START_SECONDS, _STOP_SECONDS, _REQUEST_SECONDS = 300, 10, 10
 _EXPECTED_DELIVERIES = 9
 """Of the Dag, its callback, and the command."""
 _FREE = 0
+_MAX_LINE_CHARACTERS = 300
+_locks: list[TextIOWrapper] = []
+"""Closed, and so released, when the process ends."""
+_ENDING = frozenset({signal.SIGINT, signal.SIGTERM})
 
 
 def main() -> int:
@@ -51,11 +59,11 @@ def main() -> int:
     home = Path(os.environ.get("UI_HOME", ".airflow/ui")).absolute()
     try:
         with serve_ui(home, console=console) as address:
-            console.print(f"\nAirflow      {address}/   user {USER}, password {PASSWORD}", soft_wrap=True)
+            console.print(f"\nAirflow      {address}/   user and password {', '.join(USERS)}", soft_wrap=True)
             console.print(f"Deliveries   {address}/plugin/webhook-deliveries", soft_wrap=True)
             console.print(f"Endpoints    {address}/plugin/webhook-endpoints", soft_wrap=True)
             console.print("Stop with Ctrl+C")
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+            signal.sigwait(_ENDING)
             console.print("Stopping")
     except (DemoError, SandboxError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
@@ -72,14 +80,17 @@ def serve_ui(home: Path, *, console: Console, port: int = 8080) -> Iterator[str]
     :param port: of Airflow; another one is taken if it is in use
     :raises DemoError: if Airflow does not start
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})  # they wait for ``sigwait``
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_DFL)  # a shell has a command in the background ignore SIGINT
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # they wait for ``sigwait``
+    _lock(home)
     make_home(home)
     ledger = Database(LedgerTarget(conn_id=_LEDGER_CONN_ID, dialect="sqlite", path=str(home / _LEDGER_FILE)))
     migrate(ledger)
     address = f"http://127.0.0.1:{_find_port(port)}"
     with serve_sandbox(receiver_secrets=(_SECRET,)) as sandbox:
         environment = _make_environment(sandbox, home=home, address=address)
-        (home / "passwords.json").write_text(json.dumps({USER: PASSWORD}))
+        (home / "passwords.json").write_text(json.dumps({name: name for name in USERS}))
         log = home / "airflow.log"
         with console.status("Migrating the database"):
             connections = write_connections(sandbox, home)
@@ -90,6 +101,7 @@ def serve_ui(home: Path, *, console: Console, port: int = 8080) -> Iterator[str]
             with console.status("Starting Airflow, which takes a minute or two"):
                 _wait(lambda: _is_healthy(address), process, log)
             with console.status("Delivering"):
+                _wait(lambda: _unpause(address), process, log)
                 _run(environment, log, "service-hooks", "deliver", "warehouse", "--message", "A delivery of a command")
                 _wait(lambda: _count(ledger) >= _EXPECTED_DELIVERIES, process, log)
             console.print(f"Sandbox      http://{sandbox.address}/   what the receiver got", soft_wrap=True)
@@ -98,6 +110,21 @@ def serve_ui(home: Path, *, console: Console, port: int = 8080) -> Iterator[str]
 
 
 _SECRET = "whsec_c2VydmljZSBob29rcyBvZiB0aGUgc2FuZGJveA=="  # noqa: S105  (of a receiver on loopback)
+
+
+def _lock(home: Path) -> None:
+    """
+    Lock a home until this process ends.
+
+    :raises DemoError: if another process has it
+    """
+    home.parent.mkdir(parents=True, exist_ok=True)
+    file = home.with_name(f"{home.name}.lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise DemoError(f"another make ui runs in {home}: end it, or set UI_HOME to another folder") from None
+    _locks.append(file)
 
 
 def _make_connections(sandbox: Sandbox) -> dict[str, JsonObject]:
@@ -153,7 +180,7 @@ def _make_environment(sandbox: Sandbox, *, home: Path, address: str) -> dict[str
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in USERS.items()),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
@@ -216,7 +243,7 @@ def _start(environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[
 def _wait(is_so: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while not is_so():
-        if signal.sigtimedwait({signal.SIGINT, signal.SIGTERM}, 0.5) is not None:
+        if signal.sigtimedwait(_ENDING, 0.5) is not None:
             raise DemoError("Interrupted")
         if process.poll() is not None or time.monotonic() > deadline:
             raise DemoError(f"Airflow did not start{_show_end(log)}")
@@ -228,6 +255,23 @@ def _is_healthy(address: str) -> bool:
         health = cast("dict[str, dict[str, str]]", json.load(response))
         return all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
     return False
+
+
+def _unpause(address: str) -> bool:
+    """Return whether the Dag is there, and let it run."""
+    login: JsonObject = {"username": "admin", "password": "admin"}
+    with suppress(URLError, OSError, ValueError):
+        token = _call("POST", f"{address}/auth/token", login)["access_token"]
+        _call("PATCH", f"{address}/api/v2/dags/{_DAG_ID}", {"is_paused": False}, token=str(token))
+        return True
+    return False
+
+
+def _call(method: str, url: str, body: JsonObject, *, token: str = "") -> JsonObject:
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+    request = Request(url, data=json.dumps(body).encode(), headers=headers, method=method)  # noqa: S310
+    with urlopen(request, timeout=_REQUEST_SECONDS) as response:  # noqa: S310  # nosec B310
+        return cast("JsonObject", json.load(response))
 
 
 def _count(ledger: Database) -> int:
@@ -243,7 +287,7 @@ def _find_port(wanted: int) -> int:
 
 
 def _show_end(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines()[-15:]
+    lines = [line[:_MAX_LINE_CHARACTERS] for line in log.read_text(errors="replace").splitlines()[-15:]]
     return f"; the end of {shorten(log)}:\n" + "\n".join(lines)
 
 
