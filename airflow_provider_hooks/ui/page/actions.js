@@ -58,10 +58,10 @@ export function ActionDialog({ title, verb, canConfirm, progress, onConfirm, onC
     if (isDone) ref.current?.focus();
   }, [isDone]);
   const cancel = { ref, variant: "outline", onClick: onClose, disabled: progress.isRunning };
-  const confirm = { colorPalette: "brand", disabled: !canConfirm, loading: progress.isRunning, onClick: onConfirm };
+  const run = { "aria-label": verb, disabled: !canConfirm, loading: progress.isRunning, onClick: onConfirm };
   const footer = [
     h(C.Button, { key: "cancel", ...cancel }, isDone ? "Close" : "Cancel"),
-    isDone || !onConfirm ? null : h(C.Button, { key: "confirm", ...confirm }, verb),
+    isDone || !onConfirm ? null : h(C.Button, { key: "confirm", colorPalette: "brand", ...run }, verb),
   ];
   const content = h(
     C.Dialog.Content,

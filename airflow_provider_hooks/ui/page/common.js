@@ -146,7 +146,7 @@ export function Loading({ label }) {
 
 /** @param {{title: string}} props the children say what to do */
 export function Empty({ title, children }) {
-  const heading = h(C.Heading, { as: "h3", size: "sm" }, title);
+  const heading = h(C.Text, { fontWeight: "semibold" }, title);
   return h(
     C.VStack,
     { p: 8, gap: 2, textAlign: "center", role: "status" },
@@ -272,8 +272,9 @@ class Boundary extends Component {
 export function Page({ title, isTab = false, actions, back, children }) {
   useStableFocus();
   const heading = h(C.Heading, { as: "h1", size: "md" }, title);
-  const bar = h(C.Flex, { justify: "space-between", align: "center", wrap: "wrap", gap: 2 }, heading, actions);
-  const stack = { align: "stretch", gap: 4, p: 2, minW: 0 };
+  const side = { justify: isTab ? "end" : "space-between", align: "center", wrap: "wrap", gap: 2 };
+  const bar = h(C.Flex, side, isTab ? h(C.VisuallyHidden, null, heading) : heading, actions);
+  const stack = { className: "shp-page", align: "stretch", gap: 4, p: 2, minW: 0 };
   return h(
     C.VStack,
     stack,

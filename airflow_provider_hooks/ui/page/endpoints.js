@@ -52,7 +52,7 @@ export function EndpointsPage() {
   const period = h(Period, { hours, onChange: (value) => change({ hours: value }) });
   const refresh = h(
     C.Button,
-    { size: "sm", variant: "outline", onClick: answer.reload, loading: answer.isLoading },
+    { size: "sm", variant: "outline", "aria-label": "Refresh", onClick: answer.reload, loading: answer.isLoading },
     "Refresh",
   );
   const link = h(AppLink, { to: DELIVERIES_PATH }, "Deliveries");
