@@ -18,8 +18,9 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -34,8 +35,9 @@ from airflow_provider_hooks.sandbox.server import Sandbox, SandboxError, serve_s
 from airflow_provider_hooks.sandbox.state import RECEIVER_PATH, UNSIGNED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from io import TextIOWrapper
+    from types import FrameType
 
     from airflow_provider_hooks.json_types import JsonObject
 
@@ -50,39 +52,61 @@ _FREE = 0
 _MAX_LINE_CHARACTERS = 300
 _locks: list[TextIOWrapper] = []
 """Closed, and so released, when the process ends."""
-_ENDING = frozenset({signal.SIGINT, signal.SIGTERM})
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningUi:
+    """An Airflow with the pages, and the sandbox that its deliveries go to."""
+
+    address: str
+    """Of Airflow's API server, without a slash at the end."""
+    sandbox: Sandbox
+    environment: Mapping[str, str] = field(repr=False)
+    """The environment of Airflow's processes."""
 
 
 def main() -> int:
     """Run until interrupted; the exit status is 1 if something cannot be started."""
     console = Console(highlight=False)
     home = Path(os.environ.get("UI_HOME", ".airflow/ui")).absolute()
+    for number in _ENDING:
+        signal.signal(number, _interrupt)  # also SIGINT, which a shell has a command in the background ignore
     try:
-        with serve_ui(home, console=console) as address:
-            console.print(f"\nAirflow      {address}/   user and password {', '.join(USERS)}", soft_wrap=True)
-            console.print(f"Deliveries   {address}/plugin/webhook-deliveries", soft_wrap=True)
-            console.print(f"Endpoints    {address}/plugin/webhook-endpoints", soft_wrap=True)
+        with serve_ui(home, console=console) as ui:
+            console.print(f"\nAirflow      {ui.address}/   user and password {', '.join(USERS)}", soft_wrap=True)
+            console.print(f"Deliveries   {ui.address}/plugin/webhook-deliveries", soft_wrap=True)
+            console.print(f"Endpoints    {ui.address}/plugin/webhook-endpoints", soft_wrap=True)
             console.print("Stop with Ctrl+C")
-            signal.sigwait(_ENDING)
+            with suppress(KeyboardInterrupt):
+                while True:
+                    signal.pause()
             console.print("Stopping")
+    except KeyboardInterrupt:
+        console.print("Interrupted")
+        return 1
     except (DemoError, SandboxError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
     return 0
 
 
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  (as signal calls it)
+    """Begin to end everything, which no second signal ends early."""
+    for one in _ENDING:
+        signal.signal(one, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 @contextmanager
-def serve_ui(home: Path, *, console: Console, port: int = 8080) -> Iterator[str]:
+def serve_ui(home: Path, *, console: Console, port: int = 8080) -> Iterator[RunningUi]:
     """
-    Run Airflow and the sandbox while the block runs, and yield Airflow's address when the Dag has delivered.
+    Run Airflow and the sandbox while the block runs, and yield them when the Dag has delivered.
 
     :param home: the ``AIRFLOW_HOME``; one that an earlier call made is replaced
     :param port: of Airflow; another one is taken if it is in use
     :raises DemoError: if Airflow does not start
     """
-    for number in _ENDING:
-        signal.signal(number, signal.SIG_DFL)  # a shell has a command in the background ignore SIGINT
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # they wait for ``sigwait``
     _lock(home)
     make_home(home)
     ledger = Database(LedgerTarget(conn_id=_LEDGER_CONN_ID, dialect="sqlite", path=str(home / _LEDGER_FILE)))
@@ -105,7 +129,7 @@ def serve_ui(home: Path, *, console: Console, port: int = 8080) -> Iterator[str]
                 _run(environment, log, "service-hooks", "deliver", "warehouse", "--message", "A delivery of a command")
                 _wait(lambda: _count(ledger) >= _EXPECTED_DELIVERIES, process, log)
             console.print(f"Sandbox      http://{sandbox.address}/   what the receiver got", soft_wrap=True)
-            yield address
+            yield RunningUi(address=address, sandbox=sandbox, environment=environment)
     ledger.close()
 
 
@@ -192,6 +216,7 @@ def _make_environment(sandbox: Sandbox, *, home: Path, address: str) -> dict[str
         "AIRFLOW__SERVICE_HOOKS__PAYLOAD_KEYS": Fernet.generate_key().decode(),
         "AIRFLOW__SERVICE_HOOKS__SHOWN_RECORDS_PATHS": records,
         "AIRFLOW__SERVICE_HOOKS__STORE_PAYLOADS": "True",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",  # a busy machine starts all tasks at once
         "ORDERS_INBOX": str(home / "orders-inbox"),
         "REPLAYS": (home / "replays").as_uri(),
         "SHOWCASE_RECORDS": records,
@@ -243,8 +268,7 @@ def _start(environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[
 def _wait(is_so: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while not is_so():
-        if signal.sigtimedwait(_ENDING, 0.5) is not None:
-            raise DemoError("Interrupted")
+        time.sleep(0.5)
         if process.poll() is not None or time.monotonic() > deadline:
             raise DemoError(f"Airflow did not start{_show_end(log)}")
 
