@@ -11,7 +11,7 @@ export PIP_CONSTRAINT :=
 WORKERS ?= 3
 PARALLEL := --numprocesses $(WORKERS) --no-loadscope-reorder
 
-.PHONY: help demo ui test test-fast test-model test-crash test-compat test-servers test-conformance fuzz bench lint docs clean
+.PHONY: help demo ui test test-fast test-model test-crash test-compat test-pages test-servers test-conformance fuzz bench lint docs clean
 
 help:
 	@echo "make demo   register a service hook and deliver two events, for real, on embedded defaults"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-model    explore every interleaving of the processes of a delivery, with crashes and lost answers"
 	@echo "make test-crash    run the crash suites: kill a real Airflow at every point of a delivery, some 800 times"
 	@echo "make test-compat   run the whole test suite on Airflow 3.1.8, 3.2.2, 3.3.2 and 3.4.0b2, each in an environment in this checkout"
+	@echo "make test-pages    open the pages of a real Airflow in Chromium (installs it from Debian)"
 	@echo "make test-servers  send streams to real servers that are reloaded and restarted (installs them from Debian)"
 	@echo "make test-conformance  have the libraries of npm verify deliveries (needs Node.js 18 and npm)"
 	@echo "make bench  measure bulk delivery against the usual alternatives (needs nginx, wrk and Go)"
@@ -95,6 +96,24 @@ test-servers: $(VENV)/.installed-dev
 	else echo "No apt-get here: servers that are not installed are skipped"; fi
 	@$(BIN)/python -m pytest -s tests/real_servers $(PYTEST_ARGUMENTS)
 
+# The auth manager with a role for each Dag has an environment to itself: it needs an older python-dateutil.
+FAB_VENV := .venv-fab
+
+$(FAB_VENV)/.installed: $(VENV)/.python pyproject.toml constraints.txt
+	@echo "Installing Airflow with the FAB auth manager in $(@D) (once, a minute or two)"
+	@$(PYTHON) -m venv $(@D)
+	@grep --invert-match '^python-dateutil==' constraints.txt >$(@D)/constraints.txt
+	@$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --constraint $(@D)/constraints.txt \
+		--editable . apache-airflow-providers-fab
+	@touch $@
+
+test-pages: $(VENV)/.installed-dev $(FAB_VENV)/.installed
+	@if command -v chromium >/dev/null; then :; \
+	elif command -v apt-get >/dev/null; then \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends chromium; \
+	else echo "No apt-get here: install Chromium, and run this again"; exit 1; fi
+	@$(BIN)/python -m pytest -m browser tests/pages $(PYTEST_ARGUMENTS)
+
 # The libraries are installed into a temporary folder.
 test-conformance: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.conformance.run
@@ -126,4 +145,4 @@ docs: $(VENV)/.installed-dev
 	@$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) $(COMPAT_VENVS) .airflow
+	rm -rf $(VENV) $(COMPAT_VENVS) $(FAB_VENV) .airflow
