@@ -18,7 +18,13 @@ from airflow_provider_hooks.admin.stored import open_stored
 from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.ledger.history import Filters
 from airflow_provider_hooks.ui.access import AccessDep
-from airflow_provider_hooks.ui.details import describe_delivery, read_stream_events
+from airflow_provider_hooks.ui.details import (
+    NO_TASK,
+    describe_delivery,
+    has_command_only,
+    make_command,
+    read_stream_events,
+)
 from airflow_provider_hooks.ui.models import (
     Cleared,
     DeliveryPage,
@@ -124,7 +130,9 @@ def plan_resend(
 ) -> ResendPlan:
     """Return what a resend of deliveries would do; nothing is changed."""
     with open_stored() as stored:
-        plan = plan_clears(stored, [_find(stored, one, access) for one in dict.fromkeys(ids)])
+        chosen = [_find(stored, one, access) for one in dict.fromkeys(ids)]
+        without_task = [one for one in chosen if has_command_only(one)]
+        plan = plan_clears(stored, [one for one in chosen if not has_command_only(one)])
     return ResendPlan(
         clears=[
             PlannedClear(
@@ -136,7 +144,13 @@ def plan_resend(
             )
             for one in plan.clears
         ],
-        refused=[Refusal(id=number, reason=reason) for number, reason in plan.refused.items()],
+        refused=[
+            *(Refusal(id=number, reason=reason) for number, reason in plan.refused.items()),
+            *(
+                Refusal(id=one.delivery.id, reason=NO_TASK, command=make_command("resend", one.delivery))
+                for one in without_task
+            ),
+        ],
     )
 
 

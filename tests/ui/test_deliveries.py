@@ -221,3 +221,18 @@ def test_a_ledger_that_cannot_be_used_is_one_clear_sentence(log_in, filled, monk
     answer = log_in("an_admin").get("/api/deliveries")
     assert (answer.status_code, "Traceback" in answer.text) == (503, False)
     assert "airflow service-hooks ledger migrate" in answer.json()["detail"]
+
+
+def test_a_delivery_without_a_task_says_which_command_sends_it_again(log_in, filled):
+    origin = {"origin": "callback", "dag_id": "a_dag", "task_id": None, "map_index": None}
+    row, other = filled.add("rejected", **origin), filled.add("rejected", **origin)
+    filled.add_payload(f"{0:08x}-0000-5000-8000-000000000000", at="2026-01-01T00:00:00+00:00")
+    client, command = log_in("an_admin"), f"airflow service-hooks deliveries resend {row}"
+    refused = client.get(f"/api/resend-plan?id={row}&id={other}").json()["refused"]
+    assert [(one["id"], one["command"]) for one in refused] == [(other, None), (row, command)]
+    assert "its payload is not stored" in refused[0]["reason"]
+    shown = [client.get(f"/api/deliveries/{one}").json()["resend"] for one in (row, other)]
+    assert [one["is_possible"] for one in shown] == [True, False]
+    assert shown[0]["command"] == command
+    answer = client.post("/api/dags/a_dag/resend", json={"ids": [row]})
+    assert answer.status_code == 409
