@@ -49,19 +49,26 @@ export function explainNotMarked(one) {
 
 /**
  * A dialog that says what will happen, and then what happened.
- * @param {{title: string, verb: string, canConfirm: boolean, progress: Progress, onConfirm: () => void, onClose: () => void}} props
+ * @param {object} props
+ * @param {string} props.title
+ * @param {string} props.verb of the button that confirms
+ * @param {boolean} props.canConfirm
+ * @param {Progress} props.progress
+ * @param {(() => void) | null} props.onConfirm null if there is nothing to confirm
+ * @param {() => void} props.onClose
+ * @param {{current: HTMLElement | null}} [props.initialRef] what gets the focus; by default the button that cancels
  */
-export function ActionDialog({ title, verb, canConfirm, progress, onConfirm, onClose, children }) {
+export function ActionDialog({ title, verb, canConfirm, progress, onConfirm, onClose, initialRef, children }) {
   const ref = useRef(null);
   const isDone = progress.answers !== null;
   useEffect(() => {
     if (isDone) ref.current?.focus();
   }, [isDone]);
   const cancel = { ref, variant: "outline", onClick: onClose, disabled: progress.isRunning };
-  const confirm = { colorPalette: "brand", disabled: !canConfirm, loading: progress.isRunning, onClick: onConfirm };
+  const run = { "aria-label": verb, disabled: !canConfirm, loading: progress.isRunning, onClick: onConfirm };
   const footer = [
     h(C.Button, { key: "cancel", ...cancel }, isDone ? "Close" : "Cancel"),
-    isDone || !onConfirm ? null : h(C.Button, { key: "confirm", ...confirm }, verb),
+    isDone || !onConfirm ? null : h(C.Button, { key: "confirm", colorPalette: "brand", ...run }, verb),
   ];
   const content = h(
     C.Dialog.Content,
@@ -71,7 +78,12 @@ export function ActionDialog({ title, verb, canConfirm, progress, onConfirm, onC
     h(C.Dialog.Footer, null, footer),
   );
   const onOpenChange = ({ open }) => !open && !progress.isRunning && onClose();
-  const look = { role: "alertdialog", scrollBehavior: "inside", size: "lg", initialFocusEl: () => ref.current };
+  const look = {
+    role: "alertdialog",
+    scrollBehavior: "inside",
+    size: "lg",
+    initialFocusEl: () => (initialRef ?? ref).current,
+  };
   return h(
     C.Dialog.Root,
     { open: true, onOpenChange, ...look },

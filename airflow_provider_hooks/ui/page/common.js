@@ -146,7 +146,7 @@ export function Loading({ label }) {
 
 /** @param {{title: string}} props the children say what to do */
 export function Empty({ title, children }) {
-  const heading = h(C.Heading, { as: "h3", size: "sm" }, title);
+  const heading = h(C.Text, { fontWeight: "semibold" }, title);
   return h(
     C.VStack,
     { p: 8, gap: 2, textAlign: "center", role: "status" },
@@ -267,13 +267,19 @@ class Boundary extends Component {
 
 /**
  * A page with its title. In a tab the title is that of the tab, so only screen readers read it.
- * @param {{title: string, isTab?: boolean, actions?: any, back?: any}} props back is a link to the page above it
+ * @param {{title: string, isTab?: boolean, actions?: any, back?: any}} props with back, a link to the
+ * page above it, its title gets the focus
  */
 export function Page({ title, isTab = false, actions, back, children }) {
+  const ref = useRef(null);
   useStableFocus();
-  const heading = h(C.Heading, { as: "h1", size: "md" }, title);
-  const bar = h(C.Flex, { justify: "space-between", align: "center", wrap: "wrap", gap: 2 }, heading, actions);
-  const stack = { align: "stretch", gap: 4, p: 2, minW: 0 };
+  useEffect(() => {
+    if (back) ref.current.focus();
+  }, []);
+  const heading = h(C.Heading, { as: "h1", size: "md", ref, tabIndex: -1, outline: "none" }, title);
+  const side = { justify: isTab ? "end" : "space-between", align: "center", wrap: "wrap", gap: 2 };
+  const bar = h(C.Flex, side, isTab ? h(C.VisuallyHidden, null, heading) : heading, actions);
+  const stack = { className: "shp-page", align: "stretch", gap: 4, p: 2, minW: 0 };
   return h(
     C.VStack,
     stack,
@@ -317,11 +323,4 @@ export function TextBlock({ label, text }) {
 /** Say to screen readers how many rows are shown. @param {{isLoading: boolean, count: number, noun: string}} props */
 export function Announcement({ isLoading, count, noun, plural }) {
   return h(Hidden, { role: "status" }, isLoading ? "Loading" : `${countOf(count, noun, plural)} shown`);
-}
-
-/** Return a ref whose element gets the focus when it appears. */
-export function useFocus() {
-  const ref = useRef(null);
-  useEffect(() => ref.current?.focus(), []);
-  return ref;
 }

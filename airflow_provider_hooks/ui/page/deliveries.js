@@ -79,7 +79,13 @@ function useDeliveries(place) {
 }
 
 function ListActions({ list }) {
-  const refresh = { size: "sm", variant: "outline", onClick: list.reload, loading: list.isLoading };
+  const refresh = {
+    size: "sm",
+    variant: "outline",
+    "aria-label": "Refresh",
+    onClick: list.reload,
+    loading: list.isLoading,
+  };
   return h(
     C.HStack,
     { gap: 4 },

@@ -19,7 +19,6 @@ import {
   Section,
   TextBlock,
   Time,
-  useFocus,
   useQuery,
   Value,
 } from "./common.js";
@@ -93,13 +92,8 @@ function Sections({ data, onChanged }) {
 
 /** @param {{data: Details}} props */
 function Summary({ data, onChanged }) {
-  const ref = useFocus();
   const steps = data.what_to_do.map((one) => h(C.List.Item, { key: one }, one));
-  const sentence = h(
-    C.Heading,
-    { as: "h2", size: "md", ref, tabIndex: -1, overflowWrap: "anywhere", outline: "none" },
-    data.what_happened,
-  );
+  const sentence = h(C.Heading, { as: "h2", size: "md", overflowWrap: "anywhere" }, data.what_happened);
   const outcome = data.delivery.outcome;
   const color = `${OUTCOME_COLORS[outcome] ?? "gray"}.fg`;
   const icon = h(C.Box, { as: "span", color, flex: "none" }, h(OutcomeIcon, { outcome, size: 20 }));

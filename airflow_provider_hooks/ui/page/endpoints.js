@@ -26,7 +26,7 @@ import { Chart } from "./chart.js";
 import { countOf, formatNumber, lookUp } from "./format.js";
 import { DELIVERIES_PATH } from "./links.js";
 
-const { useState } = globalThis.React;
+const { useRef, useState } = globalThis.React;
 
 /**
  * @typedef {object} Endpoint
@@ -44,6 +44,21 @@ const { useState } = globalThis.React;
 
 const PERIODS = { 24: "Last 24 hours", 168: "Last 7 days", 720: "Last 30 days" };
 const MAX_REASON_CHARACTERS = 500;
+const PAUSE_EFFECT =
+  "Deliveries to it are not sent until a user resumes it. Airflow's retries apply to them; a task without retries left fails.";
+const TESTED_FIELDS = [
+  "connection_id",
+  "conn_type",
+  "description",
+  "host",
+  "login",
+  "password",
+  "port",
+  "schema",
+  "extra",
+];
+const NOT_IN_DATABASE =
+  "Airflow's database has no such connection: it is deleted, or comes from the environment or a secrets backend. Run:";
 
 export function EndpointsPage() {
   const [params, , change] = useQuery();
@@ -52,7 +67,7 @@ export function EndpointsPage() {
   const period = h(Period, { hours, onChange: (value) => change({ hours: value }) });
   const refresh = h(
     C.Button,
-    { size: "sm", variant: "outline", onClick: answer.reload, loading: answer.isLoading },
+    { size: "sm", variant: "outline", "aria-label": "Refresh", onClick: answer.reload, loading: answer.isLoading },
     "Refresh",
   );
   const link = h(AppLink, { to: DELIVERIES_PATH }, "Deliveries");
@@ -145,6 +160,7 @@ function EndpointActions({ one, onPause, onChanged }) {
   const [run, setRun] = useState({ isRunning: false, result: null });
   if (!one.may_edit) return null;
   const start = async (action) => {
+    if (run.isRunning) return;
     setRun({ isRunning: true, result: null });
     try {
       setRun({ isRunning: false, result: await action() });
@@ -160,7 +176,13 @@ function EndpointActions({ one, onPause, onChanged }) {
   const button = (label, onClick) =>
     h(
       C.Button,
-      { size: "xs", variant: "outline", "aria-label": `${label} ${one.endpoint}`, disabled: run.isRunning, onClick },
+      {
+        size: "xs",
+        variant: "outline",
+        "aria-label": `${label} ${one.endpoint}`,
+        "aria-disabled": run.isRunning,
+        onClick,
+      },
       label,
     );
   return h(
@@ -189,19 +211,23 @@ function RunResult({ run }) {
  * @param {string} id
  */
 async function testConnection(id) {
-  const stored = await callAirflow(`connections/${joinPath(id)}`);
-  const { connection_id, conn_type, description, host, login, password, port, schema, extra } = stored;
-  const fields = { connection_id, conn_type, description, host, login, password, schema, extra };
-  const body = Object.fromEntries(
-    Object.entries({ ...fields, port }).filter(([, value]) => value !== null && value !== undefined),
-  );
-  const { status, message } = await callAirflow("connections/test", { body });
-  return { text: message, isSuccess: status };
+  try {
+    const stored = await callAirflow(`connections/${joinPath(id)}`);
+    const fields = TESTED_FIELDS.map((name) => [name, stored[name] ?? undefined]);
+    const { status, message } = await callAirflow("connections/test", { body: Object.fromEntries(fields) });
+    return { text: message, isSuccess: status };
+  } catch (error) {
+    if (error.status === 404) return { text: `${NOT_IN_DATABASE} airflow connections test ${id}`, isSuccess: false };
+    if (error.status === 403) return { text: error.message, isSuccess: false };
+    throw error;
+  }
 }
 
 function PauseDialog({ endpoint, onClose }) {
+  const ref = useRef(null);
   const [reason, setReason] = useState("");
   const [progress, setProgress] = useState({ isRunning: false, answers: null, errors: [] });
+  const canConfirm = reason.trim() !== "" && !progress.isRunning;
   const pause = async () => {
     setProgress({ isRunning: true, answers: null, errors: [] });
     try {
@@ -211,27 +237,19 @@ function PauseDialog({ endpoint, onClose }) {
       setProgress({ isRunning: false, answers: null, errors: [error] });
     }
   };
-  const input = { value: reason, maxLength: MAX_REASON_CHARACTERS, onChange: (event) => setReason(event.target.value) };
-  const text =
-    "Deliveries to it are not sent until a user resumes it. Airflow's retries apply to them; a task without retries left fails.";
-  const canConfirm = reason.trim() !== "";
+  const submit = (event) => {
+    event.preventDefault();
+    if (canConfirm) pause();
+  };
+  const change = (event) => setReason(event.target.value);
+  const input = h(C.Input, { ref, value: reason, maxLength: MAX_REASON_CHARACTERS, onChange: change });
+  const label = h(C.Field.Label, null, "Reason, shown in the records");
+  const dialog = { title: `Pause ${endpoint}`, verb: "Pause", canConfirm, progress, onConfirm: pause, initialRef: ref };
   return h(
     ActionDialog,
-    {
-      title: `Pause ${endpoint}`,
-      verb: "Pause",
-      canConfirm,
-      progress,
-      onConfirm: pause,
-      onClose: () => onClose(false),
-    },
-    h(C.Text, { key: "text" }, text),
-    h(
-      C.Field.Root,
-      { key: "reason", required: true },
-      h(C.Field.Label, null, "Reason, shown in the records"),
-      h(C.Input, input),
-    ),
+    { ...dialog, onClose: () => onClose(false) },
+    h(C.Text, { key: "text" }, PAUSE_EFFECT),
+    h("form", { key: "form", onSubmit: submit }, h(C.Field.Root, { required: true }, label, input)),
     progress.errors.map((error) => h(ErrorMessage, { key: "error", error })),
   );
 }
