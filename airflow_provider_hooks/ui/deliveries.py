@@ -19,7 +19,6 @@ from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.ledger.history import Filters
 from airflow_provider_hooks.ui.access import AccessDep
 from airflow_provider_hooks.ui.details import (
-    NO_TASK,
     describe_delivery,
     has_command_only,
     make_command,
@@ -130,9 +129,8 @@ def plan_resend(
 ) -> ResendPlan:
     """Return what a resend of deliveries would do; nothing is changed."""
     with open_stored() as stored:
-        chosen = [_find(stored, one, access) for one in dict.fromkeys(ids)]
-        without_task = [one for one in chosen if has_command_only(one)]
-        plan = plan_clears(stored, [one for one in chosen if not has_command_only(one)])
+        chosen = {one: _find(stored, one, access) for one in ids}
+        plan = plan_clears(stored, list(chosen.values()))
     return ResendPlan(
         clears=[
             PlannedClear(
@@ -145,11 +143,12 @@ def plan_resend(
             for one in plan.clears
         ],
         refused=[
-            *(Refusal(id=number, reason=reason) for number, reason in plan.refused.items()),
-            *(
-                Refusal(id=one.delivery.id, reason=NO_TASK, command=make_command("resend", one.delivery))
-                for one in without_task
-            ),
+            Refusal(
+                id=number,
+                reason=reason,
+                command=make_command("resend", chosen[number].delivery) if has_command_only(chosen[number]) else None,
+            )
+            for number, reason in plan.refused.items()
         ],
     )
 

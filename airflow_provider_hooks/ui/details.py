@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.ui.models import DeliveryRow
 
 _NOT_STORED = "The ledger does not store payloads. [service_hooks] store_payloads stores those of later deliveries."
-NO_TASK = "it has no task that could be cleared; the command sends its stored payload again"
 _FAILED = ("rejected", "not_sent", "unknown")
 
 

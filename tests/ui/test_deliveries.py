@@ -229,8 +229,8 @@ def test_a_delivery_without_a_task_says_which_command_sends_it_again(log_in, fil
     filled.add_payload(f"{0:08x}-0000-5000-8000-000000000000", at="2026-01-01T00:00:00+00:00")
     client, command = log_in("an_admin"), f"airflow service-hooks deliveries resend {row}"
     refused = client.get(f"/api/resend-plan?id={row}&id={other}").json()["refused"]
-    assert [(one["id"], one["command"]) for one in refused] == [(other, None), (row, command)]
-    assert "its payload is not stored" in refused[0]["reason"]
+    assert [(one["id"], one["command"]) for one in refused] == [(row, command), (other, None)]
+    assert "its payload is not stored" in refused[1]["reason"]
     shown = [client.get(f"/api/deliveries/{one}").json()["resend"] for one in (row, other)]
     assert [one["is_possible"] for one in shown] == [True, False]
     assert shown[0]["command"] == command
