@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 from fastapi.routing import APIRoute
 
+from airflow_provider_hooks.admin.stored import LedgerDeliveries
 from airflow_provider_hooks.ledger.claims import LedgerClaimStore, make_claim_key
 from airflow_provider_hooks.ledger.history import find_delivery
 from airflow_provider_hooks.stream.claims import StreamClaim
@@ -236,3 +237,17 @@ def test_a_delivery_without_a_task_says_which_command_sends_it_again(log_in, fil
     assert shown[0]["command"] == command
     answer = client.post("/api/dags/a_dag/resend", json={"ids": [row]})
     assert answer.status_code == 409
+
+
+def test_a_change_that_fails_says_what_was_done_before(log_in, filled, monkeypatch):
+    first, second = filled.add("unknown"), filled.add("unknown")
+    mark = LedgerDeliveries.store_state
+
+    def mark_the_first(self, details, **given):
+        return details.delivery.id == first and mark(self, details, **given)
+
+    monkeypatch.setattr(LedgerDeliveries, "store_state", mark_the_first)
+    answer = log_in("an_admin").post("/api/dags/a_dag/mark-received", json={"ids": [first, second]})
+    assert answer.status_code == 409
+    assert f"{second}: another process or user changed the claim" in answer.json()["detail"]
+    assert answer.json()["detail"].endswith(f"Done before: {first}.")
