@@ -15,6 +15,7 @@ from airflow_provider_hooks.ui import deliveries, endpoints
 from tests.ledger.deliveries import make_stream
 from tests.ledger.test_retention import TASK
 from tests.ui.conftest import ROLES
+from tests.versions import needs_task_state_store
 
 CHANGES = [
     ("POST", "/api/dags/a_dag/resend"),
@@ -251,3 +252,25 @@ def test_a_change_that_fails_says_what_was_done_before(log_in, filled, monkeypat
     assert answer.status_code == 409
     assert f"{second}: another process or user changed the claim" in answer.json()["detail"]
     assert answer.json()["detail"].endswith(f"Done before: {first}.")
+
+
+@needs_task_state_store
+def test_without_a_ledger_the_task_state_store_is_read_and_the_page_says_what_is_missing(log_in, stored_claim):
+    client = log_in("an_admin")
+    page = client.get("/api/deliveries").json()
+    assert page["store"] == "task_state_store"
+    assert "need [service_hooks] ledger_conn_id" in page["notes"][0]
+    (row,) = page["deliveries"]
+    assert (row["outcome"], row["dag_id"], row["endpoint"]) == ("unknown", "a_dag", "an_endpoint")
+    shown = client.get(f"/api/deliveries/{row['id']}").json()
+    assert [one["record"]["outcome"] for one in shown["attempts"]] == ["unknown"]
+    for query, expected in {
+        f"?q={row['delivery_id'][:8]}": [row["id"]],
+        f"?q={row['event_id']}&map_index=-1&task_id=a_task": [row["id"]],
+        "?task_id=another_task": [],
+        "?outcome=rejected": [],
+    }.items():
+        assert list_ids(client, query) == expected, query
+    assert log_in("an_admin").get("/api/endpoints").json()["notes"][0].startswith("The health of endpoints is read")
+    assert log_in("an_editor").post("/api/dags/a_dag/mark-received", json={"ids": [row["id"]]}).status_code == 200
+    assert client.get("/api/deliveries").json()["deliveries"][0]["state"] == "settled"
