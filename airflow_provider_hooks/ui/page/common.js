@@ -20,7 +20,7 @@ export const C = globalThis.ChakraUI;
  * @property {any} title
  * @property {string} [key] where the title is no text
  * @property {(row: any) => any} render
- * @property {string} [hideBelow] the width of the window that the column needs: "sm", "md", "lg", "xl"
+ * @property {string} [hideBelow] the width of the table that the column needs: "sm", "md", "lg", "xl"
  * @property {boolean} [isRowHeader] whether its cell names the row
  * @property {boolean} [isTitleHidden] whether only screen readers read the title
  */
@@ -280,14 +280,7 @@ export function Page({ title, isTab = false, actions, back, children }) {
   const side = { justify: isTab ? "end" : "space-between", align: "center", wrap: "wrap", gap: 2 };
   const bar = h(C.Flex, side, isTab ? h(C.VisuallyHidden, null, heading) : heading, actions);
   const stack = { className: "shp-page", align: "stretch", gap: 4, p: 2, minW: 0 };
-  return h(
-    C.VStack,
-    stack,
-    h(Styles),
-    back,
-    isTab ? h(C.VisuallyHidden, null, heading) : bar,
-    h(Boundary, null, children),
-  );
+  return h(C.VStack, stack, h(Styles), back, bar, h(Boundary, null, children));
 }
 
 /** A part of a page. @param {{title: string, id: string}} props */

@@ -216,7 +216,7 @@ function PayloadSection({ payload }) {
     Section,
     { title: "Payload", id: "payload" },
     stored,
-    text === null ? null : h(TextBlock, { label: "Payload", text: formatBody(text) }),
+    text === null ? null : h(TextBlock, { label: "Text of the payload", text: formatBody(text) }),
     size,
     note ? h(C.Text, { fontSize: "sm", color: "fg.muted" }, note) : null,
   );
