@@ -160,10 +160,12 @@ const ERRORS = {
     "Airflow's API server cannot be reached",
     "Check your network connection and that the API server runs, then try again.",
   ],
+  400: ["The request was refused", "Change the filters, or remove them."],
   401: ["Your session has ended", "Log in again; you come back to this page."],
   403: ["Your role does not allow this", "An administrator can change that in Airflow's security settings."],
   404: ["Not found", "It may have been deleted, or belong to a Dag that you may not see."],
-  409: ["Nothing was changed", "Something has changed meanwhile. Load the page again, then decide."],
+  409: ["Refused", "Look at the deliveries again, then decide."],
+  422: ["The request was refused", "Change the filters, or remove them."],
   502: ["The platform cannot be read now", "Check the connection of its registry, then try again."],
   503: [
     "The deliveries cannot be read now",

@@ -242,12 +242,17 @@ function SelectBox({ label, checked, onChange }) {
 
 function resendColumn(onResend) {
   const render = (one) => {
-    if (!one.may_edit || !FAILED_OUTCOMES.includes(one.outcome) || one.state === "settled" || one.kind === "stream")
-      return null;
+    if (!canResend(one)) return null;
     const look = { type: "button", className: "shp-button", "aria-label": `Resend delivery ${one.id}` };
     return h("button", { ...look, onClick: () => onResend(one) }, "Resend");
   };
   return { title: "Actions", isTitleHidden: true, render };
+}
+
+/** Whether a user may want to send a delivery again, and the page can do it. @param {Delivery} one */
+function canResend(one) {
+  const isSentByTask = one.origin === "task" && one.kind === "event" && one.may_edit;
+  return isSentByTask && FAILED_OUTCOMES.includes(one.outcome) && one.state !== "settled";
 }
 
 /** @param {Place} place */

@@ -150,7 +150,7 @@ function EventsBody({ page }) {
   if (events.length === 0) return [notice, note ? null : h(Empty, { key: "empty", title: "No such event" })];
   const table = {
     key: "table",
-    caption: "Events that were not delivered",
+    caption: "Failed events of the stream",
     columns: COLUMNS,
     rows: events,
     getKey: (one) => one.offset,
