@@ -196,7 +196,7 @@ export function ErrorMessage({ error, onRetry }) {
 
 /** @param {{status: "info" | "success" | "warning" | "error", role?: string}} props */
 export function Notice({ status, children, ...props }) {
-  const content = h(C.Alert.Content, { color: "fg", minW: 0 }, children);
+  const content = h(C.Alert.Content, { className: "shp-notice", color: "fg", minW: 0 }, children);
   return h(C.Alert.Root, { status, ...props }, h(C.Alert.Indicator), content);
 }
 

@@ -252,7 +252,7 @@ function resendColumn(onResend) {
 /** Whether a user may want to send a delivery again, and the page can do it. @param {Delivery} one */
 function canResend(one) {
   const isSentByTask = one.origin === "task" && one.kind === "event" && one.may_edit;
-  return isSentByTask && FAILED_OUTCOMES.includes(one.outcome) && one.state !== "settled";
+  return isSentByTask && FAILED_OUTCOMES.includes(one.outcome) && one.state === one.outcome;
 }
 
 /** @param {Place} place */

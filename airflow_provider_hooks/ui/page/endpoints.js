@@ -75,7 +75,6 @@ export function EndpointsPage() {
     Page,
     { title: "Webhook endpoints", actions: h(C.HStack, { gap: 4, wrap: "wrap" }, link, period, refresh) },
     h(Notes, { notes: answer.data?.notes ?? [] }),
-    h(Announcement, { isLoading: answer.isLoading, count: answer.data?.endpoints.length ?? 0, noun: "endpoint" }),
     h(Body, { answer }),
   );
 }
@@ -91,7 +90,9 @@ function Body({ answer }) {
   if (answer.error) return h(ErrorMessage, { error: answer.error, onRetry: answer.reload });
   if (answer.data === null) return h(Loading, { label: "Loading endpoints…" });
   const { endpoints, registries, store } = answer.data;
+  const announcement = { isLoading: answer.isLoading, count: endpoints.length, noun: "endpoint" };
   return [
+    h(Announcement, { key: "announcement", ...announcement }),
     endpoints.length > 0
       ? h(EndpointTable, { key: "endpoints", endpoints, isBusy: answer.isLoading, onChanged: answer.reload })
       : h(NoEndpoints, { key: "none", store }),

@@ -118,7 +118,6 @@ function FailedEvents({ id, counts }) {
     Section,
     { title: "Events that were not delivered", id: "failed-events" },
     h(OutcomeSelect, { outcome, counts, onChange: choose }),
-    h(Announcement, { isLoading: page.isLoading, count: page.data?.events.length ?? 0, noun: "event" }),
     h(EventsBody, { page }),
     h(EventsPager, { cursors, next: page.data?.next_cursor ?? null, onChange: setCursors }),
   );
@@ -155,7 +154,12 @@ function EventsBody({ page }) {
     rows: events,
     getKey: (one) => one.offset,
   };
-  return [notice, h(DataTable, { ...table, isBusy: page.isLoading })];
+  const announcement = { isLoading: page.isLoading, count: events.length, noun: "event" };
+  return [
+    notice,
+    h(Announcement, { key: "announcement", ...announcement }),
+    h(DataTable, { ...table, isBusy: page.isLoading }),
+  ];
 }
 
 const COLUMNS = [

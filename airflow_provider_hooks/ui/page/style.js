@@ -31,6 +31,8 @@ const STYLES = `
 .shp-link { color: var(--chakra-colors-fg-info); overflow-wrap: anywhere; border-radius: 2px; }
 .shp-link:hover { text-decoration: underline; }
 .shp-link .shp-cut { display: inline-block; vertical-align: bottom; }
+.shp-notice .shp-quiet, .shp-notice .shp-link { color: inherit; }
+.shp-notice .shp-link { text-decoration: underline; }
 .shp-badge { display: inline-flex; align-items: center; gap: 0.25rem; padding: 0.125rem 0.5rem; border-radius: 1rem; font-size: var(--chakra-font-sizes-xs); font-weight: var(--chakra-font-weights-medium); line-height: 1.25; white-space: nowrap; background: var(--chakra-colors-gray-subtle); color: var(--chakra-colors-gray-fg); }
 .shp-button { padding: 0.125rem 0.5rem; border: 1px solid var(--chakra-colors-border-emphasized); border-radius: var(--chakra-radii-sm); font-size: var(--chakra-font-sizes-xs); cursor: pointer; }
 .shp-button:hover { background: var(--chakra-colors-bg-emphasized); }
