@@ -47,6 +47,11 @@ export function explainNotMarked(one) {
   return "was rejected by the receiver";
 }
 
+/** Return a reason of the API, such as "is a stream" or "its task is running", as the end of a sentence. */
+export function toClause(reason) {
+  return /^(is|was|comes|does) /.test(reason) ? `it ${reason}` : reason;
+}
+
 /**
  * A dialog that says what will happen, and then what happened.
  * @param {object} props
@@ -141,11 +146,7 @@ export function ResendDialog({ ids, onClose }) {
     progress,
   };
   const onConfirm = plan.data !== null && clears.length === 0 ? null : () => start("resend", groupClears(clears));
-  return h(
-    ActionDialog,
-    { ...dialog, onConfirm, onClose: () => onClose(isDone && progress.answers.length > 0) },
-    content,
-  );
+  return h(ActionDialog, { ...dialog, onConfirm, onClose: () => onClose(isDone) }, content);
 }
 
 /** @param {Clear[]} clears */
@@ -210,7 +211,13 @@ function Along({ along, isAgreed, onAgree }) {
 function Refusals({ refused }) {
   if (refused.length === 0) return null;
   const items = refused.map(({ id, reason, command }) =>
-    h(C.List.Item, { key: id, mb: 1 }, `${id}: `, h(Value, null, reason), command ? h(Command, { command }) : null),
+    h(
+      C.List.Item,
+      { key: id, mb: 1 },
+      `${id}: `,
+      h(Value, null, toClause(reason)),
+      command ? h(Command, { command }) : null,
+    ),
   );
   const title = h(C.Text, { fontWeight: "semibold", mb: 1 }, "Left out:");
   return h(C.Box, null, title, h(C.List.Root, { ps: 5 }, items));
@@ -250,11 +257,7 @@ export function MarkDialog({ deliveries, onClose }) {
   const title = `Mark ${countOf(chosen.length, "delivery", "deliveries")} as received`;
   const dialog = { title, verb: "Mark as received", canConfirm: chosen.length > 0, progress };
   const onConfirm = chosen.length === 0 ? null : () => start("mark-received", groupMarks(chosen));
-  return h(
-    ActionDialog,
-    { ...dialog, onConfirm, onClose: () => onClose(isDone && progress.answers.length > 0) },
-    content,
-  );
+  return h(ActionDialog, { ...dialog, onConfirm, onClose: () => onClose(isDone) }, content);
 }
 
 /** @param {Delivery[]} chosen */

@@ -75,7 +75,6 @@ export function EndpointsPage() {
     Page,
     { title: "Webhook endpoints", actions: h(C.HStack, { gap: 4, wrap: "wrap" }, link, period, refresh) },
     h(Notes, { notes: answer.data?.notes ?? [] }),
-    h(Announcement, { isLoading: answer.isLoading, count: answer.data?.endpoints.length ?? 0, noun: "endpoint" }),
     h(Body, { answer }),
   );
 }
@@ -90,17 +89,22 @@ function Period({ hours, onChange }) {
 function Body({ answer }) {
   if (answer.error) return h(ErrorMessage, { error: answer.error, onRetry: answer.reload });
   if (answer.data === null) return h(Loading, { label: "Loading endpoints…" });
-  const { endpoints, registries } = answer.data;
+  const { endpoints, registries, store } = answer.data;
+  const announcement = { isLoading: answer.isLoading, count: endpoints.length, noun: "endpoint" };
   return [
+    h(Announcement, { key: "announcement", ...announcement }),
     endpoints.length > 0
       ? h(EndpointTable, { key: "endpoints", endpoints, isBusy: answer.isLoading, onChanged: answer.reload })
-      : h(
-          Empty,
-          { key: "none", title: "No endpoint had a delivery in this period" },
-          "Choose a longer period, or deliver an event first.",
-        ),
+      : h(NoEndpoints, { key: "none", store }),
     registries.length > 0 ? h(Registries, { key: "registries", registries }) : null,
   ];
+}
+
+/** Without a ledger, the notes of the API say why there are none. */
+function NoEndpoints({ store }) {
+  if (store !== "ledger") return null;
+  const advice = "Choose a longer period, or deliver an event first.";
+  return h(Empty, { title: "No endpoint had a delivery in this period" }, advice);
 }
 
 function EndpointTable({ endpoints, isBusy, onChanged }) {
@@ -299,8 +303,8 @@ const HOOK_COLUMNS = [
     render: (one) =>
       h(C.Box, null, h(Value, { isCut: true }, one.name ?? one.hook_id), h(Quiet, { isBlock: true }, one.hook_id)),
   },
-  { title: "URL", render: (one) => h(Value, { isCut: true }, one.url) },
-  { title: "Events", hideBelow: "md", render: (one) => h(Value, null, one.events?.join(", ") ?? "all") },
+  { title: "URL", render: (one) => h(Value, null, one.url) },
+  { title: "Events", hideBelow: "md", render: (one) => formatEvents(one.events) },
   {
     title: "Active",
     hideBelow: "sm",
@@ -311,3 +315,8 @@ const HOOK_COLUMNS = [
     render: (one) => (one.is_declared ? h(C.Box, null, "yes", h(Quiet, { isBlock: true }, one.variable ?? "")) : "no"),
   },
 ];
+
+function formatEvents(events) {
+  if (events === null) return h(Quiet, null, "unknown");
+  return events.length > 0 ? h(Value, null, events.join(", ")) : h(Quiet, null, "none");
+}
