@@ -40,8 +40,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _rank(item: pytest.Item) -> int:
     if item.get_closest_marker("system") is None:
         return 2
-    chosen = item.callspec.params.get("store") if hasattr(item, "callspec") else None
-    return 0 if chosen == "deployment" or "deployment" in getattr(item, "fixturenames", ()) else 1
+    chosen = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return 0 if "deployment" in (*chosen, *getattr(item, "fixturenames", ())) else 1
 
 
 @pytest.fixture(scope="session")
