@@ -110,7 +110,7 @@ class LedgerClaims:
     def read_callbacks(self, task: TaskInstance) -> dict[str, dict]:
         rows = self._airflow.read_ledger(
             "SELECT slot, claim FROM service_hook_deliveries WHERE dag_id = ? AND run_id = ? AND task_id = ? "
-            "AND map_index = ? AND origin = 'callback'",
+            "AND coalesce(map_index, -1) = ? AND origin = 'callback'",
             *task,
         )
         return {slot: json.loads(claim) for slot, claim in rows}
