@@ -26,6 +26,7 @@ from tests.system.deployment import Deployment, run_airflow
 from tests.system.notifying_dags import EXECUTOR_CONN_ID, NOTIFIED_SECRET
 from tests.system.postgres import Postgres, run_postgres
 from tests.system.real_airflow import RealAirflow
+from tests.versions import INBOUND_SETTINGS
 
 
 @pytest.hookimpl(tryfirst=True)  # before items are deselected by their markers
@@ -80,6 +81,7 @@ def _run(
         "AIRFLOW__SERVICE_HOOKS__CONNECT_TIMEOUT": "120",
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
         "AIRFLOW__INBOUND_WEBHOOKS__WEBHOOK_NAMES": "orders",
+        **INBOUND_SETTINGS,
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
