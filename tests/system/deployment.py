@@ -287,6 +287,10 @@ class Deployment:
             if len(found) >= page["total_entries"] or not page["task_instances"]:
                 return found
 
+    def read_task(self, dag_id: str, run_id: str, task_id: str) -> dict:
+        """Return a task instance with its rendered fields, which the list of Airflow 3.2 lacks."""
+        return self.call("GET", self._find_task(dag_id, run_id, {"task_id": task_id})).json()
+
     def wait_for_run(self, dag_id: str, run_id: str, *, seconds: float = 600) -> list[dict]:
         """Return a run's task instances once all of it has ended."""
 
