@@ -36,19 +36,22 @@ PAGES = {
 def main() -> int:
     """Write each page in both themes."""
     FOLDER.mkdir(exist_ok=True)
-    with TemporaryDirectory() as folder, serve_ui(Path(folder) / "airflow", console=Console(), port=0) as address:
-        with sync_playwright() as playwright:
-            arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-            for theme in ("light", "dark"):
-                page = browser.new_page(color_scheme=theme, viewport={"width": WIDTH, "height": HEIGHT})
-                page.set_default_timeout(120_000)
-                _log_in(page, address)
-                for name, path in PAGES.items():
-                    page.goto(f"{address}/{path}")
-                    _take(page, f"{name}-{theme}")
-                _take_details(page, address, theme)
-            browser.close()
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with (
+        TemporaryDirectory() as folder,
+        serve_ui(Path(folder) / "airflow", console=Console(), port=0) as address,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        for theme in ("light", "dark"):
+            page = browser.new_page(color_scheme=theme, viewport={"width": WIDTH, "height": HEIGHT})
+            page.set_default_timeout(120_000)
+            _log_in(page, address)
+            for name, path in PAGES.items():
+                page.goto(f"{address}/{path}")
+                _take(page, f"{name}-{theme}")
+            _take_details(page, address, theme)
+        browser.close()
     return 0
 
 
