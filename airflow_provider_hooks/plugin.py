@@ -12,8 +12,11 @@ stored ``NULL``. Connections of this provider have no port, so its middleware re
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
 
+from airflow import configuration
 from airflow.plugins_manager import AirflowPlugin
 
 from airflow_provider_hooks import __version__
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     Send = Callable[[Message], Awaitable[None]]
     Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
+_log = logging.getLogger(__name__)
 _PREFIX = "/service-hooks"
 _TEST_PATH = "/api/v2/connections/test"
 _CONNECTION_TYPES = ("service_hook", "service_hook_registry")
@@ -84,22 +88,50 @@ def remove_port(body: bytes) -> bytes:
 
 
 class PagesApplication:
-    """The application behind the pages, made by the first request: so only the API server imports it."""
+    """The application behind the pages, made when it is needed: so only the API server imports it."""
 
     def __init__(self) -> None:
         self._app: Application | None = None
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+    def prepare(self) -> Application:
+        """Return the application, which takes a second to import."""
         if self._app is None:
             from airflow_provider_hooks.ui.app import build_app  # noqa: PLC0415
 
             self._app = cast("Application", build_app())
-        await self._app(scope, receive, send)
+        return self._app
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        await self.prepare()(scope, receive, send)
 
 
-_BUNDLE = f"{_PREFIX.removeprefix('/')}/page/{__version__}/main.js"
-"""Relative, so that the browser adds the path of Airflow's address."""
+_PAGES_APPLICATION = PagesApplication()
+
+
+class PreparePagesMiddleware:
+    """
+    Makes the application behind the pages when the API server starts, so that the first user does not wait for it.
+
+    :param app: the ASGI application that receives the requests
+    """
+
+    def __init__(self, app: Application) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Pass everything on; the first message is the start of the server."""
+        if scope["type"] == "lifespan":
+            try:
+                _PAGES_APPLICATION.prepare()
+            except Exception:  # noqa: BLE001  (the server must start without the pages)
+                _log.exception("The pages of service hooks are not available")
+        await self.app(scope, receive, send)
+
+
+_BASE_PATH = urlsplit(configuration.conf.get("api", "base_url", fallback="/")).path.rstrip("/")
+_BUNDLE = f"{_BASE_PATH}{_PREFIX}/page/{__version__}/main.js"
+"""With the path of Airflow's address: Airflow 3.2 adds nothing to it."""
 _PAGES: tuple[dict[str, str], ...] = (
     {"name": "Webhook deliveries", "destination": "nav", "category": "browse", "url_route": "webhook-deliveries"},
     {"name": "Webhook endpoints", "destination": "nav", "category": "browse", "url_route": "webhook-endpoints"},
@@ -118,8 +150,9 @@ class ServiceHooksPlugin(AirflowPlugin):
     """What this provider adds to Airflow's processes."""
 
     name = "service_hooks"
-    fastapi_apps = [{"app": PagesApplication(), "url_prefix": _PREFIX, "name": "Service Hooks: pages"}]  # noqa: RUF012
+    fastapi_apps = [{"app": _PAGES_APPLICATION, "url_prefix": _PREFIX, "name": "Service Hooks: pages"}]  # noqa: RUF012
     react_apps = [{**page, "bundle_url": _BUNDLE} for page in _PAGES]  # noqa: RUF012
     fastapi_root_middlewares = [  # noqa: RUF012  (as AirflowPlugin declares it)
-        {"middleware": ConnectionTestMiddleware, "args": [], "kwargs": {}, "name": "Service Hooks: test connections"}
+        {"middleware": ConnectionTestMiddleware, "args": [], "kwargs": {}, "name": "Service Hooks: test connections"},
+        {"middleware": PreparePagesMiddleware, "args": [], "kwargs": {}, "name": "Service Hooks: prepare pages"},
     ]

@@ -5,9 +5,9 @@ Deliver an event to a receiver that requires a client certificate (mutual TLS).
 
 The certificate belongs to the connection, so the Dag is like any other. Store it, with its key, in a Variable:
 
-    airflow variables set orders_client_pem "$(cat client.key client.pem)"
+    airflow variables set orders_client_private_key "$(cat client.key client.pem)"
     airflow connections add mtls_hook --conn-type service_hook --conn-host https://hooks.example.com/airflow \
-        --conn-password "$SECRET" --conn-extra '{"client_certificate_variable": "orders_client_pem"}'
+        --conn-password "$SECRET" --conn-extra '{"client_certificate_variable": "orders_client_private_key"}'
 
 `airflow connections test mtls_hook` reports a server that does not accept it.
 """

@@ -63,7 +63,7 @@ with DAG("example_triggered_delivery", schedule=None, params=PARAMS, tags=["serv
         message="{{ params.message }}",
         level="{{ params.level }}",
         url="{{ params.url }}",
-        # A template gives text; these two values are a list, and text or null.
-        triggering_rules=dag.param("rules"),
-        event_id=dag.param("event_id"),
+        # A template gives text; these two values are a list, and text or null. Airflow 3.1 needs their defaults again.
+        triggering_rules=dag.param("rules", ["Triggered manually"]),
+        event_id=dag.param("event_id", None),
     )

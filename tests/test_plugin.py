@@ -39,7 +39,7 @@ def send(path: str, body: object, *, chunks: int = 1) -> object:
             if not message.get("more_body"):
                 return
 
-    (described,) = ServiceHooksPlugin.fastapi_root_middlewares
+    described, _ = ServiceHooksPlugin.fastapi_root_middlewares
     middleware = described["middleware"](application, *described["args"], **described["kwargs"])
     asyncio.run(middleware({"type": "http", "method": "POST", "path": path}, receive, None))
     return json.loads(b"".join(received))

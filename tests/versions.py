@@ -21,6 +21,7 @@ except ImportError:  # before 3.2
 __all__ = [
     "BACKOFF",
     "EXTRA_REFUSED",
+    "INBOUND_SETTINGS",
     "IS_3_1",
     "NO_CLAIM_STORE",
     "TaskDeferred",
@@ -38,6 +39,10 @@ BACKOFF = True if IS_3_1 else 2.0
 """A ``retry_exponential_backoff`` by the factor 2."""
 NO_CLAIM_STORE = "no task_state_store" if has_task_state_store() else r"set \[service_hooks\] ledger_conn_id"
 """What the error of a context without a task state store says."""
+INBOUND_SETTINGS = (
+    {"AIRFLOW__DATABASE__EXTERNAL_DB_MANAGERS": "airflow_inbound_webhooks.db.WebhooksDBManager"} if IS_3_1 else {}
+)
+"""With what ``airflow db migrate`` creates the table of inbound webhooks; later versions find it by themselves."""
 needs_deadlines = pytest.mark.skipif(IS_3_1, reason="Airflow 3.1 cannot deliver from the triggerer")
 needs_form_fields = pytest.mark.skipif(IS_3_1, reason="Airflow 3.1 ignores the fields of a connection form")
 needs_retry_policy = pytest.mark.skipif(not has_retry_policy(), reason="Airflow before 3.3 has no retry policies")

@@ -97,11 +97,12 @@ def find_shown_records(path: str, *, roots: Sequence[str]) -> RecordFolder:
     :param roots: the folders of the deployment
     :raises ValidationError: if it is in none of them
     """
-    wanted = ObjectStoragePath(path)
-    if ".." in wanted.parts or not any(wanted.is_relative_to(ObjectStoragePath(root)) for root in roots):
+    # Texts are compared: a path object of any scheme would look for the file system first.
+    is_inside = any(path == root or path.startswith(f"{root.rstrip('/')}/") for root in roots)
+    if not is_inside or ".." in path.split("/"):
         problem = f"must have a folder that {escape(path)} is in, so that the API server may read the records there"
         raise ValidationError("section service_hooks of airflow.cfg", {"shown_records_paths": problem})
-    return RecordFolder(cast("Folder", wanted))
+    return RecordFolder(cast("Folder", ObjectStoragePath(path)))
 
 
 def find_earlier_records(path: str) -> RecordFolder:

@@ -9,10 +9,12 @@ imported when the command runs.
 
 from __future__ import annotations
 
+import logging
 import re
 from argparse import ArgumentTypeError
 from datetime import datetime, timedelta, timezone
 from enum import IntEnum
+from pkgutil import resolve_name
 from types import MappingProxyType
 from typing import TYPE_CHECKING, get_args
 
@@ -23,7 +25,6 @@ from airflow.cli.cli_config import (
     ActionCommand,
     Arg,
     GroupCommand,
-    lazy_load_command,
 )
 
 from airflow_provider_hooks.delivery.policy import RETRY_STATUSES, Guarantee, Once
@@ -33,6 +34,7 @@ from airflow_provider_hooks.signing.keys import KEY_FORMATS
 from airflow_provider_hooks.signing.schemes import SCHEMES
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Callable, Mapping
 
     from airflow.cli.cli_config import CLICommand
@@ -331,7 +333,24 @@ ARG_ANSWER = Arg(
 
 
 def _load(name: str) -> Callable[..., object]:
-    return lazy_load_command(f"airflow_provider_hooks.cli.{name}")
+    """
+    Return a command whose module is imported when it runs.
+
+    Nothing is logged by the import: on Airflow 3.2 what its models import logs to standard output.
+    """
+    path = f"airflow_provider_hooks.cli.{name}"
+
+    def run(args: Namespace) -> object:
+        before = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+        try:
+            function: Callable[[Namespace], object] = resolve_name(path)
+        finally:
+            logging.disable(before)
+        return function(args)
+
+    run.__name__ = path.rpartition(".")[2]
+    return run
 
 
 _HOOKS_COMMANDS = (

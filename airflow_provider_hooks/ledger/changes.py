@@ -46,13 +46,15 @@ def explain_not_settled(details: DeliveryDetails) -> str | None:
 
 
 def explain_not_resent(details: DeliveryDetails) -> str | None:
-    """Return why a delivery without a stored payload cannot be sent again; ``None`` if a clear of its task does it."""
+    """Return why a clear of its task cannot send a delivery again; ``None`` if it can."""
     one = details.delivery
     if one.kind == "stream":
         return (
             "is a stream: clear its task to send all events again, or run a stream over the same source with "
             "undelivered_from to send those that were not delivered"
         )
+    if one.origin != "task" and details.payload_stored_at is not None:
+        return f"comes from a {one.origin}, which has no task to clear: deliveries resend sends its stored payload"
     if one.origin != "task":
         return (
             f"comes from a {one.origin}, and its payload is not stored: deliver the event again, and set "

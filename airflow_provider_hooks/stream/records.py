@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.stream.event_claims import KnownEvent
 
 _SEGMENT = re.compile(r"segment-(?P<batch>[0-9]{6,})\.try-(?P<number>[0-9]+)\.(?P<writer>[0-9a-f]+)\.jsonl", re.ASCII)
-_OFFSET = re.compile(rb'\{"offset":([0-9]{1,18}),')
-"""How each line begins."""
 _WRITER_CHARACTERS = 8
 _NO_RECORD = -1
 _BUFFERED_BYTES = 262_144
@@ -134,7 +132,24 @@ class RecordFolder:
 
         :raises RecordError: if the folder has no records, or a line of them cannot be read
         """
-        found: dict[int, UndeliveredEvent] = {}
+        events = ((offset, event) for offset, (event, _) in self._read_last(outcomes).items())
+        return {offset: event for offset, event in events if event.event_id is not None}
+
+    def read_records(self, outcomes: Collection[str], *, after: int, limit: int) -> list[dict[str, object]]:
+        """
+        Return the records of the events with one of these outcomes, by ascending offset.
+
+        :param after: only events with a larger offset
+        :param limit: how many at most
+        :raises RecordError: if the folder has no records, or a line of them cannot be read
+        """
+        found = self._read_last(outcomes)
+        chosen = [offset for offset in sorted(found) if offset > after][:limit]
+        return [msgspec.json.decode(found[offset][1], type=dict[str, object]) for offset in chosen]
+
+    def _read_last(self, outcomes: Collection[str]) -> dict[int, tuple[UndeliveredEvent, bytes]]:
+        """Return the last record of each event that has one of these outcomes, with its line."""
+        found: dict[int, tuple[UndeliveredEvent, bytes]] = {}
         segments = list(self._list_segments(0, None))
         if not segments:
             raise RecordError(f"{self} has no records of a stream")
@@ -145,32 +160,9 @@ class RecordFolder:
                 except msgspec.MsgspecError as error:
                     raise RecordError(f"a line of {segment} is no record of a stream: {error}") from None
                 found.pop(event.offset, None)  # where two tries recorded an event, the later one counts
-                if event.outcome.value in outcomes and event.event_id is not None:
-                    found[event.offset] = event
+                if event.outcome.value in outcomes:
+                    found[event.offset] = (event, line)
         return found
-
-    def read_records(self, outcomes: Collection[str], *, after: int, limit: int) -> list[dict[str, object]]:
-        """
-        Return the records of the events with one of these outcomes, by ascending offset.
-
-        :param after: only events with a larger offset
-        :param limit: how many at most
-        :raises RecordError: if the folder has no records, or a line of them is no JSON object
-        """
-        found: dict[int, bytes] = {}
-        segments = list(self._list_segments(0, None))
-        if not segments:
-            raise RecordError(f"{self} has no records of a stream")
-        wanted = tuple(f'"outcome":"{outcome}"'.encode() for outcome in outcomes)
-        for _, segment in segments:
-            for line in _read_complete_lines(segment):
-                begin = _OFFSET.match(line)
-                if begin is None or int(begin[1]) <= after:
-                    continue
-                found.pop(int(begin[1]), None)  # where two tries recorded an event, the later one counts
-                if any(one in line for one in wanted):
-                    found[int(begin[1])] = line
-        return [_read_object(found[offset]) for offset in sorted(found)[:limit]]
 
     def count_missing(self, *, batches: int, total: int) -> int:
         """
@@ -229,13 +221,6 @@ def _read_complete_lines(segment: Folder) -> list[bytes]:
     """Read the lines of a segment, but for a last one that a crash cut off."""
     with segment.open("rb") as file:
         return file.read().split(b"\n")[:-1]
-
-
-def _read_object(line: bytes) -> dict[str, object]:
-    try:
-        return msgspec.json.decode(line, type=dict[str, object])
-    except msgspec.MsgspecError as error:
-        raise RecordError(f"a line of the records is no record of a stream: {error}") from None
 
 
 def _read_offset(line: bytes) -> int:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import msgspec
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
@@ -15,10 +15,15 @@ from fastapi import APIRouter, Depends, HTTPException, Query
 
 from airflow_provider_hooks.admin.actions import ClearPlan, clear, explain_not_marked, mark_received, plan_clears
 from airflow_provider_hooks.admin.stored import open_stored
-from airflow_provider_hooks.exceptions import ValidationError
+from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
 from airflow_provider_hooks.ledger.history import Filters
 from airflow_provider_hooks.ui.access import AccessDep
-from airflow_provider_hooks.ui.details import describe_delivery, read_stream_events
+from airflow_provider_hooks.ui.details import (
+    describe_delivery,
+    has_command_only,
+    make_command,
+    read_stream_events,
+)
 from airflow_provider_hooks.ui.models import (
     Cleared,
     DeliveryPage,
@@ -35,13 +40,14 @@ from airflow_provider_hooks.ui.models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow_provider_hooks.admin.stored import StoredDeliveries
     from airflow_provider_hooks.ledger.history import Delivery, DeliveryDetails
     from airflow_provider_hooks.ui.access import Access
 
 MAX_CHOSEN = 200
+Chosen = TypeVar("Chosen")
 _NOT_FOUND, _CONFLICT = 404, 409
 
 router = APIRouter(tags=["Deliveries"])
@@ -124,7 +130,8 @@ def plan_resend(
 ) -> ResendPlan:
     """Return what a resend of deliveries would do; nothing is changed."""
     with open_stored() as stored:
-        plan = plan_clears(stored, [_find(stored, one, access) for one in dict.fromkeys(ids)])
+        chosen = {one: _find(stored, one, access) for one in ids}
+        plan = plan_clears(stored, list(chosen.values()))
     return ResendPlan(
         clears=[
             PlannedClear(
@@ -136,7 +143,14 @@ def plan_resend(
             )
             for one in plan.clears
         ],
-        refused=[Refusal(id=number, reason=reason) for number, reason in plan.refused.items()],
+        refused=[
+            Refusal(
+                id=number,
+                reason=reason,
+                command=make_command("resend", chosen[number].delivery) if has_command_only(chosen[number]) else None,
+            )
+            for number, reason in plan.refused.items()
+        ],
     )
 
 
@@ -146,8 +160,7 @@ def resend(access: AccessDep, dag_id: str, body: ResendRequest) -> ResendResult:
     with open_stored() as stored:
         plan = plan_clears(stored, _find_of_dag(stored, body.ids, dag_id, access))
         _refuse(_list_refusals(plan, includes_whole_task=body.whole_task))
-        for one in plan.clears:
-            clear(stored, one.chosen)
+        _do_each(plan.clears, lambda one: clear(stored, one.chosen), name=lambda one: _list_numbers(one.chosen))
     return ResendResult(
         cleared=[
             Cleared(**_name_task(one.chosen[0].delivery), deliveries=[details.delivery.id for details in one.chosen])
@@ -165,9 +178,24 @@ def mark(access: AccessDep, dag_id: str, body: MarkRequest) -> MarkResult:
         chosen = _find_of_dag(stored, body.ids, dag_id, access)
         reasons = {details.delivery.id: explain_not_marked(details) for details in chosen}
         _refuse({number: reason for number, reason in reasons.items() if reason is not None})
-        for details in chosen:
-            mark_received(stored, details)
+        _do_each(chosen, lambda one: mark_received(stored, one), name=lambda one: _list_numbers([one]))
     return MarkResult(marked=[details.delivery.id for details in chosen])
+
+
+def _do_each(chosen: Sequence[Chosen], act: Callable[[Chosen], object], *, name: Callable[[Chosen], str]) -> None:
+    """Do something for each one; if it fails for one, answer 409 and say for which it has been done."""
+    done: list[str] = []
+    for one in chosen:
+        try:
+            act(one)
+        except ServiceHookError as error:
+            before = f"Done before: {', '.join(done)}." if done else "Nothing was changed."
+            raise HTTPException(_CONFLICT, f"{error}. {before}") from None
+        done.append(name(one))
+
+
+def _list_numbers(chosen: Sequence[DeliveryDetails]) -> str:
+    return ", ".join(str(one.delivery.id) for one in chosen)
 
 
 def _find(stored: StoredDeliveries, number: int, access: Access) -> DeliveryDetails:

@@ -58,7 +58,7 @@ def describe_delivery(
         delivery=row,
         what_happened=summarize(details),
         what_to_do=advise(details),
-        resend=_make_action(explain_not_resent(details) or explain_not_cleared(one), "resend", one),
+        resend=_make_action(_explain_not_resent(details), "resend", one),
         mark_received=_make_action(explain_not_marked(details), "mark-delivered", one),
         attempts=[AttemptView(**msgspec.structs.asdict(attempt)) for attempt in details.attempts],
         request=_describe_request(details, event),
@@ -75,8 +75,23 @@ def describe_delivery(
 
 
 def _make_action(reason: str | None, command: str, delivery: Delivery) -> Action:
-    full = f"airflow service-hooks deliveries {command} {delivery.id}"
-    return Action(is_possible=reason is None, reason=reason, command=full)
+    return Action(is_possible=reason is None, reason=reason, command=make_command(command, delivery))
+
+
+def make_command(command: str, delivery: Delivery) -> str:
+    """Return the command that does something with a delivery."""
+    return f"airflow service-hooks deliveries {command} {delivery.id}"
+
+
+def has_command_only(details: DeliveryDetails) -> bool:
+    """Return whether a delivery is sent again by the command alone: it has a stored payload and no task."""
+    return details.payload_stored_at is not None and details.delivery.origin != "task"
+
+
+def _explain_not_resent(details: DeliveryDetails) -> str | None:
+    if has_command_only(details):
+        return None
+    return explain_not_resent(details) or explain_not_cleared(details.delivery)
 
 
 def _load_event(
@@ -152,7 +167,7 @@ def read_stream_events(details: DeliveryDetails, *, outcomes: Sequence[str], aft
     try:
         records = find_shown_records(folder, roots=read_settings().shown_records_paths)
         lines = records.read_records(outcomes or _FAILED, after=after, limit=limit + 1)
-    except (ServiceHookError, OSError) as error:
+    except (ServiceHookError, OSError, ImportError, ValueError) as error:
         return StreamEventPage(events=[], next_cursor=None, note=f"The records are not shown: {error}")
     names = StreamEvent.model_fields
     events = [StreamEvent.model_validate({name: line.get(name) for name in names}) for line in lines[:limit]]

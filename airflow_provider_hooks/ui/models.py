@@ -166,6 +166,7 @@ class Refusal(BaseModel):
 
     id: int
     reason: str
+    command: str | None = Field(default=None, description="what sends it again instead")
 
 
 class ResendPlan(BaseModel):

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_hooks._runtime.stream_files import make_records
+from airflow_provider_hooks._runtime.stream_files import find_shown_records, make_records
+from airflow_provider_hooks.exceptions import ValidationError
 
 
 def find_path(root, **changes) -> str:
@@ -35,3 +36,29 @@ def test_ids_of_any_length_and_language_make_a_folder(tmp_path):
     assert len(paths) == len(names)
     for path in paths:
         (tmp_path / path).mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "is_shown"),
+    [
+        ("file:///srv/records", True),
+        ("file:///srv/records/a_dag/a_run", True),
+        ("file:///srv/records-of-others", False),
+        ("file:///srv/records/../secrets", False),
+        ("file:///etc", False),
+        ("s3://bucket/srv/records", False),
+        ("", False),
+    ],
+)
+def test_only_folders_that_the_deployment_names_are_shown(path, is_shown):
+    roots = ("file:///srv/records", "file:///other")
+    if is_shown:
+        assert str(find_shown_records(path, roots=roots)) == path
+    else:
+        with pytest.raises(ValidationError, match="shown_records_paths"):
+            find_shown_records(path, roots=roots)
+
+
+def test_without_a_list_no_folder_is_shown():
+    with pytest.raises(ValidationError, match="shown_records_paths"):
+        find_shown_records("file:///srv/records", roots=())

@@ -13,8 +13,9 @@ import pytest
 import yaml
 from airflow.cli.cli_config import ActionCommand, GroupCommand
 
+from airflow_provider_hooks import cli
 from airflow_provider_hooks.cli.__main__ import make_parser
-from airflow_provider_hooks.cli.commands import get_service_hooks_cli_commands
+from airflow_provider_hooks.cli.commands import _load, get_service_hooks_cli_commands
 from airflow_provider_hooks.get_provider_info import get_provider_info
 from airflow_provider_hooks.signing import SCHEMES
 
@@ -118,3 +119,21 @@ def test_the_sandbox_gets_the_options_of_the_command(run, monkeypatch):
 def test_a_sandbox_that_cannot_be_served_is_one_error_line(run, arguments):
     done = run("sandbox", *arguments)
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+
+
+NOISY = """
+import logging
+logging.getLogger("noisy").error("imported")
+
+def run(args):
+    logging.getLogger("noisy").error(args)
+"""
+
+
+def test_the_import_of_a_command_logs_nothing(tmp_path, monkeypatch, caplog):
+    (tmp_path / "noisy.py").write_text(NOISY)
+    monkeypatch.setattr(cli, "__path__", [*cli.__path__, str(tmp_path)])
+    _load("noisy.run")("runs")
+    monkeypatch.delattr(cli, "noisy")
+    monkeypatch.delitem(sys.modules, "airflow_provider_hooks.cli.noisy")
+    assert caplog.messages == ["runs"]

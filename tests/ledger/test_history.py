@@ -68,6 +68,16 @@ def test_the_newest_delivery_is_first_and_slots_are_not_listed(ledger):
         ({"since": (BEGIN + timedelta(hours=4)).astimezone(timezone(timedelta(hours=5)))}, [5, 4]),
         ({"outcomes": ("rejected", "unknown"), "endpoint": "other"}, [2]),
         ({"endpoint": "' OR 1 = 1 --"}, []),
+        ({"task_id": "a_task", "map_index": -1}, [5, 4, 3, 2, 1, 0]),
+        ({"map_index": 7}, []),
+        ({"visible_dags": frozenset({"other_dag", "third_dag"})}, [5]),
+        ({"visible_dags": frozenset()}, []),
+        ({"visible_dags": frozenset({"a_dag"}), "outcomes": ("rejected", "unknown")}, [2, 1]),
+        ({"search": "e-4"}, [4]),
+        ({"search": "e-4", "outcomes": ("delivered", "claimed")}, [4]),
+        ({"search": "00000003"}, [3]),
+        ({"search": "00000"}, []),
+        ({"search": "%"}, []),
     ],
     ids=str,
 )
@@ -147,6 +157,25 @@ def test_an_ambiguous_id_lists_the_newest_matches(ledger):
     assert listed == rows[2:]
 
 
+def test_the_number_of_a_row_is_found_even_if_a_delivery_id_begins_with_it(ledger):
+    ledger.add(delivery_id="123456ab-x")
+    is_sqlite = ledger.database.target.dialect == "sqlite"
+    ledger.database.run(
+        "UPDATE sqlite_sequence SET seq = 123455 WHERE name = 'service_hook_deliveries'"
+        if is_sqlite
+        else "SELECT setval(pg_get_serial_sequence('service_hook_deliveries', 'id'), 123455)"
+    )
+    assert find_delivery(ledger.database, "123456").delivery.delivery_id == "123456ab-x"
+    row = ledger.add()
+    assert row == 123456
+    assert find_delivery(ledger.database, "123456").delivery.id == row
+
+
+def test_a_search_finds_a_delivery_once(ledger):
+    row = ledger.add(delivery_id="event-1-is-its-id", event_id="event-1-is-its-id", at=at(1))
+    assert find_ids(ledger, search="event-1-is-its-id") == [row]
+
+
 def test_two_runs_that_delivered_the_same_event_are_two_deliveries(ledger):
     rows = [ledger.add(delivery_id=f"{ID}1", run_id=run) for run in ("one", "two")]
     with pytest.raises(ValidationError, match="2 deliveries match") as caught:
@@ -196,6 +225,8 @@ def test_the_deliveries_of_a_task_instance_are_those_of_its_index_and_run(ledger
         ({"endpoint": "an_endpoint", "outcomes": ("rejected",)}, "failing"),
         ({"event_type": "orders.loaded"}, "event_type"),
         ({"event_id": "event-1"}, "event"),
+        ({"search": "event-1"}, "event"),
+        ({"search": "event-1"}, "delivery"),
         ({"dag_id": "a_dag"}, "dag"),
         ({"run_id": "a_run"}, "run"),
     ],

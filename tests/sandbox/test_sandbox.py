@@ -164,6 +164,17 @@ class TestReceiver:
         sandbox.state.answer_status = 503
         assert self.deliver(sandbox, secret).status_code == 503
 
+    @pytest.mark.parametrize(("end", "status"), [("/answer/500", 500), ("/answer/204", 204), ("/answer/1", 200)])
+    def test_the_end_of_a_path_chooses_the_response(self, sandbox, end, status):
+        url = f"http://{sandbox.address}/receiver/none{end}"
+        assert requests.post(url, json=CREATED, timeout=5).status_code == status
+
+    def test_a_request_without_a_response_is_listed(self, sandbox):
+        with pytest.raises(requests.ReadTimeout):
+            requests.post(f"http://{sandbox.address}/receiver/none/answer/none", json=CREATED, timeout=0.5)
+        assert self.summary(sandbox)["deliveries"][0]["answered"] == 0
+        assert "no answer" in requests.get(f"http://{sandbox.address}/", timeout=5).text
+
 
 @pytest.mark.parametrize(
     ("host", "status"),

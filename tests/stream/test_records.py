@@ -47,3 +47,14 @@ def test_a_folder_without_segments_is_refused(tmp_path):
     (tmp_path / "other.jsonl").write_text("{}\n")
     with pytest.raises(RecordError, match="has no records"):
         RecordFolder(tmp_path).read_undelivered(OUTCOMES)
+
+
+def test_records_are_read_page_by_page_in_the_order_of_the_source(tmp_path):
+    write(tmp_path, 0, 1, "delivered", "unknown", "rejected", "unknown")
+    write(tmp_path, 1, 2, "rejected", first=1)  # a later try has sent it again
+    write(tmp_path, 2, 1, "not_sent", first=10, rest='{"offset": 11, "outcome": "not_sent", "message": "is invalid"}\n')
+    folder = RecordFolder(tmp_path)
+    pages = [folder.read_records(OUTCOMES, after=after, limit=2) for after in (-1, 2, 10, 11)]
+    assert [[record["offset"] for record in page] for page in pages] == [[1, 2], [3, 10], [11], []]
+    assert (pages[0][0]["outcome"], pages[2][0]["message"]) == ("rejected", "is invalid")
+    assert [record["offset"] for record in folder.read_records({"unknown"}, after=-1, limit=9)] == [3]

@@ -26,6 +26,7 @@ from tests.system.deployment import Deployment, run_airflow
 from tests.system.notifying_dags import EXECUTOR_CONN_ID, NOTIFIED_SECRET
 from tests.system.postgres import Postgres, run_postgres
 from tests.system.real_airflow import RealAirflow
+from tests.versions import INBOUND_SETTINGS
 
 
 @pytest.hookimpl(tryfirst=True)  # before items are deselected by their markers
@@ -40,8 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _rank(item: pytest.Item) -> int:
     if item.get_closest_marker("system") is None:
         return 2
-    chosen = item.callspec.params.get("store") if hasattr(item, "callspec") else None
-    return 0 if chosen == "deployment" or "deployment" in getattr(item, "fixturenames", ()) else 1
+    chosen = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return 0 if "deployment" in (*chosen, *getattr(item, "fixturenames", ())) else 1
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +81,7 @@ def _run(
         "AIRFLOW__SERVICE_HOOKS__CONNECT_TIMEOUT": "120",
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
         "AIRFLOW__INBOUND_WEBHOOKS__WEBHOOK_NAMES": "orders",
+        **INBOUND_SETTINGS,
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",

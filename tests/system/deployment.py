@@ -20,13 +20,14 @@ from pathlib import Path
 import requests
 from packaging.version import Version
 
-from airflow_provider_hooks.delivery.claims import KEY_PREFIX
+from airflow_provider_hooks._runtime.compat import has_provider_commands
 from tests.ledgers import name_ledger, open_database
 from tests.servers import find_free_port
+from tests.system.claims import LedgerClaims, StoredClaims, TaskStateClaims
 from tests.system.database import find_everywhere, read_rows, sqlite_url
 from tests.system.real_airflow import RealAirflow
 
-CLEAR_DELETES_CLAIMS = Version(version("apache-airflow-core")) >= Version("3.4.dev0")
+CLEAR_DELETES_TASK_STATE = Version(version("apache-airflow-core")) >= Version("3.4.dev0")
 """Whether a clear of this Airflow deletes the task state store, unless it is made with ``keep_task_state``."""
 IS_BETA = Version(version("apache-airflow-core")).is_prerelease
 """The scheduler of 3.4.0b2 can end with an IntegrityError when a task is killed; another version must not."""
@@ -61,6 +62,16 @@ class Deployment:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def claims(self) -> StoredClaims:
+        """The claims of the tasks and callbacks, wherever this Airflow has them."""
+        return TaskStateClaims(self) if self.ledger is None else LedgerClaims(self)
+
+    @property
+    def clear_deletes_claims(self) -> bool:
+        """Whether a clear deletes the claims, unless it is made with ``keep_task_state``."""
+        return CLEAR_DELETES_TASK_STATE and self.ledger is None
 
     def full_environment(self) -> dict[str, str]:
         return {
@@ -199,7 +210,7 @@ class Deployment:
 
         :param keeps_claims: whether "keep task state" is ticked; before Airflow 3.4 there is no such choice
         """
-        body: dict[str, object] = {"keep_task_state": keeps_claims} if CLEAR_DELETES_CLAIMS else {}
+        body: dict[str, object] = {"keep_task_state": keeps_claims} if CLEAR_DELETES_TASK_STATE else {}
         body |= {
             "dag_run_id": run_id,
             "dry_run": False,
@@ -222,21 +233,20 @@ class Deployment:
 
     def read_claims(self, dag_id: str, run_id: str) -> dict[int, dict]:
         """Return the claim of each task instance of a run, by its map index, from the ledger or the Storage tab."""
-        if self.ledger is not None:
-            rows = self.read_ledger(
-                "SELECT map_index, claim FROM service_hook_deliveries "
-                "WHERE dag_id = ? AND run_id = ? AND kind <> 'slots' AND origin = 'task'",
-                dag_id,
-                run_id,
-            )
-            return {map_index: json.loads(claim) for map_index, claim in rows}
-        found = {}
-        for task in self.list_tasks(dag_id, run_id):
-            path = f"{self._find_task(dag_id, run_id, task)}/state-store"
-            entries = self.call("GET", f"{path}?map_index={task['map_index']}").json()["task_state_store"]
-            claims = [entry["value"] for entry in entries if entry["key"].startswith(KEY_PREFIX)]
-            found.update((task["map_index"], claim) for claim in claims)
-        return found
+        return self.claims.read_run(dag_id, run_id)
+
+    def run_service_hooks(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of ``airflow service-hooks`` where the scheduler runs; Airflow 3.1 has another place for it."""
+        module = "airflow" if has_provider_commands() else "airflow_provider_hooks.cli"
+        return subprocess.run(
+            [sys.executable, "-m", module, "service-hooks", *arguments],
+            env=self.full_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
 
     def read_ledger(self, query: str, *parameters: object) -> list[tuple]:
         """Run a statement on the ledger, and return its rows."""
@@ -276,6 +286,10 @@ class Deployment:
             found += page["task_instances"]
             if len(found) >= page["total_entries"] or not page["task_instances"]:
                 return found
+
+    def read_task(self, dag_id: str, run_id: str, task_id: str) -> dict:
+        """Return a task instance with its rendered fields, which the list of Airflow 3.2 lacks."""
+        return self.call("GET", self._find_task(dag_id, run_id, {"task_id": task_id})).json()
 
     def wait_for_run(self, dag_id: str, run_id: str, *, seconds: float = 600) -> list[dict]:
         """Return a run's task instances once all of it has ended."""

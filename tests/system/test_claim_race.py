@@ -3,6 +3,8 @@
 """
 Two processes that claim one delivery at one moment: how often both send it, counted over many rounds.
 
+The claims are in the task state store; ``tests/ledger/test_race.py`` has the same for the ledger.
+
 Run as a script, this file is one of the two processes, or makes the rows that they need.
 """
 
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.json_types import JsonObject
 
-pytestmark = needs_task_state_store
 ROUNDS = pytest.mark.parametrize("rounds", [60, pytest.param(500, marks=pytest.mark.crash)])
 SLOWEST_CALL = 0.003
 """Seconds that one call of the store that refuses nobody may wait."""
@@ -352,6 +353,7 @@ def test_two_processes_and_one_key_of_a_store_that_refuses_nobody(tmp_path, roun
     assert all(story[0] == "read nothing" for stories in both for story in stories)
 
 
+@needs_task_state_store
 @ROUNDS
 def test_a_try_that_another_has_followed_cannot_claim_through_airflow(airflow, tmp_path, rounds):
     """Airflow's refusal of the old id is enough."""

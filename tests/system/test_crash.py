@@ -21,7 +21,7 @@ import pytest
 from airflow_provider_hooks.ledger.schema import migrate
 from tests.ledgers import describe_sqlite, open_database
 from tests.system.crash_receiver import CrashReceiver
-from tests.system.deployment import CLEAR_DELETES_CLAIMS, Deployment, run_airflow
+from tests.system.deployment import Deployment, run_airflow
 
 POINTS = ("before_claim", "after_claim", "connected", "mid_request", "after_request", "after_answer", "recorded")
 HOWS = ("kill_task", "kill_supervisor", "term_task")
@@ -154,7 +154,7 @@ def clear_last_tries(deployment, receiver, dag_id, trials):
     tasks = wait_for_trials(deployment, dag_id, trials)
     touched = {number: (first.get(number, 0), receiver.touched[number]) for number in trials}
     states = {task["map_index"]: task["state"] for task in tasks}
-    after, may_lose_claims = read_claims(deployment, dag_id), CLEAR_DELETES_CLAIMS and deployment.ledger is None
+    after, may_lose_claims = read_claims(deployment, dag_id), deployment.clear_deletes_claims
     return judge_cleared(trials, states, before, after, touched, may_lose_claims=may_lose_claims)
 
 

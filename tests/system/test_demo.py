@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from tests.system.database import read_rows, sqlite_url
-from tests.versions import needs_task_state_store
+from tests.versions import needs_variable_list
 
 
 def run_demo(home):
@@ -24,7 +24,7 @@ def run_demo(home):
     )
 
 
-@needs_task_state_store
+@needs_variable_list
 def test_it_ends_with_what_the_receiver_counted(tmp_path):
     done = run_demo(tmp_path / "home")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -198,9 +198,9 @@ def test_an_event_is_delivered_with_the_client_certificate_of_a_variable(example
     context.verify_mode = ssl.CERT_REQUIRED
     authority.configure_trust(context)
     client = authority.issue_cert("a-client")
-    examples.airflow.set_variable("orders_client_pem", client.private_key_and_cert_chain_pem.bytes().decode())
+    examples.airflow.set_variable("orders_client_private_key", client.private_key_and_cert_chain_pem.bytes().decode())
     extra = {
-        "client_certificate_variable": "orders_client_pem",
+        "client_certificate_variable": "orders_client_private_key",
         "ca_certificates": authority.cert_pem.bytes().decode(),
         "scheme": "standard_webhooks",
     }
@@ -264,8 +264,7 @@ def test_a_triggered_delivery_says_what_its_params_say(examples, sandbox):
     run_id = examples.pass_dag("example_triggered_delivery", conf)
     (delivery,) = sandbox.state.list_deliveries()
     assert (delivery.verified, delivery.event_type) == (True, "event.alert")
-    (task,) = examples.airflow.list_tasks("example_triggered_delivery", run_id)
-    fields = task["rendered_fields"]
+    fields = examples.airflow.read_task("example_triggered_delivery", run_id, "deliver_alert")["rendered_fields"]
     assert (fields["message"], fields["triggering_rules"]) == ("Stock is low", ["Stock", "By hand"])
 
 

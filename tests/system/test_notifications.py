@@ -3,7 +3,9 @@
 """
 Callbacks, deadlines, the decorator and the links in a real Airflow: scheduler, LocalExecutor, Dag processor, triggerer.
 
-All Dags of ``notifying_dags.py`` run once, side by side; the tests look at what the receiver got of each.
+All Dags of ``notifying_dags.py`` run once, side by side; the tests look at what the receiver got of each. By default in
+the Airflow of the other tests, whose claims are in the task state store, or before 3.3 in a ledger; ``make test-crash``
+runs them in one with a ledger too.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ import pytest
 from airflow_provider_hooks._runtime.compat import has_task_state_store
 from airflow_provider_hooks.operators.links import STORAGE_TAB
 from airflow_provider_hooks.sandbox.state import Received
-from tests.system.deployment import CLEAR_DELETES_CLAIMS, Deployment
+from tests.system.claims import TaskInstance
+from tests.system.deployment import CLEAR_DELETES_TASK_STATE, Deployment
 from tests.system.notifying_dags import DEADLINE_CALLBACKS, KNOWN_SECRET
 from tests.system.notifying_dags import NOTIFIED_SECRET as SECRET
 from tests.versions import needs_deadlines, needs_task_state_store
@@ -69,8 +72,9 @@ class Outcome:
         return answer.json()
 
 
-@pytest.fixture(scope="module")
-def outcome(deployment, served_sandbox):
+@pytest.fixture(scope="module", params=["deployment", pytest.param("ledger_deployment", marks=pytest.mark.crash)])
+def outcome(request, served_sandbox):
+    deployment: Deployment = request.getfixturevalue(request.param)
     served_sandbox.state.reset()
     served_sandbox.state.sentry.add_hook(("o", "p"), url=served_sandbox.receiver_url, secret=SECRET)
     endpoint = {"conn_type": "service_hook", "host": served_sandbox.receiver_url, "password": SECRET}
@@ -143,18 +147,18 @@ def test_every_try_is_told_where_asked(outcome):
 @needs_task_state_store
 def test_the_state_store_is_refused_to_a_try_that_is_retried_so_it_is_not_asked(outcome):
     """Airflow 3.4 serves it to a retry's callback too."""
-    retried = "kept" if CLEAR_DELETES_CLAIMS else "refused"
+    retried = "kept" if CLEAR_DELETES_TASK_STATE else "refused"
     assert [one.body["message"] for one in outcome.told["store"]] == [retried, retried, "kept"]
 
 
-@needs_task_state_store
 def test_a_callback_that_is_fired_twice_delivers_once_and_keeps_its_record(outcome):
     told = {one.body["culprit"].rpartition(".")[2]: one.body["id"] for one in outcome.told["called_twice"]}
     assert (set(told), len(outcome.told["called_twice"])) == ({"fail", "succeed", "skip"}, 3)
     for task_id, kind in (("fail", "failure"), ("succeed", "success"), ("skip", "skipped")):
-        entries = outcome.read_task("called_twice", task_id, "state-store")["task_state_store"]
-        keys = [entry["key"] for entry in entries]
-        assert keys == [f"service_hook_delivery:on_{kind}:event.alert:service_hook_default:{told[task_id]}"]
+        claims = outcome.airflow.claims.read_callbacks(TaskInstance("called_twice", RUN, task_id))
+        ((slot, claim),) = claims.items()
+        assert slot == f"on_{kind}:event.alert:service_hook_default:{told[task_id]}"
+        assert (claim["state"], claim["record"]["outcome"]) == ("delivered", "delivered")
 
 
 def test_each_mapped_task_is_told_of_alone(outcome):

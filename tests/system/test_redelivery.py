@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Clearing, settling, retries, mapping and several endpoints in a real Airflow, by the calls that its pages make."""
+"""
+Clearing, settling, retries, mapping and several endpoints in a real Airflow, by the calls that its pages make.
+
+By default in the Airflow of the other tests, whose claims are in the task state store, or before 3.3 in a ledger. Since
+3.4, where a clear deletes the task state store, in one with a ledger too; before, ``make test-crash`` runs them there.
+"""
 
 from __future__ import annotations
 
 import itertools
-import json
 import socket
 import time
 from collections import Counter
@@ -13,12 +17,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from airflow_provider_hooks.delivery.claims import KEY_PREFIX
 from tests.servers import OK, find_closed_port, raw_server, read_request
-from tests.system.deployment import CLEAR_DELETES_CLAIMS, Deployment
-from tests.versions import needs_task_state_store
+from tests.system.claims import WAYS_TO_SETTLE, TaskInstance
+from tests.system.deployment import CLEAR_DELETES_TASK_STATE, Deployment
+from tests.versions import needs_retry_policy
 
-pytestmark = needs_task_state_store
 SECRET = "a-secret-of-the-cleared-endpoint"
 DEPLOYING = b"HTTP/1.1 503 X\r\nRetry-After: 2\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 UNWELL = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 6\r\n\r\nunwell"
@@ -46,6 +49,15 @@ with DAG("at_least_once", schedule=None, is_paused_upon_creation=False):
         data={"orders": 12},
         service_hook_conn_id="{{ params.endpoint }}",
         guarantee="at_least_once",
+    )
+
+with DAG("at_least_once_paused", schedule=None, is_paused_upon_creation=False):
+    DeliverEventOperator(
+        task_id="deliver",
+        event_type="orders.loaded",
+        service_hook_conn_id="{{ params.endpoint }}",
+        guarantee="at_least_once",
+        retry_delay=timedelta(seconds=2),
     )
 
 with DAG("several_endpoints", schedule=None, is_paused_upon_creation=False):
@@ -77,9 +89,8 @@ class Run:
     dag_id: str
     run_id: str
 
-    def find_path(self, map_index: int, rest: str = "") -> str:
-        query = f"?map_index={map_index}"
-        return f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/deliver/{rest}{query}"
+    def name_task(self, map_index: int = -1) -> TaskInstance:
+        return TaskInstance(self.dag_id, self.run_id, "deliver", map_index)
 
     def wait(self) -> list[tuple[str, int]]:
         """Return state and try number of each task instance, in order, once the run has ended."""
@@ -91,34 +102,28 @@ class Run:
         tasks = [["deliver", map_index]]
         assert self.airflow.clear(self.dag_id, self.run_id, tasks, keeps_claims=keeps_claims) == 1
 
-    def settle(self, method: str, options: dict) -> None:
-        """Write "settled" over the claim's state in the Storage tab."""
-        body = {"value": {**self.read_claim(), "state": "settled"}, **options}
-        answer = self.airflow.call(method, self.find_path(-1, f"state-store/{KEY_PREFIX}"), json=body)
-        assert answer.ok, answer.text
+    def settle(self, how: str) -> None:
+        self.airflow.claims.settle(self.name_task(), how)
 
     def read_claim(self, map_index: int = -1) -> dict | None:
-        """Return the claim as the Storage tab shows it, if there is one."""
-        answer = self.airflow.call("GET", self.find_path(map_index, f"state-store/{KEY_PREFIX}"))
-        if answer.status_code == 404:
-            return None
-        entry = answer.json()
-        assert entry["expires_at"] is None, "it is kept while the run is"
-        return entry["value"]
+        return self.airflow.claims.read(self.name_task(map_index))
 
     def read_record(self, map_index: int = -1) -> dict:
-        """Return what the operator returned, after a look that it is what the claim says too."""
-        value = self.airflow.call("GET", self.find_path(map_index, "xcomEntries/return_value")).json()["value"]
-        record = value if isinstance(value, dict) else json.loads(value)
+        """Return what the operator returned, after a check that the claim has the same record."""
+        record = self.airflow.read_returned(self.dag_id, self.run_id)[map_index]
         assert record == self.read_claim(map_index)["record"]
         return record
 
 
-@pytest.fixture(scope="module")
-def airflow(deployment):
-    dag_ids = ("deliver", "at_least_once", "several_endpoints", "map_events", "map_endpoints")
-    deployment.add_dags(DAGS, dag_ids, name="redelivery.py")
-    return deployment
+WITH_LEDGER = () if CLEAR_DELETES_TASK_STATE else pytest.mark.crash
+
+
+@pytest.fixture(scope="module", params=["deployment", pytest.param("ledger_deployment", marks=WITH_LEDGER)])
+def airflow(request):
+    running: Deployment = request.getfixturevalue(request.param)
+    dag_ids = ("deliver", "at_least_once", "at_least_once_paused", "several_endpoints", "map_events", "map_endpoints")
+    running.add_dags(DAGS, dag_ids, name="redelivery.py")
+    return running
 
 
 def add_endpoint(airflow, conn_id: str, url: str) -> str:
@@ -160,7 +165,7 @@ def test_a_clear_after_delivered_delivers_again_and_says_so(airflow, sandbox):
 
 
 def test_a_clear_that_deletes_the_claim_still_marks_the_redelivery(airflow, sandbox):
-    """The default of Airflow 3.4; earlier versions keep the claim in every case."""
+    """The default of Airflow 3.4 without a ledger; otherwise the claim stays in every case."""
     run = trigger(airflow, "forgotten", add_hook(sandbox))
     assert run.wait() == [("success", 1)]
     run.clear(keeps_claims=False)
@@ -169,7 +174,7 @@ def test_a_clear_that_deletes_the_claim_still_marks_the_redelivery(airflow, sand
     assert (record["outcome"], record["redelivery"], run.read_claim()["redelivery"]) == ("delivered", True, True)
     assert [one.delivery_id for one in sandbox.state.list_deliveries()] == [record["delivery_id"]] * 2
     log = airflow.read_log("deliver", "forgotten", "deliver", 2)
-    assert ("keep_task_state" in log) is CLEAR_DELETES_CLAIMS
+    assert ("keep_task_state" in log) is airflow.clear_deletes_claims
 
 
 def test_a_clear_after_rejected_delivers_once_the_receiver_is_well(airflow, sandbox):
@@ -215,15 +220,14 @@ def test_an_unknown_is_not_retried_and_a_clear_sends_it_again(airflow):
         assert [read_delivery_id(one) for one in heard.requests] == [record["delivery_id"]] * 2
 
 
-@pytest.mark.parametrize(("method", "options"), [("PUT", {"expires_at": None}), ("PATCH", {})])
-def test_what_a_person_settled_is_not_sent_until_the_next_clear(airflow, method, options):
-    """The Storage tab saves with PUT and the expiry it found; PATCH is what a script would rather use."""
+@pytest.mark.parametrize("how", WAYS_TO_SETTLE)
+def test_what_is_settled_is_not_sent_until_the_next_clear(airflow, how):
     with raw_server(drop_first()) as heard:
-        run = trigger(airflow, f"settled_{method}", heard.url)
+        run = trigger(airflow, f"settled_{WAYS_TO_SETTLE.index(how)}", heard.url)
         assert run.wait() == [("failed", 1)]
         delivery_id = run.read_claim()["info"]["delivery_id"]
 
-        run.settle(method, options)
+        run.settle(how)
         run.clear()
         assert run.wait() == [("success", 2)]
         record = run.read_record()
@@ -237,6 +241,20 @@ def test_what_a_person_settled_is_not_sent_until_the_next_clear(airflow, method,
         assert [read_delivery_id(one) for one in heard.requests] == [delivery_id] * 2
 
 
+def test_what_is_settled_is_sent_by_a_clear_only_if_that_deletes_the_claim(airflow):
+    """The default of Airflow 3.4 without a ledger; otherwise the clear sends nothing."""
+    with raw_server(drop_first()) as heard:
+        run = trigger(airflow, "settled_and_cleared", heard.url)
+        assert run.wait() == [("failed", 1)]
+        run.settle(WAYS_TO_SETTLE[0])
+        run.clear(keeps_claims=False)
+        assert run.wait() == [("success", 2)]
+        record, is_sent = run.read_record(), airflow.clear_deletes_claims
+        assert (record["outcome"], record["settled"], record["redelivery"]) == ("delivered", not is_sent, is_sent)
+        assert [read_delivery_id(one) for one in heard.requests] == [record["delivery_id"]] * (2 if is_sent else 1)
+
+
+@needs_retry_policy
 def test_a_receiver_that_is_deploying_gets_the_event_when_it_requests_it(airflow):
     times = []
 
@@ -253,6 +271,22 @@ def test_a_receiver_that_is_deploying_gets_the_event_when_it_requests_it(airflow
     pauses = [after - before for before, after in itertools.pairwise(times)]
     assert min(pauses) >= 2
     assert sum(pauses) < 4 * 30, "the planned pauses would be longer"
+
+
+def test_a_receiver_that_is_unwell_gets_the_event_after_the_pauses_of_the_dag(airflow):
+    times = []
+
+    def answer(connection):
+        times.append(time.monotonic())
+        connection.sendall(OK if len(times) > 2 else UNWELL)
+
+    with raw_server(answer) as heard:
+        run = trigger(airflow, "paused", heard.url, dag_id="at_least_once_paused")
+        assert run.wait() == [("success", 3)]
+        record = run.read_record()
+        assert (record["outcome"], record["attempts"], record["redelivery"]) == ("delivered", 3, True)
+        assert [read_delivery_id(one) for one in heard.requests] == [record["delivery_id"]] * 3
+    assert min(after - before for before, after in itertools.pairwise(times)) >= 2
 
 
 def test_by_default_a_receiver_that_is_deploying_gets_one_request(airflow):

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import threading
 from dataclasses import dataclass
 
 import pytest
 
-from airflow_provider_hooks._runtime.compat import has_provider_commands
 from tests.servers import OK, raw_server
 from tests.system.deployment import Deployment
 from tests.versions import needs_task_state_store
@@ -66,16 +64,7 @@ class Commands:
     airflow: Deployment
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        module = "airflow" if has_provider_commands() else "airflow_provider_hooks.cli"
-        return subprocess.run(
-            [sys.executable, "-m", module, "service-hooks", "deliveries", *arguments],
-            env=self.airflow.full_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-        )
+        return self.airflow.run_service_hooks("deliveries", *arguments)
 
     def read(self, *arguments: str) -> object:
         done = self.run(*arguments, "-o", "json")

@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_hooks.delivery.claims import KEY_PREFIX
-from tests.system.deployment import CLEAR_DELETES_CLAIMS, Deployment
-from tests.versions import needs_task_state_store
+from tests.system.claims import TaskInstance
+from tests.system.deployment import CLEAR_DELETES_TASK_STATE, Deployment
 
-pytestmark = needs_task_state_store
 EXAMPLES = Path(__file__).parent.parent.parent / "dags"
-EACH_ASSET_EVENT_HAS_A_RUN = CLEAR_DELETES_CLAIMS
+EACH_ASSET_EVENT_HAS_A_RUN = CLEAR_DELETES_TASK_STATE
 """As of Airflow 3.4; before, events that arrive together start one run."""
 SECRET = "a-secret-of-the-onward-endpoint"
 INBOUND_SECRET = "a-secret-of-the-inbound-hook"
@@ -70,10 +68,7 @@ class Place:
         return sorted((task["rendered_map_index"] or task["task_id"], task["state"]) for task in tasks)
 
     def has_claim(self, dag_id: str, run_id: str, task_id: str) -> bool:
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/state-store/{KEY_PREFIX}"
-        answer = self.airflow.call("GET", f"{path}?map_index=-1")
-        assert answer.status_code in {200, 404}, answer.text
-        return answer.status_code == 200
+        return self.airflow.claims.read(TaskInstance(dag_id, run_id, task_id)) is not None
 
     def tell(self, run_id: str, event_id: str, message: str, endpoint: str = "inbound") -> dict:
         """Deliver an alert to the inbound endpoint, and return the answer that is in the record."""
@@ -83,8 +78,7 @@ class Place:
 
     def read_answer(self, run_id: str) -> dict:
         self.airflow.wait_for_run("tell", run_id)
-        path = f"/api/v2/dags/tell/dagRuns/{run_id}/taskInstances/deliver/state-store/{KEY_PREFIX}?map_index=-1"
-        record = self.airflow.call("GET", path).json()["value"]["record"]
+        record = self.airflow.claims.read(TaskInstance("tell", run_id, "deliver"))["record"]
         answer = json.loads(record["response_body"])
         return {"status": record["status_code"], "redelivery": record["redelivery"], **answer}
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 from fastapi.routing import APIRoute
 
+from airflow_provider_hooks.admin.stored import LedgerDeliveries
 from airflow_provider_hooks.ledger.claims import LedgerClaimStore, make_claim_key
 from airflow_provider_hooks.ledger.history import find_delivery
 from airflow_provider_hooks.stream.claims import StreamClaim
@@ -14,6 +15,7 @@ from airflow_provider_hooks.ui import deliveries, endpoints
 from tests.ledger.deliveries import make_stream
 from tests.ledger.test_retention import TASK
 from tests.ui.conftest import ROLES
+from tests.versions import needs_task_state_store
 
 CHANGES = [
     ("POST", "/api/dags/a_dag/resend"),
@@ -221,3 +223,54 @@ def test_a_ledger_that_cannot_be_used_is_one_clear_sentence(log_in, filled, monk
     answer = log_in("an_admin").get("/api/deliveries")
     assert (answer.status_code, "Traceback" in answer.text) == (503, False)
     assert "airflow service-hooks ledger migrate" in answer.json()["detail"]
+
+
+def test_a_delivery_without_a_task_says_which_command_sends_it_again(log_in, filled):
+    origin = {"origin": "callback", "dag_id": "a_dag", "task_id": None, "map_index": None}
+    row, other = filled.add("rejected", **origin), filled.add("rejected", **origin)
+    filled.add_payload(f"{0:08x}-0000-5000-8000-000000000000", at="2026-01-01T00:00:00+00:00")
+    client, command = log_in("an_admin"), f"airflow service-hooks deliveries resend {row}"
+    refused = client.get(f"/api/resend-plan?id={row}&id={other}").json()["refused"]
+    assert [(one["id"], one["command"]) for one in refused] == [(row, command), (other, None)]
+    assert "its payload is not stored" in refused[1]["reason"]
+    shown = [client.get(f"/api/deliveries/{one}").json()["resend"] for one in (row, other)]
+    assert [one["is_possible"] for one in shown] == [True, False]
+    assert shown[0]["command"] == command
+    answer = client.post("/api/dags/a_dag/resend", json={"ids": [row]})
+    assert answer.status_code == 409
+
+
+def test_a_change_that_fails_says_what_was_done_before(log_in, filled, monkeypatch):
+    first, second = filled.add("unknown"), filled.add("unknown")
+    mark = LedgerDeliveries.store_state
+
+    def mark_the_first(self, details, **given):
+        return details.delivery.id == first and mark(self, details, **given)
+
+    monkeypatch.setattr(LedgerDeliveries, "store_state", mark_the_first)
+    answer = log_in("an_admin").post("/api/dags/a_dag/mark-received", json={"ids": [first, second]})
+    assert answer.status_code == 409
+    assert f"{second}: another process or user changed the claim" in answer.json()["detail"]
+    assert answer.json()["detail"].endswith(f"Done before: {first}.")
+
+
+@needs_task_state_store
+def test_without_a_ledger_the_task_state_store_is_read_and_the_page_says_what_is_missing(log_in, stored_claim):
+    client = log_in("an_admin")
+    page = client.get("/api/deliveries").json()
+    assert page["store"] == "task_state_store"
+    assert "need [service_hooks] ledger_conn_id" in page["notes"][0]
+    (row,) = page["deliveries"]
+    assert (row["outcome"], row["dag_id"], row["endpoint"]) == ("unknown", "a_dag", "an_endpoint")
+    shown = client.get(f"/api/deliveries/{row['id']}").json()
+    assert [one["record"]["outcome"] for one in shown["attempts"]] == ["unknown"]
+    for query, expected in {
+        f"?q={row['delivery_id'][:8]}": [row["id"]],
+        f"?q={row['event_id']}&map_index=-1&task_id=a_task": [row["id"]],
+        "?task_id=another_task": [],
+        "?outcome=rejected": [],
+    }.items():
+        assert list_ids(client, query) == expected, query
+    assert log_in("an_admin").get("/api/endpoints").json()["notes"][0].startswith("The health of endpoints is read")
+    assert log_in("an_editor").post("/api/dags/a_dag/mark-received", json={"ids": [row["id"]]}).status_code == 200
+    assert client.get("/api/deliveries").json()["deliveries"][0]["state"] == "settled"

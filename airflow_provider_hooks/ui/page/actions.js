@@ -47,11 +47,23 @@ export function explainNotMarked(one) {
   return "was rejected by the receiver";
 }
 
+/** Return a reason of the API, such as "is a stream" or "its task is running", as the end of a sentence. */
+export function toClause(reason) {
+  return /^(is|was|comes|does) /.test(reason) ? `it ${reason}` : reason;
+}
+
 /**
  * A dialog that says what will happen, and then what happened.
- * @param {{title: string, verb: string, canConfirm: boolean, progress: Progress, onConfirm: () => void, onClose: () => void}} props
+ * @param {object} props
+ * @param {string} props.title
+ * @param {string} props.verb of the button that confirms
+ * @param {boolean} props.canConfirm
+ * @param {Progress} props.progress
+ * @param {(() => void) | null} props.onConfirm null if there is nothing to confirm
+ * @param {() => void} props.onClose
+ * @param {{current: HTMLElement | null}} [props.initialRef] what gets the focus; by default the button that cancels
  */
-export function ActionDialog({ title, verb, canConfirm, progress, onConfirm, onClose, children }) {
+export function ActionDialog({ title, verb, canConfirm, progress, onConfirm, onClose, initialRef, children }) {
   const ref = useRef(null);
   const isDone = progress.answers !== null;
   useEffect(() => {
@@ -71,7 +83,12 @@ export function ActionDialog({ title, verb, canConfirm, progress, onConfirm, onC
     h(C.Dialog.Footer, null, footer),
   );
   const onOpenChange = ({ open }) => !open && !progress.isRunning && onClose();
-  const look = { role: "alertdialog", scrollBehavior: "inside", size: "lg", initialFocusEl: () => ref.current };
+  const look = {
+    role: "alertdialog",
+    scrollBehavior: "inside",
+    size: "lg",
+    initialFocusEl: () => (initialRef ?? ref).current,
+  };
   return h(
     C.Dialog.Root,
     { open: true, onOpenChange, ...look },
@@ -129,11 +146,7 @@ export function ResendDialog({ ids, onClose }) {
     progress,
   };
   const onConfirm = plan.data !== null && clears.length === 0 ? null : () => start("resend", groupClears(clears));
-  return h(
-    ActionDialog,
-    { ...dialog, onConfirm, onClose: () => onClose(isDone && progress.answers.length > 0) },
-    content,
-  );
+  return h(ActionDialog, { ...dialog, onConfirm, onClose: () => onClose(isDone) }, content);
 }
 
 /** @param {Clear[]} clears */
@@ -198,7 +211,13 @@ function Along({ along, isAgreed, onAgree }) {
 function Refusals({ refused }) {
   if (refused.length === 0) return null;
   const items = refused.map(({ id, reason, command }) =>
-    h(C.List.Item, { key: id, mb: 1 }, `${id}: `, h(Value, null, reason), command ? h(Command, { command }) : null),
+    h(
+      C.List.Item,
+      { key: id, mb: 1 },
+      `${id}: `,
+      h(Value, null, toClause(reason)),
+      command ? h(Command, { command }) : null,
+    ),
   );
   const title = h(C.Text, { fontWeight: "semibold", mb: 1 }, "Left out:");
   return h(C.Box, null, title, h(C.List.Root, { ps: 5 }, items));
@@ -238,11 +257,7 @@ export function MarkDialog({ deliveries, onClose }) {
   const title = `Mark ${countOf(chosen.length, "delivery", "deliveries")} as received`;
   const dialog = { title, verb: "Mark as received", canConfirm: chosen.length > 0, progress };
   const onConfirm = chosen.length === 0 ? null : () => start("mark-received", groupMarks(chosen));
-  return h(
-    ActionDialog,
-    { ...dialog, onConfirm, onClose: () => onClose(isDone && progress.answers.length > 0) },
-    content,
-  );
+  return h(ActionDialog, { ...dialog, onConfirm, onClose: () => onClose(isDone) }, content);
 }
 
 /** @param {Delivery[]} chosen */

@@ -20,7 +20,7 @@ export const C = globalThis.ChakraUI;
  * @property {any} title
  * @property {string} [key] where the title is no text
  * @property {(row: any) => any} render
- * @property {string} [hideBelow] the width of the window that the column needs: "sm", "md", "lg", "xl"
+ * @property {string} [hideBelow] the width of the table that the column needs: "sm", "md", "lg", "xl"
  * @property {boolean} [isRowHeader] whether its cell names the row
  * @property {boolean} [isTitleHidden] whether only screen readers read the title
  */
@@ -160,10 +160,12 @@ const ERRORS = {
     "Airflow's API server cannot be reached",
     "Check your network connection and that the API server runs, then try again.",
   ],
+  400: ["The request was refused", "Change the filters, or remove them."],
   401: ["Your session has ended", "Log in again; you come back to this page."],
   403: ["Your role does not allow this", "An administrator can change that in Airflow's security settings."],
   404: ["Not found", "It may have been deleted, or belong to a Dag that you may not see."],
-  409: ["Nothing was changed", "Something has changed meanwhile. Load the page again, then decide."],
+  409: ["Refused", "Look at the deliveries again, then decide."],
+  422: ["The request was refused", "Change the filters, or remove them."],
   502: ["The platform cannot be read now", "Check the connection of its registry, then try again."],
   503: [
     "The deliveries cannot be read now",
@@ -194,7 +196,7 @@ export function ErrorMessage({ error, onRetry }) {
 
 /** @param {{status: "info" | "success" | "warning" | "error", role?: string}} props */
 export function Notice({ status, children, ...props }) {
-  const content = h(C.Alert.Content, { color: "fg", minW: 0 }, children);
+  const content = h(C.Alert.Content, { className: "shp-notice", color: "fg", minW: 0 }, children);
   return h(C.Alert.Root, { status, ...props }, h(C.Alert.Indicator), content);
 }
 
@@ -267,22 +269,20 @@ class Boundary extends Component {
 
 /**
  * A page with its title. In a tab the title is that of the tab, so only screen readers read it.
- * @param {{title: string, isTab?: boolean, actions?: any, back?: any}} props back is a link to the page above it
+ * @param {{title: string, isTab?: boolean, actions?: any, back?: any}} props with back, a link to the
+ * page above it, its title gets the focus
  */
 export function Page({ title, isTab = false, actions, back, children }) {
+  const ref = useRef(null);
   useStableFocus();
-  const heading = h(C.Heading, { as: "h1", size: "md" }, title);
+  useEffect(() => {
+    if (back) ref.current.focus();
+  }, []);
+  const heading = h(C.Heading, { as: "h1", size: "md", ref, tabIndex: -1, outline: "none" }, title);
   const side = { justify: isTab ? "end" : "space-between", align: "center", wrap: "wrap", gap: 2 };
   const bar = h(C.Flex, side, isTab ? h(C.VisuallyHidden, null, heading) : heading, actions);
   const stack = { className: "shp-page", align: "stretch", gap: 4, p: 2, minW: 0 };
-  return h(
-    C.VStack,
-    stack,
-    h(Styles),
-    back,
-    isTab ? h(C.VisuallyHidden, null, heading) : bar,
-    h(Boundary, null, children),
-  );
+  return h(C.VStack, stack, h(Styles), back, bar, h(Boundary, null, children));
 }
 
 /** A part of a page. @param {{title: string, id: string}} props */
@@ -318,11 +318,4 @@ export function TextBlock({ label, text }) {
 /** Say to screen readers how many rows are shown. @param {{isLoading: boolean, count: number, noun: string}} props */
 export function Announcement({ isLoading, count, noun, plural }) {
   return h(Hidden, { role: "status" }, isLoading ? "Loading" : `${countOf(count, noun, plural)} shown`);
-}
-
-/** Return a ref whose element gets the focus when it appears. */
-export function useFocus() {
-  const ref = useRef(null);
-  useEffect(() => ref.current?.focus(), []);
-  return ref;
 }

@@ -55,7 +55,7 @@ function DeliveryList({ place, isTab }) {
   if (isTab && isFirst) return h(Loading, { label: "Loading deliveries…" });
   return h(
     Page,
-    { title: "Webhook deliveries", isTab, actions: h(ListActions, { list }) },
+    { title: "Webhook deliveries", isTab, actions: h(ListActions, { list, isTab }) },
     h(Notes, { notes: list.data?.notes ?? [] }),
     hasNone ? null : h(Filters, { place, ...suggest(list.data?.deliveries ?? []) }),
     h(ListBody, { list, place, hasNone }),
@@ -78,7 +78,7 @@ function useDeliveries(place) {
   return { list, hasNone, isFirst: isUnfiltered && list.data === null && !list.error };
 }
 
-function ListActions({ list }) {
+function ListActions({ list, isTab }) {
   const refresh = {
     size: "sm",
     variant: "outline",
@@ -89,7 +89,7 @@ function ListActions({ list }) {
   return h(
     C.HStack,
     { gap: 4 },
-    list.data?.may_see_endpoints ? h(AppLink, { to: ENDPOINTS_PATH }, "Endpoints") : null,
+    list.data?.may_see_endpoints && !isTab ? h(AppLink, { to: ENDPOINTS_PATH }, "Endpoints") : null,
     h(C.Button, refresh, "Refresh"),
   );
 }
@@ -242,12 +242,17 @@ function SelectBox({ label, checked, onChange }) {
 
 function resendColumn(onResend) {
   const render = (one) => {
-    if (!one.may_edit || !FAILED_OUTCOMES.includes(one.outcome) || one.state === "settled" || one.kind === "stream")
-      return null;
+    if (!canResend(one)) return null;
     const look = { type: "button", className: "shp-button", "aria-label": `Resend delivery ${one.id}` };
     return h("button", { ...look, onClick: () => onResend(one) }, "Resend");
   };
   return { title: "Actions", isTitleHidden: true, render };
+}
+
+/** Whether a user may want to send a delivery again, and the page can do it. @param {Delivery} one */
+function canResend(one) {
+  const isSentByTask = one.origin === "task" && one.kind === "event" && one.may_edit;
+  return isSentByTask && FAILED_OUTCOMES.includes(one.outcome) && one.state === one.outcome;
 }
 
 /** @param {Place} place */
@@ -261,7 +266,7 @@ function makeColumns(place, link) {
       ? [{ title: "Task", hideBelow: "lg", render: (one) => h(TaskCell, { one, place }) }]
       : []),
     { title: "Time", render: (one) => h(Time, { time: one.claimed_at }) },
-    { title: "Duration", hideBelow: "lg", render: (one) => formatDuration(one.duration_ms) },
+    { title: "Duration", hideBelow: "xl", render: (one) => formatDuration(one.duration_ms) },
   ];
 }
 

@@ -2,7 +2,7 @@
 // SPDX-FileCopyrightText: The airflow-provider-hooks authors
 // One delivery: what happened, what to do, its attempts, its request and its payload.
 
-import { MarkDialog, ResendDialog } from "./actions.js";
+import { MarkDialog, ResendDialog, toClause } from "./actions.js";
 import { joinPath, useApi } from "./api.js";
 import {
   AppLink,
@@ -19,7 +19,6 @@ import {
   Section,
   TextBlock,
   Time,
-  useFocus,
   useQuery,
   Value,
 } from "./common.js";
@@ -37,7 +36,7 @@ const { useState } = globalThis.React;
  * @typedef {object} Possibility
  * @property {boolean} is_possible
  * @property {string | null} reason why not, and what to do instead
- * @property {string | null} command
+ * @property {string} command
  *
  * @typedef {object} Details the answer of the API
  * @property {Delivery} delivery
@@ -46,7 +45,7 @@ const { useState } = globalThis.React;
  * @property {Possibility} resend
  * @property {Possibility} mark_received
  * @property {{try_number: number, claimed_at: string, record: object}[]} attempts
- * @property {{method: string, url: string, headers: Record<string, string> | null, note: string | null}} request
+ * @property {{method: string, url: string | null, headers: Record<string, string> | null, note: string | null}} request
  * @property {{is_stored: boolean, stored_at: string | null, content_type: string | null, text: string | null, note: string | null}} payload
  * @property {object | null} stream
  * @property {{task_instance: string | null, run: string | null, dag: string | null}} links
@@ -93,13 +92,8 @@ function Sections({ data, onChanged }) {
 
 /** @param {{data: Details}} props */
 function Summary({ data, onChanged }) {
-  const ref = useFocus();
   const steps = data.what_to_do.map((one) => h(C.List.Item, { key: one }, one));
-  const sentence = h(
-    C.Heading,
-    { as: "h2", size: "md", ref, tabIndex: -1, overflowWrap: "anywhere", outline: "none" },
-    data.what_happened,
-  );
+  const sentence = h(C.Heading, { as: "h2", size: "md", overflowWrap: "anywhere" }, data.what_happened);
   const outcome = data.delivery.outcome;
   const color = `${OUTCOME_COLORS[outcome] ?? "gray"}.fg`;
   const icon = h(C.Box, { as: "span", color, flex: "none" }, h(OutcomeIcon, { outcome, size: 20 }));
@@ -122,32 +116,35 @@ function Actions({ data, onChanged }) {
     setAction(null);
     if (hasChanged) onChanged();
   };
-  if (!delivery.may_edit) return h(Quiet, null, "You may look at this delivery, but not change it.");
-  const button = (kind, label) =>
-    h(C.Button, { key: kind, size: "sm", colorPalette: "brand", onClick: () => setAction(kind) }, label);
-  const hasTask = delivery.dag_id !== null;
+  if (!delivery.may_edit && delivery.dag_id !== null) {
+    return h(Quiet, null, "Your role allows you to read this delivery, not to change it.");
+  }
+  // The page clears tasks; other deliveries are sent again by the command.
+  const canResend = delivery.may_edit && delivery.origin === "task";
+  const isMarkable = delivery.outcome !== "delivered";
+  const open = (kind) => () => setAction(kind);
   return h(
     C.VStack,
-    { align: "stretch", gap: 3 },
-    h(
-      C.HStack,
-      { wrap: "wrap" },
-      resend.is_possible && hasTask ? button("resend", "Resend…") : null,
-      mark.is_possible && hasTask ? button("mark", "Mark as received…") : null,
-    ),
-    h(OtherWay, { title: "Resend", possibility: resend, hasTask }),
-    delivery.outcome === "delivered" ? null : h(OtherWay, { title: "Mark as received", possibility: mark, hasTask }),
+    { align: "start", gap: 3 },
+    h(Way, { title: "Resend", possibility: resend, hasButton: canResend, onOpen: open("resend") }),
+    isMarkable
+      ? h(Way, { title: "Mark as received", possibility: mark, hasButton: delivery.may_edit, onOpen: open("mark") })
+      : null,
     action === "resend" ? h(ResendDialog, { ids: [delivery.id], onClose: close }) : null,
     action === "mark" ? h(MarkDialog, { deliveries: [delivery], onClose: close }) : null,
   );
 }
 
-/** What a user can do instead where the page has no button. @param {{possibility: Possibility}} props */
-function OtherWay({ title, possibility, hasTask }) {
+/**
+ * A button, the command where the page has no button, or why it is not possible.
+ * @param {{title: string, possibility: Possibility, hasButton: boolean, onOpen: () => void}} props
+ */
+function Way({ title, possibility, hasButton, onOpen }) {
   const { is_possible: isPossible, reason, command } = possibility;
-  if (isPossible && hasTask) return null;
-  if (!isPossible)
-    return reason ? h(C.Text, { fontSize: "sm" }, `${title}: this delivery `, h(Value, null, reason)) : null;
+  if (!isPossible) {
+    return h(C.Text, { fontSize: "sm" }, `${title} is not possible: `, h(Value, null, toClause(reason ?? "")));
+  }
+  if (hasButton) return h(C.Button, { size: "sm", colorPalette: "brand", onClick: onOpen }, `${title}…`);
   const where = `${title}: run this command where Airflow's own commands run`;
   return h(C.Box, null, h(C.Text, { fontSize: "sm", mb: 1 }, where), h(Command, { command }));
 }
@@ -194,7 +191,11 @@ function RequestSection({ request }) {
   return h(
     Section,
     { title: "Request", id: "request" },
-    h(C.Text, { mb: 2, fontFamily: "mono", fontSize: "sm", overflowWrap: "anywhere" }, `${method} ${url}`),
+    h(
+      C.Text,
+      { mb: 2, fontFamily: "mono", fontSize: "sm", overflowWrap: "anywhere" },
+      `${method} ${url ?? "to an unknown URL"}`,
+    ),
     headers ? h(Headers, { headers }) : null,
     note ? h(Quiet, { isBlock: true }, note) : null,
   );
@@ -222,7 +223,7 @@ function PayloadSection({ payload }) {
     Section,
     { title: "Payload", id: "payload" },
     stored,
-    text === null ? null : h(TextBlock, { label: "Payload", text: formatBody(text) }),
+    text === null ? null : h(TextBlock, { label: "Text of the payload", text: formatBody(text) }),
     size,
     note ? h(C.Text, { fontSize: "sm", color: "fg.muted" }, note) : null,
   );

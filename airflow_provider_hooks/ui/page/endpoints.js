@@ -26,7 +26,7 @@ import { Chart } from "./chart.js";
 import { countOf, formatNumber, lookUp } from "./format.js";
 import { DELIVERIES_PATH } from "./links.js";
 
-const { useState } = globalThis.React;
+const { useRef, useState } = globalThis.React;
 
 /**
  * @typedef {object} Endpoint
@@ -44,6 +44,21 @@ const { useState } = globalThis.React;
 
 const PERIODS = { 24: "Last 24 hours", 168: "Last 7 days", 720: "Last 30 days" };
 const MAX_REASON_CHARACTERS = 500;
+const PAUSE_EFFECT =
+  "Deliveries to it are not sent until a user resumes it. Airflow's retries apply to them; a task without retries left fails.";
+const TESTED_FIELDS = [
+  "connection_id",
+  "conn_type",
+  "description",
+  "host",
+  "login",
+  "password",
+  "port",
+  "schema",
+  "extra",
+];
+const NOT_IN_DATABASE =
+  "Airflow's database has no such connection: it is deleted, or comes from the environment or a secrets backend. Run:";
 
 export function EndpointsPage() {
   const [params, , change] = useQuery();
@@ -60,7 +75,6 @@ export function EndpointsPage() {
     Page,
     { title: "Webhook endpoints", actions: h(C.HStack, { gap: 4, wrap: "wrap" }, link, period, refresh) },
     h(Notes, { notes: answer.data?.notes ?? [] }),
-    h(Announcement, { isLoading: answer.isLoading, count: answer.data?.endpoints.length ?? 0, noun: "endpoint" }),
     h(Body, { answer }),
   );
 }
@@ -75,17 +89,22 @@ function Period({ hours, onChange }) {
 function Body({ answer }) {
   if (answer.error) return h(ErrorMessage, { error: answer.error, onRetry: answer.reload });
   if (answer.data === null) return h(Loading, { label: "Loading endpoints…" });
-  const { endpoints, registries } = answer.data;
+  const { endpoints, registries, store } = answer.data;
+  const announcement = { isLoading: answer.isLoading, count: endpoints.length, noun: "endpoint" };
   return [
+    h(Announcement, { key: "announcement", ...announcement }),
     endpoints.length > 0
       ? h(EndpointTable, { key: "endpoints", endpoints, isBusy: answer.isLoading, onChanged: answer.reload })
-      : h(
-          Empty,
-          { key: "none", title: "No endpoint had a delivery in this period" },
-          "Choose a longer period, or deliver an event first.",
-        ),
+      : h(NoEndpoints, { key: "none", store }),
     registries.length > 0 ? h(Registries, { key: "registries", registries }) : null,
   ];
+}
+
+/** Without a ledger, the notes of the API say why there are none. */
+function NoEndpoints({ store }) {
+  if (store !== "ledger") return null;
+  const advice = "Choose a longer period, or deliver an event first.";
+  return h(Empty, { title: "No endpoint had a delivery in this period" }, advice);
 }
 
 function EndpointTable({ endpoints, isBusy, onChanged }) {
@@ -145,6 +164,7 @@ function EndpointActions({ one, onPause, onChanged }) {
   const [run, setRun] = useState({ isRunning: false, result: null });
   if (!one.may_edit) return null;
   const start = async (action) => {
+    if (run.isRunning) return;
     setRun({ isRunning: true, result: null });
     try {
       setRun({ isRunning: false, result: await action() });
@@ -160,7 +180,13 @@ function EndpointActions({ one, onPause, onChanged }) {
   const button = (label, onClick) =>
     h(
       C.Button,
-      { size: "xs", variant: "outline", "aria-label": `${label} ${one.endpoint}`, disabled: run.isRunning, onClick },
+      {
+        size: "xs",
+        variant: "outline",
+        "aria-label": `${label} ${one.endpoint}`,
+        "aria-disabled": run.isRunning,
+        onClick,
+      },
       label,
     );
   return h(
@@ -189,19 +215,23 @@ function RunResult({ run }) {
  * @param {string} id
  */
 async function testConnection(id) {
-  const stored = await callAirflow(`connections/${joinPath(id)}`);
-  const { connection_id, conn_type, description, host, login, password, port, schema, extra } = stored;
-  const fields = { connection_id, conn_type, description, host, login, password, schema, extra };
-  const body = Object.fromEntries(
-    Object.entries({ ...fields, port }).filter(([, value]) => value !== null && value !== undefined),
-  );
-  const { status, message } = await callAirflow("connections/test", { body });
-  return { text: message, isSuccess: status };
+  try {
+    const stored = await callAirflow(`connections/${joinPath(id)}`);
+    const fields = TESTED_FIELDS.map((name) => [name, stored[name] ?? undefined]);
+    const { status, message } = await callAirflow("connections/test", { body: Object.fromEntries(fields) });
+    return { text: message, isSuccess: status };
+  } catch (error) {
+    if (error.status === 404) return { text: `${NOT_IN_DATABASE} airflow connections test ${id}`, isSuccess: false };
+    if (error.status === 403) return { text: error.message, isSuccess: false };
+    throw error;
+  }
 }
 
 function PauseDialog({ endpoint, onClose }) {
+  const ref = useRef(null);
   const [reason, setReason] = useState("");
   const [progress, setProgress] = useState({ isRunning: false, answers: null, errors: [] });
+  const canConfirm = reason.trim() !== "" && !progress.isRunning;
   const pause = async () => {
     setProgress({ isRunning: true, answers: null, errors: [] });
     try {
@@ -211,27 +241,19 @@ function PauseDialog({ endpoint, onClose }) {
       setProgress({ isRunning: false, answers: null, errors: [error] });
     }
   };
-  const input = { value: reason, maxLength: MAX_REASON_CHARACTERS, onChange: (event) => setReason(event.target.value) };
-  const text =
-    "Deliveries to it are not sent until a user resumes it. Airflow's retries apply to them; a task without retries left fails.";
-  const canConfirm = reason.trim() !== "";
+  const submit = (event) => {
+    event.preventDefault();
+    if (canConfirm) pause();
+  };
+  const change = (event) => setReason(event.target.value);
+  const input = h(C.Input, { ref, value: reason, maxLength: MAX_REASON_CHARACTERS, onChange: change });
+  const label = h(C.Field.Label, null, "Reason, shown in the records");
+  const dialog = { title: `Pause ${endpoint}`, verb: "Pause", canConfirm, progress, onConfirm: pause, initialRef: ref };
   return h(
     ActionDialog,
-    {
-      title: `Pause ${endpoint}`,
-      verb: "Pause",
-      canConfirm,
-      progress,
-      onConfirm: pause,
-      onClose: () => onClose(false),
-    },
-    h(C.Text, { key: "text" }, text),
-    h(
-      C.Field.Root,
-      { key: "reason", required: true },
-      h(C.Field.Label, null, "Reason, shown in the records"),
-      h(C.Input, input),
-    ),
+    { ...dialog, onClose: () => onClose(false) },
+    h(C.Text, { key: "text" }, PAUSE_EFFECT),
+    h("form", { key: "form", onSubmit: submit }, h(C.Field.Root, { required: true }, label, input)),
     progress.errors.map((error) => h(ErrorMessage, { key: "error", error })),
   );
 }
@@ -281,8 +303,8 @@ const HOOK_COLUMNS = [
     render: (one) =>
       h(C.Box, null, h(Value, { isCut: true }, one.name ?? one.hook_id), h(Quiet, { isBlock: true }, one.hook_id)),
   },
-  { title: "URL", render: (one) => h(Value, { isCut: true }, one.url) },
-  { title: "Events", hideBelow: "md", render: (one) => h(Value, null, one.events?.join(", ") ?? "all") },
+  { title: "URL", render: (one) => h(Value, null, one.url) },
+  { title: "Events", hideBelow: "md", render: (one) => formatEvents(one.events) },
   {
     title: "Active",
     hideBelow: "sm",
@@ -293,3 +315,8 @@ const HOOK_COLUMNS = [
     render: (one) => (one.is_declared ? h(C.Box, null, "yes", h(Quiet, { isBlock: true }, one.variable ?? "")) : "no"),
   },
 ];
+
+function formatEvents(events) {
+  if (events === null) return h(Quiet, null, "unknown");
+  return events.length > 0 ? h(Value, null, events.join(", ")) : h(Quiet, null, "none");
+}

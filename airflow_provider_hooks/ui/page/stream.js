@@ -118,7 +118,6 @@ function FailedEvents({ id, counts }) {
     Section,
     { title: "Events that were not delivered", id: "failed-events" },
     h(OutcomeSelect, { outcome, counts, onChange: choose }),
-    h(Announcement, { isLoading: page.isLoading, count: page.data?.events.length ?? 0, noun: "event" }),
     h(EventsBody, { page }),
     h(EventsPager, { cursors, next: page.data?.next_cursor ?? null, onChange: setCursors }),
   );
@@ -150,12 +149,17 @@ function EventsBody({ page }) {
   if (events.length === 0) return [notice, note ? null : h(Empty, { key: "empty", title: "No such event" })];
   const table = {
     key: "table",
-    caption: "Events that were not delivered",
+    caption: "Failed events of the stream",
     columns: COLUMNS,
     rows: events,
     getKey: (one) => one.offset,
   };
-  return [notice, h(DataTable, { ...table, isBusy: page.isLoading })];
+  const announcement = { isLoading: page.isLoading, count: events.length, noun: "event" };
+  return [
+    notice,
+    h(Announcement, { key: "announcement", ...announcement }),
+    h(DataTable, { ...table, isBusy: page.isLoading }),
+  ];
 }
 
 const COLUMNS = [
