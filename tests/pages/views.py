@@ -33,7 +33,9 @@ def expect_ids(page: Page, ids: list[int]) -> None:
     if not ids:
         expect(page.get_by_text("No delivery matches the filters")).to_be_visible()
         return
-    links = page.get_by_role("table", name=LIST).and_(page.locator("[aria-busy=false]")).locator("tbody a[id^='delivery-']")
+    links = (
+        page.get_by_role("table", name=LIST).and_(page.locator("[aria-busy=false]")).locator("tbody a[id^='delivery-']")
+    )
     pattern = [f"Delivery {one}:" for one in ids]
     expect(links).to_contain_text(pattern)
 
@@ -47,11 +49,7 @@ def list_deliveries(page: Page, ui: RunningUi, query: str = "") -> list[dict]:
 
 def find_delivery(page: Page, ui: RunningUi, **wanted: object) -> dict:
     """Return the newest delivery whose fields have these values."""
-    found = [
-        one
-        for one in list_deliveries(page, ui)
-        if all(one[name] == value for name, value in wanted.items())
-    ]
+    found = [one for one in list_deliveries(page, ui) if all(one[name] == value for name, value in wanted.items())]
     assert found, f"no delivery has {wanted}"
     return found[0]
 
@@ -60,16 +58,20 @@ def read_attempts(page: Page, ui: RunningUi, number: int) -> list[dict]:
     return page.request.get(f"{ui.address}/service-hooks/api/deliveries/{number}").json()["attempts"]
 
 
+def list_all_received(ui: RunningUi) -> list[dict]:
+    """Return the requests that the receiver of the sandbox got."""
+    with urllib.request.urlopen(f"http://{ui.sandbox.address}/deliveries") as answer:
+        return json.load(answer)["deliveries"]
+
+
 def list_received(ui: RunningUi, delivery_id: str) -> list[dict]:
     """Return the requests of a delivery that the receiver of the sandbox got."""
-    with urllib.request.urlopen(f"http://{ui.sandbox.address}/deliveries") as answer:
-        received = json.load(answer)["deliveries"]
-    return [one for one in received if one["delivery_id"] == delivery_id]
+    return [one for one in list_all_received(ui) if one["delivery_id"] == delivery_id]
 
 
-def wait_until(page: Page, is_so: Callable[[], bool], *, seconds: float = 300) -> None:
-    """Wait for what a task does, which the page does not show by itself."""
+def wait_for(is_so: Callable[[], bool], *, seconds: float = 300) -> None:
+    """Wait for what no page shows by itself."""
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, f"it did not come within {seconds} s"
-        page.wait_for_timeout(300)
+        time.sleep(0.5)
