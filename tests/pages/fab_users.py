@@ -26,6 +26,9 @@ def main(dag_id: str) -> None:
             if permission.resource.name != "DAGs":
                 manager.add_permission_to_role(role, permission)
         manager.add_permission_to_role(role, manager.create_permission("can_read", f"DAG:{dag_id}"))
+        # Airflow shows pages of plugins to roles with this permission only; Op and Admin have it.
+        for shown in (role, manager.find_role("User")):
+            manager.add_permission_to_role(shown, manager.create_permission("can_read", "Plugins"))
         for name, role_name in {"fab_admin": "Admin", "fab_editor": "User", "one_dag": "OneDag"}.items():
             manager.add_user(name, name, "User", f"{name}@example.com", manager.find_role(role_name), password=name)
 

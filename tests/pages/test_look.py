@@ -82,9 +82,10 @@ def show_resend(page: Page, ui: RunningUi) -> None:
 
 
 def show_mark(page: Page, ui: RunningUi) -> None:
+    show_list(page, ui)
     one = find_delivery(page, ui, task_id="being_sent")
-    page.goto(f"{ui.address}{DELIVERIES}?delivery={one['id']}")
-    page.get_by_role("button", name="Mark as received…").click()
+    page.get_by_label(f"Select delivery {one['id']}", exact=True).check()
+    page.get_by_role("button", name="Mark 1 as received").click()
     expect(page.get_by_role("alertdialog")).to_contain_text("Nothing is sent now")
 
 

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The airflow-provider-hooks authors
+"""
+The page of deliveries with a large ledger: ``python -m benchmarks.pages [--deliveries 1000000]``, from the checkout.
+
+The ledger is on a real PostgreSQL; Airflow's API server is real, with passwords; the browser is Chromium. Measured are
+the time until the first rows are on the screen, and the time of each request to the API, for an admin, who sees all
+deliveries, and for a viewer, whose Dags are named in each query.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
+
+import psycopg2
+import requests
+from playwright.sync_api import sync_playwright
+
+from airflow_provider_hooks.ledger.database import Database, read_target
+from airflow_provider_hooks.ledger.history import Filters, list_deliveries
+from airflow_provider_hooks.ledger.schema import migrate
+from benchmarks.ledger_size import DAGS, fill
+from tests.servers import find_free_port
+from tests.system.postgres import run_postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Page
+
+TIMES = 20
+USERS = {"admin": "admin", "viewer": "viewer"}
+START_SECONDS = 600
+ADD_DAGS = f"""
+from airflow.models.dag import DagModel
+from airflow.models.dagbundle import DagBundleModel
+from airflow.utils.session import create_session
+
+with create_session() as session:
+    session.add(DagBundleModel(name="benchmark"))
+    session.flush()
+    session.add_all(DagModel(dag_id=f"dag_{{number}}", bundle_name="benchmark") for number in range({DAGS}))
+"""
+WATCH = """
+const state = globalThis.measured = { from: 0, shown: null };
+addEventListener("click", event => Object.assign(state, { from: event.timeStamp, shown: null }), true);
+new MutationObserver(() => {
+    if (state.shown !== null || !document.querySelector("#deliveries tbody tr")) return;
+    state.shown = 0;
+    requestAnimationFrame(() => requestAnimationFrame(() => { state.shown = performance.now(); }));
+}).observe(document, { childList: true, subtree: true });
+"""
+"""Notes when the frame after the first rows is drawn: the frame with the rows is then on the screen."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--deliveries", type=int, default=1_000_000)
+    options = parser.parse_args()
+    with run_postgres() as server, tempfile.TemporaryDirectory() as home:
+        url = urlsplit(server.url.replace("+psycopg2", ""))
+        connection = {
+            "conn_type": "postgres",
+            "host": url.hostname,
+            "port": url.port,
+            "login": url.username,
+            "schema": url.path[1:],
+        }
+        database = Database(read_target("benchmark", password=None, extra={}, **connection))
+        migrate(database)
+        started = time.perf_counter()
+        with psycopg2.connect(host=url.hostname, port=url.port, user=url.username, dbname=url.path[1:]) as filling:
+            filling.autocommit = True
+            fill(database, filling, options.deliveries)
+        print(f"{options.deliveries:,} deliveries stored in {time.perf_counter() - started:.0f} s", flush=True)
+        queries = list_queries(database)
+        with run_api_server(Path(home), connection) as address:
+            for user in USERS:
+                measure_api(address, user, queries)
+            for user in USERS:
+                measure_browser(address, user)
+        database.close()
+
+
+@contextmanager
+def run_api_server(home: Path, connection: dict[str, object]) -> Iterator[str]:
+    """Run Airflow's API server, with a Dag for each of the ledger, and yield its address."""
+    port = find_free_port()
+    address = f"http://127.0.0.1:{port}"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    environment = {
+        **inherited,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__API__BASE_URL": address,
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in USERS.items()),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
+        "AIRFLOW__SERVICE_HOOKS__LEDGER_CONN_ID": "ledger",
+        "AIRFLOW_CONN_LEDGER": json.dumps(connection),
+    }
+    (home / "passwords.json").write_text(json.dumps({name: name for name in USERS}))
+    with (home / "log").open("ab") as log:
+        for command in (["-m", "airflow", "db", "migrate"], ["-c", ADD_DAGS]):
+            subprocess.run(
+                [sys.executable, *command], env=environment, stdout=log, stderr=log, check=True, timeout=START_SECONDS
+            )
+        process = subprocess.Popen(
+            [sys.executable, "-m", "airflow", "api-server"],
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not is_up(address):
+            assert time.monotonic() < deadline, (home / "log").read_text()
+            time.sleep(0.5)
+        yield address
+    finally:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+
+
+def is_up(address: str) -> bool:
+    with suppress(requests.RequestException):
+        return requests.get(f"{address}/api/v2/monitor/health", timeout=60).ok
+    return False
+
+
+def list_queries(database: Database) -> dict[str, dict[str, object]]:
+    """Return each filter and search of the page, as the query of the API."""
+    middle = datetime.now(timezone.utc) - timedelta(days=45)
+    page = list_deliveries(database, filters=Filters(until=middle), limit=1)
+    (one,) = page.deliveries
+    day = (datetime.now(timezone.utc) - timedelta(days=1)).isoformat()
+    return {
+        "first page": {},
+        "page far back": {"after": page.next_cursor},
+        "outcome delivered": {"outcome": "delivered"},
+        "outcome rejected": {"outcome": "rejected"},
+        "all failed": {"outcome": ["rejected", "not_sent", "unknown"]},
+        "endpoint": {"endpoint": "endpoint_0"},
+        "endpoint with few": {"endpoint": "endpoint_39"},
+        "endpoint without any": {"endpoint": "none"},
+        "event type": {"event_type": "orders.type_3"},
+        "Dag": {"dag_id": "dag_7"},
+        "run of a Dag": {"dag_id": one.dag_id, "run_id": one.run_id},
+        "last day": {"since": day},
+        "custom period": {"since": (middle - timedelta(days=1)).isoformat(), "until": middle.isoformat()},
+        "endpoint, type, failed": {
+            "endpoint": "endpoint_0",
+            "event_type": "orders.type_3",
+            "outcome": ["rejected", "not_sent", "unknown"],
+        },
+        "search: event id": {"q": one.event_id},
+        "search: delivery id": {"q": one.delivery_id},
+        "search: its beginning": {"q": str(one.delivery_id)[:10]},
+        "search: number": {"q": one.id},
+        "search: nothing": {"q": "no-such-event"},
+    }
+
+
+def measure_api(address: str, user: str, queries: dict[str, dict[str, object]]) -> None:
+    """Print the time of each query, from the request to the last byte of the response, on a connection that is open."""
+    session = requests.Session()
+    login = session.post(f"{address}/auth/token", json={"username": user, "password": user}, timeout=START_SECONDS)
+    session.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
+    print(f"\nAPI, {user}: {TIMES} requests each, 50 rows, ms{'':11}{'median':>8}{'slowest':>9}{'rows':>6}")
+    for name, query in queries.items():
+        path = f"{address}/service-hooks/api/deliveries?{urlencode({'limit': 50, **query}, doseq=True)}"
+        session.get(path, timeout=START_SECONDS)
+        times = []
+        for _ in range(TIMES):
+            started = time.perf_counter()
+            answer = session.get(path, timeout=START_SECONDS)
+            times.append((time.perf_counter() - started) * 1000)
+        rows = len(answer.json()["deliveries"])
+        print(f"  {name:48}{statistics.median(times):8.1f}{max(times):9.1f}{rows:6}", flush=True)
+
+
+def measure_browser(address: str, user: str) -> None:
+    """Print the time until the first rows are on the screen."""
+    chromium = shutil.which("chromium")
+    assert chromium, "Chromium is needed"
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        context = browser.new_context(viewport={"width": 1400, "height": 900})
+        context.set_default_timeout(START_SECONDS * 1000)
+        page = context.new_page()
+        page.goto(f"{address}/")
+        page.fill("input[name=username]", user)
+        page.fill("input[name=password]", user)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"{address}/")
+        page.add_init_script(WATCH)
+        print(f"\nChromium, {user}: until the first of 50 rows are on the screen, ms{'median':>8}{'slowest':>9}")
+        loads = [load(page, address) for _ in range(TIMES + 1)]
+        show("whole page load, files cached by the browser", loads[1:])
+        opened = [open_softly(page) for _ in range(TIMES + 1)]
+        show("from a click within Airflow (Browse → Webhook deliveries)", opened[1:])
+        filtered = [click_filter(page) for _ in range(TIMES + 1)]
+        show("from a click on a filter", filtered[1:])
+        browser.close()
+
+
+def show(name: str, times: list[float]) -> None:
+    print(f"  {name:62}{statistics.median(times):8.0f}{max(times):9.0f}", flush=True)
+
+
+def read_shown(page: Page) -> float:
+    page.wait_for_function("measured.shown > 0")
+    return float(page.evaluate("measured.shown - measured.from"))
+
+
+def load(page: Page, address: str) -> float:
+    page.goto(f"{address}/plugin/webhook-deliveries")
+    return read_shown(page)
+
+
+def open_softly(page: Page) -> float:
+    """Go to Airflow's list of Dags and back to the deliveries, by clicks that load no page."""
+    page.get_by_role("link", name="Dags", exact=True).first.click()
+    page.wait_for_selector("#deliveries", state="detached")
+    page.wait_for_load_state("networkidle")
+    page.get_by_role("button", name="Browse").click()
+    page.get_by_role("menuitem", name="Webhook deliveries").click()
+    return read_shown(page)
+
+
+def click_filter(page: Page) -> float:
+    """Choose an outcome, and return the time until its rows have replaced the others."""
+    page.locator("#outcome-all").click()
+    page.wait_for_selector("#deliveries [aria-busy=false]")
+    page.evaluate(
+        """() => {
+            const first = document.querySelector("#deliveries tbody tr a").id;
+            const watch = () => {
+                const row = document.querySelector("#deliveries tbody tr a");
+                if (row === null || row.id === first) requestAnimationFrame(watch);
+                else measured.filtered = performance.now();
+            };
+            addEventListener("click", () => requestAnimationFrame(watch), { once: true });
+            measured.filtered = 0;
+        }"""
+    )
+    page.locator("#outcome-rejected").click()
+    page.wait_for_function("measured.filtered > 0")
+    return float(page.evaluate("measured.filtered - measured.from"))
+
+
+if __name__ == "__main__":
+    main()
