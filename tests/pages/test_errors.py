@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.pages.views import DELIVERIES, ENDPOINTS, find_delivery, list_deliveries
 from tests.servers import raw_server
@@ -63,8 +63,12 @@ def test_an_ended_session_leads_to_the_login_and_back(open_page, watch, ui, visi
 
 def test_the_list_says_that_it_waits(open_page):
     page = open_page("viewer")
-    held = []
-    page.route(ROUTE, held.append)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(ROUTE, hold)
     page.goto(page.url.rstrip("/") + DELIVERIES)
     expect(page.get_by_role("status").filter(has_text="Loading deliveries…")).to_be_visible()
     page.unroute(ROUTE)
@@ -135,7 +139,7 @@ def test_a_text_of_the_api_is_never_markup(open_page, ui):
             return [put_markup(one) for one in value]
         return MARKUP if isinstance(value, str) else value
 
-    def answer(route) -> None:
+    def answer(route: Route) -> None:
         real = route.fetch()
         with_markup[route.request.url] = put_markup(real.json())
         route.fulfill(json=with_markup[route.request.url])
