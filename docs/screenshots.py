@@ -39,18 +39,19 @@ def main() -> int:
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with (
         TemporaryDirectory() as folder,
-        serve_ui(Path(folder) / "airflow", console=Console(), port=0) as address,
+        serve_ui(Path(folder) / "airflow", console=Console(), port=0) as ui,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         for theme in ("light", "dark"):
             page = browser.new_page(color_scheme=theme, viewport={"width": WIDTH, "height": HEIGHT})
             page.set_default_timeout(120_000)
-            _log_in(page, address)
+            page.add_init_script(f"localStorage.setItem('theme', {theme!r})")
+            _log_in(page, ui.address)
             for name, path in PAGES.items():
-                page.goto(f"{address}/{path}")
+                page.goto(f"{ui.address}/{path}")
                 _take(page, f"{name}-{theme}")
-            _take_details(page, address, theme)
+            _take_details(page, ui.address, theme)
         browser.close()
     return 0
 

@@ -229,7 +229,9 @@ def test_the_details_lead_to_the_pages_of_airflow(open_page, ui, link):
     page = open_page("viewer", DELIVERIES)
     one = find_delivery(page, ui, task_id="rejected", origin="task")
     page.goto(f"{ui.address}{DELIVERIES}?delivery={one['id']}")
-    page.get_by_role("region", name="Delivery", exact=True).get_by_role("link", name=link, exact=link[-1] != " ").click()
+    page.get_by_role("region", name="Delivery", exact=True).get_by_role(
+        "link", name=link, exact=link[-1] != " "
+    ).click()
     expected = {
         "Task log": "/tasks/rejected?try_number=1",
         "Task": "/tasks/rejected/details",

@@ -4,10 +4,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import time
-import urllib.request
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -48,7 +45,7 @@ def test_an_endpoint_is_paused_with_a_reason_and_resumed(open_page, ui):
     expect(pause).to_be_disabled()
     dialog.get_by_label("Reason").fill(reason)
     pause.click()
-    expect(row).to_contain_text(f"paused")
+    expect(row).to_contain_text("paused")
     expect(row).to_contain_text(reason)
     page.reload()
     expect(row).to_contain_text(reason)
@@ -61,9 +58,7 @@ def test_an_endpoint_is_paused_with_a_reason_and_resumed(open_page, ui):
     assert {"service_hooks_pause", "service_hooks_resume"} <= {one["event"] for one in log}
 
 
-@pytest.mark.parametrize(
-    ("endpoint", "text"), [("warehouse", "HTTP server answers"), ("partner_offline", "refused")]
-)
+@pytest.mark.parametrize(("endpoint", "text"), [("warehouse", "HTTP server answers"), ("partner_offline", "refused")])
 def test_an_endpoint_is_tested_without_an_event(open_page, endpoint, text):
     page = open_page("admin", ENDPOINTS)
     row = find_row(page, endpoint)

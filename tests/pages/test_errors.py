@@ -11,7 +11,7 @@ import sys
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.views import DELIVERIES, ENDPOINTS, expect_ids, find_delivery, list_deliveries
+from tests.pages.views import DELIVERIES, ENDPOINTS, find_delivery, list_deliveries
 from tests.servers import raw_server
 
 ERRORS = {
@@ -26,7 +26,9 @@ ERRORS = {
 ROUTE = "**/service-hooks/api/**"
 
 
-@pytest.mark.parametrize("path", [DELIVERIES, ENDPOINTS, f"{DELIVERIES}?delivery=1", "/dags/show_deliveries/plugin/deliveries-of-dag"])
+@pytest.mark.parametrize(
+    "path", [DELIVERIES, ENDPOINTS, f"{DELIVERIES}?delivery=1", "/dags/show_deliveries/plugin/deliveries-of-dag"]
+)
 @pytest.mark.parametrize("fault", ERRORS)
 def test_an_error_says_what_is_wrong_and_can_be_tried_again(open_page, watch, fault, path):
     answer, texts = ERRORS[fault]
@@ -97,7 +99,9 @@ def test_nothing_of_a_receiver_or_of_an_event_runs(open_page, ui, watch):
         connection = {"conn_type": "service_hook", "host": receiver.url, "extra": {"scheme": "none"}}
         environment = {**ui.environment, "AIRFLOW_CONN_HOSTILE": json.dumps(connection)}
         command = [sys.executable, "-m", "airflow", "service-hooks", "deliver", "hostile", "--message", MARKUP]
-        subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=600)
+        subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=600
+        )
         assert len(receiver.requests) == 1
     page = open_page("admin", DELIVERIES)
     loaded: list[str] = []

@@ -24,7 +24,9 @@ def show_details(**wanted: object) -> Show:
     def show(page: Page, ui: RunningUi) -> None:
         one = find_delivery(page, ui, **wanted)
         page.goto(f"{ui.address}{DELIVERIES}?delivery={one['id']}")
-        expect(page.get_by_role("region", name="Attempts").or_(page.get_by_role("region", name="Stream", exact=True)).first).to_be_visible()
+        expect(
+            page.get_by_role("region", name="Attempts").or_(page.get_by_role("region", name="Stream", exact=True)).first
+        ).to_be_visible()
 
     return show
 
@@ -58,7 +60,9 @@ def show_endpoints(page: Page, ui: RunningUi) -> None:
 def show_hooks(page: Page, ui: RunningUi) -> None:
     show_endpoints(page, ui)
     page.get_by_role("button", name="Show hooks of akinon_registry").click()
-    expect(page.get_by_text("The platform has no hooks").or_(page.get_by_role("table", name="Hooks of akinon_registry"))).to_be_visible()
+    expect(
+        page.get_by_text("The platform has no hooks").or_(page.get_by_role("table", name="Hooks of akinon_registry"))
+    ).to_be_visible()
 
 
 def show_pause(page: Page, ui: RunningUi) -> None:
@@ -112,7 +116,9 @@ def test_axe_finds_nothing_serious(open_page, watch, ui, name, theme):
     watch.expected = ("status of 503",) if name == "error" else ()
     page = open_page("admin", theme=theme)
     PAGES[name](page, ui)
-    page.wait_for_function("document.getAnimations().every(one => one.playState !== 'running' || one.effect.getTiming().iterations === Infinity)")
+    page.wait_for_function(
+        "document.getAnimations().every(one => one.playState !== 'running' || one.effect.getTiming().iterations === Infinity)"
+    )
     found = Axe().run(page, context=DIALOG if name in IN_A_DIALOG else PAGE).response
     assert found["passes"] or found["violations"]
     faults = [
@@ -127,8 +133,12 @@ def test_the_dark_theme_is_dark(open_page, ui):
     for theme in THEMES:
         page = open_page("viewer", theme=theme)
         show_list(page, ui)
-        assert measure_lightness(page, "background-color") > 0.9 if theme == "light" else 0.2 > measure_lightness(page, "background-color")
-        assert measure_lightness(page, "color") < 0.3 if theme == "light" else 0.7 < measure_lightness(page, "color")
+        assert (
+            measure_lightness(page, "background-color") > 0.9
+            if theme == "light"
+            else measure_lightness(page, "background-color") < 0.2
+        )
+        assert measure_lightness(page, "color") < 0.3 if theme == "light" else measure_lightness(page, "color") > 0.7
 
 
 def measure_lightness(page: Page, prop: str) -> float:

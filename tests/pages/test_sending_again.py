@@ -51,7 +51,9 @@ def test_a_rejected_delivery_is_sent_again_within_five_clicks(open_page, ui):
     wait_until(page, lambda: len(read_attempts(page, ui, one["id"])) > len(attempts))
     page.goto(f"{ui.address}{DELIVERIES}?delivery={one['id']}")
     number = len(attempts) + 1
-    shown = page.get_by_role("region", name="Attempts").get_by_role("heading", name=re.compile(f"^Attempt {number}, try"))
+    shown = page.get_by_role("region", name="Attempts").get_by_role(
+        "heading", name=re.compile(f"^Attempt {number}, try")
+    )
     expect(shown).to_be_visible()
     assert "service_hooks_resend" in list_audited(page, ui)
 

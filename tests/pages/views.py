@@ -33,7 +33,9 @@ def expect_ids(page: Page, ids: list[int]) -> None:
     if not ids:
         expect(page.get_by_text("No delivery matches the filters")).to_be_visible()
         return
-    links = page.get_by_role("table", name=LIST).and_(page.locator("[aria-busy=false]")).locator("tbody a[id^='delivery-']")
+    links = (
+        page.get_by_role("table", name=LIST).and_(page.locator("[aria-busy=false]")).locator("tbody a[id^='delivery-']")
+    )
     pattern = [f"Delivery {one}:" for one in ids]
     expect(links).to_contain_text(pattern)
 
@@ -47,11 +49,7 @@ def list_deliveries(page: Page, ui: RunningUi, query: str = "") -> list[dict]:
 
 def find_delivery(page: Page, ui: RunningUi, **wanted: object) -> dict:
     """Return the newest delivery whose fields have these values."""
-    found = [
-        one
-        for one in list_deliveries(page, ui)
-        if all(one[name] == value for name, value in wanted.items())
-    ]
+    found = [one for one in list_deliveries(page, ui) if all(one[name] == value for name, value in wanted.items())]
     assert found, f"no delivery has {wanted}"
     return found[0]
 
