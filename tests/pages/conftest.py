@@ -139,7 +139,7 @@ def watch() -> Iterator[Watch]:
 
 @pytest.fixture(scope="session")
 def run_dag(ui: RunningUi) -> Callable[[str], str]:
-    """Return what runs a Dag to its end, and returns the id of the run."""
+    """Return what runs a Dag to its end, and returns the state of the run."""
     login = requests.post(f"{ui.address}/auth/token", json={"username": "admin", "password": "admin"}, timeout=WAIT_MS)
     headers = {"Authorization": f"Bearer {login.json()['access_token']}"}
 
@@ -156,10 +156,17 @@ def run_dag(ui: RunningUi) -> Callable[[str], str]:
         while (state := requests.get(run, headers=headers, timeout=WAIT_MS).json()["state"]) in ("queued", "running"):
             assert time.monotonic() < deadline, f"{dag_id} is {state} after {RUN_SECONDS} s"
             time.sleep(0.5)
-        assert state == "success"
-        return answer.json()["dag_run_id"]
+        return state
 
     return run_dag
+
+
+@pytest.fixture(scope="session")
+def other_dag(run_dag: Callable[[str], str]) -> str:
+    """A second Dag with a delivery, of the callback of a task that failed; its connection is in Airflow's database."""
+    dag_id = "example_slack_alert"
+    assert run_dag(dag_id) == "failed"
+    return dag_id
 
 
 Open = Callable[..., Page]

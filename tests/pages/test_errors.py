@@ -110,7 +110,7 @@ def test_nothing_of_a_receiver_or_of_an_event_runs(open_page, ui, watch):
     one = find_delivery(page, ui, endpoint="hostile")
     page.goto(f"{ui.address}{DELIVERIES}?q={one['id']}")
     page.locator(f"#delivery-{one['id']}").click()
-    for region in ("Response body of attempt 1", "Payload"):
+    for region in ("Response body of attempt 1", "Text of the payload"):
         block = page.locator("pre").and_(page.get_by_role("region", name=region, exact=True))
         expect(block).to_contain_text("<script>")
         expect(block).to_contain_text("window.hacked = 1")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Each page in both themes: no serious finding of axe-core, dark where it must be, and no page wider than its window."""
+"""Each page in both themes: no serious finding of axe-core, dark where it must be, and not wider than its window."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ THEMES = ("light", "dark")
 SERIOUS = ("serious", "critical")
 PAGE = ".shp-page"
 DIALOG = "[role=alertdialog]"
+HAS_NO_TRANSITION = """() => document.getAnimations().every(
+    one => one.playState !== "running" || one.effect.getTiming().iterations === Infinity
+)"""
 Show = Callable[[Page, RunningUi], None]
 
 
@@ -49,7 +52,7 @@ def show_tab(page: Page, ui: RunningUi) -> None:
 
 def show_failed_events(page: Page, ui: RunningUi) -> None:
     show_details(kind="stream")(page, ui)
-    expect(page.get_by_role("table", name="Events that were not delivered")).to_be_visible()
+    expect(page.get_by_role("table", name="Failed events of the stream")).to_be_visible()
 
 
 def show_endpoints(page: Page, ui: RunningUi) -> None:
@@ -116,9 +119,7 @@ def test_axe_finds_nothing_serious(open_page, watch, ui, name, theme):
     watch.expected = ("status of 503",) if name == "error" else ()
     page = open_page("admin", theme=theme)
     PAGES[name](page, ui)
-    page.wait_for_function(
-        "document.getAnimations().every(one => one.playState !== 'running' || one.effect.getTiming().iterations === Infinity)"
-    )
+    page.wait_for_function(HAS_NO_TRANSITION)
     found = Axe().run(page, context=DIALOG if name in IN_A_DIALOG else PAGE).response
     assert found["passes"] or found["violations"]
     faults = [
@@ -177,13 +178,16 @@ def find_wide(page: Page, selector: str) -> list[str]:
     """Return what scrolls to the side: the document, or what is around the page; tables scroll in themselves."""
     return page.evaluate(
         """selector => {
+            const page = document.querySelector(selector);
             const found = [];
-            for (let one = document.querySelector(selector); one; one = one.parentElement) {
-                const scrolls = one === document.documentElement || !["visible", "clip", "hidden"].includes(getComputedStyle(one).overflowX);
-                if (scrolls && one.scrollWidth > one.clientWidth + 1) found.push(`${one.tagName}.${one.className}: ${one.scrollWidth} > ${one.clientWidth}`);
-                const box = one.getBoundingClientRect();
-                if (one.matches(selector) && box.right > innerWidth + 1) found.push(`ends at ${box.right} of ${innerWidth}`);
+            for (let one = page; one; one = one.parentElement) {
+                const isRoot = one === document.documentElement;
+                const scrolls = isRoot || ["auto", "scroll"].includes(getComputedStyle(one).overflowX);
+                const isWide = one.scrollWidth > one.clientWidth + 1;
+                if (scrolls && isWide) found.push(`${one.className}: ${one.scrollWidth} > ${one.clientWidth}`);
             }
+            const { right } = page.getBoundingClientRect();
+            if (right > innerWidth + 1) found.push(`the page ends at ${right} of ${innerWidth}`);
             return found;
         }""",
         selector,

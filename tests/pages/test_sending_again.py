@@ -18,7 +18,7 @@ from tests.pages.views import (
     list_deliveries,
     list_received,
     read_attempts,
-    wait_until,
+    wait_for,
 )
 
 COUNT_CLICKS = "window.clicks = 0; addEventListener('click', event => { window.clicks += event.isTrusted }, true)"
@@ -44,11 +44,11 @@ def test_a_rejected_delivery_is_sent_again_within_five_clicks(open_page, ui):
     dialog.get_by_role("button", name="Close").click()
     expect(dialog).to_have_count(0)
 
-    wait_until(page, lambda: len(list_received(ui, one["delivery_id"])) > len(before))
+    wait_for(lambda: len(list_received(ui, one["delivery_id"])) > len(before))
     again = list_received(ui, one["delivery_id"])[len(before) :]
     assert [request["redelivery"] for request in again] == [True]
     assert before[0]["redelivery"] is False
-    wait_until(page, lambda: len(read_attempts(page, ui, one["id"])) > len(attempts))
+    wait_for(lambda: len(read_attempts(page, ui, one["id"])) > len(attempts))
     page.goto(f"{ui.address}{DELIVERIES}?delivery={one['id']}")
     number = len(attempts) + 1
     shown = page.get_by_role("region", name="Attempts").get_by_role(
@@ -71,13 +71,13 @@ def test_an_unknown_delivery_that_is_marked_as_received_is_not_sent_again(open_p
     dialog.get_by_role("button", name="Close").click()
     summary = page.get_by_role("region", name="What happened")
     expect(summary).to_contain_text("marked as delivered by a user")
-    assert summary.get_by_role("button").count() == 0
+    assert summary.get_by_role("button", name="Mark as received…").count() == 0
     page.get_by_role("link", name="← Webhook deliveries").click()
     expect(find_rows(page).filter(has=page.locator(f"#delivery-{one['id']}"))).to_contain_text("marked by a user")
     assert "service_hooks_mark_received" in list_audited(page, ui)
 
     task = clear(page, ui, one)
-    wait_until(page, lambda: read_task(page, ui, task)["state"] in ("success", "failed"))
+    wait_for(lambda: read_task(page, ui, task)["state"] in ("success", "failed"))
     assert (read_task(page, ui, task)["state"], read_task(page, ui, task)["try_number"]) == ("success", 2)
     assert list_received(ui, one["delivery_id"]) == before
 
@@ -147,7 +147,7 @@ def test_a_viewer_changes_nothing(open_page, ui, task_id):
     before = page.request.get(f"{ui.address}/service-hooks/api/deliveries/{one['id']}").json()
     page.locator(f"#delivery-{one['id']}").click()
     summary = page.get_by_role("region", name="What happened")
-    expect(summary).to_contain_text("You may look at this delivery, but not change it.")
+    expect(summary).to_contain_text("Your role allows you to read this delivery, not to change it.")
     assert summary.get_by_role("button").count() == 0
     for action in ("resend", "mark-received"):
         url = f"{ui.address}/service-hooks/api/dags/{DAG_ID}/{action}"

@@ -58,16 +58,20 @@ def read_attempts(page: Page, ui: RunningUi, number: int) -> list[dict]:
     return page.request.get(f"{ui.address}/service-hooks/api/deliveries/{number}").json()["attempts"]
 
 
+def list_all_received(ui: RunningUi) -> list[dict]:
+    """Return the requests that the receiver of the sandbox got."""
+    with urllib.request.urlopen(f"http://{ui.sandbox.address}/deliveries") as answer:
+        return json.load(answer)["deliveries"]
+
+
 def list_received(ui: RunningUi, delivery_id: str) -> list[dict]:
     """Return the requests of a delivery that the receiver of the sandbox got."""
-    with urllib.request.urlopen(f"http://{ui.sandbox.address}/deliveries") as answer:
-        received = json.load(answer)["deliveries"]
-    return [one for one in received if one["delivery_id"] == delivery_id]
+    return [one for one in list_all_received(ui) if one["delivery_id"] == delivery_id]
 
 
-def wait_until(page: Page, is_so: Callable[[], bool], *, seconds: float = 300) -> None:
-    """Wait for what a task does, which the page does not show by itself."""
+def wait_for(is_so: Callable[[], bool], *, seconds: float = 300) -> None:
+    """Wait for what no page shows by itself."""
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, f"it did not come within {seconds} s"
-        page.wait_for_timeout(300)
+        time.sleep(0.5)
