@@ -4,8 +4,8 @@
 How long the import of the plugin takes in a process of a task: ``python benchmarks/plugin_import.py [OTHER_PLUGIN]``.
 
 Each process imports the Task SDK first, as a task does, and then measures the import of the plugin alone. With the file
-of another version of the plugin, such as that of ``git show REVISION:airflow_provider_hooks/plugin.py``, the processes of
-both take turns, and the difference is printed.
+of another version of the plugin, such as that of ``git show REVISION:airflow_provider_hooks/plugin.py``, the processes
+of both take turns, and the difference is printed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def measure(path: Path, home: str) -> tuple[float, int]:
 
 
 def main() -> None:
-    paths = {"this plugin": PLUGIN, **{"other plugin": Path(one) for one in sys.argv[1:2]}}
+    paths = {"this plugin": PLUGIN}
+    if len(sys.argv) > 1:
+        paths["other plugin"] = Path(sys.argv[1])
     found: dict[str, list[tuple[float, int]]] = {name: [] for name in paths}
     with tempfile.TemporaryDirectory() as home:
         for path in paths.values():
