@@ -11,7 +11,7 @@ export PIP_CONSTRAINT :=
 WORKERS ?= 3
 PARALLEL := --numprocesses $(WORKERS) --no-loadscope-reorder
 
-.PHONY: help demo ui test test-fast test-model test-crash test-compat test-pages test-servers test-conformance fuzz bench lint docs clean
+.PHONY: help demo ui test test-fast test-model test-crash test-compat test-pages test-servers test-conformance fuzz bench lint docs screenshots clean
 
 help:
 	@echo "make demo   register a service hook and deliver two events, for real, on embedded defaults"
@@ -28,6 +28,7 @@ help:
 	@echo "make fuzz   look for input that breaks a promise, for SECONDS (600)"
 	@echo "make lint   ruff, mypy, import-linter, bandit and pip check"
 	@echo "make docs   write the generated tables of the docs again"
+	@echo "make screenshots  take the pictures of the docs again, from a real Airflow (needs Chromium)"
 	@echo "make clean  remove the environment and Airflow's home from this checkout"
 
 $(VENV)/.python:
@@ -140,6 +141,9 @@ lint: $(VENV)/.installed-dev
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/bandit --quiet --recursive --severity-level medium --skip $(RUFF_HAS) airflow_provider_hooks dags
 	@$(BIN)/python -m pip --disable-pip-version-check check
+
+screenshots: $(VENV)/.installed-dev
+	@$(BIN)/python docs/screenshots.py
 
 docs: $(VENV)/.installed-dev
 	@$(BIN)/python docs/generate.py

@@ -46,6 +46,7 @@ def main() -> int:
         for theme in ("light", "dark"):
             page = browser.new_page(color_scheme=theme, viewport={"width": WIDTH, "height": HEIGHT})
             page.set_default_timeout(120_000)
+            page.add_init_script(f"localStorage.setItem('theme', {theme!r})")
             _log_in(page, ui.address)
             for name, path in PAGES.items():
                 page.goto(f"{ui.address}/{path}")

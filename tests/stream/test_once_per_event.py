@@ -8,9 +8,9 @@ import json
 from collections import Counter
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_hooks._runtime.airflow import describe_own_event
+from airflow_provider_hooks._runtime.compat import AirflowFailException
 from airflow_provider_hooks.delivery.policy import make_policy
 from airflow_provider_hooks.events.event import draft_own_event
 from airflow_provider_hooks.hooks.endpoint import EndpointHook

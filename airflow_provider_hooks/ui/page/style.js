@@ -21,6 +21,7 @@ const STYLES = `
 .shp-table th, .shp-table td { padding: 0.375rem 0.5rem; text-align: start; vertical-align: top; font-weight: normal; border-bottom: 1px solid var(--chakra-colors-border); }
 .shp-table thead th { font-weight: var(--chakra-font-weights-medium); white-space: nowrap; }
 .shp-table tbody tr:nth-of-type(odd) { background: var(--chakra-colors-bg-muted); }
+.shp-table time { white-space: nowrap; }
 .shp-scroll { container-type: inline-size; overflow-x: auto; min-width: 0; }
 .shp-quiet { color: var(--chakra-colors-fg-muted); font-size: var(--chakra-font-sizes-xs); }
 .shp-code { font-family: var(--chakra-fonts-mono); font-size: var(--chakra-font-sizes-xs); }
@@ -39,10 +40,9 @@ const STYLES = `
 .shp-summary { display: list-item; width: fit-content; cursor: pointer; font-size: var(--chakra-font-sizes-sm); color: var(--chakra-colors-fg-muted); }
 .shp-check { width: 1rem; height: 1rem; margin-top: 0.125rem; accent-color: var(--chakra-colors-brand-solid, auto); cursor: pointer; }
 .shp-link:focus-visible, .shp-button:focus-visible, .shp-check:focus-visible, .shp-scroll:focus-visible, .shp-summary:focus-visible { outline: 2px solid var(--chakra-colors-fg-info); outline-offset: 1px; }
-@container (min-width: 62rem) { .shp-table time { white-space: nowrap; } }
-@container (max-width: 61.99rem) { .shp-below-xl { display: none; } .shp-cut { max-width: 9rem; } }
+@container (max-width: 61.99rem) { .shp-table time { display: inline-block; min-width: 5.75rem; white-space: normal; } .shp-below-xl { display: none; } .shp-cut { max-width: 9rem; } }
 @container (max-width: 51.99rem) { .shp-below-lg { display: none; } }
-@container (max-width: 41.99rem) { .shp-below-md { display: none; } .shp-cut { max-width: 11rem; } }
+@container (max-width: 41.99rem) { .shp-below-md { display: none; } .shp-cut { max-width: 11rem; } .shp-table time { white-space: nowrap; } }
 @container (max-width: 29.99rem) { .shp-below-sm { display: none; } }
 @container (min-width: 42rem) { .shp-block.shp-from-md { display: none; } }
 ${BADGES}
