@@ -187,7 +187,8 @@ def measure_api(address: str, user: str, queries: dict[str, dict[str, object]]) 
     session = requests.Session()
     login = session.post(f"{address}/auth/token", json={"username": user, "password": user}, timeout=START_SECONDS)
     session.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
-    print(f"\nAPI, {user}: {TIMES} requests each, 50 rows, ms{'':11}{'median':>8}{'slowest':>9}{'rows':>6}")
+    print(f"\nLoad average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    print(f"API, {user}: {TIMES} requests each, 50 rows, ms{'':11}{'median':>8}{'slowest':>9}{'rows':>6}")
     for name, query in queries.items():
         path = f"{address}/service-hooks/api/deliveries?{urlencode({'limit': 50, **query}, doseq=True)}"
         session.get(path, timeout=START_SECONDS)
@@ -216,7 +217,8 @@ def measure_browser(address: str, user: str) -> None:
         page.keyboard.press("Enter")
         page.wait_for_url(f"{address}/")
         page.add_init_script(WATCH)
-        print(f"\nChromium, {user}: until the first of 50 rows are on the screen, ms{'median':>8}{'slowest':>9}")
+        print(f"\nLoad average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+        print(f"Chromium, {user}: until the first of 50 rows are on the screen, ms{'median':>8}{'slowest':>9}")
         loads = [load(page, address) for _ in range(TIMES + 1)]
         show("whole page load, files cached by the browser", loads[1:])
         opened = [open_softly(page) for _ in range(TIMES + 1)]
