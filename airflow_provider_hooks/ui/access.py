@@ -15,11 +15,12 @@ from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import (
     ConnectionDetails,
     DagAccessEntity,
+    DagDetails,
 )
-from airflow.api_fastapi.core_api.security import get_user, requires_access_dag
+from airflow.api_fastapi.core_api.security import get_user
 from airflow.models.dag import DagModel
 from airflow.utils.session import create_session
-from fastapi import Depends, HTTPException, Request
+from fastapi import Depends, HTTPException
 from sqlalchemy import select
 
 if TYPE_CHECKING:
@@ -36,12 +37,13 @@ class Access:
     What the user of one request may see and do.
 
     :param user: who is logged in
-    :param request: the request, from which Airflow's own check takes nothing but its application
     """
 
-    def __init__(self, user: BaseUser, request: Request) -> None:
-        self._user, self._request = user, request
+    def __init__(self, user: BaseUser) -> None:
+        self._user = user
         self._editable: dict[str, bool] = {}
+        self._teams: dict[str, str | None] = {}
+        """Of each Dag, which the auth manager may decide by."""
 
     def find_visible_dags(self) -> frozenset[str] | None:
         """Return the Dags whose deliveries the user may see, or ``None`` for all, with deliveries of no Dag."""
@@ -56,6 +58,13 @@ class Access:
     def may_see(self, delivery: Delivery, visible: frozenset[str] | None) -> bool:
         """Return whether the user may see a delivery, given the Dags of ``find_visible_dags``."""
         return visible is None or delivery.dag_id in visible
+
+    def prepare(self, dag_ids: Iterable[str | None]) -> None:
+        """Look up in one query what is needed to decide about these Dags, which would be a query for each of them."""
+        unknown = {one for one in dag_ids if one is not None} - self._teams.keys()
+        if unknown:
+            found = DagModel.get_dag_id_to_team_name_mapping(sorted(unknown))
+            self._teams |= {one: found.get(one) for one in unknown}
 
     def may_edit(self, dag_id: str | None) -> bool:
         """Return whether the user may clear tasks of a Dag."""
@@ -90,15 +99,15 @@ class Access:
         ]
 
     def _may_access(self, dag_id: str, method: ResourceMethod, entity: DagAccessEntity) -> bool:
-        try:
-            requires_access_dag(method, entity, dag_id)(self._request, self._user)
-        except HTTPException:
-            return False
-        return True
+        self.prepare([dag_id])
+        details = DagDetails(id=dag_id, team_name=self._teams[dag_id])
+        return get_auth_manager().is_authorized_dag(
+            method=method, access_entity=entity, details=details, user=self._user
+        )
 
 
-def _get_access(request: Request, user: Annotated[object, Depends(get_user)]) -> Access:
-    return Access(user, request)  # type: ignore[arg-type]  # FastAPI needs no more of the type than Airflow exports
+def _get_access(user: Annotated[object, Depends(get_user)]) -> Access:
+    return Access(user)  # type: ignore[arg-type]  # FastAPI needs no more of the type than Airflow exports
 
 
 AccessDep = Annotated[Access, Depends(_get_access)]

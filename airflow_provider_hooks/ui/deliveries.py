@@ -88,6 +88,7 @@ def list_deliveries(
     )
     with open_stored() as stored:
         page = stored.list_page(filters=filters, limit=limit, after=after or None)
+        access.prepare(one.dag_id for one in page.deliveries)
         return DeliveryPage(
             deliveries=[_make_row(one, access) for one in page.deliveries],
             next_cursor=page.next_cursor,

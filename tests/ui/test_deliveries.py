@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import pytest
+from airflow import settings
 from fastapi.routing import APIRoute
+from sqlalchemy import event
 
 from airflow_provider_hooks.admin.stored import LedgerDeliveries
 from airflow_provider_hooks.ledger.claims import LedgerClaimStore, make_claim_key
@@ -101,6 +103,24 @@ def test_rows_say_whether_the_user_may_change_them(log_in, filled):
         "a_viewer": {"a_dag": False, "another_dag": False},
         "of_one_dag": {"a_dag": True},
     }
+
+
+def test_a_page_of_many_dags_needs_no_more_queries_than_a_page_of_one(log_in, filled):
+    client, counts = log_in("an_admin"), []
+
+    def count(*arguments):
+        counts[-1] += 1
+
+    for number in range(2):
+        filled.add(dag_id=f"dag_{number}")
+    event.listen(settings.engine, "before_cursor_execute", count)
+    try:
+        for limit in (1, 1, 2):  # the first request fills what later ones share
+            counts.append(0)
+            assert len(list_ids(client, f"?limit={limit}")) == limit
+    finally:
+        event.remove(settings.engine, "before_cursor_execute", count)
+    assert counts[1] == counts[2]
 
 
 @pytest.mark.parametrize(("method", "path"), CHANGES)
