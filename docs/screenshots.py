@@ -50,6 +50,7 @@ def main() -> int:
             _log_in(page, ui.address)
             for name, path in PAGES.items():
                 page.goto(f"{ui.address}/{path}")
+                page.locator("table tbody tr").first.wait_for()
                 _take(page, f"{name}-{theme}")
             _take_details(page, ui.address, theme)
         browser.close()
@@ -65,17 +66,16 @@ def _log_in(page: Page, address: str) -> None:
 
 
 def _take_details(page: Page, address: str, theme: str) -> None:
-    for name, outcome in {"rejected": "rejected", "stream": "not_sent"}.items():
-        page.goto(f"{address}/{PAGES['deliveries']}?outcome={outcome}")
-        rows = page.locator("#deliveries tbody tr").filter(has_text="stream" if name == "stream" else outcome)
-        rows.first.locator("th a, td a").first.click()
-        page.get_by_role("heading", name="What to do").wait_for()
+    for name, query in {"rejected": "outcome=rejected", "stream": "outcome=not_sent"}.items():
+        page.goto(f"{address}/{PAGES['deliveries']}?{query}")
+        links = page.locator("#deliveries tbody a[id^='delivery-']")
+        links.filter(has_text="event.created" if name == "stream" else "orders.loaded").first.click()
+        page.get_by_role("region", name="Delivery", exact=True).wait_for()
         _take(page, f"{name}-{theme}")
 
 
 def _take(page: Page, name: str) -> None:
     page.wait_for_load_state("networkidle")
-    page.locator("table, [role=alert]").first.wait_for()
     page.screenshot(path=FOLDER / f"{name}.png")
 
 
