@@ -14,13 +14,12 @@ import argparse
 import json
 import os
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +32,7 @@ from playwright.sync_api import sync_playwright
 from airflow_provider_hooks.ledger.database import Database, read_target
 from airflow_provider_hooks.ledger.history import Filters, list_deliveries
 from airflow_provider_hooks.ledger.schema import migrate
+from airflow_provider_hooks.sandbox.local_airflow import read_health, start_airflow
 from benchmarks.ledger_size import DAGS, TABLES, fill
 from tests.servers import find_free_port
 from tests.system.postgres import run_postgres
@@ -130,36 +130,23 @@ def run_api_server(home: Path, connection: dict[str, object]) -> Iterator[str]:
         "AIRFLOW_CONN_LEDGER": json.dumps(connection),
     }
     (home / "passwords.json").write_text(json.dumps({name: name for name in USERS}))
-    with (home / "log").open("ab") as log:
+    log = home / "log"
+    with log.open("ab") as output:
         for command in (["-m", "airflow", "db", "migrate"], ["-c", ADD_DAGS]):
             subprocess.run(
-                [sys.executable, *command], env=environment, stdout=log, stderr=log, check=True, timeout=START_SECONDS
+                [sys.executable, *command],
+                env=environment,
+                stdout=output,
+                stderr=output,
+                check=True,
+                timeout=START_SECONDS,
             )
-        process = subprocess.Popen(
-            [sys.executable, "-m", "airflow", "api-server"],
-            env=environment,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
+    with start_airflow("api-server", environment=environment, log=log):
         deadline = time.monotonic() + START_SECONDS
-        while not is_up(address):
-            assert time.monotonic() < deadline, (home / "log").read_text()
+        while read_health(address) is None:
+            assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.5)
         yield address
-    finally:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(20)
-
-
-def is_up(address: str) -> bool:
-    with suppress(requests.RequestException):
-        return requests.get(f"{address}/api/v2/monitor/health", timeout=60).ok
-    return False
 
 
 def list_queries(database: Database) -> dict[str, dict[str, object]]:

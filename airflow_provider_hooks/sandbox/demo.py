@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 import sys
 import time
 import urllib.request
@@ -27,21 +25,26 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from airflow_provider_hooks.ledger.database import Database, LedgerTarget
 from airflow_provider_hooks.ledger.history import Filters, list_deliveries
-from airflow_provider_hooks.ledger.schema import migrate
+from airflow_provider_hooks.sandbox.local_airflow import (
+    DemoError,
+    make_environment,
+    make_home,
+    make_ledger,
+    run_airflow,
+    shorten,
+    write_connections,
+)
 from airflow_provider_hooks.sandbox.server import Sandbox, serve_sandbox
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
+    from airflow_provider_hooks.ledger.database import Database
 
 REQUIRED = {"registered": 4, "delivered": 2, "verified": 2, "duplicates": 0}
 """The counts of the sandbox that make the demonstration a success."""
 
-_MARKER = "made-by-service-hooks-demo"
-_STEP_SECONDS = 300
-_LEDGER_CONN_ID = "service_hook_ledger"
-_LEDGER_FILE = "ledger.db"
+_LOGS = "demo-logs"
 _MAX_LISTED = 20
 
 
@@ -53,19 +56,14 @@ class Step:
     arguments: tuple[str, ...]
 
 
-class DemoError(Exception):
-    """A step of the demonstration failed."""
-
-
 def main() -> int:
     """Run the demonstration; the exit status is 0 only if the sandbox counted what is ``REQUIRED``."""
     console = Console(highlight=False)
     home = Path(os.environ.get("DEMO_HOME", ".airflow/demo")).absolute()
     started = time.monotonic()
     try:
-        make_home(home)
-        ledger = Database(LedgerTarget(conn_id=_LEDGER_CONN_ID, dialect="sqlite", path=str(home / _LEDGER_FILE)))
-        migrate(ledger)
+        make_home(home, variable="DEMO_HOME")
+        ledger = make_ledger(home)
         with serve_sandbox() as sandbox:
             console.print(f"Sandbox on http://{sandbox.address}: the four hooks APIs and a receiver", soft_wrap=True)
             _run_steps(console, sandbox, home=home)
@@ -78,7 +76,7 @@ def main() -> int:
     console.print(_draw_history(ledger))
     counted = {name: summary[name] for name in REQUIRED}
     console.print(
-        f"Took {time.monotonic() - started:.0f} s. Airflow's own logs: {shorten(home / 'demo-logs')}",
+        f"Took {time.monotonic() - started:.0f} s. Airflow's own logs: {shorten(home / _LOGS)}",
         markup=False,
         soft_wrap=True,
     )
@@ -86,16 +84,9 @@ def main() -> int:
     return 0 if counted == REQUIRED else 1
 
 
-def write_connections(sandbox: Sandbox, home: Path) -> Path:
-    """Write the connections to a sandbox into a file that only the user can read; remove it after use."""
-    path = home / "connections.json"
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(sandbox.describe_connections()))
-    return path
-
-
 def _run_steps(console: Console, sandbox: Sandbox, *, home: Path) -> None:
-    connections = write_connections(sandbox, home)
+    connections, environment = write_connections(sandbox, home), make_environment(sandbox, home=home)
+    (home / _LOGS).mkdir()
     steps = (
         Step(title="Migrate a SQLite Airflow", arguments=("db", "migrate")),
         Step(title="Set the connections", arguments=("connections", "import", str(connections))),
@@ -105,67 +96,11 @@ def _run_steps(console: Console, sandbox: Sandbox, *, home: Path) -> None:
     try:
         for number, step in enumerate(steps, start=1):
             with console.status(f"{number}/{len(steps)} {step.title} …"):
-                seconds = _run_airflow(step, number=number, sandbox=sandbox, home=home)
+                log = home / _LOGS / f"{number}-{'-'.join(step.arguments[:2])}.log"
+                seconds = run_airflow(step.arguments, title=step.title, environment=environment, log=log)
             console.print(f"[green]✓[/green] {number}/{len(steps)} {step.title:<36} {seconds:5.1f} s")
     finally:
         connections.unlink()
-
-
-def _run_airflow(step: Step, *, number: int, sandbox: Sandbox, home: Path) -> float:
-    log = home / "demo-logs" / f"{number}-{'-'.join(step.arguments[:2])}.log"
-    log.parent.mkdir(exist_ok=True)
-    started = time.monotonic()
-    try:
-        with log.open("wb") as output:
-            done = subprocess.run(  # noqa: S603  (our own command, no shell)
-                [sys.executable, "-m", "airflow", *step.arguments],
-                env=_make_environment(sandbox, home=home),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=_STEP_SECONDS,
-                check=False,
-            )
-    except subprocess.TimeoutExpired:
-        raise DemoError(f"{step.title} took over {_STEP_SECONDS} s; see {shorten(log)}") from None
-    if done.returncode != 0:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise DemoError(f"{step.title} failed (exit status {done.returncode}); the end of {shorten(log)}:\n{tail}")
-    return time.monotonic() - started
-
-
-def _make_environment(sandbox: Sandbox, *, home: Path) -> dict[str, str]:
-    """Return the environment of the demonstration's Airflow, without the Airflow settings of the user."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-    return {
-        **inherited,
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(find_dags()),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": sandbox.address,
-        "AIRFLOW__SERVICE_HOOKS__LEDGER_CONN_ID": _LEDGER_CONN_ID,
-        f"AIRFLOW_CONN_{_LEDGER_CONN_ID.upper()}": json.dumps(
-            {"conn_type": "sqlite", "host": str(home / _LEDGER_FILE)}
-        ),
-        "ORDERS_INBOX": str(home / "orders-inbox"),
-    }
-
-
-def find_dags() -> Path:
-    """Return the folder of the example Dags: in the installed package, or next to it in a checkout."""
-    package = Path(__file__).parent.parent
-    shipped = package / "example_dags"
-    return shipped if shipped.is_dir() else package.parent / "dags"
-
-
-def make_home(home: Path) -> None:
-    """Make a new home; an existing one is removed only if an earlier demonstration made it."""
-    if home.exists():
-        if not (home / _MARKER).exists():
-            raise DemoError(f"{home} exists and was not made by this demonstration; remove it or set DEMO_HOME")
-        shutil.rmtree(home)
-    home.mkdir(parents=True)
-    (home / _MARKER).touch()
 
 
 def _get_summary(sandbox: Sandbox) -> JsonObject:
@@ -220,14 +155,6 @@ def _draw_history(ledger: Database) -> Table:
         )
     ledger.close()
     return table
-
-
-def shorten(path: Path) -> str:
-    """Return a path for the user: relative to the current folder if it is in it."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 if __name__ == "__main__":

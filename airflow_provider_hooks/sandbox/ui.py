@@ -14,7 +14,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
@@ -27,25 +26,36 @@ from urllib.request import Request, urlopen
 from cryptography.fernet import Fernet
 from rich.console import Console
 
-from airflow_provider_hooks.ledger.database import Database, LedgerTarget
 from airflow_provider_hooks.ledger.history import Filters, list_deliveries
-from airflow_provider_hooks.ledger.schema import migrate
-from airflow_provider_hooks.sandbox.demo import DemoError, find_dags, make_home, shorten, write_connections
+from airflow_provider_hooks.sandbox.local_airflow import (
+    DemoError,
+    describe_end,
+    find_dags,
+    make_environment,
+    make_home,
+    make_ledger,
+    read_health,
+    run_airflow,
+    start_airflow,
+    write_connections,
+)
 from airflow_provider_hooks.sandbox.server import Sandbox, SandboxError, serve_sandbox
 from airflow_provider_hooks.sandbox.state import RECEIVER_PATH, UNSIGNED
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator, Mapping
     from io import TextIOWrapper
     from types import FrameType
 
     from airflow_provider_hooks.json_types import JsonObject
+    from airflow_provider_hooks.ledger.database import Database
 
 USERS = {"admin": "admin", "editor": "user", "viewer": "viewer"}
 """The role of each user; the password is the name: Airflow is on loopback, and holds nothing."""
 _DAG_ID = "show_deliveries"
-_LEDGER_CONN_ID, _LEDGER_FILE = "service_hook_ledger", "ledger.db"
-_START_SECONDS, _STOP_SECONDS, _REQUEST_SECONDS = 300, 10, 10
+_PARTS = ("metadatabase", "scheduler", "dag_processor")
+_START_SECONDS, _REQUEST_SECONDS = 300, 10
 _EXPECTED_DELIVERIES = 9
 """Of the Dag, its callback, and the command."""
 _FREE = 0
@@ -108,9 +118,8 @@ def serve_ui(home: Path, *, console: Console, port: int = 8080) -> Iterator[Runn
     :raises DemoError: if Airflow does not start
     """
     _lock(home)
-    make_home(home)
-    ledger = Database(LedgerTarget(conn_id=_LEDGER_CONN_ID, dialect="sqlite", path=str(home / _LEDGER_FILE)))
-    migrate(ledger)
+    make_home(home, variable="UI_HOME")
+    ledger = make_ledger(home)
     address = f"http://127.0.0.1:{_find_port(port)}"
     with serve_sandbox(receiver_secrets=(_SECRET,)) as sandbox:
         environment = _make_environment(sandbox, home=home, address=address)
@@ -118,15 +127,16 @@ def serve_ui(home: Path, *, console: Console, port: int = 8080) -> Iterator[Runn
         log = home / "airflow.log"
         with console.status("Migrating the database"):
             connections = write_connections(sandbox, home)
-            _run(environment, log, "db", "migrate")
-            _run(environment, log, "connections", "import", str(connections))
+            _run(["db", "migrate"], environment, log)
+            _run(["connections", "import", str(connections)], environment, log)
             connections.unlink()
-        with _start(environment, log) as process:
+        with start_airflow("standalone", environment=environment, log=log) as process:
             with console.status("Starting Airflow, which takes a minute or two"):
                 _wait(lambda: _is_healthy(address), process, log)
             with console.status("Delivering"):
                 _wait(lambda: _unpause(address), process, log)
-                _run(environment, log, "service-hooks", "deliver", "warehouse", "--message", "A delivery of a command")
+                message = "A delivery of a command"
+                _run(["service-hooks", "deliver", "warehouse", "--message", message], environment, log)
                 _wait(lambda: _count(ledger) >= _EXPECTED_DELIVERIES, process, log)
             console.print(f"Sandbox      http://{sandbox.address}/   what the receiver got", soft_wrap=True)
             yield RunningUi(address=address, sandbox=sandbox, environment=environment)
@@ -160,11 +170,9 @@ def _make_connections(sandbox: Sandbox) -> dict[str, JsonObject]:
         "warehouse": {**signed, "host": f"{base}/standard_webhooks"},
         "partner_failing": {**signed, "host": f"{failing}/500"},
         "partner_offline": {**signed, "host": f"http://127.0.0.1:{_find_port(_FREE)}/"},
-        "partner_silent": {**signed, "host": f"{failing}/none", "extra": {"scheme": "standard_webhooks", "timeout": 3}},
-        "partner_slow": {
-            **signed,
-            "host": f"{failing}/none",
-            "extra": {"scheme": "standard_webhooks", "timeout": 3000},
+        **{
+            conn_id: {**signed, "host": f"{failing}/none", "extra": {"scheme": "standard_webhooks", "timeout": seconds}}
+            for conn_id, seconds in {"partner_silent": 3, "partner_slow": 3_000}.items()
         },
         "service_hook_default": {
             "conn_type": "service_hook",
@@ -175,7 +183,6 @@ def _make_connections(sandbox: Sandbox) -> dict[str, JsonObject]:
 
 
 def _make_environment(sandbox: Sandbox, *, home: Path, address: str) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     folders = {"examples": find_dags(), "showcase": Path(__file__).parent / "showcase"}
     bundles = [
         {
@@ -191,19 +198,14 @@ def _make_environment(sandbox: Sandbox, *, home: Path, address: str) -> dict[str
     }
     ports = [str(_find_port(_FREE)) for _ in range(2)]
     return {
-        **inherited,
+        **make_environment(sandbox, home=home),
         **connections,
-        f"AIRFLOW_CONN_{_LEDGER_CONN_ID.upper()}": json.dumps(
-            {"conn_type": "sqlite", "host": str(home / _LEDGER_FILE)}
-        ),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-        "AIRFLOW_HOME": str(home),
         "AIRFLOW__API__BASE_URL": address,
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": address.rpartition(":")[2],
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in USERS.items()),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
@@ -212,57 +214,17 @@ def _make_environment(sandbox: Sandbox, *, home: Path, address: str) -> dict[str
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": ports[0],
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": ports[1],
         "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": "127.0.0.1",
-        "AIRFLOW__SERVICE_HOOKS__LEDGER_CONN_ID": _LEDGER_CONN_ID,
         "AIRFLOW__SERVICE_HOOKS__PAYLOAD_KEYS": Fernet.generate_key().decode(),
         "AIRFLOW__SERVICE_HOOKS__SHOWN_RECORDS_PATHS": records,
         "AIRFLOW__SERVICE_HOOKS__STORE_PAYLOADS": "True",
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",  # a busy machine starts all tasks at once
-        "ORDERS_INBOX": str(home / "orders-inbox"),
         "REPLAYS": (home / "replays").as_uri(),
         "SHOWCASE_RECORDS": records,
     }
 
 
-def _run(environment: dict[str, str], log: Path, *arguments: str) -> None:
-    """
-    Run a command of Airflow.
-
-    :raises DemoError: if it fails
-    """
-    with log.open("ab") as output:
-        done = subprocess.run(  # noqa: S603  (our own command, no shell)
-            [sys.executable, "-m", "airflow", *arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            timeout=_START_SECONDS,
-            check=False,
-        )
-    if done.returncode != 0:
-        raise DemoError(f"airflow {arguments[0]} {arguments[1]} failed (exit status {done.returncode}){_show_end(log)}")
-
-
-@contextmanager
-def _start(environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run ``airflow standalone`` while the block runs, and end its group of processes."""
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "airflow", "standalone"],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_STOP_SECONDS)
+def _run(arguments: list[str], environment: dict[str, str], log: Path) -> None:
+    run_airflow(arguments, title=f"airflow {arguments[0]} {arguments[1]}", environment=environment, log=log)
 
 
 def _wait(is_so: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
@@ -270,15 +232,13 @@ def _wait(is_so: Callable[[], bool], process: subprocess.Popen[bytes], log: Path
     while not is_so():
         time.sleep(0.5)
         if process.poll() is not None or time.monotonic() > deadline:
-            raise DemoError(f"Airflow did not start{_show_end(log)}")
+            end = describe_end(log, max_characters=_MAX_LINE_CHARACTERS)
+            raise DemoError(f"Airflow did not start; {end}")
 
 
 def _is_healthy(address: str) -> bool:
-    request = Request(f"{address}/api/v2/monitor/health")  # noqa: S310  (our own address)
-    with suppress(URLError, OSError, ValueError), urlopen(request, timeout=_REQUEST_SECONDS) as response:  # noqa: S310  # nosec B310
-        health = cast("dict[str, dict[str, str]]", json.load(response))
-        return all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
-    return False
+    health = read_health(address) or {}
+    return bool(health) and all(health[part]["status"] == "healthy" for part in _PARTS)
 
 
 def _unpause(address: str) -> bool:
@@ -308,11 +268,6 @@ def _find_port(wanted: int) -> int:
         with suppress(OSError), socket.create_server(("127.0.0.1", port)) as listener:
             return int(listener.getsockname()[1])
     raise DemoError("no port is free")
-
-
-def _show_end(log: Path) -> str:
-    lines = [line[:_MAX_LINE_CHARACTERS] for line in log.read_text(errors="replace").splitlines()[-15:]]
-    return f"; the end of {shorten(log)}:\n" + "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -9,15 +9,13 @@ It runs in the environment that ``make test-pages`` installs for it.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
-import requests
 from playwright.sync_api import Browser, expect
 
+from airflow_provider_hooks.sandbox.local_airflow import read_health, start_airflow
 from airflow_provider_hooks.sandbox.ui import RunningUi
 from tests.conftest import REPOSITORY
 from tests.pages import fab_users
@@ -47,24 +45,14 @@ def fab(ui: RunningUi, other_dag: str, tmp_path_factory: pytest.TempPathFactory)
         command = [str(PYTHON), fab_users.__file__, DAG_ID]
         done = subprocess.run(command, env=environment, stdout=output, stderr=output, timeout=RUN_SECONDS, check=False)
         assert done.returncode == 0, log.read_text()
-        command = [str(PYTHON), "-m", "airflow", "api-server"]
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
-    try:
+    with start_airflow("api-server", environment=environment, log=log, python=str(PYTHON)) as process:
 
         def is_up() -> bool:
             assert process.poll() is None, log.read_text()
-            with suppress(requests.RequestException):
-                return requests.get(f"{address}/api/v2/monitor/health", timeout=60).ok
-            return False
+            return read_health(address) is not None
 
         wait_for(is_up)
         yield RunningUi(address=address, sandbox=ui.sandbox, environment=environment)
-    finally:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(20)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ import pytest
 
 from airflow_provider_hooks._runtime.compat import has_task_state_store
 from airflow_provider_hooks.sandbox import Sandbox
-from airflow_provider_hooks.sandbox.demo import write_connections
+from airflow_provider_hooks.sandbox.local_airflow import write_connections
 from tests.ledgers import create_ledger
 from tests.system.deployment import Deployment, run_airflow
 from tests.system.notifying_dags import EXECUTOR_CONN_ID, NOTIFIED_SECRET

@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from airflow_provider_hooks.sandbox import Sandbox
-from airflow_provider_hooks.sandbox.demo import write_connections
+from airflow_provider_hooks.sandbox.local_airflow import write_connections
 from tests.airflow_context import SECRET
 from tests.servers import OK, find_closed_port, raw_server
 from tests.system.deployment import Deployment

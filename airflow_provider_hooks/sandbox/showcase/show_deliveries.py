@@ -22,6 +22,18 @@ EVENTS = [
 for event in EVENTS[::100]:
     del event["message"]  # an event without a message is invalid, so it is not sent
 
+DELIVERIES = {
+    "delivered": ("warehouse", "orders.loaded"),
+    "delivered_again": ("warehouse", "orders.loaded"),
+    "rejected": ("partner_failing", "orders.loaded"),
+    "not_sent": ("partner_offline", "orders.checked"),
+    "unknown": ("partner_silent", "orders.checked"),
+    "being_sent": ("partner_slow", "orders.checked"),
+}
+"""The endpoint and the event type of each task."""
+ALERTS = {"rejected": ServiceHookNotifier(service_hook_conn_id="warehouse")}
+"""What is delivered if a task fails."""
+
 with DAG(
     "show_deliveries",
     schedule="@once",
@@ -30,44 +42,16 @@ with DAG(
     tags=["service hooks"],
     doc_md=__doc__,
 ):
-    for name in ("delivered", "delivered_again"):
+    for name, (endpoint, event_type) in DELIVERIES.items():
         DeliverEventOperator(
             task_id=name,
-            service_hook_conn_id="warehouse",
-            event_type="orders.loaded",
-            event_id=f"orders-{name}",
+            service_hook_conn_id=endpoint,
+            event_type=event_type,
+            event_id=f"orders-{name.replace('_', '-')}",
             data={"orders": 12, "run": "{{ run_id }}"},
+            on_failure_callback=ALERTS.get(name),
+            execution_timeout=timedelta(hours=1),
         )
-    DeliverEventOperator(
-        task_id="rejected",
-        service_hook_conn_id="partner_failing",
-        event_type="orders.loaded",
-        event_id="orders-rejected",
-        data={"orders": 12},
-        on_failure_callback=ServiceHookNotifier(service_hook_conn_id="warehouse"),
-    )
-    DeliverEventOperator(
-        task_id="not_sent",
-        service_hook_conn_id="partner_offline",
-        event_type="orders.checked",
-        event_id="orders-not-sent",
-        data={"orders": 12},
-    )
-    DeliverEventOperator(
-        task_id="unknown",
-        service_hook_conn_id="partner_silent",
-        event_type="orders.checked",
-        event_id="orders-unknown",
-        data={"orders": 12},
-    )
-    DeliverEventOperator(
-        task_id="being_sent",
-        service_hook_conn_id="partner_slow",
-        event_type="orders.checked",
-        event_id="orders-being-sent",
-        data={"orders": 12},
-        execution_timeout=timedelta(hours=1),
-    )
     DeliverEventStreamOperator(
         task_id="stream",
         service_hook_conn_id="warehouse",
