@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 _FOLDER = Path(__file__).parent / "page"
 _FILES: Mapping[str, bytes] = MappingProxyType({one.name: one.read_bytes() for one in _FOLDER.glob("*.js")})
+_ETAGS: Mapping[str, str] = MappingProxyType(
+    {name: f'"{hashlib.sha256(content).hexdigest()}"' for name, content in _FILES.items()}
+)
 _JSON = "application/json"
 _STATUS_OF: Mapping[type[ServiceHookError], int] = MappingProxyType(
     {ValidationError: 400, ClaimLostError: 409, RecordError: 409, LedgerError: 503, StateStoreError: 503}
@@ -79,11 +82,11 @@ def show_file(request: Request, version: str, name: str) -> Response:  # noqa: A
     if name not in _FILES:
         raise HTTPException(_NOT_FOUND)
     headers = {
-        "ETag": f'"{hashlib.sha256(_FILES[name]).hexdigest()}"',
+        "ETag": _ETAGS[name],
         "Cache-Control": "private, no-cache",
         "X-Content-Type-Options": "nosniff",
     }
-    if request.headers.get("if-none-match") == headers["ETag"]:
+    if request.headers.get("if-none-match") == _ETAGS[name]:
         return Response(status_code=_NOT_MODIFIED, headers=headers)
     return Response(_FILES[name], media_type="text/javascript", headers=headers)
 
