@@ -152,12 +152,12 @@ def test_the_state_store_is_refused_to_a_try_that_is_retried_so_it_is_not_asked(
 
 
 def test_a_callback_that_is_fired_twice_delivers_once_and_keeps_its_record(outcome):
-    told = {one.body["culprit"].rpartition(".")[2]: one.body["id"] for one in outcome.told["called_twice"]}
-    assert (set(told), len(outcome.told["called_twice"])) == ({"fail", "succeed", "skip"}, 3)
+    event_ids = {one.body["culprit"].rpartition(".")[2]: one.body["id"] for one in outcome.told["called_twice"]}
+    assert (set(event_ids), len(outcome.told["called_twice"])) == ({"fail", "succeed", "skip"}, 3)
     for task_id, kind in (("fail", "failure"), ("succeed", "success"), ("skip", "skipped")):
         claims = outcome.airflow.claims.read_callbacks(TaskInstance("called_twice", RUN, task_id))
         ((slot, claim),) = claims.items()
-        assert slot == f"on_{kind}:event.alert:service_hook_default:{told[task_id]}"
+        assert slot == f"on_{kind}:event.alert:service_hook_default:{event_ids[task_id]}"
         assert (claim["state"], claim["record"]["outcome"]) == ("delivered", "delivered")
 
 

@@ -256,37 +256,31 @@ def test_what_is_settled_is_sent_by_a_clear_only_if_that_deletes_the_claim(airfl
 
 @needs_retry_policy
 def test_a_receiver_that_is_deploying_gets_the_event_when_it_requests_it(airflow):
-    times = []
-
-    def answer(connection):
-        times.append(time.monotonic())
-        connection.sendall(OK if len(times) > 4 else DEPLOYING)
-
-    with raw_server(answer) as heard:
-        run = trigger(airflow, "deploying", heard.url, dag_id="at_least_once")
-        assert run.wait() == [("success", 5)]
-        record = run.read_record()
-        assert (record["outcome"], record["attempts"], record["redelivery"]) == ("delivered", 5, True)
-        assert [read_delivery_id(one) for one in heard.requests] == [record["delivery_id"]] * 5
-    pauses = [after - before for before, after in itertools.pairwise(times)]
+    pauses = deliver_at_last(airflow, DEPLOYING, name="deploying", dag_id="at_least_once", requests=5)
     assert min(pauses) >= 2
     assert sum(pauses) < 4 * 30, "the planned pauses would be longer"
 
 
 def test_a_receiver_that_is_unwell_gets_the_event_after_the_pauses_of_the_dag(airflow):
+    pauses = deliver_at_last(airflow, UNWELL, name="paused", dag_id="at_least_once_paused", requests=3)
+    assert min(pauses) >= 2
+
+
+def deliver_at_last(airflow, refusal: bytes, *, name: str, dag_id: str, requests: int) -> list[float]:
+    """Deliver to a receiver that accepts the last request only, and return the seconds between the requests."""
     times = []
 
     def answer(connection):
         times.append(time.monotonic())
-        connection.sendall(OK if len(times) > 2 else UNWELL)
+        connection.sendall(OK if len(times) >= requests else refusal)
 
     with raw_server(answer) as heard:
-        run = trigger(airflow, "paused", heard.url, dag_id="at_least_once_paused")
-        assert run.wait() == [("success", 3)]
+        run = trigger(airflow, name, heard.url, dag_id=dag_id)
+        assert run.wait() == [("success", requests)]
         record = run.read_record()
-        assert (record["outcome"], record["attempts"], record["redelivery"]) == ("delivered", 3, True)
-        assert [read_delivery_id(one) for one in heard.requests] == [record["delivery_id"]] * 3
-    assert min(after - before for before, after in itertools.pairwise(times)) >= 2
+        assert (record["outcome"], record["attempts"], record["redelivery"]) == ("delivered", requests, True)
+        assert [read_delivery_id(one) for one in heard.requests] == [record["delivery_id"]] * requests
+    return [after - before for before, after in itertools.pairwise(times)]
 
 
 def test_by_default_a_receiver_that_is_deploying_gets_one_request(airflow):
