@@ -45,6 +45,11 @@ def explain_not_settled(details: DeliveryDetails) -> str | None:
     )
 
 
+def has_command_only(details: DeliveryDetails) -> bool:
+    """Return whether a delivery is sent again by the command alone: it has a stored payload and no task."""
+    return details.payload_stored_at is not None and details.delivery.origin != "task"
+
+
 def explain_not_resent(details: DeliveryDetails) -> str | None:
     """Return why a clear of its task cannot send a delivery again; ``None`` if it can."""
     one = details.delivery
@@ -53,7 +58,7 @@ def explain_not_resent(details: DeliveryDetails) -> str | None:
             "is a stream: clear its task to send all events again, or run a stream over the same source with "
             "undelivered_from to send those that were not delivered"
         )
-    if one.origin != "task" and details.payload_stored_at is not None:
+    if has_command_only(details):
         return f"comes from a {one.origin}, which has no task to clear: deliveries resend sends its stored payload"
     if one.origin != "task":
         return (

@@ -17,7 +17,7 @@ from airflow_provider_hooks.admin.task_instances import explain_not_cleared
 from airflow_provider_hooks.exceptions import ServiceHookError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.ledger.advice import advise, summarize
-from airflow_provider_hooks.ledger.changes import explain_not_resent
+from airflow_provider_hooks.ledger.changes import explain_not_resent, has_command_only
 from airflow_provider_hooks.stream.summary import parse_summary
 from airflow_provider_hooks.ui.models import (
     Action,
@@ -81,11 +81,6 @@ def _make_action(reason: str | None, command: str, delivery: Delivery) -> Action
 def make_command(command: str, delivery: Delivery) -> str:
     """Return the command that does something with a delivery."""
     return f"airflow service-hooks deliveries {command} {delivery.id}"
-
-
-def has_command_only(details: DeliveryDetails) -> bool:
-    """Return whether a delivery is sent again by the command alone: it has a stored payload and no task."""
-    return details.payload_stored_at is not None and details.delivery.origin != "task"
 
 
 def _explain_not_resent(details: DeliveryDetails) -> str | None:
