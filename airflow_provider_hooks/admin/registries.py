@@ -15,9 +15,9 @@ from sqlalchemy import select
 from airflow_provider_hooks._runtime.compat import AirflowNotFoundException
 from airflow_provider_hooks._runtime.variable_store import default_variable_name
 from airflow_provider_hooks.admin.task_instances import database_errors
+from airflow_provider_hooks.registries.connection import CONNECTION_TYPE
 from airflow_provider_hooks.registries.store import parse_state
 
-_REGISTRY = "service_hook_registry"
 _ENVIRONMENT_PREFIX = "AIRFLOW_CONN_"
 
 
@@ -30,7 +30,7 @@ def list_registries() -> dict[str, str | None]:
     :raises ServiceHookError: if the database fails
     """
     with database_errors(), create_session() as session:
-        query = select(Connection).where(Connection.conn_type == _REGISTRY)
+        query = select(Connection).where(Connection.conn_type == CONNECTION_TYPE)
         found = {one.conn_id: _read_platform(one) for one in session.scalars(query)}
     for name in os.environ:
         if name.startswith(_ENVIRONMENT_PREFIX):
@@ -39,7 +39,7 @@ def list_registries() -> dict[str, str | None]:
                 connection = BaseHook.get_connection(conn_id)
             except (AirflowNotFoundException, ValueError):
                 continue  # a text that is no connection
-            if connection.conn_type == _REGISTRY:
+            if connection.conn_type == CONNECTION_TYPE:
                 found[conn_id] = _read_platform(connection)
     return dict(sorted(found.items()))
 

@@ -33,6 +33,7 @@ _FINISHED = (
     "kind = 'event' AND outcome IN ('delivered', 'rejected', 'unknown', 'not_sent') "
     f"AND (error_class IS NULL OR error_class NOT IN ({_EXCLUDED}))"
 )
+_COUNT_DELIVERED = "sum(CASE WHEN outcome = 'delivered' THEN 1 ELSE 0 END)"
 _NEVER, _LATER_THAN_NEVER = "9999-01-01T00:00:00+00:00", "9999-01-02T00:00:00+00:00"
 """When a pause without probes was probed last."""
 _MAX_COUNTED = 1_000
@@ -92,7 +93,7 @@ def find_health(database: Database, *, since: str) -> list[EndpointHealth]:
     :raises OutageError: if the database does not answer
     """
     counts = database.run(
-        "SELECT endpoint, count(*), sum(CASE WHEN outcome = 'delivered' THEN 1 ELSE 0 END), "
+        f"SELECT endpoint, count(*), {_COUNT_DELIVERED}, "
         "max(CASE WHEN outcome = 'delivered' THEN claimed_at END) FROM service_hook_deliveries "
         f"WHERE claimed_at >= ? AND {_FINISHED} GROUP BY endpoint",
         (since,),
@@ -133,8 +134,7 @@ def count_by_time(database: Database, *, since: datetime, seconds: int) -> list[
     epoch = "floor(extract(epoch FROM claimed_at))" if is_postgresql else "strftime('%s', claimed_at)"
     part = f"(CAST({epoch} AS INTEGER) - {int(since.timestamp())}) / {int(seconds)}"
     rows = database.run(
-        f"SELECT endpoint, {part} AS number, "
-        "sum(CASE WHEN outcome = 'delivered' THEN 1 ELSE 0 END), count(*) FROM service_hook_deliveries "
+        f"SELECT endpoint, {part} AS number, {_COUNT_DELIVERED}, count(*) FROM service_hook_deliveries "
         f"WHERE claimed_at >= ? AND {_FINISHED} GROUP BY endpoint, number ORDER BY endpoint, number",
         (to_stored(since),),
     )

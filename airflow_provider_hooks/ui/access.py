@@ -9,6 +9,7 @@ delivery of a command, or of a Dag that no longer exists, is shown to users who 
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -45,8 +46,9 @@ class Access:
         self._teams: dict[str, str | None] = {}
         """Of each Dag, which the auth manager may decide by."""
 
-    def find_visible_dags(self) -> frozenset[str] | None:
-        """Return the Dags whose deliveries the user may see, or ``None`` for all, with deliveries of no Dag."""
+    @cached_property
+    def visible_dags(self) -> frozenset[str] | None:
+        """The Dags whose deliveries the user may see, or ``None`` for all, with deliveries of no Dag."""
         manager = get_auth_manager()
         if not manager.is_authorized_dag(method="GET", access_entity=DagAccessEntity.TASK_INSTANCE, user=self._user):
             return frozenset()
@@ -55,9 +57,9 @@ class Access:
             is_every = visible.issuperset(session.scalars(select(DagModel.dag_id)))
         return None if is_every and self.may_read_connections() else visible
 
-    def may_see(self, delivery: Delivery, visible: frozenset[str] | None) -> bool:
-        """Return whether the user may see a delivery, given the Dags of ``find_visible_dags``."""
-        return visible is None or delivery.dag_id in visible
+    def may_see(self, delivery: Delivery) -> bool:
+        """Return whether the user may see a delivery."""
+        return self.visible_dags is None or delivery.dag_id in self.visible_dags
 
     def prepare(self, dag_ids: Iterable[str | None]) -> None:
         """Look up in one query what is needed to decide about these Dags, which would be a query for each of them."""

@@ -16,14 +16,10 @@ from fastapi import APIRouter, Depends, HTTPException, Query
 from airflow_provider_hooks.admin.actions import ClearPlan, clear, explain_not_marked, mark_received, plan_clears
 from airflow_provider_hooks.admin.stored import open_stored
 from airflow_provider_hooks.exceptions import ServiceHookError, ValidationError
+from airflow_provider_hooks.ledger.changes import has_command_only
 from airflow_provider_hooks.ledger.history import Filters
 from airflow_provider_hooks.ui.access import AccessDep
-from airflow_provider_hooks.ui.details import (
-    describe_delivery,
-    has_command_only,
-    make_command,
-    read_stream_events,
-)
+from airflow_provider_hooks.ui.details import describe_delivery, make_command, read_stream_events
 from airflow_provider_hooks.ui.models import (
     Cleared,
     DeliveryPage,
@@ -82,7 +78,7 @@ def list_deliveries(
         task_id=task_id or None,
         map_index=map_index,
         search=(q or "").strip() or None,
-        visible_dags=access.find_visible_dags(),
+        visible_dags=access.visible_dags,
         since=_to_utc(since),
         until=_to_utc(until),
     )
@@ -205,7 +201,7 @@ def _find(stored: StoredDeliveries, number: int, access: Access) -> DeliveryDeta
         details = stored.find(str(number))
     except ValidationError:
         raise HTTPException(_NOT_FOUND, f"There is no delivery {number} that you may see.") from None
-    if details.delivery.id != number or not access.may_see(details.delivery, access.find_visible_dags()):
+    if details.delivery.id != number or not access.may_see(details.delivery):
         raise HTTPException(_NOT_FOUND, f"There is no delivery {number} that you may see.")
     return details
 
