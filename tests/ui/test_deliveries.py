@@ -11,9 +11,10 @@ from sqlalchemy import event
 
 from airflow_provider_hooks.admin.stored import LedgerDeliveries
 from airflow_provider_hooks.ledger.claims import LedgerClaimStore, make_claim_key
-from airflow_provider_hooks.ledger.history import find_delivery
+from airflow_provider_hooks.ledger.history import Delivery, find_delivery
 from airflow_provider_hooks.stream.claims import StreamClaim
 from airflow_provider_hooks.ui import deliveries, endpoints
+from airflow_provider_hooks.ui.models import DeliveryRow
 from tests.ledger.deliveries import make_stream
 from tests.ledger.test_retention import TASK
 from tests.ui.conftest import ROLES
@@ -49,6 +50,10 @@ def test_the_api_describes_itself_without_pages_of_documentation(log_in):
     assert "/api/deliveries/{delivery_id}" in described["paths"]
     assert all(one["summary"] for path in described["paths"].values() for one in path.values())
     assert [client.get(path).status_code for path in ("/docs", "/redoc", "/openapi.json")] == [404, 404, 404]
+
+
+def test_a_row_has_every_field_of_a_delivery():
+    assert set(DeliveryRow.model_fields) == {*Delivery.__struct_fields__, "source", "may_edit"}
 
 
 @pytest.mark.parametrize(
