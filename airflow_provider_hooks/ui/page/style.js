@@ -22,7 +22,7 @@ const STYLES = `
 .shp-table thead th { font-weight: var(--chakra-font-weights-medium); white-space: nowrap; }
 .shp-table tbody tr:nth-of-type(odd) { background: var(--chakra-colors-bg-muted); }
 .shp-table time { white-space: nowrap; }
-.shp-scroll { container-type: inline-size; overflow-x: auto; min-width: 0; }
+.shp-scroll { position: relative; container-type: inline-size; overflow-x: auto; min-width: 0; }
 .shp-quiet { color: var(--chakra-colors-fg-muted); font-size: var(--chakra-font-sizes-xs); }
 .shp-code { font-family: var(--chakra-fonts-mono); font-size: var(--chakra-font-sizes-xs); }
 .shp-value { overflow-wrap: anywhere; }
