@@ -27,7 +27,7 @@ help:
 	@echo "make bench  measure bulk delivery against the usual alternatives (needs nginx, wrk and Go)"
 	@echo "make fuzz   look for input that breaks a promise, for SECONDS (600)"
 	@echo "make lint   ruff, mypy, import-linter, bandit and pip check"
-	@echo "make docs   write the generated tables of the docs again"
+	@echo "make docs   write the generated tables of the docs again, and build the site in build/site"
 	@echo "make screenshots  take the pictures of the docs again, from a real Airflow (needs Chromium)"
 	@echo "make clean  remove the environment and Airflow's home from this checkout"
 
@@ -145,8 +145,14 @@ lint: $(VENV)/.installed-dev
 screenshots: $(VENV)/.installed-dev
 	@$(BIN)/python docs/screenshots.py
 
-docs: $(VENV)/.installed-dev
+$(VENV)/.installed-docs: $(VENV)/.installed-dev
+	@echo "Installing what makes the site of the docs (once)"
+	@$(PIP) --editable '.[sentry,dev,docs]'
+	@touch $@
+
+docs: $(VENV)/.installed-docs
 	@$(BIN)/python docs/generate.py
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) $(COMPAT_VENVS) $(FAB_VENV) .airflow

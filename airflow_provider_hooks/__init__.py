@@ -4,7 +4,7 @@
 Apache Airflow provider for outbound webhooks: registers hooks on platforms, and delivers each event signed, once.
 
 The public names are imported when they are first used: Airflow imports this package before its own configuration is
-ready, so importing it imports nothing of Airflow. ``docs/api.md`` lists the public API.
+ready, so importing it imports nothing of Airflow. ``docs/reference/python-api.md`` lists the public API.
 """
 
 from __future__ import annotations

@@ -306,7 +306,7 @@ def make_home(folder: Path) -> Path:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--plot", type=Path, default=HERE.parent / "docs" / "bulk.png")
+    parser.add_argument("--plot", type=Path, default=HERE.parent / "docs" / "images" / "streams.png")
     parser.add_argument("--parts", default="senders,memory,sizes,shards,single")
     arguments = parser.parse_args()
     missing = [name for name in NEEDED if not shutil.which(name)]

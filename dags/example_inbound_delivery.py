@@ -8,7 +8,7 @@ The first Dag is scheduled on that asset. It triggers a run of the second Dag fo
 the event id in the body, which the signature covers. Run ids are unique, so a repeated webhook is one run.
 
 Requires the extra `inbound`, `[inbound_webhooks] webhook_names = orders`, and a connection `webhook_orders`: see
-`docs/triggered-runs.md`. Keep the first Dag unpaused: a webhook for which all Dags are paused is not stored.
+`docs/reference/triggered-runs.md`. Keep the first Dag unpaused: a webhook for which all Dags are paused is not stored.
 """
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator

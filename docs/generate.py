@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.registries.model import Platform
 
 DOCS = Path(__file__).parent
-PAGES = (*sorted(DOCS.glob("*.md")), DOCS.parent / "README.md")
+PAGES = (*sorted(DOCS.rglob("*.md")), *sorted(DOCS.parent.glob("*.md")))
 CLASSES = {
     "deliver_events": delivery.DeliverEventStreamOperator,
     "register": registration.RegisterServiceHookOperator,

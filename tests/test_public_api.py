@@ -14,7 +14,7 @@ import pytest
 
 import airflow_provider_hooks
 
-PAGE = (Path(__file__).parent.parent / "docs" / "api.md").read_text()
+PAGE = (Path(__file__).parent.parent / "docs" / "reference" / "python-api.md").read_text()
 SECTIONS = re.findall(r"^## `([a-z_.]+)`\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
 DOCUMENTED = {module: re.findall(r"^\| `(\w+)` \| .+ \|$", text, re.MULTILINE) for module, text in SECTIONS}
 

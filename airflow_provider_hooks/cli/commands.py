@@ -156,7 +156,7 @@ ARG_EVENT_ID = Arg(
 ARG_FORMAT = Arg(
     ("--format",),
     metavar="FORMAT",
-    help="How the event becomes a request, in place of the endpoint's format; see docs/events.md",
+    help="How the event becomes a request, in place of the endpoint's format; see docs/reference/events.md",
 )
 ARG_GUARANTEE = Arg(
     ("--guarantee",),

@@ -4,7 +4,7 @@
 The claims of deliveries: what is stored, and what a try does with the claim that it finds. No I/O.
 
 ``next_action`` is one small table. ``delivery.service`` takes the steps around it, and the claim stores of ``_runtime``
-and ``ledger`` store what is made here. The limits are described in ``docs/guarantee.md``.
+and ``ledger`` store what is made here. The limits are described in ``docs/concepts/guarantee.md``.
 
 A *generation* is one run, or one manual clear of the task. Airflow leaves ``max_tries`` of a task instance unchanged
 through retries, crashes and restarts, and moves it on when a user clears the task, so its value serves as an opaque

@@ -95,7 +95,7 @@ SERVICE_HOOK = ConnectionType(
             name=SIGNATURE_FIELD,
             label="Signature options",
             description='Options of the signing scheme, such as `{"header": "X-Partner-Signature", "value": '
-            '"sha256={signature}"}` for `hmac`; docs/signing.md lists them.',
+            '"sha256={signature}"}` for `hmac`; docs/reference/signing.md lists them.',
             type="object",
         ),
         ExtraField(

@@ -7,7 +7,7 @@ Two readers share the work. ``_Head`` reads the status line and the headers leni
 decides about the outcome. ``httptools`` (llhttp, strict) reads the body, and is the only one that allows the connection
 to be reused: where it refuses a head, it gets a normalized head in its place and the connection is closed afterwards.
 
-Sources: RFC 9112, sections 2.2, 4, 5.2, 6.3; ``docs/responses.md`` lists the unusual responses.
+Sources: RFC 9112, sections 2.2, 4, 5.2, 6.3; ``docs/reference/responses.md`` lists the unusual responses.
 """
 
 from __future__ import annotations

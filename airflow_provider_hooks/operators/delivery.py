@@ -84,7 +84,7 @@ class DeliverEventCreatedOperator(_DeliverEventOperator):
     """
     Deliver an ``event.created``, signed, at most once per run or manual clear.
 
-    The other arguments are those of every delivery (``docs/operators.md``) and of every operator.
+    The other arguments are those of every delivery (``docs/reference/operators.md``) and of every operator.
 
     :param event_logger: the name of the logger that logged it; may be empty
     :param occurred_at: when it happened, with a zone; by default the end of the run's data interval
@@ -120,7 +120,7 @@ class DeliverEventAlertOperator(_DeliverEventOperator):
     """
     Deliver an ``event.alert``, signed, at most once per run or manual clear.
 
-    The other arguments are those of every delivery (``docs/operators.md``) and of every operator.
+    The other arguments are those of every delivery (``docs/reference/operators.md``) and of every operator.
 
     :param triggering_rules: a list of the names of the rules that made the alert, at least one; a string is refused
     """
@@ -149,7 +149,7 @@ class DeliverEventOperator(SingleEventOperator):
     """
     Deliver an event of the user's own type, such as ``orders.loaded``, signed, at most once per run or manual clear.
 
-    The other arguments are those of every delivery (``docs/operators.md``) and of every operator.
+    The other arguments are those of every delivery (``docs/reference/operators.md``) and of every operator.
 
     :param event_type: 1 to 128 letters, digits, ``.``, ``-`` and ``_``; required unless ``event`` has it
     :param data: what happened: anything that JSON can represent
@@ -222,8 +222,8 @@ class DeliverEventStreamOperator(EndpointOperator):
     """
     Deliver a stream of events to one endpoint, each at most once per run or manual clear.
 
-    The other arguments are those of every delivery (``docs/operators.md``) and of every operator. A stream goes to one
-    endpoint; ``.expand(service_hook_conn_id=[…])`` makes one task for each.
+    The other arguments are those of every delivery (``docs/reference/operators.md``) and of every operator. A stream
+    goes to one endpoint; ``.expand(service_hook_conn_id=[…])`` makes one task for each.
 
     :param events: a file of JSON Lines, plain or gzip, as a path or URL for Airflow's ``ObjectStoragePath``; or a list
         of events, such as an XCom or a generator; or a function that returns the same events each time. An event is a

@@ -28,7 +28,7 @@ EVENTS = 2
 """How many events a stream sends over one connection at a time: the second one shows whether it is reused."""
 SHORT_TIMEOUT, LONG_TIMEOUT = 0.3, 5.0
 """Seconds: the first where the response never ends, the second where nothing may depend on speed."""
-DOCS = Path(__file__).parent.parent.parent / "docs" / "responses.md"
+DOCS = Path(__file__).parent.parent.parent / "docs" / "reference" / "responses.md"
 
 
 class Delivery(NamedTuple):

@@ -5,7 +5,8 @@ One table of unusual HTTP/1.1 responses, and how a delivery must read each.
 
 A response counts if its status line can be read and its headers are complete: the status then decides the outcome,
 whatever the body does. A status counts if at least three of five common clients (curl, requests, aiohttp, Node's fetch,
-Go's net/http) take it; a row says in its note where that is not the reason. ``docs/responses.md`` shows the same rows.
+Go's net/http) take it; a row says in its note where that is not the reason. ``docs/reference/responses.md`` shows the
+same rows.
 """
 
 from __future__ import annotations

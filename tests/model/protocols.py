@@ -265,4 +265,4 @@ LIMITS = (
         violates=_TWICE,
     ),
 )
-"""What ``docs/guarantee.md`` lists as limits."""
+"""What ``docs/concepts/guarantee.md`` lists as limits."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-The commands as a person runs them: processes of their own, connections and Variables in a real database.
+The commands as a user runs them: separate processes, with connections and Variables in a real database.
 
-The session of ``docs/cli.md`` is run as it is written there. ``WRITE_DOCS=1`` writes its output into the page.
+The session of ``docs/reference/cli.md`` is run unchanged. ``WRITE_DOCS=1`` writes its output into the page.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import pytest
 from airflow_provider_hooks._runtime.compat import has_provider_commands
 from tests.system.real_airflow import REPOSITORY, RealAirflow
 
-PAGE = REPOSITORY / "docs" / "cli.md"
+PAGE = REPOSITORY / "docs" / "reference" / "cli.md"
 COMMANDS = "airflow" if has_provider_commands() else "airflow_provider_hooks.cli"
 """The module that has the commands: Airflow 3.1 has none of providers."""
 REGISTRY = "service_hook_registry_default"

@@ -74,7 +74,7 @@ class SentryApi(PlatformApi):
         ),
         alternatives={
             Operation.ROTATE: "register a new hook next to the old one, deliver with its secret, then delete the old",
-            Operation.SECURITY: "see the table of signing schemes in docs/signing.md",
+            Operation.SECURITY: "see the table of signing schemes in docs/reference/signing.md",
         },
         secret_origin="platform",
         secret_visibility="is in every response, so a lost secret is read again",
