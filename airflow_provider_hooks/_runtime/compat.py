@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from airflow.sdk import RetryDecision, RetryPolicy, conf
     from airflow.sdk.bases.decorator import determine_kwargs
@@ -50,6 +50,7 @@ __all__ = [
     "conf",
     "context_merge",
     "determine_kwargs",
+    "find_team_names",
     "has_provider_commands",
     "has_retry_policy",
     "has_task_state_store",
@@ -149,6 +150,19 @@ def require_listing(variables: Variables) -> Variables:
 def clear_deletes_claims() -> bool:
     """Return whether a clear deletes the task state store, unless it is made with ``keep_task_state``."""
     return read_sdk_version() >= _AIRFLOW_3_4
+
+
+def find_team_names(dag_ids: Collection[str]) -> Mapping[str, str | None]:
+    """
+    Return the team of each Dag that has one: with one query, or with one for each Dag on Airflow 3.1.
+
+    :raises SQLAlchemyError: if Airflow's database fails
+    """
+    from airflow.models.dag import DagModel  # noqa: PLC0415  (a Dag file imports this module)
+
+    if hasattr(DagModel, "get_dag_id_to_team_name_mapping"):
+        return DagModel.get_dag_id_to_team_name_mapping(list(dag_ids))
+    return {one: DagModel.get_team_name(one) for one in dag_ids}
 
 
 @functools.cache

@@ -101,7 +101,9 @@ _BY_ERROR_CLASS: Mapping[str, str] = {
         "The address is not allowed: use a public HTTPS URL, or add it to [service_hooks] allowed_networks."
     ),
     ErrorClass.DNS_ERROR: "The host name has no address: check the host of the connection, and DNS on the worker.",
-    ErrorClass.PROXY_ERROR: "The proxy did not connect: check the proxy that the connection or the deployment names.",
+    ErrorClass.PROXY_ERROR: (
+        "The proxy did not open the tunnel: check [service_hooks] proxy, and whether it allows the address."
+    ),
     ErrorClass.CONNECTION_REFUSED: "No server listens there: check host and port of the connection, and the receiver.",
     ErrorClass.NETWORK_UNREACHABLE: "The worker has no route to the address: check its network.",
     ErrorClass.CONNECTION_FAILED: "The connection could not be opened: check the network between worker and receiver.",
@@ -113,7 +115,9 @@ _BY_ERROR_CLASS: Mapping[str, str] = {
     ErrorClass.TIMEOUT: "The receiver did not answer in time: it may still process the event.",
     ErrorClass.RESPONSE_TOO_LARGE: "The response was too large to be read whole; the status line decided the outcome.",
     ErrorClass.INVALID_RESPONSE: "The response is no valid HTTP: check whether the URL leads to the right server.",
-    ErrorClass.REUSED_CONNECTION_LOST: "A reused connection was closed before the receiver got the request.",
+    ErrorClass.REUSED_CONNECTION_LOST: (
+        "A connection that earlier requests used was lost before a response: the receiver's log may say more."
+    ),
     ErrorClass.SETUP_FAILED: "The worker could not prepare the request: the message of the attempt says why.",
     ErrorClass.INTERRUPTED: "The task was interrupted while it was sending.",
     ErrorClass.INVALID_EVENT: "The event is invalid: correct it where it is made.",

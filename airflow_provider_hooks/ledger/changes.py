@@ -38,10 +38,10 @@ def explain_not_settled(details: DeliveryDetails) -> str | None:
     if one.outcome == Outcome.DELIVERED.value:
         return "was delivered, so there is nothing to mark"
     if one.outcome == Outcome.NOT_SENT.value:
-        return "was not sent, so the receiver does not have the event; send it with: deliveries resend"
+        return "was not sent, so the receiver does not have the event; resend it"
     return (
-        f"was rejected (HTTP {one.status_code}); send it again with: deliveries resend, or mark its task as success in "
-        "Airflow if the receiver has the event nevertheless"
+        f"was rejected (HTTP {one.status_code}); resend it, or mark its task as success in Airflow if the receiver has "
+        "the event nevertheless"
     )
 
 

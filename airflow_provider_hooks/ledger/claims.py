@@ -155,7 +155,7 @@ class LedgerClaimStore(Generic[ClaimType]):
             return None
         try:
             stored = msgspec.json.decode(rows[0][0])
-        except ValueError:
+        except msgspec.MsgspecError:
             stored = None
         return parse_stored(stored, self._kind, refusal=_REFUSAL)
 

@@ -430,5 +430,5 @@ def _decode(text: str) -> dict[str, Any]:
     """
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.ValidationError, ValueError) as error:
+    except msgspec.MsgspecError as error:
         raise RecordError(f"what the ledger stores of the delivery cannot be read ({escape(str(error))})") from None

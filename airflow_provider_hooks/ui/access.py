@@ -24,6 +24,8 @@ from airflow.utils.session import create_session
 from fastapi import Depends, HTTPException
 from sqlalchemy import select
 
+from airflow_provider_hooks._runtime.compat import find_team_names
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -65,7 +67,7 @@ class Access:
         """Look up in one query what is needed to decide about these Dags, which would be a query for each of them."""
         unknown = {one for one in dag_ids if one is not None} - self._teams.keys()
         if unknown:
-            found = DagModel.get_dag_id_to_team_name_mapping(sorted(unknown))
+            found = find_team_names(sorted(unknown))
             self._teams |= {one: found.get(one) for one in unknown}
 
     def may_edit(self, dag_id: str | None) -> bool:

@@ -61,7 +61,7 @@ def describe_delivery(
         resend=_make_action(_explain_not_resent(details), "resend", one),
         mark_received=_make_action(explain_not_marked(details), "mark-delivered", one),
         attempts=[AttemptView(**msgspec.structs.asdict(attempt)) for attempt in details.attempts],
-        request=_describe_request(details, event),
+        request=None if one.kind == "stream" else _describe_request(details, event),
         payload=PayloadView(
             is_stored=details.payload_stored_at is not None,
             stored_at=details.payload_stored_at,

@@ -122,7 +122,7 @@ class DeliveryView(BaseModel):
     resend: Action
     mark_received: Action
     attempts: list[AttemptView]
-    request: RequestView
+    request: RequestView | None = Field(description="None for a stream, which makes many requests.")
     payload: PayloadView
     stream: StreamView | None
     links: Links

@@ -69,7 +69,7 @@ def test_an_open_claim_of_a_command_is_marked(run, filled):
     ("outcome", "problem"),
     [
         ("delivered", "was delivered, so there is nothing to mark"),
-        ("rejected", "was rejected (HTTP 500); send it again with: deliveries resend"),
+        ("rejected", "was rejected (HTTP 500); resend it, or mark its task as success"),
         ("not_sent", "was not sent, so the receiver does not have the event"),
     ],
 )

@@ -35,6 +35,10 @@ def make(*, outcome: str = "unknown", state: str | None = None, claim: dict | No
         ({"outcome": "rejected", "status_code": 599}, ["The receiver failed", "resend it"]),
         ({"outcome": "not_sent"}, ["resending is safe"]),
         ({"outcome": "unknown"}, ["Ask the receiver"]),
+        (
+            {"outcome": "unknown", "error_class": "reused_connection_lost"},
+            ["was lost before a response", "Ask the receiver"],
+        ),
         ({"outcome": "delivered"}, []),
         ({"outcome": "delivered", "state": "settled"}, []),
         ({"kind": "stream", "claim": {"state": "stopped"}}, ["sends the rest"]),

@@ -45,7 +45,7 @@ const { useState } = globalThis.React;
  * @property {Possibility} resend
  * @property {Possibility} mark_received
  * @property {{try_number: number, claimed_at: string, record: object}[]} attempts
- * @property {{method: string, url: string | null, headers: Record<string, string> | null, note: string | null}} request
+ * @property {{method: string, url: string | null, headers: Record<string, string> | null, note: string | null} | null} request null for a stream
  * @property {{is_stored: boolean, stored_at: string | null, content_type: string | null, text: string | null, note: string | null}} payload
  * @property {object | null} stream
  * @property {{task_instance: string | null, run: string | null, dag: string | null}} links
