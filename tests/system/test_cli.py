@@ -32,7 +32,7 @@ REGISTRY = "service_hook_registry_default"
 
 Run = Callable[..., str]
 
-_CONSOLE = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
+_CONSOLE = re.compile(r"(?<=```text\n)\$ .*?(?=```)", re.DOTALL)
 _VARYING = [
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}", "<uuid>"),
     (r"\b[0-9a-f]{64}\b", "<64 hex digits>"),
