@@ -287,8 +287,14 @@ def _list_described(cls: type) -> Iterator[tuple[str, str, str]]:
             yield ast.unparse(node.targets[0]), "", text
 
 
+def _require(name: str, text: str) -> str:
+    if not text:
+        raise ValueError(f"{name} has no docstring, which the docs show")
+    return text
+
+
 def _draw_error_classes() -> str:
-    described = {name: text for name, _, text in _list_described(ErrorClass)}
+    described = {name: _require(name, text) for name, _, text in _list_described(ErrorClass)}
     return _draw(["error class", "meaning"], [[f"`{one.value}`", described[one.name]] for one in ErrorClass])
 
 
@@ -307,11 +313,14 @@ _JSON_TYPES = {
 def _draw_record() -> str:
     """Draw the fields of a delivery record, in the order in which they are stored."""
     own = [one for one in _list_described(Record) if one[0] not in {"info", "attempt"}]
-    phases = [(f"phases.{name}", kind, f"{text} In milliseconds.") for name, kind, text in _list_described(Phases)]
+    phases = [
+        (f"phases.{name}", kind, f"{_require(name, text)} In milliseconds.")
+        for name, kind, text in _list_described(Phases)
+    ]
     rows = []
     for name, kind, text in (*_list_described(DeliveryInfo), *own, *_list_described(Attempt), *phases):
         base, _, optional = kind.partition(" | ")
-        rows.append([f"`{name}`", _JSON_TYPES[base] + (", or `null`" if optional else ""), text])
+        rows.append([f"`{name}`", _JSON_TYPES[base] + (", or `null`" if optional else ""), _require(name, text)])
     return _draw(["field", "type", "meaning"], rows)
 
 
