@@ -266,12 +266,19 @@ def _list_shared(group: str) -> dict[str, list[str]]:
 def _draw_arguments(name: str) -> str:
     """Draw the arguments of a class that are in no table of shared arguments."""
     shared = [_list_shared(group) for group, names in SHARED.items() if name in names]
-    rows = [row for key, row in _list_arguments(name).items() if not any(one.get(key) == row for one in shared)]
-    return _draw(["argument", "description", "default"], rows)
+    return _draw_rows(
+        [row for key, row in _list_arguments(name).items() if not any(one.get(key) == row for one in shared)]
+    )
 
 
 def _draw_shared(group: str) -> str:
-    return _draw(["argument", "description", "default"], _list_shared(group).values())
+    return _draw_rows(list(_list_shared(group).values()))
+
+
+def _draw_rows(rows: Sequence[Sequence[str]]) -> str:
+    """Draw arguments, without the column of defaults if none has one."""
+    width = 3 if any(row[2] for row in rows) else 2
+    return _draw(["argument", "description", "default"][:width], [row[:width] for row in rows])
 
 
 def _list_described(cls: type) -> Iterator[tuple[str, str, str]]:
