@@ -44,7 +44,7 @@ class DeliveryInfo(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str
     """The connection id."""
     url: str
-    """Without its query."""
+    """The URL of the endpoint, without its query."""
     scheme: str
     """The signing scheme."""
     body_sha256: str
