@@ -36,33 +36,48 @@ class DeliveryInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a delivery before anything is sent."""
 
     delivery_id: str
+    """A UUID made from deployment, endpoint, event type and event id; the same on every try."""
     event_id: str
+    """The id of the event."""
     event_type: str
+    """Such as ``event.alert`` or ``orders.loaded``."""
     endpoint: str
     """The connection id."""
     url: str
-    """Without its query."""
+    """The URL of the endpoint, without its query."""
     scheme: str
+    """The signing scheme."""
     body_sha256: str
+    """The SHA-256 of the body that was sent, in hex digits."""
     body_bytes: int
+    """The size of the body."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """How one HTTP request finished. Secrets in it are masked, and its texts are bounded."""
 
     outcome: Outcome
+    """``delivered``, ``rejected``, ``not_sent`` or ``unknown``."""
     requested_at: str
     """ISO 8601, UTC: when the attempt began."""
     responded_at: str | None = None
     """ISO 8601, UTC: when the headers of the response were complete."""
     duration_ms: float
+    """The whole attempt in milliseconds: DNS, connecting, TLS, request and response."""
     peer_address: str | None = None
+    """The IP address that the request was sent to."""
     phases: Phases = NO_PHASES
+    """How long each phase took."""
     status_code: int | None = None
+    """The status of the response."""
     response_headers: dict[str, str] = {}
+    """Some headers of the response, with names in lower case."""
     response_body: str | None = None
+    """The beginning of the response body."""
     error_class: ErrorClass | None = None
+    """Why there is no complete response."""
     message: str | None = None
+    """The error in words."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,9 +85,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     info: DeliveryInfo
     generation: str
-    """Which run or manual clear it belongs to; see ``delivery.claims``."""
+    """Which run or manual clear it belongs to, as a label."""
     redelivery: bool
-    """Whether the event may have been sent before: by an earlier generation, or by an earlier attempt."""
+    """Whether the event may have been sent before: in an earlier run or clear, or by an earlier attempt."""
     attempts: int = 1
     """How many attempts the run or manual clear has made of the delivery, with this one."""
     attempt: Attempt

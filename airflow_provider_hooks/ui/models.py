@@ -58,7 +58,7 @@ class Action(BaseModel):
 
 
 class AttemptView(BaseModel):
-    """One attempt with its record, which has the fields that docs/records.md lists."""
+    """One attempt with its record, which has the fields that docs/reference/records.md lists."""
 
     try_number: int
     claimed_at: str

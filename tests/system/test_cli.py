@@ -32,7 +32,7 @@ REGISTRY = "service_hook_registry_default"
 
 Run = Callable[..., str]
 
-_CONSOLE = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
+_CONSOLE = re.compile(r"(?<=```text\n)\$ .*?(?=```)", re.DOTALL)
 _LOGGED_BY_AIRFLOW_3_1 = re.compile(r"^.* \[alembic\.runtime\.plugins\] .*\n", re.MULTILINE)
 """What ``import airflow`` of Airflow 3.1 writes to standard error, whatever the command is."""
 _VARYING = [
