@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Each worker of pytest-xdist has its own AIRFLOW_HOME inside the checkout, and takes nothing from the user's."""
+"""
+Each worker of pytest-xdist has its own AIRFLOW_HOME inside the checkout, and takes nothing from the user's.
+
+So has each version of Airflow: an older one cannot use the database of a newer one.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +27,7 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
     del os.environ[name]
 os.environ |= {
-    "AIRFLOW_HOME": str(REPOSITORY / ".airflow" / "tests" / WORKER),
+    "AIRFLOW_HOME": str(REPOSITORY / ".airflow" / "tests" / version("apache-airflow") / WORKER),
     "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
