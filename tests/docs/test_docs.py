@@ -70,3 +70,16 @@ def test_the_dag_of_the_readme_has_ten_lines_at_most_and_parses(tmp_path):
     (tmp_path / "readme_dag.py").write_text(code)
     namespace = runpy.run_path(str(tmp_path / "readme_dag.py"))
     assert [task.task_id for task in namespace["alert"].dag.tasks] == ["register", "alert"]
+
+
+def test_every_diagram_is_drawn_and_shown():
+    names = [path.stem for path in (REPOSITORY / "docs" / "diagrams").glob("*.dot")]
+    shown = "".join(page.read_text() for page in PAGES)
+    assert names
+    for name in names:
+        assert (REPOSITORY / "docs" / "images" / f"{name}.svg").is_file(), "run 'make screenshots'"
+        assert f"images/{name}.svg)" in shown
+
+
+def test_the_readme_has_under_120_lines():
+    assert len((REPOSITORY / "README.md").read_text().splitlines()) < 120
