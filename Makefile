@@ -11,12 +11,13 @@ export PIP_CONSTRAINT :=
 WORKERS ?= 3
 PARALLEL := --numprocesses $(WORKERS) --no-loadscope-reorder
 
-.PHONY: help demo ui test test-fast test-model test-crash test-compat test-pages test-servers test-conformance fuzz bench lint docs screenshots clean
+.PHONY: help demo ui test test-one test-fast test-model test-crash test-compat test-pages test-servers test-conformance fuzz bench format lint docs screenshots clean
 
 help:
 	@echo "make demo   register a service hook and deliver two events, for real, on embedded defaults"
 	@echo "make ui     open the pages of deliveries in a local Airflow, with deliveries of every outcome"
 	@echo "make test   run all tests except the long crash suites"
+	@echo "make test-one T=tests/…::name  run one test, one file or one folder"
 	@echo "make test-fast     run the tests that start no Airflow process"
 	@echo "make test-model    explore every interleaving of the processes of a delivery, with crashes and lost answers"
 	@echo "make test-crash    run the crash suites: kill a real Airflow at every point of a delivery, some 800 times"
@@ -26,7 +27,8 @@ help:
 	@echo "make test-conformance  have the libraries of npm verify deliveries (needs Node.js 18 and npm)"
 	@echo "make bench  measure bulk delivery against the usual alternatives (needs nginx, wrk and Go)"
 	@echo "make fuzz   look for input that breaks a promise, for SECONDS (600)"
-	@echo "make lint   ruff, mypy, import-linter, bandit and pip check"
+	@echo "make format fix what ruff can fix, and format the code"
+	@echo "make lint   ruff, mypy, import-linter, bandit, codespell, the check of the language, and pip check"
 	@echo "make docs   write the generated tables of the docs again, and build the site in build/site"
 	@echo "make screenshots  take the pictures of the docs again, from a real Airflow (needs Chromium)"
 	@echo "make clean  remove the environment and Airflow's home from this checkout"
@@ -56,6 +58,10 @@ ui: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGUMENTS)
+
+test-one: $(VENV)/.installed-dev
+	@test -n "$(T)" || { echo "Name a test: make test-one T=tests/signing/test_signatures.py"; exit 2; }
+	@$(BIN)/python -m pytest "$(T)" $(PYTEST_ARGUMENTS)
 
 test-fast: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not system and not crash" $(PYTEST_ARGUMENTS)
@@ -133,6 +139,10 @@ bench: $(VENV)/.installed-bench
 # Ruff has the same check (S608), with its exceptions in pyproject.toml.
 RUFF_HAS := B608
 
+format: $(VENV)/.installed-dev
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -140,6 +150,8 @@ lint: $(VENV)/.installed-dev
 	@$(BIN)/mypy tests/typing/public_api.py
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/bandit --quiet --recursive --severity-level medium --skip $(RUFF_HAS) airflow_provider_hooks dags
+	@$(BIN)/codespell
+	@$(BIN)/python -m tests.docs.language
 	@$(BIN)/python -m pip --disable-pip-version-check check
 
 screenshots: $(VENV)/.installed-dev

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Apache Airflow provider for outbound webhooks: registers hooks on platforms, and delivers each event signed, once.
+Apache Airflow provider for outbound webhooks: registers hooks on platforms, and delivers signed events at most once.
 
 The public names are imported when they are first used: Airflow imports this package before its own configuration is
 ready, so importing it imports nothing of Airflow. ``docs/reference/python-api.md`` lists the public API.

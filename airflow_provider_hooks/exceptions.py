@@ -132,7 +132,20 @@ _RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class ServiceHookError(Exception):
-    """The base of every error that this package raises on purpose."""
+    """
+    The base of every error that this package raises on purpose.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.exceptions import ServiceHookError
+    from airflow_provider_hooks.signing import sign
+
+    try:
+        sign("sentry", body=b"{}", secrets=[], delivery_id="d-1", timestamp=1_700_000_000)
+    except ServiceHookError as error:
+        assert not error.retryable
+    ```
+    """
 
     retryable: bool = False
     """Whether the same operation may succeed later without a change of its input."""
@@ -175,7 +188,20 @@ class ValidationError(ServiceHookError, ValueError):
 
 
 class ValidationErrors:
-    """Collects what is wrong field by field, so that one error can name all of it."""
+    """
+    Collects what is wrong field by field, so that one error can name all of it.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.registries.base import ValidationErrors
+
+    problems = ValidationErrors("service hook on Acme Helpdesk")
+    problems.add("url", "must start with https://")
+    assert "url" in problems
+    ```
+
+    :param subject: what the fields belong to, such as ``connection 'sandbox'``
+    """
 
     def __init__(self, subject: str) -> None:
         self._subject = subject

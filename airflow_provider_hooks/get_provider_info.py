@@ -18,7 +18,7 @@ def get_provider_info() -> dict[str, object]:
     return {
         "package-name": "airflow-provider-hooks",
         "name": "Service Hooks",
-        "description": "Registers service hooks on platforms, and delivers each event signed and once.",
+        "description": "Registers webhooks on platforms, and delivers signed events at most once.",
         "versions": [__version__],
         "integrations": [
             {

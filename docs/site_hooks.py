@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 REPOSITORY = Path(__file__).parent.parent
-ROOT_PAGES = {"CHANGELOG.md": "changelog.md", "LICENSE": "license.md"}
+ROOT_PAGES = {
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contribute.md",
+    "LICENSE": "license.md",
+    "SECURITY.md": "security-policy.md",
+}
 """Files of the repository's top folder, and the page that shows each."""
 _LINK = re.compile(r"\]\((?P<path>[^)#\s:]+)(?P<anchor>#[^)\s]*)?\)")
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The public API: what each public module exports is what the docs list, and it can be imported."""
+"""The public API: what each public module exports is what the docs list, can be imported, and has an example."""
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -13,10 +14,14 @@ from pathlib import Path
 import pytest
 
 import airflow_provider_hooks
+from airflow_provider_hooks.exceptions import ServiceHookError
 
 PAGE = (Path(__file__).parent.parent / "docs" / "reference" / "python-api.md").read_text()
 SECTIONS = re.findall(r"^## `([a-z_.]+)`\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
 DOCUMENTED = {module: re.findall(r"^\| `(\w+)` \| .+ \|$", text, re.MULTILINE) for module, text in SECTIONS}
+
+EXAMPLE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PARAMETER = re.compile(r"^:param (\w+): \S", re.MULTILINE)
 
 LAZY = """
 import sys
@@ -54,3 +59,36 @@ def test_dir_lists_the_public_names_and_an_unknown_one_is_an_attribute_error():
     assert set(airflow_provider_hooks.__all__) <= set(dir(airflow_provider_hooks))
     with pytest.raises(AttributeError, match="no_such_name"):
         airflow_provider_hooks.no_such_name  # noqa: B018  (reading it is the test)
+
+
+def list_described() -> dict[str, object]:
+    """Return the public classes and functions; of the exceptions only their base, which catches them all."""
+    values = {name: getattr(import_module(module), name) for module, names in DOCUMENTED.items() for name in names}
+    return {
+        name: value
+        for name, value in values.items()
+        if inspect.isfunction(value)
+        or (isinstance(value, type) and (value is ServiceHookError or not issubclass(value, BaseException)))
+    }
+
+
+DESCRIBED = list_described()
+FUNCTIONS = [name for name, value in DESCRIBED.items() if inspect.isfunction(value)]
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_every_public_class_and_function_has_an_example_that_runs(name):
+    examples = EXAMPLE.findall(inspect.getdoc(DESCRIBED[name]))
+    assert len(examples) == 1, "one example, as a block of Python"
+    exec(compile(examples[0], f"<example of {name}>", "exec"), {"__name__": "example"})  # noqa: S102
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_an_example_imports_what_it_shows(name):
+    assert name in EXAMPLE.findall(inspect.getdoc(DESCRIBED[name]))[0] or name == "service_hook_task"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_parameter_of_a_public_function_is_described(name):
+    described = PARAMETER.findall(inspect.getdoc(DESCRIBED[name]))
+    assert described == list(inspect.signature(DESCRIBED[name]).parameters)

@@ -85,7 +85,7 @@ def read_settings() -> Settings:
     given = {option.name: conf.get(SECTION, option.name, fallback=None) for option in OPTIONS}
     settings = parse_settings({**given, "deployment": read_deployment()})
     if settings.ca_file and not os.access(settings.ca_file, os.R_OK):
-        message = f"{safe_repr(settings.ca_file)} is no file that can be read"
+        message = f"{safe_repr(settings.ca_file)} is not a file that can be read"
         raise ValidationError(f"section {SECTION} of airflow.cfg", {"ca_file": message})
     return settings
 

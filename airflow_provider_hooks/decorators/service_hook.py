@@ -57,6 +57,21 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
     """
     Delivers what a function returns: an event, a list of events, or nothing.
 
+    In a Dag write ``@task.service_hook``; import this class for its type, or for a decorator of your package.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.decorators.service_hook import ServiceHookDecoratedOperator
+
+    operator = ServiceHookDecoratedOperator(
+        task_id="notify",
+        event_type="orders.loaded",
+        python_callable=lambda: {"id": "orders-7", "rows": 1204},
+        op_args=(),
+        op_kwargs={},
+    )
+    ```
+
     :param event_type: ``event.created``, ``event.alert``, or the user's own type, such as ``orders.loaded``: what the
         function returns is then the data, and its ``id`` the event's id, if it has one
     :param triggering_rules: a list of the names of the rules that made an alert, at least one; a string is refused
@@ -177,6 +192,21 @@ def service_hook_task(
 ) -> TaskDecorator:
     """
     Deliver the event, or each event of the list, that the decorated function returns: ``@task.service_hook(...)``.
+
+    In a Dag the decorator is ``task.service_hook`` of ``airflow.sdk``.
+
+    Example:
+    ```python
+    from airflow.sdk import DAG, task
+
+    with DAG("orders", schedule="@daily"):
+
+        @task.service_hook(service_hook_conn_id="orders_warehouse", event_type="orders.loaded")
+        def notify():
+            return {"id": "orders-7", "rows": 1204}
+
+        notify()
+    ```
 
     :param python_callable: the function, if the decorator is written without arguments
     :param event_type: ``event.created``, ``event.alert``, or the user's own type, such as ``orders.loaded``: what the

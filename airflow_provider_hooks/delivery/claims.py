@@ -73,7 +73,7 @@ class ClaimStore(Protocol[_ClaimType]):
         """
         Store a later state of a claim that this process holds, or of one that it found; it is durable afterwards.
 
-        :raises ClaimLostError: if another process has claimed the delivery since; the task state store cannot say so
+        :raises ClaimLostError: if another process has claimed the delivery since; the task state store cannot detect it
         :raises StateStoreError: if the store did not answer, so that the state may be stored
         """
 
@@ -105,7 +105,7 @@ class ClaimAction(str, Enum):
     RETURN_RECORDED = "return_recorded"
     """It already finished; return the recorded outcome."""
     MARK_DELIVERED = "mark_delivered"
-    """A user settled it as received."""
+    """A user marked it as received."""
     REPORT_UNKNOWN = "report_unknown"
     """An earlier try claimed it and did not record an outcome."""
 
@@ -276,7 +276,7 @@ def mark_delivered(claim: Claim, *, run: TryContext) -> tuple[Claim, Record]:
             f"the delivery was {outcome.value}, which cannot be settled; write that as the state of the claim"
         )
     attempt = msgspec.structs.replace(
-        before.attempt, outcome=Outcome.DELIVERED, error_class=None, message="a user settled it as received"
+        before.attempt, outcome=Outcome.DELIVERED, error_class=None, message="a user marked it as received"
     )
     record = msgspec.structs.replace(before, attempt=attempt, generation=run.generation, settled=True)
     taken_over = msgspec.structs.replace(claim, generation=run.generation, try_number=run.try_number)

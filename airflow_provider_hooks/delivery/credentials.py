@@ -67,7 +67,7 @@ def _check_fields(kind: str | None, extra: Mapping[str, str], problems: Validati
     """Note the fields that the type needs and that are missing, and those that it does not use."""
     given = [name for name in extra if name.startswith("auth_") and name != "auth_type"]
     if kind is None:
-        problems.add("extra.auth_type", f"is not set, or is no type, but {', '.join(given)} is")
+        problems.add("extra.auth_type", f"is not set, or is not a type, but {', '.join(given)} is")
         return
     for name in given:
         if name not in {*_USES[kind], "auth_secret", "auth_variable"}:

@@ -57,6 +57,14 @@ class DeliveryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """
     What is sent again. Made by ``make_policy``, which checks it.
 
+    Example:
+    ```python
+    from airflow_provider_hooks.delivery.policy import DeliveryPolicy
+
+    policy = DeliveryPolicy(guarantee="at_least_once", retry_statuses=frozenset({429, 503}))
+    assert policy.resends_unknown
+    ```
+
     :param guarantee: whether an event is sent again that may have been received
     :param retry_statuses: the statuses of a rejected delivery that is sent again
     :param once: ``run``: each run or manual clear delivers the event; ``event``: an event id goes to an endpoint once,
@@ -89,8 +97,19 @@ def make_policy(
     """
     Return a policy from arguments that a template may have rendered as text.
 
+    ``EndpointHook.deliver`` takes the policy.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.delivery.policy import make_policy
+
+    policy = make_policy(guarantee="at_most_once", retry_statuses=[429, 503])
+    assert policy.retry_statuses == {429, 503}
+    ```
+
     :param guarantee: ``at_most_once`` or ``at_least_once``
-    :param retry_statuses: a list of statuses; ``None``: none for ``at_most_once``, ``RETRY_STATUSES`` otherwise
+    :param retry_statuses: a list of HTTP statuses from 300 to 599, without 410; ``None``: none for ``at_most_once``,
+        and 408, 425, 429, 500, 502, 503 and 504 for ``at_least_once``
     :param once: ``run`` or ``event``
     :raises ValidationError: naming each argument that cannot be used
     """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from airflow_provider_hooks.events.assets import events_from_assets
     from airflow_provider_hooks.events.builders import build_event_alert, build_event_created, extract_fields
+    from airflow_provider_hooks.events.event import Event
     from airflow_provider_hooks.events.exceptions import event_from_exception
     from airflow_provider_hooks.events.format_base import DEFAULT_MAX_PAYLOAD_BYTES
     from airflow_provider_hooks.events.serialization import serialize
@@ -20,6 +21,7 @@ __all__ = [
     "EVENT_ALERT",
     "EVENT_CREATED",
     "EVENT_TYPES",
+    "Event",
     "EventFields",
     "build_event_alert",
     "build_event_created",
@@ -34,6 +36,7 @@ _MODULES = {
     "EVENT_ALERT": "types",
     "EVENT_CREATED": "types",
     "EVENT_TYPES": "types",
+    "Event": "event",
     "EventFields": "types",
     "build_event_alert": "builders",
     "build_event_created": "builders",

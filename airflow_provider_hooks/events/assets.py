@@ -65,6 +65,18 @@ def events_from_assets(
     It is plain JSON data, so a task can return it and a mapped delivery operator can take it as ``event``. Nothing is
     validated here, so an invalid event fails only its own delivery.
 
+    Example:
+    ```python
+    from airflow.sdk import get_current_context, task
+
+    from airflow_provider_hooks import events_from_assets
+
+
+    @task
+    def read_events():
+        return events_from_assets(get_current_context()["triggering_asset_events"], event_type="orders.loaded")
+    ```
+
     :param triggering_asset_events: ``context["triggering_asset_events"]``
     :param event_type: the user's own type; ``None`` for ``event.created`` and ``event.alert``
     :param id_field: the field of the data that is the event's id; events without it have one that is made

@@ -54,9 +54,32 @@ def build_event_created(
     ``python``; without ``tags`` and ``exception`` their lists are empty. One of ``datetime`` and ``timestamp`` gives
     both. Everything else is required.
 
+    Example:
+    ```python
+    from airflow_provider_hooks.events import build_event_created
+
+    payload = build_event_created(
+        id="orders-7",
+        project="orders",
+        project_id="orders",
+        project_name="Orders",
+        message="Order 7 has no price",
+        url="https://airflow.example.com/dags/orders",
+        datetime="2026-01-01T12:00:00+00:00",
+        tags={"environment": "production"},
+    )
+    assert payload["event"]["message"] == "Order 7 has no price"
+    ```
+
     :param source: a payload as documented, fields by name, or an event that ``sentry-sdk`` made
+    :param id: the event's id
+    :param logger: the name of the logger that logged it
     :param datetime: when it happened: a ``datetime`` with a zone, ISO 8601 text, or unix seconds
-    :param fields: the fields that both events have, by name
+    :param timestamp: the same time in the inner event, if only this one is given
+    :param platform: the programming language
+    :param tags: tags by name, or pairs of name and value
+    :param exception: the exception in the form of ``sentry-sdk``, as ``event_from_exception`` returns it
+    :param fields: the fields that both events have, by name (``EventFields``)
     :raises ValidationError: naming each field that is missing, wrong or not documented
 
     Source: Sentry, "Service hooks", webhook payload structure.
@@ -86,9 +109,26 @@ def build_event_alert(
 
     ``culprit`` may be left out and is then empty, ``level`` is then ``error``. Everything else is required.
 
+    Example:
+    ```python
+    from airflow_provider_hooks.events import build_event_alert
+
+    payload = build_event_alert(
+        id="orders-7",
+        project="orders",
+        project_id="orders",
+        project_name="Orders",
+        message="Order 7 is late",
+        url="https://airflow.example.com/dags/orders",
+        triggering_rules=["Orders arrive in time"],
+    )
+    assert payload["level"] == "error"
+    ```
+
     :param source: a payload of either event as documented, fields by name, or an event that ``sentry-sdk`` made
+    :param id: the event's id
     :param triggering_rules: a list of the names of the rules that made the alert, at least one
-    :param fields: the fields that both events have, by name
+    :param fields: the fields that both events have, by name (``EventFields``)
     :raises ValidationError: naming each field that is missing, wrong or not documented
 
     Source: Sentry, "Service hooks", webhook payload structure.
@@ -173,6 +213,14 @@ def make_event_id(*parts: object) -> str:
 def extract_fields(source: Mapping[str, object]) -> dict[str, object]:
     """
     Return the fields of an event under their documented names, in one flat mapping.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.events import extract_fields
+
+    fields = extract_fields({"id": "orders-7", "event": {"message": "Order 7 is late", "platform": "python"}})
+    assert fields == {"id": "orders-7", "message": "Order 7 is late", "platform": "python"}
+    ```
 
     :param source: a documented payload (its inner ``event`` is opened), fields by name, or an event of ``sentry-sdk``,
         which has an ``event_id``; of the latter only the fields of the documented payload are returned

@@ -25,7 +25,22 @@ OWN_FIELDS = ("type", "id", "time", "data")
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """An event of any type, ready to be put into a format."""
+    """
+    An event of any type, ready to be put into a format.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.events import Event
+
+    event = Event(
+        type="orders.late",
+        id="orders-7",
+        occurred_at="2026-01-01T12:00:00.000Z",
+        source="https://airflow.example.com/dags/orders",
+        data={"order": 7},
+    )
+    ```
+    """
 
     type: str
     id: str
@@ -147,7 +162,7 @@ def _find_violations(data: object, schema: Mapping[str, object]) -> Iterator[tup
         kind.check_schema(schema)
         violations = list(islice(kind(schema, registry=Registry()).iter_errors(data), _MAX_PROBLEMS))
     except SchemaError as error:
-        yield "schema", f"is no JSON Schema: {escape(error.message)}"
+        yield "schema", f"is not a JSON Schema: {escape(error.message)}"
         return
     except Unresolvable as error:
         yield "schema", f"has a reference that is not in it: {escape(str(error))}"

@@ -39,8 +39,22 @@ def event_from_exception(
     the frames are not in it, because they often hold secrets. A long chain is cut to its last 10 exceptions, each with
     the innermost 50 frames and 1,024 characters of its text.
 
+    Example:
+    ```python
+    from airflow_provider_hooks.events import event_from_exception
+
+    try:
+        {}["price"]
+    except KeyError as error:
+        event = event_from_exception(error, level="warning", tags={"order": "7"})
+    assert event["exception"]["values"][0]["type"] == "KeyError"
+    ```
+
+    :param exception: an exception that was raised, so that it has a stack
     :param event_id: the event's id; a new one if ``None``
     :param occurred_at: when it was raised, with a zone; now if ``None``
+    :param level: ``fatal``, ``error``, ``warning``, ``info`` or ``debug``
+    :param tags: tags by name
     :raises ValidationError: naming each argument that cannot be used
     :raises MissingExtraError: if ``sentry-sdk`` is not installed
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.events.event import Event
 
+__all__ = ["DEFAULT_MAX_PAYLOAD_BYTES", "Format", "FormatSettings", "Message", "encode", "find_time"]
+
 JSON = "application/json"
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 DEFAULT_MAX_PAYLOAD_BYTES = 1_048_576
@@ -23,7 +25,16 @@ KeyUse = Literal["none", "optional", "required"]
 
 
 class Message(NamedTuple):
-    """The body of a request, and the headers that the event adds to it."""
+    """
+    The body of a request, and the headers that the event adds to it.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.events.format_base import Message
+
+    message = Message(b"order 7 is late", {"X-Priority": "high"})
+    ```
+    """
 
     body: bytes
     headers: Mapping[str, str] = NO_HEADERS
@@ -31,7 +42,16 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class FormatSettings:
-    """What the connection of an endpoint defines of the format of its events."""
+    """
+    What the connection of an endpoint defines of the format of its events.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.events.format_base import FormatSettings
+
+    settings = FormatSettings(name="pagerduty", key="an-integration-key")
+    ```
+    """
 
     name: str | None = None
     """``None``: the default of the event type."""
@@ -51,6 +71,19 @@ class Format(ABC):
 
     Register a subclass, which is instantiated without arguments, under the entry point group
     ``airflow_provider_hooks.formats``.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.events.format_base import DEFAULT_MAX_PAYLOAD_BYTES, Format, Message, encode
+
+
+    class ShortFormat(Format):
+        name = "short"
+        description = "A JSON object with the type and the id of the event"
+
+        def encode(self, event, *, max_payload_bytes=DEFAULT_MAX_PAYLOAD_BYTES):
+            return Message(encode({"type": event.type, "id": event.id}, max_payload_bytes=max_payload_bytes))
+    ```
     """
 
     name: str
@@ -99,13 +132,29 @@ class Format(ABC):
         """
         Return the body of the request for an event, and the headers that the event adds.
 
+        :param event: the event; its data is not checked yet
+        :param max_payload_bytes: the largest body allowed, in bytes
         :raises ValidationError: if this format cannot represent the event
         :raises PayloadError: if the data is not JSON, or the body is larger than allowed
         """
 
 
 def find_time(event: Event) -> str:
-    """Return when an event occurred; an ``event.alert`` has no time, so that is the time of sending."""
+    """
+    Return when an event occurred; an ``event.alert`` has no time, so that is the time of sending.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.events import Event
+    from airflow_provider_hooks.events.format_base import find_time
+
+    event = Event(type="orders.late", id="orders-7", occurred_at="2026-01-01T12:00:00.000Z", source="", data=None)
+    assert find_time(event) == "2026-01-01T12:00:00.000Z"
+    ```
+
+    :param event: the event
+    :returns: ISO 8601 in UTC, with milliseconds
+    """
     if event.occurred_at is not None:
         return event.occurred_at
     from airflow_provider_hooks.events.schema import format_time
@@ -114,7 +163,20 @@ def find_time(event: Event) -> str:
 
 
 def encode(value: object, *, max_payload_bytes: int) -> bytes:
-    """Return JSON, as ``serialize`` does."""
+    """
+    Return any value as compact UTF-8 JSON, as ``serialize`` does with a payload.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.events.format_base import encode
+
+    assert encode([{"id": "orders-7"}], max_payload_bytes=1_000) == b'[{"id":"orders-7"}]'
+    ```
+
+    :param value: what JSON can represent
+    :param max_payload_bytes: the largest result allowed, in bytes
+    :raises PayloadError: if it is not JSON, or larger than allowed
+    """
     return _load_encoder()(value, max_payload_bytes=max_payload_bytes)
 
 

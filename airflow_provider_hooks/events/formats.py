@@ -144,7 +144,7 @@ def _read_format(loaded: object) -> Format:
     """Return the format that an entry point loads."""
     made = loaded() if isinstance(loaded, type) and issubclass(loaded, Format) else loaded
     if not isinstance(made, Format):
-        raise TypeError("it is no Format")
+        raise TypeError("it is not a Format")
     return made
 
 

@@ -43,7 +43,7 @@ _DAYS_OF_ALL_MONTHS = "28"
 _MAX_URL_CHARACTERS = 2_048
 _MAX_DIGITS = 64
 _LAST_TIMESTAMP = 253_402_300_800
-"""Unix seconds of the year 10000, which a time cannot say."""
+"""Unix seconds of the year 10000, which a time cannot represent."""
 
 
 @cache

@@ -50,9 +50,18 @@ def serialize(event: Payload, *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BY
     """
     Return an event as compact UTF-8 JSON, keys in the order given; a UUID as text, an enum's member as its value.
 
+    Example:
+    ```python
+    from airflow_provider_hooks.events import serialize
+
+    assert serialize({"id": "orders-7", "rows": 1204}) == b'{"id":"orders-7","rows":1204}'
+    ```
+
+    :param event: what a builder returned
     :param max_payload_bytes: the largest body allowed, in bytes
     :raises PayloadError: naming the fields that hold NaN, Infinity, a lone surrogate, an integer beyond 64 bits,
-        something that JSON cannot say, or a cycle; or that are nested too deep; or saying by how much it is too large
+        something that JSON cannot represent, or a cycle, or that are nested too deep; or naming the limit if the body
+        is too large
     """
     if not isinstance(event, dict):
         raise PayloadError("payload", {"event": f"must be a dict, not a {type(event).__name__}"})
@@ -217,14 +226,14 @@ _PLAIN = frozenset({str, int, float, bool, type(None), uuid.UUID, orjson.Fragmen
 
 def _find_scalar_problem(value: object) -> str | None:
     if type(value) not in _PLAIN:
-        return f"is a {type(value).__name__}, which JSON cannot say"
+        return f"is a {type(value).__name__}, which JSON cannot represent"
     if isinstance(value, float) and not math.isfinite(value):
-        return f"is {value}, which JSON cannot say"
+        return f"is {value}, which JSON cannot represent"
     if isinstance(value, int) and not _MIN_INTEGER <= value <= _MAX_INTEGER:
         return "is an integer beyond 64 bits; send it as text"
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError:
-            return "has a lone surrogate, which UTF-8 cannot say"
+            return "has a lone surrogate, which UTF-8 cannot represent"
     return None

@@ -32,7 +32,23 @@ Tags: TypeAlias = "Mapping[str, str] | Sequence[tuple[str, str] | list[str]]"
 
 
 class EventFields(TypedDict, total=False):
-    """The fields that both events have, as the builders, the operators, the decorator and the notifier take them."""
+    """
+    The fields that both events have, as the builders, the operators, the decorator and the notifier take them.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.events import EventFields, build_event_alert
+
+    shared: EventFields = {"project": "orders", "project_id": "orders", "project_name": "Orders", "level": "info"}
+    payload = build_event_alert(
+        id="orders-7",
+        message="Orders are loaded",
+        url="https://airflow.example.com/dags/orders",
+        triggering_rules=["After every load"],
+        **shared,
+    )
+    ```
+    """
 
     project: str | None
     """The project's slug."""

@@ -107,6 +107,29 @@ class EndpointHook(BaseHook):
     """
     Delivers events to the endpoint that a connection describes.
 
+    Use it in a task that decides by itself what to deliver; for one event of a task, an operator is simpler.
+
+    Example:
+    ```python
+    from airflow.sdk import get_current_context, task
+
+    from airflow_provider_hooks import EndpointHook, build_event_alert
+
+
+    @task
+    def alert():
+        payload = build_event_alert(
+            id="orders-7",
+            project="orders",
+            project_id="orders",
+            project_name="Orders",
+            message="Order 7 is late",
+            url="https://airflow.example.com/dags/orders",
+            triggering_rules=["Orders arrive in time"],
+        )
+        return EndpointHook("orders_warehouse").deliver("event.alert", payload, context=get_current_context())
+    ```
+
     :param service_hook_conn_id: a connection of type ``service_hook``
     """
 
@@ -199,6 +222,7 @@ class EndpointHook(BaseHook):
         What an earlier try recorded is reported first. Then everything that can be refused is refused before the claim;
         after it, whatever happens is in the record. A task can leave the exceptions to Airflow.
 
+        :param event_type: ``event.created``, ``event.alert``, or the type of an event of the user's own
         :param payload: an event, what a builder of ``airflow_provider_hooks.events`` returns, or a draft, built only if
             the event is to be sent
         :param context: the task's context, whose state store holds the claim
@@ -522,7 +546,7 @@ class EndpointHook(BaseHook):
             self.log.warning("The previous run or clear left this delivery unresolved: %s", summary)
         count_delivery(result.record)
         if result.record.settled:
-            self.log.info("Nothing was sent by this try: a user settled the delivery")
+            self.log.info("Nothing was sent by this try: a user marked the delivery as received")
         elif not result.sent_by_this_try:
             self._log_outcome(result.record)
             if policy.once == "event":

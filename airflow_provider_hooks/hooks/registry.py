@@ -63,6 +63,22 @@ class RegistryHook(BaseHook):
     """
     Manages service hooks on the platform of a connection.
 
+    Use it in a task that decides by itself which hooks there are; for hooks that a Dag declares, the operators are
+    simpler.
+
+    Example:
+    ```python
+    from airflow.sdk import task
+
+    from airflow_provider_hooks import RegistryHook
+
+
+    @task
+    def count_inactive():
+        hooks = RegistryHook("service_hook_registry_default").list_hooks()
+        return sum(hook.status != "active" for hook in hooks)
+    ```
+
     The secrets of each hook that is used are registered with Airflow's masker. Registering, rotating
     and deleting with a Variable hold a lock on that Variable, which needs a running task or ``store``.
 

@@ -3,7 +3,7 @@
 """
 The network policy: deny by default, with the exact exceptions of the administrator. There is no off switch.
 
-Which addresses are public: an own table, so that the result does not depend on Python's patch level.
+Which addresses are public: a table of this package, so that the result does not depend on Python's patch level.
 
 IPv6 is public inside 2000::/3 less its special ranges only, and an IPv4 address carried inside an IPv6 one is checked
 as the IPv4 address that it is.

@@ -40,7 +40,7 @@ def describe_time(moment: float) -> str:
     try:
         return datetime.fromtimestamp(math.ceil(moment), tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (OverflowError, ValueError, OSError):
-        return "a time that is no time"
+        return "a time that is not valid"
 
 
 def _read_date(text: str) -> list[float]:

@@ -154,7 +154,7 @@ def _load_certificate(context: ssl.SSLContext, certificate: str, key: str | None
                 with open(file, "rb"):  # noqa: PTH123  (the name of a file is the user's)
                     pass
         except (OSError, ValueError) as error:
-            return part, f"is no file that can be read ({_describe(error)})"
+            return part, f"is not a file that can be read ({_describe(error)})"
     try:
         context.load_cert_chain(certificate, key, password=_refuse_passphrase)
     except _EncryptedKeyError:

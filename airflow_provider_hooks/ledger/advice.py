@@ -114,7 +114,7 @@ _BY_ERROR_CLASS: Mapping[str, str] = {
     ErrorClass.TOKEN_ERROR: "No access token was obtained: check the OAuth2 fields of the connection.",
     ErrorClass.TIMEOUT: "The receiver did not answer in time: it may still process the event.",
     ErrorClass.RESPONSE_TOO_LARGE: "The response was too large to be read whole; the status line decided the outcome.",
-    ErrorClass.INVALID_RESPONSE: "The response is no valid HTTP: check whether the URL leads to the right server.",
+    ErrorClass.INVALID_RESPONSE: "The response is not valid HTTP: check whether the URL leads to the right server.",
     ErrorClass.REUSED_CONNECTION_LOST: (
         "A connection that earlier requests used was lost before a response: the receiver's log may say more."
     ),

@@ -337,7 +337,7 @@ def decode_cursor(cursor: str) -> tuple[str, int]:
         datetime.fromisoformat(time)
         return time, int(number)
     except ValueError:
-        raise ValidationError("the list", {"after": "is no cursor that a list printed"}) from None
+        raise ValidationError("the list", {"after": "is not a cursor that a list printed"}) from None
 
 
 def to_text(time: datetime | str) -> str:

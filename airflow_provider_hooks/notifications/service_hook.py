@@ -43,6 +43,20 @@ class ServiceHookNotifier(BaseNotifier):
     It can be the ``on_failure_callback``, ``on_retry_callback``, ``on_success_callback`` or ``on_skipped_callback`` of
     a task, a callback of a Dag, or a deadline alert, by ``SyncCallback`` or ``AsyncCallback``.
 
+    Example:
+    ```python
+    from airflow.sdk import DAG
+
+    from airflow_provider_hooks import ServiceHookNotifier
+
+    with DAG(
+        "orders",
+        schedule="@daily",
+        default_args={"on_failure_callback": ServiceHookNotifier(service_hook_conn_id="on_call")},
+    ):
+        ...
+    ```
+
     :param service_hook_conn_id: a connection of type ``service_hook``
     :param event_type: ``event.alert``; ``event.created``, which carries the exception with its stack; or the user's own
         type, such as ``dag.failed``, whose data has message, level, culprit, url, project and tags

@@ -84,7 +84,22 @@ class DeliverEventCreatedOperator(_DeliverEventOperator):
     """
     Deliver an ``event.created``, signed, at most once per run or manual clear.
 
+    It reports what happened once, such as an exception. The task returns the delivery record, or a list of records if
+    the event goes to several endpoints.
+
     The other arguments are those of every delivery (``docs/reference/operators.md``) and of every operator.
+
+    Example:
+    ```python
+    from airflow_provider_hooks import DeliverEventCreatedOperator
+
+    created = DeliverEventCreatedOperator(
+        task_id="report_error",
+        message="Order 7 has no price",
+        level="warning",
+        tags={"environment": "production"},
+    )
+    ```
 
     :param event_logger: the name of the logger that logged it; may be empty
     :param occurred_at: when it happened, with a zone; by default the end of the run's data interval
@@ -120,7 +135,23 @@ class DeliverEventAlertOperator(_DeliverEventOperator):
     """
     Deliver an ``event.alert``, signed, at most once per run or manual clear.
 
+    It reports that a rule matched. The task returns the delivery record, or a list of records if the event goes to
+    several endpoints.
+
     The other arguments are those of every delivery (``docs/reference/operators.md``) and of every operator.
+
+    Example:
+    ```python
+    from airflow_provider_hooks import DeliverEventAlertOperator
+
+    alert = DeliverEventAlertOperator(
+        task_id="alert",
+        service_hook_conn_id="orders_warehouse",
+        message="Orders loaded by {{ run_id }}",
+        level="info",
+        triggering_rules=["After every load"],
+    )
+    ```
 
     :param triggering_rules: a list of the names of the rules that made the alert, at least one; a string is refused
     """
@@ -149,7 +180,22 @@ class DeliverEventOperator(SingleEventOperator):
     """
     Deliver an event of the user's own type, such as ``orders.loaded``, signed, at most once per run or manual clear.
 
+    The task returns the delivery record, or a list of records if the event goes to several endpoints.
+
     The other arguments are those of every delivery (``docs/reference/operators.md``) and of every operator.
+
+    Example:
+    ```python
+    from airflow_provider_hooks import DeliverEventOperator
+
+    loaded = DeliverEventOperator(
+        task_id="notify",
+        service_hook_conn_id="orders_warehouse",
+        event_type="orders.loaded",
+        event_id="orders-{{ ds }}",
+        data={"date": "{{ ds }}", "rows": 1204},
+    )
+    ```
 
     :param event_type: 1 to 128 letters, digits, ``.``, ``-`` and ``_``; required unless ``event`` has it
     :param data: what happened: anything that JSON can represent
@@ -222,8 +268,25 @@ class DeliverEventStreamOperator(EndpointOperator):
     """
     Deliver a stream of events to one endpoint, each at most once per run or manual clear.
 
+    Use it for hundreds of events or more: it reuses connections, and claims many events at once. The task returns
+    counts by outcome, rates, percentiles of durations in milliseconds, and the folder of the records.
+
     The other arguments are those of every delivery (``docs/reference/operators.md``) and of every operator. A stream
     goes to one endpoint; ``.expand(service_hook_conn_id=[…])`` makes one task for each.
+
+    Example:
+    ```python
+    from airflow_provider_hooks import DeliverEventStreamOperator
+
+    replay = DeliverEventStreamOperator(
+        task_id="replay",
+        service_hook_conn_id="orders_warehouse",
+        event_type="orders.loaded",
+        events="/data/orders/{{ ds }}.jsonl.gz",
+        records_path="/data/records",
+        rate_limit=500,
+    )
+    ```
 
     :param events: a file of JSON Lines, plain or gzip, as a path or URL for Airflow's ``ObjectStoragePath``; or a list
         of events, such as an XCom or a generator; or a function that returns the same events each time. An event is a

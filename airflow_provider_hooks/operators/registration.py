@@ -253,6 +253,13 @@ class RegisterServiceHookOperator(_DeclaredHookOperator):
 
     Returns the hook's id, URL, events, status and times, and whether it was created now; never its secret.
 
+    Example:
+    ```python
+    from airflow_provider_hooks import RegisterServiceHookOperator
+
+    register = RegisterServiceHookOperator(task_id="register", service_hook_conn_id="orders_warehouse")
+    ```
+
     :param service_hook_registry_conn_id: a connection of type ``service_hook_registry``
     :param service_hook_conn_id: the endpoint to register: its URL, and its Variable for the secret
     :param url: the URL that the platform sends events to, in place of an endpoint's
@@ -318,6 +325,18 @@ class EnsureServiceHookOperator(_DeclaredHookOperator):
 
     Returns ``change`` (``created``, ``updated`` or ``unchanged``), the hooks, and the name of the Variable; never a
     secret.
+
+    Example:
+    ```python
+    from airflow_provider_hooks import EnsureServiceHookOperator
+
+    ensure = EnsureServiceHookOperator(
+        task_id="ensure",
+        hook_name="orders",
+        service_hook_conn_id="orders_warehouse",
+        events=["event.alert"],
+    )
+    ```
 
     :param service_hook_registry_conn_id: a connection of type ``service_hook_registry``
     :param hook_name: the name of the declaration on this registry, the same in every run; on Akinon and ZStack also the
@@ -400,6 +419,13 @@ class ListServiceHooksOperator(_RegistryOperator):
 
     Returns each hook's id, name, URL without its query, events, status and times; never a secret or a header.
 
+    Example:
+    ```python
+    from airflow_provider_hooks import ListServiceHooksOperator
+
+    hooks = ListServiceHooksOperator(task_id="list_hooks", service_hook_registry_conn_id="akinon_registry")
+    ```
+
     :param service_hook_registry_conn_id: a connection of type ``service_hook_registry``
     """
 
@@ -421,6 +447,15 @@ class ListServiceHooksOperator(_RegistryOperator):
 class UpdateServiceHookOperator(_ExistingHookOperator):
     """
     Change a service hook; arguments that are not given leave a field unchanged. Returns the hook, without its secret.
+
+    Example:
+    ```python
+    from airflow_provider_hooks import UpdateServiceHookOperator
+
+    pause = UpdateServiceHookOperator(
+        task_id="pause", hook_name="orders", service_hook_conn_id="orders_warehouse", is_active=False
+    )
+    ```
 
     :param service_hook_registry_conn_id: a connection of type ``service_hook_registry``
     :param hook_id: the platform's id of the hook, such as registration returned; this or ``hook_name`` is required
@@ -497,6 +532,15 @@ class DeleteServiceHookOperator(_ExistingHookOperator):
     Their secrets are removed from the Variable, if there is one, as there always is with a ``hook_name``. Returns the
     ids that were ``deleted`` and those that were ``gone`` already.
 
+    Example:
+    ```python
+    from airflow_provider_hooks import DeleteServiceHookOperator
+
+    delete = DeleteServiceHookOperator(
+        task_id="delete", hook_name="orders", service_hook_conn_id="orders_warehouse"
+    )
+    ```
+
     :param service_hook_registry_conn_id: a connection of type ``service_hook_registry``
     :param hook_id: the platform's id of the hook, such as registration returned; this or ``hook_name`` is required
     :param hook_name: the name of a declaration of ``EnsureServiceHookOperator``
@@ -550,6 +594,20 @@ class RotateServiceHookSecretOperator(_ExistingHookOperator):
     overlap. For an overlap of more than a minute the task is deferred, and occupies no worker. During the overlap
     Sentry sends its own events through both hooks. Endpoints read the new secret from the Variable. Returns the id of
     the hook whose secret is in use, and of the hook that was deleted.
+
+    Example:
+    ```python
+    from datetime import timedelta
+
+    from airflow_provider_hooks import RotateServiceHookSecretOperator
+
+    rotate = RotateServiceHookSecretOperator(
+        task_id="rotate",
+        hook_name="orders",
+        service_hook_conn_id="orders_warehouse",
+        overlap=timedelta(hours=6),
+    )
+    ```
 
     :param service_hook_registry_conn_id: a connection of type ``service_hook_registry``
     :param hook_id: the platform's id of the hook, such as registration returned; this or ``hook_name`` is required

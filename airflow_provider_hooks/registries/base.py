@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MalformedResponseError",
     "PlatformApi",
+    "ValidationErrors",
     "check_name",
     "check_url",
     "parse_events",
@@ -72,6 +73,41 @@ class PlatformApi:
 
     Subclasses set ``platform`` and build requests; each ``parse_`` method gets the JSON of a response with a status
     among ``success_statuses``, and raises ``MalformedResponseError`` if a documented field is missing.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.registries.base import PlatformApi, parse_texts
+    from airflow_provider_hooks.registries.model import Operation, Platform, Request, ServiceHook
+
+
+    class HelpdeskApi(PlatformApi):
+        platform = Platform(
+            name="helpdesk",
+            title="Acme Helpdesk",
+            base_url="https://helpdesk.example.com/api",
+            operations=frozenset({Operation.CREATE, Operation.GET, Operation.DELETE}),
+            secret_origin="none",
+            secret_visibility="does not exist",
+            source="Acme Helpdesk API: webhooks",
+        )
+        fields = frozenset({"url"})
+
+        def check(self, spec):
+            ...  # raise a ValidationError for what the platform would reject
+
+        def create(self, spec):
+            return Request(operation=Operation.CREATE, method="POST", path="/webhooks", body={"url": spec.url})
+
+        def get(self, hook_id):
+            return Request(operation=Operation.GET, method="GET", path=f"/webhooks/{self.quote_id(hook_id)}")
+
+        def delete(self, hook_id):
+            return Request(operation=Operation.DELETE, method="DELETE", path=f"/webhooks/{self.quote_id(hook_id)}")
+
+        def parse_hook(self, content):
+            texts = parse_texts(content, ("id", "url"))
+            return ServiceHook(hook_id=texts["id"], url=texts["url"])
+    ```
 
     :param registry: the connection: base URL, token and coordinates
     """
@@ -399,6 +435,17 @@ def parse_texts(
     """
     Return fields of a JSON object as text; an optional field that is missing is empty.
 
+    Example:
+    ```python
+    from airflow_provider_hooks.registries.base import parse_texts
+
+    texts = parse_texts({"id": "w1", "hits": 3}, ("id",), optional=("name",), numbers=("hits",))
+    assert texts == {"id": "w1", "hits": "3", "name": ""}
+    ```
+
+    :param content: the JSON of a response; anything but an object lacks every field
+    :param names: fields that are documented as text of one line
+    :param optional: fields that may be missing
     :param numbers: fields that are documented as whole numbers, returned as their digits
     :param free: fields with any text that a user entered, which is escaped
     :raises MalformedResponseError: naming each field that is missing or has another type
@@ -427,6 +474,14 @@ def parse_events(content: object) -> tuple[str, ...]:
     """
     Return the ``events`` of a JSON object.
 
+    Example:
+    ```python
+    from airflow_provider_hooks.registries.base import parse_events
+
+    assert parse_events({"events": ["event.alert"]}) == ("event.alert",)
+    ```
+
+    :param content: the JSON of a hook
     :raises MalformedResponseError: if they are not a list of text
     """
     events = content.get("events") if isinstance(content, dict) else None
@@ -438,7 +493,23 @@ def parse_events(content: object) -> tuple[str, ...]:
 def check_url(
     problems: ValidationErrors, url: object, *, https_only: bool = False, max_characters: int | None = None
 ) -> None:
-    """Add what is wrong with the URL of a hook."""
+    """
+    Add what is wrong with the URL of a hook.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.registries.base import ValidationErrors, check_url
+
+    problems = ValidationErrors("service hook on Acme Helpdesk")
+    check_url(problems, "http://hooks.example.com/airflow", https_only=True)
+    assert "url" in problems
+    ```
+
+    :param problems: where a problem is added, as ``url``
+    :param url: what the user gave
+    :param https_only: whether the platform refuses http
+    :param max_characters: the longest URL that the platform accepts; ``None``: no limit
+    """
     if not isinstance(url, str):
         problems.add("url", f"must be text, not {safe_repr(url)}")
         return
@@ -454,7 +525,22 @@ def check_url(
 
 
 def check_name(problems: ValidationErrors, name: object, *, platform: str) -> None:
-    """Add what is wrong with the name of a hook on a platform that requires one."""
+    """
+    Add what is wrong with the name of a hook on a platform that requires one.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.registries.base import ValidationErrors, check_name
+
+    problems = ValidationErrors("service hook on Acme Helpdesk")
+    check_name(problems, "orders", platform="Acme Helpdesk")
+    assert "name" not in problems
+    ```
+
+    :param problems: where a problem is added, as ``name``
+    :param name: what the user gave
+    :param platform: the platform's title, for the message
+    """
     if not (isinstance(name, str) and name.strip()):
         problems.add("name", f"is missing; {platform} requires one")
     elif not name.isprintable():

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.connection_form import ConnectionFields
     from airflow_provider_hooks.registries.model import Platform
 
+__all__ = ["Registry"]
+
 CONNECTION_TYPE = "service_hook_registry"
 CONNECTION_LABEL = "Service Hook Registry: webhook platform"
 
@@ -34,7 +36,24 @@ _TOKEN = re.compile(r"[\x21-\x7e]+", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True)
 class Registry:
-    """A platform's API and the token to use it with, as a connection describes them."""
+    """
+    A platform's API and the token to use it with, as a connection describes them.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.registries.connection import Registry
+    from airflow_provider_hooks.registries.platforms import load_platforms
+
+    registry = Registry(
+        conn_id="zstack_registry",
+        platform=load_platforms()["zstack"].platform,
+        base_url="https://zstack.example.com",
+        token="a-token",
+        timeout=10,
+        max_wait=0,
+    )
+    ```
+    """
 
     conn_id: str
     platform: Platform

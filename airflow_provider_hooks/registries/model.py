@@ -40,7 +40,16 @@ the hook is created; the platform need not return it. ``none``: deliveries are n
 
 
 class Operation(str, Enum):
-    """What a platform's API can do; the value names it in messages."""
+    """
+    What a platform's API can do; the value names it in messages.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.registries.model import Operation
+
+    assert Operation.LIST.value == "list service hooks"
+    ```
+    """
 
     CREATE = "register a service hook"
     LIST = "list service hooks"
@@ -54,7 +63,16 @@ class Operation(str, Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Coordinate:
-    """A field of the connection that says which of the platform's hooks are meant, such as an organization."""
+    """
+    A field of the connection that says which of the platform's hooks are meant, such as an organization.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.registries.model import Coordinate
+
+    team = Coordinate(name="team", label="Team", description="the team's key", pattern="[a-z]{1,20}")
+    ```
+    """
 
     name: str
     """The name in the connection's ``extra``; platforms may share a name."""
@@ -68,7 +86,25 @@ class Coordinate:
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
-    """A platform: how it is reached, what its API documents, and where secrets come from."""
+    """
+    A platform: how it is reached, what its API documents, and where secrets come from.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.registries.model import Operation, Platform
+
+    HELPDESK = Platform(
+        name="helpdesk",
+        title="Acme Helpdesk",
+        base_url="https://helpdesk.example.com/api",
+        operations=frozenset({Operation.CREATE, Operation.LIST, Operation.GET, Operation.DELETE}),
+        secret_origin="platform",
+        secret_visibility="is in every response",
+        source="Acme Helpdesk API: webhooks",
+    )
+    assert HELPDESK.signs
+    ```
+    """
 
     name: str
     """The name in a connection."""
@@ -106,7 +142,16 @@ class Platform:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One HTTP request to a platform, without its base URL and token."""
+    """
+    One HTTP request to a platform, without its base URL and token.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.registries.model import Operation, Request
+
+    request = Request(operation=Operation.LIST, method="GET", path="/webhooks", query={"page": "2"})
+    ```
+    """
 
     operation: Operation
     method: Method
@@ -118,7 +163,16 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """The response of a platform; it may hold secrets, so it is never shown unchanged."""
+    """
+    The response of a platform; it may hold secrets, so it is never shown unchanged.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.registries.model import Response
+
+    response = Response(status_code=200, headers={"content-type": "application/json"}, body=b"[]")
+    ```
+    """
 
     status_code: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -130,7 +184,16 @@ class Response:
 
 @dataclass(frozen=True, kw_only=True)
 class HookSpec:
-    """A service hook as requested."""
+    """
+    A service hook as requested.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.registries.model import HookSpec
+
+    spec = HookSpec(url="https://hooks.example.com/airflow", events=("event.alert",), name="orders")
+    ```
+    """
 
     url: str = field(repr=False)
     events: tuple[str, ...] | None = None
@@ -147,7 +210,17 @@ class HookSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class HookChanges:
-    """Changes of a service hook; ``None`` leaves a field unchanged."""
+    """
+    Changes of a service hook; ``None`` leaves a field unchanged.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.registries.model import HookChanges
+
+    changes = HookChanges(is_active=False)
+    assert changes.list_given() == {"is_active": False}
+    ```
+    """
 
     url: str | None = field(default=None, repr=False)
     events: tuple[str, ...] | None = None
@@ -166,7 +239,17 @@ class HookChanges:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceHook:
-    """A subscription on a platform: these events are sent to this URL, signed with this secret."""
+    """
+    A subscription on a platform: these events are sent to this URL, signed with this secret.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.registries.model import ServiceHook
+
+    hook = ServiceHook(hook_id="w1", url="https://hooks.example.com/airflow?token=x", events=("event.alert",))
+    assert hook.as_json()["url"] == "https://hooks.example.com/airflow"
+    ```
+    """
 
     hook_id: str
     url: str = field(repr=False)
@@ -193,7 +276,16 @@ class ServiceHook:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """One page of hooks, and the cursor of the next page."""
+    """
+    One page of hooks, and the cursor of the next page.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.registries.model import Page
+
+    last = Page(hooks=(), next_cursor=None)
+    ```
+    """
 
     hooks: tuple[ServiceHook, ...]
     next_cursor: str | None
@@ -201,7 +293,16 @@ class Page:
 
 @dataclass(frozen=True, kw_only=True)
 class Stat:
-    """The number of deliveries to a hook in one time step."""
+    """
+    The number of deliveries to a hook in one time step.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.registries.model import Stat
+
+    stat = Stat(timestamp=1_700_000_000, total=12)
+    ```
+    """
 
     timestamp: int
     """Start of the step, unix seconds."""
@@ -210,7 +311,23 @@ class Stat:
 
 @dataclass(frozen=True, kw_only=True)
 class Security:
-    """How a platform signs its deliveries, as its API describes it."""
+    """
+    How a platform signs its deliveries, as its API describes it.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.registries.model import Security
+
+    security = Security(
+        algorithm="HMAC-SHA256",
+        signature_format="v1=<hex-digest>",
+        timestamp_header="X-Webhook-Timestamp",
+        signature_header="X-Webhook-Signature",
+        payload_format="timestamp.body",
+        replay_window=300,
+    )
+    ```
+    """
 
     algorithm: str
     signature_format: str

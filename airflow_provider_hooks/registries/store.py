@@ -199,7 +199,7 @@ def read_expiry(entry: StoredHook) -> datetime:
     try:
         moment = datetime.fromisoformat(entry.expires_at)
     except ValueError:
-        raise ServiceHookError(f"expires_at of hook {entry.hook_id} in the Variable is no ISO 8601 time") from None
+        raise ServiceHookError(f"expires_at of hook {entry.hook_id} in the Variable is not an ISO 8601 time") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 

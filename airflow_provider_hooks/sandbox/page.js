@@ -6,7 +6,7 @@
 const COUNTS = ["received", "verified", "delivered", "duplicates", "registered"];
 const INTERVAL = 1000;
 
-// Replace the deliveries by those of the page as it is now; what is open stays open. The server escapes every value.
+// Replace the deliveries by those of the current page; what is open stays open. The server escapes every value.
 async function reload() {
   const page = new DOMParser().parseFromString(await (await fetch("/")).text(), "text/html");
   for (const one of document.querySelectorAll("details")) {

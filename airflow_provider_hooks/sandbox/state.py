@@ -41,11 +41,11 @@ MAX_STORED, MAX_STORED_BYTES = 20_000, 67_108_864
 _MAX_HEADERS, _MAX_TEXT_CHARACTERS = 64, 1_000
 """How many headers of a request are stored, and how much of each value, of the path and of the ids."""
 UNSIGNED = "none"
+"""The scheme that signs nothing; requests to its path are accepted without being verified."""
 NO_ANSWER = 0
 """Stands for the status of a request that gets no response."""
 _ANSWER = re.compile(r"/answer/(?:(?P<status>[2-5][0-9]{2})|none)$", re.ASCII)
 """The end of a path after the receiver's that chooses the response."""
-"""The scheme that signs nothing; requests to its path are accepted without being verified."""
 _SUCCESS = range(200, 300)
 
 

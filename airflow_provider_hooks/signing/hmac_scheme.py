@@ -46,6 +46,21 @@ class Scheme(Signer):
     """
     One way to sign a body with an HMAC (RFC 2104).
 
+    Example:
+    ```python
+    from airflow_provider_hooks.signing import Scheme
+
+    PADDLE = Scheme(
+        name="paddle",
+        description="Hex HMAC of time and body, both in Paddle-Signature",
+        signature_header="Paddle-Signature",
+        timestamp_prefix="ts=",
+        signature_prefix="h1=",
+        item_separator=";",
+        signed_content="{timestamp}:{body}",
+    )
+    ```
+
     :raises ValidationError: if two values would be sent in one header, a signed part is not sent, or two different
         requests could have the same signed content
     """

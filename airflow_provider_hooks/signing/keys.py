@@ -164,7 +164,7 @@ def _find_ed25519_problem(secret: str) -> str | None:
         try:
             _decode_pem(secret)
         except ValueError:
-            return "begins as PEM, but is no ed25519 key: its type must be PUBLIC KEY or PRIVATE KEY, unencrypted"
+            return "begins as PEM, but is not an ed25519 key: its type must be PUBLIC KEY or PRIVATE KEY, unencrypted"
         return None
     prefix, encoded = secret[: len(SIGNING_KEY_PREFIX)], secret[len(SIGNING_KEY_PREFIX) :]
     try:
@@ -192,7 +192,7 @@ def _decode_pem(secret: str) -> SigningKey | VerificationKey:
     """
     Return the key of a PEM text, whose lines may also be separated by blanks, as a form with one line leaves it.
 
-    :raises ValueError: if it is no ed25519 key
+    :raises ValueError: if it is not an ed25519 key
     """
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415

@@ -73,7 +73,7 @@ class HttpMessageSignatures(Signer):
     }
 
     key_format: KeyFormat = "text"
-    """The form of a secret that is no ed25519 key."""
+    """The form of a secret that is not an ed25519 key."""
 
     keyid: str | None = None
     """The name of the newest secret in its signature."""

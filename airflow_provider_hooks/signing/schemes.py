@@ -136,7 +136,7 @@ def _read_scheme(loaded: object) -> Signer:
     """Return the scheme that an entry point loads: a scheme, or a subclass of ``Signer``."""
     scheme = loaded() if isinstance(loaded, type) and issubclass(loaded, Signer) else loaded
     if not isinstance(scheme, Signer):
-        raise TypeError("it is no Scheme and no Signer")
+        raise TypeError("it is neither a Scheme nor a Signer")
     scheme.check_definition()
     return scheme
 
@@ -167,6 +167,22 @@ def sign(
 
     With several secrets the headers carry a signature by each of them if the scheme can, else by the newest.
     ``http_message_signatures`` also signs ``X-Service-Hook-Delivery``, which is returned too, and needs ``url``.
+
+    Example:
+    ```python
+    import time
+
+    from airflow_provider_hooks.signing import sign
+
+    headers = sign(
+        "standard_webhooks",
+        body=b'{"order":7}',
+        secrets=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
+        delivery_id="5b1e0c1e-0000-5000-8000-000000000000",
+        timestamp=int(time.time()),
+    )
+    assert set(headers) == {"webhook-id", "webhook-timestamp", "webhook-signature"}
+    ```
 
     :param scheme: a scheme of ``SCHEMES`` or its name
     :param body: exactly the bytes that are sent
@@ -211,6 +227,22 @@ def verify(
 
     The time is checked if the scheme sends one. In ``sentry_servicehook`` it is not signed, so that check stops only a
     careless replay. Comparison takes the same time wherever two signatures differ.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.signing import SignatureError, verify
+
+
+    def receive(headers, body):
+        try:
+            verify("standard_webhooks", headers=headers, body=body, secrets=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
+        except SignatureError:
+            return 401
+        return 204
+
+
+    assert receive({}, b'{"order":7}') == 401
+    ```
 
     :param scheme: a scheme of ``SCHEMES`` or its name; ``none`` proves nothing and always returns
     :param headers: the request's headers, names in any case: a mapping, or anything with its ``items()``, such as the

@@ -53,7 +53,20 @@ class BoundSigner(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class RequestTarget:
-    """What a scheme can sign in addition to the body, the id and the time: the same in all requests to an endpoint."""
+    """
+    What a scheme can sign in addition to the body, the id and the time: the same in all requests to an endpoint.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.signing import SCHEMES, RequestTarget
+    from airflow_provider_hooks.signing.signer import read_target
+
+    target = RequestTarget(
+        method="POST", url=read_target("https://hooks.example.com/airflow"), content_type="application/json"
+    )
+    scheme = SCHEMES["http_message_signatures"].with_target(target)
+    ```
+    """
 
     method: str
     url: Target = field(repr=False)
@@ -67,6 +80,26 @@ class Signer(ABC):
 
     Register a subclass, which is instantiated without arguments, under the entry point group
     ``airflow_provider_hooks.signing_schemes``.
+
+    Example:
+    ```python
+    import hmac
+
+    from airflow_provider_hooks.signing import Signer
+
+
+    class ReversedSigner(Signer):
+        name = "reversed"
+        description = "Hex HMAC of the body read backwards, in X-Reversed"
+        header_names = ("X-Reversed",)
+
+        def sign(self, keys, *, body, delivery_id, timestamp):
+            return {"X-Reversed": hmac.digest(keys[0], body[::-1], "sha256").hex()}
+
+        def verify(self, keys, request):
+            expected = [hmac.digest(key, request.body[::-1], "sha256").hex() for key in keys]
+            request.check_signatures([request.header("X-Reversed")], expected=expected, source="X-Reversed")
+    ```
     """
 
     name: str
@@ -253,6 +286,14 @@ def check_ascii(problems: ValidationErrors, scheme: Signer, *attributes: str) ->
 class ReceivedRequest:
     """
     A request to verify, with the checks that every scheme needs. Each of them raises ``SignatureError``.
+
+    Example:
+    ```python
+    from airflow_provider_hooks.signing import ReceivedRequest
+
+    request = ReceivedRequest({"X-Time": "1700000000"}, b"{}", now=1_700_000_010, tolerance=300)
+    request.check_timestamp(request.header("x-time"), source="X-Time")
+    ```
 
     :param headers: names in any case: a mapping, or anything with its ``items()``
     :param body: the body as received

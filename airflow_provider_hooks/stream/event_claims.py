@@ -324,7 +324,7 @@ class EventClaims:
             settled, _ = mark_delivered(claim, run=self._run)
         except RecordError as error:
             return KnownEvent(outcome=Outcome.UNKNOWN, message=str(error))
-        return _Change(claim, settled, KnownEvent(outcome=Outcome.DELIVERED, message="a user settled it as received"))
+        return _Change(claim, settled, KnownEvent(outcome=Outcome.DELIVERED, message="a user marked it as received"))
 
     def _report_interrupted(self, found: FoundClaim, claim: Claim) -> _Change:
         record = report_interrupted(claim)

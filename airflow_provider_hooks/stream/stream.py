@@ -857,5 +857,5 @@ def _is_final(result: RequestResult[EncodedRequest]) -> bool:
 
 
 def _list_received(events: Iterable[UnsentEvent]) -> Iterator[int]:
-    """Yield the offsets of the events that an earlier attempt may have brought to the receiver, also in vain."""
+    """Yield the offsets of the events that an earlier attempt may have brought to the receiver."""
     return (event.offset for event in events if event.previous != "not_sent")

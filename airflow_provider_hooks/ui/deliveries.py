@@ -117,7 +117,7 @@ def list_stream_events(
     with open_stored() as stored:
         details = _find(stored, delivery_id, access)
     if details.delivery.kind != "stream" or not access.may_read_payload(details.delivery.dag_id):
-        raise HTTPException(_NOT_FOUND, f"Delivery {delivery_id} is no stream that you may read.")
+        raise HTTPException(_NOT_FOUND, f"Delivery {delivery_id} is not a stream that you may read.")
     return read_stream_events(details, outcomes=tuple(outcome or ()), after=after, limit=limit)
 
 

@@ -82,7 +82,7 @@ def test_a_table_says_what_happened_and_where_it_comes_from(run, filled, output)
     ("arguments", "code", "problem"),
     [
         (("--limit", "0"), 1, "--limit: must be 1 to 10000, not 0"),
-        (("--after", "x"), 1, "the list: after: is no cursor that a list printed"),
+        (("--after", "x"), 1, "the list: after: is not a cursor that a list printed"),
         (("--since", "yesterday"), 2, "must be 30m, 24h, 7d or 2w ago, or a time such as"),
         (("--since", "999999w"), 2, "must be 30m"),
         (("--outcome", "lost"), 2, "invalid choice"),

@@ -219,7 +219,7 @@ class TestSettled:
             True,
         )
         assert accepted.record.generation == generation
-        assert accepted.record.attempt.message == "a user settled it as received"
+        assert accepted.record.attempt.message == "a user marked it as received"
         again = deliver(store, sends, generation=generation, try_number=3)
         assert again.record == accepted.record, "it stands for every later try"
 

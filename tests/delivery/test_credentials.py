@@ -70,7 +70,7 @@ def test_an_oauth2_client_is_read_and_its_secret_masked_in_each_form():
 @pytest.mark.parametrize(
     ("extra", "field", "problem"),
     [
-        ({"auth_secret": VALUE}, "extra.auth_type", "is not set, or is no type, but auth_secret is"),
+        ({"auth_secret": VALUE}, "extra.auth_type", "is not set, or is not a type, but auth_secret is"),
         ({"auth_type": "digest"}, "extra.auth_type", "must be one of basic, bearer, oauth2"),
         ({"auth_type": "bearer"}, "extra.auth_secret", "is needed with auth_type bearer, here or in an auth_variable"),
         ({"auth_type": "basic", "auth_secret": VALUE}, "extra.auth_username", "is needed with auth_type basic"),

@@ -184,7 +184,7 @@ def test_each_violation_of_the_schema_is_named_with_its_place():
 @pytest.mark.parametrize(
     ("schema", "problem"),
     [
-        ({"type": "objekt"}, "is no JSON Schema"),
+        ({"type": "thing"}, "is not a JSON Schema"),
         ({"$ref": "http://169.254.169.254/latest"}, "has a reference that is not in it"),
         ("text", "must be a JSON Schema as a mapping"),
     ],

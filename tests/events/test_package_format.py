@@ -125,5 +125,5 @@ def test_its_key_is_masked_and_required_as_that_of_any_other_format(found):
 def test_an_entry_point_that_is_no_format_is_logged_and_left_out(found):
     assert "broken" not in found["choices"]
     assert "missing" not in found["choices"]
-    assert "The format broken of push_format:urlencode is ignored: it is no Format" in found["log"]
+    assert "The format broken of push_format:urlencode is ignored: it is not a Format" in found["log"]
     assert "The format missing of no_such_module:Format is ignored: No module named" in found["log"]

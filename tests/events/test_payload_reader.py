@@ -46,7 +46,7 @@ def check(event_type: str, line: bytes) -> None:
 
 
 def encode(value: object) -> bytes:
-    """Write JSON with everything that it cannot say: NaN, lone surrogates as escapes, integers of any length."""
+    """Write JSON with everything that it cannot represent: NaN, lone surrogates as escapes, integers of any length."""
     return json.dumps(value).encode()
 
 

@@ -62,7 +62,9 @@ def test_a_file_that_cannot_be_used_is_refused_before_anything_is_sent(connect, 
         "connect": hook.connect,
         "deliver": lambda: hook.deliver_now("event.alert", ALERT),
     }
-    with pytest.raises(ValidationError, match=r"'service_hook_default': extra.client_certificate: is no file that can"):
+    with pytest.raises(
+        ValidationError, match=r"'service_hook_default': extra.client_certificate: is not a file that can"
+    ):
         uses[use]()
     assert receiver.connections == 0
 

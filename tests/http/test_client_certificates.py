@@ -244,11 +244,11 @@ class TestTestingAConnection:
 
 
 UNUSABLE = [
-    ({"certificate_file": "/not/there.pem"}, "client_certificate", "is no file that can be read (No such file"),
-    ({"certificate_file": "a\0b"}, "client_certificate", "is no file that can be read (not a path)"),
+    ({"certificate_file": "/not/there.pem"}, "client_certificate", "is not a file that can be read (No such file"),
+    ({"certificate_file": "a\0b"}, "client_certificate", "is not a file that can be read (not a path)"),
     ({"certificate_file": "text.pem"}, "client_certificate", "holds no certificate in PEM format"),
     ({"certificate_file": "certificate.pem"}, "client_certificate", "holds no private key in PEM format"),
-    ({"certificate_file": "certificate.pem", "key_file": "/not/there.pem"}, "client_key", "is no file that can be"),
+    ({"certificate_file": "certificate.pem", "key_file": "/not/there.pem"}, "client_key", "is not a file that can be"),
     ({"certificate_file": "certificate.pem", "key_file": "text.pem"}, "client_key", "holds no private key in PEM"),
     (
         {"certificate_file": "certificate.pem", "key_file": "encrypted.pem"},
@@ -292,7 +292,7 @@ def test_a_file_that_disappears_after_the_check_sends_nothing(files, tmp_path):
     with serve(files, "1.3") as heard:
         attempt = send_once(heard.url, policy=LOOPBACK, limits=limits)
     assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.SETUP_FAILED)
-    assert attempt.message.startswith("connection 'c': extra.client_certificate: is no file that can be read")
+    assert attempt.message.startswith("connection 'c': extra.client_certificate: is not a file that can be read")
 
 
 def test_a_renewed_certificate_is_used_for_the_next_connection(files, tmp_path):

@@ -39,4 +39,4 @@ def test_no_header_raises(reset, after):
 
 def test_a_time_is_told_rounded_up():
     assert describe_time(NOW + 0.1) == "2023-11-14T22:13:21Z"
-    assert describe_time(1e30) == "a time that is no time"
+    assert describe_time(1e30) == "a time that is not valid"

@@ -288,7 +288,7 @@ def test_what_a_user_writes_decides(database):
     write_state(database, 1, SETTLED)
     write_state(database, 2, RESEND)
     settled, resend = Stream(database).send(1, 2)
-    assert (settled.outcome, settled.message) == (Outcome.DELIVERED, "a user settled it as received")
+    assert (settled.outcome, settled.message) == (Outcome.DELIVERED, "a user marked it as received")
     assert resend == OwnedEvent(redelivery=True, may_have_arrived=False)
     assert read_states(database) == ["delivered", "delivered"]
     assert deliver_single(database, 2) == (Outcome.DELIVERED, False)

@@ -120,8 +120,8 @@ class TestUpdate:
 class TestDelete:
     def test_a_name_that_is_not_remembered_is_said_in_the_log(self, declared, caplog, capsys):
         declared("sentry")
-        assert run(DeleteServiceHookOperator, hook_name="claen") == {"deleted": [], "gone": []}
-        assert "'claen' is not stored" in caplog.text + capsys.readouterr().out
+        assert run(DeleteServiceHookOperator, hook_name="no_such_hook") == {"deleted": [], "gone": []}
+        assert "'no_such_hook' is not stored" in caplog.text + capsys.readouterr().out
 
     def test_a_page_that_is_no_answer_deletes_and_forgets_nothing(self, declared, variables):
         played, options = declared("sentry")

@@ -242,7 +242,7 @@ class TestSentry:
         rotated = rotate(kit)
         text = format_state(kit.store.state).replace(str(NOW.year), "soon")
         kit.store.state = parse_state(text)
-        with pytest.raises(ServiceHookError, match="no ISO 8601 time"):
+        with pytest.raises(ServiceHookError, match="not an ISO 8601 time"):
             rotate(kit, idempotency_key="b", hook_id=rotated.hook_id)
 
 

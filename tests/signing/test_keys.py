@@ -169,15 +169,15 @@ UNUSABLE = {
     "public key too long": ("whpk_" + WHSK[5:], "decodes to 64 bytes; an ed25519 key after 'whpk_' has 32"),
     "halves of two keys": (WHSK[:60] + "aaaaaaaa" + WHSK[68:], "the verification key of another one"),
     "blank at the end": (WHSK + " ", "is not base64 after 'whsk_'"),
-    "PEM of RSA": (make_pem(rsa.generate_private_key(65537, 2048)), "is no ed25519 key"),
+    "PEM of RSA": (make_pem(rsa.generate_private_key(65537, 2048)), "is not an ed25519 key"),
     "encrypted PEM": (
         make_pem(Ed25519PrivateKey.generate(), encryption=serialization.BestAvailableEncryption(b"x")),
         "unencrypted",
     ),
-    "PEM cut off": (PEM[:70], "is no ed25519 key"),
-    "PEM with other bytes": (PEM.replace("MC4C", "MC4D"), "is no ed25519 key"),
-    "PEM of OpenSSH": (PEM.replace("PRIVATE", "OPENSSH PRIVATE"), "is no ed25519 key"),
-    "PEM of 2,000 lines": (PEM.replace("MC4C", "\n" * 2_000 + "MC4C"), "is no ed25519 key"),
+    "PEM cut off": (PEM[:70], "is not an ed25519 key"),
+    "PEM with other bytes": (PEM.replace("MC4C", "MC4D"), "is not an ed25519 key"),
+    "PEM of OpenSSH": (PEM.replace("PRIVATE", "OPENSSH PRIVATE"), "is not an ed25519 key"),
+    "PEM of 2,000 lines": (PEM.replace("MC4C", "\n" * 2_000 + "MC4C"), "is not an ed25519 key"),
 }
 
 

@@ -158,7 +158,7 @@ class TestEntryPoints:
         ("entry_point", "reason"),
         [
             ("no_such_module:Signer", "No module named"),
-            ("tests.signing.example_signers:not_a_scheme", "it is no Scheme and no Signer"),
+            ("tests.signing.example_signers:not_a_scheme", "it is neither a Scheme nor a Signer"),
             ("tests.signing.example_signers:BadNameSigner", "lower-case letters"),
             ("tests.signing.example_signers:ShadowSigner", "the name is taken"),
         ],

@@ -139,7 +139,7 @@ function AttemptFacts({ record }) {
     ["SHA-256", record.body_sha256 && h(Value, { isCode: true }, text(record.body_sha256))],
     ["Redelivery", record.redelivery ? "yes: the event may have been sent before" : null],
     ["Attempts in the run", record.attempts > 1 ? formatNumber(record.attempts) : null],
-    ["Settled", record.settled ? "a user marked it as received" : null],
+    ["Marked as received", record.settled ? "by a user" : null],
     ["Answered", record.responded_at && h(Time, { time: text(record.responded_at), isShort: true })],
   ];
   const summary = h("summary", { className: "shp-summary" }, "What was sent");
