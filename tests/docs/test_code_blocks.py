@@ -64,17 +64,6 @@ PAGES = [
 ]
 
 FENCES = "fences"
-NOT_YET: Mapping[str, tuple[str, ...]] = {
-    "docs/concepts/guarantee.md": (FENCES, "python"),
-    "docs/concepts/ledger.md": (FENCES,),
-    "docs/contributing/design.md": (FENCES,),
-    "docs/reference/cli.md": (FENCES,),
-    "docs/reference/events.md": (FENCES, "python"),
-    "docs/reference/operators.md": ("python",),
-    "docs/reference/pages.md": (FENCES,),
-    "docs/reference/streams.md": ("json",),
-}
-"""What fails on pages of an earlier time. Each must fail, so that the list becomes shorter."""
 
 RUN_ELSEWHERE = {"javascript", "go", "ruby"}
 SHOWN = {"text", "http"}
@@ -429,10 +418,7 @@ def list_cases() -> Iterator[object]:
 @pytest.mark.parametrize(("page", "kind"), list_cases())
 def test_the_blocks_of_a_page_work(page, kind, tmp_path, isolated):
     problems = find_problems(page, kind, tmp_path)
-    if kind in NOT_YET.get(name_of(page), ()):
-        assert problems, f"remove {kind} of {name_of(page)} from NOT_YET"
-    else:
-        assert not problems, "\n".join(problems)
+    assert not problems, "\n".join(problems)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -441,10 +427,6 @@ def test_environment_variables_name_existing_options(page):
     # Airflow reads the output of a command, or a secrets backend, by a suffix.
     named = {name.removesuffix("_CMD").removesuffix("_SECRET") for name in _VARIABLE.findall(page.read_text())}
     assert named <= known
-
-
-def test_the_pages_that_are_not_yet_right_exist():
-    assert set(NOT_YET) <= set(map(name_of, PAGES))
 
 
 # What must be found, by a page that is wrong
