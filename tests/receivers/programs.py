@@ -125,7 +125,7 @@ def _make_command(name: str, folder: Path, environment: Mapping[str, str]) -> li
     if tool is None:
         pytest.fail(f"{_TOOLS[suffix]} is not installed: 'make test-receivers' installs it from Debian")
     if suffix == ".go":
-        built = {**environment, "CGO_ENABLED": "0", "GOCACHE": str(folder / "cache"), "GOTOOLCHAIN": "local"}
+        built = {**environment, "CGO_ENABLED": "0", "GOCACHE": str(folder.parent / "go-cache"), "GOTOOLCHAIN": "local"}
         subprocess.run(
             [tool, "build", "-o", "receiver", name], cwd=folder, env=built, check=True, timeout=_BUILD_SECONDS
         )
