@@ -11,7 +11,7 @@ export PIP_CONSTRAINT :=
 WORKERS ?= 3
 PARALLEL := --numprocesses $(WORKERS) --no-loadscope-reorder
 
-.PHONY: help demo ui test test-one test-fast test-model test-crash test-compat test-pages test-servers test-conformance fuzz bench format lint docs screenshots clean
+.PHONY: help demo ui test test-one test-fast test-model test-crash test-compat test-pages test-servers test-receivers test-conformance fuzz bench format lint docs screenshots clean
 
 help:
 	@echo "make demo   register a service hook and deliver two events, for real, on embedded defaults"
@@ -24,6 +24,7 @@ help:
 	@echo "make test-compat   run the whole test suite on Airflow 3.1.8, 3.2.2, 3.3.2 and 3.4.0b2, each in an environment in this checkout"
 	@echo "make test-pages    open the pages of a real Airflow in Chromium (installs it from Debian)"
 	@echo "make test-servers  send streams to real servers that are reloaded and restarted (installs them from Debian)"
+	@echo "make test-receivers  run the programs of the receiver guide in Node.js, Go and Ruby (installs them from Debian)"
 	@echo "make test-conformance  have the libraries of npm verify deliveries (needs Node.js 18 and npm)"
 	@echo "make bench  measure bulk delivery against the usual alternatives (needs nginx, wrk and Go)"
 	@echo "make fuzz   look for input that breaks a promise, for SECONDS (600)"
@@ -102,6 +103,16 @@ test-servers: $(VENV)/.installed-dev
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $(SERVER_PACKAGES); \
 	else echo "No apt-get here: servers that are not installed are skipped"; fi
 	@$(BIN)/python -m pytest -s tests/real_servers $(PYTEST_ARGUMENTS)
+
+RECEIVER_PROGRAMS := node go ruby
+RECEIVER_PACKAGES := nodejs golang-go ruby
+
+test-receivers: $(VENV)/.installed-dev
+	@if which $(RECEIVER_PROGRAMS) >/dev/null; then :; \
+	elif command -v apt-get >/dev/null; then \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $(RECEIVER_PACKAGES); \
+	else echo "No apt-get here: install Node.js, Go and Ruby, and run this again"; exit 1; fi
+	@$(BIN)/python -m pytest tests/docs/test_receivers.py tests/receivers $(PYTEST_ARGUMENTS)
 
 # The auth manager with a role for each Dag has an environment to itself: it needs an older python-dateutil.
 FAB_VENV := .venv-fab

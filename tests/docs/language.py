@@ -68,7 +68,6 @@ FORBIDDEN_IN_GUIDES = {
 NOT_YET = {
     "docs/compatibility.md",
     "docs/concepts/guarantee.md",
-    "docs/concepts/security.md",
     "docs/reference/streams.md",
 }
 """The pages for users that still have some of these words. Remove a page from here when it has none."""

@@ -234,7 +234,7 @@ def find_wrong_arguments(arguments: Sequence[str], *, is_ours: bool = False) -> 
 
 
 def find_wrong_fields(conn_type: str | None, extra: str | None, *, host: str | None = None) -> list[str]:
-    """Return what is wrong with the extra, and the URL, of a connection of ours."""
+    """Return what is wrong with the extra, and the URL, of a connection of this provider."""
     if conn_type not in CONNECTIONS:
         return []
     try:
@@ -257,7 +257,7 @@ def find_wrong_fields(conn_type: str | None, extra: str | None, *, host: str | N
 
 
 def find_wrong_assignments(command: Command) -> list[str]:
-    """Return the environment variables that name no option or connection of ours."""
+    """Return the environment variables that name no option or connection of this provider."""
     problems = []
     for name, value in command.assignments.items():
         if name.startswith("AIRFLOW_CONN_") and value.startswith("{"):
