@@ -65,12 +65,6 @@ FORBIDDEN_IN_GUIDES = {
     r"generations?": "run or manual clear",
 }
 """The same for the pages of users, in text that is not code: words that only the code uses."""
-NOT_YET = {
-    "docs/compatibility.md",
-    "docs/concepts/guarantee.md",
-    "docs/reference/streams.md",
-}
-"""The pages for users that still have some of these words. Remove a page from here when it has none."""
 
 ALLOWED: dict[str, str] = {}
 """Lines, without the blanks at their ends, that use a word in its ordinary technical sense, each with its reason."""
@@ -120,7 +114,7 @@ def find_phrases(place: str) -> list[str]:
     for path in list_files(place):
         name, text = str(path.relative_to(REPOSITORY)), read_text(path)
         checks = [(text, PATTERNS)]
-        if is_for_users(name) and name not in NOT_YET:
+        if is_for_users(name):
             checks.append((_CODE.sub(_blank, text), PATTERNS_IN_GUIDES))
         lines = text.splitlines()
         for checked, patterns in checks:

@@ -9,7 +9,6 @@ import pytest
 from tests.docs.language import (
     ALLOWED,
     LEFT_OUT,
-    NOT_YET,
     PATTERNS,
     PATTERNS_IN_GUIDES,
     PLACES,
@@ -32,12 +31,6 @@ def test_the_text_is_plain_english(place):
 def test_every_allowed_line_is_still_there():
     lines = {line.strip() for place in PLACES for path in list_files(place) for line in read_text(path).splitlines()}
     assert set(ALLOWED) <= lines
-
-
-@pytest.mark.parametrize("name", sorted(NOT_YET))
-def test_a_page_with_words_that_only_the_code_uses_still_has_them(name, monkeypatch):
-    monkeypatch.setattr("tests.docs.language.NOT_YET", set())
-    assert find_phrases(name) != [], "remove it from NOT_YET"
 
 
 def test_every_file_that_is_left_out_is_still_there():
