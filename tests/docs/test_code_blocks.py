@@ -441,10 +441,10 @@ WRONG = {
     "a syntax error": ("```python\n1 +\n```", "python", 2, "invalid syntax"),
     "a syntax error that is only compiled": ("<!-- code: compile -->\n```python\n\n1 +\n```", "python", 4, "invalid"),
     "a misspelt argument of a Dag": (
-        '```python\nfrom airflow.sdk import DAG\n```\n\n```python\nDAG("a_dag", schedul="@daily")\n```',
+        '```python\nfrom airflow.sdk import DAG\n```\n\n```python\nDAG("a_dag", schedules="@daily")\n```',
         "python",
         6,
-        "schedul",
+        "schedules",
     ),
     "a misspelt argument of an operator": (
         f"```python\n{_IMPORT}\n\nDeliverEventOperator(task_id='a', event_typ='a.b', data={{}})\n```",
@@ -476,7 +476,7 @@ WRONG = {
         "did you mean scheme?",
     ),
     "an unknown field of a connection of the environment": (
-        """```bash\nexport AIRFLOW_CONN_A='{"conn_type": "service_hook", "extra": {"schem": "none"}}'\n```""",
+        """```bash\nexport AIRFLOW_CONN_A='{"conn_type": "service_hook", "extra": {"schemes": "none"}}'\n```""",
         "bash",
         2,
         "did you mean scheme?",
