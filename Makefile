@@ -31,7 +31,7 @@ help:
 	@echo "make format fix what ruff can fix, and format the code"
 	@echo "make lint   ruff, mypy, import-linter, bandit, codespell, the check of the language, and pip check"
 	@echo "make docs   write the generated tables of the docs again, and build the site in build/site"
-	@echo "make screenshots  take the pictures of the docs again, from a real Airflow (needs Chromium)"
+	@echo "make screenshots  take the pictures of the docs again, from a real Airflow (needs Chromium and Graphviz)"
 	@echo "make clean  remove the environment and Airflow's home from this checkout"
 
 $(VENV)/.python:
