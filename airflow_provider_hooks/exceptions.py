@@ -136,6 +136,7 @@ class ServiceHookError(Exception):
     The base of every error that this package raises on purpose.
 
     Example:
+
     ```python
     from airflow_provider_hooks.exceptions import ServiceHookError
     from airflow_provider_hooks.signing import sign
@@ -192,6 +193,7 @@ class ValidationErrors:
     Collects what is wrong field by field, so that one error can name all of it.
 
     Example:
+
     ```python
     from airflow_provider_hooks.registries.base import ValidationErrors
 

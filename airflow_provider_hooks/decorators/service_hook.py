@@ -60,6 +60,7 @@ class ServiceHookDecoratedOperator(DecoratedOperator, DeliveringOperator):
     In a Dag write ``@task.service_hook``; import this class for its type, or for a decorator of your package.
 
     Example:
+
     ```python
     from airflow_provider_hooks.decorators.service_hook import ServiceHookDecoratedOperator
 
@@ -196,6 +197,7 @@ def service_hook_task(
     In a Dag the decorator is ``task.service_hook`` of ``airflow.sdk``.
 
     Example:
+
     ```python
     from airflow.sdk import DAG, task
 

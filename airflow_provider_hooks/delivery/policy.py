@@ -58,6 +58,7 @@ class DeliveryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     What is sent again. Made by ``make_policy``, which checks it.
 
     Example:
+
     ```python
     from airflow_provider_hooks.delivery.policy import DeliveryPolicy
 
@@ -100,6 +101,7 @@ def make_policy(
     ``EndpointHook.deliver`` takes the policy.
 
     Example:
+
     ```python
     from airflow_provider_hooks.delivery.policy import make_policy
 

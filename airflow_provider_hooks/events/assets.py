@@ -66,6 +66,7 @@ def events_from_assets(
     validated here, so an invalid event fails only its own delivery.
 
     Example:
+
     ```python
     from airflow.sdk import get_current_context, task
 

@@ -55,6 +55,7 @@ def build_event_created(
     both. Everything else is required.
 
     Example:
+
     ```python
     from airflow_provider_hooks.events import build_event_created
 
@@ -110,6 +111,7 @@ def build_event_alert(
     ``culprit`` may be left out and is then empty, ``level`` is then ``error``. Everything else is required.
 
     Example:
+
     ```python
     from airflow_provider_hooks.events import build_event_alert
 
@@ -215,6 +217,7 @@ def extract_fields(source: Mapping[str, object]) -> dict[str, object]:
     Return the fields of an event under their documented names, in one flat mapping.
 
     Example:
+
     ```python
     from airflow_provider_hooks.events import extract_fields
 

@@ -29,6 +29,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     An event of any type, ready to be put into a format.
 
     Example:
+
     ```python
     from airflow_provider_hooks.events import Event
 

@@ -40,6 +40,7 @@ def event_from_exception(
     the innermost 50 frames and 1,024 characters of its text.
 
     Example:
+
     ```python
     from airflow_provider_hooks.events import event_from_exception
 

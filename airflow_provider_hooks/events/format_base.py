@@ -29,6 +29,7 @@ class Message(NamedTuple):
     The body of a request, and the headers that the event adds to it.
 
     Example:
+
     ```python
     from airflow_provider_hooks.events.format_base import Message
 
@@ -46,6 +47,7 @@ class FormatSettings:
     What the connection of an endpoint defines of the format of its events.
 
     Example:
+
     ```python
     from airflow_provider_hooks.events.format_base import FormatSettings
 
@@ -73,6 +75,7 @@ class Format(ABC):
     ``airflow_provider_hooks.formats``.
 
     Example:
+
     ```python
     from airflow_provider_hooks.events.format_base import DEFAULT_MAX_PAYLOAD_BYTES, Format, Message, encode
 
@@ -144,6 +147,7 @@ def find_time(event: Event) -> str:
     Return when an event occurred; an ``event.alert`` has no time, so that is the time of sending.
 
     Example:
+
     ```python
     from airflow_provider_hooks.events import Event
     from airflow_provider_hooks.events.format_base import find_time
@@ -167,6 +171,7 @@ def encode(value: object, *, max_payload_bytes: int) -> bytes:
     Return any value as compact UTF-8 JSON, as ``serialize`` does with a payload.
 
     Example:
+
     ```python
     from airflow_provider_hooks.events.format_base import encode
 

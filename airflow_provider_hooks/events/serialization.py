@@ -51,6 +51,7 @@ def serialize(event: Payload, *, max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BY
     Return an event as compact UTF-8 JSON, keys in the order given; a UUID as text, an enum's member as its value.
 
     Example:
+
     ```python
     from airflow_provider_hooks.events import serialize
 

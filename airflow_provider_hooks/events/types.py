@@ -36,6 +36,7 @@ class EventFields(TypedDict, total=False):
     The fields that both events have, as the builders, the operators, the decorator and the notifier take them.
 
     Example:
+
     ```python
     from airflow_provider_hooks.events import EventFields, build_event_alert
 

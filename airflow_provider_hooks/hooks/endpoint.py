@@ -110,6 +110,7 @@ class EndpointHook(BaseHook):
     Use it in a task that decides by itself what to deliver; for one event of a task, an operator is simpler.
 
     Example:
+
     ```python
     from airflow.sdk import get_current_context, task
 

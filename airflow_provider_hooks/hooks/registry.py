@@ -67,6 +67,7 @@ class RegistryHook(BaseHook):
     simpler.
 
     Example:
+
     ```python
     from airflow.sdk import task
 

@@ -44,6 +44,7 @@ class ServiceHookNotifier(BaseNotifier):
     a task, a callback of a Dag, or a deadline alert, by ``SyncCallback`` or ``AsyncCallback``.
 
     Example:
+
     ```python
     from airflow.sdk import DAG
 

@@ -90,6 +90,7 @@ class DeliverEventCreatedOperator(_DeliverEventOperator):
     The other arguments are those of every delivery (``docs/reference/operators.md``) and of every operator.
 
     Example:
+
     ```python
     from airflow_provider_hooks import DeliverEventCreatedOperator
 
@@ -141,6 +142,7 @@ class DeliverEventAlertOperator(_DeliverEventOperator):
     The other arguments are those of every delivery (``docs/reference/operators.md``) and of every operator.
 
     Example:
+
     ```python
     from airflow_provider_hooks import DeliverEventAlertOperator
 
@@ -185,6 +187,7 @@ class DeliverEventOperator(SingleEventOperator):
     The other arguments are those of every delivery (``docs/reference/operators.md``) and of every operator.
 
     Example:
+
     ```python
     from airflow_provider_hooks import DeliverEventOperator
 
@@ -275,6 +278,7 @@ class DeliverEventStreamOperator(EndpointOperator):
     goes to one endpoint; ``.expand(service_hook_conn_id=[…])`` makes one task for each.
 
     Example:
+
     ```python
     from airflow_provider_hooks import DeliverEventStreamOperator
 

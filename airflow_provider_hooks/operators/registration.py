@@ -254,6 +254,7 @@ class RegisterServiceHookOperator(_DeclaredHookOperator):
     Returns the hook's id, URL, events, status and times, and whether it was created now; never its secret.
 
     Example:
+
     ```python
     from airflow_provider_hooks import RegisterServiceHookOperator
 
@@ -327,6 +328,7 @@ class EnsureServiceHookOperator(_DeclaredHookOperator):
     secret.
 
     Example:
+
     ```python
     from airflow_provider_hooks import EnsureServiceHookOperator
 
@@ -420,6 +422,7 @@ class ListServiceHooksOperator(_RegistryOperator):
     Returns each hook's id, name, URL without its query, events, status and times; never a secret or a header.
 
     Example:
+
     ```python
     from airflow_provider_hooks import ListServiceHooksOperator
 
@@ -449,6 +452,7 @@ class UpdateServiceHookOperator(_ExistingHookOperator):
     Change a service hook; arguments that are not given leave a field unchanged. Returns the hook, without its secret.
 
     Example:
+
     ```python
     from airflow_provider_hooks import UpdateServiceHookOperator
 
@@ -533,6 +537,7 @@ class DeleteServiceHookOperator(_ExistingHookOperator):
     ids that were ``deleted`` and those that were ``gone`` already.
 
     Example:
+
     ```python
     from airflow_provider_hooks import DeleteServiceHookOperator
 
@@ -596,6 +601,7 @@ class RotateServiceHookSecretOperator(_ExistingHookOperator):
     the hook whose secret is in use, and of the hook that was deleted.
 
     Example:
+
     ```python
     from datetime import timedelta
 

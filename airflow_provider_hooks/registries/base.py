@@ -75,6 +75,7 @@ class PlatformApi:
     among ``success_statuses``, and raises ``MalformedResponseError`` if a documented field is missing.
 
     Example:
+
     ```python
     from airflow_provider_hooks.registries.base import PlatformApi, parse_texts
     from airflow_provider_hooks.registries.model import Operation, Platform, Request, ServiceHook
@@ -436,6 +437,7 @@ def parse_texts(
     Return fields of a JSON object as text; an optional field that is missing is empty.
 
     Example:
+
     ```python
     from airflow_provider_hooks.registries.base import parse_texts
 
@@ -475,6 +477,7 @@ def parse_events(content: object) -> tuple[str, ...]:
     Return the ``events`` of a JSON object.
 
     Example:
+
     ```python
     from airflow_provider_hooks.registries.base import parse_events
 
@@ -497,6 +500,7 @@ def check_url(
     Add what is wrong with the URL of a hook.
 
     Example:
+
     ```python
     from airflow_provider_hooks.registries.base import ValidationErrors, check_url
 
@@ -529,6 +533,7 @@ def check_name(problems: ValidationErrors, name: object, *, platform: str) -> No
     Add what is wrong with the name of a hook on a platform that requires one.
 
     Example:
+
     ```python
     from airflow_provider_hooks.registries.base import ValidationErrors, check_name
 

@@ -40,6 +40,7 @@ class Registry:
     A platform's API and the token to use it with, as a connection describes them.
 
     Example:
+
     ```python
     from airflow_provider_hooks.registries.connection import Registry
     from airflow_provider_hooks.registries.platforms import load_platforms

@@ -44,6 +44,7 @@ class Operation(str, Enum):
     What a platform's API can do; the value names it in messages.
 
     Example:
+
     ```python
     from airflow_provider_hooks.registries.model import Operation
 
@@ -67,6 +68,7 @@ class Coordinate:
     A field of the connection that says which of the platform's hooks are meant, such as an organization.
 
     Example:
+
     ```python
     from airflow_provider_hooks.registries.model import Coordinate
 
@@ -90,6 +92,7 @@ class Platform:
     A platform: how it is reached, what its API documents, and where secrets come from.
 
     Example:
+
     ```python
     from airflow_provider_hooks.registries.model import Operation, Platform
 
@@ -146,6 +149,7 @@ class Request:
     One HTTP request to a platform, without its base URL and token.
 
     Example:
+
     ```python
     from airflow_provider_hooks.registries.model import Operation, Request
 
@@ -167,6 +171,7 @@ class Response:
     The response of a platform; it may hold secrets, so it is never shown unchanged.
 
     Example:
+
     ```python
     from airflow_provider_hooks.registries.model import Response
 
@@ -188,6 +193,7 @@ class HookSpec:
     A service hook as requested.
 
     Example:
+
     ```python
     from airflow_provider_hooks.registries.model import HookSpec
 
@@ -214,6 +220,7 @@ class HookChanges:
     Changes of a service hook; ``None`` leaves a field unchanged.
 
     Example:
+
     ```python
     from airflow_provider_hooks.registries.model import HookChanges
 
@@ -243,6 +250,7 @@ class ServiceHook:
     A subscription on a platform: these events are sent to this URL, signed with this secret.
 
     Example:
+
     ```python
     from airflow_provider_hooks.registries.model import ServiceHook
 
@@ -280,6 +288,7 @@ class Page:
     One page of hooks, and the cursor of the next page.
 
     Example:
+
     ```python
     from airflow_provider_hooks.registries.model import Page
 
@@ -297,6 +306,7 @@ class Stat:
     The number of deliveries to a hook in one time step.
 
     Example:
+
     ```python
     from airflow_provider_hooks.registries.model import Stat
 
@@ -315,6 +325,7 @@ class Security:
     How a platform signs its deliveries, as its API describes it.
 
     Example:
+
     ```python
     from airflow_provider_hooks.registries.model import Security
 

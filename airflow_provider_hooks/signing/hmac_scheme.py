@@ -47,6 +47,7 @@ class Scheme(Signer):
     One way to sign a body with an HMAC (RFC 2104).
 
     Example:
+
     ```python
     from airflow_provider_hooks.signing import Scheme
 

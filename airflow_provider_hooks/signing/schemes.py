@@ -169,6 +169,7 @@ def sign(
     ``http_message_signatures`` also signs ``X-Service-Hook-Delivery``, which is returned too, and needs ``url``.
 
     Example:
+
     ```python
     import time
 
@@ -229,6 +230,7 @@ def verify(
     careless replay. Comparison takes the same time wherever two signatures differ.
 
     Example:
+
     ```python
     from airflow_provider_hooks.signing import SignatureError, verify
 

@@ -57,6 +57,7 @@ class RequestTarget:
     What a scheme can sign in addition to the body, the id and the time: the same in all requests to an endpoint.
 
     Example:
+
     ```python
     from airflow_provider_hooks.signing import SCHEMES, RequestTarget
     from airflow_provider_hooks.signing.signer import read_target
@@ -82,6 +83,7 @@ class Signer(ABC):
     ``airflow_provider_hooks.signing_schemes``.
 
     Example:
+
     ```python
     import hmac
 
@@ -288,6 +290,7 @@ class ReceivedRequest:
     A request to verify, with the checks that every scheme needs. Each of them raises ``SignatureError``.
 
     Example:
+
     ```python
     from airflow_provider_hooks.signing import ReceivedRequest
 
