@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.ledger.history import Filters
 
 _NO_LEDGER = (
-    "this deployment has no ledger: shown are the claims of tasks in Airflow's task state store, with their last "
-    "attempt; callbacks, commands, earlier attempts and an indexed search need [service_hooks] ledger_conn_id"
+    "this deployment has no ledger, so only deliveries of tasks are listed, each with its last attempt; to see those "
+    "of callbacks and commands, and earlier attempts, and to search faster, set [service_hooks] ledger_conn_id"
 )
 _CLEAR_DELETES = "a clear in the user interface deletes a claim, unless it keeps the task state"
 _FETCHED_AT_ONCE = 500

@@ -89,7 +89,7 @@ def list_deliveries(
             deliveries=[_make_row(one, access) for one in page.deliveries],
             next_cursor=page.next_cursor,
             store=stored.place,
-            notes=list(stored.limits),
+            notes=[f"{one[0].upper()}{one[1:]}." for one in stored.limits],
             may_see_endpoints=access.may_read_connections(),
         )
 

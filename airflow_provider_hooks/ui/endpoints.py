@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query
 from airflow_provider_hooks._runtime.airflow import read_settings
 from airflow_provider_hooks._runtime.compat import AirflowNotFoundException
 from airflow_provider_hooks.admin.registries import find_declared_hooks, list_registries
-from airflow_provider_hooks.admin.stored import open_ledger_database, open_stored
+from airflow_provider_hooks.admin.stored import open_ledger_database
 from airflow_provider_hooks.exceptions import ServiceHookError
 from airflow_provider_hooks.hooks.registry import RegistryHook
 from airflow_provider_hooks.http.urls import strip_sensitive_parts
@@ -52,9 +52,7 @@ def list_endpoints(access: AccessDep, hours: Annotated[int, Query(ge=1, le=24 * 
     found = list_registries()
     registries = [RegistryView(conn_id=one, platform=found[one]) for one in access.list_readable(found)]
     if read_settings().ledger_conn_id is None:
-        with open_stored() as stored:
-            notes = [_NO_LEDGER, *stored.limits]
-        return EndpointPage(store="task_state_store", notes=notes, endpoints=[], registries=registries)
+        return EndpointPage(store="task_state_store", notes=[_NO_LEDGER], endpoints=[], registries=registries)
     seconds = hours * 3600 // BUCKETS
     since = datetime.now(timezone.utc) - timedelta(hours=hours)
     with open_ledger_database() as database:

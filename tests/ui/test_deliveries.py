@@ -286,7 +286,8 @@ def test_without_a_ledger_the_task_state_store_is_read_and_the_page_says_what_is
     client = log_in("an_admin")
     page = client.get("/api/deliveries").json()
     assert page["store"] == "task_state_store"
-    assert "need [service_hooks] ledger_conn_id" in page["notes"][0]
+    assert page["notes"][0].startswith("This deployment has no ledger")
+    assert page["notes"][0].endswith("set [service_hooks] ledger_conn_id.")
     (row,) = page["deliveries"]
     assert (row["outcome"], row["dag_id"], row["endpoint"]) == ("unknown", "a_dag", "an_endpoint")
     shown = client.get(f"/api/deliveries/{row['id']}").json()
