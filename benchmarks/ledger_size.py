@@ -23,12 +23,13 @@ import psycopg2
 
 from airflow_provider_hooks.delivery.claims import Claim, make_record, record_claim
 from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo, format_time
+from airflow_provider_hooks.http.result import Phases
 from airflow_provider_hooks.ledger.claims import make_claim_key
 from airflow_provider_hooks.ledger.database import Database, LedgerTarget, read_target
 from airflow_provider_hooks.ledger.history import Filters, count_by_endpoint, find_delivery, list_deliveries
 from airflow_provider_hooks.ledger.retention import clean
 from airflow_provider_hooks.ledger.schema import migrate
-from airflow_provider_hooks.outcomes import ErrorClass, Outcome, Phases
+from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from tests.system.postgres import run_postgres
 
 if TYPE_CHECKING:

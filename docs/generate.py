@@ -28,9 +28,10 @@ from airflow_provider_hooks.events.format_base import FormatSettings
 from airflow_provider_hooks.events.formats import FORMATS, encode_event
 from airflow_provider_hooks.events.schema import AlertSchema, CreatedSchema, InnerSchema, list_fields
 from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED
+from airflow_provider_hooks.http.result import Phases
 from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifier
 from airflow_provider_hooks.operators import delivery, registration
-from airflow_provider_hooks.outcomes import ErrorClass, Phases
+from airflow_provider_hooks.outcomes import ErrorClass
 from airflow_provider_hooks.registries.connection import describe_connection_type
 from airflow_provider_hooks.registries.model import Operation
 from airflow_provider_hooks.registries.platforms import load_platforms

@@ -27,6 +27,7 @@ __all__ = [
     "TaskDeferred",
     "needs_deadlines",
     "needs_form_fields",
+    "needs_pages",
     "needs_retry_policy",
     "needs_task_state_store",
     "needs_variable_list",
@@ -45,6 +46,7 @@ INBOUND_SETTINGS = (
 """With what ``airflow db migrate`` creates the table of inbound webhooks; later versions find it by themselves."""
 needs_deadlines = pytest.mark.skipif(IS_3_1, reason="Airflow 3.1 cannot deliver from the triggerer")
 needs_form_fields = pytest.mark.skipif(IS_3_1, reason="Airflow 3.1 ignores the fields of a connection form")
+needs_pages = pytest.mark.skipif(IS_3_1, reason="Airflow 3.1 shows no pages of plugins")
 needs_retry_policy = pytest.mark.skipif(not has_retry_policy(), reason="Airflow before 3.3 has no retry policies")
 needs_variable_list = pytest.mark.skipif(
     not has_task_state_store(), reason="Airflow before 3.3 cannot list Variables in a task, so no task changes hooks"

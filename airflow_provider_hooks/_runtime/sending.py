@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.events.formats import EncodedEvent
     from airflow_provider_hooks.http.oauth2 import TokenSource
     from airflow_provider_hooks.http.policy import NetworkPolicy
+    from airflow_provider_hooks.http.result import RequestResult
     from airflow_provider_hooks.http.urls import Target
-    from airflow_provider_hooks.outcomes import RequestResult
     from airflow_provider_hooks.settings import Settings
 
 

@@ -9,9 +9,8 @@ it again if it may have been received, and after a response of a receiver that i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
-
-import msgspec
 
 from airflow_provider_hooks.exceptions import ValidationErrors
 from airflow_provider_hooks.http.retry_after import read_retry_at
@@ -53,7 +52,8 @@ _RETRYABLE = range(300, 600)
 """The statuses of which a user can choose: a response that is no success and no interim response."""
 
 
-class DeliveryPolicy(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryPolicy:
     """
     What is sent again. Made by ``make_policy``, which checks it.
 

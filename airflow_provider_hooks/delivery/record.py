@@ -16,12 +16,13 @@ from airflow_provider_hooks.exceptions import RecordError, TokenError
 from airflow_provider_hooks.http.connect import to_milliseconds
 from airflow_provider_hooks.http.redact import redact_and_truncate
 from airflow_provider_hooks.http.response import KEPT_BODY_BYTES
-from airflow_provider_hooks.outcomes import NO_PHASES, ErrorClass, Outcome, Phases
+from airflow_provider_hooks.http.result import NO_PHASES, Phases
+from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.sanitize import escape
 
 if TYPE_CHECKING:
+    from airflow_provider_hooks.http.result import R, RequestResult
     from airflow_provider_hooks.json_types import JsonObject
-    from airflow_provider_hooks.outcomes import R, RequestResult
 
 MAX_SUMMARY_CHARACTERS = 120
 """So that a summary is shown whole in one line of a log."""

@@ -31,9 +31,10 @@ import msgspec
 
 from airflow_provider_hooks.exceptions import BlockedAddressError, ConnectError, ProxyError, ResolverError
 from airflow_provider_hooks.http.proxy import MAX_ANSWER_BYTES, check_connect_answer, make_connect_request
+from airflow_provider_hooks.http.result import Phases
 from airflow_provider_hooks.http.tls import TlsOptions, find_refusal
 from airflow_provider_hooks.http.urls import is_address
-from airflow_provider_hooks.outcomes import ErrorClass, Phases
+from airflow_provider_hooks.outcomes import ErrorClass
 
 if TYPE_CHECKING:
     from airflow_provider_hooks.http.policy import NetworkPolicy

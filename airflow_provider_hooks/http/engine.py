@@ -37,6 +37,7 @@ from airflow_provider_hooks.http.connect import (
     to_milliseconds,
 )
 from airflow_provider_hooks.http.response import RECEIVE_BYTES, ResponseReader, read_plain_success
+from airflow_provider_hooks.http.result import NO_PHASES, Phases, RequestResult
 from airflow_provider_hooks.http.reuse import (
     RestartGuard,
     any_byte_acknowledged,
@@ -46,7 +47,7 @@ from airflow_provider_hooks.http.reuse import (
     was_closed_before,
 )
 from airflow_provider_hooks.http.tls import find_refusal, proves_unread, wait_for_alert
-from airflow_provider_hooks.outcomes import NO_PHASES, ErrorClass, Outcome, Phases, RequestResult
+from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 
 if TYPE_CHECKING:
     import socket

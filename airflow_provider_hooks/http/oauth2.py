@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_hooks.http.connect import Limits
     from airflow_provider_hooks.http.policy import NetworkPolicy
+    from airflow_provider_hooks.http.result import R, RequestResult
     from airflow_provider_hooks.http.urls import Target
-    from airflow_provider_hooks.outcomes import R, RequestResult
 
 ClientAuthentication = Literal["client_secret_basic", "client_secret_post"]
 """How a client proves to the token endpoint who it is (OpenID Connect Core, section 9)."""

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from airflow_provider_hooks.delivery.claims import TryContext
-    from airflow_provider_hooks.outcomes import RequestResult
+    from airflow_provider_hooks.http.result import RequestResult
     from airflow_provider_hooks.stream.encode import EncodedRequest
 
 CHUNK_EVENTS = 2_000

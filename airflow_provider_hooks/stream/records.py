@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
     from typing import BinaryIO
 
-    from airflow_provider_hooks.outcomes import RequestResult
+    from airflow_provider_hooks.http.result import RequestResult
     from airflow_provider_hooks.stream.encode import EncodedRequest
     from airflow_provider_hooks.stream.event_claims import KnownEvent
 

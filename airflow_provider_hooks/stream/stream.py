@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.delivery.policy import DeliveryPolicy
     from airflow_provider_hooks.http.engine import Engine
     from airflow_provider_hooks.http.oauth2 import TokenSource
-    from airflow_provider_hooks.outcomes import RequestResult
+    from airflow_provider_hooks.http.result import RequestResult
     from airflow_provider_hooks.stream.claims import FailedOutcome
     from airflow_provider_hooks.stream.encode import RequestEncoder
     from airflow_provider_hooks.stream.event_claims import Decision, EventClaims, KnownEvent

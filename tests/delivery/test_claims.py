@@ -38,7 +38,8 @@ from airflow_provider_hooks.delivery.record import (
 from airflow_provider_hooks.delivery.request import DeliveryIds
 from airflow_provider_hooks.delivery.service import ClaimedDelivery, check_slot
 from airflow_provider_hooks.exceptions import ClaimLostError, RecordError, SlotError
-from airflow_provider_hooks.outcomes import ErrorClass, Outcome, Phases
+from airflow_provider_hooks.http.result import Phases
+from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 
 AT_LEAST_ONCE = make_policy(guarantee="at_least_once")
 FACTS = DeliveryInfo(

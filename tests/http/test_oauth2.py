@@ -19,8 +19,9 @@ from airflow_provider_hooks.exceptions import TokenError
 from airflow_provider_hooks.http import NetworkPolicy, oauth2
 from airflow_provider_hooks.http.connect import Limits
 from airflow_provider_hooks.http.oauth2 import OAuth2Client, TokenSource, open_tokens, read_token
+from airflow_provider_hooks.http.result import RequestResult
 from airflow_provider_hooks.http.urls import parse_url
-from airflow_provider_hooks.outcomes import ErrorClass, Outcome, RequestResult
+from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from tests.servers import find_closed_port
 from tests.token_server import CLIENT_ID, CLIENT_SECRET, serve_tokens
 

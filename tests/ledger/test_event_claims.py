@@ -15,9 +15,10 @@ from airflow_provider_hooks.delivery.policy import make_policy
 from airflow_provider_hooks.delivery.record import Attempt
 from airflow_provider_hooks.delivery.service import ClaimedDelivery
 from airflow_provider_hooks.exceptions import ClaimLostError, StateStoreError
+from airflow_provider_hooks.http.result import RequestResult
 from airflow_provider_hooks.ledger.claims import LedgerClaimStore, make_claim_key
 from airflow_provider_hooks.ledger.event_claims import LedgerEventClaims
-from airflow_provider_hooks.outcomes import ErrorClass, Outcome, RequestResult
+from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.stream.claims import StreamClaim
 from airflow_provider_hooks.stream.encode import EncodedRequest
 from airflow_provider_hooks.stream.event_claims import EventClaims, EventDescription, KnownEvent, OwnedEvent

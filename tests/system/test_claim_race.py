@@ -47,6 +47,8 @@ LATEST_FOLLOWER = 0.020
 """Seconds after the start of a try until the next begins to follow it, at most: some deliveries have been sent then."""
 LEAD = 0.004
 """Seconds from the order of a round to its start, so that both processes have read it by then."""
+END_SECONDS = 300
+"""How long a process may take to end; only a failure takes so long."""
 DAG_ID, TASK_ID, RUN_ID = "claim_race", "send", "race"
 FACTS = DeliveryInfo(
     delivery_id="d-1",
@@ -277,7 +279,7 @@ def start(role: str, log: Path, *arguments: str, **environment: str) -> Iterator
         try:
             yield Worker(process, log)
             process.stdin.close()
-            process.wait(30)
+            process.wait(END_SECONDS)
         finally:
             process.kill()
 

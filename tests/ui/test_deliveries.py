@@ -18,7 +18,7 @@ from airflow_provider_hooks.ui.models import DeliveryRow
 from tests.ledger.deliveries import make_stream
 from tests.ledger.test_retention import TASK
 from tests.ui.conftest import ROLES
-from tests.versions import needs_task_state_store
+from tests.versions import needs_pages, needs_task_state_store
 
 CHANGES = [
     ("POST", "/api/dags/a_dag/resend"),
@@ -110,6 +110,7 @@ def test_rows_say_whether_the_user_may_change_them(log_in, filled):
     }
 
 
+@needs_pages
 def test_a_page_of_many_dags_needs_no_more_queries_than_a_page_of_one(log_in, filled):
     client, counts = log_in("an_admin"), []
 
