@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, expect, sync_playwright
 from rich.console import Console
 
 from airflow_provider_hooks._runtime.compat import has_provider_commands
@@ -30,6 +30,10 @@ WAIT_MS = 120_000
 """How long a page may take on a busy machine."""
 RUN_SECONDS = 600
 CHROMIUM = shutil.which("chromium")
+PAGES_PATH = "/service-hooks/page/"
+"""Where the code of the pages is; the stack of an error names it."""
+LEFT_A_STREAM = "BodyStreamBuffer was aborted"
+"""What Chromium reports if a page of Airflow is left while it reads a stream of task states."""
 
 expect.set_options(timeout=WAIT_MS)
 
@@ -118,7 +122,12 @@ class Watch:
 
     def follow(self, page: Page) -> None:
         page.on("console", lambda message: self.note(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: self.note(str(error)))
+        page.on("pageerror", self.note_page_error)
+
+    def note_page_error(self, error: Error) -> None:
+        """Note an error that no code handled, except for Airflow's own when a user leaves the page of a Dag."""
+        if LEFT_A_STREAM not in str(error) or PAGES_PATH in (error.stack or ""):
+            self.note(f"{error}\n{error.stack}")
 
     def note(self, error: str) -> None:
         if not any(part in error for part in self.expected):

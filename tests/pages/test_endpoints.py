@@ -9,6 +9,7 @@ import re
 from playwright.sync_api import Locator, Page, expect
 
 from tests.pages.views import DELIVERIES, ENDPOINTS, expect_ids, list_all_received, list_deliveries
+from tests.versions import needs_variable_list
 
 REGISTERS = "example_ensure_service_hooks"
 
@@ -74,6 +75,7 @@ def test_a_connection_of_the_environment_is_tested_by_a_command(open_page, watch
     expect(row.get_by_role("status")).to_contain_text("airflow connections test warehouse")
 
 
+@needs_variable_list
 def test_a_registry_shows_the_hooks_of_the_platform(open_page, ui, run_dag):
     assert run_dag(REGISTERS) == "success"
     page = open_page("admin", ENDPOINTS)
