@@ -17,7 +17,7 @@ from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator, DeliverEventOperator
 from airflow_provider_hooks.signing import SignatureError, verify
 from tests.airflow_context import make_context
-from tests.receivers.checks import check_deliveries, check_requests
+from tests.receivers.checks import check_deliveries, check_id, check_requests
 from tests.receivers.programs import (
     GUIDE_SCHEMES,
     REPOSITORY,
@@ -47,6 +47,11 @@ def test_signed_requests_are_accepted_and_changed_ones_are_refused(name, scheme,
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_delivery_is_accepted_and_one_with_another_secret_is_rejected(name, scheme, tmp_path, connect):
     check_deliveries(name, scheme, tmp_path, connect)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_delivery_id_is_the_one_that_is_signed(name, tmp_path):
+    check_id(name, tmp_path)
 
 
 @pytest.mark.parametrize("scheme", GUIDE_SCHEMES)

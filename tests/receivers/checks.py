@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,17 @@ def check_requests(name: str, scheme: str, folder: Path) -> None:
         assert receiver.send_all(refused) == dict.fromkeys(refused, REFUSED_STATUS)
 
 
+def check_id(name: str, folder: Path) -> None:
+    """Check that a program handles the id that is signed, whatever the unsigned header says."""
+    with serve_program(name, "standard_webhooks", folder) as receiver:
+        request = next(iter(list_accepted("standard_webhooks").values()))
+        headers = {**request.headers, "X-Service-Hook-Delivery": "of-an-attacker"}
+        assert receiver.send(replace(request, headers=headers)) == ACCEPTED_STATUS
+        handled = receiver.log.read_text()
+        assert request.headers["webhook-id"] in handled
+        assert "of-an-attacker" not in handled
+
+
 def check_deliveries(name: str, scheme: str, folder: Path, connect) -> None:
     """Check that a delivery of an operator is accepted and handled, and that one with another secret is rejected."""
 
@@ -43,7 +55,8 @@ def check_deliveries(name: str, scheme: str, folder: Path, connect) -> None:
         connect(receiver.url, scheme=scheme, password=SECOND_SECRET)
         record = deliver()
         assert (record["outcome"], record["status_code"]) == ("delivered", ACCEPTED_STATUS)
-        assert f"{record['delivery_id']} orders.loaded" in receiver.log.read_text()
+        handled = [line for line in receiver.log.read_text().splitlines() if "orders.loaded" in line]
+        assert [str(record["delivery_id"]) in line for line in handled] == [True]
         connect(receiver.url, scheme=scheme, password=OTHER_SECRET)
         with pytest.raises(DeliveryFailedError, match=r"rejected \(HTTP 401\)"):
             deliver()

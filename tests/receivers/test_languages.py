@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.receivers.checks import check_deliveries, check_requests
+from tests.receivers.checks import check_deliveries, check_id, check_requests
 from tests.receivers.programs import GUIDE_SCHEMES
 
 PROGRAMS = ("receiver.mjs", "receiver.go", "receiver.rb")
@@ -22,3 +22,8 @@ def test_signed_requests_are_accepted_and_changed_ones_are_refused(name, scheme,
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_delivery_is_accepted_and_one_with_another_secret_is_rejected(name, scheme, tmp_path, connect):
     check_deliveries(name, scheme, tmp_path, connect)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_delivery_id_is_the_one_that_is_signed(name, tmp_path):
+    check_id(name, tmp_path)
