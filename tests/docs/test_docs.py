@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_hooks.registries.base import PlatformApi
+
 REPOSITORY = Path(__file__).parent.parent.parent
 GENERATE = runpy.run_path(str(REPOSITORY / "docs" / "generate.py"))
 PAGES = GENERATE["PAGES"]
@@ -24,6 +26,19 @@ def test_the_generated_tables_are_current(page):
 def test_every_table_is_used():
     shown = {name for page in PAGES for name in re.findall(r"<!-- table: ([a-z_]+) -->", page.read_text())}
     assert shown == set(GENERATE["TABLES"])
+
+
+@pytest.mark.parametrize(
+    ("attributes", "shown"),
+    [
+        ({"fields": {"url"}}, "not selectable: all are sent"),
+        ({"fields": {"events"}}, "any name"),
+        ({"fields": {"events"}, "example_events": ("a.b", "c")}, "any name, such as `a.b`, `c`"),
+        ({"fields": {"events"}, "known_events": ("a.b", "c")}, "`a.b`, `c`"),
+    ],
+)
+def test_the_events_of_a_platform_are_those_of_its_class(attributes, shown):
+    assert GENERATE["_describe_events"](type("Api", (PlatformApi,), attributes)) == shown
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))

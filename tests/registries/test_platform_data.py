@@ -37,6 +37,7 @@ class TestData:
         api, events = make_api(name), PLATFORM_DATA[name].events
         known = [set(one) <= set(api.known_events) for one in events if api.known_events]
         assert all(known)
+        assert not (api.known_events and api.example_events)
         assert len(set(events)) == len(events)
         assert max(map(len, events)) > 1 or api.single_event or "events" not in api.fields
 
