@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_hooks.registries.base import PlatformApi
+from airflow_provider_hooks.signing import SCHEMES, Scheme
 
 REPOSITORY = Path(__file__).parent.parent.parent
 GENERATE = runpy.run_path(str(REPOSITORY / "docs" / "generate.py"))
@@ -39,6 +40,14 @@ def test_every_table_is_used():
 )
 def test_the_events_of_a_platform_are_those_of_its_class(attributes, shown):
     assert GENERATE["_describe_events"](type("Api", (PlatformApi,), attributes)) == shown
+
+
+def test_the_schemes_without_a_signed_time_are_listed():
+    page = (REPOSITORY / "docs" / "concepts" / "security.md").read_text()
+    (sentence,) = re.findall(r"^- \*\*(.*) do not sign a time\.\*\*", page, re.MULTILINE)
+    rows = {name: one for name, one in SCHEMES.items() if type(one) is Scheme and one.signature_header}
+    without = {name for name, one in rows.items() if "{timestamp}" not in one.signed_content}
+    assert set(re.findall(r"`(\w+)`", sentence)) == without
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
