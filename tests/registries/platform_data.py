@@ -34,7 +34,11 @@ class PlatformData:
     spec: HookSpec
     """A declaration with every field that the platform takes, except the secret."""
     events: tuple[tuple[str, ...], ...]
-    """Events that its hooks can have, each with another set; one with several if a hook can have several."""
+    """
+    Sets of events that a hook can have, one with several events if the platform allows it.
+
+    The last one, if there are several, is another one than that of ``spec``.
+    """
     refused: tuple[tuple[HookSpec, set[str]], ...]
     """Declarations that it would refuse, each with the names of the fields that are wrong."""
     unknown_id: str

@@ -112,7 +112,7 @@ class TestEnsure:
     @pytest.mark.parametrize(
         ("name", "changes"),
         [
-            ("sentry", {"events": ("event.alert", "event.created")}),
+            *((name, {"events": PLATFORM_DATA[name].events[-1]}) for name in list_supporting(Operation.UPDATE)),
             ("akinon", {"events": ("a.b",)}),
             ("akinon", {"headers": {"X-Key": "another-key"}}),
         ],
