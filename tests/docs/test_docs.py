@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_hooks.registries.base import PlatformApi
+from airflow_provider_hooks.sandbox.state import APIS
 from airflow_provider_hooks.signing import SCHEMES, Scheme
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -40,6 +41,13 @@ def test_every_table_is_used():
 )
 def test_the_events_of_a_platform_are_those_of_its_class(attributes, shown):
     assert GENERATE["_describe_events"](type("Api", (PlatformApi,), attributes)) == shown
+
+
+@pytest.mark.parametrize("name", APIS)
+def test_a_platform_has_its_rows_in_the_tables_that_are_written_by_hand(name):
+    docs = REPOSITORY / "docs"
+    assert f"| `/{name}{APIS[name].base_path}` |" in (docs / "reference" / "sandbox.md").read_text()
+    assert f"| `{name}` |" in (docs / "guides" / "register-and-rotate-hooks.md").read_text()
 
 
 def test_the_schemes_without_a_signed_time_are_listed():
