@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from airflow.cli.cli_config import CLICommand
 
     from airflow_provider_hooks.connection_form import ConnectionType
+    from airflow_provider_hooks.registries.base import PlatformApi
     from airflow_provider_hooks.registries.model import Platform
 
 DOCS = Path(__file__).parent
@@ -423,12 +424,17 @@ def _draw_routes() -> str:
 
 
 def _draw_platform_events() -> str:
-    rows = []
-    for api in load_platforms().values():
-        known = ", ".join(f"`{event}`" for event in api.known_events)
-        none = "not selectable: all alerts" if "events" not in api.fields else ""
-        rows.append([api.platform.title, known or none or "any name; `deployment.build.created` is documented"])
+    rows = [[api.platform.title, _describe_events(api)] for api in load_platforms().values()]
     return _draw(["platform", "events"], rows)
+
+
+def _describe_events(api: type[PlatformApi]) -> str:
+    if "events" not in api.fields:
+        return "not selectable: all are sent"
+    if api.known_events:
+        return ", ".join(f"`{event}`" for event in api.known_events)
+    examples = ", ".join(f"`{event}`" for event in api.example_events)
+    return f"any name, such as {examples}" if examples else "any name"
 
 
 def _draw_secrets() -> str:

@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from airflow_provider_hooks.entry_points import ExtensibleTable
-from airflow_provider_hooks.events.chat_formats import DiscordFormat, SlackFormat, TeamsFormat
+from airflow_provider_hooks.events.chat_formats import (
+    DiscordFormat,
+    SlackFormat,
+    TeamsFormat,
+)
 from airflow_provider_hooks.events.format_base import (
     DEFAULT_MAX_PAYLOAD_BYTES,
     JSON,

@@ -265,7 +265,7 @@ class RegisterServiceHookOperator(_DeclaredHookOperator):
     :param service_hook_conn_id: the endpoint to register: its URL, and its Variable for the secret
     :param url: the URL that the platform sends events to, in place of an endpoint's
     :param events: the events, such as ``["event.alert"]``; by default both events on Sentry
-    :param hook_name: the name of the hook, on platforms that require one (Akinon, ZStack); by default the task's id
+    :param hook_name: the name of the hook, on platforms that require one, such as ZStack; by default the task's id
     :param headers: headers that Akinon sends with each delivery, such as a secret header; rendered, and not shown
     :param secret_variable: the Airflow Variable that stores the secret, in place of the endpoint's; without any, the
         secret is not stored

@@ -121,6 +121,8 @@ class PlatformApi:
     """The events of a hook that is requested without events."""
     known_events: ClassVar[tuple[str, ...]] = ()
     """The documented events, if those are all."""
+    example_events: ClassVar[tuple[str, ...]] = ()
+    """The documented events, if the platform has others too; the docs show them."""
     single_event: ClassVar[bool] = False
     """Whether a hook has exactly one event, so that each event needs its own hook."""
     max_hooks_per_event: ClassVar[int | None] = None

@@ -205,11 +205,11 @@ class HookSpec:
     events: tuple[str, ...] | None = None
     """The subscribed events; ``None``: all events, if the platform documents which those are."""
     name: str | None = None
-    """Required by Akinon and ZStack."""
+    """Required by some platforms, such as ZStack."""
     headers: Mapping[str, str] | None = field(default=None, repr=False)
-    """Sent with each delivery, on Akinon; may hold a secret."""
+    """Sent with each delivery, on platforms that can do so, such as Akinon; may hold a secret."""
     is_active: bool | None = None
-    """Whether the hook is active, on Sentry and Akinon; ``None`` leaves it to the platform."""
+    """Whether the hook is active, on platforms with inactive hooks; ``None`` leaves it to the platform."""
     secret: str | None = field(default=None, repr=False)
     """The signing secret, on platforms whose ``secret_origin`` is ``client``."""
 

@@ -4,7 +4,7 @@
 ``make demo``: registers hooks and delivers events in a real Airflow without configuration.
 
 It makes an ``AIRFLOW_HOME`` with a SQLite database, starts the sandbox, sets the connections, and runs two example
-Dags: one ensures service hooks on four platforms, the other delivers an exception that its task raised. The claims are
+Dags: one ensures hooks on several platforms, the other delivers an exception that its task raised. The claims are
 in a ledger on SQLite, whose history is printed. The result is counted by the sandbox's platforms and receiver, not by
 the sender.
 """
@@ -65,7 +65,7 @@ def main() -> int:
         make_home(home, variable="DEMO_HOME")
         ledger = make_ledger(home)
         with serve_sandbox() as sandbox:
-            console.print(f"Sandbox on http://{sandbox.address}: the four hooks APIs and a receiver", soft_wrap=True)
+            console.print(f"Sandbox on http://{sandbox.address}: mock platforms and a receiver", soft_wrap=True)
             _run_steps(console, sandbox, home=home)
             summary = _get_summary(sandbox)
     except DemoError as error:

@@ -228,7 +228,7 @@ def build_app(state: SandboxState, *, page_size: int = PAGE_SIZE, local_only: bo
     """
     Return the application of a state.
 
-    :param page_size: the number of hooks on one page of Sentry's list
+    :param page_size: the number of hooks on one page of a list, such as Sentry's
     :param local_only: refuse requests whose ``Host`` is not this machine
     """
     app = FastAPI(title="airflow-provider-hooks sandbox", docs_url=None, redoc_url=None, openapi_url=None)

@@ -17,7 +17,12 @@ import pendulum
 
 from airflow_provider_hooks.delivery.headers import is_credential
 from airflow_provider_hooks.http.redact import MASK, redact
-from airflow_provider_hooks.sandbox import akinon_api, sentry_api, smartsheet_rm_api, zstack_api
+from airflow_provider_hooks.sandbox import (
+    akinon_api,
+    sentry_api,
+    smartsheet_rm_api,
+    zstack_api,
+)
 from airflow_provider_hooks.sandbox.platform import Hook, SandboxPlatform
 from airflow_provider_hooks.sanitize import escape
 from airflow_provider_hooks.signing import SCHEMES, Scheme, SignatureError, verify
@@ -32,7 +37,15 @@ if TYPE_CHECKING:
 
 RECEIVER_PATH = "/receiver"
 APIS: Mapping[str, SandboxApi] = MappingProxyType(
-    {api.name: api for api in (sentry_api.API, akinon_api.API, zstack_api.API, smartsheet_rm_api.API)}
+    {
+        api.name: api
+        for api in (
+            sentry_api.API,
+            akinon_api.API,
+            zstack_api.API,
+            smartsheet_rm_api.API,
+        )
+    }
 )
 """The API of every platform, by the platform's name: the only place that lists them."""
 

@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_hooks.registries.base import PlatformApi
+from airflow_provider_hooks.sandbox.state import APIS
+from airflow_provider_hooks.signing import SCHEMES, Scheme
+
 REPOSITORY = Path(__file__).parent.parent.parent
 GENERATE = runpy.run_path(str(REPOSITORY / "docs" / "generate.py"))
 PAGES = GENERATE["PAGES"]
@@ -24,6 +28,34 @@ def test_the_generated_tables_are_current(page):
 def test_every_table_is_used():
     shown = {name for page in PAGES for name in re.findall(r"<!-- table: ([a-z_]+) -->", page.read_text())}
     assert shown == set(GENERATE["TABLES"])
+
+
+@pytest.mark.parametrize(
+    ("attributes", "shown"),
+    [
+        ({"fields": {"url"}}, "not selectable: all are sent"),
+        ({"fields": {"events"}}, "any name"),
+        ({"fields": {"events"}, "example_events": ("a.b", "c")}, "any name, such as `a.b`, `c`"),
+        ({"fields": {"events"}, "known_events": ("a.b", "c")}, "`a.b`, `c`"),
+    ],
+)
+def test_the_events_of_a_platform_are_those_of_its_class(attributes, shown):
+    assert GENERATE["_describe_events"](type("Api", (PlatformApi,), attributes)) == shown
+
+
+@pytest.mark.parametrize("name", APIS)
+def test_a_platform_has_its_rows_in_the_tables_that_are_written_by_hand(name):
+    docs = REPOSITORY / "docs"
+    assert f"| `/{name}{APIS[name].base_path}` |" in (docs / "reference" / "sandbox.md").read_text()
+    assert f"| `{name}` |" in (docs / "guides" / "register-and-rotate-hooks.md").read_text()
+
+
+def test_the_schemes_without_a_signed_time_are_listed():
+    page = (REPOSITORY / "docs" / "concepts" / "security.md").read_text()
+    (sentence,) = re.findall(r"^- \*\*(.*) do not sign a time\.\*\*", page, re.MULTILINE)
+    rows = {name: one for name, one in SCHEMES.items() if type(one) is Scheme and one.signature_header}
+    without = {name for name, one in rows.items() if "{timestamp}" not in one.signed_content}
+    assert set(re.findall(r"`(\w+)`", sentence)) == without
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))

@@ -12,15 +12,24 @@ from hypothesis import given, settings
 from airflow_provider_hooks.connection_form import ConnectionFields
 from airflow_provider_hooks.delivery.endpoint import read_endpoint
 from airflow_provider_hooks.events import build_event_alert, build_event_created
-from airflow_provider_hooks.events.chat_formats import summarize_event
+from airflow_provider_hooks.events.chat_formats import _ChatFormat, summarize_event
 from airflow_provider_hooks.events.event import Event
 from airflow_provider_hooks.events.format_base import FormatSettings
-from airflow_provider_hooks.events.formats import encode_event
+from airflow_provider_hooks.events.formats import FORMATS, encode_event
 from airflow_provider_hooks.exceptions import ValidationError
 from tests.events_data import ALERT, CREATED
 from tests.security.properties_data import json_values
 
-CHATS = ("slack", "teams", "discord")
+CHATS = [name for name, one in FORMATS.items() if isinstance(one, _ChatFormat)]
+HOSTILE_TEXTS = {
+    "slack": (
+        "<!channel> & <https://evil.example|click>",
+        "&lt;!channel&gt; &amp; &lt;https://evil.example|click&gt;",
+    ),
+    "discord": ("@everyone [x](https://evil.example)", r"\@everyone \[x\]\(https\://evil.example\)"),
+    "teams": ("[x](https://evil.example)", r"\[x\]\(https\://evil.example\)"),
+}
+"""For each chat, a text that would mention a user or make a link, and what a message must have instead."""
 relaxed = settings(max_examples=150, deadline=None, derandomize=True)
 URL = "https://airflow.example.com/dags/orders"
 
@@ -96,19 +105,13 @@ def test_a_documented_event_is_a_message_with_its_message_and_page(name, event_t
         assert built["triggering_rules"][0].split()[0] in shown
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "shown"),
-    [
-        (
-            "slack",
-            "<!channel> & <https://evil.example|click>",
-            "&lt;!channel&gt; &amp; &lt;https://evil.example|click&gt;",
-        ),
-        ("discord", "@everyone [x](https://evil.example)", r"\@everyone \[x\]\(https\://evil.example\)"),
-        ("teams", "[x](https://evil.example)", r"\[x\]\(https\://evil.example\)"),
-    ],
-)
-def test_text_of_an_event_mentions_nobody_and_makes_no_link(name, text, shown):
+def test_every_chat_has_a_hostile_text():
+    assert set(HOSTILE_TEXTS) == set(CHATS) >= {"slack", "teams", "discord"}
+
+
+@pytest.mark.parametrize("name", HOSTILE_TEXTS)
+def test_text_of_an_event_mentions_no_user_and_makes_no_link(name):
+    text, shown = HOSTILE_TEXTS[name]
     message = encode(name, make({"message": "m", "from": text}))
     assert shown in json.dumps(message).replace("\\\\", "\\")
 

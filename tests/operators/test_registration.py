@@ -19,6 +19,7 @@ from airflow_provider_hooks.operators.registration import EnsureServiceHookOpera
 from airflow_provider_hooks.registries.store import parse_state
 from airflow_provider_hooks.signing.secrets import parse_secrets
 from tests.airflow_context import make_context
+from tests.registries.platform_data import PLATFORM_DATA, name_connection
 from tests.servers import find_closed_port
 
 
@@ -178,12 +179,16 @@ def ensure(**options):
     return EnsureServiceHookOperator(task_id="ensure", **options).execute(make_context())
 
 
-DECLARED = {
-    "service_hook_registry_default": {"events": ["event.alert"]},
-    "akinon_registry": {"events": ["deployment.build.created"], "headers": {"X-Key": "{{ ti.task_id }}-s3cret"}},
-    "zstack_registry": {},
-    "smartsheet_rm_registry": {"events": ["project.created", "user.created"]},
-}
+def declare(platform):
+    """Return the arguments that declare the hook of a platform, with a template in each header."""
+    spec = PLATFORM_DATA[platform].spec
+    options = {"events": list(spec.events)} if spec.events else {}
+    if spec.headers:
+        options["headers"] = {name: f"{{{{ ti.task_id }}}}-{value}" for name, value in spec.headers.items()}
+    return options
+
+
+DECLARED = {name_connection(platform): declare(platform) for platform in PLATFORM_DATA}
 
 
 class TestEnsure:
@@ -203,10 +208,10 @@ class TestEnsure:
         assert not any(secret in json.dumps([first, second, third]) for secret in private)
 
     def test_headers_are_rendered_masked_and_no_template_field(self, connected, variables):
-        ensure(service_hook_registry_conn_id="akinon_registry", **DECLARED["akinon_registry"])
+        ensure(service_hook_registry_conn_id="akinon_registry", **declare("akinon"))
         (hook,) = connected.state.platforms["akinon"].list_hooks()
-        assert hook.headers == {"X-Key": "a_task-s3cret"}
-        assert redact("it is a_task-s3cret") == "it is ***"
+        assert hook.headers == {"X-Key": "a_task-s3cret-key"}
+        assert redact("it is a_task-s3cret-key") == "it is ***"
         assert "headers" not in EnsureServiceHookOperator.template_fields
 
     def test_headers_are_masked_before_any_call(self, connected, variables):
@@ -331,7 +336,8 @@ class TestEnsure:
             for thread in threads:
                 thread.join(30)
             assert sorted(result) == ["created", "unchanged", "unchanged", "unchanged"]
-        assert [len(one.list_hooks()) for one in connected.state.platforms.values()] == [1, 1, 1, 2]
+        registered = {name: len(one.list_hooks()) for name, one in connected.state.platforms.items()}
+        assert registered == {name: data.first_calls["create"] for name, data in PLATFORM_DATA.items()}
 
     def test_different_hooks_at_once_in_one_variable_are_all_stored(self, connected, variables):
         threads = [

@@ -17,27 +17,25 @@ from airflow_provider_hooks.operators.registration import (
     RotateServiceHookSecretOperator,
     UpdateServiceHookOperator,
 )
+from airflow_provider_hooks.registries.model import Operation
+from airflow_provider_hooks.registries.platforms import load_platforms
 from airflow_provider_hooks.signing.secrets import parse_secrets
 from tests.airflow_context import make_context
+from tests.registries.platform_data import PLATFORM_DATA, list_lacking, list_supporting, name_connection
 from tests.versions import TaskDeferred
 
 URL = "https://example.com/hook"
-EVENTS = {"akinon": ["a.b"], "smartsheet_rm": ["project.created", "user.created"]}
 
 
 def run(kind, **options):
     return kind(task_id="manage", **options).execute(make_context())
 
 
-def conn_id(platform):
-    return "service_hook_registry_default" if platform == "sentry" else f"{platform}_registry"
-
-
 @pytest.fixture
 def declared(connected, variables):
     def declare(platform):
-        options = {"service_hook_registry_conn_id": conn_id(platform), "hook_name": "orders"}
-        run(EnsureServiceHookOperator, **options, url=URL, events=EVENTS.get(platform))
+        options = {"service_hook_registry_conn_id": name_connection(platform), "hook_name": "orders"}
+        run(EnsureServiceHookOperator, **options, url=URL, events=PLATFORM_DATA[platform].spec.events)
         connected.state.platforms[platform].forget_calls()
         return connected.state.platforms[platform], options
 
@@ -45,10 +43,10 @@ def declared(connected, variables):
 
 
 class TestList:
-    @pytest.mark.parametrize("platform", ["sentry", "akinon", "smartsheet_rm"])
+    @pytest.mark.parametrize("platform", list_supporting(Operation.LIST))
     def test_it_returns_every_hook_and_no_secret(self, declared, platform):
         played, _ = declared(platform)
-        result = run(ListServiceHooksOperator, service_hook_registry_conn_id=conn_id(platform))
+        result = run(ListServiceHooksOperator, service_hook_registry_conn_id=name_connection(platform))
         assert {hook["hook_id"] for hook in result} == {hook.hook_id for hook in played.list_hooks()}
         assert not any(hook.secret and hook.secret in json.dumps(result) for hook in played.list_hooks())
 
@@ -82,13 +80,25 @@ class TestUpdate:
         assert (result["url"], result["status"]) == ("https://example.com/new", "disabled")
         assert played.forget_calls() == {"update": 1}
 
-    @pytest.mark.parametrize("platform", ["zstack", "smartsheet_rm"])
+    @pytest.mark.parametrize("platform", list_supporting(Operation.UPDATE))
+    def test_it_changes_the_url_of_a_hook_on_every_platform_with_updates(self, declared, platform):
+        played, options = declared(platform)
+        (before,) = played.list_hooks()
+        assert run(UpdateServiceHookOperator, **options, url="https://example.com/new")["hook_id"] == before.hook_id
+        (after,) = played.list_hooks()
+        assert (after.hook_id, after.url) == (before.hook_id, "https://example.com/new")
+        assert (after.is_active, after.events, after.secret) == (before.is_active, before.events, before.secret)
+        calls = {name: count for name, count in PLATFORM_DATA[platform].moved_calls.items() if name != "list"}
+        assert played.forget_calls() == calls
+
+    @pytest.mark.parametrize("platform", list_lacking(Operation.UPDATE))
     def test_a_platform_without_updates_says_what_to_do_instead(self, declared, platform):
         played, _ = declared(platform)
-        with pytest.raises(AirflowFailException, match="delete the hook and register it again"):
+        alternative = load_platforms()[platform].platform.alternatives[Operation.UPDATE]
+        with pytest.raises(AirflowFailException, match=re.escape(alternative)):
             run(
                 UpdateServiceHookOperator,
-                service_hook_registry_conn_id=conn_id(platform),
+                service_hook_registry_conn_id=name_connection(platform),
                 hook_id=played.list_hooks()[0].hook_id,
                 url=URL,
             )
@@ -131,13 +141,13 @@ class TestDelete:
             run(DeleteServiceHookOperator, **options)
         assert variables.kept == before
 
-    @pytest.mark.parametrize("platform", ["sentry", "akinon", "zstack", "smartsheet_rm"])
+    @pytest.mark.parametrize("platform", PLATFORM_DATA)
     def test_it_deletes_the_hooks_of_a_declaration_and_forgets_them(self, declared, variables, platform):
         played, options = declared(platform)
         ids = {hook.hook_id for hook in played.list_hooks()}
         result = run(DeleteServiceHookOperator, **options)
         assert (set(result["deleted"]), result["gone"], played.list_hooks()) == (ids, [], [])
-        assert json.loads(variables.kept[f"service_hook_secret_{conn_id(platform)}:orders"]) == {"secrets": []}
+        assert json.loads(variables.kept[f"service_hook_secret_{name_connection(platform)}:orders"]) == {"secrets": []}
         assert run(DeleteServiceHookOperator, **options) == {"deleted": [], "gone": []}
 
     def test_gone_already_is_a_success(self, declared):

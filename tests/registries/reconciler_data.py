@@ -9,23 +9,14 @@ from dataclasses import dataclass, field
 from airflow_provider_hooks.connection_form import ConnectionFields
 from airflow_provider_hooks.http import NetworkPolicy
 from airflow_provider_hooks.registries.connection import read_registry
-from airflow_provider_hooks.registries.model import HookSpec
 from airflow_provider_hooks.registries.platforms import open_api
 from airflow_provider_hooks.registries.reconcile import HookReconciler
 from airflow_provider_hooks.registries.rotation import SecretRotation
 from airflow_provider_hooks.registries.service import HookManager
 from airflow_provider_hooks.registries.transport import RegistryTransport
+from tests.registries.platform_data import PLATFORM_DATA, name_connection
 
-URL, OTHER_URL = "https://hooks.example.com/a", "https://hooks.example.com/b"
-SPECS = {
-    "sentry": HookSpec(url=URL, events=("event.alert",), name="orders", is_active=True),
-    "akinon": HookSpec(
-        url=URL, events=("deployment.build.created",), name="orders", headers={"X-Key": "s3cret-key"}, is_active=True
-    ),
-    "zstack": HookSpec(url=URL, name="orders", is_active=True),
-    "smartsheet_rm": HookSpec(url=URL, events=("project.created", "user.created"), name="orders", is_active=True),
-}
-"""One declaration for each platform of the sandbox."""
+OTHER_URL = "https://hooks.example.com/b"
 
 
 @dataclass
@@ -60,13 +51,16 @@ class Kit:
         return self.sandbox.state.platforms[self.name]
 
     @property
+    def data(self):
+        return PLATFORM_DATA[self.name]
+
+    @property
     def spec(self):
-        return SPECS[self.name]
+        return self.data.spec
 
     @property
     def manager(self):
-        described = self.sandbox.describe_connections()
-        connection = next(one for one in described.values() if one.get("extra", {}).get("platform") == self.name)
+        connection = self.sandbox.describe_connections()[name_connection(self.name)]
         fields = ConnectionFields(
             conn_id="r", host=connection["host"], password=connection["password"], extra=connection["extra"]
         )

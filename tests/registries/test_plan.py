@@ -13,16 +13,9 @@ from hypothesis import strategies as st
 from airflow_provider_hooks.exceptions import HookConflictError
 from airflow_provider_hooks.registries.model import ServiceHook
 from airflow_provider_hooks.registries.plan import Create, Delete, NoOp, Replace, Update, make_plan
-from tests.registries.platform_data import make_api
-from tests.registries.reconciler_data import SPECS
+from tests.registries.platform_data import PLATFORM_DATA, make_api
 
 URLS = [f"https://hooks.example.com/{name}" for name in "abc"]
-EVENTS = {
-    "sentry": [("event.alert",), ("event.created", "event.alert")],
-    "akinon": [("deployment.build.created",), ("a.b",)],
-    "zstack": [()],
-    "smartsheet_rm": [("project.created",), ("user.created",), ("user.updated",)],
-}
 
 
 def carry_out(api, steps, present):
@@ -61,7 +54,7 @@ def situations(draw, name):
         ServiceHook(
             hook_id=f"h{number}",
             url=draw(st.sampled_from(URLS)),
-            events=draw(st.sampled_from(EVENTS[name])),
+            events=draw(st.sampled_from(PLATFORM_DATA[name].events)),
             name=draw(st.sampled_from(["orders", "stock"])),
             status=draw(st.sampled_from(["active", "disabled"])),
         )
@@ -73,11 +66,11 @@ def situations(draw, name):
     return hooks, own, taken
 
 
-@pytest.mark.parametrize("name", list(SPECS))
+@pytest.mark.parametrize("name", PLATFORM_DATA)
 @given(data=st.data())
 def test_a_plan_leads_to_what_is_declared_and_then_to_nothing(name, data):
     api = make_api(name)
-    spec = replace(SPECS[name], url=data.draw(st.sampled_from(URLS)))
+    spec = replace(PLATFORM_DATA[name].spec, url=data.draw(st.sampled_from(URLS)))
     wanted = api.expand(spec)
     present, own, taken = data.draw(situations(name))
     try:
@@ -98,7 +91,7 @@ def test_a_plan_leads_to_what_is_declared_and_then_to_nothing(name, data):
 
 def test_a_hook_that_matches_is_preferred_to_one_that_would_have_to_be_changed():
     api = make_api("sentry")
-    (spec,) = api.expand(SPECS["sentry"])
+    (spec,) = api.expand(PLATFORM_DATA["sentry"].spec)
     other = ServiceHook(hook_id="h1", url=spec.url, events=("event.created",))
     match = ServiceHook(hook_id="h2", url=spec.url, events=spec.events)
     assert make_plan(api, [spec], present=[other, match], own=(), taken=()) == (NoOp(hook=match),)
@@ -106,5 +99,5 @@ def test_a_hook_that_matches_is_preferred_to_one_that_would_have_to_be_changed()
 
 def test_nothing_there_is_created():
     api = make_api("zstack")
-    (spec,) = api.expand(SPECS["zstack"])
+    (spec,) = api.expand(PLATFORM_DATA["zstack"].spec)
     assert make_plan(api, [spec], present=[], own={"h1"}, taken=()) == (Create(spec=spec),)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from airflow_provider_hooks.exceptions import RegistryError, UnsupportedOperationError, ValidationError
 from airflow_provider_hooks.registries.model import HookChanges, HookSpec, Operation, Response
 from airflow_provider_hooks.registries.platforms.smartsheet_rm import EVENT_TYPES
-from tests.registries.platform_data import ID_1, ID_2, TOKEN, answer, make_api
+from tests.registries.platform_data import ID_1, ID_2, PLATFORM_DATA, TOKEN, answer, make_api
 
 AKINON, ZSTACK, SMARTSHEET = make_api("akinon"), make_api("zstack"), make_api("smartsheet_rm")
 WEBHOOKS = f"/organizations/{ID_1}/projects/{ID_2}/settings/webhooks"
@@ -248,21 +248,12 @@ class TestSmartsheet:
         assert caught.value.retryable
 
 
-SPECS = {
-    "sentry": HookSpec(url=URL, events=("event.alert",), name="n"),
-    "akinon": HookSpec(url=URL, events=("a.b",), name="n"),
-    "zstack": HookSpec(url=URL, name="n"),
-    "smartsheet_rm": HookSpec(url=URL, events=("project.created",), name="n"),
-}
-"""A valid hook of each platform of this package."""
-
-
 def build(api, operation):
     """Build the request of an operation, with arguments that the platform accepts."""
-    name = api.platform.name
-    hook_id = ID_1 if name == "akinon" else "1"
+    data = PLATFORM_DATA[api.platform.name]
+    hook_id = data.unknown_id
     requests = {
-        Operation.CREATE: lambda: api.create(SPECS[name]),
+        Operation.CREATE: lambda: api.create(api.expand(data.spec)[0]),
         Operation.LIST: api.list_hooks,
         Operation.GET: lambda: api.get(hook_id),
         Operation.UPDATE: lambda: api.update(hook_id, HookChanges(url=URL)),
@@ -274,7 +265,7 @@ def build(api, operation):
     return requests[operation]()
 
 
-@pytest.mark.parametrize(("platform", "operation"), list(product(SPECS, Operation)))
+@pytest.mark.parametrize(("platform", "operation"), list(product(PLATFORM_DATA, Operation)))
 def test_a_platform_does_what_its_description_says_or_names_the_alternative(platform, operation):
     api = make_api(platform)
     if operation in api.platform.operations:
@@ -287,7 +278,7 @@ def test_a_platform_does_what_its_description_says_or_names_the_alternative(plat
 
 
 @given(
-    platform=st.sampled_from(list(SPECS)),
+    platform=st.sampled_from(list(PLATFORM_DATA)),
     status=st.integers(100, 599),
     body=st.one_of(
         st.binary(), st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps).map(str.encode)

@@ -9,26 +9,18 @@ from dataclasses import replace
 import pytest
 
 from airflow_provider_hooks.exceptions import HookConflictError, HookUncertainError, RegistryError, ValidationError
-from airflow_provider_hooks.registries.model import HookSpec
+from airflow_provider_hooks.registries.model import HookSpec, Operation
+from airflow_provider_hooks.registries.platforms import load_platforms
 from airflow_provider_hooks.registries.store import StoredHook
-from tests.registries.reconciler_data import OTHER_URL, SPECS, URL, Kit, TupleStore
+from tests.registries.platform_data import PLATFORM_DATA, URL, list_supporting, list_with_field
+from tests.registries.reconciler_data import OTHER_URL, Kit, TupleStore
 
-PLATFORMS = list(SPECS)
-LISTING = ["sentry", "akinon", "smartsheet_rm"]
-FIRST = {
-    "sentry": {"list": 1, "create": 1},
-    "akinon": {"list": 2, "create": 1},
-    "zstack": {"create": 1},
-    "smartsheet_rm": {"list": 1, "create": 2},
-}
-"""The calls of the first time; Akinon answers a registration with the project, so its new webhook is looked for."""
-LATER = {"sentry": {"list": 1}, "akinon": {"list": 1}, "zstack": {"get": 1}, "smartsheet_rm": {"list": 1}}
-MOVED = {
-    "sentry": {"list": 1, "update": 1},
-    "akinon": {"list": 1, "update": 1},
-    "zstack": {"get": 1, "create": 1, "delete": 1},
-    "smartsheet_rm": {"list": 1, "create": 2, "delete": 2},
-}
+PLATFORMS = list(PLATFORM_DATA)
+LISTING = list_supporting(Operation.LIST)
+INACTIVE = list_with_field("is_active")
+SIGNING = [name for name in PLATFORMS if load_platforms()[name].platform.signs]
+READABLE = [name for name in LISTING if not load_platforms()[name].platform.takes_secret]
+"""The platforms whose list has all that must be stored of a hook."""
 
 
 @pytest.fixture(params=PLATFORMS)
@@ -43,39 +35,39 @@ def make_kit(sandbox):
 
 class TestEnsure:
     def test_it_creates_once_and_then_leaves_alone(self, kit):
-        assert kit.ensure() == ("created", FIRST[kit.name])
+        assert kit.ensure() == ("created", kit.data.first_calls)
         writes = kit.store.writes
         for _ in range(2):
-            assert kit.ensure() == ("unchanged", LATER[kit.name])
+            assert kit.ensure() == ("unchanged", kit.data.later_calls)
         assert kit.store.writes == writes, "nothing new is stored"
-        assert len(kit.platform.list_hooks()) == len(kit.spec.events or (1,) if kit.name == "smartsheet_rm" else (1,))
+        assert len(kit.platform.list_hooks()) == kit.data.first_calls["create"]
 
     def test_what_is_there_is_what_was_declared(self, kit):
         kit.ensure()
         hooks = kit.platform.list_hooks()
         assert {hook.url for hook in hooks} == {URL}
-        if kit.name != "zstack":
+        if kit.spec.events:
             assert {event for hook in hooks for event in hook.events} == set(kit.spec.events)
-        if kit.name == "akinon":
-            assert (hooks[0].name, hooks[0].headers) == ("orders", {"X-Key": "s3cret-key"})
+        if kit.spec.headers:
+            assert (hooks[0].name, hooks[0].headers) == ("orders", kit.spec.headers)
 
     def test_a_changed_url_moves_the_hook_and_leaves_no_second(self, kit):
         kit.ensure()
         before = len(kit.platform.list_hooks())
-        assert kit.ensure(replace(kit.spec, url=OTHER_URL)) == ("updated", MOVED[kit.name])
+        assert kit.ensure(replace(kit.spec, url=OTHER_URL)) == ("updated", kit.data.moved_calls)
         assert [hook.url for hook in kit.platform.list_hooks()] == [OTHER_URL] * before
-        assert kit.ensure(replace(kit.spec, url=OTHER_URL)) == ("unchanged", LATER[kit.name])
+        assert kit.ensure(replace(kit.spec, url=OTHER_URL)) == ("unchanged", kit.data.later_calls)
 
     def test_a_hook_that_was_deleted_elsewhere_is_created_again_and_the_old_entry_removed(self, kit):
         kit.ensure()
         for hook in kit.platform.list_hooks():
             kit.platform.remove_hook(hook)
-        calls = {**FIRST[kit.name], **({"get": 1} if kit.name == "zstack" else {})}
+        calls = {**kit.data.first_calls, **({} if kit.name in LISTING else {"get": 1})}
         assert kit.ensure() == ("created", calls)
         there = {hook.hook_id for hook in kit.platform.list_hooks()}
         assert {one.hook_id for one in kit.store.state} == there
 
-    @pytest.mark.parametrize("name", ["sentry", "zstack"])
+    @pytest.mark.parametrize("name", SIGNING)
     def test_the_secret_is_stored_and_masked(self, make_kit, name):
         kit = make_kit(name)
         kit.ensure()
@@ -84,7 +76,7 @@ class TestEnsure:
         assert (kept.secret, kept.hook_id, kept.registry, kept.name) == (hook.secret, hook.hook_id, "r", "orders")
         assert hook.secret in kit.masked
 
-    @pytest.mark.parametrize("name", LISTING)
+    @pytest.mark.parametrize("name", READABLE)
     def test_a_hook_whose_entry_was_lost_is_found_and_not_duplicated(self, make_kit, name):
         kit = make_kit(name)
         kit.ensure()
@@ -94,7 +86,7 @@ class TestEnsure:
         assert {one.hook_id for one in kit.store.state} == {one.hook_id for one in before}
         assert {one.secret for one in kit.store.state} == {one.secret for one in before}
 
-    @pytest.mark.parametrize("name", ["sentry", "akinon"])
+    @pytest.mark.parametrize("name", INACTIVE)
     def test_an_inactive_hook_is_activated_and_can_be_declared_inactive(self, make_kit, name):
         kit = make_kit(name)
         kit.ensure()
@@ -104,13 +96,13 @@ class TestEnsure:
         assert kit.ensure(inactive)[0] == "unchanged"
         assert kit.ensure() == ("updated", {"list": 1, "update": 1})
 
-    @pytest.mark.parametrize("name", ["sentry", "akinon"])
+    @pytest.mark.parametrize("name", INACTIVE)
     def test_a_new_hook_can_be_inactive_from_the_start(self, make_kit, name):
         kit = make_kit(name)
         assert kit.ensure(replace(kit.spec, is_active=False))[0] == "created"
         assert [hook.is_active for hook in kit.platform.list_hooks()] == [False]
 
-    @pytest.mark.parametrize("name", ["zstack", "smartsheet_rm"])
+    @pytest.mark.parametrize("name", [name for name in PLATFORMS if name not in INACTIVE])
     def test_a_platform_without_inactive_hooks_says_so_before_any_call(self, make_kit, name):
         kit = make_kit(name)
         with pytest.raises(ValidationError, match="is_active: cannot be false"):
@@ -120,7 +112,7 @@ class TestEnsure:
     @pytest.mark.parametrize(
         ("name", "changes"),
         [
-            ("sentry", {"events": ("event.alert", "event.created")}),
+            *((name, {"events": PLATFORM_DATA[name].events[-1]}) for name in list_supporting(Operation.UPDATE)),
             ("akinon", {"events": ("a.b",)}),
             ("akinon", {"headers": {"X-Key": "another-key"}}),
         ],
@@ -131,10 +123,10 @@ class TestEnsure:
         assert kit.ensure(replace(kit.spec, **changes)) == ("updated", {"list": 1, "update": 1})
         assert kit.ensure(replace(kit.spec, **changes))[0] == "unchanged"
 
-    @pytest.mark.parametrize("name", ["sentry", "akinon"])
+    @pytest.mark.parametrize("name", [name for name, data in PLATFORM_DATA.items() if max(map(len, data.events)) > 1])
     def test_the_order_of_events_is_no_difference(self, make_kit, name):
         kit = make_kit(name)
-        events = ("event.created", "event.alert")
+        events = max(kit.data.events, key=len)
         kit.ensure(replace(kit.spec, events=events))
         assert kit.ensure(replace(kit.spec, events=events[::-1])) == ("unchanged", {"list": 1})
 
@@ -148,7 +140,7 @@ class TestEnsure:
         kit.ensure()
         (hook,) = kit.platform.list_hooks()
         kit.platform.change_hook(hook, is_active=False)
-        assert kit.ensure() == ("updated", MOVED["zstack"])
+        assert kit.ensure() == ("updated", kit.data.moved_calls)
         assert [one.is_active for one in kit.platform.list_hooks()] == [True]
 
     def test_an_event_more_or_less_is_a_hook_more_or_less(self, make_kit):
@@ -196,7 +188,7 @@ class TestEnsure:
         hook = kit.platform.list_hooks()[0]
         kit.store = TupleStore()
         spec = replace(kit.spec, url=OTHER_URL, name="orders")
-        if kit.name == "smartsheet_rm":
+        if kit.manager.api.single_event:
             spec = replace(spec, events=hook.events)
         assert kit.ensure(spec, adopt=hook.hook_id)[0] == "updated"
         assert OTHER_URL in [one.url for one in kit.platform.list_hooks()]
@@ -240,7 +232,7 @@ class TestEnsure:
         assert len(kit.platform.list_hooks()) == 4
 
     def test_a_hook_to_adopt_that_is_not_there_is_reported(self, kit):
-        hook_id = {"akinon": "0" * 24, "smartsheet_rm": "999"}.get(kit.name, "nope")
+        hook_id = kit.data.unknown_id
         with pytest.raises(ValidationError, match=f"hook_id: {hook_id} does not exist"):
             kit.ensure(adopt=hook_id)
         assert kit.platform.list_hooks() == []
@@ -285,13 +277,7 @@ class TestEnsure:
 
     @pytest.mark.parametrize(
         ("name", "spec", "names"),
-        [
-            ("sentry", HookSpec(url="nope", events=("event.x",), headers={"a": "b"}), {"url", "events", "headers"}),
-            ("akinon", HookSpec(url="nope", events=(), name=" "), {"url", "events", "name"}),
-            ("zstack", HookSpec(url="nope", events=("a.b",), name=None), {"url", "events", "name"}),
-            ("smartsheet_rm", HookSpec(url="http://x.example/", events=("a.b",)), {"url", "events"}),
-            ("smartsheet_rm", HookSpec(url=URL, events=None, headers={"a": "b"}), {"events", "headers"}),
-        ],
+        [(name, spec, names) for name, data in PLATFORM_DATA.items() for spec, names in data.refused],
     )
     def test_one_error_names_every_bad_field_before_any_call(self, make_kit, name, spec, names):
         kit = make_kit(name)
@@ -357,7 +343,7 @@ class TestBadAnswers:
         kit.platform.misbehave("create", kind)
         assert kit.ensure()[0] == "created"
         assert kit.ensure() == ("unchanged", {"list": 1})
-        assert len(kit.platform.list_hooks()) == (2 if name == "smartsheet_rm" else 1)
+        assert len(kit.platform.list_hooks()) == kit.data.first_calls["create"]
 
     @pytest.mark.parametrize("name", LISTING)
     @pytest.mark.parametrize("kind", ["unheard", "error", "html"])
@@ -403,7 +389,7 @@ class TestBadAnswers:
 
 class TestTooManyCalls:
     def test_it_does_not_wait_by_default(self, kit):
-        operation = "create" if kit.name == "zstack" else "list"
+        operation = "list" if kit.name in LISTING else "create"
         kit.platform.misbehave(operation, "limited", seconds=1)
         with pytest.raises(RegistryError, match="the limit applies until 20") as caught:
             kit.ensure()
@@ -411,7 +397,7 @@ class TestTooManyCalls:
 
     def test_with_max_wait_it_waits_for_the_time_of_the_response_and_no_longer(self, kit):
         kit.max_wait = 60
-        operation = "create" if kit.name == "zstack" else "list"
+        operation = "list" if kit.name in LISTING else "create"
         kit.platform.misbehave(operation, "limited", seconds=20)
         assert kit.ensure()[0] == "created"
         (waited,) = kit.waited
@@ -419,7 +405,7 @@ class TestTooManyCalls:
 
     def test_it_does_not_wait_longer_than_max_wait(self, kit):
         kit.max_wait = 10
-        operation = "create" if kit.name == "zstack" else "list"
+        operation = "list" if kit.name in LISTING else "create"
         kit.platform.misbehave(operation, "limited", seconds=20)
         with pytest.raises(RegistryError, match="HTTP 429"):
             kit.ensure()

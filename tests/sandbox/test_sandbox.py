@@ -19,6 +19,7 @@ from airflow_provider_hooks.sandbox.server import MAX_BODY_BYTES, SandboxError, 
 from airflow_provider_hooks.sandbox.state import APIS
 from airflow_provider_hooks.signing import SCHEMES, sign
 from tests.events_data import ALERT, CREATED
+from tests.registries.platform_data import name_connection
 
 EXAMPLES = Path(__file__).parent.parent.parent / "dags"
 
@@ -226,9 +227,7 @@ def test_every_platform_is_one_row_of_the_table(sandbox):
     assert set(APIS) == set(platforms)
     for name, api in APIS.items():
         assert all(route.path.startswith(f"/{name}{api.base_path}/") for route in api.router.routes)
-        connection = sandbox.describe_connections()[
-            "service_hook_registry_default" if name == "sentry" else f"{name}_registry"
-        ]
+        connection = sandbox.describe_connections()[name_connection(name)]
         assert connection["host"] == f"http://{sandbox.address}/{name}{api.base_path}"
         assert {one.name for one in platforms[name].platform.coordinates} <= set(connection["extra"])
 

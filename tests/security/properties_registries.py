@@ -21,7 +21,7 @@ from airflow_provider_hooks.registries.model import (
     ServiceHook,
     Stat,
 )
-from tests.registries.platform_data import make_api
+from tests.registries.platform_data import ID_1, PLATFORM_DATA, SECRET, URL, make_api
 from tests.security.properties_data import (
     LONGEST_DIGITS,
     Property,
@@ -35,36 +35,6 @@ from tests.security.properties_data import (
     texts,
 )
 
-SECRET = "Zq7-private-9Xw"
-ID = "5f1a" * 6
-URL = "https://hooks.example.com/process"
-HOOKS = {
-    "sentry": {
-        "dateCreated": "2020-03-22T20:58:21.343662Z",
-        "events": ["event.alert", "event.created"],
-        "id": "7c9b9e54c6b84b32bdc1b39643812466",
-        "secret": SECRET,
-        "status": "active",
-        "url": URL,
-    },
-    "akinon": {
-        "_id": ID,
-        "name": "n",
-        "url": URL,
-        "events": ["deployment.build.created"],
-        "headers": {"X-Key": SECRET},
-        "active": True,
-        "createdAt": "2026-01-01T00:00:00.000Z",
-    },
-    "zstack": {
-        "id": "wh-001",
-        "name": "Slack",
-        "url": URL,
-        "signingEnabled": True,
-        "createdAt": "2026-01-15T08:00:00Z",
-    },
-    "smartsheet_rm": {"id": 123456, "url": URL, "status": "active", "event_type": "project.created"},
-}
 REFUSALS = (
     {"detail": "no"},
     {"detail": ["no", "never"]},
@@ -80,24 +50,18 @@ SECURITY = {
     "payloadFormat": "timestamp.body",
     "replayWindowSec": 300,
 }
-PAGES = {
-    "sentry": [HOOKS["sentry"]],
-    "akinon": [HOOKS["akinon"]],
-    "smartsheet_rm": {"paging": {"page": 1, "per_page": 1000, "next": "/x"}, "data": [HOOKS["smartsheet_rm"]]},
-}
 
 
 def list_documents(platform: str, reader: str) -> list[object]:
     """Return what a platform documents as answers to a call."""
     if reader == "read_page":
-        return [PAGES[platform]]
+        return [PLATFORM_DATA[platform].page]
     if reader == "read_stats":
         return [[{"ts": 1_700_000_000, "total": 3}]]
     if reader == "read_security":
         return [SECURITY]
-    if platform == "zstack":
-        return [HOOKS[platform], {"endpoint": HOOKS[platform], "signingSecretPlaintext": SECRET}]
-    return [HOOKS[platform], {"_id": ID}] if reader == "read_created" else [HOOKS[platform]]
+    hooks = [PLATFORM_DATA[platform].hook, *PLATFORM_DATA[platform].more_hooks]
+    return [*hooks, {"_id": ID_1}] if reader == "read_created" else hooks
 
 
 READERS = {
@@ -111,7 +75,7 @@ READERS = {
 }
 
 
-APIS = {name: make_api(name) for name in HOOKS}
+APIS = {name: make_api(name) for name in PLATFORM_DATA}
 PAIRS = [
     (platform, reader)
     for platform, api in APIS.items()
@@ -237,7 +201,7 @@ PROPERTIES: PropertyTable = {
         f"registry_{platform}": Property(
             strategy=_exchanges(platform), check=check_reader, examples=EXAMPLES.get(platform, ())
         )
-        for platform in HOOKS
+        for platform in PLATFORM_DATA
     },
     "registry_retry_at": state(
         check_retry_at, headers=answer_headers, received_at=st.floats(0, 4e9) | st.just(1_700_000_000.5)

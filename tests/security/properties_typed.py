@@ -24,6 +24,7 @@ from airflow_provider_hooks.registries.connection import Registry, describe_conn
 from airflow_provider_hooks.sanitize import escape, safe_repr
 from airflow_provider_hooks.settings import OPTIONS, parse_settings
 from airflow_provider_hooks.signing.schemes import SCHEMES
+from tests.registries.platform_data import PLATFORM_DATA
 from tests.security.properties_data import (
     PropertyTable,
     attempt,
@@ -37,6 +38,11 @@ from tests.security.properties_data import (
 from tests.security.properties_network import network_texts
 
 PRIVATE = "Zq7-private-9Xw"
+COORDINATES: dict[str, list[str]] = {}
+"""The valid values of the coordinates of all platforms, by their names."""
+for _data in PLATFORM_DATA.values():
+    for _name, _value in _data.coordinates.items():
+        COORDINATES.setdefault(_name, []).append(_value)
 OURS = {"Content-Type": "application/json", "User-Agent": "u", "X-Service-Hook-Delivery": "d"}
 NEVER_GIVEN = (
     {"host", "content-length", "transfer-encoding", "expect", "connection", "content-type", "user-agent", "te",
@@ -273,10 +279,9 @@ PROPERTIES: PropertyTable = {
                 "password": secrets,
                 "extra": draw_extra(
                     *(field.name for field in describe_connection_type().extra),
-                    platform=st.sampled_from(["sentry", "akinon", "zstack", "smartsheet_rm"]),
-                    organization=st.just("a"),
-                    project=st.just("b"),
+                    platform=st.sampled_from(list(PLATFORM_DATA)),
                     timeout=numbers,
+                    **{name: st.just("a") | st.sampled_from(values) for name, values in sorted(COORDINATES.items())},
                 ),
                 "unused": unused,
             }

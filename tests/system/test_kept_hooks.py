@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Hooks on four platforms, kept as declared by a real Airflow: what the sandbox counted, and what a kill -9 leaves."""
+"""Hooks on several platforms, as declared, in a real Airflow: what the sandbox counted, and what a kill -9 leaves."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ import pytest
 
 from airflow_provider_hooks._runtime.variable_lock import LEASE_SECONDS
 from airflow_provider_hooks.registries.store import parse_state
+from tests.registries.platform_data import PLATFORM_DATA, name_connection
 from tests.system.real_airflow import REPOSITORY
 from tests.versions import needs_variable_list
 
 pytestmark = needs_variable_list
 KEEP = "example_ensure_service_hooks"
-UNCHANGED = {"sentry": {"list": 1}, "akinon": {"list": 1}, "zstack": {"get": 1}, "smartsheet_rm": {"list": 1}}
+UNCHANGED = {name: PLATFORM_DATA[name].later_calls for name in ("sentry", "akinon", "zstack", "smartsheet_rm")}
+"""The calls of a run of the example Dag that changes nothing, by the platforms of the Dag."""
 
 
 @pytest.fixture
@@ -41,13 +43,14 @@ def add_keep_dag(airflow, dag_id: str, **replaced: str) -> None:
 
 
 def run_and_count(airflow, sandbox, dag_id: str = "keep"):
-    """Run the Dag once, and return the calls that each platform counted and what each task returned."""
+    """Run the Dag once, and return the calls of each platform that was called and what each task returned."""
     run_id = f"run-{len(airflow.list_runs(dag_id))}"
     airflow.trigger(dag_id, run_id)
     tasks = airflow.wait_for_run(dag_id, run_id)
     assert [task["state"] for task in tasks] == ["success"] * 4
     returned = airflow.read_returned(dag_id, run_id)
-    calls = {name: platform.forget_calls() for name, platform in sandbox.state.platforms.items()}
+    counted = {name: platform.forget_calls() for name, platform in sandbox.state.platforms.items()}
+    calls = {name: calls for name, calls in counted.items() if calls}
     return calls, [returned[index]["change"] for index in sorted(returned)]
 
 
@@ -76,7 +79,8 @@ def test_every_run_makes_the_calls_that_are_needed_and_no_others(airflow, sandbo
     assert calls == {**UNCHANGED, "zstack": {"get": 1, "create": 1}}
     assert sorted(changes) == ["created"] + ["unchanged"] * 3
 
-    assert [len(platform.list_hooks()) for platform in sandbox.state.platforms.values()] == [1, 1, 1, 1]
+    registered = {name: len(platform.list_hooks()) for name, platform in sandbox.state.platforms.items()}
+    assert registered == {**dict.fromkeys(PLATFORM_DATA, 0), **dict.fromkeys(UNCHANGED, 1)}
     private = [hook.secret for hook in sandbox.state.list_hooks() if hook.secret]
     private += [platform.token for platform in sandbox.state.platforms.values()]
     assert airflow.find_everywhere(private) == []
@@ -118,8 +122,6 @@ FULL = [(registry, milliseconds) for registry in ("sentry", "zstack") for millis
 FULL += [("akinon", 0), ("smartsheet_rm", 0)]
 SHORT = [("sentry", 10), ("zstack", 0)]
 """What is killed how long after the platform's response; the next try waits for the lease of the killed one."""
-CONN_IDS = {"sentry": "service_hook_registry_default"}
-EVENTS = {"akinon": ["a.b"], "smartsheet_rm": ["project.created"]}
 KILLED = """
 from datetime import timedelta
 from airflow.sdk import DAG
@@ -166,10 +168,10 @@ def test_a_kill_between_the_platforms_answer_and_the_tasks_end_leaves_one_hook_a
         name = f"{registry}-{milliseconds}"
         declared.append(
             {
-                "service_hook_registry_conn_id": CONN_IDS.get(registry, f"{registry}_registry"),
+                "service_hook_registry_conn_id": name_connection(registry),
                 "hook_name": name,
                 "url": f"https://hooks.example.com/{name}",
-                "events": EVENTS.get(registry),
+                "events": list(PLATFORM_DATA[registry].events[0]) or None,
                 "secret_variable": f"service_hook_secret_{name}",
             }
         )

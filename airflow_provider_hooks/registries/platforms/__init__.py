@@ -79,5 +79,10 @@ def _load_entry_points() -> None:
             _log.exception("The platform of entry point %s (%s) is not available", entry_point.name, entry_point.value)
 
 
-for _api in (SentryApi, AkinonApi, ZStackApi, SmartsheetRmApi):
+for _api in (
+    SentryApi,
+    AkinonApi,
+    ZStackApi,
+    SmartsheetRmApi,
+):
     register_platform(_api)

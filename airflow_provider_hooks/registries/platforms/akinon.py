@@ -68,6 +68,7 @@ class AkinonApi(PlatformApi):
         source="Akinon AppMaker API: organizations, projects, settings, webhooks",
     )
     hook_id_pattern: ClassVar[str] = _ID
+    example_events: ClassVar[tuple[str, ...]] = ("deployment.build.created",)
     fields: ClassVar[frozenset[str]] = frozenset({"url", "events", "name", "headers", "is_active"})
     advice: ClassVar[Mapping[int, str]] = {
         UNAUTHORIZED: "the token is missing, wrong or expired: check the connection's password",

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Another package can add a platform, here GitHub: with its own coordinates, and secrets that the client generates."""
+"""Another package can add a platform, with its own coordinates, and secrets that the client generates."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from airflow_provider_hooks.registries.platforms import ENTRY_POINT_GROUP, load_
 from airflow_provider_hooks.registries.store import parse_state
 from airflow_provider_hooks.signing.secrets import parse_secrets
 from tests.airflow_context import make_context
-from tests.registries.github import GitHubApi, serve_github
+from tests.registries.forge import ForgeApi, serve_forge
 from tests.versions import TaskDeferred
 
 URL, OTHER_URL = "https://hooks.example.com/a", "https://hooks.example.com/b"
-VARIABLE = "service_hook_secret_github:orders"
+VARIABLE = "service_hook_secret_forge:orders"
 
 
 @pytest.fixture
@@ -47,21 +47,21 @@ def own_registry(monkeypatch):
 
 
 @pytest.fixture
-def github(own_registry, allow_loopback, variables, monkeypatch):
-    register_platform(GitHubApi)
-    with serve_github() as served:
+def forge(own_registry, allow_loopback, variables, monkeypatch):
+    register_platform(ForgeApi)
+    with serve_forge() as served:
         connection = {
             "conn_type": "service_hook_registry",
             "host": served.url,
             "password": "t0ken-of-ours",
-            "extra": {"platform": "github", "owner": "octo", "repository": "pump.station"},
+            "extra": {"platform": "forge", "owner": "octo", "repository": "pump.station"},
         }
-        monkeypatch.setenv("AIRFLOW_CONN_GITHUB", json.dumps(connection))
+        monkeypatch.setenv("AIRFLOW_CONN_FORGE", json.dumps(connection))
         yield served
 
 
 def run(kind, **options):
-    return kind(task_id="t", service_hook_registry_conn_id="github", **options).execute(make_context())
+    return kind(task_id="t", service_hook_registry_conn_id="forge", **options).execute(make_context())
 
 
 def ensure(**options):
@@ -83,22 +83,22 @@ class TestEntryPoint:
         platforms._load_entry_points.cache_clear()
 
     def test_an_installed_platform_is_in_the_table_and_in_the_form(self, install):
-        assert "github" not in load_platforms()
-        install("tests.registries.github:GitHubApi")
-        assert load_platforms()["github"] is GitHubApi
+        assert "forge" not in load_platforms()
+        install("tests.registries.forge:ForgeApi")
+        assert load_platforms()["forge"] is ForgeApi
         forms = {form["connection-type"]: form for form in get_provider_info()["connection-types"]}
         fields = forms["service_hook_registry"]["conn-fields"]
-        assert "github" in fields["platform"]["schema"]["enum"]
-        assert fields["owner"]["description"] == "GitHub: the owner of the repository."
+        assert "forge" in fields["platform"]["schema"]["enum"]
+        assert "Acme Forge: the owner of the repository." in fields["owner"]["description"]
 
     def test_one_that_cannot_be_loaded_is_logged_and_leaves_the_others(self, install, caplog):
-        install("tests.registries.nothing_there:Api", "json:dumps", "tests.registries.github:GitHubApi")
-        assert {"sentry", "github"} <= set(load_platforms())
+        install("tests.registries.nothing_there:Api", "json:dumps", "tests.registries.forge:ForgeApi")
+        assert {"sentry", "forge"} <= set(load_platforms())
         assert "tests.registries.nothing_there:Api" in caplog.text
         assert "not a subclass of PlatformApi" in caplog.text
 
     def test_each_is_loaded_once(self, install, caplog):
-        install("tests.registries.github:GitHubApi")
+        install("tests.registries.forge:ForgeApi")
         load_platforms()
         load_platforms()
         assert caplog.text == ""
@@ -114,50 +114,53 @@ class TestRegister:
         ],
     )
     def test_a_description_that_cannot_work_is_rejected(self, own_registry, changes, problem):
-        api = type("Api", (GitHubApi,), {"platform": replace(GitHubApi.platform, **changes)})
+        api = type("Api", (ForgeApi,), {"platform": replace(ForgeApi.platform, **changes)})
         with pytest.raises(ValueError, match=problem):
             register_platform(api)
 
     def test_secrets_of_the_client_need_a_field_to_send_them(self, own_registry):
-        api = type("Api", (GitHubApi,), {"fields": frozenset({"url", "events"})})
+        api = type("Api", (ForgeApi,), {"fields": frozenset({"url", "events"})})
         with pytest.raises(ValueError, match="fields do not include 'secret'"):
             register_platform(api)
 
 
 class TestConnection:
-    def test_the_form_has_the_coordinates_of_all_platforms_once(self, github):
+    def test_the_form_has_the_coordinates_of_all_platforms_once(self, forge):
         names = [one.name for one in describe_connection_type().extra]
-        assert names == ["platform", "organization", "project", "owner", "repository", "timeout", "max_wait"]
+        assert names[:3] == ["platform", "organization", "project"]
+        assert {"owner", "repository"} <= set(names)
+        assert names[-2:] == ["timeout", "max_wait"]
+        assert len(set(names)) == len(names)
         described = {one.name: one.description for one in describe_connection_type().extra}
-        assert described["project"] == "Sentry: the project's slug. Akinon AppMaker: the project's id."
+        assert described["project"].startswith("Sentry: the project's slug. Akinon AppMaker: the project's id.")
 
     def read(self, **extra):
-        fields = ConnectionFields(conn_id="c", host="", password="t0ken", extra={"platform": "github", **extra})
+        fields = ConnectionFields(conn_id="c", host="", password="t0ken", extra={"platform": "forge", **extra})
         return read_registry(fields, default_timeout=10)
 
-    def test_coordinates_are_checked_by_the_platforms_own_patterns(self, github):
+    def test_coordinates_are_checked_by_the_platforms_own_patterns(self, forge):
         assert self.read(owner="octo", repository="a.b").coordinates == {"owner": "octo", "repository": "a.b"}
         with pytest.raises(ValidationError) as caught:
             self.read(owner="../x", organization="ignored")
         assert set(caught.value.problems) == {"extra.owner", "extra.repository"}
 
-    def test_the_connection_is_tested_by_listing(self, github):
-        assert RegistryHook("github").test_connection() == (True, "GitHub lists 0 service hook(s).")
+    def test_the_connection_is_tested_by_listing(self, forge):
+        assert RegistryHook("forge").test_connection() == (True, "Acme Forge lists 0 service hook(s).")
 
 
 class TestSecretOfTheClient:
-    def test_a_hook_is_registered_with_a_secret_that_endpoints_find(self, github, variables):
+    def test_a_hook_is_registered_with_a_secret_that_endpoints_find(self, forge, variables):
         assert ensure()["change"] == "created"
         (secret,) = parse_secrets(variables.kept[VARIABLE])
-        assert github.secrets == {"1": secret}
+        assert forge.secrets == {"1": secret}
         assert len(secret) >= 32
         assert redact(f"it is {secret}") == "it is ***"
         assert ensure()["change"] == "unchanged"
-        assert github.take_requests() == ["GET", "POST", "GET"]
+        assert forge.take_requests() == ["GET", "POST", "GET"]
 
-    def test_the_secret_is_stored_before_the_platform_is_called(self, github, variables):
+    def test_the_secret_is_stored_before_the_platform_is_called(self, forge, variables):
         stored = []
-        github.before_create = lambda body: stored.append((variables.kept[VARIABLE], body["config"]["secret"]))
+        forge.before_create = lambda body: stored.append((variables.kept[VARIABLE], body["config"]["secret"]))
         ensure()
         ((text, sent),) = stored
         (pending,) = parse_state(text)
@@ -165,38 +168,38 @@ class TestSecretOfTheClient:
         assert parse_secrets(text) == (), "it must not sign before the platform has it"
 
     @pytest.mark.parametrize("operator", [EnsureServiceHookOperator, RegisterServiceHookOperator])
-    def test_a_lost_response_is_looked_up_in_the_list(self, github, variables, operator):
-        github.faults = ["lost"]
+    def test_a_lost_response_is_looked_up_in_the_list(self, forge, variables, operator):
+        forge.faults = ["lost"]
         run(operator, hook_name="orders", url=URL, secret_variable="hooks")
-        assert parse_secrets(variables.kept["hooks"]) == (github.secrets["1"],)
-        assert len(github.hooks) == 1
+        assert parse_secrets(variables.kept["hooks"]) == (forge.secrets["1"],)
+        assert len(forge.hooks) == 1
 
     @pytest.mark.parametrize("operator", [EnsureServiceHookOperator, RegisterServiceHookOperator])
-    def test_a_run_that_died_after_the_creation_loses_no_secret(self, github, variables, monkeypatch, operator):
+    def test_a_run_that_died_after_the_creation_loses_no_secret(self, forge, variables, monkeypatch, operator):
         options = {"hook_name": "orders", "url": URL, "secret_variable": "hooks"}
 
         def die(*_arguments):
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(GitHubApi, "read_created", die)
+            patch.setattr(ForgeApi, "read_created", die)
             with pytest.raises(KeyboardInterrupt):
                 run(operator, **options)
         assert parse_secrets(variables.kept["hooks"]) == ()
         run(operator, **options)
-        assert parse_secrets(variables.kept["hooks"]) == (github.secrets["1"],)
-        assert len(github.hooks) == 1
+        assert parse_secrets(variables.kept["hooks"]) == (forge.secrets["1"],)
+        assert len(forge.hooks) == 1
 
-    def test_a_hook_that_an_earlier_run_created_is_taken_up_with_the_stored_secret(self, github, variables):
-        hook = RegistryHook("github")
-        github.faults = ["unheard"]
+    def test_a_hook_that_an_earlier_run_created_is_taken_up_with_the_stored_secret(self, forge, variables):
+        hook = RegistryHook("forge")
+        forge.faults = ["unheard"]
         with pytest.raises(AirflowException, match="no complete response"):
             ensure()
         (pending,) = parse_state(variables.kept[VARIABLE])
-        created = github.add(URL, secret=pending.secret)  # it arrived later
-        github.take_requests()
+        created = forge.add(URL, secret=pending.secret)  # it arrived later
+        forge.take_requests()
         assert ensure()["change"] == "unchanged"
-        assert github.take_requests() == ["GET"]
+        assert forge.take_requests() == ["GET"]
         (stored,) = parse_state(variables.kept[VARIABLE])
         assert (stored.hook_id, stored.secret, stored.name, stored.is_pending) == (
             created,
@@ -206,113 +209,115 @@ class TestSecretOfTheClient:
         )
         assert hook.find_declared_ids("orders", variable=VARIABLE) == [created]
 
-    def test_one_that_was_never_made_is_created_with_the_stored_secret(self, github, variables):
-        github.faults = ["unheard"]
+    def test_one_that_was_never_made_is_created_with_the_stored_secret(self, forge, variables):
+        forge.faults = ["unheard"]
         with pytest.raises(AirflowException, match="no complete response"):
             ensure()
         (pending,) = parse_state(variables.kept[VARIABLE])
         assert ensure()["change"] == "created"
-        assert github.secrets == {"1": pending.secret}
+        assert forge.secrets == {"1": pending.secret}
 
     def test_a_hook_that_was_there_before_is_not_taken_for_the_one_that_was_requested(
-        self, github, variables, monkeypatch
+        self, forge, variables, monkeypatch
     ):
-        monkeypatch.setattr(GitHubApi, "single_event", True)
-        github.add(URL, events=["issues"])
-        github.faults = ["unheard"]
+        monkeypatch.setattr(ForgeApi, "single_event", True)
+        forge.add(URL, events=["issues"])
+        forge.faults = ["unheard"]
         with pytest.raises(AirflowException, match="no complete response"):
             ensure(events=["push"])
         (pending,) = parse_state(variables.kept[VARIABLE])
         assert ensure(events=["push"])["change"] == "created"
-        assert github.secrets == {"1": "of-the-user", "2": pending.secret}
+        assert forge.secrets == {"1": "of-the-user", "2": pending.secret}
 
-    def test_a_hook_of_another_origin_that_differs_is_left_alone(self, github, variables):
-        github.add(URL, events=["issues"])
+    def test_a_hook_of_another_origin_that_differs_is_left_alone(self, forge, variables):
+        forge.add(URL, events=["issues"])
         with pytest.raises(AirflowFailException, match="differs and is not stored"):
             ensure()
-        assert github.take_requests() == ["GET"]
+        assert forge.take_requests() == ["GET"]
 
-    def test_a_rejected_creation_leaves_nothing_pending_and_shows_no_secret(self, github, variables):
-        github.faults = [422]
+    def test_a_rejected_creation_leaves_nothing_pending_and_shows_no_secret(self, forge, variables):
+        forge.faults = [422]
         with pytest.raises(AirflowFailException, match=r"rejected \*\*\*"):
             ensure()
         assert parse_state(variables.kept[VARIABLE]) == ()
 
     @pytest.mark.parametrize("operator", [EnsureServiceHookOperator, RegisterServiceHookOperator])
-    def test_a_hook_whose_secret_is_not_known_is_a_conflict(self, github, variables, operator):
-        github.add(URL)
-        with pytest.raises(AirflowFailException, match="its secret is not stored, and GitHub does not return it"):
+    def test_a_hook_whose_secret_is_not_known_is_a_conflict(self, forge, variables, operator):
+        forge.add(URL)
+        with pytest.raises(AirflowFailException, match="its secret is not stored, and Acme Forge does not return it"):
             run(operator, hook_name="orders", url=URL, secret_variable="hooks")
         assert "hooks" not in variables.kept
-        assert github.take_requests() == ["GET"]
+        assert forge.take_requests() == ["GET"]
 
-    def test_a_hook_whose_secret_is_not_known_can_be_adopted_with_a_warning(self, github, variables, caplog):
-        hook_id = github.add(URL)
+    def test_a_hook_whose_secret_is_not_known_can_be_adopted_with_a_warning(self, forge, variables, caplog):
+        hook_id = forge.add(URL)
         assert ensure(hook_id=hook_id)["change"] == "unchanged"
-        assert f"The secret of hook {hook_id} on GitHub is not known: rotate it" in caplog.text
+        assert f"The secret of hook {hook_id} on Acme Forge is not known: rotate it" in caplog.text
         assert ensure()["change"] == "unchanged"
 
-    def test_a_secret_that_the_user_typed_is_used_for_a_hook_that_is_there(self, github, variables):
-        github.add(URL)
+    def test_a_secret_that_the_user_typed_is_used_for_a_hook_that_is_there(self, forge, variables):
+        forge.add(URL)
         variables.kept["hooks"] = "typed-by-the-user"
         result = run(RegisterServiceHookOperator, url=URL, secret_variable="hooks")
         assert result["created"] is False
         assert parse_secrets(variables.kept["hooks"]) == ("typed-by-the-user",)
 
-    def test_without_a_variable_nothing_is_sent(self, github):
-        with pytest.raises(AirflowFailException, match="secret_variable: is needed on GitHub, which does not return"):
+    def test_without_a_variable_nothing_is_sent(self, forge):
+        with pytest.raises(
+            AirflowFailException, match="secret_variable: is needed on Acme Forge, which does not return"
+        ):
             run(RegisterServiceHookOperator, url=URL)
-        assert github.take_requests() == []
+        assert forge.take_requests() == []
 
-    def test_two_declarations_of_one_variable_have_their_own_secrets(self, github, variables):
+    def test_two_declarations_of_one_variable_have_their_own_secrets(self, forge, variables):
         ensure(secret_variable="hooks")
         ensure(secret_variable="hooks", hook_name="stock", url=OTHER_URL)
-        assert set(parse_secrets(variables.kept["hooks"])) == set(github.secrets.values())
-        assert len(set(github.secrets.values())) == 2
+        assert set(parse_secrets(variables.kept["hooks"])) == set(forge.secrets.values())
+        assert len(set(forge.secrets.values())) == 2
 
 
 class TestOtherOperators:
-    def test_a_hook_is_listed_updated_and_deleted(self, github, variables):
+    def test_a_hook_is_listed_updated_and_deleted(self, forge, variables):
         ensure()
         assert [one["url"] for one in run(ListServiceHooksOperator)] == [URL]
         assert run(UpdateServiceHookOperator, hook_name="orders", url=OTHER_URL)["url"] == OTHER_URL
         assert ensure(is_active=False)["change"] == "updated"
-        assert (github.hooks[1]["config"]["url"], github.hooks[1]["active"]) == (URL, False)
-        assert parse_secrets(variables.kept[VARIABLE]) == (github.secrets["1"],)
+        assert (forge.hooks[1]["config"]["url"], forge.hooks[1]["active"]) == (URL, False)
+        assert parse_secrets(variables.kept[VARIABLE]) == (forge.secrets["1"],)
         assert run(DeleteServiceHookOperator, hook_name="orders") == {"deleted": ["1"], "gone": []}
         assert parse_state(variables.kept[VARIABLE]) == ()
 
-    def test_a_rotation_sends_its_own_secret_and_stores_it_first(self, github, variables):
+    def test_a_rotation_sends_its_own_secret_and_stores_it_first(self, forge, variables):
         ensure()
         stored = []
-        github.before_create = lambda body: stored.append((variables.kept[VARIABLE], body["config"]["secret"]))
+        forge.before_create = lambda body: stored.append((variables.kept[VARIABLE], body["config"]["secret"]))
         with pytest.raises(TaskDeferred):
             run(RotateServiceHookSecretOperator, hook_name="orders", overlap=timedelta(hours=1))
         ((text, sent),) = stored
         assert sent in [one.secret for one in parse_state(text) if one.is_pending]
-        assert parse_secrets(variables.kept[VARIABLE]) == (github.secrets["2"], github.secrets["1"])
-        assert github.secrets["2"] == sent
+        assert parse_secrets(variables.kept[VARIABLE]) == (forge.secrets["2"], forge.secrets["1"])
+        assert forge.secrets["2"] == sent
 
-    def test_a_lost_rotation_is_taken_up_with_the_stored_secret(self, github, variables):
+    def test_a_lost_rotation_is_taken_up_with_the_stored_secret(self, forge, variables):
         ensure()
-        github.faults = ["unheard"]
+        forge.faults = ["unheard"]
         with pytest.raises(AirflowException, match="no complete response"):
             run(RotateServiceHookSecretOperator, hook_name="orders", overlap=timedelta(0))
         (pending,) = [one for one in parse_state(variables.kept[VARIABLE]) if one.is_pending]
-        github.add(URL, secret=pending.secret)  # it arrived later
+        forge.add(URL, secret=pending.secret)  # it arrived later
         result = run(RotateServiceHookSecretOperator, hook_id="1", secret_variable=VARIABLE, overlap=timedelta(0))
         assert (result["hook_id"], result["deleted"]) == ("2", "1")
         assert parse_secrets(variables.kept[VARIABLE]) == (pending.secret,)
 
 
-def test_no_error_shows_the_secret_of_a_request(github):
-    github.faults = [422]
-    hook = RegistryHook("github")
+def test_no_error_shows_the_secret_of_a_request(forge):
+    forge.faults = [422]
+    hook = RegistryHook("forge")
     with pytest.raises(RegistryError, match=r"rejected \*\*\*"):
         hook._open_manager().create(HookSpec(url=URL, events=("push",), secret="a-secret-of-ours"))
 
 
-def test_the_conflict_is_an_error_of_this_package(github):
-    github.add(URL)
+def test_the_conflict_is_an_error_of_this_package(forge):
+    forge.add(URL)
     with pytest.raises(HookConflictError, match="delete the hook, or set hook_id to it and rotate its secret"):
-        RegistryHook("github").register_hook(HookSpec(url=URL), variable="hooks")
+        RegistryHook("forge").register_hook(HookSpec(url=URL), variable="hooks")
