@@ -45,6 +45,7 @@ from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.registries.connection import read_registry
 from airflow_provider_hooks.settings import OPTIONS, SECTION, parse_settings
 from tests.docs.code_blocks import Block, Command, list_commands, read_page
+from tests.versions import needs_deadlines
 
 try:
     import tomllib
@@ -412,7 +413,8 @@ def list_cases() -> Iterator[object]:
     for page in PAGES:
         shown = {block.language for block in read_page(page).blocks}
         for kind in (FENCES, *sorted(shown & {*CHECKS, "python"})):
-            yield pytest.param(page, kind, id=f"{name_of(page)}-{kind}")
+            marks = [needs_deadlines] if kind == "python" and "DeadlineAlert" in page.read_text() else []
+            yield pytest.param(page, kind, id=f"{name_of(page)}-{kind}", marks=marks)
 
 
 @pytest.mark.parametrize(("page", "kind"), list_cases())
