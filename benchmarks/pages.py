@@ -32,9 +32,8 @@ from playwright.sync_api import sync_playwright
 from airflow_provider_hooks.ledger.database import Database, read_target
 from airflow_provider_hooks.ledger.history import Filters, list_deliveries
 from airflow_provider_hooks.ledger.schema import migrate
-from airflow_provider_hooks.sandbox.local_airflow import read_health, start_airflow
+from airflow_provider_hooks.sandbox.local_airflow import find_port, inherit_environment, read_health, start_airflow
 from benchmarks.ledger_size import DAGS, TABLES, fill
-from tests.servers import find_free_port
 from tests.system.postgres import run_postgres
 
 if TYPE_CHECKING:
@@ -112,13 +111,10 @@ def wait_for_autovacuum(database: Database) -> None:
 @contextmanager
 def run_api_server(home: Path, connection: dict[str, object]) -> Iterator[str]:
     """Run Airflow's API server, with a Dag for each of the ledger, and yield its address."""
-    port = find_free_port()
+    port = find_port()
     address = f"http://127.0.0.1:{port}"
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     environment = {
-        **inherited,
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-        "AIRFLOW_HOME": str(home),
+        **inherit_environment(home),
         "AIRFLOW__API__BASE_URL": address,
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),

@@ -240,6 +240,7 @@ def _draw_platforms() -> str:
     return _draw(["", *(f"{one.title} (`{one.name}`)" for one in _list_platforms())], rows)
 
 
+@functools.cache
 def _list_arguments(class_name: str) -> dict[str, list[str]]:
     """Return a row for each argument of a class, from its docstring and those of its bases in this package."""
     cls = CLASSES[class_name]
@@ -254,6 +255,7 @@ def _list_arguments(class_name: str) -> dict[str, list[str]]:
     return rows
 
 
+@functools.cache
 def _list_shared(group: str) -> dict[str, list[str]]:
     """Return the rows that the classes of a group have in common, without those of an earlier group."""
     first, *others = [_list_arguments(name) for name in SHARED[group]]

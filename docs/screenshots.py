@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -27,7 +26,14 @@ from typing import TYPE_CHECKING
 from playwright.sync_api import sync_playwright
 from rich.console import Console
 
-from airflow_provider_hooks.sandbox.local_airflow import DemoError, read_health, run_airflow, start_airflow
+from airflow_provider_hooks.sandbox.local_airflow import (
+    DemoError,
+    find_port,
+    inherit_environment,
+    read_health,
+    run_airflow,
+    start_airflow,
+)
 from airflow_provider_hooks.sandbox.server import Sandbox, serve_sandbox
 from airflow_provider_hooks.sandbox.ui import serve_ui
 
@@ -215,14 +221,13 @@ def _start_tutorial(stack: ExitStack, folder: Path) -> _Tutorial:
     home, log = folder / "airflow", folder / "airflow.log"
     (home / "dags").mkdir(parents=True)
     (home / "dags" / "orders.py").write_text(dag)
-    api, *logs = (_find_port() for _ in range(3))
+    api, *logs = (find_port() for _ in range(3))
     address = f"http://127.0.0.1:{api}"
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
+        **inherit_environment(home),
         **settings,
-        "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": f"127.0.0.1:{SANDBOX_PORT}",
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "AIRFLOW_HOME": str(home),
+        "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": f"127.0.0.1:{SANDBOX_PORT}",
         # Not those of an Airflow that runs already.
         "AIRFLOW__API__BASE_URL": address,
         "AIRFLOW__API__PORT": str(api),
@@ -262,11 +267,6 @@ def _wait(is_so: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"not so after {WAIT_SECONDS} s")
         time.sleep(2)
-
-
-def _find_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 if __name__ == "__main__":

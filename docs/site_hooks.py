@@ -10,6 +10,7 @@ that file as a page, so these links work there too.
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import re
 from pathlib import Path
@@ -33,6 +34,7 @@ ROOT_PAGES = {
 _LINK = re.compile(r"\]\((?P<path>[^)#\s:]+)(?P<anchor>#[^)\s]*)?\)")
 
 
+@functools.cache
 def _list_pages() -> dict[Path, str]:
     examples = {path: f"examples/{path.stem}.md" for path in sorted((REPOSITORY / "dags").glob("example_*.py"))}
     return {**{REPOSITORY / name: page for name, page in ROOT_PAGES.items()}, **examples}

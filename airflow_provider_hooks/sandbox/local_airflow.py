@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 COMMAND_SECONDS = 300
 """How long a command of Airflow may take."""
+ANY_PORT = 0
 _MARKER = "made-by-service-hooks-demo"
 _LEDGER_CONN_ID, _LEDGER_FILE = "service_hook_ledger", "ledger.db"
 _SHOWN_LINES = 15
@@ -67,12 +69,31 @@ def write_connections(sandbox: Sandbox, home: Path) -> Path:
     return path
 
 
-def make_environment(sandbox: Sandbox, *, home: Path) -> dict[str, str]:
-    """Return the environment of an Airflow with the example Dags and a ledger, without Airflow settings of the user."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+def inherit_environment(home: Path) -> dict[str, str]:
+    """Return the environment of an Airflow with a home, without Airflow settings of the user."""
     return {
-        **inherited,
+        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "AIRFLOW_HOME": str(home),
+    }
+
+
+def find_port(wanted: int = ANY_PORT) -> int:
+    """
+    Return a port that is free now: the wanted one if possible.
+
+    :raises DemoError: if no port is free
+    """
+    for port in (wanted, ANY_PORT):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)) as listener:
+            return int(listener.getsockname()[1])
+    raise DemoError("no port is free")
+
+
+def make_environment(sandbox: Sandbox, *, home: Path) -> dict[str, str]:
+    """Return the environment of an Airflow with the example Dags and a ledger."""
+    return {
+        **inherit_environment(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(find_dags()),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": sandbox.address,

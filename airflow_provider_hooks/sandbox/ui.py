@@ -13,7 +13,6 @@ import fcntl
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from contextlib import contextmanager, suppress
@@ -31,6 +30,7 @@ from airflow_provider_hooks.sandbox.local_airflow import (
     DemoError,
     describe_end,
     find_dags,
+    find_port,
     make_environment,
     make_home,
     make_ledger,
@@ -58,7 +58,6 @@ _PARTS = ("metadatabase", "scheduler", "dag_processor")
 _START_SECONDS, _REQUEST_SECONDS = 300, 10
 _EXPECTED_DELIVERIES = 9
 """Of the Dag, its callback, and the command."""
-_FREE = 0
 _MAX_LINE_CHARACTERS = 300
 _locks: list[TextIOWrapper] = []
 """Closed, and so released, when the process ends."""
@@ -120,7 +119,7 @@ def serve_ui(home: Path, *, console: Console, port: int = 8080) -> Iterator[Runn
     _lock(home)
     make_home(home, variable="UI_HOME")
     ledger = make_ledger(home)
-    address = f"http://127.0.0.1:{_find_port(port)}"
+    address = f"http://127.0.0.1:{find_port(port)}"
     with serve_sandbox(receiver_secrets=(_SECRET,)) as sandbox:
         environment = _make_environment(sandbox, home=home, address=address)
         (home / "passwords.json").write_text(json.dumps({name: name for name in USERS}))
@@ -169,7 +168,7 @@ def _make_connections(sandbox: Sandbox) -> dict[str, JsonObject]:
     return {
         "warehouse": {**signed, "host": f"{base}/standard_webhooks"},
         "partner_failing": {**signed, "host": f"{failing}/500"},
-        "partner_offline": {**signed, "host": f"http://127.0.0.1:{_find_port(_FREE)}/"},
+        "partner_offline": {**signed, "host": f"http://127.0.0.1:{find_port()}/"},
         **{
             conn_id: {**signed, "host": f"{failing}/none", "extra": {"scheme": "standard_webhooks", "timeout": seconds}}
             for conn_id, seconds in {"partner_silent": 3, "partner_slow": 3_000}.items()
@@ -196,11 +195,10 @@ def _make_environment(sandbox: Sandbox, *, home: Path, address: str) -> dict[str
     connections = {
         f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(one) for conn_id, one in _make_connections(sandbox).items()
     }
-    ports = [str(_find_port(_FREE)) for _ in range(2)]
+    ports = [str(find_port()) for _ in range(2)]
     return {
         **make_environment(sandbox, home=home),
         **connections,
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "AIRFLOW__API__BASE_URL": address,
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": address.rpartition(":")[2],
@@ -260,14 +258,6 @@ def _call(method: str, url: str, body: JsonObject, *, token: str = "") -> JsonOb
 
 def _count(ledger: Database) -> int:
     return len(list_deliveries(ledger, filters=Filters(), limit=_EXPECTED_DELIVERIES).deliveries)
-
-
-def _find_port(wanted: int) -> int:
-    """Return a port that is free now: the wanted one if possible."""
-    for port in (wanted, _FREE):
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)) as listener:
-            return int(listener.getsockname()[1])
-    raise DemoError("no port is free")
 
 
 if __name__ == "__main__":

@@ -59,10 +59,7 @@ except ImportError:  # before Airflow 3.2
     from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
 
 REPOSITORY = Path(__file__).parent.parent.parent
-PAGES = [
-    *sorted(path for name in ("README.md", "CONTRIBUTING.md") if (path := REPOSITORY / name).is_file()),
-    *sorted((REPOSITORY / "docs").rglob("*.md")),
-]
+PAGES = [*sorted(REPOSITORY.glob("*.md")), *sorted((REPOSITORY / "docs").rglob("*.md"))]
 
 FENCES = "fences"
 

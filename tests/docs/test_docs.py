@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import runpy
 from pathlib import Path
@@ -88,12 +87,6 @@ def test_every_module_that_the_design_names_exists():
     # A table of a section names the modules of its folder without it.
     places = [REPOSITORY, package, package / "http"]
     assert {path for path in named if not any((place / path).exists() for place in places)} == set()
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
-def test_python_examples_parse(page):
-    for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
-        ast.parse(code)
 
 
 def test_the_dag_of_the_readme_has_ten_lines_at_most_and_parses(tmp_path):
