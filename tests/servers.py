@@ -19,8 +19,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 @dataclass
-class Heard:
-    """What a raw server heard."""
+class RawReceiver:
+    """A raw server, and the requests that it received."""
 
     port: int
     scheme: str = "http"
@@ -54,10 +54,10 @@ def read_request(connection: socket.socket) -> bytes:
 
 
 @contextlib.contextmanager
-def raw_server(answer: bytes | Answer, *, tls: ssl.SSLContext | None = None) -> Iterator[Heard]:
+def raw_server(answer: bytes | Answer, *, tls: ssl.SSLContext | None = None) -> Iterator[RawReceiver]:
     """Serve every connection by reading one request and answering it with bytes, or with a function's doing."""
     listener = socket.create_server(("127.0.0.1", 0))
-    heard = Heard(port=listener.getsockname()[1], scheme="https" if tls else "http")
+    receiver = RawReceiver(port=listener.getsockname()[1], scheme="https" if tls else "http")
 
     def serve(connection: socket.socket) -> None:
         with contextlib.suppress(OSError), contextlib.closing(connection):
@@ -65,7 +65,7 @@ def raw_server(answer: bytes | Answer, *, tls: ssl.SSLContext | None = None) -> 
                 connection = tls.wrap_socket(connection, server_side=True)
             request = read_request(connection)
             if request:
-                heard.requests.append(request)
+                receiver.requests.append(request)
                 answer(connection) if callable(answer) else connection.sendall(answer)
             connection.close()
 
@@ -73,12 +73,12 @@ def raw_server(answer: bytes | Answer, *, tls: ssl.SSLContext | None = None) -> 
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = listener.accept()
-                heard.connections += 1
+                receiver.connections += 1
                 threading.Thread(target=serve, args=(connection,), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
     try:
-        yield heard
+        yield receiver
     finally:
         with contextlib.suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
@@ -105,11 +105,11 @@ def find_free_port() -> int:
 
 
 @dataclass
-class HeardProxy:
-    """What a proxy was asked."""
+class RawProxy:
+    """A proxy, and the heads of the requests that it received."""
 
     port: int
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -119,14 +119,14 @@ class HeardProxy:
 @contextlib.contextmanager
 def connect_proxy(
     receiver_port: int, *, answer: bytes = b"HTTP/1.1 200 Connected\r\nX-Via: a proxy\r\n\r\n", refuses: str = ""
-) -> Iterator[HeardProxy]:
+) -> Iterator[RawProxy]:
     """
     Serve CONNECT, and lead every tunnel to one port of loopback.
 
     :param refuses: the beginning of the addresses that get no tunnel
     """
     listener = socket.create_server(("127.0.0.1", 0))
-    heard = HeardProxy(listener.getsockname()[1])
+    proxy = RawProxy(listener.getsockname()[1])
 
     def pump(source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -139,7 +139,7 @@ def connect_proxy(
             head = b""
             while b"\r\n\r\n" not in head:
                 head += connection.recv(1)
-            heard.asked.append(head.decode())
+            proxy.requests.append(head.decode())
             if refuses and head.decode().split()[1].startswith(refuses):
                 connection.sendall(b"HTTP/1.1 503 No\r\n\r\n")
                 return
@@ -159,7 +159,7 @@ def connect_proxy(
 
     threading.Thread(target=accept, daemon=True).start()
     try:
-        yield heard
+        yield proxy
     finally:
         with contextlib.suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)

@@ -21,7 +21,7 @@ CLIENT_ID, CLIENT_SECRET = "a client:id", "cl1ent+secret/of=ours %"
 
 @dataclass
 class TokenServer:
-    """Both servers, what they heard, and how they answer."""
+    """Both servers, what they received, and how they answer."""
 
     port: int = 0
     lifetime: float = 3600.0
@@ -98,7 +98,7 @@ class TokenServer:
 def serve_tokens(**options: object) -> Iterator[TokenServer]:
     """Serve both until the block ends."""
     lock = threading.Lock()
-    heard = TokenServer(**options)
+    servers = TokenServer(**options)
 
     class Handler(StreamRequestHandler):
         def handle(self):
@@ -112,16 +112,16 @@ def serve_tokens(**options: object) -> Iterator[TokenServer]:
             body = self.rfile.read(int(headers["Content-Length"]))
             with lock:
                 status, content = (
-                    heard.answer_token(headers, body) if path == b"/token" else heard.answer_delivery(headers)
+                    servers.answer_token(headers, body) if path == b"/token" else servers.answer_delivery(headers)
                 )
             self.wfile.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content)
 
     server = ThreadingTCPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    heard.port = server.server_address[1]
+    servers.port = server.server_address[1]
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
-        yield heard
+        yield servers
     finally:
         server.shutdown()
         server.server_close()

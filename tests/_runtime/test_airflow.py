@@ -43,8 +43,8 @@ def test_the_url_of_a_log_is_absolute_whatever_airflow_knows(monkeypatch, log_ur
 def test_the_ids_of_two_deployments_differ_and_those_of_one_do_not(monkeypatch, connect):
     """The same Dag in staging and production: neither the event nor the delivery has the same id."""
     found = []
-    with raw_server(OK) as heard:
-        connect(heard.url)
+    with raw_server(OK) as receiver:
+        connect(receiver.url)
         for name in ("staging", "production", "staging"):
             monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__DEPLOYMENT", name)
             operator = DeliverEventAlertOperator(task_id="t", message="m", triggering_rules=["r"])

@@ -23,7 +23,7 @@ SECRET = "a-secret-of-ours"
 
 
 @pytest.fixture
-def heard(monkeypatch):
+def recorded(monkeypatch):
     """Return the metrics and spans of a test."""
     exporter, provider, metrics = InMemorySpanExporter(), TracerProvider(), []
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -40,8 +40,8 @@ def deliver(monkeypatch, url, store=None):
     return operator.execute(make_context(store))
 
 
-def test_a_delivery_is_counted_timed_and_traced_by_outcome_and_endpoint(heard, allow_loopback, monkeypatch):
-    metrics, exporter = heard
+def test_a_delivery_is_counted_timed_and_traced_by_outcome_and_endpoint(recorded, allow_loopback, monkeypatch):
+    metrics, exporter = recorded
     with raw_server(OK) as server:
         record = deliver(monkeypatch, server.url)
     tags = {"endpoint": "service_hook_default", "outcome": "delivered", "event_type": "event.alert"}
@@ -61,9 +61,9 @@ def test_a_delivery_is_counted_timed_and_traced_by_outcome_and_endpoint(heard, a
 
 
 def test_what_goes_wrong_is_told_with_its_class_and_a_later_try_is_counted_without_an_attempt(
-    heard, allow_loopback, monkeypatch
+    recorded, allow_loopback, monkeypatch
 ):
-    metrics, exporter = heard
+    metrics, exporter = recorded
     store = StateStore()
     with raw_server(b"") as server:
         for _ in range(2):

@@ -64,14 +64,14 @@ def short_pauses(monkeypatch):
 
 
 def deliver(connect, store, *, answer: bytes = DELIVERED, **context) -> tuple[object, int]:
-    with raw_server(answer) as heard:
-        connect(heard.url)
+    with raw_server(answer) as receiver:
+        connect(receiver.url)
         operator = DeliverEventAlertOperator(task_id="a_task", message="An event", triggering_rules=["a rule"])
         try:
             result: object = operator.execute(make_context(store, **context))["outcome"]
         except (RetryableError, NonRetryableError, AirflowRuntimeError) as error:
             result = error
-        return result, len(heard.requests)
+        return result, len(receiver.requests)
 
 
 def read_claim(store) -> dict | None:

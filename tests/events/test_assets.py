@@ -178,10 +178,10 @@ def test_two_updates_of_one_order_are_two_own_events_unless_a_field_is_the_id():
 
 def test_an_own_event_of_an_asset_is_delivered_with_its_id_and_time(connect):
     (event,) = read(make({"orders": 12}), event_type="orders.loaded")
-    with raw_server(OK) as heard:
-        connect(heard.url, format="cloudevents")
+    with raw_server(OK) as receiver:
+        connect(receiver.url, format="cloudevents")
         DeliverEventOperator(task_id="t", event=event).execute(make_context())
-    body = json.loads(heard.requests[0].partition(b"\r\n\r\n")[2])
+    body = json.loads(receiver.requests[0].partition(b"\r\n\r\n")[2])
     assert (body["type"], body["id"], body["data"]) == ("orders.loaded", event["id"], {"orders": 12})
     assert body["time"] == "2024-01-01T12:00:00.000Z"
 
@@ -197,20 +197,20 @@ def test_an_own_event_of_an_asset_is_delivered_with_its_id_and_time(connect):
     ],
 )
 def test_an_own_event_that_cannot_be_used_is_refused_with_its_field(connect, event, problem):
-    with raw_server(OK) as heard:
-        connect(heard.url)
+    with raw_server(OK) as receiver:
+        connect(receiver.url)
         with pytest.raises(AirflowFailException, match=problem):
             DeliverEventOperator(task_id="t", event=event).execute(make_context())
-    assert heard.requests == []
+    assert receiver.requests == []
 
 
 def test_an_argument_wins_over_the_own_event(connect):
     event = {"type": "a", "id": "a", "time": "2024-01-01T12:00:00Z", "data": 1}
-    with raw_server(OK) as heard:
-        connect(heard.url, format="cloudevents")
+    with raw_server(OK) as receiver:
+        connect(receiver.url, format="cloudevents")
         task = DeliverEventOperator(
             task_id="t", event=event, event_type="b", event_id="c", occurred_at="2025-01-01T00:00:00Z", data={"d": 1}
         )
         task.execute(make_context())
-    body = json.loads(heard.requests[0].partition(b"\r\n\r\n")[2])
+    body = json.loads(receiver.requests[0].partition(b"\r\n\r\n")[2])
     assert [body[name] for name in ("type", "id", "time", "data")] == ["b", "c", "2025-01-01T00:00:00.000Z", {"d": 1}]

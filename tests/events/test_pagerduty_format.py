@@ -209,13 +209,13 @@ def test_the_key_is_in_the_request_only(connect, caplog, status):
     store = StateStore()
     answer = b"HTTP/1.1 %s\r\nX-Echo: %s\r\nContent-Length: %d\r\n\r\n%s" % (status, KEY.encode(), len(ECHO), ECHO)
     shown = []
-    with raw_server(answer) as heard:
+    with raw_server(answer) as receiver:
         try:
-            shown.append(json.dumps(deliver(connect, heard.url, store)))
+            shown.append(json.dumps(deliver(connect, receiver.url, store)))
         except AirflowFailException as error:
             shown.append(str(error))
         preview = EndpointHook().preview("orders.late", make({"message": "m", "note": f"{KEY} and more"}))
-    assert KEY.encode() in heard.requests[0]
+    assert KEY.encode() in receiver.requests[0]
     shown += [json.dumps(store.kept), caplog.text, json.dumps(preview.as_json()), preview.as_message().decode()]
     shown.append(f"{preview!r}")
     assert [text for text in shown if KEY in text] == []
@@ -223,8 +223,8 @@ def test_the_key_is_in_the_request_only(connect, caplog, status):
 
 
 def test_the_key_is_not_in_the_records_of_a_stream(connect, tmp_path):
-    with raw_server(ACCEPTED % (len(ECHO), ECHO)) as heard:
-        connect(heard.url, password=KEY, scheme="none", format="pagerduty")
+    with raw_server(ACCEPTED % (len(ECHO), ECHO)) as receiver:
+        connect(receiver.url, password=KEY, scheme="none", format="pagerduty")
         task = DeliverEventStreamOperator(
             task_id="t",
             events=[{"id": "a", "message": "m"}, {"id": "b", "event_action": "resolve", "dedup_key": "a"}],
@@ -234,7 +234,7 @@ def test_the_key_is_not_in_the_records_of_a_stream(connect, tmp_path):
         )
         result = task.execute(make_context())
     assert result["delivered"] == 2
-    assert [json.loads(one.partition(b"\r\n\r\n")[2])["event_action"] for one in heard.requests] == [
+    assert [json.loads(one.partition(b"\r\n\r\n")[2])["event_action"] for one in receiver.requests] == [
         "trigger",
         "resolve",
     ]

@@ -220,8 +220,8 @@ def test_a_template_that_cannot_be_used_is_refused_with_its_field(template, extr
 
 def test_what_the_template_makes_is_signed_and_sent(connect, tmp_path):
     template = '{"n": {{ event.data.n | tojson }}}'
-    with raw_server(OK) as heard:
-        connect(heard.url, scheme="standard_webhooks", format="template", template=template)
+    with raw_server(OK) as receiver:
+        connect(receiver.url, scheme="standard_webhooks", format="template", template=template)
         DeliverEventOperator(task_id="t", event_type="orders.loaded", data={"n": 1}).execute(make_context())
         task = DeliverEventStreamOperator(
             task_id="t",
@@ -234,7 +234,7 @@ def test_what_the_template_makes_is_signed_and_sent(connect, tmp_path):
         with pytest.raises(AirflowFailException, match=r"the template: line 1: n is not defined"):
             DeliverEventOperator(task_id="t", event_type="orders.loaded", data={}).execute(make_context())
     bodies = []
-    for request in heard.requests:
+    for request in receiver.requests:
         head, _, body = request.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
         verify("standard_webhooks", headers=headers, body=body, secrets=[SECRET])

@@ -49,11 +49,11 @@ def test_a_constant_authorization_is_sent_and_masked(connect, extra, expected):
             + f"{expected} and {extra['auth_secret']}".ljust(60).encode()
         )
 
-    with raw_server(echo) as heard:
-        connect(heard.url, **extra)
+    with raw_server(echo) as receiver:
+        connect(receiver.url, **extra)
         attempt = deliver()
         preview = EndpointHook().preview("event.alert", ALERT)
-    assert f"Authorization: {expected}".encode() in heard.requests[0].split(b"\r\n")
+    assert f"Authorization: {expected}".encode() in receiver.requests[0].split(b"\r\n")
     assert [value for value in (expected, extra["auth_secret"]) if value in attempt.response_body] == []
     assert attempt.response_body.startswith("*** and")
     assert preview.headers["Authorization"] == "***"
@@ -167,16 +167,16 @@ class TestOAuth2:
         assert server.received == []
 
     def test_the_token_endpoint_is_subject_to_the_network_policy_before_anything_is_claimed(self, connect):
-        with raw_server(OK) as heard:
+        with raw_server(OK) as receiver:
             store = StateStore()
-            connect(heard.url, **{**serve_extra(), "auth_url": "https://10.0.0.1/token"})
+            connect(receiver.url, **{**serve_extra(), "auth_url": "https://10.0.0.1/token"})
             with pytest.raises(
                 BlockedAddressError, match=r"'service_hook_default': auth_url: 10.0.0.1 is not a public"
             ):
                 deliver()
             with pytest.raises(TokenError):
                 EndpointHook().connect()
-        assert (heard.requests, store.kept) == ([], {})
+        assert (receiver.requests, store.kept) == ([], {})
 
 
 def serve_extra() -> dict[str, str]:
@@ -184,7 +184,7 @@ def serve_extra() -> dict[str, str]:
 
 
 def test_a_token_endpoint_that_is_away_is_not_sent(connect):
-    with raw_server(OK) as heard:
-        connect(heard.url, **serve_extra(), auth_url=f"http://127.0.0.1:{find_closed_port()}/token")
+    with raw_server(OK) as receiver:
+        connect(receiver.url, **serve_extra(), auth_url=f"http://127.0.0.1:{find_closed_port()}/token")
         attempt = deliver()
-    assert (attempt.outcome, attempt.error_class.value, heard.requests) == (Outcome.NOT_SENT, "token_error", [])
+    assert (attempt.outcome, attempt.error_class.value, receiver.requests) == (Outcome.NOT_SENT, "token_error", [])

@@ -53,8 +53,8 @@ def endpoints(monkeypatch, allow_loopback):
 def answer_in_turn(*answers):
     """Give these answers one after the other, and then only the last."""
     left = list(answers)
-    with raw_server(lambda connection: connection.sendall(left.pop(0) if len(left) > 1 else left[0])) as heard:
-        yield heard
+    with raw_server(lambda connection: connection.sendall(left.pop(0) if len(left) > 1 else left[0])) as receiver:
+        yield receiver
 
 
 def deliver(conn_ids, store, *, try_number=1, kind=DeliverEventOperator, **arguments):
@@ -152,8 +152,8 @@ class TestPolicyOfATask:
         ],
     )
     def test_decides_whether_airflow_retries(self, endpoints, answer, arguments, error):
-        with raw_server(answer) as heard:
-            endpoints(one=heard.url)
+        with raw_server(answer) as receiver:
+            endpoints(one=receiver.url)
             with pytest.raises(error) as caught:
                 deliver("one", StateStore(), **arguments)
         assert type(caught.value) is error
@@ -161,16 +161,16 @@ class TestPolicyOfATask:
 
     def test_a_receiver_that_is_restarting_gets_the_event_with_one_delivery_id(self, endpoints):
         store = StateStore()
-        with answer_in_turn(*[BUSY] * 4, OK) as heard:
-            endpoints(one=heard.url)
+        with answer_in_turn(*[BUSY] * 4, OK) as receiver:
+            endpoints(one=receiver.url)
             for number in range(1, 5):
                 with pytest.raises(DeliveryRejectedError, match=r"(?s)HTTP 503.*The next retry sends it|No retry"):
                     deliver("one", store, try_number=number, guarantee="at_least_once")
             record = deliver("one", store, try_number=5, guarantee="at_least_once")
             assert deliver("one", store, try_number=6, guarantee="at_least_once") == record
         assert (record["outcome"], record["attempts"], record["redelivery"]) == ("delivered", 5, True)
-        assert len(heard.requests) == 5
-        ids = {line for request in heard.requests for line in request.split(b"\r\n") if b"Hook-Delivery" in line}
+        assert len(receiver.requests) == 5
+        ids = {line for request in receiver.requests for line in request.split(b"\r\n") if b"Hook-Delivery" in line}
         assert len(ids) == 1
 
     def test_of_several_failures_the_longest_pause_counts(self, endpoints):
@@ -182,13 +182,13 @@ class TestPolicyOfATask:
         assert caught.value.retry_after == pytest.approx(90, abs=1)
 
     def test_a_policy_that_cannot_be_used_is_refused_before_anything_is_sent(self, endpoints):
-        with raw_server(OK) as heard:
-            endpoints(one=heard.url)
+        with raw_server(OK) as receiver:
+            endpoints(one=receiver.url)
             with pytest.raises(
                 AirflowFailException, match=r"delivery policy: guarantee: must be .*; retry_statuses: must"
             ):
                 deliver("one", StateStore(), guarantee="exactly_once", retry_statuses="503")
-        assert heard.requests == []
+        assert receiver.requests == []
 
 
 class TestWithoutRetriesOfAirflow:
@@ -215,12 +215,12 @@ class TestWithoutRetriesOfAirflow:
         event = {"project": "p", "project_id": "1", "project_name": "P", "culprit": "", "message": "m", "id": "e"}
         payload = {**event, "url": "https://example.com/", "level": "error", "triggering_rules": ["r"]}
         context = make_context(StateStore()) if with_claim else None
-        with answer_in_turn(*answers) as heard:
-            endpoints(service_hook_default=heard.url)
+        with answer_in_turn(*answers) as receiver:
+            endpoints(service_hook_default=receiver.url)
             result = EndpointHook().deliver_now("event.alert", payload, context=context, origin=ORIGIN, policy=policy)
         record = result.record
         assert (record.attempt.outcome, record.attempts, record.redelivery) == (outcome, requests, redelivery)
-        assert len(heard.requests) == requests
+        assert len(receiver.requests) == requests
         assert len(pauses) >= requests - 1
 
     def test_an_address_that_is_not_allowed_is_tried_once(self, monkeypatch, pauses):
@@ -237,8 +237,8 @@ class TestLabelOfAMappedTask:
     def render(self, endpoints, conn_ids, *, map_index=3, template=None, **arguments):
         context = make_context(StateStore(), map_index=map_index)
         context["map_index_template"] = template
-        with raw_server(OK) as heard, DAG("a_dag", schedule=None) as dag:
-            endpoints(one=heard.url, other=heard.url)
+        with raw_server(OK) as receiver, DAG("a_dag", schedule=None) as dag:
+            endpoints(one=receiver.url, other=receiver.url)
             made = DeliverEventOperator(
                 task_id="a_task", event_type="orders.loaded", service_hook_conn_id=conn_ids, **arguments
             )

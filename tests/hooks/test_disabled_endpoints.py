@@ -20,10 +20,10 @@ from tests.servers import OK, raw_server
 
 @pytest.fixture
 def disabled(connect):
-    with raw_server(OK) as heard:
-        connect(heard.url, disabled=True)
-        yield heard
-    assert heard.connections == 0
+    with raw_server(OK) as receiver:
+        connect(receiver.url, disabled=True)
+        yield receiver
+    assert receiver.connections == 0
 
 
 def test_a_task_is_skipped_with_the_reason(disabled):
@@ -41,10 +41,10 @@ def test_other_callers_get_the_error(disabled):
 
 def test_what_an_earlier_try_recorded_is_still_reported(connect):
     store = StateStore()
-    with raw_server(OK) as heard:
-        connect(heard.url)
+    with raw_server(OK) as receiver:
+        connect(receiver.url)
         first = EndpointHook().deliver("event.alert", ALERT, context=make_context(store))
-        connect(heard.url, disabled=True)
+        connect(receiver.url, disabled=True)
         again = EndpointHook().deliver("event.alert", ALERT, context=make_context(store, try_number=2))
     assert again["delivery_id"] == first["delivery_id"]
     assert again["outcome"] == "delivered"
@@ -57,12 +57,12 @@ def test_a_notifier_logs_it_and_returns(disabled, caplog):
 
 
 def test_the_test_of_the_connection_says_so(connect):
-    with raw_server(OK) as heard:
-        connect(heard.url, disabled=True)
+    with raw_server(OK) as receiver:
+        connect(receiver.url, disabled=True)
         good, said = EndpointHook().test_connection()
     assert good
     assert said.endswith("Nothing was sent. The endpoint is disabled: deliveries to it are skipped.")
-    assert heard.requests == []
+    assert receiver.requests == []
 
 
 def test_a_stream_is_skipped(disabled, tmp_path):

@@ -131,10 +131,10 @@ def test_each_form_of_an_ed25519_key_is_registered_with_airflows_masker(connecte
 @pytest.mark.parametrize("path", ["/a/../b/./%2e%2e//c;d", "/a?x=%2F..", "/%C3%A9//"])
 def test_the_path_is_sent_as_it_was_given(connect, path):
     """No client normalises it: some receivers sign or route by its exact form."""
-    with raw_server(OK) as heard:
-        connect(f"http://127.0.0.1:{heard.port}{path}")
+    with raw_server(OK) as receiver:
+        connect(f"http://127.0.0.1:{receiver.port}{path}")
         EndpointHook().deliver_now("event.alert", ALERT)
-    assert heard.requests[0].startswith(f"POST {path} HTTP/1.1\r\n".encode())
+    assert receiver.requests[0].startswith(f"POST {path} HTTP/1.1\r\n".encode())
 
 
 def test_a_connection_that_was_written_as_a_uri_is_the_same(monkeypatch, allow_loopback):
@@ -157,9 +157,9 @@ def test_a_connection_that_was_written_as_a_uri_is_the_same(monkeypatch, allow_l
 
 
 def test_headers_that_are_not_secret_are_sent_and_shown(connect):
-    with raw_server(OK) as heard:
-        connect(heard.url, headers={"X-Team": "data"}, secret_headers={"X-Api-Key": "a-key-of-ours"})
+    with raw_server(OK) as receiver:
+        connect(receiver.url, headers={"X-Team": "data"}, secret_headers={"X-Api-Key": "a-key-of-ours"})
         EndpointHook().deliver_now("event.alert", ALERT)
         preview = EndpointHook().preview("event.alert", ALERT)
-    assert {b"X-Team: data", b"X-Api-Key: a-key-of-ours"} <= set(heard.requests[0].split(b"\r\n"))
+    assert {b"X-Team: data", b"X-Api-Key: a-key-of-ours"} <= set(receiver.requests[0].split(b"\r\n"))
     assert (preview.headers["X-Team"], preview.headers["X-Api-Key"]) == ("data", "***")

@@ -28,8 +28,8 @@ def receiver(authority):
     authority.issue_cert("127.0.0.1").configure_cert(context)
     context.verify_mode = ssl.CERT_REQUIRED
     authority.configure_trust(context)
-    with raw_server(OK, tls=context) as heard:
-        yield heard
+    with raw_server(OK, tls=context) as receiver:
+        yield receiver
 
 
 def test_a_certificate_of_a_variable_is_presented_and_its_key_is_masked(authority, receiver, connect, variables):

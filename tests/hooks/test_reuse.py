@@ -29,12 +29,12 @@ def receiver(connect):
     def answer(connection: socket.socket) -> None:
         connection.sendall(OK)
         while request := read_request(connection):
-            heard.requests.append(request)
+            receiver.requests.append(request)
             connection.sendall(OK)
 
-    with raw_server(answer) as heard:
-        connect(heard.url)
-        yield heard
+    with raw_server(answer) as receiver:
+        connect(receiver.url)
+        yield receiver
 
 
 def deliver(hook: EndpointHook) -> str:

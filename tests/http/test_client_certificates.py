@@ -23,7 +23,7 @@ from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.http.tls import ALERT_SECONDS, TlsOptions
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from tests.http.raw_request import open_engine, send_once, send_with
-from tests.servers import OK, Heard, raw_server
+from tests.servers import OK, RawReceiver, raw_server
 from tests.stream.sending import send as send_stream
 
 LOOPBACK = NetworkPolicy(allowed_networks=["127.0.0.1"])
@@ -76,10 +76,10 @@ def make_server_context(files: Files, version: str) -> ssl.SSLContext:
 
 
 @contextlib.contextmanager
-def serve(files: Files, version: str) -> Iterator[Heard]:
+def serve(files: Files, version: str) -> Iterator[RawReceiver]:
     """Serve TLS that requires a client certificate."""
-    with raw_server(OK, tls=make_server_context(files, version)) as heard:
-        yield heard
+    with raw_server(OK, tls=make_server_context(files, version)) as receiver:
+        yield receiver
 
 
 def make_limits(files: Files, **tls: str | None) -> Limits:
@@ -112,9 +112,9 @@ def fail_check(url: str, limits: Limits) -> pytest.ExceptionInfo[ConnectError]:
 @pytest.mark.parametrize("kind", ["files", "one file", "text"])
 def test_a_client_certificate_is_presented(files, version, kind):
     limits = make_limits(files, **make_options(files, kind))
-    with serve(files, version) as heard:
-        assert send_once(heard.url, policy=LOOPBACK, limits=limits).outcome is Outcome.DELIVERED
-        assert check(heard.url, limits) == "127.0.0.1"
+    with serve(files, version) as receiver:
+        assert send_once(receiver.url, policy=LOOPBACK, limits=limits).outcome is Outcome.DELIVERED
+        assert check(receiver.url, limits) == "127.0.0.1"
 
 
 REFUSALS = {
@@ -134,31 +134,34 @@ REFUSALS = {
 @pytest.mark.parametrize(("kind", "version"), REFUSALS)
 def test_a_missing_or_refused_certificate_is_not_sent_and_says_what_to_do(files, kind, version):
     limits = make_limits(files, **make_options(files, kind))
-    with serve(files, version) as heard:
-        attempt = send_once(heard.url, policy=LOOPBACK, limits=limits)
+    with serve(files, version) as receiver:
+        attempt = send_once(receiver.url, policy=LOOPBACK, limits=limits)
         assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.TLS_ERROR)
         assert attempt.message.startswith(REFUSALS[kind, version])
-        caught = fail_check(heard.url, limits)
+        caught = fail_check(receiver.url, limits)
         assert str(caught.value).startswith(REFUSALS[kind, version])
         assert caught.value.error_class is ErrorClass.TLS_ERROR
-        assert heard.requests == []
+        assert receiver.requests == []
 
 
 @pytest.mark.parametrize("size", [10, 2_000_000])
 def test_no_outcome_is_unknown_however_large_the_body(files, size):
     """A reset that follows the alert must not hide it."""
-    with serve(files, "1.3") as heard, open_engine(heard.url, policy=LOOPBACK, limits=make_limits(files)) as engine:
-        attempts = [send_with(engine, heard.url, body=b"x" * size) for _ in range(50)]
+    with (
+        serve(files, "1.3") as receiver,
+        open_engine(receiver.url, policy=LOOPBACK, limits=make_limits(files)) as engine,
+    ):
+        attempts = [send_with(engine, receiver.url, body=b"x" * size) for _ in range(50)]
         assert {one.outcome for one in attempts} == {Outcome.NOT_SENT}
         assert {one.error_class for one in attempts} == {ErrorClass.TLS_ERROR}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_stream_without_the_certificate_sends_nothing_and_leaves_nothing_unknown(files, version):
-    with serve(files, version) as heard:
-        sent = send_stream(heard.url, 100, concurrency=16, ca_file=files.path("ca.pem"))
+    with serve(files, version) as receiver:
+        sent = send_stream(receiver.url, 100, concurrency=16, ca_file=files.path("ca.pem"))
     assert sent.endings == {("not_sent", "tls_error"): 100}
-    assert heard.requests == []
+    assert receiver.requests == []
 
 
 class AlertedSocket(ssl.SSLSocket):
@@ -195,8 +198,8 @@ def test_an_alert_proves_nothing_where_the_server_can_have_read_the_request(
         connection.sendall(OK)
 
     server = raw_server(answer_twice, tls=make_server_context(files, version))
-    with server as heard, open_engine(heard.url, policy=LOOPBACK, limits=limits) as engine:
-        attempts = [send_with(engine, heard.url) for _ in range(answers + 1)]
+    with server as receiver, open_engine(receiver.url, policy=LOOPBACK, limits=limits) as engine:
+        attempts = [send_with(engine, receiver.url) for _ in range(answers + 1)]
     assert [one.outcome for one in attempts] == [*[Outcome.DELIVERED] * answers, outcome]
     assert attempts[-1].message.startswith(
         "the server did not accept the client certificate (TLS alert bad certificate)"
@@ -212,8 +215,8 @@ def test_an_alert_before_the_request_is_not_hidden_by_the_end_of_the_connection(
         return send_on(self, *args)
 
     monkeypatch.setattr(Engine, "_send_on", send_later)
-    with serve(files, "1.3") as heard:
-        attempt = send_once(heard.url, policy=LOOPBACK, limits=make_limits(files))
+    with serve(files, "1.3") as receiver:
+        attempt = send_once(receiver.url, policy=LOOPBACK, limits=make_limits(files))
     assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.TLS_ERROR)
     assert attempt.message.startswith(REFUSALS["none", "1.3"])
 
@@ -223,9 +226,9 @@ class TestTestingAConnection:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.num_tickets = 0
         files.authority.issue_cert("127.0.0.1").configure_cert(context)
-        with raw_server(OK, tls=context) as heard:
+        with raw_server(OK, tls=context) as receiver:
             began = time.monotonic()
-            assert check(heard.url, make_limits(files)) == "127.0.0.1"
+            assert check(receiver.url, make_limits(files)) == "127.0.0.1"
         assert ALERT_SECONDS <= time.monotonic() - began < 5
 
     def test_a_server_that_closes_the_connection_after_the_handshake_is_an_error(self, files):
@@ -238,8 +241,8 @@ class TestTestingAConnection:
                 self.close()
 
         context.num_tickets, context.sslsocket_class = 0, Closing
-        with raw_server(OK, tls=context) as heard:
-            caught = fail_check(heard.url, make_limits(files))
+        with raw_server(OK, tls=context) as receiver:
+            caught = fail_check(receiver.url, make_limits(files))
         assert caught.value.error_class is ErrorClass.CONNECTION_RESET
 
 
@@ -289,8 +292,8 @@ def test_a_file_that_disappears_after_the_check_sends_nothing(files, tmp_path):
     limits = make_limits(files, certificate_file=str(path))
     make_tls_context(limits)
     path.unlink()
-    with serve(files, "1.3") as heard:
-        attempt = send_once(heard.url, policy=LOOPBACK, limits=limits)
+    with serve(files, "1.3") as receiver:
+        attempt = send_once(receiver.url, policy=LOOPBACK, limits=limits)
     assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.SETUP_FAILED)
     assert attempt.message.startswith("connection 'c': extra.client_certificate: is not a file that can be read")
 
@@ -300,10 +303,10 @@ def test_a_renewed_certificate_is_used_for_the_next_connection(files, tmp_path):
     path.write_text((files.folder / "other-both.pem").read_text())
     os.utime(path, (1_000, 1_000))
     limits = make_limits(files, certificate_file=str(path))
-    with serve(files, "1.3") as heard:
-        assert send_once(heard.url, policy=LOOPBACK, limits=limits).outcome is Outcome.NOT_SENT
+    with serve(files, "1.3") as receiver:
+        assert send_once(receiver.url, policy=LOOPBACK, limits=limits).outcome is Outcome.NOT_SENT
         path.write_text(files.pem)
-        assert send_once(heard.url, policy=LOOPBACK, limits=limits).outcome is Outcome.DELIVERED
+        assert send_once(receiver.url, policy=LOOPBACK, limits=limits).outcome is Outcome.DELIVERED
 
 
 def test_a_key_from_a_variable_is_in_no_file_and_no_repr(files, tmp_path, monkeypatch):
@@ -322,8 +325,8 @@ def test_the_authorities_of_an_endpoint_are_trusted_by_it_alone(files):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     files.authority.issue_cert("127.0.0.1").configure_cert(context)
     text = (files.folder / "ca.pem").read_text()
-    with raw_server(OK, tls=context) as heard:
+    with raw_server(OK, tls=context) as receiver:
         for given, expected in ((text, Outcome.DELIVERED), (f" \n{text}", Outcome.DELIVERED), (None, Outcome.NOT_SENT)):
             tls = None if given is None else TlsOptions(conn_id="c", ca_certificates=given)
             limits = Limits(timeout=PATIENT, connect_timeout=PATIENT, tls=tls)
-            assert send_once(heard.url, policy=LOOPBACK, limits=limits).outcome is expected
+            assert send_once(receiver.url, policy=LOOPBACK, limits=limits).outcome is expected

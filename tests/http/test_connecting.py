@@ -96,17 +96,17 @@ def connect(
 
 def test_the_connection_and_its_address_are_returned(resolved, attempts):
     resolved("127.0.0.1")
-    with raw_server(OK) as heard:
-        sock, peer = connect(heard.port)
+    with raw_server(OK) as receiver:
+        sock, peer = connect(receiver.port)
         with sock:
-            assert (peer, sock.getpeername()) == ("127.0.0.1", ("127.0.0.1", heard.port))
+            assert (peer, sock.getpeername()) == ("127.0.0.1", ("127.0.0.1", receiver.port))
     assert attempts == ["127.0.0.1"]
 
 
 def test_an_address_that_refuses_is_followed_by_the_next(resolved, attempts):
     resolved("127.0.0.2", "127.0.0.3", "127.0.0.1", "127.0.0.4")
-    with raw_server(OK) as heard:
-        sock, peer = connect(heard.port)
+    with raw_server(OK) as receiver:
+        sock, peer = connect(receiver.port)
         sock.close()
     assert peer == "127.0.0.1"
     assert attempts == ["127.0.0.2", "127.0.0.3", "127.0.0.1"]
@@ -139,19 +139,19 @@ def test_an_address_as_the_host_is_judged_without_the_resolver(attempts, monkeyp
 
 def test_a_peer_that_is_another_than_was_asked_for_is_left(resolved, monkeypatch):
     resolved(PUBLIC)
-    with raw_server(OK) as heard:
+    with raw_server(OK) as receiver:
 
         class LeadingElsewhere(socket.socket):
             def __init__(self, family=socket.AF_INET, kind=socket.SOCK_STREAM, *rest, **options):
                 super().__init__(socket.AF_INET if family == socket.AF_INET6 else family, kind, *rest, **options)
 
             def connect_ex(self, address):
-                return super().connect_ex(("127.0.0.1", heard.port))
+                return super().connect_ex(("127.0.0.1", receiver.port))
 
         monkeypatch.setattr(socket, "socket", LeadingElsewhere)
         with pytest.raises(BlockedAddressError, match=r"127\.0\.0\.1 is not a public address"):
             connect(443, listed=())
-    assert heard.requests == []
+    assert receiver.requests == []
 
 
 def test_a_host_that_cannot_be_resolved_is_told_apart(monkeypatch, attempts):
@@ -176,40 +176,40 @@ def test_a_resolver_that_hangs_is_left_when_time_is_up(monkeypatch):
 
 def test_a_black_hole_is_left_when_time_is_up(resolved):
     resolved("127.0.0.1")
-    with black_hole() as heard:
+    with black_hole() as receiver:
         started = time.monotonic()
         with pytest.raises(TimeoutError):
-            connect(heard.port, timeout=0.3)
+            connect(receiver.port, timeout=0.3)
     assert time.monotonic() - started < 0.3 + SLACK_SECONDS
 
 
 def test_addresses_that_are_black_holes_are_left_in_the_time_of_one(resolved):
-    with black_hole() as heard:
+    with black_hole() as receiver:
         resolved(*["127.0.0.1"] * 5)
         started = time.monotonic()
         with pytest.raises(TimeoutError):
-            connect(heard.port, timeout=0.5)
+            connect(receiver.port, timeout=0.5)
         assert 0.5 <= time.monotonic() - started < 2.4, "and not in that of five"
 
 
 def test_the_next_address_is_tried_while_the_first_does_not_answer(resolved):
     """RFC 8305: a black hole costs a quarter of a second, not the time to connect."""
-    with black_hole() as hole, raw_server(OK) as heard:
+    with black_hole() as hole, raw_server(OK) as receiver:
         resolved("127.0.0.1", "127.0.0.2")
         really_connect = socket.socket.connect_ex
 
         class Divided(socket.socket):
             def connect_ex(self, address):
-                port = hole.port if address[0] == "127.0.0.1" else heard.port
+                port = hole.port if address[0] == "127.0.0.1" else receiver.port
                 return really_connect(self, ("127.0.0.1", port))
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(socket, "socket", Divided)
             started = time.monotonic()
-            sock, _ = connect(heard.port, timeout=30.0)
+            sock, _ = connect(receiver.port, timeout=30.0)
             seconds = time.monotonic() - started
         with sock:
-            assert sock.getpeername()[1] == heard.port
+            assert sock.getpeername()[1] == receiver.port
     assert STAGGER_SECONDS <= seconds < 10, "the first address would have taken all of 30 seconds"
 
 
@@ -223,17 +223,17 @@ def resolve_both_families(port: int):
 
 def test_an_ipv6_address_that_does_not_answer_leaves_ipv4_its_turn(monkeypatch):
     """A host with both families where a firewall drops IPv6: no connection after the first is delayed by it."""
-    with raw_server(CLOSING) as heard, contextlib.ExitStack() as stack:
+    with raw_server(CLOSING) as receiver, contextlib.ExitStack() as stack:
         hole = stack.enter_context(socket.socket(socket.AF_INET6))
         hole.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        hole.bind(("::1", heard.port))
+        hole.bind(("::1", receiver.port))
         hole.listen(0)  # a full backlog drops every further SYN
         for _ in range(8):
             filler = stack.enter_context(socket.socket(socket.AF_INET6))
             filler.setblocking(False)
-            filler.connect_ex(("::1", heard.port))
-        monkeypatch.setattr(socket, "getaddrinfo", resolve_both_families(heard.port))
-        url = f"http://hooks.test:{heard.port}/"
+            filler.connect_ex(("::1", receiver.port))
+        monkeypatch.setattr(socket, "getaddrinfo", resolve_both_families(receiver.port))
+        url = f"http://hooks.test:{receiver.port}/"
         policy, limits = NetworkPolicy(allowed_networks=["hooks.test"]), Limits(timeout=60, connect_timeout=60)
         dials = []
         begin = Dial._begin_attempts
@@ -250,8 +250,8 @@ def test_a_refused_address_gives_way_to_the_next_at_once(monkeypatch, resolved, 
     clock = FakeClock()
     monkeypatch.setattr("airflow_provider_hooks.http.connect.time", clock)
     resolved("::1", "127.0.0.1")
-    with raw_server(OK) as heard:
-        sock, peer = connect(heard.port, timeout=5.0)
+    with raw_server(OK) as receiver:
+        sock, peer = connect(receiver.port, timeout=5.0)
         sock.close()
     assert (peer, attempts) == ("127.0.0.1", ["::1", "127.0.0.1"])
 
@@ -271,8 +271,8 @@ def test_the_families_of_addresses_take_turns(addresses, interleaved):
 
 def test_the_address_that_was_connected_is_tried_first_from_then_on(resolved, attempts):
     resolved("127.0.0.2", "127.0.0.1")
-    with raw_server(OK) as heard:
-        target = Target(scheme="http", host="hooks.test", port=heard.port)
+    with raw_server(OK) as receiver:
+        target = Target(scheme="http", host="hooks.test", port=receiver.port)
         connector = Connector(
             target,
             policy=NetworkPolicy(allowed_networks=["hooks.test"]),
@@ -297,16 +297,16 @@ def test_dns_that_is_slow_is_a_timeout_and_says_so(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("receiver", "scheme", "message"),
+    ("serve", "scheme", "message"),
     [
         (black_hole, "http", "no connection within 0.2 s"),
         (hanging_in_the_handshake, "https", "TLS with 127.0.0.1 was not set up within 0.2 s"),
     ],
 )
-def test_what_took_the_time_to_connect_is_in_the_message(receiver, scheme, message):
-    with receiver() as heard:
+def test_what_took_the_time_to_connect_is_in_the_message(serve, scheme, message):
+    with serve() as receiver:
         attempt = send_once(
-            f"{scheme}://127.0.0.1:{heard.port}/",
+            f"{scheme}://127.0.0.1:{receiver.port}/",
             policy=NetworkPolicy(allowed_networks=["127.0.0.1"]),
             limits=Limits(timeout=9, connect_timeout=0.2),
         )
@@ -348,9 +348,9 @@ def test_dns_takes_its_part_of_the_time_to_connect(monkeypatch):
     monkeypatch.setattr(
         "airflow_provider_hooks.http.connect.resolve", lambda *_arguments: clock.advance(0.9) or ["127.0.0.1"]
     )
-    with black_hole() as heard:
+    with black_hole() as receiver:
         connector = Connector(
-            Target(scheme="http", host="hooks.test", port=heard.port),
+            Target(scheme="http", host="hooks.test", port=receiver.port),
             policy=NetworkPolicy(allowed_networks=["hooks.test"]),
             limits=Limits(timeout=9, connect_timeout=1),
         )
@@ -381,8 +381,8 @@ class FakeClock:
 
 def test_what_is_left_of_the_time_is_the_timeout_of_the_connection(resolved):
     resolved("127.0.0.1")
-    with raw_server(OK) as heard:
-        sock, _ = connect(heard.port, timeout=2.0)
+    with raw_server(OK) as receiver:
+        sock, _ = connect(receiver.port, timeout=2.0)
         with sock:
             assert 1.5 < sock.gettimeout() <= 2.0
 
@@ -397,14 +397,17 @@ def tunnel(proxy: str, *, timeout: float = 1.0):
 def test_a_tunnel_leads_to_the_address_and_takes_nothing_from_behind_it(resolved):
     resolved(PUBLIC)
     greeting = b"220 hello\r\n\r\n"
-    with raw_server(OK) as heard, connect_proxy(heard.port, answer=b"HTTP/1.1 200 OK\r\n\r\n" + greeting) as proxy:
+    with (
+        raw_server(OK) as receiver,
+        connect_proxy(receiver.port, answer=b"HTTP/1.1 200 OK\r\n\r\n" + greeting) as proxy,
+    ):
         sock, peer = tunnel(proxy.url)
         with sock:
             assert sock.recv(65_536) == greeting
             sock.sendall(b"POST / HTTP/1.1\r\n\r\n")
             assert sock.recv(65_536) == OK
     assert peer == PUBLIC
-    assert proxy.asked == [f"CONNECT [{PUBLIC}]:443 HTTP/1.1\r\nHost: [{PUBLIC}]:443\r\n\r\n"]
+    assert proxy.requests == [f"CONNECT [{PUBLIC}]:443 HTTP/1.1\r\nHost: [{PUBLIC}]:443\r\n\r\n"]
 
 
 NO_TUNNEL = {
@@ -421,8 +424,8 @@ NO_TUNNEL = {
 @pytest.mark.parametrize("answer", NO_TUNNEL.values(), ids=NO_TUNNEL)
 def test_what_opens_no_tunnel_is_an_error_of_the_proxy(resolved, answer):
     resolved(PUBLIC)
-    with answering(answer)() as heard, pytest.raises(ProxyError):
-        tunnel(f"http://127.0.0.1:{heard.port}")
+    with answering(answer)() as receiver, pytest.raises(ProxyError):
+        tunnel(f"http://127.0.0.1:{receiver.port}")
 
 
 @pytest.mark.parametrize(
@@ -430,10 +433,10 @@ def test_what_opens_no_tunnel_is_an_error_of_the_proxy(resolved, answer):
 )
 def test_a_proxy_that_is_slow_is_left_when_time_is_up(resolved, answer):
     resolved(PUBLIC)
-    with raw_server(answer) as heard:
+    with raw_server(answer) as receiver:
         started = time.monotonic()
         with pytest.raises(TimeoutError):
-            tunnel(f"http://127.0.0.1:{heard.port}", timeout=1.0)
+            tunnel(f"http://127.0.0.1:{receiver.port}", timeout=1.0)
     assert time.monotonic() - started < 1.9, "not once for connecting and once for the answer"
 
 
@@ -441,18 +444,18 @@ def test_a_proxy_without_ipv6_opens_the_tunnel_to_the_ipv4_address(resolved, tmp
     """The one that was opened is asked for first from then on."""
     resolved(PUBLIC, PUBLIC_IPV4)
     url, ca_file = "https://hooks.test/", write_authority(tmp_path / "ca.pem")
-    with raw_server(CLOSING, tls=issue("hooks.test")) as heard, connect_proxy(heard.port, refuses="[") as proxy:
+    with raw_server(CLOSING, tls=issue("hooks.test")) as receiver, connect_proxy(receiver.port, refuses="[") as proxy:
         policy = NetworkPolicy(proxy=proxy.url)
         limits = Limits(timeout=20, connect_timeout=20, ca_file=ca_file)
         with open_engine(url, policy=policy, limits=limits) as engine:
             attempts = [send_with(engine, url) for _ in range(2)]
     assert {(one.outcome, one.peer_address) for one in attempts} == {(Outcome.DELIVERED, PUBLIC_IPV4)}
-    assert [line.split()[1] for line in proxy.asked] == [f"[{PUBLIC}]:443", *[f"{PUBLIC_IPV4}:443"] * 2]
-    assert len(heard.requests) == 2
+    assert [line.split()[1] for line in proxy.requests] == [f"[{PUBLIC}]:443", *[f"{PUBLIC_IPV4}:443"] * 2]
+    assert len(receiver.requests) == 2
 
 
 def test_a_proxy_that_refuses_one_address_is_asked_for_the_next(resolved):
     resolved(PUBLIC, "3000::2")
     with connect_proxy(find_closed_port(), answer=b"HTTP/1.1 502 No\r\n\r\n") as proxy, pytest.raises(ProxyError):
         tunnel(proxy.url)
-    assert [line.split()[1] for line in proxy.asked] == [f"[{PUBLIC}]:443", "[3000::2]:443"]
+    assert [line.split()[1] for line in proxy.requests] == [f"[{PUBLIC}]:443", "[3000::2]:443"]

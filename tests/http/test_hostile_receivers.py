@@ -138,10 +138,10 @@ def find_private(sent, requests) -> list[str]:
     return [*find_leaks(sent.output, requests=requests), *(one for one in (TOKEN, HEADER) if one in sent.output)]
 
 
-def check(case: Case, receiver, ca_file: str) -> None:
-    with receiver as heard:
-        sent = send(heard.url, EVENTS, ca_file=ca_file, **case.timeouts)
-        requests = [request for request in heard.requests if request.startswith(b"POST")]  # a handshake is none
+def check(case: Case, hostile, ca_file: str) -> None:
+    with hostile as receiver:
+        sent = send(receiver.url, EVENTS, ca_file=ca_file, **case.timeouts)
+        requests = [request for request in receiver.requests if request.startswith(b"POST")]  # a handshake is none
     assert sent.endings == {(case.outcome, case.error_class): EVENTS}, sent.output
     assert sorted(sent.list_ids(case.outcome)) == [f"event-{number}" for number in range(EVENTS)]
     wanted = 0 if case.outcome == NOT_SENT or case.receiver is never_accepting else 1
@@ -149,7 +149,7 @@ def check(case: Case, receiver, ca_file: str) -> None:
         assert len([one for one in requests if b'"message":"message %d ' % number in one]) == wanted
     assert len(requests) == wanted * EVENTS
     assert sent.seconds <= case.deadline + SLACK_SECONDS
-    assert find_private(sent, heard.requests) == []
+    assert find_private(sent, receiver.requests) == []
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -167,18 +167,18 @@ def test_what_a_receiver_echoes_of_what_is_private_is_masked(scheme, encode):
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" if SCHEMES[scheme].key_format == "whsec" else SECRET
 
     def echo(connection) -> None:
-        private = [secret, TOKEN, HEADER, *list_signatures(heard.requests[-1])]
+        private = [secret, TOKEN, HEADER, *list_signatures(receiver.requests[-1])]
         said = b" ".join(encode(value.encode()) for value in private)
         headers = b"Server: %b\r\nLocation: /%b\r\nX-Request-Id: %b\r\n" % (said, said, said)
         body = b"filler " * 2_800 + said * 20  # across the bound of what is kept too
         connection.sendall(b"HTTP/1.1 400 X\r\n%bContent-Length: %d\r\n\r\n%b" % (headers, len(body), body))
 
-    with raw_server(echo) as heard:
-        sent = send(heard.url, concurrency=1, scheme=scheme, secret=secret)
+    with raw_server(echo) as receiver:
+        sent = send(receiver.url, concurrency=1, scheme=scheme, secret=secret)
     assert sent.endings == {(REJECTED, None): 1}
     assert "***" in sent.records[0]["response_headers"]["server"]
     assert "***" in sent.records[0]["response_body"]
-    assert find_leaks(sent.output, secret=secret, requests=heard.requests) == []
+    assert find_leaks(sent.output, secret=secret, requests=receiver.requests) == []
     assert not any(find_leaks(sent.output, secret=value) for value in (TOKEN, HEADER))
 
 
@@ -210,14 +210,14 @@ def resolved(monkeypatch):
 
 
 def test_events_go_through_kept_tunnels_to_the_address_that_was_judged(resolved, ca_file):
-    with secured("hooks.test")() as heard, connect_proxy(heard.port) as proxy:
+    with secured("hooks.test")() as receiver, connect_proxy(receiver.port) as proxy:
         policy = NetworkPolicy(proxy=proxy.url.replace("//", "//me:hunter2@"))
         sent = send("https://hooks.test/events", EVENTS, policy=policy, ca_file=ca_file)
     assert sent.endings == {(DELIVERED, None): EVENTS}
     assert {record["peer_address"] for record in sent.records} == {"3000::1"}
-    assert len(heard.requests) == EVENTS
-    assert all(asked.startswith("CONNECT [3000::1]:443 HTTP/1.1\r\n") for asked in proxy.asked)
-    assert b"roxy" not in b"".join(heard.requests)
+    assert len(receiver.requests) == EVENTS
+    assert all(asked.startswith("CONNECT [3000::1]:443 HTTP/1.1\r\n") for asked in proxy.requests)
+    assert b"roxy" not in b"".join(receiver.requests)
     assert "hunter2" not in sent.output
 
 
@@ -234,14 +234,14 @@ def test_a_proxy_that_refuses_sent_nothing(resolved, answer, error_class):
     "slow", [stay_silent, drip(b"", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 500)], ids=["silent", "a drip"]
 )
 def test_a_proxy_that_is_slow_takes_no_longer_than_connecting_may(resolved, slow):
-    with raw_server(slow) as heard:
-        policy = NetworkPolicy(proxy=f"http://127.0.0.1:{heard.port}")
+    with raw_server(slow) as receiver:
+        policy = NetworkPolicy(proxy=f"http://127.0.0.1:{receiver.port}")
         sent = send("https://hooks.test/events", EVENTS, policy=policy, connect_timeout=CONNECT_TIMEOUT)
     assert sum(count for (outcome, _), count in sent.endings.items() if outcome == NOT_SENT) == EVENTS
     assert sent.seconds <= CONNECT_TIMEOUT + SLACK_SECONDS
 
 
 def test_a_listed_address_is_connected_to_directly():
-    with raw_server(OK) as heard:
+    with raw_server(OK) as receiver:
         policy = NetworkPolicy(allowed_networks=["127.0.0.1"], proxy=f"http://127.0.0.1:{find_closed_port()}")
-        assert send(heard.url, EVENTS, policy=policy).endings == {(DELIVERED, None): EVENTS}
+        assert send(receiver.url, EVENTS, policy=policy).endings == {(DELIVERED, None): EVENTS}

@@ -40,8 +40,8 @@ def receiver(tmp_path):
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("hooks.test").configure_cert(context)
-    with raw_server(OK, tls=context) as heard:
-        yield heard
+    with raw_server(OK, tls=context) as receiver:
+        yield receiver
 
 
 def send(policy, limits, *, url=URL):
@@ -58,7 +58,7 @@ def test_a_delivery_goes_through_a_tunnel_to_the_address_that_was_checked(receiv
         attempt = send(NetworkPolicy(proxy=proxy.url), limits)
     assert (attempt.outcome, attempt.status_code, attempt.peer_address) == (Outcome.DELIVERED, 200, PUBLIC)
     assert attempt.response_headers == {"content-length": "2"}, "what the proxy says is not the receiver's response"
-    (asked,) = proxy.asked
+    (asked,) = proxy.requests
     assert asked.startswith(f"CONNECT [{PUBLIC}]:443 HTTP/1.1\r\n")
     assert "hooks.test" not in asked
     (request,) = receiver.requests
@@ -71,14 +71,14 @@ def test_a_proxy_that_refuses_one_address_is_asked_for_the_next(receiver, limits
     with connect_proxy(receiver.port, refuses="[") as proxy:
         attempt = send(NetworkPolicy(proxy=proxy.url), limits)
     assert (attempt.outcome, attempt.peer_address) == (Outcome.DELIVERED, "8.8.8.8")
-    assert [line.split()[1] for line in proxy.asked] == [f"[{PUBLIC}]:443", "8.8.8.8:443"]
+    assert [line.split()[1] for line in proxy.requests] == [f"[{PUBLIC}]:443", "8.8.8.8:443"]
 
 
 def test_the_proxy_learns_who_we_are_and_the_receiver_does_not(receiver, limits):
     with connect_proxy(receiver.port) as proxy:
         url = proxy.url.replace("//", "//me:p%40ss@")
         assert send(NetworkPolicy(proxy=url), limits).outcome is Outcome.DELIVERED
-    assert "Proxy-Authorization: Basic bWU6cEBzcw==" in proxy.asked[0]
+    assert "Proxy-Authorization: Basic bWU6cEBzcw==" in proxy.requests[0]
     assert b"roxy" not in receiver.requests[0]
 
 
@@ -88,16 +88,16 @@ def test_a_proxy_is_never_asked_for_an_address_that_is_not_allowed(limits, monke
     with connect_proxy(find_closed_port()) as proxy:
         attempt = send(NetworkPolicy(proxy=proxy.url), limits)
     assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.BLOCKED_ADDRESS)
-    assert proxy.asked == []
+    assert proxy.requests == []
 
 
 def test_what_is_listed_is_connected_to_directly(limits, monkeypatch):
     monkeypatch.setattr("airflow_provider_hooks.http.connect.resolve", lambda *_args, **_options: ["127.0.0.1"])
-    with raw_server(OK) as heard, connect_proxy(heard.port) as proxy:
+    with raw_server(OK) as receiver, connect_proxy(receiver.port) as proxy:
         for listed, host in (("127.0.0.1", "127.0.0.1"), ("hooks.test", "hooks.test")):
             policy = NetworkPolicy(allowed_networks=[listed], proxy=proxy.url)
-            assert send(policy, limits, url=f"http://{host}:{heard.port}/").outcome is Outcome.DELIVERED
-    assert (proxy.asked, len(heard.requests)) == ([], 2)
+            assert send(policy, limits, url=f"http://{host}:{receiver.port}/").outcome is Outcome.DELIVERED
+    assert (proxy.requests, len(receiver.requests)) == ([], 2)
 
 
 @pytest.mark.parametrize(
@@ -131,14 +131,14 @@ def list_hooks(policy, limits):
 def test_a_registry_is_called_through_it_too(receiver, limits):
     with connect_proxy(receiver.port) as proxy:
         assert list_hooks(NetworkPolicy(proxy=proxy.url), limits).body == b"ok"
-    assert proxy.asked[0].startswith(f"CONNECT [{PUBLIC}]:443 HTTP/1.1\r\n")
+    assert proxy.requests[0].startswith(f"CONNECT [{PUBLIC}]:443 HTTP/1.1\r\n")
     assert b"Host: hooks.test\r\n" in receiver.requests[0]
 
 
 def test_a_connection_check_goes_through_it_and_sends_nothing(receiver, limits):
     with connect_proxy(receiver.port) as proxy:
         assert check(NetworkPolicy(proxy=proxy.url), limits) == PUBLIC
-    assert (len(proxy.asked), receiver.requests) == (1, [])
+    assert (len(proxy.requests), receiver.requests) == (1, [])
 
 
 def test_a_proxy_that_nobody_serves_sent_nothing(limits):

@@ -81,9 +81,9 @@ def unfinished(head: bytes):
 
 def test_exactly_these_bytes_and_headers_are_sent_and_an_answer_is_kept():
     kept = b"Content-Type: text/plain\r\nRetry-After: 5\r\nContent-Length: 2\r\n"
-    with raw_server(b"HTTP/1.1 201 Created\r\nSet-Cookie: a=b\r\n" + kept + b"\r\nok") as heard:
-        attempt = send(heard.url + "?token=x")
-    head, _, body = heard.requests[0].partition(b"\r\n\r\n")
+    with raw_server(b"HTTP/1.1 201 Created\r\nSet-Cookie: a=b\r\n" + kept + b"\r\nok") as receiver:
+        attempt = send(receiver.url + "?token=x")
+    head, _, body = receiver.requests[0].partition(b"\r\n\r\n")
     assert body == BODY
     lines = head.decode().split("\r\n")
     assert lines[0] == "POST /hook?token=x HTTP/1.1"
@@ -100,9 +100,9 @@ def test_exactly_these_bytes_and_headers_are_sent_and_an_answer_is_kept():
 
 @pytest.mark.parametrize("status", [200, 202, 204, 299])
 def test_2xx_is_delivered(status):
-    with raw_server(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status) as heard:
-        assert send(heard.url).outcome is Outcome.DELIVERED
-    assert len(heard.requests) == 1
+    with raw_server(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status) as receiver:
+        assert send(receiver.url).outcome is Outcome.DELIVERED
+    assert len(receiver.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -111,10 +111,10 @@ def test_2xx_is_delivered(status):
 def test_any_other_answer_is_rejected_and_no_redirect_is_followed(status):
     with raw_server(OK) as other:
         location = f"HTTP/1.1 {status} X\r\nLocation: {other.url}\r\nContent-Length: 0\r\n\r\n".encode()
-        with raw_server(location) as heard:
-            attempt = send(heard.url)
+        with raw_server(location) as receiver:
+            attempt = send(receiver.url)
     assert (attempt.outcome, attempt.status_code) == (Outcome.REJECTED, status)
-    assert (len(heard.requests), other.connections) == (1, 0)
+    assert (len(receiver.requests), other.connections) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -136,11 +136,11 @@ def test_any_other_answer_is_rejected_and_no_redirect_is_followed(status):
 )
 def test_without_a_complete_answer_it_is_unknown_and_was_sent_once(answer, error_class):
     started = time.monotonic()
-    with raw_server(answer) as heard:
-        attempt = send(heard.url, timeout=1.0)
+    with raw_server(answer) as receiver:
+        attempt = send(receiver.url, timeout=1.0)
     assert time.monotonic() - started < 1.0 + SLACK_SECONDS
     assert (attempt.outcome, attempt.error_class) == (Outcome.UNKNOWN, error_class)
-    assert (len(heard.requests), attempt.status_code, attempt.response_body) == (1, None, None)
+    assert (len(receiver.requests), attempt.status_code, attempt.response_body) == (1, None, None)
 
 
 @pytest.mark.parametrize(
@@ -151,25 +151,25 @@ def test_without_a_complete_answer_it_is_unknown_and_was_sent_once(answer, error
     ],
 )
 def test_reading_an_endless_answer_stops_at_the_bound(answer):
-    with raw_server(answer) as heard:
-        attempt = send(heard.url)
+    with raw_server(answer) as receiver:
+        attempt = send(receiver.url)
     assert (attempt.outcome, attempt.error_class) == (Outcome.DELIVERED, ErrorClass.RESPONSE_TOO_LARGE)
     assert len(attempt.response_body or "") == KEPT_BODY_BYTES
 
 
 def test_an_answer_whose_headers_are_complete_counts_whatever_its_body_does():
-    with raw_server(b"HTTP/1.1 500 X\r\nContent-Length: 10\r\n\r\nshort") as heard:
-        attempt = send(heard.url)
+    with raw_server(b"HTTP/1.1 500 X\r\nContent-Length: 10\r\n\r\nshort") as receiver:
+        attempt = send(receiver.url)
     assert (attempt.outcome, attempt.status_code) == (Outcome.REJECTED, 500)
     assert (attempt.error_class, attempt.response_body) == (ErrorClass.CONNECTION_RESET, "short")
-    with raw_server(unfinished(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")) as heard:
-        assert send(heard.url, timeout=0.5).outcome is Outcome.DELIVERED
+    with raw_server(unfinished(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")) as receiver:
+        assert send(receiver.url, timeout=0.5).outcome is Outcome.DELIVERED
 
 
 def test_an_interim_answer_is_not_the_answer():
     early = b"HTTP/1.1 103 Early Hints\r\nRetry-After: 9\r\n\r\n"
-    with raw_server(early + b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n") as heard:
-        attempt = send(heard.url)
+    with raw_server(early + b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n") as receiver:
+        attempt = send(receiver.url)
     assert (attempt.status_code, attempt.response_headers) == (500, {"content-length": "0"})
 
 
@@ -183,22 +183,22 @@ def test_an_interim_answer_is_not_the_answer():
     ],
 )
 def test_only_the_first_line_of_an_answer_tells_its_status(head, status):
-    with raw_server(head + b"\r\nContent-Length: 0\r\n\r\n") as heard:
-        assert send(heard.url).status_code == status
+    with raw_server(head + b"\r\nContent-Length: 0\r\n\r\n") as receiver:
+        assert send(receiver.url).status_code == status
 
 
 def test_a_ca_file_that_is_not_there_sends_nothing():
-    with raw_server(OK) as heard:
-        attempt = send(heard.url.replace("http", "https"), ca_file="/does/not/exist/ä.pem")
+    with raw_server(OK) as receiver:
+        attempt = send(receiver.url.replace("http", "https"), ca_file="/does/not/exist/ä.pem")
         assert attempt.outcome is Outcome.NOT_SENT
         assert "ä.pem" in (attempt.message or "")
-    assert heard.requests == []
+    assert receiver.requests == []
 
 
 def test_a_secret_across_the_bound_of_what_is_kept_is_masked_too():
     said = b"x" * (KEPT_BODY_BYTES - 10) + SECRET.encode() + b"\0" * 100
-    with raw_server(b"HTTP/1.1 400 X\r\nContent-Length: %d\r\n\r\n" % len(said) + said) as heard:
-        body = send(heard.url).response_body or ""
+    with raw_server(b"HTTP/1.1 400 X\r\nContent-Length: %d\r\n\r\n" % len(said) + said) as receiver:
+        body = send(receiver.url).response_body or ""
     assert KEPT_BODY_BYTES - 10 <= len(body) <= KEPT_BODY_BYTES
     assert SECRET[:4] not in body
 
@@ -218,13 +218,13 @@ def test_a_response_is_read_by_its_charset(charset, text):
     codec = charset.strip('"') if charset not in {"hex", "no-such-charset"} else "utf-8"
     said = text.encode(codec)
     head = f"HTTP/1.1 422 X\r\nContent-Type: text/plain; charset={charset}\r\nContent-Length: {len(said)}\r\n\r\n"
-    with raw_server(head.encode() + said) as heard:
-        assert send(heard.url).response_body == text
+    with raw_server(head.encode() + said) as receiver:
+        assert send(receiver.url).response_body == text
 
 
 def test_a_compressed_answer_is_not_decompressed():
-    with raw_server(gzip_bomb(50)) as heard:
-        attempt = send(heard.url)
+    with raw_server(gzip_bomb(50)) as receiver:
+        attempt = send(receiver.url)
     assert attempt.outcome is Outcome.DELIVERED
     assert len(attempt.response_body or "") <= KEPT_BODY_BYTES
 
@@ -232,8 +232,8 @@ def test_a_compressed_answer_is_not_decompressed():
 def test_what_a_receiver_says_is_made_safe_and_our_secrets_are_masked():
     said = f"{SECRET} {quote(SECRET, safe='')} {b64encode(SECRET.encode()).decode()} {'0' * 64}\r\n\x1b[31m".encode()
     head = b"HTTP/1.1 400 X\r\nServer: " + SECRET.encode() + b"\r\nContent-Length: %d\r\n\r\n" % len(said)
-    with raw_server(head + said) as heard:
-        attempt = send(heard.url)
+    with raw_server(head + said) as receiver:
+        attempt = send(receiver.url)
     assert attempt.response_body == "*** *** *** ***\\r\\n\\x1b[31m"
     assert attempt.response_headers["server"] == "***"
 
@@ -255,10 +255,10 @@ def test_a_name_that_does_not_resolve_is_not_sent(monkeypatch):
 
 class TestAddresses:
     def test_a_blocked_address_is_not_even_connected_to(self):
-        with raw_server(OK) as heard:
-            attempt = send(heard.url, policy=NetworkPolicy())
+        with raw_server(OK) as receiver:
+            attempt = send(receiver.url, policy=NetworkPolicy())
         assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.BLOCKED_ADDRESS)
-        assert heard.connections == 0
+        assert receiver.connections == 0
 
     def test_one_private_answer_among_public_ones_refuses_all(self, monkeypatch):
         monkeypatch.setattr(
@@ -272,11 +272,11 @@ class TestAddresses:
         monkeypatch.setattr(
             "airflow_provider_hooks.http.connect.resolve", lambda *args, **_options: asked.append(args) or ["127.0.0.1"]
         )
-        with raw_server(OK) as heard:
-            attempt = send(f"http://receiver.test:{heard.port}/")
+        with raw_server(OK) as receiver:
+            attempt = send(f"http://receiver.test:{receiver.port}/")
         assert attempt.outcome is Outcome.DELIVERED
         assert len(asked) == 1
-        assert b"Host: receiver.test:" in heard.requests[0]
+        assert b"Host: receiver.test:" in receiver.requests[0]
 
     def test_the_peer_is_judged_again_at_the_moment_of_sending(self, monkeypatch):
         policy = NetworkPolicy(allowed_networks=["127.0.0.1"])
@@ -288,20 +288,20 @@ class TestAddresses:
                 raise BlockedAddressError("changed")
 
         monkeypatch.setattr(policy, "check_address", change_mind)
-        with raw_server(OK) as heard:
-            attempt = send(heard.url, policy=policy)
+        with raw_server(OK) as receiver:
+            attempt = send(receiver.url, policy=policy)
         assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.BLOCKED_ADDRESS)
-        assert heard.requests == []
+        assert receiver.requests == []
 
     def test_the_environment_is_not_looked_at(self, monkeypatch, tmp_path):
-        with raw_server(OK) as proxy, raw_server(OK) as heard:
+        with raw_server(OK) as proxy, raw_server(OK) as receiver:
             for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "https_proxy"):
                 monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
             (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password hunter2")
             monkeypatch.setenv("HOME", str(tmp_path))
-            assert send(heard.url).outcome is Outcome.DELIVERED
+            assert send(receiver.url).outcome is Outcome.DELIVERED
         assert proxy.connections == 0
-        assert b"authorization" not in heard.requests[0].lower()
+        assert b"authorization" not in receiver.requests[0].lower()
 
 
 class TestTls:
@@ -317,41 +317,41 @@ class TestTls:
         return context
 
     def test_a_receiver_with_a_known_certificate_is_delivered_to(self, authority, tmp_path):
-        with raw_server(OK, tls=self.context(authority)) as heard:
-            attempt = send(heard.url, ca_file=str(tmp_path / "ca.pem"))
+        with raw_server(OK, tls=self.context(authority)) as receiver:
+            attempt = send(receiver.url, ca_file=str(tmp_path / "ca.pem"))
         assert attempt.outcome is Outcome.DELIVERED
         assert attempt.phases.tls
 
     def test_an_unknown_certificate_is_not_sent(self, authority):
-        with raw_server(OK, tls=self.context(authority)) as heard:
-            attempt = send(heard.url)
+        with raw_server(OK, tls=self.context(authority)) as receiver:
+            attempt = send(receiver.url)
         assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.TLS_ERROR)
-        assert heard.requests == []
+        assert receiver.requests == []
 
     @pytest.mark.parametrize("case", ["name", "expired"])
     def test_a_wrong_certificate_is_not_sent(self, authority, tmp_path, case):
         options = {"not_after": dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)} if case == "expired" else {}
         name = "other.test" if case == "name" else "127.0.0.1"
-        with raw_server(OK, tls=self.context(authority, name, **options)) as heard:
-            attempt = send(heard.url, ca_file=str(tmp_path / "ca.pem"))
+        with raw_server(OK, tls=self.context(authority, name, **options)) as receiver:
+            attempt = send(receiver.url, ca_file=str(tmp_path / "ca.pem"))
         assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.TLS_ERROR)
-        assert heard.requests == []
+        assert receiver.requests == []
 
     def test_a_handshake_that_hangs_ends_with_the_time_to_connect(self):
-        with raw_server(lambda _connection: time.sleep(60)) as heard:
+        with raw_server(lambda _connection: time.sleep(60)) as receiver:
             started = time.monotonic()
-            attempt = send(heard.url.replace("http", "https"), timeout=1.0)
+            attempt = send(receiver.url.replace("http", "https"), timeout=1.0)
         assert time.monotonic() - started < 1.0 + SLACK_SECONDS
         assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.TIMEOUT)
 
     def test_a_connection_check_checks_the_certificate_and_sends_nothing(self, authority, tmp_path):
         limits = Limits(timeout=2, connect_timeout=2, ca_file=str(tmp_path / "ca.pem"))
-        with raw_server(OK, tls=self.context(authority)) as heard:
-            assert check(heard.url, limits=limits) == "127.0.0.1"
+        with raw_server(OK, tls=self.context(authority)) as receiver:
+            assert check(receiver.url, limits=limits) == "127.0.0.1"
             with pytest.raises(ConnectError) as caught:
-                check(heard.url, limits=Limits(timeout=2, connect_timeout=2))
+                check(receiver.url, limits=Limits(timeout=2, connect_timeout=2))
         assert caught.value.error_class is ErrorClass.TLS_ERROR
-        assert (heard.connections, heard.requests) == (2, [])
+        assert (receiver.connections, receiver.requests) == (2, [])
 
 
 @pytest.mark.parametrize(
@@ -446,7 +446,7 @@ class TestReusedConnections:
 
         def close_late(sock):
             info = read_info(sock)
-            if heard.requests and not closed.is_set():
+            if receiver.requests and not closed.is_set():
                 closed.set()
                 while read_info(sock)[0] == info[0]:
                     pass
@@ -454,42 +454,42 @@ class TestReusedConnections:
 
         read_info = engine_module.read_tcp_info
         monkeypatch.setattr(engine_module, "read_tcp_info", close_late)
-        with raw_server(answer) as heard, open_engine(heard.url, policy=LOOPBACK, limits=self.LIMITS) as engine:
-            attempts = [self.deliver(engine, heard.url, number) for number in range(2)]
+        with raw_server(answer) as receiver, open_engine(receiver.url, policy=LOOPBACK, limits=self.LIMITS) as engine:
+            attempts = [self.deliver(engine, receiver.url, number) for number in range(2)]
             assert engine.opened == 2
         assert [attempt.outcome for attempt in attempts] == [Outcome.DELIVERED] * 2
-        assert [len(re.findall(rb"X-Number: 1", request)) for request in heard.requests] == [0, 1]
+        assert [len(re.findall(rb"X-Number: 1", request)) for request in receiver.requests] == [0, 1]
 
     def test_a_connection_is_reused_and_nothing_else_of_the_delivery_before(self):
         def keep(connection):
             for _ in range(2):
-                heard.requests.append(read_request(connection))
+                receiver.requests.append(read_request(connection))
                 connection.sendall(OK)
 
         with (
-            raw_server(lambda connection: (connection.sendall(OK), keep(connection))) as heard,
-            open_engine(heard.url, policy=LOOPBACK, limits=self.LIMITS) as engine,
+            raw_server(lambda connection: (connection.sendall(OK), keep(connection))) as receiver,
+            open_engine(receiver.url, policy=LOOPBACK, limits=self.LIMITS) as engine,
         ):
-            self.deliver(engine, heard.url, 1)
-            assert send_with(engine, heard.url, body=b"other").status_code == 200
-        assert heard.connections == 1
-        assert b"X-Number" not in heard.requests[1]
-        assert heard.requests[1].endswith(b"other")
+            self.deliver(engine, receiver.url, 1)
+            assert send_with(engine, receiver.url, body=b"other").status_code == 200
+        assert receiver.connections == 1
+        assert b"X-Number" not in receiver.requests[1]
+        assert receiver.requests[1].endswith(b"other")
 
     def test_a_process_that_was_forked_opens_connections_of_its_own_and_leaves_its_parents_alone(self):
         def keep(connection):
             connection.sendall(OK)
             while request := read_request(connection):
-                heard.requests.append(request)
+                receiver.requests.append(request)
                 connection.sendall(OK)
 
-        with raw_server(keep) as heard, open_engine(heard.url, policy=LOOPBACK, limits=self.LIMITS) as engine:
-            self.deliver(engine, heard.url, 1)
+        with raw_server(keep) as receiver, open_engine(receiver.url, policy=LOOPBACK, limits=self.LIMITS) as engine:
+            self.deliver(engine, receiver.url, 1)
             child = os.fork()
             if not child:
-                attempt = self.deliver(engine, heard.url, 2)
+                attempt = self.deliver(engine, receiver.url, 2)
                 os._exit(0 if attempt.outcome is Outcome.DELIVERED else 1)
             assert os.waitpid(child, 0)[1] == 0
-            assert self.deliver(engine, heard.url, 3).outcome is Outcome.DELIVERED
+            assert self.deliver(engine, receiver.url, 3).outcome is Outcome.DELIVERED
             assert engine.opened == 1, "the parent's connection still works"
-        assert heard.connections == 2
+        assert receiver.connections == 2

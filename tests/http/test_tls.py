@@ -116,8 +116,8 @@ def test_a_private_authority_without_key_identifiers_is_trusted_on_every_python(
     names = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
     leaf = issue("a receiver", issuer=authority, extension=names)
     ca_file = write_pem(tmp_path / "ca.pem", authority[0])
-    with raw_server(OK, tls=make_server_context(write_pem(tmp_path / "leaf.pem", *leaf))) as heard:
-        assert send(heard.url, ca_file=ca_file) == DELIVERED
+    with raw_server(OK, tls=make_server_context(write_pem(tmp_path / "leaf.pem", *leaf))) as receiver:
+        assert send(receiver.url, ca_file=ca_file) == DELIVERED
 
 
 def test_the_settings_are_explicit():
@@ -137,8 +137,8 @@ def test_http_1_1_is_the_only_protocol_that_is_offered(tmp_path):
         chosen.append(connection.selected_alpn_protocol())
         connection.sendall(OK)
 
-    with raw_server(answer, tls=context) as heard:
-        assert send(heard.url, ca_file=write(authority, tmp_path / "ca.pem")) == DELIVERED
+    with raw_server(answer, tls=context) as receiver:
+        assert send(receiver.url, ca_file=write(authority, tmp_path / "ca.pem")) == DELIVERED
     assert chosen == ["http/1.1"]
 
 
@@ -146,24 +146,24 @@ class TestEnvironment:
     def test_keys_are_written_to_no_file(self, tmp_path, monkeypatch):
         monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
         authority = trustme.CA()
-        with serve_with(authority) as heard:
-            assert send(heard.url, ca_file=write(authority, tmp_path / "ca.pem")) == DELIVERED
+        with serve_with(authority) as receiver:
+            assert send(receiver.url, ca_file=write(authority, tmp_path / "ca.pem")) == DELIVERED
         assert not (tmp_path / "keys").exists()
 
     @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
     def test_certificates_of_the_environment_are_not_trusted(self, tmp_path, monkeypatch, name):
         authority = trustme.CA()
         monkeypatch.setenv(name, str(write(authority, tmp_path / "ca.pem")))
-        with serve_with(authority) as heard:
-            assert send(heard.url) == REFUSED
-        assert heard.requests == []
+        with serve_with(authority) as receiver:
+            assert send(receiver.url) == REFUSED
+        assert receiver.requests == []
 
     def test_a_folder_of_certificates_of_the_environment_is_not_trusted(self, tmp_path, monkeypatch):
         authority = trustme.CA()
         write(authority, tmp_path / "ca.pem")
         monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
-        with serve_with(authority) as heard:
-            assert send(heard.url) == REFUSED
+        with serve_with(authority) as receiver:
+            assert send(receiver.url) == REFUSED
 
 
 class TestCaFile:
@@ -194,35 +194,35 @@ class TestCaFile:
     ):
         ca_file = write(private, tmp_path / "ca.pem") if has_file else None
         for authority, expected in ((public, by_public), (private, by_private)):
-            with serve_with(authority) as heard:
-                assert send(heard.url, ca_file=ca_file, ca_file_only=only) == expected
+            with serve_with(authority) as receiver:
+                assert send(receiver.url, ca_file=ca_file, ca_file_only=only) == expected
 
     def test_a_changed_file_is_read_again(self, tmp_path, public, private):
         ca_file = write(trustme.CA(), tmp_path / "ca.pem")
         os.utime(ca_file, (1_000, 1_000))
-        with serve_with(private) as heard:
-            assert send(heard.url, ca_file=ca_file) == REFUSED
+        with serve_with(private) as receiver:
+            assert send(receiver.url, ca_file=ca_file) == REFUSED
             write(private, ca_file)
             os.utime(ca_file, (2_000, 2_000))
-            assert send(heard.url, ca_file=ca_file) == DELIVERED
+            assert send(receiver.url, ca_file=ca_file) == DELIVERED
 
     @pytest.mark.parametrize("content", [None, b"", b"not a certificate"])
     def test_one_that_cannot_be_used_sends_nothing(self, tmp_path, private, content):
         ca_file = tmp_path / "ca.pem"
         if content is not None:
             ca_file.write_bytes(content)
-        with serve_with(private) as heard:
-            outcome, _ = send(heard.url, ca_file=ca_file)
-        assert (outcome, heard.requests) == (Outcome.NOT_SENT, [])
+        with serve_with(private) as receiver:
+            outcome, _ = send(receiver.url, ca_file=ca_file)
+        assert (outcome, receiver.requests) == (Outcome.NOT_SENT, [])
 
 
 def test_a_certificate_with_its_host_in_the_common_name_alone_is_refused_by_both_paths(tmp_path):
     """RFC 9110, section 4.3.4: the subjectAltName identifies a host."""
     certificate, key = issue("127.0.0.1")
     ca_file = write_pem(tmp_path / "ca.pem", certificate)
-    with raw_server(OK, tls=make_server_context(write_pem(tmp_path / "leaf.pem", certificate, key))) as heard:
-        single = send(heard.url, ca_file=ca_file)
-        (stream,) = send_stream(heard.url, 1, ca_file=str(ca_file), timeout=PATIENT, connect_timeout=PATIENT).records
+    with raw_server(OK, tls=make_server_context(write_pem(tmp_path / "leaf.pem", certificate, key))) as receiver:
+        single = send(receiver.url, ca_file=ca_file)
+        (stream,) = send_stream(receiver.url, 1, ca_file=str(ca_file), timeout=PATIENT, connect_timeout=PATIENT).records
     assert single == REFUSED
     assert (stream["outcome"], stream["error_class"]) == tuple(one.value for one in REFUSED)
-    assert heard.requests == []
+    assert receiver.requests == []

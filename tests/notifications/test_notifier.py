@@ -25,7 +25,7 @@ LOG = "http://localhost:8080/dags/a_dag/runs/a_run/tasks/a_task?try_number=1"
 UNWELL = b"HTTP/1.1 500 X\r\nContent-Length: 6\r\n\r\nunwell"
 
 
-class UnheardStore(StateStore):
+class UnreachableStore(StateStore):
     """The state store of a callback in the Dag processor: whoever asks it waits for ever."""
 
     def get(self, key, default=None):
@@ -42,18 +42,18 @@ class UnreadableError(Exception):
 
 
 @pytest.fixture
-def heard(connect):
+def receiver(connect):
     with raw_server(OK) as server:
         connect(server.url)
         yield server
 
 
-def bodies(heard) -> list[dict]:
-    return [json.loads(request.partition(b"\r\n\r\n")[2]) for request in heard.requests]
+def bodies(receiver) -> list[dict]:
+    return [json.loads(request.partition(b"\r\n\r\n")[2]) for request in receiver.requests]
 
 
-def delivery_ids(heard) -> list[bytes]:
-    lines = [line for request in heard.requests for line in request.split(b"\r\n")]
+def delivery_ids(receiver) -> list[bytes]:
+    lines = [line for request in receiver.requests for line in request.split(b"\r\n")]
     return [line for line in lines if line.startswith(b"X-Service-Hook-Delivery")]
 
 
@@ -82,9 +82,9 @@ def of_deadline(number="1"):
 
 
 class TestWhatItTells:
-    def test_an_alert_tells_type_and_message_and_names_the_rule(self, heard):
+    def test_an_alert_tells_type_and_message_and_names_the_rule(self, receiver):
         ServiceHookNotifier().notify(ended(exception=raised(ValueError("no orders"))))
-        (body,) = bodies(heard)
+        (body,) = bodies(receiver)
         assert len(body.pop("id")) == 32
         assert body == {
             "project": "a_dag",
@@ -97,11 +97,11 @@ class TestWhatItTells:
             "triggering_rules": ["a_dag failure"],
         }
 
-    def test_an_event_tells_the_stack_and_the_tags(self, heard):
+    def test_an_event_tells_the_stack_and_the_tags(self, receiver):
         error = raised(ValueError("no orders"))
         notifier = ServiceHookNotifier(event_type="event.created", tags={"team": "a", "run_id": "mine"})
         notifier.notify(ended(exception=error, map_index=2, end_date="2026-01-01T13:00:00Z"))
-        (body,) = bodies(heard)
+        (body,) = bodies(receiver)
         (value,) = body["event"]["exception"]["values"]
         assert (value["type"], value["value"]) == ("ValueError", "no orders")
         assert value["stacktrace"]["frames"][-1]["function"] == "raised"
@@ -131,38 +131,38 @@ class TestWhatItTells:
             (of_deadline(), "Dag a_dag missed its deadline: it was needed by 2026-01-01T00:00:00+00:00", "error"),
         ],
     )
-    def test_every_occasion_is_told_by_itself(self, heard, context, message, level):
+    def test_every_occasion_is_told_by_itself(self, receiver, context, message, level):
         for event_type in ("event.alert", "event.created"):
             ServiceHookNotifier(event_type=event_type).notify(context)
-        assert [(body["message"], body["level"]) for body in bodies(heard)] == [(message, level)] * 2
+        assert [(body["message"], body["level"]) for body in bodies(receiver)] == [(message, level)] * 2
 
-    def test_a_run_is_told_with_its_page(self, heard):
+    def test_a_run_is_told_with_its_page(self, receiver):
         ServiceHookNotifier().notify(of_dag())
         ServiceHookNotifier().notify({"dag": DAG("a_dag", schedule=None), "run_id": "ä run", "reason": "timed_out"})
-        assert [body["url"] for body in bodies(heard)] == [
+        assert [body["url"] for body in bodies(receiver)] == [
             "http://localhost:8080/dags/a_dag/runs/a%20run",
             "http://localhost:8080/dags/a_dag/runs/%C3%A4%20run",
         ]
 
-    def test_what_the_author_says_wins_and_is_rendered(self, heard):
+    def test_what_the_author_says_wins_and_is_rendered(self, receiver):
         notifier = ServiceHookNotifier(
             message="{{ ti.task_id }}: {{ exception }}", level="fatal", triggering_rules=["Of {{ ti.dag_id }}"]
         )
         notifier(ended(exception=raised(ValueError("bad"))))
-        (body,) = bodies(heard)
+        (body,) = bodies(receiver)
         told = (body["message"], body["level"], body["triggering_rules"])
         assert told == ("a_task: bad", "fatal", ["Of a_dag"])
 
-    def test_one_notifier_serves_several_callbacks(self, heard):
+    def test_one_notifier_serves_several_callbacks(self, receiver):
         """Airflow renders in place, and the Dag processor calls the one notifier of a Dag for several tasks."""
         notifier = ServiceHookNotifier(message="{{ ti.task_id }}")
         contexts = [make_context(task_id=name) for name in ("one", "two")]
         for context in contexts:
             notifier(context)
-        assert [body["message"] for body in bodies(heard)] == ["one", "two"]
+        assert [body["message"] for body in bodies(receiver)] == ["one", "two"]
         assert "message" not in contexts[0]
 
-    def test_what_is_wrong_is_named(self, heard):
+    def test_what_is_wrong_is_named(self, receiver):
         told = ServiceHookNotifier(event_type="event.created", event_id="a b", tags=[1], level="loud")
         with pytest.raises(ValidationError, match=r"(?s)event_id.*level.*tags"):
             told.notify(ended())
@@ -170,73 +170,73 @@ class TestWhatItTells:
             ServiceHookNotifier(event_type="event x").notify(ended())
         with pytest.raises(ValidationError, match="id: is missing"):
             ServiceHookNotifier().notify({})
-        assert heard.requests == []
+        assert receiver.requests == []
 
-    def test_without_a_dag_the_author_can_say_everything(self, heard):
+    def test_without_a_dag_the_author_can_say_everything(self, receiver):
         said = {"project": "p", "url": "https://example.com/", "triggering_rules": ["r"]}
         ServiceHookNotifier(event_id="e-1", message="m", **said).notify({})
-        assert [body["id"] for body in bodies(heard)] == ["e-1"]
+        assert [body["id"] for body in bodies(receiver)] == ["e-1"]
 
 
 class TestHowOften:
-    def test_a_callback_that_is_fired_twice_delivers_once(self, heard):
+    def test_a_callback_that_is_fired_twice_delivers_once(self, receiver):
         store = StateStore()
         for _ in range(2):
             ServiceHookNotifier().notify(ended(store=store))
-        assert len(heard.requests) == 1
+        assert len(receiver.requests) == 1
         assert len(store.kept) == 1
 
     def test_what_another_firing_was_not_told_of_is_not_sent_again(self, connect):
         store = StateStore()
-        with raw_server(UNWELL) as heard:
-            connect(heard.url)
+        with raw_server(UNWELL) as receiver:
+            connect(receiver.url)
             for _ in range(2):
                 with pytest.raises(NotificationError, match=r"(?s)^rejected \(HTTP 500\).*\nResponse: unwell"):
                     ServiceHookNotifier().notify(ended(store=store))
-        assert len(heard.requests) == 1
+        assert len(receiver.requests) == 1
 
-    def test_notifiers_side_by_side_deliver_one_each(self, heard):
+    def test_notifiers_side_by_side_deliver_one_each(self, receiver):
         store = StateStore()
         for options in ({}, {"event_type": "event.created"}, {"event_id": "another"}):
             ServiceHookNotifier(**options).notify(ended(store=store))
-        assert len(set(delivery_ids(heard))) == 3
+        assert len(set(delivery_ids(receiver))) == 3
 
-    def test_every_end_of_a_task_is_an_event_of_its_own(self, heard):
+    def test_every_end_of_a_task_is_an_event_of_its_own(self, receiver):
         store = StateStore()
         for number in (1, 2):
             ServiceHookNotifier().notify(ended("success", store, try_number=number))
             ServiceHookNotifier().notify(ended("failed", store, try_number=number))
-        assert len(set(delivery_ids(heard))) == 4
+        assert len(set(delivery_ids(receiver))) == 4
 
     @pytest.mark.parametrize(
         "context",
         [
-            ended("up_for_retry", UnheardStore()),
-            make_context(UnheardStore()),
-            {**make_context(UnheardStore()), **of_dag()},
+            ended("up_for_retry", UnreachableStore()),
+            make_context(UnreachableStore()),
+            {**make_context(UnreachableStore()), **of_dag()},
             of_deadline(),
         ],
     )
-    def test_where_no_store_answers_each_firing_is_one_request_with_the_same_delivery_id(self, heard, context):
+    def test_where_no_store_answers_each_firing_is_one_request_with_the_same_delivery_id(self, receiver, context):
         for _ in range(2):
             ServiceHookNotifier().notify(context)
-        assert len(heard.requests) == 2
-        assert len(set(delivery_ids(heard))) == 1
+        assert len(receiver.requests) == 2
+        assert len(set(delivery_ids(receiver))) == 1
 
-    def test_the_same_end_has_the_same_id_wherever_airflow_calls_from(self, heard):
+    def test_the_same_end_has_the_same_id_wherever_airflow_calls_from(self, receiver):
         ServiceHookNotifier().notify(ended(try_number=4))
-        ServiceHookNotifier().notify(make_context(UnheardStore(), try_number=4, task=SimpleNamespace(retries=3)))
-        assert len(set(delivery_ids(heard))) == 1
+        ServiceHookNotifier().notify(make_context(UnreachableStore(), try_number=4, task=SimpleNamespace(retries=3)))
+        assert len(set(delivery_ids(receiver))) == 1
 
-    def test_the_end_of_a_run_has_the_same_id_with_and_without_its_details(self, heard):
+    def test_the_end_of_a_run_has_the_same_id_with_and_without_its_details(self, receiver):
         for context in (of_dag(), {**of_dag(), "dag_run": None}):
             ServiceHookNotifier().notify(context)
-        assert len(set(delivery_ids(heard))) == 1
+        assert len(set(delivery_ids(receiver))) == 1
 
-    def test_a_run_that_is_cleared_and_another_deadline_are_other_events(self, heard):
+    def test_a_run_that_is_cleared_and_another_deadline_are_other_events(self, receiver):
         for context in (of_dag(), of_dag(clear_number=1), of_deadline("1"), of_deadline("2")):
             ServiceHookNotifier().notify(context)
-        assert len(set(delivery_ids(heard))) == 4
+        assert len(set(delivery_ids(receiver))) == 4
 
 
 class TestFailing:
@@ -247,8 +247,8 @@ class TestFailing:
                 ServiceHookNotifier()(context)
 
     def test_the_outcome_is_logged_as_an_error_without_a_secret(self, connect, capsys):
-        with raw_server(UNWELL) as heard:
-            connect(f"{heard.url}?token=pr1vate")
+        with raw_server(UNWELL) as receiver:
+            connect(f"{receiver.url}?token=pr1vate")
             with pytest.raises(NotificationError):
                 ServiceHookNotifier()(ended(exception=raised(ValueError("x"))))
         told = capsys.readouterr().out
@@ -268,7 +268,7 @@ class TestAsync:
     def threads(self, monkeypatch):
         monkeypatch.setattr(compat, "has_threads_in_triggers", lambda: True)
 
-    def test_airflow_3_1_whose_triggerer_would_end_is_sent_nothing_from_it(self, heard, monkeypatch):
+    def test_airflow_3_1_whose_triggerer_would_end_is_sent_nothing_from_it(self, receiver, monkeypatch):
         monkeypatch.setattr(compat, "has_threads_in_triggers", lambda: False)
 
         async def await_it():
@@ -276,14 +276,14 @@ class TestAsync:
 
         with pytest.raises(ServiceHookError, match="from the triggerer; nothing was sent"):
             asyncio.run(await_it())
-        assert bodies(heard) == []
+        assert bodies(receiver) == []
 
-    def test_it_is_awaited_with_the_context_it_was_made_with(self, heard):
+    def test_it_is_awaited_with_the_context_it_was_made_with(self, receiver):
         async def await_it():
             await ServiceHookNotifier(message="{{ dag_run.dag_id }} is late", context=of_deadline())
 
         asyncio.run(await_it())
-        assert [body["message"] for body in bodies(heard)] == ["a_dag is late"]
+        assert [body["message"] for body in bodies(receiver)] == ["a_dag is late"]
 
     def test_it_does_not_hold_up_others(self, connect):
         async def watch():
@@ -299,17 +299,17 @@ class TestAsync:
             time.sleep(0.3)
             connection.sendall(OK)
 
-        with raw_server(answer_late) as heard:
-            connect(heard.url)
+        with raw_server(answer_late) as receiver:
+            connect(receiver.url)
             assert asyncio.run(watch()) > 5
 
 
 class TestHostileExceptions:
     @pytest.fixture
-    def tell(self, heard):
+    def tell(self, receiver):
         def tell_of(exception) -> dict:
             ServiceHookNotifier(event_type="event.created").notify(ended(exception=exception))
-            return bodies(heard)[-1]
+            return bodies(receiver)[-1]
 
         return tell_of
 
@@ -368,7 +368,7 @@ class TestHostileExceptions:
         text = tell("x" * 1_010 + "half-of-a-s3cret-is-too-much")["message"]
         assert (len(text), "half" in text) == (1_013, False)
 
-    def test_what_airflow_masks_is_masked(self, heard):
+    def test_what_airflow_masks_is_masked(self, receiver):
         mask_secret("t0p-s3cret-text")
         error = raised(ValueError("t0p-s3cret-text"))
         told = ServiceHookNotifier(
@@ -379,24 +379,24 @@ class TestHostileExceptions:
         )
         told(ended(exception=error))
         ServiceHookNotifier(event_type="event.created").notify(ended(exception=error))
-        assert len(heard.requests) == 2
-        assert not [request for request in heard.requests if b"t0p-s3cret-text" in request]
+        assert len(receiver.requests) == 2
+        assert not [request for request in receiver.requests if b"t0p-s3cret-text" in request]
 
 
-def test_names_of_any_alphabet_make_an_id_that_can_be_used(heard):
+def test_names_of_any_alphabet_make_an_id_that_can_be_used(receiver):
     log_url = "http://localhost:8080/dags/bestellungen_für_größe/runs/r/tasks/задача?try_number=1"
     ServiceHookNotifier().notify(ended(dag_id="bestellungen_für_größe", task_id="задача", log_url=log_url))
-    (body,) = bodies(heard)
+    (body,) = bodies(receiver)
     assert (len(body["id"]), body["culprit"]) == (32, "bestellungen_für_größe.задача")
 
 
 class TestOwnEvents:
-    def test_a_callback_gives_the_data_of_an_own_event(self, heard):
+    def test_a_callback_gives_the_data_of_an_own_event(self, receiver):
         store = StateStore()
         notifier = ServiceHookNotifier(event_type="dag.failed", tags={"team": "data"}, level="fatal")
         for _ in range(2):
             notifier.notify(ended(store=store, exception=ValueError("no orders")))
-        (body,) = bodies(heard)
+        (body,) = bodies(receiver)
         assert (body["type"], body["data"]["message"], body["data"]["level"]) == (
             "dag.failed",
             "ValueError: no orders",
@@ -405,9 +405,9 @@ class TestOwnEvents:
         assert (body["data"]["kind"], body["data"]["tags"]["team"]) == ("failure", "data")
         assert body["data"]["url"].startswith("http://localhost:8080/dags/a_dag/")
 
-    def test_a_format_can_be_chosen(self, heard):
+    def test_a_format_can_be_chosen(self, receiver):
         ServiceHookNotifier(event_type="dag.failed", format="cloudevents").notify(of_dag())
-        (body,) = bodies(heard)
+        (body,) = bodies(receiver)
         assert (body["specversion"], body["type"], body["source"]) == (
             "1.0",
             "dag.failed",

@@ -31,14 +31,14 @@ def body_of(request: bytes) -> dict:
 
 
 def test_the_record_is_returned_and_holds_no_secret(connect):
-    with raw_server(OK) as heard:
-        connect(heard.url + "?token=x")
+    with raw_server(OK) as receiver:
+        connect(receiver.url + "?token=x")
         record = alert().execute(make_context())
     assert record["outcome"] == "delivered"
-    assert (record["endpoint"], record["url"]) == ("service_hook_default", heard.url)
-    assert record["body_bytes"] == len(heard.requests[0].partition(b"\r\n\r\n")[2])
+    assert (record["endpoint"], record["url"]) == ("service_hook_default", receiver.url)
+    assert record["body_bytes"] == len(receiver.requests[0].partition(b"\r\n\r\n")[2])
     assert (record["generation"], record["redelivery"], record["scheme"]) == ("3", False, "sentry")
-    signature = next(line for line in heard.requests[0].split(b"\r\n") if b"Signature" in line).split()[1].decode()
+    signature = next(line for line in receiver.requests[0].split(b"\r\n") if b"Signature" in line).split()[1].decode()
     for private in (SECRET, signature, "token=x"):
         assert private not in json.dumps(record)
 
@@ -60,11 +60,13 @@ def test_a_receiver_that_echoes_what_it_got_and_knows_puts_nothing_secret_into_t
     said: list[bytes] = []
 
     def echo(connection):
-        said.append(heard.requests[0].partition(b"\r\n\r\n")[0] + b" " + SECRET.encode() + b" " + SECRET[6:].encode())
+        said.append(
+            receiver.requests[0].partition(b"\r\n\r\n")[0] + b" " + SECRET.encode() + b" " + SECRET[6:].encode()
+        )
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(said[0]) + said[0])
 
-    with raw_server(echo) as heard:
-        connect(heard.url + "?token=pr1vate", scheme=scheme.name)
+    with raw_server(echo) as receiver:
+        connect(receiver.url + "?token=pr1vate", scheme=scheme.name)
         record = alert().execute(make_context())
     lines = dict(line.decode().split(": ", 1) for line in said[0].split(b"\r\n")[1:])
     signature = next(value for name, value in lines.items() if name == scheme.signature_header).split(" ")[0]
@@ -78,11 +80,11 @@ def test_a_receiver_that_echoes_what_it_got_and_knows_puts_nothing_secret_into_t
 
 
 def test_what_the_author_leaves_out_comes_from_the_run_and_is_the_same_on_every_try(connect):
-    with raw_server(OK) as heard:
-        connect(heard.url)
+    with raw_server(OK) as receiver:
+        connect(receiver.url)
         for number in (1, 2):
             DeliverEventCreatedOperator(task_id="a_task", message="It broke").execute(make_context(try_number=number))
-    first, second = (body_of(request) for request in heard.requests)
+    first, second = (body_of(request) for request in receiver.requests)
     assert first == second
     assert (first["project"], first["culprit"]) == ("a_dag", "a_dag.a_task")
     assert first["datetime"] == "2026-01-01T12:00:00.000Z"
@@ -95,23 +97,23 @@ def test_an_event_gives_the_fields_and_an_argument_wins(connect):
         raise ValueError("bad input")
     except ValueError as error:
         event = event_from_exception(error, event_id="e-1")
-    with raw_server(OK) as heard:
-        connect(heard.url)
+    with raw_server(OK) as receiver:
+        connect(receiver.url)
         operator = DeliverEventCreatedOperator(
             task_id="a_task", event=event, project="orders", level="fatal", tags={"team": "a"}, event_logger="app"
         )
         operator.execute(make_context())
         DeliverEventCreatedOperator(task_id="a_task", event=CREATED).execute(make_context())
-    sent = body_of(heard.requests[0])
+    sent = body_of(receiver.requests[0])
     assert (sent["id"], sent["message"], sent["level"]) == ("e-1", "ValueError: bad input", "fatal")
     assert (sent["project"], sent["project_id"], sent["project_name"]) == ("orders", "orders", "orders")
     assert (sent["logger"], sent["event"]["tags"]) == ("app", [["team", "a"]])
-    assert body_of(heard.requests[1]) == CREATED
+    assert body_of(receiver.requests[1]) == CREATED
 
 
 def test_a_refusal_is_told_with_what_the_receiver_said(connect):
-    with raw_server(b"HTTP/1.1 401 X\r\nContent-Length: 9\r\n\r\nno\x1b[31m\r\n") as heard:
-        connect(heard.url)
+    with raw_server(b"HTTP/1.1 401 X\r\nContent-Length: 9\r\n\r\nno\x1b[31m\r\n") as receiver:
+        connect(receiver.url)
         with pytest.raises(AirflowFailException, match=r"(?s)HTTP 401.*\nResponse: no\\x1b\[31m") as caught:
             alert().execute(make_context())
     assert "check signing secret, scheme, authentication and headers\nClear the task to send it again" in str(
@@ -136,16 +138,16 @@ def test_a_refusal_is_told_with_what_the_receiver_said(connect):
     ],
 )
 def test_a_rejection_says_what_its_status_usually_means(connect, answer, advice):
-    with raw_server(answer) as heard:
-        connect(heard.url)
+    with raw_server(answer) as receiver:
+        connect(receiver.url)
         with pytest.raises(AirflowFailException) as caught:
             alert().execute(make_context())
     assert advice in str(caught.value)
 
 
 def test_an_unknown_outcome_does_not_simply_advise_a_clear(connect):
-    with raw_server(b"") as heard:
-        connect(heard.url)
+    with raw_server(b"") as receiver:
+        connect(receiver.url)
         with pytest.raises(AirflowFailException) as caught:
             alert().execute(make_context())
     delivery_id = caught.value.record["delivery_id"]
@@ -158,35 +160,35 @@ def test_an_unknown_outcome_does_not_simply_advise_a_clear(connect):
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n", b""])
 def test_rejected_and_unknown_fail_at_once_and_no_later_try_sends(connect, answer):
     store = StateStore()
-    with raw_server(answer) as heard:
-        connect(heard.url)
+    with raw_server(answer) as receiver:
+        connect(receiver.url)
         for number in (1, 2):
             with pytest.raises(AirflowFailException) as caught:
                 alert().execute(make_context(store, try_number=number))
-    assert len(heard.requests) == 1
+    assert len(receiver.requests) == 1
     assert "\nAn earlier try recorded this; nothing was sent again\n" in str(caught.value)
     assert store.retention is compat.NEVER_EXPIRE
 
 
 def test_a_delivered_event_is_not_sent_by_a_later_try(connect):
     store = StateStore()
-    with raw_server(OK) as heard:
-        connect(heard.url)
+    with raw_server(OK) as receiver:
+        connect(receiver.url)
         records = [alert().execute(make_context(store, try_number=number)) for number in (1, 2)]
     assert records[0] == records[1]
-    assert len(heard.requests) == 1
+    assert len(receiver.requests) == 1
 
 
 def test_a_cleared_task_sends_again_with_the_same_delivery_id_marked_as_a_redelivery(connect):
     store = StateStore()
-    with raw_server(OK) as heard:
-        connect(heard.url)
+    with raw_server(OK) as receiver:
+        connect(receiver.url)
         first = alert().execute(make_context(store))
         again = alert().execute(make_context(store, try_number=2, max_tries=4))
-    assert len(heard.requests) == 2
+    assert len(receiver.requests) == 2
     assert first["delivery_id"] == again["delivery_id"]
     assert (first["redelivery"], again["redelivery"]) == (False, True)
-    assert [b"\r\nX-Service-Hook-Redelivery: true\r\n" in request for request in heard.requests] == [False, True]
+    assert [b"\r\nX-Service-Hook-Redelivery: true\r\n" in request for request in receiver.requests] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -211,10 +213,10 @@ def test_nobody_listening_is_left_to_airflows_retries_and_then_sent(connect):
         alert().execute(make_context(store))
     assert not isinstance(caught.value, AirflowFailException)
     assert isinstance(caught.value, AirflowException)
-    with raw_server(OK) as heard:
-        connect(heard.url)
+    with raw_server(OK) as receiver:
+        connect(receiver.url)
         assert alert().execute(make_context(store, try_number=2))["outcome"] == "delivered"
-    assert len(heard.requests) == 1
+    assert len(receiver.requests) == 1
 
 
 class TestRefusedBeforeAnythingIsClaimed:
@@ -289,16 +291,16 @@ def test_an_engine_that_cannot_be_opened_after_the_claim_sent_nothing_and_a_retr
     def fail(*_arguments, **_options):
         raise OSError(24, "Too many open files")
 
-    with raw_server(OK) as heard:
-        connect(heard.url)
+    with raw_server(OK) as receiver:
+        connect(receiver.url)
         with monkeypatch.context() as broken:
             broken.setattr("airflow_provider_hooks.http.engine.Poller", fail)
             with pytest.raises(DeliveryNotSentError, match="setup_failed"):
                 alert().execute(make_context(store, max_tries=1))
-        assert heard.requests == []
+        assert receiver.requests == []
         record = alert().execute(make_context(store, try_number=2, max_tries=1))
     assert record["outcome"] == "delivered"
-    assert len(heard.requests) == 1
+    assert len(receiver.requests) == 1
 
 
 def test_rendering_leaves_the_template_fields_of_the_class():
@@ -312,21 +314,25 @@ def test_rendering_leaves_the_template_fields_of_the_class():
 def test_a_clear_that_deleted_the_claim_is_a_possible_redelivery(connect, monkeypatch, capsys, may_be_one):
     """Airflow 3.4 deletes the task state store; before, an empty one says that nothing was claimed."""
     monkeypatch.setattr(compat, "clear_deletes_claims", lambda: may_be_one)
-    with raw_server(OK) as heard:
-        connect(heard.url)
+    with raw_server(OK) as receiver:
+        connect(receiver.url)
         first = alert().execute(make_context(try_number=1, max_tries=4))
         retried = alert().execute(make_context(try_number=2, max_tries=3))
         cleared = alert().execute(make_context(try_number=2, max_tries=4))
     assert [record["redelivery"] for record in (first, retried, cleared)] == [False, False, may_be_one]
-    assert [b"X-Service-Hook-Redelivery: true" in request for request in heard.requests] == [False, False, may_be_one]
+    assert [b"X-Service-Hook-Redelivery: true" in request for request in receiver.requests] == [
+        False,
+        False,
+        may_be_one,
+    ]
     assert ("keep_task_state" in capsys.readouterr().out) is may_be_one
 
 
 @pytest.mark.parametrize(("event_id", "sent"), [(404, "404"), ("404", "404"), (7.5, None)])
 def test_an_event_id_that_rendering_made_a_number_is_text(connect, event_id, sent):
     """``render_template_as_native_obj`` makes a number of the text 404."""
-    with raw_server(OK) as heard:
-        connect(heard.url)
+    with raw_server(OK) as receiver:
+        connect(receiver.url)
         operator = DeliverEventAlertOperator(task_id="t", event_id=event_id, message="m", triggering_rules=["r"])
         if sent is None:
             with pytest.raises(AirflowFailException, match="event_id: must be a UUID"):

@@ -28,11 +28,11 @@ def parse(request: bytes) -> tuple[dict[str, str], bytes]:
 
 def test_an_own_event_is_delivered_once_signed_with_its_record(connect):
     store = StateStore()
-    with raw_server(OK) as heard:
-        connect(heard.url, scheme="standard_webhooks")
+    with raw_server(OK) as receiver:
+        connect(receiver.url, scheme="standard_webhooks")
         record = deliver(store)
         assert deliver(store) == record
-    (request,) = heard.requests
+    (request,) = receiver.requests
     headers, body = parse(request)
     verify("standard_webhooks", headers=headers, body=body, secrets=[SECRET])
     assert (headers["X-Service-Hook-Event"], headers["Content-Type"]) == ("orders.loaded", "application/json")
@@ -45,20 +45,20 @@ def test_an_own_event_is_delivered_once_signed_with_its_record(connect):
 
 
 def test_the_delivery_id_is_in_the_header_that_the_connection_names(connect):
-    with raw_server(OK) as heard:
-        connect(heard.url, id_header="Idempotency-Key")
+    with raw_server(OK) as receiver:
+        connect(receiver.url, id_header="Idempotency-Key")
         record = deliver()
-    headers, _ = parse(heard.requests[0])
+    headers, _ = parse(receiver.requests[0])
     assert headers["Idempotency-Key"] == headers["X-Service-Hook-Delivery"] == record["delivery_id"]
 
 
 def test_the_format_is_the_operators_or_the_endpoints(connect):
-    with raw_server(OK) as heard:
-        connect(heard.url, format="cloudevents_binary")
+    with raw_server(OK) as receiver:
+        connect(receiver.url, format="cloudevents_binary")
         deliver()
         deliver(format="raw")
         deliver(format="")
-    first, second, third = (parse(request) for request in heard.requests)
+    first, second, third = (parse(request) for request in receiver.requests)
     assert first[0]["ce-type"] == third[0]["ce-type"] == "orders.loaded"
     assert first[0]["ce-source"] == "http://localhost:8080/dags/a_dag/tasks/a_task"
     assert "ce-type" not in second[0]
@@ -69,8 +69,8 @@ def test_the_format_is_the_operators_or_the_endpoints(connect):
     ("takes", "is_sent"), [("orders.*", True), ("event.alert, orders.loaded", True), ("*", True), ("event.*", False)]
 )
 def test_an_endpoint_takes_the_events_that_its_filter_names(connect, takes, is_sent):
-    with raw_server(OK) as heard:
-        connect(heard.url, events=takes)
+    with raw_server(OK) as receiver:
+        connect(receiver.url, events=takes)
         if is_sent:
             deliver()
         else:
@@ -78,7 +78,7 @@ def test_an_endpoint_takes_the_events_that_its_filter_names(connect, takes, is_s
                 AirflowFailException, match=r"events: this endpoint takes only event.\*, not orders.loaded"
             ):
                 deliver()
-    assert len(heard.requests) == is_sent
+    assert len(receiver.requests) == is_sent
 
 
 @pytest.mark.parametrize(
@@ -98,28 +98,28 @@ def test_an_endpoint_takes_the_events_that_its_filter_names(connect, takes, is_s
 )
 def test_what_cannot_be_sent_is_refused_before_anything_is_claimed(connect, options, problem):
     store = StateStore()
-    with raw_server(OK) as heard:
-        connect(heard.url)
+    with raw_server(OK) as receiver:
+        connect(receiver.url)
         with pytest.raises(AirflowFailException, match=problem):
             deliver(store, **options)
-    assert (heard.requests, store.kept) == ([], {})
+    assert (receiver.requests, store.kept) == ([], {})
 
 
 def test_a_connection_cannot_set_the_headers_of_a_format(connect, monkeypatch):
     monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__ALLOWED_HEADERS", "ce-type")
-    with raw_server(OK) as heard:
-        connect(heard.url, secret_headers={"CE-Type": "forged"}, format="cloudevents_binary")
+    with raw_server(OK) as receiver:
+        connect(receiver.url, secret_headers={"CE-Type": "forged"}, format="cloudevents_binary")
         deliver()
-    assert heard.requests[0].lower().count(b"ce-type") == 1
-    assert b"forged" not in heard.requests[0]
+    assert receiver.requests[0].lower().count(b"ce-type") == 1
+    assert b"forged" not in receiver.requests[0]
 
 
 @pytest.mark.parametrize("name", ["standard_webhooks", "cloudevents", "cloudevents_binary", "raw"])
 def test_a_stream_of_own_events_arrives_once_each_in_every_format(connect, tmp_path, name):
     path = tmp_path / "orders.jsonl"
     path.write_text("".join(json.dumps({"order": f"order-{number}"}) + "\n" for number in range(20)))
-    with serve_receiver() as heard:
-        connect(heard.url, scheme="standard_webhooks")
+    with serve_receiver() as receiver:
+        connect(receiver.url, scheme="standard_webhooks")
         returned = DeliverEventStreamOperator(
             task_id="t",
             events=str(path),
@@ -129,9 +129,9 @@ def test_a_stream_of_own_events_arrives_once_each_in_every_format(connect, tmp_p
             records_path=str(tmp_path / "records"),
         ).execute(make_context())
     assert returned["delivered"] == returned["total"] == 20
-    bodies = [json.loads(body) for _, body in heard.requests]
+    bodies = [json.loads(body) for _, body in receiver.requests]
     assert sorted(body.get("data", body)["order"] for body in bodies) == sorted(f"order-{n}" for n in range(20))
-    for headers, body in heard.requests:
+    for headers, body in receiver.requests:
         verify("standard_webhooks", headers=headers, body=body, secrets=[SECRET])
         assert headers["X-Service-Hook-Event"] == "orders.loaded"
         assert ("ce-id" in headers) is (name == "cloudevents_binary")

@@ -28,13 +28,13 @@ def render(kind, *, times=1, **arguments):
 
 
 def test_it_is_the_request_without_its_signature(connect):
-    with raw_server(OK) as heard:
-        connect(f"{heard.url}?token=x", scheme="standard_webhooks")
+    with raw_server(OK) as receiver:
+        connect(f"{receiver.url}?token=x", scheme="standard_webhooks")
         operator, context = render(DeliverEventOperator, event_type="orders.loaded", data={"n": "{{ params.count }}"})
         shown = operator.request_preview
-        assert heard.requests == []
+        assert receiver.requests == []
         operator.execute(context)
-    sent_head, _, sent_body = heard.requests[0].decode().partition("\r\n\r\n")
+    sent_head, _, sent_body = receiver.requests[0].decode().partition("\r\n\r\n")
     head, _, body = shown.partition("\n\n")
     assert body == sent_body == '{"type":"orders.loaded","timestamp":"2026-01-01T12:00:00.000Z","data":{"n":"12"}}'
     assert "webhook-signature: ***" in head

@@ -90,8 +90,8 @@ def run_server(name: str, version: str, pem: Path, folder: Path) -> Iterator[str
         context.load_cert_chain(pem / "server.pem")
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(pem / "ca.pem")
-        with raw_server(OK, tls=context) as heard:
-            yield heard.url
+        with raw_server(OK, tls=context) as receiver:
+            yield receiver.url
         return
     kind = {"nginx": MutualNginx, "Go": GoServer}[name]
     missing = [program for program in kind.programs if find_program(program) is None]

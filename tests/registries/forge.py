@@ -111,7 +111,7 @@ class Forge:
     secrets: dict = field(default_factory=dict)
     requests: list = field(default_factory=list)
     faults: list = field(default_factory=list)
-    """For the next creations: ``lost`` acts and does not answer, ``unheard`` does neither, a status answers it."""
+    """For the next creations: ``lost`` acts and does not answer, ``ignored`` does neither, a status answers it."""
     before_create: object = None
     """Called with the body of each creation, before anything else."""
 
@@ -153,7 +153,7 @@ class Forge:
         if self.before_create:
             self.before_create(body)
         fault, config = self.faults.pop(0) if self.faults else None, body["config"]
-        if fault == "unheard":
+        if fault == "ignored":
             return None
         if isinstance(fault, int):
             return fault, {"message": f"rejected {config['secret']}"}

@@ -192,7 +192,7 @@ class TestSecretOfTheClient:
 
     def test_a_hook_that_an_earlier_run_created_is_taken_up_with_the_stored_secret(self, forge, variables):
         hook = RegistryHook("forge")
-        forge.faults = ["unheard"]
+        forge.faults = ["ignored"]
         with pytest.raises(AirflowException, match="no complete response"):
             ensure()
         (pending,) = parse_state(variables.kept[VARIABLE])
@@ -210,7 +210,7 @@ class TestSecretOfTheClient:
         assert hook.find_declared_ids("orders", variable=VARIABLE) == [created]
 
     def test_one_that_was_never_made_is_created_with_the_stored_secret(self, forge, variables):
-        forge.faults = ["unheard"]
+        forge.faults = ["ignored"]
         with pytest.raises(AirflowException, match="no complete response"):
             ensure()
         (pending,) = parse_state(variables.kept[VARIABLE])
@@ -222,7 +222,7 @@ class TestSecretOfTheClient:
     ):
         monkeypatch.setattr(ForgeApi, "single_event", True)
         forge.add(URL, events=["issues"])
-        forge.faults = ["unheard"]
+        forge.faults = ["ignored"]
         with pytest.raises(AirflowException, match="no complete response"):
             ensure(events=["push"])
         (pending,) = parse_state(variables.kept[VARIABLE])
@@ -300,7 +300,7 @@ class TestOtherOperators:
 
     def test_a_lost_rotation_is_taken_up_with_the_stored_secret(self, forge, variables):
         ensure()
-        forge.faults = ["unheard"]
+        forge.faults = ["ignored"]
         with pytest.raises(AirflowException, match="no complete response"):
             run(RotateServiceHookSecretOperator, hook_name="orders", overlap=timedelta(0))
         (pending,) = [one for one in parse_state(variables.kept[VARIABLE]) if one.is_pending]

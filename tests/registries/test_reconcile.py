@@ -346,7 +346,7 @@ class TestBadAnswers:
         assert len(kit.platform.list_hooks()) == kit.data.first_calls["create"]
 
     @pytest.mark.parametrize("name", LISTING)
-    @pytest.mark.parametrize("kind", ["unheard", "error", "html"])
+    @pytest.mark.parametrize("kind", ["ignored", "error", "html"])
     def test_a_hook_that_was_not_made_is_looked_for_and_left_to_a_retry(self, make_kit, name, kind):
         kit = make_kit(name)
         kit.platform.misbehave("create", kind)
@@ -454,7 +454,7 @@ class TestZStackWhichCannotList:
         assert kit.ensure() == ("unchanged", {"get": 1})
 
     def test_saying_create_creates_it_with_the_stored_secret(self, kit):
-        kit.platform.misbehave("create", "unheard")
+        kit.platform.misbehave("create", "ignored")
         with pytest.raises(HookUncertainError):
             kit.ensure()
         (asked,) = kit.store.state
@@ -464,7 +464,7 @@ class TestZStackWhichCannotList:
 
     def test_a_note_never_takes_the_place_of_a_secret_that_is_known(self, kit):
         kit.ensure()
-        kit.platform.misbehave("create", "unheard")
+        kit.platform.misbehave("create", "ignored")
         with pytest.raises(HookUncertainError):
             kit.ensure(replace(kit.spec, url=OTHER_URL))
         assert kit.ensure() == ("unchanged", {"get": 1}), "the user returns to the declaration before"
@@ -485,7 +485,7 @@ class TestZStackWhichCannotList:
 
     def test_a_note_of_one_declaration_is_not_anothers(self, kit):
         kit.ensure(name="stock")
-        kit.platform.misbehave("create", "unheard")
+        kit.platform.misbehave("create", "ignored")
         with pytest.raises(HookUncertainError):
             kit.ensure(name="orders")
         assert kit.ensure(name="stock")[0] == "unchanged"

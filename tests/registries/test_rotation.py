@@ -125,7 +125,7 @@ class TestSentry:
         assert len(kit.platform.list_hooks()) == 2
 
     def test_a_hook_that_was_not_made_is_not_taken_for_the_old_one(self, kit):
-        kit.platform.misbehave("create", "unheard")
+        kit.platform.misbehave("create", "ignored")
         with pytest.raises(RegistryError, match="no complete response"):
             rotate(kit)
         assert len(kit.platform.list_hooks()) == 1

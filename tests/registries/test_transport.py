@@ -47,18 +47,18 @@ def fail(call=CREATE, **options) -> RegistryError:
 
 
 def test_exactly_the_documented_request_is_sent():
-    with raw_server(b"HTTP/1.1 201 Created\r\nX-A: b\r\nContent-Length: 2\r\n\r\n{}") as heard:
-        opened = client(f"http://127.0.0.1:{heard.port}/api/0")
+    with raw_server(b"HTTP/1.1 201 Created\r\nX-A: b\r\nContent-Length: 2\r\n\r\n{}") as receiver:
+        opened = client(f"http://127.0.0.1:{receiver.port}/api/0")
         answer = opened.send(CREATE, take)
         opened.send(LIST, take)
-    head, _, body = heard.requests[0].partition(b"\r\n\r\n")
+    head, _, body = receiver.requests[0].partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
     assert lines[0] == f"POST /api/0{HOOKS} HTTP/1.1"
     assert f"Authorization: Bearer {TOKEN}" in lines
     assert "Content-Type: application/json" in lines
     assert "Accept-Encoding: identity" in lines
     assert body == b'{"url": "https://example.com/", "events": ["event.alert"]}'
-    assert heard.requests[1].startswith(f"GET /api/0{HOOKS}?cursor=1%3A2%3A0 HTTP/1.1".encode())
+    assert receiver.requests[1].startswith(f"GET /api/0{HOOKS}?cursor=1%3A2%3A0 HTTP/1.1".encode())
     assert (answer.status_code, answer.headers["x-a"], answer.body) == (201, "b", b"{}")
 
 
@@ -66,26 +66,26 @@ def test_exactly_the_documented_request_is_sent():
 def test_nothing_is_repeated_or_redirected(status):
     with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as other:
         moved = f"HTTP/1.1 {status} X\r\nLocation: {other.url}\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
-        with raw_server(moved.encode()) as heard:
-            opened = client(f"http://127.0.0.1:{heard.port}")
+        with raw_server(moved.encode()) as receiver:
+            opened = client(f"http://127.0.0.1:{receiver.port}")
             assert opened.send(CREATE, take).status_code == status
             assert opened.send(LIST, take).status_code == status
-    assert (len(heard.requests), other.connections) == (2, 0)
+    assert (len(receiver.requests), other.connections) == (2, 0)
 
 
 @pytest.mark.parametrize("call", [CREATE, LIST])
 def test_a_response_that_never_arrives_is_reported_as_sent(call):
-    with raw_server(b"") as heard:
-        error = fail(call, base_url=f"http://127.0.0.1:{heard.port}")
+    with raw_server(b"") as receiver:
+        error = fail(call, base_url=f"http://127.0.0.1:{receiver.port}")
     assert (error.sent, error.status_code, error.retryable) == (True, None, True)
     assert "sent, but no complete response arrived" in str(error)
-    assert len(heard.requests) == 1
+    assert len(receiver.requests) == 1
 
 
 def test_a_chunked_answer_is_read_to_its_end():
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[1\r\n1\r\n]\r\n0\r\n\r\n"
-    with raw_server(chunked) as heard:
-        assert client(f"http://127.0.0.1:{heard.port}").send(LIST, take).body == b"[1]"
+    with raw_server(chunked) as receiver:
+        assert client(f"http://127.0.0.1:{receiver.port}").send(LIST, take).body == b"[1]"
 
 
 def compress(text: bytes, coding: str) -> bytes:
@@ -100,15 +100,15 @@ def compressed(coding: str, body: bytes, *, status: int = 200) -> bytes:
 @pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP", "deflate"])
 def test_a_platform_that_always_compresses_is_read_too(coding):
     hook = b'[{"id": "0123", "url": "https://x.example/", "events": [], "status": "active", "dateCreated": ""}]'
-    with raw_server(compressed(coding, compress(hook, coding.lower()))) as heard:
-        page = client(f"http://127.0.0.1:{heard.port}").send(LIST, API.read_page)
+    with raw_server(compressed(coding, compress(hook, coding.lower()))) as receiver:
+        page = client(f"http://127.0.0.1:{receiver.port}").send(LIST, API.read_page)
     assert [one.hook_id for one in page.hooks] == ["0123"]
 
 
 def test_a_compressed_error_is_read_too():
     refused = compressed("gzip", gzip.compress(b'{"detail": "no such scope"}', mtime=0), status=403)
-    with raw_server(refused) as heard, pytest.raises(RegistryError, match="HTTP 403: no such scope"):
-        client(f"http://127.0.0.1:{heard.port}").send(LIST, API.read_page)
+    with raw_server(refused) as receiver, pytest.raises(RegistryError, match="HTTP 403: no such scope"):
+        client(f"http://127.0.0.1:{receiver.port}").send(LIST, API.read_page)
 
 
 @pytest.mark.parametrize(
@@ -120,13 +120,13 @@ def test_a_compressed_error_is_read_too():
     ],
 )
 def test_a_compressed_body_that_is_too_large_or_not_valid_is_an_error(body, problem):
-    with raw_server(compressed("gzip", body)) as heard:
-        assert problem in str(fail(base_url=f"http://127.0.0.1:{heard.port}"))
+    with raw_server(compressed("gzip", body)) as receiver:
+        assert problem in str(fail(base_url=f"http://127.0.0.1:{receiver.port}"))
 
 
 def test_a_truncated_answer_is_reported_as_sent():
-    with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{") as heard:
-        assert fail(base_url=f"http://127.0.0.1:{heard.port}").sent
+    with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{") as receiver:
+        assert fail(base_url=f"http://127.0.0.1:{receiver.port}").sent
 
 
 @pytest.mark.parametrize(
@@ -146,8 +146,8 @@ def test_a_dripping_answer_ends_with_the_time_for_the_call(head, part):
             time.sleep(0.05)
 
     started = time.monotonic()
-    with raw_server(drip) as heard:
-        error = fail(base_url=f"http://127.0.0.1:{heard.port}", timeout=0.5)
+    with raw_server(drip) as receiver:
+        error = fail(base_url=f"http://127.0.0.1:{receiver.port}", timeout=0.5)
     assert time.monotonic() - started < 0.5 + SLACK_SECONDS
     assert "within 0.5 s" in str(error)
 
@@ -158,25 +158,25 @@ def test_an_endless_answer_is_bounded():
         while True:
             connection.sendall(b"x" * 65_536)
 
-    with raw_server(endless) as heard:
-        assert "larger than" in str(fail(base_url=f"http://127.0.0.1:{heard.port}"))
+    with raw_server(endless) as receiver:
+        assert "larger than" in str(fail(base_url=f"http://127.0.0.1:{receiver.port}"))
 
 
 @pytest.mark.parametrize("location", [b"\xff", b"http://[bad/", b"http://169.254.169.254/"])
 def test_where_a_redirect_leads_is_not_even_read(location):
-    with raw_server(b"HTTP/1.1 302 X\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n") as heard:
-        assert client(f"http://127.0.0.1:{heard.port}").send(CREATE, take).status_code == 302
-        assert client(f"http://127.0.0.1:{heard.port}").send(LIST, take).status_code == 302
+    with raw_server(b"HTTP/1.1 302 X\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n") as receiver:
+        assert client(f"http://127.0.0.1:{receiver.port}").send(CREATE, take).status_code == 302
+        assert client(f"http://127.0.0.1:{receiver.port}").send(LIST, take).status_code == 302
 
 
 def test_a_token_that_the_server_says_is_not_said_again():
     said = b'{"detail": "bad token %s, url https://example.com/?k=pr1vate"}' % TOKEN.encode()
     call = API.create(HookSpec(url="https://example.com/?k=pr1vate", events=("event.alert",)))
     with (
-        raw_server(b"HTTP/1.1 401 X\r\nContent-Length: %d\r\n\r\n" % len(said) + said) as heard,
+        raw_server(b"HTTP/1.1 401 X\r\nContent-Length: %d\r\n\r\n" % len(said) + said) as receiver,
         pytest.raises(RegistryError, match=r"HTTP 401: bad token \*\*\*") as caught,
     ):
-        client(f"http://127.0.0.1:{heard.port}").send(call, API.read_hook)
+        client(f"http://127.0.0.1:{receiver.port}").send(call, API.read_hook)
     assert "pr1vate" not in str(caught.value)
     assert (caught.value.status_code, caught.value.retryable) == (401, False)
 
@@ -185,15 +185,15 @@ def test_a_certificate_that_is_not_trusted_is_reported_as_not_sent():
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    with raw_server(b"", tls=context) as heard:
-        error = fail(base_url=f"https://127.0.0.1:{heard.port}")
-    assert (error.sent, heard.requests) == (False, [])
+    with raw_server(b"", tls=context) as receiver:
+        error = fail(base_url=f"https://127.0.0.1:{receiver.port}")
+    assert (error.sent, receiver.requests) == (False, [])
     assert "certificate verify failed" in str(error)
 
 
 def test_tls_to_a_plain_port_is_reported_as_not_sent():
-    with raw_server(b"HTTP/1.1 400 X\r\n\r\n") as heard:
-        error = fail(base_url=f"https://127.0.0.1:{heard.port}")
+    with raw_server(b"HTTP/1.1 400 X\r\n\r\n") as receiver:
+        error = fail(base_url=f"https://127.0.0.1:{receiver.port}")
     assert error.sent is False
     assert "Connection(" not in str(error), "nothing of the library's own"
 
@@ -207,9 +207,9 @@ def test_a_closed_port_is_reported_as_not_sent():
 
 class TestAddresses:
     def test_a_token_does_not_go_to_an_address_that_is_not_allowed(self):
-        with raw_server(b"") as heard:
-            error = fail(base_url=f"http://127.0.0.1:{heard.port}", policy=NetworkPolicy())
-        assert (error.sent, error.retryable, heard.connections) == (False, False, 0)
+        with raw_server(b"") as receiver:
+            error = fail(base_url=f"http://127.0.0.1:{receiver.port}", policy=NetworkPolicy())
+        assert (error.sent, error.retryable, receiver.connections) == (False, False, 0)
 
     def test_one_private_answer_of_the_resolver_refuses_all(self, monkeypatch):
         monkeypatch.setattr(
@@ -224,21 +224,21 @@ class TestAddresses:
         monkeypatch.setattr(
             "airflow_provider_hooks.http.connect.resolve", lambda *args, **_options: asked.append(args) or ["127.0.0.1"]
         )
-        with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]") as heard:
-            assert client(f"http://api.test:{heard.port}").send(LIST, take).status_code == 200
+        with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]") as receiver:
+            assert client(f"http://api.test:{receiver.port}").send(LIST, take).status_code == 200
         assert len(asked) == 1
-        assert b"Host: api.test:" in heard.requests[0]
+        assert b"Host: api.test:" in receiver.requests[0]
 
     def test_the_environment_is_not_looked_at(self, monkeypatch, tmp_path):
         (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password hunter2")
         monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
         answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
-        with raw_server(answer) as proxy, raw_server(answer) as heard:
+        with raw_server(answer) as proxy, raw_server(answer) as receiver:
             for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
                 monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-            client(f"http://127.0.0.1:{heard.port}").send(LIST, take)
+            client(f"http://127.0.0.1:{receiver.port}").send(LIST, take)
         assert proxy.connections == 0
-        assert f"Bearer {TOKEN}".encode() in heard.requests[0]
+        assert f"Bearer {TOKEN}".encode() in receiver.requests[0]
 
 
 @pytest.mark.parametrize(
@@ -257,14 +257,14 @@ def test_an_odd_failure_is_one_error_without_the_token(error):
 
 
 def test_what_was_left_of_the_time_for_connecting_is_no_bound_for_sending():
-    with raw_server(OK) as heard:
+    with raw_server(OK) as receiver:
 
         def connect(_target):
-            sock = socket.create_connection(("127.0.0.1", heard.port))
+            sock = socket.create_connection(("127.0.0.1", receiver.port))
             sock.settimeout(0.001)
             return sock
 
-        pool = transport._make_pool_classes(connect)["http"]("127.0.0.1", heard.port, timeout=5)
+        pool = transport._make_pool_classes(connect)["http"]("127.0.0.1", receiver.port, timeout=5)
         connection = pool._new_conn()
         connection.connect()
         assert connection.sock.gettimeout() == 5
@@ -277,8 +277,8 @@ def test_keys_are_written_to_no_file(tmp_path, monkeypatch):
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    with raw_server(OK, tls=context) as heard:
-        api = make_api("sentry", base_url=f"https://127.0.0.1:{heard.port}", timeout=5)
+    with raw_server(OK, tls=context) as receiver:
+        api = make_api("sentry", base_url=f"https://127.0.0.1:{receiver.port}", timeout=5)
         trusting = RegistryTransport(api, policy=LOOPBACK, connect_timeout=5, ca_file=str(tmp_path / "ca.pem"))
         assert trusting.send(LIST, take).status_code == 200
     assert not (tmp_path / "keys").exists()

@@ -41,8 +41,8 @@ def sender(
     sender.set(connect_timeout=PATIENT_SECONDS, ca_file=ca_file)
     if not _warm:
         # What Airflow imports at the first delivery of a process is no part of any delivery's time and memory.
-        with raw_server(OK) as heard:
-            sender.connect(heard.url)
+        with raw_server(OK) as receiver:
+            sender.connect(receiver.url)
             assert sender.deliver().error is None
         _warm.append(True)
     return sender

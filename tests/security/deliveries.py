@@ -148,7 +148,7 @@ def list_forms(value: str) -> Iterable[str]:
 
 
 def list_signatures(request: bytes) -> list[str]:
-    """Return the signatures of a request that was heard, each as it was sent and without its prefix."""
+    """Return the signatures of a received request, each as it was sent and without its prefix."""
     found = []
     lines = [line.partition(": ") for line in request.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")]
     for scheme in SCHEMES.values():
@@ -181,7 +181,7 @@ def count_sockets(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return wanted
 
 
-def read_heard(request: bytes) -> tuple[Message, bytes]:
+def split_request(request: bytes) -> tuple[Message, bytes]:
     """Return the headers and the body of a request, read as a server of the standard library reads them."""
     head, _, body = request.partition(b"\r\n\r\n")
     return parse_headers(io.BytesIO(head.partition(b"\r\n")[2] + b"\r\n\r\n")), body

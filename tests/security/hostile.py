@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Receivers on loopback that do what no good one would; each is a context manager that yields what it heard."""
+"""Receivers on loopback that do what no good one would; each is a context manager that yields what it received."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.servers import OK, Answer, Heard, find_closed_port, raw_server
+from tests.servers import OK, Answer, RawReceiver, find_closed_port, raw_server
 
-Receiver = Callable[[], contextlib.AbstractContextManager[Heard]]
+Receiver = Callable[[], contextlib.AbstractContextManager[RawReceiver]]
 
 MEGABYTE = 1_048_576
 EMPTY = b"Content-Length: 0\r\n\r\n"
@@ -35,12 +35,12 @@ def answering(answer: bytes | Answer) -> Receiver:
 
 
 @contextlib.contextmanager
-def refusing() -> Iterator[Heard]:
-    yield Heard(port=find_closed_port())
+def refusing() -> Iterator[RawReceiver]:
+    yield RawReceiver(port=find_closed_port())
 
 
 @contextlib.contextmanager
-def black_hole() -> Iterator[Heard]:
+def black_hole() -> Iterator[RawReceiver]:
     """A listener whose queue is full: the kernel drops every further SYN, as a firewall that says nothing does."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
@@ -48,23 +48,23 @@ def black_hole() -> Iterator[Heard]:
             filler = stack.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
-        yield Heard(port=listener.getsockname()[1])
+        yield RawReceiver(port=listener.getsockname()[1])
 
 
 @contextlib.contextmanager
-def never_accepting() -> Iterator[Heard]:
+def never_accepting() -> Iterator[RawReceiver]:
     """A process that hangs: the kernel completes connections and takes bytes on its behalf, and nobody reads them."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield Heard(port=listener.getsockname()[1])
+        yield RawReceiver(port=listener.getsockname()[1])
 
 
 @contextlib.contextmanager
-def redirecting(status: int, *, address: str) -> Iterator[Heard]:
+def redirecting(status: int, *, address: str) -> Iterator[RawReceiver]:
     """Redirect to another listener on loopback, and tell whether anybody came there."""
     with socket.create_server((address, 0)) as other:
         location = f"Location: http://{address}:{other.getsockname()[1]}/\r\n".encode()
-        with raw_server(b"HTTP/1.1 %d X\r\n" % status + location + EMPTY) as heard:
-            yield heard
+        with raw_server(b"HTTP/1.1 %d X\r\n" % status + location + EMPTY) as receiver:
+            yield receiver
         other.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             other.accept()
@@ -96,7 +96,7 @@ def secured(name: str = "127.0.0.1", **options: dt.datetime) -> Receiver:
 
 
 @contextlib.contextmanager
-def self_signed(directory: Path) -> Iterator[Heard]:
+def self_signed(directory: Path) -> Iterator[RawReceiver]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = dt.datetime.now(dt.timezone.utc)
@@ -114,16 +114,16 @@ def self_signed(directory: Path) -> Iterator[Heard]:
     file.write_bytes(b"".join(pem))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
-    with raw_server(OK, tls=context) as heard:
-        yield heard
+    with raw_server(OK, tls=context) as receiver:
+        yield receiver
 
 
 @contextlib.contextmanager
-def hanging_in_the_handshake() -> Iterator[Heard]:
+def hanging_in_the_handshake() -> Iterator[RawReceiver]:
     """Accept, and read what should be a request: the answer to the first message of TLS never comes."""
-    with raw_server(OK) as heard:
-        heard.scheme = "https"
-        yield heard
+    with raw_server(OK) as receiver:
+        receiver.scheme = "https"
+        yield receiver
 
 
 # What is done once a request was read. A peer that hung up ends each of them.

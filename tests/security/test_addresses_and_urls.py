@@ -228,27 +228,27 @@ class TestUrls:
 class TestResolver:
     def test_its_second_answer_cannot_win(self, sender, resolver):
         """A name that is public when it is judged and private when it is connected to: there is only one look."""
-        with raw_server(OK, tls=issue(NAME)) as heard, socket.create_server(("127.0.0.2", heard.port)) as other:
+        with raw_server(OK, tls=issue(NAME)) as receiver, socket.create_server(("127.0.0.2", receiver.port)) as other:
             asked = resolver(["127.0.0.1"], ["127.0.0.2"])
-            sender.set(allowed_ports=heard.port)
-            sender.connect(f"https://{NAME}:{heard.port}/")
+            sender.set(allowed_ports=receiver.port)
+            sender.connect(f"https://{NAME}:{receiver.port}/")
             told = sender.deliver()
             other.setblocking(False)
             with pytest.raises(BlockingIOError):
                 other.accept()
         assert told.ended == ("delivered", None)
         assert told.record["peer_address"] == "127.0.0.1"
-        assert (asked, len(heard.requests)) == ([NAME], 1)
+        assert (asked, len(receiver.requests)) == ([NAME], 1)
 
     def test_a_name_that_turned_private_since_the_delivery_before_is_refused(self, sender, resolver):
-        with raw_server(OK, tls=issue(NAME)) as heard:
+        with raw_server(OK, tls=issue(NAME)) as receiver:
             asked = resolver(["127.0.0.1"], ["127.0.0.2"])
-            sender.set(allowed_ports=heard.port)
-            sender.connect(f"https://{NAME}:{heard.port}/")
+            sender.set(allowed_ports=receiver.port)
+            sender.connect(f"https://{NAME}:{receiver.port}/")
             hook = EndpointHook(CONN_ID)
             ended = [sender.deliver(hook=hook).ended for _ in range(2)]
         assert ended == [("delivered", None), ("not_sent", "blocked_address")]
-        assert (len(asked), len(heard.requests)) == (2, 1)
+        assert (len(asked), len(receiver.requests)) == (2, 1)
 
     @pytest.mark.parametrize(
         ("answer", "error_class"),

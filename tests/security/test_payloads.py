@@ -16,25 +16,25 @@ from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator,
 from airflow_provider_hooks.signing import SCHEMES, verify
 from tests.airflow_context import StateStore
 from tests.events_data import ALERT, CREATED
-from tests.security.deliveries import CONN_ID, find_leaks, read_heard
+from tests.security.deliveries import CONN_ID, find_leaks, split_request
 from tests.servers import OK, raw_server
 from tests.timing import SLACK_SECONDS
 
 
 @pytest.fixture
-def heard():
-    with raw_server(OK) as heard:
-        yield heard
+def receiver():
+    with raw_server(OK) as receiver:
+        yield receiver
 
 
-def refuse(sender, heard, **options) -> str:
+def refuse(sender, receiver, **options) -> str:
     """Deliver, expect one error before the claim, and return its words."""
     store = StateStore()
     told = sender.deliver(store=store, **options)
     assert type(told.error) is NonRetryableError, told.error
     assert told.error.__suppress_context__, "one error, and not a chain of them"
     assert store.kept == {}
-    assert (heard.connections, heard.requests) == (0, [])
+    assert (receiver.connections, receiver.requests) == (0, [])
     assert len(str(told.error)) < 1_000
     assert told.seconds < SLACK_SECONDS
     return str(told.error)
@@ -93,38 +93,38 @@ UNSAYABLE = {
 
 @pytest.mark.parametrize(("make", "words"), UNSAYABLE.values(), ids=UNSAYABLE)
 class TestWhatJsonCannotSay:
-    def test_in_a_payload_is_refused_by_the_name_of_its_field(self, sender, heard, make, words):
-        sender.connect(heard.url)
-        told = refuse(sender, heard, payload={**ALERT, "extra": {"inner": make()}})
+    def test_in_a_payload_is_refused_by_the_name_of_its_field(self, sender, receiver, make, words):
+        sender.connect(receiver.url)
+        told = refuse(sender, receiver, payload={**ALERT, "extra": {"inner": make()}})
         assert told.startswith("payload: extra.inner")
         assert words in told
 
-    def test_in_a_stack_frame_is_refused_by_its_place(self, sender, heard, make, words):
-        sender.connect(heard.url)
+    def test_in_a_stack_frame_is_refused_by_its_place(self, sender, receiver, make, words):
+        sender.connect(receiver.url)
         value = {"type": "E", "value": "", "stacktrace": {"frames": [{"lineno": make()}]}}
-        told = refuse(sender, heard, run=deliver_created(event={"exception": {"values": [value]}}))
+        told = refuse(sender, receiver, run=deliver_created(event={"exception": {"values": [value]}}))
         assert told.startswith("payload: event.exception.values[0].stacktrace.frames[0].lineno")
         assert words in told
 
     @pytest.mark.parametrize("argument", ["message", "culprit", "project", "project_name", "level", "url", "event_id"])
-    def test_as_an_argument_is_refused_by_its_name(self, sender, heard, make, words, argument):
-        sender.connect(heard.url)
-        told = refuse(sender, heard, run=deliver_alert(**{argument: make()}))
+    def test_as_an_argument_is_refused_by_its_name(self, sender, receiver, make, words, argument):
+        sender.connect(receiver.url)
+        told = refuse(sender, receiver, run=deliver_alert(**{argument: make()}))
         assert f": {argument}: " in told
         assert "must be" in told or words in told
 
     @pytest.mark.parametrize("argument", ["tags", "triggering_rules"])
-    def test_inside_a_list_or_a_mapping_is_refused_by_the_arguments_name(self, sender, heard, make, words, argument):
-        sender.connect(heard.url)
+    def test_inside_a_list_or_a_mapping_is_refused_by_the_arguments_name(self, sender, receiver, make, words, argument):
+        sender.connect(receiver.url)
         run = deliver_created(tags={"a": make()}) if argument == "tags" else deliver_alert(triggering_rules=[make()])
-        told = refuse(sender, heard, run=run)
+        told = refuse(sender, receiver, run=run)
         assert argument in told
         assert "must be" in told or words in told
 
 
-def test_an_id_of_a_project_that_is_too_long_a_number_is_refused_in_words_that_help(sender, heard):
-    sender.connect(heard.url)
-    told = refuse(sender, heard, run=deliver_alert(project_id=10**4_999))
+def test_an_id_of_a_project_that_is_too_long_a_number_is_refused_in_words_that_help(sender, receiver):
+    sender.connect(receiver.url)
+    told = refuse(sender, receiver, run=deliver_alert(project_id=10**4_999))
     assert "project_id: " in told
     assert "set_int_max_str_digits" not in told, "what Python says is no help to whoever wrote the Dag"
 
@@ -133,52 +133,54 @@ MOMENTS = ["NaN", "Infinity", "5,000 digits", "negative", "5,000 digits of text"
 
 
 @pytest.mark.parametrize("moment", [float("nan"), float("inf"), 10**4_999, -(10**400), "9" * 5_000, "now"], ids=MOMENTS)
-def test_a_time_that_is_none_is_refused_by_the_arguments_name(sender, heard, moment):
-    sender.connect(heard.url)
-    assert "occurred_at: must be a time with a zone" in refuse(sender, heard, run=deliver_created(occurred_at=moment))
+def test_a_time_that_is_none_is_refused_by_the_arguments_name(sender, receiver, moment):
+    sender.connect(receiver.url)
+    assert "occurred_at: must be a time with a zone" in refuse(
+        sender, receiver, run=deliver_created(occurred_at=moment)
+    )
 
 
 @pytest.mark.parametrize("event", ["mapping", "inner"])
-def test_an_event_that_contains_itself_is_one_error_or_is_delivered(sender, heard, event):
+def test_an_event_that_contains_itself_is_one_error_or_is_delivered(sender, receiver, event):
     """A cycle in what no field takes is not looked at; the documented fields of such an event are what is sent."""
     source: dict[str, object] = dict(CREATED)
     source["event"] = source if event == "mapping" else {"event_id": "e", "tags": source}
-    sender.connect(heard.url)
+    sender.connect(receiver.url)
     told = sender.deliver(run=deliver_created(event=source))
     assert told.error is None or type(told.error) is NonRetryableError
-    assert len(heard.requests) == (told.error is None)
+    assert len(receiver.requests) == (told.error is None)
 
 
 @pytest.mark.parametrize("limit", [2_000, None])
-def test_an_oversize_payload_is_refused_with_its_largest_field(sender, heard, limit):
-    sender.connect(heard.url)
+def test_an_oversize_payload_is_refused_with_its_largest_field(sender, receiver, limit):
+    sender.connect(receiver.url)
     if limit:
         sender.set(max_payload_bytes=limit)
     size = limit or 1_048_576
-    told = refuse(sender, heard, payload={**ALERT, "message": "x" * size})
+    told = refuse(sender, receiver, payload={**ALERT, "message": "x" * size})
     assert told.startswith("payload: message: the payload has ")
     assert f"over max_payload_bytes={size}" in told
 
 
 @pytest.mark.parametrize("payload", [None, "text", [], 7, b"{}"], ids=repr)
-def test_what_is_no_mapping_is_no_payload(sender, heard, payload):
-    sender.connect(heard.url)
-    assert "must be a dict" in refuse(sender, heard, payload=lambda: payload)
+def test_what_is_no_mapping_is_no_payload(sender, receiver, payload):
+    sender.connect(receiver.url)
+    assert "must be a dict" in refuse(sender, receiver, payload=lambda: payload)
 
 
-def test_a_payload_without_an_id_is_one_error_that_names_it(sender, heard):
-    sender.connect(heard.url)
-    assert "id: " in refuse(sender, heard, payload={"message": "It broke"})
+def test_a_payload_without_an_id_is_one_error_that_names_it(sender, receiver):
+    sender.connect(receiver.url)
+    assert "id: " in refuse(sender, receiver, payload={"message": "It broke"})
 
 
 @pytest.mark.parametrize(
     "make", [uuid.uuid4, lambda: None, lambda: ["x"], lambda: 7], ids=["UUID", "None", "list", "7"]
 )
-def test_an_id_that_is_no_text_is_one_error_or_is_delivered(sender, heard, make):
-    sender.connect(heard.url)
+def test_an_id_that_is_no_text_is_one_error_or_is_delivered(sender, receiver, make):
+    sender.connect(receiver.url)
     told = sender.deliver({**ALERT, "id": make()})
     assert told.error is None or type(told.error) is NonRetryableError
-    assert len(heard.requests) == (told.error is None)
+    assert len(receiver.requests) == (told.error is None)
 
 
 TEXT = [name for name, scheme in SCHEMES.items() if scheme.signature_header and scheme.key_format == "text"]
@@ -218,9 +220,9 @@ REFUSED = [
 
 class TestSecrets:
     @pytest.mark.parametrize(("scheme", "secret", "words"), REFUSED)
-    def test_one_that_cannot_be_used_is_refused_without_being_quoted(self, sender, heard, scheme, secret, words):
-        sender.connect(heard.url, password=secret, scheme=scheme)
-        told = refuse(sender, heard)
+    def test_one_that_cannot_be_used_is_refused_without_being_quoted(self, sender, receiver, scheme, secret, words):
+        sender.connect(receiver.url, password=secret, scheme=scheme)
+        told = refuse(sender, receiver)
         assert told.startswith(f"connection '{CONN_ID}': password (signing secret): {words}")
         parts = [part for part in (secret, secret.strip(), secret.removeprefix("whsec_")) if len(part) > 3]
         assert [part for part in parts if part in told and part != "whsec_"] == []
@@ -228,14 +230,14 @@ class TestSecrets:
 
     @pytest.mark.parametrize("secret", USABLE.values(), ids=USABLE)
     @pytest.mark.parametrize("scheme", TEXT)
-    def test_an_odd_one_signs_what_a_receiver_verifies(self, sender, heard, scheme, secret):
-        sender.connect(heard.url, password=secret, scheme=scheme)
+    def test_an_odd_one_signs_what_a_receiver_verifies(self, sender, receiver, scheme, secret):
+        sender.connect(receiver.url, password=secret, scheme=scheme)
         told = sender.deliver()
         assert told.ended == ("delivered", None)
-        headers, body = read_heard(heard.requests[0])
-        verify(scheme, headers=headers, body=body, secrets=[secret], method="POST", url=heard.url)
+        headers, body = split_request(receiver.requests[0])
+        verify(scheme, headers=headers, body=body, secrets=[secret], method="POST", url=receiver.url)
         if len(secret) > 1:  # any text holds one byte
-            assert find_leaks(told.output, secret=secret, requests=heard.requests) == []
+            assert find_leaks(told.output, secret=secret, requests=receiver.requests) == []
 
     @pytest.mark.parametrize(
         ("text", "words"),
@@ -257,18 +259,18 @@ class TestSecrets:
         ],
         ids=lambda value: repr(value)[:30],
     )
-    def test_a_variable_without_a_usable_one_is_refused_by_its_name(self, sender, heard, variables, text, words):
+    def test_a_variable_without_a_usable_one_is_refused_by_its_name(self, sender, receiver, variables, text, words):
         if text is not None:
             variables.set("a_secret", text)
-        sender.connect(heard.url, password="", secret_variable="a_secret")
-        told = refuse(sender, heard)
+        sender.connect(receiver.url, password="", secret_variable="a_secret")
+        told = refuse(sender, receiver)
         assert told.startswith(f"connection '{CONN_ID}': the Variable 'a_secret' (extra.secret_variable): ")
         assert words in told
         assert "s3cret" not in told
 
-    def test_one_padded_by_whoever_typed_the_variable_signs_without_its_blanks(self, sender, heard, variables):
+    def test_one_padded_by_whoever_typed_the_variable_signs_without_its_blanks(self, sender, receiver, variables):
         variables.set("a_secret", " s3cret-padded\n")
-        sender.connect(heard.url, password="", secret_variable="a_secret")
+        sender.connect(receiver.url, password="", secret_variable="a_secret")
         assert sender.deliver().ended == ("delivered", None)
-        headers, body = read_heard(heard.requests[0])
+        headers, body = split_request(receiver.requests[0])
         verify("sentry", headers=headers, body=body, secrets=["s3cret-padded"])

@@ -133,25 +133,25 @@ CASES = [
 ]  # fmt: skip
 
 
-def check(case: Case, sender, receiver) -> None:
+def check(case: Case, sender, hostile) -> None:
     store = StateStore()
-    with receiver as heard:
+    with hostile as receiver:
         if case.error_class == "timeout":
             sender.set(connect_timeout=CONNECT_TIMEOUT)
-            sender.connect(heard.url, timeout=TIMEOUT)
+            sender.connect(receiver.url, timeout=TIMEOUT)
         else:
-            sender.connect(heard.url)
+            sender.connect(receiver.url)
         told = sender.deliver(store=store, watches_memory=True)
         if case.outcome != NOT_SENT:
             sender.deliver(store=store, try_number=2)
     assert told.ended == (case.outcome, case.error_class), told.record
     assert type(told.error) is RAISED[case.outcome]
-    sent = [request for request in heard.requests if request.startswith(b"POST")]  # a handshake is none
+    sent = [request for request in receiver.requests if request.startswith(b"POST")]  # a handshake is none
     assert len(sent) == case.requests, "one request, and none by the next try"
-    assert heard.connections <= 1
+    assert receiver.connections <= 1
     assert told.seconds <= case.deadline + SLACK_SECONDS
     assert told.grown < MOST_MEMORY
-    assert find_leaks(told.output, requests=heard.requests) == []
+    assert find_leaks(told.output, requests=receiver.requests) == []
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -164,14 +164,14 @@ def test_a_self_signed_certificate_is_not_sent_to(sender, tmp_path):
 
 
 def test_a_bomb_is_kept_as_it_came(sender):
-    with raw_server(gzip_bomb(50)) as heard:
-        sender.connect(heard.url)
+    with raw_server(gzip_bomb(50)) as receiver:
+        sender.connect(receiver.url)
         assert sender.deliver().record["response_body"].startswith("\\x1f")
 
 
 def test_a_time_to_come_back_is_kept_and_not_waited_for(sender):
-    with raw_server(b"HTTP/1.1 429 X\r\nRetry-After: 1e99\r\n" + EMPTY) as heard:
-        sender.connect(heard.url)
+    with raw_server(b"HTTP/1.1 429 X\r\nRetry-After: 1e99\r\n" + EMPTY) as receiver:
+        sender.connect(receiver.url)
         told = sender.deliver()
     assert told.record["response_headers"]["retry-after"] == "1e99"
     assert told.seconds < PATIENT_SECONDS
@@ -182,15 +182,15 @@ def test_a_connection_that_is_closed_on_reuse_gets_each_request_once(sender):
         connection.sendall(b"HTTP/1.1 200 OK\r\n" + EMPTY)
         second = read_request(connection)
         if second:
-            heard.requests.append(second)
+            receiver.requests.append(second)
 
-    with raw_server(answer_once) as heard:
-        sender.connect(heard.url)
+    with raw_server(answer_once) as receiver:
+        sender.connect(receiver.url)
         hook = EndpointHook(CONN_ID)
         first, second = (sender.deliver(hook=hook) for _ in range(2))
     assert (first.ended, second.ended) == ((DELIVERED, None), (UNKNOWN, "reused_connection_lost"))
-    assert len(heard.requests) == 2, "libcurl would send the second one again"
-    assert find_leaks(first.output + second.output, requests=heard.requests) == []
+    assert len(receiver.requests) == 2, "libcurl would send the second one again"
+    assert find_leaks(first.output + second.output, requests=receiver.requests) == []
 
 
 SECRETS = {
@@ -224,17 +224,17 @@ def test_what_a_receiver_echoes_of_our_secret_and_signature_is_masked(sender, sc
     said = []
 
     def echo(connection) -> None:
-        private = [secret, secret.removeprefix("whsec_").removeprefix("whsk_"), *list_signatures(heard.requests[0])]
+        private = [secret, secret.removeprefix("whsec_").removeprefix("whsk_"), *list_signatures(receiver.requests[0])]
         said.append(b" ".join(ENCODINGS[encoding](value.encode()) for value in private))
         headers = b"Server: %b\r\nLocation: /%b\r\nX-Request-Id: %b\r\n" % (said[0], said[0], said[0])
         body = b"filler " * 2_800 + said[0] * 20  # across the bound of what is kept too
         connection.sendall(b"HTTP/1.1 400 X\r\n%bContent-Length: %d\r\n\r\n%b" % (headers, len(body), body))
 
-    with raw_server(echo) as heard:
-        sender.connect(heard.url, password=secret, scheme=scheme)
+    with raw_server(echo) as receiver:
+        sender.connect(receiver.url, password=secret, scheme=scheme)
         told = sender.deliver()
     assert told.ended == (REJECTED, None)
     assert "***" in told.record["response_headers"]["server"]
     assert "***" in told.record["response_body"]
-    assert len(list_signatures(heard.requests[0])) >= 2
-    assert find_leaks(told.output, secret=secret, requests=heard.requests) == []
+    assert len(list_signatures(receiver.requests[0])) >= 2
+    assert find_leaks(told.output, secret=secret, requests=receiver.requests) == []

@@ -69,9 +69,9 @@ def test_the_frames_of_an_error_hold_no_secret(monkeypatch, prepare, call):
 
 
 def test_the_frames_of_a_registrys_error_hold_no_token(monkeypatch, allow_loopback):
-    with raw_server(REFUSAL) as heard:
+    with raw_server(REFUSAL) as receiver:
         extra = {"platform": "sentry", "organization": "o", "project": "p"}
-        host = f"http://127.0.0.1:{heard.port}/api/0"
+        host = f"http://127.0.0.1:{receiver.port}/api/0"
         set_connection(monkeypatch, "r", conn_type="service_hook_registry", host=host, password=TOKEN, extra=extra)
         for call in (RegistryHook("r").list_hooks, lambda: RegistryHook("r").register_hook(HookSpec(url="x"))):
             with pytest.raises(ServiceHookError) as caught:

@@ -19,7 +19,7 @@ from email.message import Message
 import pytest
 
 from airflow_provider_hooks.signing import SCHEMES, Scheme, SignatureError, sign, verify
-from tests.security.deliveries import read_heard
+from tests.security.deliveries import split_request
 from tests.servers import OK, raw_server
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -229,10 +229,10 @@ class TestBody:
 
 @every_scheme
 def test_what_the_sender_sends_is_verified_at_once_and_neither_changed_nor_by_another_secret(scheme, sender):
-    with raw_server(OK) as heard:
-        sender.connect(heard.url, password=SECRET, scheme=scheme.name)
+    with raw_server(OK) as receiver:
+        sender.connect(receiver.url, password=SECRET, scheme=scheme.name)
         assert sender.deliver().ended == ("delivered", None)
-    headers, body = read_heard(heard.requests[0])
+    headers, body = split_request(receiver.requests[0])
     verify(scheme, headers=headers, body=body, secrets=[OTHER, SECRET])
     for changed in ({"body": body.replace(b"error", b"debug")}, {"secrets": [OTHER]}):
         with pytest.raises(SignatureError):

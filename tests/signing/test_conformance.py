@@ -36,14 +36,14 @@ def deliver(connect):
     """Deliver an event, and return the headers, the body and the URL that arrived."""
 
     def run(name: str, **extra: object) -> tuple[dict[str, str], bytes, str]:
-        with raw_server(OK) as heard:
-            connect(heard.url, format=name, **{"scheme": "standard_webhooks", **extra})
+        with raw_server(OK) as receiver:
+            connect(receiver.url, format=name, **{"scheme": "standard_webhooks", **extra})
             DeliverEventOperator(task_id="t", event_type="orders.loaded", event_id="order-7", data=DATA).execute(
                 make_context()
             )
-        head, _, body = heard.requests[0].partition(b"\r\n\r\n")
+        head, _, body = receiver.requests[0].partition(b"\r\n\r\n")
         pairs = (line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
-        return {name.lower(): text for name, text in pairs}, body, heard.url
+        return {name.lower(): text for name, text in pairs}, body, receiver.url
 
     return run
 

@@ -31,7 +31,7 @@ from airflow_provider_hooks.signing import SCHEMES, SignatureError, sign, verify
 from airflow_provider_hooks.signing.keys import derive_key
 from airflow_provider_hooks.signing.message_signatures import MAX_COMPONENTS, MAX_SIGNATURES
 from tests.airflow_context import SECRET, make_context
-from tests.security.deliveries import read_heard
+from tests.security.deliveries import split_request
 from tests.servers import OK, raw_server
 from tests.signing.test_keys import PEM, PUBLIC_PEM, WHPK, WHSK
 
@@ -324,13 +324,13 @@ def other_verify(headers, body, url, public):
 @every_key
 class TestOtherImplementation:
     def test_it_verifies_what_is_delivered_and_refuses_a_forgery(self, connect, secret, public):
-        with raw_server(OK) as heard:
-            connect(heard.url + "?token=x", password=secret, scheme=SCHEME.name, signature={"nonce": True})
+        with raw_server(OK) as receiver:
+            connect(receiver.url + "?token=x", password=secret, scheme=SCHEME.name, signature={"nonce": True})
             DeliverEventOperator(task_id="t", event_type="orders.loaded", event_id="1", data={"a": 1}).execute(
                 make_context()
             )
-        headers, body = read_heard(heard.requests[0])
-        url = heard.url + "?token=x"
+        headers, body = split_request(receiver.requests[0])
+        url = receiver.url + "?token=x"
         other_verify(headers, body, url, public)
         check(headers, public, body=body, url=url, now=None)
         other = {"hmac": "another", "whsk": PUBLIC_PEM, "PEM": WHPK}[

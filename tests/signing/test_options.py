@@ -14,7 +14,7 @@ from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.operators.delivery import DeliverEventOperator
 from airflow_provider_hooks.signing import SCHEMES, SignatureError, sign, verify
 from tests.airflow_context import SECRET, make_context
-from tests.security.deliveries import read_heard
+from tests.security.deliveries import split_request
 from tests.servers import OK, raw_server
 
 NOW = 1_700_000_000
@@ -84,18 +84,18 @@ def test_an_endpoint_delivers_by_its_options_and_a_receiver_verifies_by_the_same
         "encoding": "base64url",
         "id_header": "X-Partner-Id",
     }
-    with raw_server(OK) as heard:
-        connect(heard.url, scheme="hmac", signature=form(options))
+    with raw_server(OK) as receiver:
+        connect(receiver.url, scheme="hmac", signature=form(options))
         record = DeliverEventOperator(task_id="t", event_type="orders.loaded", event_id="1", data={}).execute(
             make_context()
         )
     assert record["scheme"] == "hmac"
-    headers, body = read_heard(heard.requests[0])
-    receiver = SCHEMES["hmac"].with_options(options)
-    verify(receiver, headers=headers, body=body, secrets=[SECRET])
+    headers, body = split_request(receiver.requests[0])
+    signer = SCHEMES["hmac"].with_options(options)
+    verify(signer, headers=headers, body=body, secrets=[SECRET])
     for changed in ({"body": body + b" "}, {"secrets": ["another"]}, {"headers": {**headers, "X-Partner-Id": "x"}}):
         with pytest.raises(SignatureError):
-            verify(receiver, **{"headers": headers, "body": body, "secrets": [SECRET], **changed})
+            verify(signer, **{"headers": headers, "body": body, "secrets": [SECRET], **changed})
 
 
 @pytest.mark.parametrize("options", [None, "", " ", {}, "{}", {"header": None}])

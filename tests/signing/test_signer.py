@@ -24,7 +24,7 @@ from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
 from airflow_provider_hooks.signing import SCHEMES, Scheme, sign, verify
 from airflow_provider_hooks.signing.schemes import ENTRY_POINT_GROUP
 from tests.airflow_context import SECRET, make_context
-from tests.security.deliveries import read_heard
+from tests.security.deliveries import split_request
 from tests.servers import OK, raw_server
 from tests.signing import example_signers
 from tests.signing.example_signers import (
@@ -94,13 +94,13 @@ class TestExamples:
         assert signer.key_format == "text"
 
     def test_an_endpoint_delivers_with_it(self, signer, examples, connect):
-        with raw_server(OK) as heard:
-            connect(heard.url, scheme=signer.name)
+        with raw_server(OK) as receiver:
+            connect(receiver.url, scheme=signer.name)
             record = DeliverEventAlertOperator(
                 task_id="a_task", message="It broke", triggering_rules=["A rule"]
             ).execute(make_context())
         assert (record["outcome"], record["scheme"]) == ("delivered", signer.name)
-        headers, body = read_heard(heard.requests[0])
+        headers, body = split_request(receiver.requests[0])
         verify(signer, headers=headers, body=body, secrets=[SECRET])
         with pytest.raises(SignatureError):
             verify(signer, headers=headers, body=body, secrets=[OTHER])
@@ -120,15 +120,15 @@ def test_several_secrets_sign_in_the_one_header_of_the_stripe_like_scheme():
 
 def test_a_receiver_that_returns_the_signature_of_such_a_scheme_gets_none_of_it_into_the_record(examples, connect):
     def echo(connection):
-        answer = heard.requests[0].partition(b"\r\n\r\n")[0]
+        answer = receiver.requests[0].partition(b"\r\n\r\n")[0]
         connection.sendall(b"HTTP/1.1 500 No\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
 
-    with raw_server(echo) as heard:
-        connect(heard.url, scheme="stripe_like")
+    with raw_server(echo) as receiver:
+        connect(receiver.url, scheme="stripe_like")
         operator = DeliverEventAlertOperator(task_id="a_task", message="It broke", triggering_rules=["A rule"])
         with pytest.raises(Exception, match="rejected") as caught:
             operator.execute(make_context())
-    value = read_heard(heard.requests[0])[0]["Stripe-Signature"]
+    value = split_request(receiver.requests[0])[0]["Stripe-Signature"]
     stored = json.dumps(caught.value.record)
     assert "***" in stored
     assert value not in stored
@@ -220,16 +220,16 @@ def test_a_package_of_a_few_lines_adds_a_scheme_that_signs_the_url(install, tmp_
     assert len([line for line in PACKAGE.splitlines() if line]) < 30
     (tmp_path / "url_signing.py").write_text(PACKAGE)
     install(signed_url="url_signing:UrlSigner")
-    with raw_server(OK) as heard:
-        connect(heard.url + "?token=x", scheme="signed_url")
+    with raw_server(OK) as receiver:
+        connect(receiver.url + "?token=x", scheme="signed_url")
         record = DeliverEventAlertOperator(task_id="t", message="It broke", triggering_rules=["A rule"]).execute(
             make_context()
         )
     assert (record["outcome"], record["scheme"]) == ("delivered", "signed_url")
-    headers, body = read_heard(heard.requests[0])
-    request = {"headers": headers, "body": body, "secrets": [SECRET], "url": heard.url + "?token=x"}
+    headers, body = split_request(receiver.requests[0])
+    request = {"headers": headers, "body": body, "secrets": [SECRET], "url": receiver.url + "?token=x"}
     verify("signed_url", **request)
-    for changed in ({"body": body + b" "}, {"secrets": [OTHER]}, {"url": heard.url}, {"url": None}):
+    for changed in ({"body": body + b" "}, {"secrets": [OTHER]}, {"url": receiver.url}, {"url": None}):
         with pytest.raises(SignatureError):
             verify("signed_url", **{**request, **changed})
 

@@ -12,7 +12,7 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 
 @dataclass
-class HeardStream:
+class StreamReceiver:
     """What a receiver got."""
 
     port: int
@@ -26,7 +26,7 @@ class HeardStream:
 @contextlib.contextmanager
 def serve_receiver(
     answer: Callable[[int], int] = lambda _count: 204, headers: dict[str, str] | None = None
-) -> Iterator[HeardStream]:
+) -> Iterator[StreamReceiver]:
     """Serve until the block ends; ``answer`` gives the status for the number of requests so far."""
     lock = threading.Lock()
 
@@ -43,16 +43,16 @@ def serve_receiver(
             got = dict(line.split(": ", 1) for line in lines)
             body = self.rfile.read(int(got["Content-Length"]))
             with lock:
-                heard.requests.append((got, body))
-                status = answer(len(heard.requests))
+                receiver.requests.append((got, body))
+                status = answer(len(receiver.requests))
             self.wfile.write(f"HTTP/1.1 {status} X\r\n{more}Content-Length: 0\r\n\r\n".encode())
 
     server = ThreadingTCPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    heard = HeardStream(server.server_address[1])
+    receiver = StreamReceiver(server.server_address[1])
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
-        yield heard
+        yield receiver
     finally:
         server.shutdown()
         server.server_close()

@@ -55,8 +55,8 @@ def deliver_single(number, *, run_id):
     return operator.execute(make_context(run_id=run_id, max_tries=0))
 
 
-def count_events(heard):
-    return Counter(headers["X-Service-Hook-Delivery"] for headers, _ in heard.requests)
+def count_events(receiver):
+    return Counter(headers["X-Service-Hook-Delivery"] for headers, _ in receiver.requests)
 
 
 def read_rows(ledger, columns):
@@ -64,8 +64,8 @@ def read_rows(ledger, columns):
 
 
 def test_a_stream_a_task_and_a_command_send_an_event_once(connect, deliver, ledger):
-    with serve_receiver() as heard:
-        connect(heard.url)
+    with serve_receiver() as receiver:
+        connect(receiver.url)
         assert deliver_single(0, run_id="single")["outcome"] == "delivered"
         first = deliver(range(4), run_id="first")
         assert (first["delivered"], first["sent_before"], first["total"]) == (4, 1, 4)
@@ -84,21 +84,21 @@ def test_a_stream_a_task_and_a_command_send_an_event_once(connect, deliver, ledg
         result = EndpointHook().deliver_now(TYPE, draft, policy=make_policy(once="event"))
         assert (result.record.info.event_id, result.sent_by_this_try) == ("order-3", False)
         sent = {delivery_id: 1 for (delivery_id,) in read_rows(ledger, "delivery_id")}
-        assert count_events(heard) == sent
+        assert count_events(receiver) == sent
     assert read_rows(ledger, "event_type, endpoint, run_id")[0] == (TYPE, "service_hook_default", "single")
 
 
 def test_a_stream_that_is_delivered_again_with_other_runs_claims_has_what_the_first_one_recorded(
     connect, deliver, ledger, tmp_path, pushed
 ):
-    with serve_receiver(lambda count: 500 if count == 2 else 204) as heard:
-        connect(heard.url)
+    with serve_receiver(lambda count: 500 if count == 2 else 204) as receiver:
+        connect(receiver.url)
         with pytest.raises(AirflowFailException) as failed:
             deliver(range(3), run_id="first", concurrency=1)
         assert "deliveries resend" in str(failed.value)
         with pytest.raises(AirflowFailException):
             deliver(range(3), run_id="second")
-        assert len(heard.requests) == 3
+        assert len(receiver.requests) == 3
     result = pushed["return_value"]
     assert (result["delivered"], result["rejected"], result["sent_before"]) == (2, 1, 3)
     lines = [json.loads(line) for part in sorted(tmp_path.rglob("second/**/segment-*")) for line in part.open()]
@@ -115,31 +115,31 @@ def test_events_that_were_not_sent_are_sent_by_any_later_run(connect, deliver, l
     with pytest.raises(AirflowFailException):
         deliver(range(3), run_id="first", stop_after_failures=1, concurrency=1)
     assert set(read_rows(ledger, "state")) == {("not_sent",)}
-    with serve_receiver() as heard:
-        connect(heard.url)
+    with serve_receiver() as receiver:
+        connect(receiver.url)
         assert deliver(range(3), run_id="second")["sent_before"] == 0
-        assert (len(heard.requests), set(count_events(heard).values())) == (3, {1})
+        assert (len(receiver.requests), set(count_events(receiver).values())) == (3, {1})
 
 
 def test_events_that_a_run_names_to_be_sent_again_are(connect, deliver, ledger, pushed):
-    with serve_receiver(lambda count: 500 if count <= 2 else 204) as heard:
-        connect(heard.url)
+    with serve_receiver(lambda count: 500 if count <= 2 else 204) as receiver:
+        connect(receiver.url)
         with pytest.raises(AirflowFailException):
             deliver(range(5), run_id="first", concurrency=1)
         earlier = pushed["return_value"]["records"]
         chosen = {"undelivered_from": earlier, "resend_outcomes": ["rejected"]}
         second = deliver(range(5), run_id="second", **chosen)
         assert (second["delivered"], second["sent_before"]) == (2, 0)
-        marks = [headers.get("X-Service-Hook-Redelivery") for headers, _ in heard.requests]
+        marks = [headers.get("X-Service-Hook-Redelivery") for headers, _ in receiver.requests]
         assert marks == [None] * 5 + ["true"] * 2
         third = deliver(range(5), run_id="third", **chosen)
         assert (third["delivered"], third["sent_before"]) == (2, 2), "they were delivered meanwhile"
-        assert sorted(count_events(heard).values()) == [1, 1, 1, 2, 2]
+        assert sorted(count_events(receiver).values()) == [1, 1, 1, 2, 2]
 
 
 def test_an_event_that_a_user_requests_is_marked_as_a_redelivery(connect, deliver, ledger):
-    with serve_receiver() as heard:
-        connect(heard.url)
+    with serve_receiver() as receiver:
+        connect(receiver.url)
         deliver(range(2), run_id="first", concurrency=1)
         ((text,),) = ledger.run("SELECT claim FROM service_hook_deliveries WHERE event_id = 'order-1'")
         claim = json.dumps({**json.loads(text), "state": "resend"})
@@ -147,43 +147,43 @@ def test_an_event_that_a_user_requests_is_marked_as_a_redelivery(connect, delive
             "UPDATE service_hook_deliveries SET state = 'resend', claim = ? WHERE event_id = 'order-1'", (claim,)
         )
         assert deliver(range(2), run_id="second")["sent_before"] == 1
-        marks = [headers.get("X-Service-Hook-Redelivery") for headers, _ in heard.requests]
+        marks = [headers.get("X-Service-Hook-Redelivery") for headers, _ in receiver.requests]
     assert marks == [None, None, "true"]
 
 
 def test_shards_and_event_types_have_their_own_events(connect, deliver, ledger):
     events = [{"id": f"order-{number}", "kind": f"orders.k{number % 2}"} for number in range(10)]
-    with serve_receiver() as heard:
-        connect(heard.url)
+    with serve_receiver() as receiver:
+        connect(receiver.url)
         options = {"event_type": "event.created", "type_field": "kind"}
         results = [deliver(events, run_id="first", map_index=index, shard=(index, 2), **options) for index in range(2)]
         assert [result["delivered"] for result in results] == [5, 5]
         assert deliver(events, run_id="second", **options)["sent_before"] == 10
-        assert set(count_events(heard).values()) == {1}
+        assert set(count_events(receiver).values()) == {1}
         assert deliver(events, run_id="third")["sent_before"] == 0, "events of another type are other deliveries"
     assert [kind for (kind,) in read_rows(ledger, "event_type")].count("orders.k1") == 5
 
 
 def test_invalid_events_have_no_claim(connect, deliver, ledger):
     events = [{"id": "order-1"}, {"id": ""}, {"id": "order-2"}]
-    with serve_receiver() as heard:
-        connect(heard.url)
+    with serve_receiver() as receiver:
+        connect(receiver.url)
         result = deliver(events, run_id="first", on_invalid="skip")
     assert (result["delivered"], result["invalid"], len(read_rows(ledger, "id"))) == (2, 1, 2)
 
 
 def test_by_default_each_run_sends_and_claims_no_event(connect, deliver, ledger):
-    with serve_receiver() as heard:
-        connect(heard.url)
+    with serve_receiver() as receiver:
+        connect(receiver.url)
         for run_id in ("first", "second"):
             assert deliver(range(3), run_id=run_id, once="run")["sent_before"] == 0
-        assert set(count_events(heard).values()) == {2}
+        assert set(count_events(receiver).values()) == {2}
     assert read_rows(ledger, "id") == []
 
 
 def test_without_a_ledger_it_is_refused(connect, deliver):
-    with serve_receiver() as heard:
-        connect(heard.url)
+    with serve_receiver() as receiver:
+        connect(receiver.url)
         with pytest.raises(AirflowFailException, match="set \\[service_hooks\\] ledger_conn_id"):
             deliver(range(3), run_id="first")
-        assert heard.requests == []
+        assert receiver.requests == []

@@ -74,8 +74,8 @@ class Events:
     ],
 )
 def test_events_are_delivered_after_airflow_rendered_the_fields(connect, tmp_path, events):
-    with serve_receiver() as heard:
-        connect(heard.url)
+    with serve_receiver() as receiver:
+        connect(receiver.url)
         operator = DeliverEventStreamOperator(task_id="a_task", events=events, records_path=str(tmp_path))
         context = make_context(max_tries=0)
         operator.render_template_fields(context)
@@ -89,8 +89,8 @@ def test_an_invalid_event_ends_no_stream(connect, deliver, tmp_path, kind):
     content = b"\xef\xbb\xbf" + "\r\n".join(lines).encode()
     path = tmp_path / "events.jsonl"
     path.write_bytes(gzip.compress(content) if kind == "gzip" else content)
-    with serve_receiver() as heard:
-        connect(heard.url)
+    with serve_receiver() as receiver:
+        connect(receiver.url)
         summary = deliver(str(path), on_invalid="skip")
     assert summary["delivered"] == 2
     assert summary["invalid"] == 4
@@ -99,17 +99,17 @@ def test_an_invalid_event_ends_no_stream(connect, deliver, tmp_path, kind):
 @pytest.mark.parametrize("scheme", [scheme for scheme in SCHEMES.values() if scheme.signature_header])
 def test_every_event_of_a_file_arrives_once_signed_and_is_recorded(connect, deliver, tmp_path, scheme):
     path = write_lines(tmp_path / "events.jsonl", map(make_event, range(500)))
-    with serve_receiver() as heard:
-        connect(heard.url, scheme=scheme.name)
+    with serve_receiver() as receiver:
+        connect(receiver.url, scheme=scheme.name)
         told = deliver(path, concurrency=8)
-    assert Counter(json.loads(body)["id"] for _, body in heard.requests) == {f"event-{n}": 1 for n in range(500)}
-    for headers, body in heard.requests:
-        verify(scheme, headers=headers, body=body, secrets=[SECRET], method="POST", url=heard.url)
+    assert Counter(json.loads(body)["id"] for _, body in receiver.requests) == {f"event-{n}": 1 for n in range(500)}
+    for headers, body in receiver.requests:
+        verify(scheme, headers=headers, body=body, secrets=[SECRET], method="POST", url=receiver.url)
     records = read_records(tmp_path)
     assert Counter(record["event_id"] for record in records) == {f"event-{n}": 1 for n in range(500)}
     assert {record["outcome"] for record in records} == {"delivered"}
     assert (told["delivered"], told["total"], told["stopped"]) == (500, 500, False)
-    assert {headers["X-Service-Hook-Delivery"] for headers, _ in heard.requests} == {
+    assert {headers["X-Service-Hook-Delivery"] for headers, _ in receiver.requests} == {
         record["delivery_id"] for record in records
     }
 
@@ -119,16 +119,16 @@ def test_gzip_lists_functions_and_shards_give_each_event_once(connect, deliver, 
     (tmp_path / "events.gz").write_bytes(gzip.compress("\n".join(map(json.dumps, events)).encode()))
     path = write_lines(tmp_path / "events.jsonl", events)
     for source in (str(tmp_path / "events.gz"), events, lambda: iter(events)):
-        with serve_receiver() as heard:
-            connect(heard.url)
+        with serve_receiver() as receiver:
+            connect(receiver.url)
             deliver(source)
-        assert sorted(json.loads(body)["id"] for _, body in heard.requests) == sorted(one["id"] for one in events)
+        assert sorted(json.loads(body)["id"] for _, body in receiver.requests) == sorted(one["id"] for one in events)
     for source, count in itertools.product((path, events), (3, 7)):
-        with serve_receiver() as heard:
-            connect(heard.url)
+        with serve_receiver() as receiver:
+            connect(receiver.url)
             for index in range(count):
                 deliver(source, shard=(index, count))
-        assert sorted(json.loads(body)["id"] for _, body in heard.requests) == sorted(one["id"] for one in events)
+        assert sorted(json.loads(body)["id"] for _, body in receiver.requests) == sorted(one["id"] for one in events)
 
 
 def test_an_event_that_cannot_be_sent_fails_before_anything_is_sent_or_is_skipped_and_reported(
@@ -136,11 +136,11 @@ def test_an_event_that_cannot_be_sent_fails_before_anything_is_sent_or_is_skippe
 ):
     events = [make_event(0), make_event(1, message=""), make_event(2)]
     path = write_lines(tmp_path / "events.jsonl", events)
-    with serve_receiver() as heard:
-        connect(heard.url)
+    with serve_receiver() as receiver:
+        connect(receiver.url)
         with pytest.raises(AirflowFailException, match=r"event at byte .*message: must be text"):
             deliver(path)
-        assert heard.requests == []
+        assert receiver.requests == []
         told = deliver(path, on_invalid="skip")
     assert (told["delivered"], told["not_sent"], told["invalid"]) == (2, 1, 1)
     assert [record["error_class"] for record in read_records(tmp_path) if "error_class" in record] == ["invalid_event"]
@@ -149,12 +149,12 @@ def test_an_event_that_cannot_be_sent_fails_before_anything_is_sent_or_is_skippe
 def test_a_rejected_event_fails_the_task_and_is_not_sent_again(connect, deliver, tmp_path):
     context = make_context(StateStore(), max_tries=3)
     context["ti"].xcom_push = lambda key, value: None
-    with serve_receiver(answer=lambda count: 500 if count == 2 else 204) as heard:
-        connect(heard.url)
+    with serve_receiver(answer=lambda count: 500 if count == 2 else 204) as receiver:
+        connect(receiver.url)
         for _ in range(2):
             with pytest.raises(AirflowFailException, match="1 of 5 events were not delivered"):
                 deliver([make_event(number) for number in range(5)], context=context, concurrency=1)
-    assert len(heard.requests) == 5
+    assert len(receiver.requests) == 5
     assert Counter(record["outcome"] for record in read_records(tmp_path)) == {"delivered": 4, "rejected": 1}
 
 
@@ -173,11 +173,11 @@ def test_a_dead_receiver_stops_the_stream_and_a_retry_sends_exactly_the_rest(con
     assert read_records(tmp_path) == []
     assert 5 <= pushed["return_value"]["unsent"] <= 5 + 2 * 2
     assert pushed["return_value"]["stopped"]
-    with serve_receiver() as heard:
-        connect(heard.url)
+    with serve_receiver() as receiver:
+        connect(receiver.url)
         returned = deliver(events, context=context(2), concurrency=2)
     assert (returned["delivered"], returned["total"], returned["unsent"]) == (50, 50, 0)
-    assert Counter(json.loads(body)["id"] for _, body in heard.requests) == {event["id"]: 1 for event in events}
+    assert Counter(json.loads(body)["id"] for _, body in receiver.requests) == {event["id"]: 1 for event in events}
     records = read_records(tmp_path)
     assert sorted(record["event_id"] for record in records) == sorted(event["id"] for event in events)
 
@@ -198,8 +198,8 @@ def test_a_batch_that_a_crash_interrupted_is_reported_and_not_sent_again(connect
     class KilledError(BaseException):
         pass
 
-    with serve_receiver() as heard:
-        connect(heard.url)
+    with serve_receiver() as receiver:
+        connect(receiver.url)
         context = make_context(store, try_number=1, max_tries=3)
         claimed = []
         real_set = store.set
@@ -214,25 +214,25 @@ def test_a_batch_that_a_crash_interrupted_is_reported_and_not_sent_again(connect
         with pytest.raises(KilledError):
             deliver(events, context=context)
         store.set = real_set
-        assert heard.requests == []
+        assert receiver.requests == []
         retry = make_context(store, try_number=2, max_tries=3)
         retry["ti"].xcom_push = lambda key, value: None
         with pytest.raises(AirflowFailException, match="20 of 20 events"):
             deliver(events, context=retry)
-    assert heard.requests == []
+    assert receiver.requests == []
     assert Counter(record["outcome"] for record in read_records(tmp_path)) == {"unknown": 20}
     assert json.loads(store.kept[KEY_PREFIX])["state"] == "done"
 
 
 def test_a_clear_sends_all_again_and_says_so(connect, deliver, tmp_path):
     store, events = StateStore(), [make_event(number) for number in range(5)]
-    with serve_receiver() as heard:
-        connect(heard.url)
+    with serve_receiver() as receiver:
+        connect(receiver.url)
         deliver(events, context=make_context(store, max_tries=0))
         deliver(events, context=make_context(store, max_tries=1, try_number=2))
-    assert len(heard.requests) == 10
+    assert len(receiver.requests) == 10
     assert Counter(record["redelivery"] for record in read_records(tmp_path)) == {False: 5, True: 5}
-    marks = [headers.get("X-Service-Hook-Redelivery") for headers, _ in heard.requests]
+    marks = [headers.get("X-Service-Hook-Redelivery") for headers, _ in receiver.requests]
     assert marks == [None] * 5 + ["true"] * 5
 
 
@@ -273,8 +273,8 @@ def earlier(connect, deliver, tmp_path):
     path = write_lines(tmp_path / "events.jsonl", map(make_event, range(8)))
     context, pushed = make_context(max_tries=0), {}
     context["ti"].xcom_push = lambda key, value: pushed.update(value)
-    with serve_receiver(answer=refuse_some) as heard:
-        connect(heard.url)
+    with serve_receiver(answer=refuse_some) as receiver:
+        connect(receiver.url)
         with pytest.raises(AirflowFailException, match="send only these with undelivered_from"):
             deliver(path, context=context, concurrency=1)
     return path, pushed["records"]
@@ -307,25 +307,25 @@ def test_only_events_with_the_chosen_outcomes_are_sent_and_marked_if_they_may_ha
     path, records = earlier
     change_records(records, set_outcome("event-6", "not_sent"))
     change_records(records, set_outcome("event-7", "unknown"))
-    with serve_receiver() as heard:
-        connect(heard.url)
+    with serve_receiver() as receiver:
+        connect(receiver.url)
         options = {"undelivered_from": records, "resend_outcomes": outcomes, "records": "again"}
         returned = deliver(path, **options)
-    assert Counter(json.loads(body)["id"] for _, body in heard.requests) == dict.fromkeys(sent, 1)
+    assert Counter(json.loads(body)["id"] for _, body in receiver.requests) == dict.fromkeys(sent, 1)
     assert (returned["delivered"], returned["total"]) == (len(sent), len(sent))
     found = [json.loads(line) for part in Path(returned["records"]).iterdir() for line in part.read_text().splitlines()]
     assert {record["event_id"]: record["redelivery"] for record in found} == sent
-    marked = {json.loads(body)["id"] for headers, body in heard.requests if "X-Service-Hook-Redelivery" in headers}
+    marked = {json.loads(body)["id"] for headers, body in receiver.requests if "X-Service-Hook-Redelivery" in headers}
     assert marked == {event_id for event_id, may_have_arrived in sent.items() if may_have_arrived}
 
 
 def test_an_event_that_a_redelivery_did_not_send_may_still_have_arrived_before(connect, deliver, earlier):
     path, records = earlier
     change_records(records, lambda record: record.update(outcome="not_sent", redelivery=True))
-    with serve_receiver() as heard:
-        connect(heard.url)
+    with serve_receiver() as receiver:
+        connect(receiver.url)
         returned = deliver(path, undelivered_from=records, records="again")
-    assert len(heard.requests) == 8
+    assert len(receiver.requests) == 8
     found = [json.loads(line) for part in Path(returned["records"]).iterdir() for line in part.read_text().splitlines()]
     assert {record["redelivery"] for record in found} == {True}
 
@@ -333,19 +333,19 @@ def test_an_event_that_a_redelivery_did_not_send_may_still_have_arrived_before(c
 def test_shards_send_what_an_earlier_run_did_not_deliver_once(connect, deliver, earlier):
     path, records = earlier
     change_records(records, lambda record: record.update(outcome="not_sent"))
-    with serve_receiver() as heard:
-        connect(heard.url)
+    with serve_receiver() as receiver:
+        connect(receiver.url)
         for index in range(3):
             deliver(path, undelivered_from=records, records=f"again-{index}", shard=(index, 3))
-    assert Counter(json.loads(body)["id"] for _, body in heard.requests) == {f"event-{n}": 1 for n in range(8)}
+    assert Counter(json.loads(body)["id"] for _, body in receiver.requests) == {f"event-{n}": 1 for n in range(8)}
 
 
 def test_nothing_undelivered_is_a_stream_without_events(connect, deliver, earlier):
     path, records = earlier
-    with serve_receiver() as heard:
-        connect(heard.url)
+    with serve_receiver() as receiver:
+        connect(receiver.url)
         assert deliver(path, undelivered_from=records, records="again")["total"] == 0
-    assert heard.requests == []
+    assert receiver.requests == []
 
 
 @pytest.mark.parametrize(
@@ -360,11 +360,11 @@ def test_nothing_undelivered_is_a_stream_without_events(connect, deliver, earlie
 def test_records_of_other_events_are_refused_before_anything_is_sent(connect, deliver, earlier, change, named):
     path, records = earlier
     change_records(records, change)
-    with serve_receiver() as heard:
-        connect(heard.url)
+    with serve_receiver() as receiver:
+        connect(receiver.url)
         with pytest.raises(AirflowFailException, match=named):
             deliver(path, undelivered_from=records, resend_outcomes=["rejected"], records="again")
-    assert heard.requests == []
+    assert receiver.requests == []
 
 
 def test_a_folder_without_records_is_refused(connect, deliver, tmp_path, earlier):
@@ -389,16 +389,16 @@ def test_a_retry_refuses_when_the_earlier_records_changed_meanwhile(connect, del
 def test_an_edited_claim_cannot_choose_another_folder(connect, deliver, tmp_path, begun):
     """A user of Airflow can edit the claim; a worker would read, write and delete there."""
     store, events = StateStore(), [make_event(number) for number in range(6)]
-    with serve_receiver(lambda _count: 500) as heard:
-        connect(heard.url)
+    with serve_receiver(lambda _count: 500) as receiver:
+        connect(receiver.url)
         context = make_context(store, xcom_push=lambda key, value: None)
         with pytest.raises(DeliveryNotSentError):
             deliver(events, context=context, stop_after_failures=2, concurrency=1)
-        count = len(heard.requests)
+        count = len(receiver.requests)
         claim = json.loads(store.kept[KEY_PREFIX])
         store.kept[KEY_PREFIX] = json.dumps({**claim, "records": begun})
         with pytest.raises(AirflowFailException, match="records_path must be the same in every try") as caught:
             deliver(events, context=make_context(store, try_number=2))
     assert begun in str(caught.value)
-    assert len(heard.requests) == count
+    assert len(receiver.requests) == count
     assert json.loads(store.kept[KEY_PREFIX])["records"] == begun

@@ -78,9 +78,9 @@ class KilledError(BaseException):
 
 
 @pytest.fixture(scope="module")
-def heard():
-    with serve_receiver() as heard:
-        yield heard
+def receiver():
+    with serve_receiver() as receiver:
+        yield receiver
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def do_once_at(monkeypatch, kind, method, call, do, *, is_before):
 @pytest.mark.parametrize("before", ["nothing", "an interrupted batch", "unsent events"])
 @pytest.mark.parametrize(("kind", "method"), POINTS)
 def test_a_try_that_slept_harms_nothing(
-    run_try, heard, event_ids, tmp_path, monkeypatch, kind, method, before, call, is_before
+    run_try, receiver, event_ids, tmp_path, monkeypatch, kind, method, before, call, is_before
 ):
     kept, first = StateStore(), 1
     if before == "unsent events":
@@ -150,20 +150,20 @@ def test_a_try_that_slept_harms_nothing(
         with monkeypatch.context() as patch:
             do_once_at(patch, Engine, "_send_on", BATCH + 4, _die, is_before=True)
             with pytest.raises(KilledError):
-                run_try(1, kept, heard.url)
+                run_try(1, kept, receiver.url)
         first = 2
     sleeping = FollowedStore(kept)
 
     def be_followed():
         sleeping.is_followed = True
         with contextlib.suppress(AirflowFailException):
-            run_try(first + 1, kept, heard.url)
+            run_try(first + 1, kept, receiver.url)
 
     with monkeypatch.context() as patch:
         do_once_at(patch, kind, method, call, be_followed, is_before=is_before)
         with contextlib.suppress(FollowedError, AirflowFailException):
-            run_try(first, sleeping, heard.url)
-    received = Counter(json.loads(body)["id"] for _, body in list(heard.requests))
+            run_try(first, sleeping, receiver.url)
+    received = Counter(json.loads(body)["id"] for _, body in list(receiver.requests))
     received = Counter({event_id: received[event_id] for event_id in event_ids if event_id in received})
     assert set(received.values()) == {1}
     records = [

@@ -45,12 +45,12 @@ def read_records(tmp_path):
 
 @pytest.mark.parametrize("name", ["standard_webhooks", "cloudevents", "cloudevents_binary", "raw"])
 def test_each_event_has_its_own_type_in_request_and_record(connect, deliver, tmp_path, name):
-    with serve_receiver() as heard:
-        connect(heard.url, scheme="github", format=name)
+    with serve_receiver() as receiver:
+        connect(receiver.url, scheme="github", format=name)
         result = deliver()
     assert result["delivered"] == 20
     types = {event["id"]: event["kind"] for event in EVENTS}
-    for headers, body in heard.requests:
+    for headers, body in receiver.requests:
         verify("github", headers=headers, body=body, secrets=[SECRET])
         content = json.loads(body)
         event_id = content.get("data", content)["id"]
@@ -67,17 +67,17 @@ def test_each_event_has_its_own_type_in_request_and_record(connect, deliver, tmp
 
 def test_events_that_fail_are_recorded_and_sent_again_with_their_types(connect, deliver, tmp_path):
     types = {event["id"]: event["kind"] for event in EVENTS}
-    with raw_server(b"HTTP/1.1 400 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno") as heard:
-        connect(heard.url)
+    with raw_server(b"HTTP/1.1 400 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno") as receiver:
+        connect(receiver.url)
         with pytest.raises(AirflowFailException, match="20 of 20 events were not delivered"):
             deliver(concurrency=2)
     records = read_records(tmp_path)
     assert {record["event_id"]: record["event_type"] for record in records} == types
     (folder,) = {path.parent for path in (tmp_path / "records").rglob("segment-*.jsonl")}
-    with serve_receiver() as heard:
-        connect(heard.url)
+    with serve_receiver() as receiver:
+        connect(receiver.url)
         deliver(undelivered_from=str(folder), resend_outcomes=["rejected"], records_path=str(tmp_path / "again"))
-    sent = {headers["X-Service-Hook-Delivery"]: headers["X-Service-Hook-Event"] for headers, _ in heard.requests}
+    sent = {headers["X-Service-Hook-Delivery"]: headers["X-Service-Hook-Event"] for headers, _ in receiver.requests}
     assert sent == {record["delivery_id"]: record["event_type"] for record in records}
 
 
@@ -94,11 +94,11 @@ def test_events_that_fail_are_recorded_and_sent_again_with_their_types(connect, 
 )
 def test_an_event_whose_type_cannot_be_used_is_invalid(connect, deliver, tmp_path, event, problem):
     events = [EVENTS[0], event]
-    with serve_receiver() as heard:
-        connect(heard.url, events="orders.*")
+    with serve_receiver() as receiver:
+        connect(receiver.url, events="orders.*")
         with pytest.raises(AirflowFailException, match=problem):
             deliver(events)
-        assert heard.requests == []
+        assert receiver.requests == []
         result = deliver(events, on_invalid="skip")
     assert (result["delivered"], result["invalid"]) == (1, 1)
     (invalid,) = (record for record in read_records(tmp_path) if record["outcome"] == "not_sent")
@@ -114,11 +114,11 @@ def test_an_event_whose_type_cannot_be_used_is_invalid(connect, deliver, tmp_pat
     ],
 )
 def test_arguments_that_contradict_each_other_are_refused(connect, deliver, options, problem):
-    with serve_receiver() as heard:
-        connect(heard.url)
+    with serve_receiver() as receiver:
+        connect(receiver.url)
         with pytest.raises(AirflowFailException, match=problem):
             deliver(**options)
-    assert heard.requests == []
+    assert receiver.requests == []
 
 
 def test_only_so_many_types_are_stored_at_once_and_each_is_still_right(monkeypatch):
@@ -147,7 +147,7 @@ def test_only_so_many_types_are_stored_at_once_and_each_is_still_right(monkeypat
 def test_the_metrics_of_several_types_have_one_name_for_all(connect, deliver, monkeypatch):
     counted = []
     monkeypatch.setattr(telemetry.stats, "incr", lambda *_args, tags, **_options: counted.append(tags["event_type"]))
-    with serve_receiver() as heard:
-        connect(heard.url)
+    with serve_receiver() as receiver:
+        connect(receiver.url)
         deliver()
     assert set(counted) == {"several"}

@@ -207,23 +207,23 @@ def drop_first(count: int = 1):
 
 
 def test_an_unknown_is_not_retried_and_a_clear_sends_it_again(airflow):
-    with raw_server(drop_first()) as heard:
-        run = trigger(airflow, "unknown", heard.url)
+    with raw_server(drop_first()) as receiver:
+        run = trigger(airflow, "unknown", receiver.url)
         assert run.wait() == [("failed", 1)], "three retries are left and none is used"
         claim = run.read_claim()
-        assert (claim["state"], claim["redelivery"], len(heard.requests)) == ("unknown", False, 1)
+        assert (claim["state"], claim["redelivery"], len(receiver.requests)) == ("unknown", False, 1)
 
         run.clear()
         assert run.wait() == [("success", 2)]
         record = run.read_record()
         assert (record["outcome"], record["redelivery"]) == ("delivered", True)
-        assert [read_delivery_id(one) for one in heard.requests] == [record["delivery_id"]] * 2
+        assert [read_delivery_id(one) for one in receiver.requests] == [record["delivery_id"]] * 2
 
 
 @pytest.mark.parametrize("how", WAYS_TO_SETTLE)
 def test_what_is_settled_is_not_sent_until_the_next_clear(airflow, how):
-    with raw_server(drop_first()) as heard:
-        run = trigger(airflow, f"settled_{WAYS_TO_SETTLE.index(how)}", heard.url)
+    with raw_server(drop_first()) as receiver:
+        run = trigger(airflow, f"settled_{WAYS_TO_SETTLE.index(how)}", receiver.url)
         assert run.wait() == [("failed", 1)]
         delivery_id = run.read_claim()["info"]["delivery_id"]
 
@@ -232,26 +232,26 @@ def test_what_is_settled_is_not_sent_until_the_next_clear(airflow, how):
         assert run.wait() == [("success", 2)]
         record = run.read_record()
         assert (record["outcome"], record["settled"], record["delivery_id"]) == ("delivered", True, delivery_id)
-        assert (run.read_claim()["state"], len(heard.requests)) == ("delivered", 1), "nothing more was sent"
+        assert (run.read_claim()["state"], len(receiver.requests)) == ("delivered", 1), "nothing more was sent"
 
         run.clear()
         assert run.wait() == [("success", 3)]
         record = run.read_record()
         assert (record["outcome"], record["settled"], record["redelivery"]) == ("delivered", False, True)
-        assert [read_delivery_id(one) for one in heard.requests] == [delivery_id] * 2
+        assert [read_delivery_id(one) for one in receiver.requests] == [delivery_id] * 2
 
 
 def test_what_is_settled_is_sent_by_a_clear_only_if_that_deletes_the_claim(airflow):
     """The default of Airflow 3.4 without a ledger; otherwise the clear sends nothing."""
-    with raw_server(drop_first()) as heard:
-        run = trigger(airflow, "settled_and_cleared", heard.url)
+    with raw_server(drop_first()) as receiver:
+        run = trigger(airflow, "settled_and_cleared", receiver.url)
         assert run.wait() == [("failed", 1)]
         run.settle(WAYS_TO_SETTLE[0])
         run.clear(keeps_claims=False)
         assert run.wait() == [("success", 2)]
         record, is_sent = run.read_record(), airflow.clear_deletes_claims
         assert (record["outcome"], record["settled"], record["redelivery"]) == ("delivered", not is_sent, is_sent)
-        assert [read_delivery_id(one) for one in heard.requests] == [record["delivery_id"]] * (2 if is_sent else 1)
+        assert [read_delivery_id(one) for one in receiver.requests] == [record["delivery_id"]] * (2 if is_sent else 1)
 
 
 @needs_retry_policy
@@ -274,20 +274,20 @@ def deliver_at_last(airflow, refusal: bytes, *, name: str, dag_id: str, requests
         times.append(time.monotonic())
         connection.sendall(OK if len(times) >= requests else refusal)
 
-    with raw_server(answer) as heard:
-        run = trigger(airflow, name, heard.url, dag_id=dag_id)
+    with raw_server(answer) as receiver:
+        run = trigger(airflow, name, receiver.url, dag_id=dag_id)
         assert run.wait() == [("success", requests)]
         record = run.read_record()
         assert (record["outcome"], record["attempts"], record["redelivery"]) == ("delivered", requests, True)
-        assert [read_delivery_id(one) for one in heard.requests] == [record["delivery_id"]] * requests
+        assert [read_delivery_id(one) for one in receiver.requests] == [record["delivery_id"]] * requests
     return [after - before for before, after in itertools.pairwise(times)]
 
 
 def test_by_default_a_receiver_that_is_deploying_gets_one_request(airflow):
-    with raw_server(DEPLOYING) as heard:
-        run = trigger(airflow, "deploying", heard.url)
+    with raw_server(DEPLOYING) as receiver:
+        run = trigger(airflow, "deploying", receiver.url)
         assert run.wait() == [("failed", 1)]
-        assert (run.read_claim()["state"], len(heard.requests)) == ("rejected", 1)
+        assert (run.read_claim()["state"], len(receiver.requests)) == ("rejected", 1)
 
 
 def test_of_several_endpoints_only_the_one_that_is_dead_is_tried_again(airflow, sandbox):
@@ -305,12 +305,12 @@ def test_of_several_endpoints_only_the_one_that_is_dead_is_tried_again(airflow, 
 
 
 def test_an_unknown_is_sent_again_by_a_retry_where_asked(airflow):
-    with raw_server(drop_first()) as heard:
-        run = trigger(airflow, "resent", heard.url, guarantee="at_least_once")
+    with raw_server(drop_first()) as receiver:
+        run = trigger(airflow, "resent", receiver.url, guarantee="at_least_once")
         assert run.wait() == [("success", 2)]
         record = run.read_record()
         assert (record["outcome"], record["redelivery"]) == ("delivered", True)
-        assert [read_delivery_id(one) for one in heard.requests] == [record["delivery_id"]] * 2
+        assert [read_delivery_id(one) for one in receiver.requests] == [record["delivery_id"]] * 2
 
 
 def test_a_mapped_event_that_is_invalid_fails_alone(airflow, sandbox):
@@ -326,10 +326,10 @@ def test_a_mapped_event_that_is_invalid_fails_alone(airflow, sandbox):
 
 def test_a_mapped_endpoint_that_is_unwell_fails_alone_and_is_cleared_alone(airflow, sandbox):
     well = []
-    with raw_server(lambda connection: connection.sendall(OK if well else UNWELL)) as heard:
+    with raw_server(lambda connection: connection.sendall(OK if well else UNWELL)) as receiver:
         url = add_hook(sandbox)
         for n in range(5):
-            add_endpoint(airflow, f"mapped_{n}", heard.url if n == 3 else url)
+            add_endpoint(airflow, f"mapped_{n}", receiver.url if n == 3 else url)
         airflow.trigger("map_endpoints", "endpoints")
         run = Run(airflow, "map_endpoints", "endpoints")
         assert run.wait() == [("failed" if n == 3 else "success", 1) for n in range(5)]
@@ -347,7 +347,7 @@ def test_a_mapped_endpoint_that_is_unwell_fails_alone_and_is_cleared_alone(airfl
         run.clear(3)
         assert run.wait() == [("success", 2 if n == 3 else 1) for n in range(5)]
         assert [run.read_record(n)["redelivery"] for n in range(5)] == [n == 3 for n in range(5)]
-        assert [read_delivery_id(one) for one in heard.requests] == [ids[3]] * 2
+        assert [read_delivery_id(one) for one in receiver.requests] == [ids[3]] * 2
         assert Counter(one.delivery_id for one in sandbox.state.list_deliveries()) == others
 
 

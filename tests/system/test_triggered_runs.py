@@ -259,7 +259,7 @@ def test_a_hook_that_is_not_verified_starts_nothing(place, receiver):
     runs = place.list_runs("example_inbound_delivery")
     forged = place.tell("forged", "order-1002", "Order 1002 is late", endpoint="forger")
     assert forged["status"] == 401
-    # A verified one after it is the next that is heard of.
+    # A verified one after it is the next that starts a run.
     assert place.tell("verified", "order-1003", "Order 1003 is late")["status"] == 202
     place.wait_for_new_run("example_inbound_hook", known)
     place.read_states("example_inbound_delivery", "inbound-order-1003")
