@@ -30,13 +30,8 @@ from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.stream.claims import BatchSizer, StreamClaim
 from airflow_provider_hooks.stream.encode import RequestEncoder, check_all_valid, select_undelivered
 from airflow_provider_hooks.stream.event_claims import EventDescription
-from airflow_provider_hooks.stream.stream import (
-    StreamContext,
-    StreamDependencies,
-    deliver_stream,
-    find_finished,
-    find_records,
-)
+from airflow_provider_hooks.stream.model import StreamContext, StreamDependencies
+from airflow_provider_hooks.stream.stream import deliver_stream, find_finished, find_records
 from airflow_provider_hooks.stream.summary import Progress
 from airflow_provider_hooks.stream.throttle import CircuitBreaker, RateLimiter
 
@@ -51,8 +46,8 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.json_types import JsonObject
     from airflow_provider_hooks.stream.encode import EncodedRequest
     from airflow_provider_hooks.stream.event_claims import EventClaims
+    from airflow_provider_hooks.stream.model import StreamOptions, StreamResult
     from airflow_provider_hooks.stream.records import RecordFolder
-    from airflow_provider_hooks.stream.stream import StreamOptions, StreamResult
 
 
 SEVERAL_TYPES = "several"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.events.types import EventType, Rules, Tags
     from airflow_provider_hooks.json_types import JsonObject, JsonValue
     from airflow_provider_hooks.operators._arguments import DeliveryArguments, EndpointArguments
-    from airflow_provider_hooks.stream.stream import StreamOptions
+    from airflow_provider_hooks.stream.model import StreamOptions
 
 
 __all__ = [
@@ -397,7 +397,7 @@ class DeliverEventStreamOperator(EndpointOperator):
             read_shard,
         )
         from airflow_provider_hooks.sanitize import safe_repr
-        from airflow_provider_hooks.stream.stream import StreamOptions
+        from airflow_provider_hooks.stream.model import StreamOptions
 
         problems = ValidationErrors(f"task {self.task_id}")
         try:

@@ -22,19 +22,12 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import msgspec
 import orjson
 
-from airflow_provider_hooks.delivery.record import decode_body, format_time
 from airflow_provider_hooks.exceptions import RecordError
-from airflow_provider_hooks.http.redact import redact_and_truncate
-from airflow_provider_hooks.http.response import KEPT_BODY_BYTES
-from airflow_provider_hooks.outcomes import ErrorClass, Outcome
+from airflow_provider_hooks.outcomes import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator
     from typing import BinaryIO
-
-    from airflow_provider_hooks.http.result import RequestResult
-    from airflow_provider_hooks.stream.encode import EncodedRequest
-    from airflow_provider_hooks.stream.event_claims import KnownEvent
 
 _SEGMENT = re.compile(r"segment-(?P<batch>[0-9]{6,})\.try-(?P<number>[0-9]+)\.(?P<writer>[0-9a-f]+)\.jsonl", re.ASCII)
 _WRITER_CHARACTERS = 8
@@ -297,112 +290,3 @@ class SegmentWriter:
             for outcome, offsets in self._offsets.items()
         }
         return {outcome: offsets for outcome, offsets in lists.items() if offsets}
-
-
-class RecordEncoder:
-    """
-    Encodes the record of each event as a line of JSON.
-
-    :param constant: the fields that are the same in every record
-    :param redelivery: whether the events may have been sent before
-    :param redelivered: the offsets of the events that may have been sent before, where not all may
-    """
-
-    def __init__(
-        self, constant: Mapping[str, object], *, redelivery: bool, redelivered: Collection[int] = frozenset()
-    ) -> None:
-        self._constant = b"," + orjson.dumps({**constant, "redelivery": redelivery})[1:]
-        self._redelivered_constant = b"," + orjson.dumps({**constant, "redelivery": True})[1:]
-        self._redelivered = redelivered
-        self._time = (0.0, "")
-
-    def encode_success(self, result: RequestResult[EncodedRequest], milliseconds: float) -> bytes:
-        """Return the line of an event that a plain 2xx response accepted."""
-        event = result.request
-        if self._time[0] != result.started_at:
-            self._time = (result.started_at, format_time(result.started_at))
-        line: dict[str, object] = {
-            "offset": event.offset,
-            "event_id": event.event_id,
-            "delivery_id": event.delivery_id,
-            "outcome": "delivered",
-            "attempts": 1,
-            "status_code": result.status,
-            "requested_at": self._time[1],
-            "duration_ms": milliseconds,
-            "peer_address": result.peer,
-            "body_sha256": event.body_sha256,
-            "body_bytes": event.body_bytes,
-        }
-        if event.event_type is not None:
-            line["event_type"] = event.event_type
-        return orjson.dumps(line)[:-1] + (
-            self._redelivered_constant if event.offset in self._redelivered else self._constant
-        )
-
-    def encode_result(
-        self, result: RequestResult[EncodedRequest], milliseconds: float, *, attempts: int, sensitive: tuple[str, ...]
-    ) -> bytes:
-        """
-        Return the line of an event whose request finished in any other way.
-
-        :param attempts: how many attempts the run or manual clear has made of it, with this one
-        """
-        status, error = result.status, result.error
-        body = decode_body(result.body, result.headers)
-        line: dict[str, object] = {
-            "attempts": attempts,
-            "status_code": status,
-            "requested_at": format_time(result.started_at),
-            "responded_at": format_time(result.responded_at) if result.responded_at else None,
-            "duration_ms": milliseconds,
-            "peer_address": result.peer,
-            "error_class": error[0].value if error else None,
-            "message": redact_and_truncate(error[1], sensitive) if error else None,
-        }
-        if status is not None:
-            line["response_headers"] = {
-                name: redact_and_truncate(value, sensitive) for name, value in result.headers.items()
-            }
-            line["response_body"] = redact_and_truncate(body, sensitive, limit=KEPT_BODY_BYTES)
-        return self._encode(_describe(result.request), result.request.offset, result.outcome, line)
-
-    def encode_unattempted(
-        self, event: EncodedRequest, outcome: Outcome, error_class: ErrorClass | None, message: str
-    ) -> bytes:
-        """Return the line of an event that this try did not send."""
-        error = {"error_class": error_class.value if error_class else None, "message": message}
-        return self._encode(_describe(event), event.offset, outcome, error)
-
-    def encode_known(self, event: EncodedRequest, known: KnownEvent) -> bytes:
-        """Return the line of an event that was not sent, because its claim has an outcome."""
-        line: dict[str, object] = {
-            "status_code": known.status_code,
-            "error_class": known.error_class,
-            "message": known.message,
-            "sent_before": known.is_sent_before,
-        }
-        return self._encode(_describe(event), event.offset, known.outcome, line)
-
-    def encode_invalid(self, offset: int, message: str) -> bytes:
-        """Return the line of an event that cannot be delivered."""
-        error = {"error_class": ErrorClass.INVALID_EVENT.value, "message": message}
-        return self._encode({"offset": offset}, offset, Outcome.NOT_SENT, error)
-
-    def _encode(
-        self, event: Mapping[str, object], offset: int, outcome: Outcome, fields: Mapping[str, object]
-    ) -> bytes:
-        constant = self._redelivered_constant if offset in self._redelivered else self._constant
-        return orjson.dumps({**event, "outcome": outcome.value, **fields})[:-1] + constant
-
-
-def _describe(event: EncodedRequest) -> dict[str, object]:
-    event_type = {} if event.event_type is None else {"event_type": event.event_type}
-    return {
-        "offset": event.offset,
-        **event_type,
-        "event_id": event.event_id,
-        "delivery_id": event.delivery_id,
-        "body_sha256": event.body_sha256,
-        "body_bytes": event.body_bytes,
-    }

@@ -17,10 +17,10 @@ from airflow_provider_hooks.delivery.policy import DeliveryPolicy
 from airflow_provider_hooks.ledger.claims import LedgerClaimStore, make_claim_key
 from airflow_provider_hooks.ledger.database import Database
 from airflow_provider_hooks.ledger.event_claims import LedgerEventClaims
-from airflow_provider_hooks.stream import stream as stream_module
+from airflow_provider_hooks.stream import batch
 from airflow_provider_hooks.stream.claims import StreamClaim
 from airflow_provider_hooks.stream.event_claims import EventClaims, EventDescription
-from airflow_provider_hooks.stream.stream import StreamContext
+from airflow_provider_hooks.stream.model import StreamContext
 from tests.http.reusing_receiver import Kept
 from tests.ledgers import open_database
 from tests.stream.sending import make_encoder, make_endpoint, make_event
@@ -61,9 +61,9 @@ class EventTries(Tries):
         self.resends: frozenset[str] = frozenset()
         monkeypatch.setattr(Database, "_connect", _connect_quickly)
         monkeypatch.setattr(Database, "_execute", self._watch(Database._execute, "Database.execute"))
-        monkeypatch.setattr(stream_module, "FLUSH_SECONDS", 0.0)  # so that records can be durable before outcomes
-        monkeypatch.setattr(stream_module, "CHUNK_EVENTS", CHUNK)
-        monkeypatch.setattr(stream_module, "TURNS", 1)
+        monkeypatch.setattr(batch, "FLUSH_SECONDS", 0.0)  # so that records can be durable before outcomes
+        monkeypatch.setattr(batch, "CHUNK_EVENTS", CHUNK)
+        monkeypatch.setattr(batch, "TURNS", 1)
 
     @contextlib.contextmanager
     def open_claims(

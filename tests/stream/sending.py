@@ -22,9 +22,10 @@ from airflow_provider_hooks.http.urls import parse_url
 from airflow_provider_hooks.signing.schemes import SCHEMES
 from airflow_provider_hooks.stream.claims import BatchSizer
 from airflow_provider_hooks.stream.encode import RequestEncoder
+from airflow_provider_hooks.stream.model import StreamContext, StreamDependencies
 from airflow_provider_hooks.stream.records import RecordFolder
 from airflow_provider_hooks.stream.sources import IterableSource
-from airflow_provider_hooks.stream.stream import StreamContext, StreamDependencies, deliver_stream
+from airflow_provider_hooks.stream.stream import deliver_stream
 from airflow_provider_hooks.stream.summary import Progress, Summary
 from airflow_provider_hooks.stream.throttle import CircuitBreaker, RateLimiter
 from tests.events_data import CREATED

@@ -19,17 +19,13 @@ from airflow_provider_hooks._runtime.airflow import TaskStateClaimStore
 from airflow_provider_hooks.delivery.claims import KEY_PREFIX, ClaimStore
 from airflow_provider_hooks.delivery.policy import AT_MOST_ONCE, DeliveryPolicy
 from airflow_provider_hooks.http.connect import Connector, Limits
+from airflow_provider_hooks.stream.batch import BatchSender
 from airflow_provider_hooks.stream.claims import BatchSizer, StreamClaim
 from airflow_provider_hooks.stream.event_claims import EventClaims
+from airflow_provider_hooks.stream.model import StreamContext, StreamDependencies, StreamResult
 from airflow_provider_hooks.stream.records import Folder, RecordFolder, SegmentWriter
 from airflow_provider_hooks.stream.sources import FileSource, IterableSource
-from airflow_provider_hooks.stream.stream import (
-    StreamContext,
-    StreamDependencies,
-    StreamResult,
-    _Stream,
-    deliver_stream,
-)
+from airflow_provider_hooks.stream.stream import deliver_stream
 from airflow_provider_hooks.stream.summary import Progress
 from airflow_provider_hooks.stream.throttle import CircuitBreaker, RateLimiter
 from tests.http.reusing_receiver import Kept
@@ -85,7 +81,7 @@ WATCHED = [
     *((Store, name) for name in ("get", "set")),
     *((RecordFolder, name) for name in ("create", "open_segment", "read_lines", "remove")),
     *((SegmentWriter, name) for name in ("write", "flush", "close")),
-    *((_Stream, name) for name in ("_record", "_flush_and_report")),
+    *((BatchSender, name) for name in ("_record", "_flush_and_report")),
     *((IterableSource, name) for name in ("fingerprint", "start_offset")),
 ]
 

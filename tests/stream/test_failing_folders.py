@@ -11,7 +11,7 @@ import shutil
 import pytest
 
 from airflow_provider_hooks.exceptions import StateStoreError
-from airflow_provider_hooks.stream import stream as stream_module
+from airflow_provider_hooks.stream import batch
 from airflow_provider_hooks.stream.sources import IterableSource
 from tests.http.reusing_receiver import answer, serve
 from tests.stream.sending import make_event
@@ -89,7 +89,7 @@ class _File:
 
 @pytest.fixture
 def tries(monkeypatch, tmp_path):
-    monkeypatch.setattr(stream_module, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(batch, "FLUSH_SECONDS", 0.0)
     return Tries(monkeypatch, tmp_path)
 
 

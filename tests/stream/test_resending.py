@@ -17,8 +17,7 @@ from airflow_provider_hooks.exceptions import BlockedAddressError, ConnectError
 from airflow_provider_hooks.http.connect import Connector
 from airflow_provider_hooks.http.policy import NetworkPolicy
 from airflow_provider_hooks.outcomes import ErrorClass
-from airflow_provider_hooks.stream import stream as stream_module
-from airflow_provider_hooks.stream import throttle
+from airflow_provider_hooks.stream import model, throttle
 from airflow_provider_hooks.stream.encode import RequestEncoder
 from airflow_provider_hooks.stream.summary import Progress
 from airflow_provider_hooks.stream.throttle import MAX_BACKOFFS, RateLimiter
@@ -322,7 +321,7 @@ def test_however_often_tries_that_send_again_are_killed_the_records_are_true(
 
 
 def test_the_defaults_are_those_that_the_documentation_states():
-    assert (stream_module.MAX_ATTEMPTS, stream_module.MAX_UNSENT_EVENTS) == (8, 1_000)
+    assert (model.MAX_ATTEMPTS, model.MAX_UNSENT_EVENTS) == (8, 1_000)
 
 
 def test_a_receiver_that_is_never_there_is_given_up_after_the_pauses_of_one_outage(monkeypatch):

@@ -24,6 +24,7 @@ from airflow_provider_hooks.hooks import stream as hook_module
 from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.operators.delivery import DeliverEventStreamOperator
 from airflow_provider_hooks.stream.claims import BatchSizer
+from airflow_provider_hooks.stream.recorder import EventRecorder
 from airflow_provider_hooks.stream.records import RecordFolder, SegmentWriter
 from airflow_provider_hooks.stream.stream import _Stream
 from tests.airflow_context import StateStore, make_context
@@ -42,7 +43,7 @@ POINTS = [
     (SegmentWriter, "close"),
     (_Stream, "_acquire_batch"),
     (_Stream, "_save"),
-    (_Stream, "_record_unattempted"),
+    (EventRecorder, "write_unattempted"),
     (_Stream, "_settle_batch"),
     (_Stream, "_resend"),
     (_Stream, "_finish"),

@@ -157,7 +157,13 @@ def try_until_the_end(tries: Tries, kills, *, is_same_try: bool) -> None:
 @pytest.mark.parametrize("is_same_try", [False, True])
 def test_wherever_a_try_is_killed_the_next_one_tells_the_truth(tries, tmp_path, is_same_try):
     points = count_points(tries)
-    wanted = {"Store.set", "SegmentWriter.close", "_Stream._record", "RecordFolder.remove", "RecordFolder.open_segment"}
+    wanted = {
+        "Store.set",
+        "SegmentWriter.close",
+        "BatchSender._record",
+        "RecordFolder.remove",
+        "RecordFolder.open_segment",
+    }
     assert wanted <= {name.split()[1] for name in points}
     step = 3 if is_same_try else 1
     for at in range(0, len(points), step):

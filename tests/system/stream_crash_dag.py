@@ -21,6 +21,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_hooks.http.engine import Engine
 from airflow_provider_hooks.operators.delivery import DeliverEventStreamOperator
+from airflow_provider_hooks.stream.recorder import EventRecorder
 from airflow_provider_hooks.stream.stream import _Stream
 
 TRIALS = json.loads(Path(__file__).with_suffix(".json").read_text())
@@ -101,8 +102,8 @@ def arm(striker: Striker) -> None:
     watch(striker, _Stream, "_send_claimed", before="any_time")
     watch(striker, Engine, "_send_on", before="mid_block")
     watch(striker, _Stream, "_settle_batch", before="after_block")
-    watch(striker, _Stream, "_record_unattempted", before="reporting")
-    watch(striker, _Stream, "_copy_record", before="reporting")
+    watch(striker, EventRecorder, "write_unattempted", before="reporting")
+    watch(striker, EventRecorder, "copy", before="reporting")
     watch(striker, _Stream, "_leave_to_next_try", before="before_stop")
     watch(striker, _Stream, "_record_unsent", before="before_stop")
     watch(striker, _Stream, "_finish", before="before_done", after="after_done")
