@@ -33,13 +33,13 @@ def test_a_task_is_skipped_with_the_reason(disabled):
     assert store.kept == {}, "no claim: the next clear delivers"
 
 
-def test_other_callers_get_the_error(disabled):
+def test_preview_and_deliver_now_raise_an_error(disabled):
     for call in (EndpointHook().preview, EndpointHook().deliver_now):
         with pytest.raises(EndpointDisabledError):
             call("event.alert", ALERT)
 
 
-def test_what_an_earlier_try_recorded_is_still_reported(connect):
+def test_the_record_of_an_earlier_try_is_still_returned(connect):
     store = StateStore()
     with raw_server(OK) as receiver:
         connect(receiver.url)
@@ -50,18 +50,18 @@ def test_what_an_earlier_try_recorded_is_still_reported(connect):
     assert again["outcome"] == "delivered"
 
 
-def test_a_notifier_logs_it_and_returns(disabled, caplog):
+def test_a_notifier_sends_nothing_and_raises_no_error(disabled, caplog):
     notifier = ServiceHookNotifier(message="An alert", triggering_rules=["a rule"])
     with caplog.at_level(logging.INFO):
         notifier.notify(make_context(exception=ValueError("x")))
 
 
-def test_the_test_of_the_connection_says_so(connect):
+def test_the_connection_test_reports_that_the_endpoint_is_disabled(connect):
     with raw_server(OK) as receiver:
         connect(receiver.url, disabled=True)
-        good, said = EndpointHook().test_connection()
-    assert good
-    assert said.endswith("Nothing was sent. The endpoint is disabled: deliveries to it are skipped.")
+        is_ok, message = EndpointHook().test_connection()
+    assert is_ok
+    assert message.endswith("Nothing was sent. The endpoint is disabled: deliveries to it are skipped.")
     assert receiver.requests == []
 
 
