@@ -232,7 +232,7 @@ class TestSeveralEvents:
         assert receiver.requests == []
 
 
-def test_a_mapping_annotation_does_not_spread_the_record_over_xcoms(receiver):
+def test_a_dict_annotation_does_not_set_multiple_outputs(receiver):
     def find() -> dict[str, str]:
         return {"message": "x"}
 

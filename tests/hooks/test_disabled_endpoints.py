@@ -19,21 +19,21 @@ from tests.servers import OK, raw_server
 
 
 @pytest.fixture
-def disabled(connect):
+def disabled_receiver(connect):
     with raw_server(OK) as receiver:
         connect(receiver.url, disabled=True)
         yield receiver
     assert receiver.connections == 0
 
 
-def test_a_task_is_skipped_with_the_reason(disabled):
+def test_a_task_is_skipped_with_the_reason(disabled_receiver):
     store = StateStore()
     with pytest.raises(AirflowSkipException, match="connection 'service_hook_default' is disabled: nothing was sent"):
         EndpointHook().deliver("event.alert", ALERT, context=make_context(store))
     assert store.kept == {}, "no claim: the next clear delivers"
 
 
-def test_preview_and_deliver_now_raise_an_error(disabled):
+def test_preview_and_deliver_now_raise_an_error(disabled_receiver):
     for call in (EndpointHook().preview, EndpointHook().deliver_now):
         with pytest.raises(EndpointDisabledError):
             call("event.alert", ALERT)
@@ -50,7 +50,7 @@ def test_the_record_of_an_earlier_try_is_still_returned(connect):
     assert again["outcome"] == "delivered"
 
 
-def test_a_notifier_sends_nothing_and_raises_no_error(disabled, caplog):
+def test_a_notifier_sends_nothing_and_raises_no_error(disabled_receiver, caplog):
     notifier = ServiceHookNotifier(message="An alert", triggering_rules=["a rule"])
     with caplog.at_level(logging.INFO):
         notifier.notify(make_context(exception=ValueError("x")))
@@ -65,7 +65,7 @@ def test_the_connection_test_reports_that_the_endpoint_is_disabled(connect):
     assert receiver.requests == []
 
 
-def test_a_stream_is_skipped(disabled, tmp_path):
+def test_a_stream_is_skipped(disabled_receiver, tmp_path):
     store = StateStore()
     operator = DeliverEventStreamOperator(task_id="a_task", events=[], records_path=str(tmp_path / "records"))
     with pytest.raises(AirflowSkipException, match="is disabled: nothing was sent"):

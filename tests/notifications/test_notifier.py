@@ -396,7 +396,7 @@ class TestHostileExceptions:
         assert not [request for request in receiver.requests if b"t0p-s3cret-text" in request]
 
 
-def test_names_of_any_alphabet_make_an_id_that_can_be_used(receiver):
+def test_names_in_any_alphabet_give_a_valid_event_id(receiver):
     log_url = "http://localhost:8080/dags/bestellungen_für_größe/runs/r/tasks/задача?try_number=1"
     ServiceHookNotifier().notify(make_task_context(dag_id="bestellungen_für_größe", task_id="задача", log_url=log_url))
     (body,) = read_bodies(receiver)
