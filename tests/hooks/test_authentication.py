@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What authorizes a delivery, by the fields of a connection; and endpoints that are disabled."""
+"""Authorization of deliveries by the fields of a connection: basic, bearer and OAuth 2.0."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.token_server import CLIENT_SECRET, serve_tokens
 
 
 @pytest.fixture(autouse=True)
-def no_tokens_of_other_tests(monkeypatch):
+def clear_token_sources(monkeypatch):
     monkeypatch.setattr(oauth2, "_SOURCES", {})
 
 
@@ -42,7 +42,7 @@ def deliver(**options):
         ({"auth_type": "bearer", "auth_secret": "a-t0ken-of-ours"}, "Bearer a-t0ken-of-ours"),
     ],
 )
-def test_a_constant_authorization_is_sent_and_masked(connect, extra, expected):
+def test_basic_and_bearer_credentials_are_sent_and_masked(connect, extra, expected):
     def echo(connection):
         connection.sendall(
             b"HTTP/1.1 400 X\r\nContent-Length: 60\r\n\r\n"
@@ -57,10 +57,10 @@ def test_a_constant_authorization_is_sent_and_masked(connect, extra, expected):
     assert [value for value in (expected, extra["auth_secret"]) if value in attempt.response_body] == []
     assert attempt.response_body.startswith("*** and")
     assert preview.headers["Authorization"] == "***"
-    assert redact(f"said {extra['auth_secret']} and {expected.split()[1]} aloud") == "said *** and *** aloud"
+    assert redact(f"before {extra['auth_secret']} and {expected.split()[1]} after") == "before *** and *** after"
 
 
-def test_airflow_itself_masks_the_fields_that_hold_secrets_and_no_others():
+def test_airflow_masks_only_the_fields_that_hold_secrets():
     values = {field.name: f"the-value-of-{field.name}" for field in SERVICE_HOOK.extra}
     shown = redact(values)
     masked = {name for name, value in values.items() if shown[name] != value}
@@ -68,7 +68,7 @@ def test_airflow_itself_masks_the_fields_that_hold_secrets_and_no_others():
 
 
 class TestOAuth2:
-    def test_one_token_serves_all_deliveries_of_a_process(self, connect):
+    def test_one_token_is_used_for_all_deliveries_of_a_process(self, connect):
         with serve_tokens() as server:
             connect(server.url, **server.extra)
             assert [deliver().outcome for _ in range(3)] == [Outcome.DELIVERED] * 3
@@ -85,7 +85,7 @@ class TestOAuth2:
         first, second = (headers["X-Service-Hook-Delivery"] for _, headers, _ in server.received[1:])
         assert first == second
 
-    def test_it_is_renewed_each_time_if_the_receiver_accepted_the_one_before(self, connect):
+    def test_each_refused_token_is_renewed_if_the_one_before_was_accepted(self, connect):
         with serve_tokens(expires_in=None) as server:
             connect(server.url, **server.extra)
             for _ in range(3):
@@ -93,15 +93,15 @@ class TestOAuth2:
                 server.issued.clear()
         assert server.statuses == [204, 401, 204, 401, 204]
 
-    def test_a_second_401_is_final_and_costs_no_more_tokens(self, connect):
+    def test_a_second_401_is_final_and_no_more_tokens_are_requested(self, connect):
         with serve_tokens(refuses=True) as server:
             connect(server.url, **server.extra)
             attempts = [deliver() for _ in range(3)]
         assert {(one.outcome, one.status_code) for one in attempts} == {(Outcome.REJECTED, 401)}
-        assert server.statuses == [401] * 4, "the first event twice, the others once"
+        assert server.statuses == [401] * 4, "the first event is sent twice, the others once"
         assert len(server.issued) == 2
 
-    def test_a_401_without_another_token_is_rejected_with_the_reason(self, connect):
+    def test_a_401_is_rejected_with_the_reason_if_no_new_token_is_issued(self, connect):
         with serve_tokens() as server:
             connect(server.url, **server.extra)
             deliver()
@@ -119,7 +119,7 @@ class TestOAuth2:
     @pytest.mark.parametrize(
         "broken", [(500, b""), (200, b"{}"), (401, b'{"error": "invalid_client"}')], ids=["500", "no token", "refused"]
     )
-    def test_without_a_token_nothing_is_sent_and_airflow_retries(self, connect, broken):
+    def test_a_delivery_without_a_token_is_not_sent_and_airflow_retries(self, connect, broken):
         store = StateStore()
         with serve_tokens(broken=broken) as server:
             connect(server.url, **server.extra)
@@ -138,38 +138,38 @@ class TestOAuth2:
             with pytest.raises(DeliveryFailedError):
                 EndpointHook().deliver("event.alert", ALERT, context=make_context())
 
-    def test_the_tokens_are_masked_in_logs_and_in_what_a_receiver_returns(self, connect):
+    def test_tokens_are_masked_in_logs_and_in_responses(self, connect):
         with serve_tokens(echoes=True) as server:
             connect(server.url, **server.extra)
             attempt = deliver()
         (token,) = server.issued
         assert attempt.outcome is Outcome.REJECTED
         assert json.loads(attempt.response_body)["Authorization"] == "Bearer ***"
-        assert redact(f"said {token} aloud") == "said *** aloud"
-        assert redact(f"said {CLIENT_SECRET} aloud") == "said *** aloud"
+        assert redact(f"before {token} after") == "before *** after"
+        assert redact(f"before {CLIENT_SECRET} after") == "before *** after"
 
-    def test_a_preview_gets_no_token_and_shows_none(self, connect):
+    def test_a_preview_requests_no_token_and_shows_none(self, connect):
         with serve_tokens() as server:
             connect(server.url, **server.extra)
             preview = EndpointHook().preview("event.alert", ALERT)
         assert preview.headers["Authorization"] == "Bearer ***"
         assert server.token_requests == []
 
-    def test_the_test_of_a_connection_gets_a_token(self, connect):
+    def test_the_connection_test_requests_a_token(self, connect):
         with serve_tokens() as server:
             connect(server.url, **server.extra)
             assert EndpointHook().test_connection()[0] is True
             oauth2._SOURCES.clear()
             connect(server.url, **{**server.extra, "auth_secret": "another-secret"})
-            good, said = EndpointHook().test_connection()
-        assert not good
-        assert said == f"no access token from {server.token_url}: HTTP 401: invalid_client: no such client"
+            is_ok, message = EndpointHook().test_connection()
+        assert not is_ok
+        assert message == f"no access token from {server.token_url}: HTTP 401: invalid_client: no such client"
         assert server.received == []
 
-    def test_the_token_endpoint_is_subject_to_the_network_policy_before_anything_is_claimed(self, connect):
+    def test_the_network_policy_refuses_a_token_endpoint_before_the_claim(self, connect):
         with raw_server(OK) as receiver:
             store = StateStore()
-            connect(receiver.url, **{**serve_extra(), "auth_url": "https://10.0.0.1/token"})
+            connect(receiver.url, **{**make_oauth2_extra(), "auth_url": "https://10.0.0.1/token"})
             with pytest.raises(
                 BlockedAddressError, match=r"'service_hook_default': auth_url: 10.0.0.1 is not a public"
             ):
@@ -179,12 +179,12 @@ class TestOAuth2:
         assert (receiver.requests, store.kept) == ([], {})
 
 
-def serve_extra() -> dict[str, str]:
+def make_oauth2_extra() -> dict[str, str]:
     return {"auth_type": "oauth2", "auth_username": "an-id", "auth_secret": "a-secret-of-ours"}
 
 
-def test_a_token_endpoint_that_is_away_is_not_sent(connect):
+def test_an_event_is_not_sent_if_the_token_endpoint_is_unreachable(connect):
     with raw_server(OK) as receiver:
-        connect(receiver.url, **serve_extra(), auth_url=f"http://127.0.0.1:{find_closed_port()}/token")
+        connect(receiver.url, **make_oauth2_extra(), auth_url=f"http://127.0.0.1:{find_closed_port()}/token")
         attempt = deliver()
     assert (attempt.outcome, attempt.error_class.value, receiver.requests) == (Outcome.NOT_SENT, "token_error", [])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""One event to several endpoints, and the policy where Airflow retries a task and where it does not."""
+"""One event to several endpoints, and the delivery policy with and without retries of Airflow."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from tests.airflow_context import StateStore, make_context
 from tests.servers import find_closed_port, raw_server
 
 OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-BUSY = b"HTTP/1.1 503 X\r\nConnection: close\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n"
-BAD = b"HTTP/1.1 400 X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+UNAVAILABLE = b"HTTP/1.1 503 X\r\nConnection: close\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n"
+BAD_REQUEST = b"HTTP/1.1 400 X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 GONE = b"HTTP/1.1 410 X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-LOST = b""
+NO_RESPONSE = b""
 """No response: the receiver closes the connection."""
 AT_LEAST_ONCE = make_policy(guarantee="at_least_once")
 ORIGIN = ClaimOrigin(origin="callback", slot="s")
@@ -38,7 +38,7 @@ ORIGIN = ClaimOrigin(origin="callback", slot="s")
 
 @pytest.fixture
 def endpoints(monkeypatch, allow_loopback):
-    """Set connections by their ids."""
+    """Return a function that sets connections by their ids."""
 
     def set_endpoints(**urls):
         for name, url in urls.items():
@@ -51,36 +51,36 @@ def endpoints(monkeypatch, allow_loopback):
 
 @contextlib.contextmanager
 def answer_in_turn(*answers):
-    """Give these answers one after the other, and then only the last."""
+    """Send these responses one after the other, and then only the last."""
     left = list(answers)
     with raw_server(lambda connection: connection.sendall(left.pop(0) if len(left) > 1 else left[0])) as receiver:
         yield receiver
 
 
-def deliver(conn_ids, store, *, try_number=1, kind=DeliverEventOperator, **arguments):
+def deliver(conn_ids, store, *, try_number=1, operator_class=DeliverEventOperator, **arguments):
     arguments = {"event_type": "orders.loaded", "data": {"orders": 12}, **arguments}
-    if kind is not DeliverEventOperator:
+    if operator_class is not DeliverEventOperator:
         arguments = {"message": "It broke", "triggering_rules": ["rule"]}
     with DAG("a_dag", schedule=None):
-        operator = kind(task_id="a_task", service_hook_conn_id=conn_ids, **arguments)
+        operator = operator_class(task_id="a_task", service_hook_conn_id=conn_ids, **arguments)
     return operator.execute(make_context(store, try_number=try_number))
 
 
 class TestSeveralEndpoints:
-    @pytest.mark.parametrize("kind", [DeliverEventOperator, DeliverEventAlertOperator])
-    def test_each_gets_the_event_once_with_its_own_record(self, endpoints, kind):
+    @pytest.mark.parametrize("operator_class", [DeliverEventOperator, DeliverEventAlertOperator])
+    def test_each_endpoint_receives_the_event_once_with_its_own_record(self, endpoints, operator_class):
         store = StateStore()
         with raw_server(OK) as one, raw_server(OK) as other:
             endpoints(one=one.url, other=other.url)
-            records = deliver(["one", "other"], store, kind=kind)
-            again = deliver(["one", "other"], store, kind=kind, try_number=2)
+            records = deliver(["one", "other"], store, operator_class=operator_class)
+            again = deliver(["one", "other"], store, operator_class=operator_class, try_number=2)
         assert [record["endpoint"] for record in records] == ["one", "other"]
         assert len({record["delivery_id"] for record in records}) == 2
         assert again == records
         assert (len(one.requests), len(other.requests)) == (1, 1)
         assert sorted(store.kept) == ["service_hook_delivery:one", "service_hook_delivery:other"]
 
-    def test_one_that_is_dead_costs_the_others_nothing_and_is_retried_alone(self, endpoints):
+    def test_only_an_unreachable_endpoint_is_retried(self, endpoints):
         store = StateStore()
         with raw_server(OK) as one, raw_server(OK) as other:
             endpoints(one=one.url, dead=f"http://127.0.0.1:{find_closed_port()}/", other=other.url)
@@ -89,9 +89,9 @@ class TestSeveralEndpoints:
                     deliver(["one", "dead", "other"], store, try_number=number)
         assert (len(one.requests), len(other.requests)) == (1, 1)
 
-    def test_a_failure_that_is_final_leaves_another_its_retries(self, endpoints):
+    def test_a_final_failure_does_not_prevent_retries_of_another_endpoint(self, endpoints):
         store = StateStore()
-        with raw_server(BAD) as bad, answer_in_turn(OK) as other:
+        with raw_server(BAD_REQUEST) as bad, answer_in_turn(OK) as other:
             endpoints(bad=bad.url, other=f"http://127.0.0.1:{find_closed_port()}/")
             with pytest.raises(DeliveryNotSentError, match=r"(?s)2 of 2 .* to other.*HTTP 400.* to bad"):
                 deliver(["bad", "other"], store)
@@ -100,14 +100,14 @@ class TestSeveralEndpoints:
                 deliver(["bad", "other"], store, try_number=2)
         assert (len(bad.requests), len(other.requests)) == (1, 1)
 
-    def test_a_connection_that_cannot_be_used_is_named_and_the_others_get_the_event(self, endpoints):
+    def test_an_invalid_connection_is_named_and_other_endpoints_receive_the_event(self, endpoints):
         with raw_server(OK) as one:
             endpoints(one=one.url, wrong={"host": "no URL"})
             with pytest.raises(AirflowFailException, match=r"(?s)2 of 3 .*'wrong': host.*missing"):
                 deliver(["one", "wrong", "missing"], StateStore())
         assert len(one.requests) == 1
 
-    def test_only_those_get_it_that_take_its_type(self, endpoints):
+    def test_only_endpoints_that_take_the_event_type_receive_the_event(self, endpoints):
         with raw_server(OK) as one, raw_server(OK) as other:
             endpoints(
                 one={"host": one.url, "extra": json.dumps({"events": "orders.*"})},
@@ -131,7 +131,7 @@ class TestSeveralEndpoints:
             (None, "must be a connection id or a list"),
         ],
     )
-    def test_other_lists_are_refused(self, conn_ids, problem):
+    def test_invalid_connection_ids_are_refused(self, conn_ids, problem):
         with pytest.raises(AirflowFailException, match=f"service_hook_conn_id: {problem}"):
             deliver(conn_ids, StateStore())
 
@@ -140,18 +140,18 @@ class TestPolicyOfATask:
     @pytest.mark.parametrize(
         ("answer", "arguments", "error"),
         [
-            (BUSY, {}, DeliveryFailedError),
-            (BUSY, {"guarantee": "at_least_once"}, DeliveryRejectedError),
-            (BUSY, {"retry_statuses": [503]}, DeliveryRejectedError),
-            (BUSY, {"guarantee": "at_least_once", "retry_statuses": [500]}, DeliveryFailedError),
-            (BAD, {"guarantee": "at_least_once"}, DeliveryFailedError),
+            (UNAVAILABLE, {}, DeliveryFailedError),
+            (UNAVAILABLE, {"guarantee": "at_least_once"}, DeliveryRejectedError),
+            (UNAVAILABLE, {"retry_statuses": [503]}, DeliveryRejectedError),
+            (UNAVAILABLE, {"guarantee": "at_least_once", "retry_statuses": [500]}, DeliveryFailedError),
+            (BAD_REQUEST, {"guarantee": "at_least_once"}, DeliveryFailedError),
             (GONE, {"guarantee": "at_least_once"}, DeliveryFailedError),
-            (LOST, {}, DeliveryFailedError),
-            (LOST, {"guarantee": "at_least_once"}, DeliveryUnknownError),
-            (LOST, {"retry_statuses": [503]}, DeliveryFailedError),
+            (NO_RESPONSE, {}, DeliveryFailedError),
+            (NO_RESPONSE, {"guarantee": "at_least_once"}, DeliveryUnknownError),
+            (NO_RESPONSE, {"retry_statuses": [503]}, DeliveryFailedError),
         ],
     )
-    def test_decides_whether_airflow_retries(self, endpoints, answer, arguments, error):
+    def test_the_policy_decides_whether_airflow_retries(self, endpoints, answer, arguments, error):
         with raw_server(answer) as receiver:
             endpoints(one=receiver.url)
             with pytest.raises(error) as caught:
@@ -159,9 +159,9 @@ class TestPolicyOfATask:
         assert type(caught.value) is error
         assert caught.value.retry_after == (pytest.approx(2, abs=0.5) if error is DeliveryRejectedError else None)
 
-    def test_a_receiver_that_is_restarting_gets_the_event_with_one_delivery_id(self, endpoints):
+    def test_all_retries_to_an_unavailable_receiver_have_the_same_delivery_id(self, endpoints):
         store = StateStore()
-        with answer_in_turn(*[BUSY] * 4, OK) as receiver:
+        with answer_in_turn(*[UNAVAILABLE] * 4, OK) as receiver:
             endpoints(one=receiver.url)
             for number in range(1, 5):
                 with pytest.raises(DeliveryRejectedError, match=r"(?s)HTTP 503.*The next retry sends it|No retry"):
@@ -173,15 +173,15 @@ class TestPolicyOfATask:
         ids = {line for request in receiver.requests for line in request.split(b"\r\n") if b"Hook-Delivery" in line}
         assert len(ids) == 1
 
-    def test_of_several_failures_the_longest_pause_counts(self, endpoints):
-        longer = BUSY.replace(b"Retry-After: 2", b"Retry-After: 90")
-        with raw_server(BUSY) as one, raw_server(longer) as other:
+    def test_the_longest_retry_after_of_several_endpoints_is_used(self, endpoints):
+        longer = UNAVAILABLE.replace(b"Retry-After: 2", b"Retry-After: 90")
+        with raw_server(UNAVAILABLE) as one, raw_server(longer) as other:
             endpoints(one=one.url, other=other.url)
             with pytest.raises(DeliveryRejectedError) as caught:
                 deliver(["one", "other"], StateStore(), guarantee="at_least_once")
         assert caught.value.retry_after == pytest.approx(90, abs=1)
 
-    def test_a_policy_that_cannot_be_used_is_refused_before_anything_is_sent(self, endpoints):
+    def test_an_invalid_policy_is_refused_before_anything_is_sent(self, endpoints):
         with raw_server(OK) as receiver:
             endpoints(one=receiver.url)
             with pytest.raises(
@@ -191,26 +191,26 @@ class TestPolicyOfATask:
         assert receiver.requests == []
 
 
-class TestWithoutRetriesOfAirflow:
+class TestAttemptsOfOneCall:
     @pytest.fixture(autouse=True)
-    def pauses(self, monkeypatch):
-        made = []
-        monkeypatch.setattr(time, "sleep", made.append)
-        return made
+    def delays(self, monkeypatch):
+        slept = []
+        monkeypatch.setattr(time, "sleep", slept.append)
+        return slept
 
     @pytest.mark.parametrize("with_claim", [True, False])
     @pytest.mark.parametrize(
         ("answers", "policy", "outcome", "requests", "redelivery"),
         [
-            ([BUSY, OK], make_policy(), Outcome.REJECTED, 1, False),
-            ([BUSY, OK], AT_LEAST_ONCE, Outcome.DELIVERED, 2, True),
-            ([LOST, BUSY, OK], AT_LEAST_ONCE, Outcome.DELIVERED, 3, True),
-            ([BUSY], AT_LEAST_ONCE, Outcome.REJECTED, 4, True),
-            ([BAD], AT_LEAST_ONCE, Outcome.REJECTED, 1, False),
+            ([UNAVAILABLE, OK], make_policy(), Outcome.REJECTED, 1, False),
+            ([UNAVAILABLE, OK], AT_LEAST_ONCE, Outcome.DELIVERED, 2, True),
+            ([NO_RESPONSE, UNAVAILABLE, OK], AT_LEAST_ONCE, Outcome.DELIVERED, 3, True),
+            ([UNAVAILABLE], AT_LEAST_ONCE, Outcome.REJECTED, 4, True),
+            ([BAD_REQUEST], AT_LEAST_ONCE, Outcome.REJECTED, 1, False),
         ],
     )
-    def test_some_attempts_follow_each_other(
-        self, endpoints, pauses, with_claim, answers, policy, outcome, requests, redelivery
+    def test_the_policy_decides_the_number_of_attempts(
+        self, endpoints, delays, with_claim, answers, policy, outcome, requests, redelivery
     ):
         event = {"project": "p", "project_id": "1", "project_name": "P", "culprit": "", "message": "m", "id": "e"}
         payload = {**event, "url": "https://example.com/", "level": "error", "triggering_rules": ["r"]}
@@ -221,16 +221,16 @@ class TestWithoutRetriesOfAirflow:
         record = result.record
         assert (record.attempt.outcome, record.attempts, record.redelivery) == (outcome, requests, redelivery)
         assert len(receiver.requests) == requests
-        assert len(pauses) >= requests - 1
+        assert len(delays) >= requests - 1
 
-    def test_an_address_that_is_not_allowed_is_tried_once(self, monkeypatch, pauses):
+    def test_an_address_that_is_not_public_is_not_retried(self, monkeypatch, delays):
         connection = {"conn_type": "service_hook", "host": "https://hooks.test/", "password": "s3cret-of-ours"}
         monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
         monkeypatch.setattr("airflow_provider_hooks.http.connect.resolve", lambda *_args, **_options: ["10.0.0.1"])
-        draft = {"project": "p", "project_id": "1", "project_name": "P", "culprit": "", "message": "m", "id": "e"}
-        payload = {**draft, "url": "https://example.com/", "level": "error", "triggering_rules": ["r"]}
+        event = {"project": "p", "project_id": "1", "project_name": "P", "culprit": "", "message": "m", "id": "e"}
+        payload = {**event, "url": "https://example.com/", "level": "error", "triggering_rules": ["r"]}
         result = EndpointHook().deliver_now("event.alert", payload, policy=AT_LEAST_ONCE)
-        assert (result.record.attempt.outcome, pauses) == (Outcome.NOT_SENT, [])
+        assert (result.record.attempt.outcome, delays) == (Outcome.NOT_SENT, [])
 
 
 class TestLabelOfAMappedTask:
@@ -239,10 +239,10 @@ class TestLabelOfAMappedTask:
         context["map_index_template"] = template
         with raw_server(OK) as receiver, DAG("a_dag", schedule=None) as dag:
             endpoints(one=receiver.url, other=receiver.url)
-            made = DeliverEventOperator(
+            operator = DeliverEventOperator(
                 task_id="a_task", event_type="orders.loaded", service_hook_conn_id=conn_ids, **arguments
             )
-            made.execute(context)
+            operator.execute(context)
             if context["map_index_template"] is None:
                 return None
             return dag.get_template_env().from_string(context["map_index_template"]).render(context)
@@ -259,10 +259,10 @@ class TestLabelOfAMappedTask:
             ("one", {"event_id": "x", "template": "mine"}, "mine"),
         ],
     )
-    def test_names_endpoint_and_event(self, endpoints, conn_ids, options, label):
+    def test_the_label_has_endpoint_and_event_id(self, endpoints, conn_ids, options, label):
         assert self.render(endpoints, conn_ids, **options) == label
 
-    def test_an_event_that_is_no_mapping_is_named_and_nothing_else(self, endpoints):
+    def test_an_event_that_is_not_a_mapping_is_reported(self, endpoints):
         with pytest.raises(AirflowFailException, match="event"):
             self.render(endpoints, "one", event="text")
 

@@ -30,8 +30,8 @@ def registry(connected, variables) -> RegistryHook:
 
 
 def test_a_hook_is_listed_fetched_updated_and_deleted(registry, connected):
-    created, fresh = registry.register_hook(HookSpec(url="https://example.com/a", events=EVENTS))
-    assert fresh
+    created, is_created = registry.register_hook(HookSpec(url="https://example.com/a", events=EVENTS))
+    assert is_created
     assert registry.list_hooks() == [replace(created, secret=None)], "a list has no secrets"
     assert registry.fetch_hook(created.hook_id) == created
     changed = registry.update_hook(created.hook_id, HookChanges(url="https://example.com/b", is_active=False))
@@ -42,7 +42,7 @@ def test_a_hook_is_listed_fetched_updated_and_deleted(registry, connected):
         registry.fetch_hook(created.hook_id)
 
 
-def test_every_page_is_read(allow_loopback, monkeypatch, variables):
+def test_every_page_of_a_list_is_read(allow_loopback, monkeypatch, variables):
     with serve_sandbox(page_size=2) as sandbox:
         for conn_id, connection in sandbox.describe_connections().items():
             monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
@@ -59,14 +59,14 @@ class TestTestConnection:
     def test_a_registry_is_tested_by_listing_its_hooks(self, registry, connected):
         assert registry.test_connection() == (True, "Sentry lists 0 service hook(s).")
         connected.state.sentry.token = "another-token"
-        good, result = registry.test_connection()
-        assert not good
+        is_ok, result = registry.test_connection()
+        assert not is_ok
         assert "HTTP 401" in result
 
-    def test_an_endpoint_is_connected_to_and_gets_nothing(self, connected, monkeypatch):
+    def test_an_endpoint_is_tested_by_a_connection_without_a_request(self, connected, monkeypatch):
         monkeypatch.setenv("AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX", "a-secret-of-ours")
-        good, result = EndpointHook("service_hook_default").test_connection()
-        assert (good, result.startswith("Connected to 127.0.0.1")) == (True, True)
+        is_ok, result = EndpointHook("service_hook_default").test_connection()
+        assert (is_ok, result.startswith("Connected to 127.0.0.1")) == (True, True)
         assert connected.state.list_deliveries() == []
 
     @pytest.mark.parametrize(
@@ -79,13 +79,13 @@ class TestTestConnection:
             ({"extra": {"secret_variable": "not_there"}}, "register the hook first"),
         ],
     )
-    def test_an_endpoint_that_is_not_valid_returns_the_reason(self, connected, monkeypatch, changes, problem):
+    def test_an_invalid_endpoint_returns_the_reason(self, connected, monkeypatch, changes, problem):
         monkeypatch.setenv("AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX", "a-secret-of-ours")
         connection = {**connected.describe_connections()["service_hook_default"], **changes}
         monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
-        good, said = EndpointHook("service_hook_default").test_connection()
-        assert not good
-        assert re.search(problem, said)
+        is_ok, message = EndpointHook("service_hook_default").test_connection()
+        assert not is_ok
+        assert re.search(problem, message)
 
 
 @pytest.mark.parametrize("hook", [RegistryHook("service_hook_default"), EndpointHook("service_hook_registry_default")])
@@ -103,8 +103,8 @@ def test_the_credentials_in_headers_are_registered_with_airflows_masker(connecte
     monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
     assert EndpointHook("service_hook_default").get_conn().headers == headers
     for private in ("Bearer a-token-of-ours", "a-token-of-ours"):
-        assert redact(f"said {private} aloud") == "said *** aloud"
-    assert redact("said a-team-of-ours aloud") == "said a-team-of-ours aloud", "a word of a payload, as like as not"
+        assert redact(f"before {private} after") == "before *** after"
+    assert redact("before a-team-of-ours after") == "before a-team-of-ours after", "may be a word of a payload"
     assert redact(connection["extra"])["secret_headers"] == dict.fromkeys(headers, "***")
 
 
@@ -113,7 +113,7 @@ def test_secrets_are_registered_with_airflows_masker(connected, registry, monkey
     monkeypatch.setenv("AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX", json.dumps(["newer-secret-x", "older-secret-y"]))
     EndpointHook("service_hook_default").get_conn()
     for private in (hook.secret, connected.state.sentry.token, "newer-secret-x", "older-secret-y"):
-        assert redact(f"said {private} aloud") == "said *** aloud"
+        assert redact(f"before {private} after") == "before *** after"
 
 
 @pytest.mark.parametrize("secret", [PEM, WHSK], ids=["PEM", "whsk"])
@@ -123,13 +123,13 @@ def test_each_form_of_an_ed25519_key_is_registered_with_airflows_masker(connecte
     monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))
     EndpointHook("service_hook_default").get_conn()
     key = derive_key(secret, "text", takes_ed25519=True)
-    line = PEM.splitlines()[1] if secret == PEM else WHSK[5:]
-    for private in (line, key.hex(), base64.urlsafe_b64encode(key).decode().rstrip("=")):
-        assert redact(f"said {private} aloud") == "said *** aloud"
+    encoded = PEM.splitlines()[1] if secret == PEM else WHSK[5:]
+    for private in (encoded, key.hex(), base64.urlsafe_b64encode(key).decode().rstrip("=")):
+        assert redact(f"before {private} after") == "before *** after"
 
 
 @pytest.mark.parametrize("path", ["/a/../b/./%2e%2e//c;d", "/a?x=%2F..", "/%C3%A9//"])
-def test_the_path_is_sent_as_it_was_given(connect, path):
+def test_the_path_is_sent_unchanged(connect, path):
     """No client normalises it: some receivers sign or route by its exact form."""
     with raw_server(OK) as receiver:
         connect(f"http://127.0.0.1:{receiver.port}{path}")
@@ -137,7 +137,7 @@ def test_the_path_is_sent_as_it_was_given(connect, path):
     assert receiver.requests[0].startswith(f"POST {path} HTTP/1.1\r\n".encode())
 
 
-def test_a_connection_that_was_written_as_a_uri_is_the_same(monkeypatch, allow_loopback):
+def test_a_connection_that_is_stored_as_a_uri_has_the_same_endpoint(monkeypatch, allow_loopback):
     """Airflow itself passes connections as URIs, for the Test button and in environment variables."""
     connection = Connection(
         conn_id="service_hook_default",
@@ -156,7 +156,7 @@ def test_a_connection_that_was_written_as_a_uri_is_the_same(monkeypatch, allow_l
     assert dict(endpoint.headers) == {"X-Team": "data & more"}
 
 
-def test_headers_that_are_not_secret_are_sent_and_shown(connect):
+def test_headers_that_are_not_secret_are_sent_and_shown_in_the_preview(connect):
     with raw_server(OK) as receiver:
         connect(receiver.url, headers={"X-Team": "data"}, secret_headers={"X-Api-Key": "a-key-of-ours"})
         EndpointHook().deliver_now("event.alert", ALERT)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Deliveries with the ledger: once per event, callbacks and commands, stored payloads, pauses."""
+"""Deliveries with the ledger: once per event, from callbacks and commands; stored payloads; paused endpoints."""
 
 from __future__ import annotations
 
@@ -43,7 +43,6 @@ from tests.servers import find_closed_port, raw_server
 OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 FAILED = b"HTTP/1.1 500 X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 GONE = b"HTTP/1.1 410 X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-LOST = b""
 ONCE = make_policy(once="event")
 
 
@@ -56,7 +55,7 @@ def deliver(*, dag_id="a_dag", run_id="a_run", event_id="e-1", try_number=1, sto
     return operator.execute(context)
 
 
-def outcomes(ledger):
+def read_outcomes(ledger):
     return [row[0] for row in ledger.run("SELECT outcome FROM service_hook_deliveries ORDER BY id")]
 
 
@@ -66,7 +65,7 @@ def find_claim(ledger):
 
 
 class TestOncePerEvent:
-    def test_an_event_id_goes_to_an_endpoint_once_whichever_dag_or_run_delivers_it(self, connect, ledger):
+    def test_an_event_id_is_sent_once_to_an_endpoint_by_any_dag_and_run(self, connect, ledger):
         with raw_server(OK) as receiver:
             connect(receiver.url)
             records = [deliver(dag_id=dag, run_id=run, once="event") for dag in ("a", "b") for run in ("1", "2")]
@@ -78,7 +77,7 @@ class TestOncePerEvent:
         assert {record["outcome"] for record in records} == {"delivered"}
         assert len({record["requested_at"] for record in records}) == 1
 
-    def test_of_many_at_once_one_sends_and_the_others_report_its_outcome(self, connect, ledger):
+    def test_one_of_many_concurrent_runs_sends_and_the_others_return_its_record(self, connect, ledger):
         def answer(connection):
             threading.Event().wait(0.3)
             connection.sendall(OK)
@@ -97,7 +96,7 @@ class TestOncePerEvent:
         assert len(receiver.requests) == 1
         assert [record["outcome"] for record in records] == ["delivered"] * 5
 
-    def test_what_was_not_sent_is_sent_by_any_run(self, connect, ledger):
+    def test_an_event_that_was_not_sent_is_sent_by_another_run(self, connect, ledger):
         connect(f"http://127.0.0.1:{find_closed_port()}/")
         with pytest.raises(DeliveryNotSentError):
             deliver(run_id="1", once="event")
@@ -106,7 +105,7 @@ class TestOncePerEvent:
             assert deliver(run_id="2", once="event")["outcome"] == "delivered"
         assert len(receiver.requests) == 1
 
-    def test_a_failure_is_reported_to_every_run_and_says_how_to_resend(self, connect, ledger):
+    def test_a_failure_is_reported_in_every_run_with_the_command_to_resend(self, connect, ledger):
         with raw_server(FAILED) as receiver:
             connect(receiver.url)
             for run in "12":
@@ -114,18 +113,18 @@ class TestOncePerEvent:
                     deliver(run_id=run, once="event")
         assert len(receiver.requests) == 1
 
-    def test_it_needs_the_ledger(self, connect):
+    def test_once_per_event_needs_the_ledger(self, connect):
         connect("http://127.0.0.1:1/")
         with pytest.raises(NonRetryableError, match=r"once: 'event' needs the ledger.*ledger_conn_id"):
             deliver(once="event")
 
-    def test_a_run_delivers_it_again_by_default(self, connect, ledger):
+    def test_another_run_delivers_the_event_again_by_default(self, connect, ledger):
         with raw_server(OK) as receiver:
             connect(receiver.url)
             first, second = deliver(run_id="1"), deliver(run_id="2")
         assert first["delivery_id"] == second["delivery_id"]
         assert len(receiver.requests) == 2
-        assert outcomes(ledger) == ["delivered", "delivered"]
+        assert read_outcomes(ledger) == ["delivered", "delivered"]
 
 
 def test_claims_are_in_the_ledger_and_not_in_the_task_state_store(connect, ledger):
@@ -135,10 +134,10 @@ def test_claims_are_in_the_ledger_and_not_in_the_task_state_store(connect, ledge
         assert deliver(store=store) == deliver(store=store, try_number=2)
     assert len(receiver.requests) == 1
     assert not store.kept
-    assert outcomes(ledger) == ["delivered"]
+    assert read_outcomes(ledger) == ["delivered"]
 
 
-def test_a_retry_keeps_the_earlier_attempt(connect, ledger):
+def test_the_history_has_the_attempts_of_all_tries(connect, ledger):
     connect(f"http://127.0.0.1:{find_closed_port()}/")
     with pytest.raises(DeliveryNotSentError):
         deliver()
@@ -150,16 +149,16 @@ def test_a_retry_keeps_the_earlier_attempt(connect, ledger):
 
 
 @pytest.mark.parametrize("tables", ["none", "newer"])
-def test_a_ledger_that_cannot_be_used_is_one_error_before_anything_is_sent(connect, ledger, tables):
+def test_an_unusable_ledger_is_an_error_before_anything_is_sent(connect, ledger, tables):
     if tables == "none":
         ledger.run("DROP TABLE service_hook_ledger")
-        wanted = "has no tables; run: airflow service-hooks ledger migrate"
+        problem = "has no tables; run: airflow service-hooks ledger migrate"
     else:
         ledger.run("INSERT INTO service_hook_ledger (version) VALUES (99)")
-        wanted = "version 99.*install a newer airflow-provider-hooks"
+        problem = "version 99.*install a newer airflow-provider-hooks"
     with raw_server(OK) as receiver:
         connect(receiver.url)
-        with pytest.raises(NonRetryableError, match=wanted):
+        with pytest.raises(NonRetryableError, match=problem):
             deliver()
     assert not receiver.requests
 
@@ -172,7 +171,7 @@ def test_a_ledger_that_cannot_be_used_is_one_error_before_anything_is_sent(conne
         ({"conn_type": "http", "host": "db", "password": "s3cret"}, "conn_type: must be postgres"),
     ],
 )
-def test_a_connection_of_the_ledger_that_cannot_be_used_is_one_error(connect, ledger, monkeypatch, connection, problem):
+def test_an_invalid_connection_of_the_ledger_is_an_error(connect, ledger, monkeypatch, connection, problem):
     monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_LEDGER", json.dumps(connection))
     close_ledgers()
     connect("http://127.0.0.1:1/")
@@ -181,7 +180,7 @@ def test_a_connection_of_the_ledger_that_cannot_be_used_is_one_error(connect, le
     assert "s3cret" not in str(caught.value)
 
 
-def test_a_ledger_that_is_away_is_retried(connect, ledger, monkeypatch):
+def test_an_unreachable_ledger_is_retried_by_airflow(connect, ledger, monkeypatch):
     monkeypatch.setenv(
         "AIRFLOW_CONN_SERVICE_HOOK_LEDGER",
         json.dumps({"conn_type": "postgres", "host": "127.0.0.1", "port": find_closed_port(), "login": "airflow"}),
@@ -209,7 +208,7 @@ def test_a_callback_that_is_called_twice_sends_one_request(connect, ledger, stat
     ]
 
 
-def test_a_callback_waits_no_longer_than_airflow_lets_it_run(connect, ledger, monkeypatch):
+def test_a_callback_waits_for_a_claim_no_longer_than_its_limit(connect, ledger, monkeypatch):
     monkeypatch.setattr("airflow_provider_hooks.hooks.endpoint._CALLBACK_WAIT_SECONDS", 0.2)
     with raw_server(OK) as receiver:
         connect(receiver.url)
@@ -223,7 +222,7 @@ def test_a_callback_waits_no_longer_than_airflow_lets_it_run(connect, ledger, mo
     assert len(receiver.requests) == 1
 
 
-def test_each_command_is_a_delivery_with_its_history(connect, ledger):
+def test_each_delivery_without_a_task_is_in_the_history_as_a_command(connect, ledger):
     event = Event(type="orders.loaded", id="e-1", occurred_at="2026-01-01T00:00:00Z", source="s", data={})
     with raw_server(OK) as receiver:
         connect(receiver.url)
@@ -245,7 +244,7 @@ class TestStoredPayloads:
         ((delivery_id, body_sha256),) = ledger.run("SELECT delivery_id, body_sha256 FROM service_hook_payloads")
         return PayloadStore(ledger, keys).load(delivery_id=delivery_id, body_sha256=body_sha256, key=key)
 
-    def test_a_stored_event_is_sent_again_exactly_and_signed_again(self, connect, ledger, keys):
+    def test_a_stored_event_is_resent_with_the_same_body_and_a_new_signature(self, connect, ledger, keys):
         with raw_server(OK) as receiver:
             connect(receiver.url)
             deliver(format="cloudevents")
@@ -272,14 +271,14 @@ class TestStoredPayloads:
         with pytest.raises(Exception, match=r"payload_keys"):
             self.load(ledger, [keys[1]])
 
-    def test_nothing_readable_is_stored(self, connect, ledger, keys):
+    def test_stored_payloads_are_encrypted(self, connect, ledger, keys):
         with raw_server(OK) as receiver:
             connect(receiver.url)
             deliver()
         ((stored,),) = ledger.run("SELECT payload FROM service_hook_payloads")
         assert b"orders" not in stored
 
-    def test_the_key_of_a_receiver_is_not_stored(self, connect, ledger, keys):
+    def test_the_routing_key_of_a_receiver_is_not_stored(self, connect, ledger, keys):
         with raw_server(OK) as receiver:
             connect(receiver.url, password="the-routing-key-0123456789abcdef", scheme="none", format="pagerduty")
             deliver()
@@ -297,9 +296,9 @@ class TestStoredPayloads:
             deliver()
 
 
-class TestPauses:
+class TestPausedEndpoints:
     @pytest.fixture(autouse=True)
-    def after_three(self, monkeypatch, ledger):
+    def pause_after_three_failures(self, monkeypatch, ledger):
         monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__PAUSE_AFTER_FAILURES", "3")
 
     def deliver_failing(self, count, *, begin=0):
@@ -307,7 +306,7 @@ class TestPauses:
             with pytest.raises(AirflowException):
                 deliver(run_id=f"run-{number}", event_id=f"e-{number}")
 
-    def test_an_endpoint_is_paused_after_failures_in_a_row_and_nothing_is_sent(self, connect, ledger):
+    def test_an_endpoint_is_paused_after_consecutive_failures_and_nothing_is_sent(self, connect, ledger):
         with raw_server(FAILED) as receiver:
             connect(receiver.url)
             self.deliver_failing(3)
@@ -316,10 +315,10 @@ class TestPauses:
                 deliver(run_id="next")
         assert len(receiver.requests) == 3
         assert pause.reason == "3 deliveries in a row failed; the last was rejected"
-        assert count_failures_in_a_row(ledger, "service_hook_default") == 3  # not the one that was not sent
+        assert count_failures_in_a_row(ledger, "service_hook_default") == 3  # without the delivery that was not sent
         assert find_claim_of(ledger, "next")["record"]["error_class"] == ErrorClass.ENDPOINT_PAUSED.value
 
-    def test_a_success_in_between_starts_the_count_again(self, connect, ledger):
+    def test_a_delivered_event_resets_the_count_of_failures(self, connect, ledger):
         for answer, count in ((FAILED, 2), (OK, 0), (FAILED, 2)):
             with raw_server(answer) as receiver:
                 connect(receiver.url)
@@ -329,18 +328,18 @@ class TestPauses:
                     deliver(run_id="good")
         assert not list_pauses(ledger)
 
-    def test_a_receiver_that_is_gone_is_paused_at_once(self, connect, ledger):
+    def test_an_endpoint_is_paused_after_a_single_410(self, connect, ledger):
         with raw_server(GONE) as receiver:
             connect(receiver.url)
             self.deliver_failing(1)
         assert "410" in list_pauses(ledger)["service_hook_default"].reason
 
-    def test_a_probe_that_is_delivered_opens_the_endpoint(self, connect, ledger, monkeypatch):
+    def test_a_delivered_probe_resumes_the_endpoint(self, connect, ledger, monkeypatch):
         with raw_server(FAILED) as failing:
             connect(failing.url)
             self.deliver_failing(3)
             monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__PAUSE_SECONDS", "0.000001")
-            self.deliver_failing(1, begin=10)  # a probe that fails leaves it paused
+            self.deliver_failing(1, begin=10)  # after a failed probe the endpoint is still paused
         assert len(failing.requests) == 4
         assert list_pauses(ledger)
         with raw_server(OK) as receiver:
@@ -350,7 +349,7 @@ class TestPauses:
             assert deliver(run_id="next")["outcome"] == "delivered"
         assert not list_pauses(ledger)
 
-    def test_a_user_opens_it_again(self, connect, ledger):
+    def test_a_user_can_resume_an_endpoint(self, connect, ledger):
         with raw_server(GONE) as receiver:
             connect(receiver.url)
             self.deliver_failing(1)
@@ -358,7 +357,7 @@ class TestPauses:
         assert not resume_endpoint(ledger, "service_hook_default")
         assert not list_pauses(ledger)
 
-    def test_a_pause_by_a_user_has_no_probes_and_stays(self, connect, ledger, monkeypatch):
+    def test_a_pause_by_a_user_is_not_ended_by_probes(self, connect, ledger, monkeypatch):
         monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__PAUSE_SECONDS", "0.000001")
         pause_endpoint(ledger, "service_hook_default", reason="maintenance", has_probes=False)
         with raw_server(OK) as receiver:
@@ -366,10 +365,10 @@ class TestPauses:
             with pytest.raises(DeliveryNotSentError, match="maintenance"):
                 deliver(run_id="paused")
         assert not receiver.requests
-        assert not resume_endpoint(ledger, "service_hook_default", by_probe=True)  # one that was under way before
+        assert not resume_endpoint(ledger, "service_hook_default", by_probe=True)  # a probe from before the pause
         assert resume_endpoint(ledger, "service_hook_default")
 
-    def test_an_alert_is_sent_once(self, connect, ledger, monkeypatch):
+    def test_the_alert_about_a_pause_is_sent_once(self, connect, ledger, monkeypatch):
         with raw_server(FAILED) as failing, raw_server(OK) as operations:
             connect(failing.url)
             described = {"conn_type": "service_hook", "host": operations.url, "password": "s3cret-of-ours"}
@@ -379,7 +378,7 @@ class TestPauses:
         assert len(operations.requests) == 1
         assert b"Endpoint service_hook_default is paused: 3 deliveries in a row failed" in operations.requests[0]
 
-    def test_health_is_read_from_the_deliveries(self, connect, ledger):
+    def test_health_is_calculated_from_the_deliveries(self, connect, ledger):
         with raw_server(OK) as receiver:
             connect(receiver.url)
             deliver(run_id="good")
@@ -392,7 +391,7 @@ class TestPauses:
         assert health.success_rate == pytest.approx(1 / 3)
         assert health.last_delivered_at is not None
 
-    def test_it_needs_the_ledger(self, connect, monkeypatch):
+    def test_pause_after_failures_needs_the_ledger(self, connect, monkeypatch):
         monkeypatch.delenv("AIRFLOW__SERVICE_HOOKS__LEDGER_CONN_ID")
         connect("http://127.0.0.1:1/")
         with pytest.raises(AirflowException, match=r"pause_after_failures: needs the ledger"):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Mutual TLS by the fields of a connection: deliveries, the test of the connection, and what is refused before both."""
+"""Mutual TLS by the fields of a connection: deliveries, the connection test, and settings that are refused."""
 
 from __future__ import annotations
 
@@ -32,32 +32,34 @@ def receiver(authority):
         yield receiver
 
 
-def test_a_certificate_of_a_variable_is_presented_and_its_key_is_masked(authority, receiver, connect, variables):
+def test_a_client_certificate_from_a_variable_is_presented_and_its_key_masked(authority, receiver, connect, variables):
     pem = authority.issue_cert("a-client").private_key_and_cert_chain_pem.bytes().decode()
     variables.set("client_pem", pem)
     ca = authority.cert_pem.bytes().decode()
     connect(receiver.url, client_certificate_variable="client_pem", ca_certificates=ca)
     assert EndpointHook().deliver_now("event.alert", ALERT).record.attempt.outcome.value == "delivered"
     assert EndpointHook().test_connection()[0] is True
-    assert redact(f"said {pem.strip()} aloud") == "said *** aloud"
+    assert redact(f"before {pem.strip()} after") == "before *** after"
 
 
-def test_a_missing_certificate_fails_the_test_and_is_not_sent(authority, receiver, connect, tmp_path):
+def test_a_missing_client_certificate_fails_the_connection_test_and_is_not_sent(authority, receiver, connect, tmp_path):
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     connect(receiver.url, ca_certificates=str(tmp_path / "ca.pem"))
-    good, said = EndpointHook().test_connection()
-    assert not good
-    assert said.startswith("the server requires a client certificate (TLS alert certificate required): set client_cer")
+    is_ok, message = EndpointHook().test_connection()
+    assert not is_ok
+    assert message.startswith(
+        "the server requires a client certificate (TLS alert certificate required): set client_cer"
+    )
     attempt = EndpointHook().deliver_now("event.alert", ALERT).record.attempt
     assert (attempt.outcome.value, attempt.error_class.value) == ("not_sent", "tls_error")
-    assert attempt.message == said
+    assert attempt.message == message
 
 
-@pytest.mark.parametrize("use", ["get_conn", "connect", "deliver"])
-def test_a_file_that_cannot_be_used_is_refused_before_anything_is_sent(connect, receiver, use):
+@pytest.mark.parametrize("call_name", ["get_conn", "connect", "deliver"])
+def test_an_unusable_certificate_file_is_refused_before_anything_is_sent(connect, receiver, call_name):
     connect(receiver.url, client_certificate="/not/there.pem")
     hook = EndpointHook()
-    uses = {
+    calls = {
         "get_conn": hook.get_conn,
         "connect": hook.connect,
         "deliver": lambda: hook.deliver_now("event.alert", ALERT),
@@ -65,11 +67,11 @@ def test_a_file_that_cannot_be_used_is_refused_before_anything_is_sent(connect, 
     with pytest.raises(
         ValidationError, match=r"'service_hook_default': extra.client_certificate: is not a file that can"
     ):
-        uses[use]()
+        calls[call_name]()
     assert receiver.connections == 0
 
 
-def test_a_ca_file_that_holds_no_certificate_is_named(authority, receiver, connect, monkeypatch, tmp_path):
+def test_a_ca_file_without_a_certificate_is_named(authority, receiver, connect, monkeypatch, tmp_path):
     (tmp_path / "empty.pem").write_text("")
     monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__CA_FILE", str(tmp_path / "empty.pem"))
     connect(receiver.url, ca_certificates=authority.cert_pem.bytes().decode())
@@ -77,9 +79,7 @@ def test_a_ca_file_that_holds_no_certificate_is_named(authority, receiver, conne
         EndpointHook().get_conn()
 
 
-def test_the_token_endpoint_is_verified_with_the_same_authorities_and_gets_no_certificate(
-    authority, receiver, connect, variables
-):
+def test_the_token_endpoint_has_the_same_authorities_and_no_client_certificate(authority, receiver, connect, variables):
     presented = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -94,8 +94,8 @@ def test_the_token_endpoint_is_verified_with_the_same_authorities_and_gets_no_ce
     variables.set("client_pem", authority.issue_cert("a-client").private_key_and_cert_chain_pem.bytes().decode())
     with raw_server(answer, tls=context) as tokens:
         client = {"auth_type": "oauth2", "auth_username": "an-id", "auth_secret": "a-secret", "auth_url": tokens.url}
-        trusted = {"ca_certificates": authority.cert_pem.bytes().decode()}
-        connect(receiver.url, client_certificate_variable="client_pem", **trusted, **client)
+        authorities = {"ca_certificates": authority.cert_pem.bytes().decode()}
+        connect(receiver.url, client_certificate_variable="client_pem", **authorities, **client)
         assert EndpointHook().deliver_now("event.alert", ALERT).record.attempt.outcome.value == "delivered"
     assert presented == [None]
     assert b"Authorization: Bearer a-t0ken" in receiver.requests[0].split(b"\r\n")

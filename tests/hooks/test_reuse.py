@@ -24,7 +24,7 @@ from tests.timing import PATIENT_SECONDS
 
 @pytest.fixture
 def receiver(connect):
-    """A receiver that reuses connections, which the default endpoint leads to."""
+    """A receiver with persistent connections; the default endpoint is its URL."""
 
     def answer(connection: socket.socket) -> None:
         connection.sendall(OK)
@@ -41,9 +41,9 @@ def deliver(hook: EndpointHook) -> str:
     return hook.deliver("event.alert", ALERT, context=make_context())["outcome"]
 
 
-def in_thread(work):
+def run_in_thread(function):
     results = []
-    thread = threading.Thread(target=lambda: results.append(work()))
+    thread = threading.Thread(target=lambda: results.append(function()))
     thread.start()
     thread.join()
     return results
@@ -59,9 +59,9 @@ def test_each_thread_has_its_own_engine_and_connections(receiver):
     hook = EndpointHook()
     endpoint = hook.get_conn()
     deliver(hook)
-    assert in_thread(lambda: deliver(hook)) == ["delivered"]
+    assert run_in_thread(lambda: deliver(hook)) == ["delivered"]
     assert (receiver.connections, len(receiver.requests)) == (2, 2)
-    (other,) = in_thread(lambda: hook._sender.engine_for(endpoint))
+    (other,) = run_in_thread(lambda: hook._sender.engine_for(endpoint))
     assert other is not hook._sender.engine_for(endpoint)
     assert hook._sender.engine_for(endpoint) is hook._sender.engine_for(endpoint)
     other.close()
@@ -85,7 +85,7 @@ def test_a_changed_endpoint_or_limit_closes_the_engine_and_its_connections(recei
     assert (receiver.connections, len(receiver.requests)) == (2, 2)
 
 
-def test_an_unchanged_endpoint_that_is_read_again_keeps_the_connection_and_signs_by_its_new_secret(receiver, connect):
+def test_a_new_secret_is_used_without_closing_the_connection(receiver, connect):
     hook = EndpointHook()
     deliver(hook)
     connect(receiver.url, password="another-secret-of-ours", scheme="sentry")
@@ -98,18 +98,18 @@ def test_an_unchanged_endpoint_that_is_read_again_keeps_the_connection_and_signs
 
 
 class TestForks:
-    def test_another_process_id_means_other_connections(self, receiver, monkeypatch):
+    def test_another_process_opens_its_own_connection(self, receiver, monkeypatch):
         hook = EndpointHook()
         deliver(hook)
         monkeypatch.setattr(os, "getpid", lambda: -1)
         assert deliver(hook) == "delivered"
         assert (receiver.connections, len(receiver.requests)) == (2, 2)
 
-    def test_the_connection_of_the_parent_works_after_a_child_has_delivered(self, receiver):
+    def test_the_connection_of_the_parent_is_usable_after_a_delivery_of_the_child(self, receiver):
         hook = EndpointHook()
         deliver(hook)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forks with threads
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns about forks with threads
             child = os.fork()
         if not child:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -123,7 +123,7 @@ class TestForks:
         assert (receiver.connections, len(receiver.requests)) == (2, 3), "one of the parent, one of the child"
 
 
-def test_a_check_of_the_connection_sends_nothing_and_leaves_none_open(receiver):
+def test_the_connection_test_sends_nothing_and_closes_its_connection(receiver):
     hook = EndpointHook()
     deliver(hook)
     assert hook.test_connection()[0]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-What a type checker rejects in the arguments of the registration operators. mypy checks this file; nothing runs it.
+Wrong arguments of the registration operators, which a type checker must reject. mypy checks this file; nothing runs it.
 
-mypy reports an ignore that is not needed, so each one holds that its line is an error.
+mypy reports an ignore that is not needed, so each ``type: ignore`` states that its line is an error.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ def find_link(link, operator):
     return link.get_link(operator, ti_key=make_context()["ti"])
 
 
-def alert(**options):
+def make_alert(**options):
     return DeliverEventAlertOperator(task_id="a_task", message="x", triggering_rules=["r"], **options)
 
 
@@ -37,8 +37,8 @@ def alert(**options):
         ({"event": "text"}, ""),
     ],
 )
-def test_the_event_is_linked_by_an_address_of_the_web_or_not_at_all(options, expected):
-    assert find_link(EventLink(), alert(**options)) == expected
+def test_the_event_link_is_the_http_url_of_the_event_or_empty(options, expected):
+    assert find_link(EventLink(), make_alert(**options)) == expected
 
 
 @pytest.mark.parametrize(
@@ -52,26 +52,26 @@ def test_the_event_is_linked_by_an_address_of_the_web_or_not_at_all(options, exp
         ([], ""),
     ],
 )
-def test_the_one_event_of_a_function_is_linked(returned, expected):
+def test_the_event_link_of_a_function_needs_exactly_one_returned_event(returned, expected):
     with DAG("a_dag", schedule=None) as dag:
-        task.service_hook(task_id="a_task", service_hook_conn_id="nobody")(lambda: returned)()
+        task.service_hook(task_id="a_task", service_hook_conn_id="missing")(lambda: returned)()
     operator = dag.get_task("a_task")
     with contextlib.suppress(AirflowFailException):
         operator.execute(make_context())
     assert find_link(EventLink(), operator) == expected
 
 
-def test_a_function_that_raised_has_no_event_to_link():
+def test_the_event_link_is_empty_if_the_function_did_not_run():
     with DAG("a_dag", schedule=None) as dag:
         task.service_hook(task_id="a_task")(lambda: None)()
     assert find_link(EventLink(), dag.get_task("a_task")) == ""
 
 
 @pytest.mark.parametrize(("has_store", "expected"), [(True, f"{TASK}/task-state-store"), (False, TASK)])
-def test_the_record_is_in_the_storage_tab_or_else_in_the_log(monkeypatch, has_store, expected):
+def test_the_record_link_leads_to_the_state_store_tab_or_the_log(monkeypatch, has_store, expected):
     monkeypatch.setattr(links, "has_task_state_store", lambda: has_store)
-    assert find_link(DeliveryRecordLink(), alert()) == expected
+    assert find_link(DeliveryRecordLink(), make_alert()) == expected
 
 
-def test_every_delivering_task_has_both():
-    assert [link.name for link in alert().operator_extra_links] == ["Event", "Delivery record"]
+def test_delivery_operators_have_both_links():
+    assert [link.name for link in make_alert().operator_extra_links] == ["Event", "Delivery record"]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Events of the user's own type, through the operators to a real socket."""
+"""Events of the user's own type, sent by the operators to a real receiver."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def deliver(store: StateStore | None = None, **options):
     return DeliverEventOperator(**options).execute(make_context(store))
 
 
-def parse(request: bytes) -> tuple[dict[str, str], bytes]:
+def parse_request(request: bytes) -> tuple[dict[str, str], bytes]:
     head, _, body = request.partition(b"\r\n\r\n")
     return dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:]), body
 
 
-def test_an_own_event_is_delivered_once_signed_with_its_record(connect):
+def test_an_own_event_is_signed_and_delivered_once(connect):
     store = StateStore()
     with raw_server(OK) as receiver:
         connect(receiver.url, scheme="standard_webhooks")
         record = deliver(store)
         assert deliver(store) == record
     (request,) = receiver.requests
-    headers, body = parse(request)
+    headers, body = parse_request(request)
     verify("standard_webhooks", headers=headers, body=body, secrets=[SECRET])
     assert (headers["X-Service-Hook-Event"], headers["Content-Type"]) == ("orders.loaded", "application/json")
     assert json.loads(body) == {
@@ -48,17 +48,17 @@ def test_the_delivery_id_is_in_the_header_that_the_connection_names(connect):
     with raw_server(OK) as receiver:
         connect(receiver.url, id_header="Idempotency-Key")
         record = deliver()
-    headers, _ = parse(receiver.requests[0])
+    headers, _ = parse_request(receiver.requests[0])
     assert headers["Idempotency-Key"] == headers["X-Service-Hook-Delivery"] == record["delivery_id"]
 
 
-def test_the_format_is_the_operators_or_the_endpoints(connect):
+def test_the_format_comes_from_the_operator_or_else_from_the_endpoint(connect):
     with raw_server(OK) as receiver:
         connect(receiver.url, format="cloudevents_binary")
         deliver()
         deliver(format="raw")
         deliver(format="")
-    first, second, third = (parse(request) for request in receiver.requests)
+    first, second, third = (parse_request(request) for request in receiver.requests)
     assert first[0]["ce-type"] == third[0]["ce-type"] == "orders.loaded"
     assert first[0]["ce-source"] == "http://localhost:8080/dags/a_dag/tasks/a_task"
     assert "ce-type" not in second[0]
@@ -66,11 +66,12 @@ def test_the_format_is_the_operators_or_the_endpoints(connect):
 
 
 @pytest.mark.parametrize(
-    ("takes", "is_sent"), [("orders.*", True), ("event.alert, orders.loaded", True), ("*", True), ("event.*", False)]
+    ("event_filter", "is_sent"),
+    [("orders.*", True), ("event.alert, orders.loaded", True), ("*", True), ("event.*", False)],
 )
-def test_an_endpoint_takes_the_events_that_its_filter_names(connect, takes, is_sent):
+def test_an_endpoint_takes_only_events_that_match_its_filter(connect, event_filter, is_sent):
     with raw_server(OK) as receiver:
-        connect(receiver.url, events=takes)
+        connect(receiver.url, events=event_filter)
         if is_sent:
             deliver()
         else:
@@ -96,7 +97,7 @@ def test_an_endpoint_takes_the_events_that_its_filter_names(connect, takes, is_s
         ({"event_id": "a b"}, "event_id: must be"),
     ],
 )
-def test_what_cannot_be_sent_is_refused_before_anything_is_claimed(connect, options, problem):
+def test_invalid_arguments_are_refused_before_the_claim(connect, options, problem):
     store = StateStore()
     with raw_server(OK) as receiver:
         connect(receiver.url)
@@ -105,7 +106,7 @@ def test_what_cannot_be_sent_is_refused_before_anything_is_claimed(connect, opti
     assert (receiver.requests, store.kept) == ([], {})
 
 
-def test_a_connection_cannot_set_the_headers_of_a_format(connect, monkeypatch):
+def test_headers_of_the_connection_do_not_override_those_of_the_format(connect, monkeypatch):
     monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__ALLOWED_HEADERS", "ce-type")
     with raw_server(OK) as receiver:
         connect(receiver.url, secret_headers={"CE-Type": "forged"}, format="cloudevents_binary")
@@ -115,7 +116,7 @@ def test_a_connection_cannot_set_the_headers_of_a_format(connect, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["standard_webhooks", "cloudevents", "cloudevents_binary", "raw"])
-def test_a_stream_of_own_events_arrives_once_each_in_every_format(connect, tmp_path, name):
+def test_a_stream_of_own_events_delivers_each_event_once_in_every_format(connect, tmp_path, name):
     path = tmp_path / "orders.jsonl"
     path.write_text("".join(json.dumps({"order": f"order-{number}"}) + "\n" for number in range(20)))
     with serve_receiver() as receiver:

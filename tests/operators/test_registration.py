@@ -28,7 +28,7 @@ def register(**options):
     return RegisterServiceHookOperator(task_id="register", **options).execute(make_context())
 
 
-def test_a_hook_is_registered_and_its_secret_stored_where_endpoints_find_it(connected, variables):
+def test_a_hook_is_registered_and_its_secret_stored_in_the_variable(connected, variables):
     result = register()
     (hook,) = connected.state.sentry.list_hooks(("sandbox", "pump-station"))
     assert (result["hook_id"], result["created"], result["events"]) == (
@@ -40,33 +40,33 @@ def test_a_hook_is_registered_and_its_secret_stored_where_endpoints_find_it(conn
     assert hook.secret not in json.dumps(result)
 
 
-def test_no_events_is_an_error_and_not_all_of_them(connected, variables):
+def test_an_empty_list_of_events_is_refused(connected, variables):
     with pytest.raises(AirflowFailException, match="events: must be a list"):
         register(events=[])
 
 
-def test_running_again_registers_nothing_and_stores_the_secret_once(connected, variables):
+def test_a_second_registration_creates_no_hook_and_stores_the_secret_once(connected, variables):
     first, second = register(), register()
     assert len(connected.state.list_hooks()) == 1
     assert (first["hook_id"], first["created"], second["created"]) == (second["hook_id"], True, False)
     assert len(parse_secrets(variables.kept["hooks"])) == 1
 
 
-def test_a_secret_that_was_lost_is_read_back_from_the_platform(connected, variables):
+def test_a_lost_secret_is_read_from_the_platform(connected, variables):
     register()
-    kept = variables.kept.pop("hooks")
+    stored = variables.kept.pop("hooks")
     register()
-    assert variables.kept["hooks"] == kept
+    assert variables.kept["hooks"] == stored
 
 
-def test_a_second_hook_comes_in_front_of_the_first(connected, variables):
+def test_the_secret_of_a_second_hook_is_stored_before_that_of_the_first(connected, variables):
     register()
     register(url="https://example.com/other")
     hooks = connected.state.sentry.list_hooks(("sandbox", "pump-station"))
     assert parse_secrets(variables.kept["hooks"]) == tuple(hook.secret for hook in hooks)
 
 
-def test_an_endpoint_gives_its_url_and_its_variable(connected, variables):
+def test_url_and_variable_can_come_from_an_endpoint(connected, variables):
     result = register(url=None, service_hook_conn_id="service_hook_default", secret_variable=None)
     (hook,) = connected.state.sentry.list_hooks(("sandbox", "pump-station"))
     assert (hook.url, result["secret_variable"]) == (connected.receiver_url, "service_hook_secret_sandbox")
@@ -75,7 +75,7 @@ def test_an_endpoint_gives_its_url_and_its_variable(connected, variables):
 
 @pytest.mark.parametrize("operator", ["register", "ensure"])
 def test_a_secret_in_the_endpoints_connection_is_refused_before_any_call(connected, variables, monkeypatch, operator):
-    """The platform makes another one, so that no delivery would verify."""
+    """The platform creates another secret, so receivers would refuse every delivery."""
     stored = json.loads(os.environ["AIRFLOW_CONN_SERVICE_HOOK_DEFAULT"])
     monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps({**stored, "password": "typed-in", "extra": {}}))
     call = register if operator == "register" else ensure
@@ -98,7 +98,7 @@ def test_a_token_in_a_url_is_not_returned(connected, variables):
     assert register(url="https://example.com/hook?token=x")["url"] == "https://example.com/hook"
 
 
-def test_a_hook_that_is_disabled_is_left_alone_and_reported(connected, variables):
+def test_a_disabled_hook_is_reported_and_not_changed(connected, variables):
     register()
     (hook,) = connected.state.sentry.list_hooks(("sandbox", "pump-station"))
     connected.state.sentry.change_hook(hook, is_active=False)
@@ -106,33 +106,33 @@ def test_a_hook_that_is_disabled_is_left_alone_and_reported(connected, variables
         register()
 
 
-def test_a_hook_with_other_events_is_left_alone_and_reported(connected, variables):
+def test_a_hook_with_other_events_is_reported_and_not_changed(connected, variables):
     register(events=["event.alert"])
     with pytest.raises(AirflowFailException, match="update or delete it"):
         register()
     assert len(connected.state.list_hooks()) == 1
 
 
-def test_what_the_platform_would_refuse_is_refused_before_any_call(connected, variables):
+def test_arguments_that_the_platform_would_refuse_are_refused_before_any_call(connected, variables):
     with pytest.raises(AirflowFailException, match=r"url: .*; events: "):
         register(url="example.com", events=["event.deleted"])
     assert len(connected.state.list_hooks()) == 0
 
 
-def test_a_missing_feature_is_named(connected, variables):
+def test_the_error_names_a_missing_platform_feature(connected, variables):
     connected.state.sentry.features.clear()
     with pytest.raises(AirflowFailException, match="'servicehooks' feature"):
         register()
 
 
-def test_a_variable_that_holds_something_else_is_left_alone(connected, variables):
+def test_a_variable_with_other_content_is_refused_and_not_changed(connected, variables):
     variables.kept["hooks"] = '{"something": "else"}'
     with pytest.raises(AirflowFailException, match="Variable 'hooks' begins like JSON, but is not a list"):
         register()
     assert variables.kept["hooks"] == '{"something": "else"}'
 
 
-def test_a_platform_that_is_not_there_is_left_to_airflows_retries(connected, variables, monkeypatch):
+def test_an_unreachable_platform_is_retried_by_airflow(connected, variables, monkeypatch):
     connection = connected.describe_connections()["service_hook_registry_default"]
     connection["host"] = f"http://127.0.0.1:{find_closed_port()}/api/0"
     monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_REGISTRY_DEFAULT", json.dumps(connection))
@@ -141,10 +141,10 @@ def test_a_platform_that_is_not_there_is_left_to_airflows_retries(connected, var
     assert not isinstance(caught.value, AirflowFailException)
 
 
-class TestZStackWhichCannotList:
+class TestPlatformWithoutListCall:
     OPTIONS = {"service_hook_registry_conn_id": "zstack_registry", "hook_name": "orders"}
 
-    def test_running_again_asks_for_the_hook_that_the_variable_remembers(self, connected, variables):
+    def test_a_second_registration_fetches_the_hook_stored_in_the_variable(self, connected, variables):
         first, second = register(**self.OPTIONS), register(**self.OPTIONS)
         zstack = connected.state.platforms["zstack"]
         assert zstack.forget_calls() == {"create": 1, "get": 1}
@@ -153,19 +153,19 @@ class TestZStackWhichCannotList:
         assert parse_secrets(variables.kept["hooks"]) == (hook.secret,)
         assert hook.secret not in json.dumps([first, second])
 
-    def test_a_hook_that_is_gone_is_registered_again(self, connected, variables):
+    def test_a_hook_that_was_deleted_is_registered_again(self, connected, variables):
         zstack = connected.state.platforms["zstack"]
         register(**self.OPTIONS)
         zstack.remove_hook(zstack.list_hooks()[0])
         assert register(**self.OPTIONS)["created"] is True
         assert zstack.forget_calls() == {"create": 2, "get": 1}
 
-    def test_without_a_variable_nothing_is_sent(self, connected, variables):
+    def test_a_missing_secret_variable_is_refused_before_any_call(self, connected, variables):
         with pytest.raises(AirflowFailException, match="secret_variable: is needed on ZStack"):
             register(**self.OPTIONS, secret_variable=None)
         assert connected.state.platforms["zstack"].forget_calls() == {}
 
-    def test_a_lost_answer_fails_at_once_and_says_what_to_do(self, connected, variables):
+    def test_a_lost_response_fails_without_a_retry_and_with_advice(self, connected, variables):
         connected.state.platforms["zstack"].misbehave("create", "lost")
         with pytest.raises(AirflowFailException, match="may be registered nevertheless"):
             register(**self.OPTIONS)
@@ -179,8 +179,8 @@ def ensure(**options):
     return EnsureServiceHookOperator(task_id="ensure", **options).execute(make_context())
 
 
-def declare(platform):
-    """Return the arguments that declare the hook of a platform, with a template in each header."""
+def make_ensure_arguments(platform):
+    """Return the arguments for a hook of a platform, with a template in each header."""
     spec = PLATFORM_DATA[platform].spec
     options = {"events": list(spec.events)} if spec.events else {}
     if spec.headers:
@@ -188,12 +188,12 @@ def declare(platform):
     return options
 
 
-DECLARED = {name_connection(platform): declare(platform) for platform in PLATFORM_DATA}
+ENSURE_ARGUMENTS = {name_connection(platform): make_ensure_arguments(platform) for platform in PLATFORM_DATA}
 
 
 class TestEnsure:
-    @pytest.mark.parametrize(("registry", "options"), list(DECLARED.items()))
-    def test_it_returns_what_changed_and_no_secret(self, connected, variables, registry, options):
+    @pytest.mark.parametrize(("registry", "options"), list(ENSURE_ARGUMENTS.items()))
+    def test_the_result_has_the_change_and_no_secret(self, connected, variables, registry, options):
         first, second = (
             ensure(service_hook_registry_conn_id=registry, **options),
             ensure(service_hook_registry_conn_id=registry, **options),
@@ -202,13 +202,13 @@ class TestEnsure:
         assert [result["change"] for result in (first, second, third)] == ["created", "unchanged", "updated"]
         assert {hook["url"] for hook in third["hooks"]} == {"https://example.com/moved"}
         assert first["secret_variable"] == f"service_hook_secret_{registry}:orders"
-        kept = parse_state(variables.kept[first["secret_variable"]])
-        assert {one.hook_id for one in kept} == {hook["hook_id"] for hook in third["hooks"]}
+        stored = parse_state(variables.kept[first["secret_variable"]])
+        assert {hook.hook_id for hook in stored} == {hook["hook_id"] for hook in third["hooks"]}
         private = [hook.secret for hook in connected.state.list_hooks() if hook.secret] + ["s3cret"]
         assert not any(secret in json.dumps([first, second, third]) for secret in private)
 
-    def test_headers_are_rendered_masked_and_no_template_field(self, connected, variables):
-        ensure(service_hook_registry_conn_id="akinon_registry", **declare("akinon"))
+    def test_headers_are_rendered_and_masked_without_being_a_template_field(self, connected, variables):
+        ensure(service_hook_registry_conn_id="akinon_registry", **make_ensure_arguments("akinon"))
         (hook,) = connected.state.platforms["akinon"].list_hooks()
         assert hook.headers == {"X-Key": "a_task-s3cret-key"}
         assert redact("it is a_task-s3cret-key") == "it is ***"
@@ -224,7 +224,7 @@ class TestEnsure:
             )
         assert redact("it is a-header-never-sent") == "it is ***"
 
-    def test_an_endpoint_gives_its_url_and_its_variable(self, connected, variables):
+    def test_url_and_variable_can_come_from_an_endpoint(self, connected, variables):
         result = ensure(url=None, service_hook_conn_id="service_hook_default")
         (hook,) = connected.state.list_hooks()
         assert (hook.url, result["secret_variable"]) == (connected.receiver_url, "service_hook_secret_sandbox")
@@ -261,52 +261,52 @@ class TestEnsure:
         assert variables.kept == {}
 
     @pytest.mark.parametrize("flag", [True, "True", "true"])
-    def test_a_flag_may_have_been_rendered_as_text(self, connected, variables, flag):
+    def test_is_active_can_be_a_bool_or_its_text(self, connected, variables, flag):
         assert ensure(is_active=flag)["change"] == "created"
 
-    def test_too_many_calls_are_left_to_airflows_retries(self, connected, variables):
+    def test_a_rate_limited_call_is_retried_by_airflow(self, connected, variables):
         connected.state.sentry.misbehave("list", "limited", seconds=30)
         with pytest.raises(AirflowException, match="the limit applies until") as caught:
             ensure()
         assert not isinstance(caught.value, AirflowFailException)
 
-    def test_a_connection_can_say_how_long_to_wait(self, connected, variables, monkeypatch):
+    def test_a_call_waits_for_a_rate_limit_up_to_max_wait_of_the_connection(self, connected, variables, monkeypatch):
         connection = connected.describe_connections()["service_hook_registry_default"]
         connection["extra"]["max_wait"] = 5
         monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_REGISTRY_DEFAULT", json.dumps(connection))
         connected.state.sentry.misbehave("list", "limited", seconds=1)
         assert ensure()["change"] == "created"
 
-    def test_the_lock_is_shown_to_live_before_every_call_and_while_waiting(self, connected, variables, monkeypatch):
-        beats, waits = [], []
-        monkeypatch.setattr(VariableLock, "renew", lambda _lock: beats.append(1))
+    def test_the_lock_is_renewed_before_every_call_and_while_waiting(self, connected, variables, monkeypatch):
+        renewals, waits = [], []
+        monkeypatch.setattr(VariableLock, "renew", lambda _lock: renewals.append(1))
         monkeypatch.setattr(VariableLock, "wait", lambda _lock, seconds: waits.append(seconds))
         connection = connected.describe_connections()["service_hook_registry_default"]
         connection["extra"]["max_wait"] = 60
         monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_REGISTRY_DEFAULT", json.dumps(connection))
         connected.state.sentry.misbehave("list", "limited", seconds=30)
         ensure()
-        assert len(beats) >= sum(connected.state.sentry.forget_calls().values()) == 3
+        assert len(renewals) >= sum(connected.state.sentry.forget_calls().values()) == 3
         assert len(waits) == 1
 
     def test_a_run_that_lost_the_lock_writes_no_variable(self, connected, variables, monkeypatch):
-        def lost(_lock):
+        def raise_lock_error(_lock):
             raise LockError("another run took over")
 
-        monkeypatch.setattr(VariableLock, "ensure_held", lost)
+        monkeypatch.setattr(VariableLock, "ensure_held", raise_lock_error)
         with pytest.raises(AirflowException, match="took over") as caught:
             ensure(service_hook_registry_conn_id="zstack_registry")
         assert not isinstance(caught.value, AirflowFailException)
         assert variables.kept == {}
         assert connected.state.platforms["zstack"].forget_calls() == {}, "the lock is checked before the call"
 
-    def test_the_lock_outlives_the_longest_call(self, connected, variables, monkeypatch):
+    def test_the_lock_expires_after_the_timeout_of_the_longest_call(self, connected, variables, monkeypatch):
         connection = connected.describe_connections()["service_hook_registry_default"]
         connection["extra"]["timeout"] = 7
         monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_REGISTRY_DEFAULT", json.dumps(connection))
-        written, put = [], variables.set
+        written, set_variable = [], variables.set
         monkeypatch.setattr(
-            variables, "set", lambda key, *rest, **named: (written.append(key), put(key, *rest, **named))
+            variables, "set", lambda key, *rest, **named: (written.append(key), set_variable(key, *rest, **named))
         )
         ensure()
         assert next(key for key in written if "__lock__" in key).endswith("-67s")
@@ -317,20 +317,20 @@ class TestEnsure:
             ensure(secret_variable="hooks")
         assert connected.state.sentry.forget_calls() == {}
 
-    def test_a_name_with_marks_in_it_touches_no_other_variable(self, connected, variables):
+    def test_a_hook_name_with_a_hash_does_not_change_another_variable(self, connected, variables):
         ensure()
         before = variables.kept["service_hook_secret_service_hook_registry_default:orders"]
         ensure(hook_name="orders#2", url="https://example.com/2")
         assert variables.kept["service_hook_secret_service_hook_registry_default:orders"] == before
 
     def test_two_runs_at_once_register_one_hook_and_lose_no_secret(self, connected, variables):
-        for registry, options in DECLARED.items():
+        for registry, options in ENSURE_ARGUMENTS.items():
             result = []
 
-            def declare(registry=registry, options=options, result=result):
+            def run_ensure(registry=registry, options=options, result=result):
                 result.append(ensure(service_hook_registry_conn_id=registry, **options)["change"])
 
-            threads = [threading.Thread(target=declare) for _ in range(4)]
+            threads = [threading.Thread(target=run_ensure) for _ in range(4)]
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -362,16 +362,16 @@ class TestEnsure:
 
 
 class TestSignatures:
-    """``registration_types.py`` has what a type checker rejects."""
+    """The signatures and docstrings; ``registration_types.py`` has the calls that a type checker rejects."""
 
     OPERATORS = [
-        kind
-        for name, kind in vars(registration).items()
-        if name.endswith("Operator") and not name.startswith("_") and kind.__module__ == registration.__name__
+        operator_class
+        for name, operator_class in vars(registration).items()
+        if name.endswith("Operator") and not name.startswith("_") and operator_class.__module__ == registration.__name__
     ]
 
-    def test_these_are_the_operators(self):
-        assert {kind.__name__ for kind in self.OPERATORS} == {
+    def test_all_operators_are_checked(self):
+        assert {operator_class.__name__ for operator_class in self.OPERATORS} == {
             "DeleteServiceHookOperator",
             "EnsureServiceHookOperator",
             "ListServiceHooksOperator",
@@ -380,19 +380,19 @@ class TestSignatures:
             "UpdateServiceHookOperator",
         }
 
-    @pytest.mark.parametrize("kind", OPERATORS)
-    def test_each_spells_its_arguments_and_documents_them(self, kind):
-        assert "__init__" in vars(kind)
-        _, *own, rest = inspect.signature(kind.__init__).parameters.values()
+    @pytest.mark.parametrize("operator_class", OPERATORS)
+    def test_each_operator_has_keyword_arguments_that_are_documented(self, operator_class):
+        assert "__init__" in vars(operator_class)
+        _, *own, rest = inspect.signature(operator_class.__init__).parameters.values()
         assert rest.kind is inspect.Parameter.VAR_KEYWORD
         assert {one.kind for one in own} == {inspect.Parameter.KEYWORD_ONLY}
-        assert set(kind.template_fields) <= {one.name for one in own}
+        assert set(operator_class.template_fields) <= {one.name for one in own}
         for one in own:
-            assert one.name == "task_id" or f":param {one.name}: " in kind.__doc__
+            assert one.name == "task_id" or f":param {one.name}: " in operator_class.__doc__
 
 
 @pytest.mark.parametrize(("partial", "is_rendered"), [({"headers": {}}, True), ({}, False)])
-def test_mapped_headers_are_external_text_and_not_rendered(connected, variables, partial, is_rendered):
+def test_headers_of_a_mapped_task_are_rendered_only_if_given_in_partial(connected, variables, partial, is_rendered):
     operator = EnsureServiceHookOperator(
         task_id="ensure",
         hook_name="orders",

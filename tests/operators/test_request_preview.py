@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The rendered fields of a task show the request that it makes, and nothing secret."""
+"""The rendered fields of a task show the request that it makes, without secrets."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tests.servers import OK, raw_server
 URL = "http://127.0.0.1:9/hook"
 
 
-def render(kind, *, times=1, **arguments):
+def render(operator_class, *, times=1, **arguments):
     with DAG("a_dag", schedule=None):
-        operator = kind(task_id="a_task", **arguments)
+        operator = operator_class(task_id="a_task", **arguments)
     context = {**make_context(StateStore()), "params": {"count": 12}}
     for _ in range(times):
         operator.render_template_fields(context)
     return operator, context
 
 
-def test_it_is_the_request_without_its_signature(connect):
+def test_the_preview_is_the_request_without_its_signature(connect):
     with raw_server(OK) as receiver:
         connect(f"{receiver.url}?token=x", scheme="standard_webhooks")
         operator, context = render(DeliverEventOperator, event_type="orders.loaded", data={"n": "{{ params.count }}"})
@@ -45,7 +45,7 @@ def test_it_is_the_request_without_its_signature(connect):
 
 
 @pytest.mark.parametrize("format_name", ["cloudevents", "cloudevents_binary", "raw"])
-def test_it_has_the_format_of_the_task(connect, format_name):
+def test_the_preview_has_the_format_of_the_task(connect, format_name):
     connect(URL)
     operator, _ = render(DeliverEventOperator, event_type="orders.loaded", data={"orders": 12}, format=format_name)
     assert "orders" in operator.request_preview
@@ -53,33 +53,33 @@ def test_it_has_the_format_of_the_task(connect, format_name):
     assert '"message":"It broke"' in alert.request_preview
 
 
-def test_nothing_in_it_is_rendered_a_second_time(connect):
+def test_rendered_data_and_the_preview_are_not_rendered_again(connect):
     connect(URL)
     data = {"text": "{{ '{{' }} params.count {{ '}}' }}"}
     operator, _ = render(DeliverEventOperator, event_type="orders.loaded", data=data)
     assert "{{ params.count }}" in operator.request_preview
-    operator.data = "as it came"
+    operator.data = "new text"
     operator.request_preview = "{{ params.count }}"
     operator.render_template_fields({**make_context(StateStore()), "params": {"count": 12}})
-    assert operator.request_preview.endswith('"as it came"}')
+    assert operator.request_preview.endswith('"new text"}')
 
 
 @pytest.mark.parametrize(
     "arguments", [{"event_type": "orders loaded"}, {"data": float("nan")}, {"service_hook_conn_id": "missing"}]
 )
-def test_where_there_can_be_no_request_there_is_no_preview(connect, arguments):
+def test_an_invalid_request_has_no_preview(connect, arguments):
     connect(URL)
     operator, _ = render(DeliverEventOperator, **{"event_type": "orders.loaded", **arguments})
     assert operator.request_preview is None
 
 
-def test_a_stream_has_none(connect, tmp_path):
+def test_a_stream_has_no_preview(connect, tmp_path):
     connect(URL)
     operator, _ = render(DeliverEventStreamOperator, events=[], records_path=str(tmp_path))
     assert operator.request_preview is None
 
 
-def test_a_long_one_is_cut(connect):
+def test_a_long_preview_is_cut(connect):
     connect(URL)
     operator, _ = render(DeliverEventOperator, event_type="orders.loaded", data="x" * 10_000)
     assert len(operator.request_preview) == 4_000

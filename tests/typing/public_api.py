@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Calls of the public API for a type checker. Nothing here runs.
+Calls of the public API for a type checker. Nothing runs this file.
 
 Each ``type: ignore`` is an error that strict mypy must report: with ``warn_unused_ignores`` an ignore without an error
 is an error itself. ``tests/typing/test_public_api.py`` and ``make lint`` check this file.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 RULES = ["A rule"]
 
 
-def operators_accept_their_arguments_and_those_of_airflow() -> None:
+def operators_accept_their_own_and_airflows_arguments() -> None:
     DeliverEventAlertOperator(
         task_id="a_task",
         service_hook_conn_id=["orders", "partner"],
@@ -68,7 +68,7 @@ def operators_accept_their_arguments_and_those_of_airflow() -> None:
     DeliverEventCreatedOperator(task_id="a_task", tags=[("environment", "production"), ["release", "1"]])
 
 
-def operators_refuse_wrong_names_and_values() -> None:
+def operators_reject_wrong_names_and_values() -> None:
     DeliverEventOperator(task_id="a_task", event_type=7)  # type: ignore[arg-type]
     DeliverEventOperator(task_id="a_task", event="orders.loaded")  # type: ignore[arg-type]
     DeliverEventStreamOperator(task_id="a_task", events="a", records_path="b", type_field=7)  # type: ignore[arg-type]
@@ -87,7 +87,7 @@ def operators_refuse_wrong_names_and_values() -> None:
     DeliverEventCreatedOperator(task_id="a_task", event_type="event.alert")  # type: ignore[call-arg]
 
 
-def the_decorator_is_checked() -> None:
+def the_decorator_rejects_wrong_names_and_values() -> None:
     service_hook_task(task_id="a_task", event_type="event.alert", triggering_rules=RULES, level="info", retries=2)
     service_hook_task(mesage="x")  # type: ignore[call-arg]
     service_hook_task(event_type="orders.loaded", format="cloudevents")
@@ -97,7 +97,7 @@ def the_decorator_is_checked() -> None:
     service_hook_task(level=7)  # type: ignore[arg-type]
 
 
-def the_notifier_is_checked() -> None:
+def the_notifier_rejects_wrong_names_and_values() -> None:
     ServiceHookNotifier(service_hook_conn_id="orders", event_type="event.created", tags={"a": "b"}, level="error")
     ServiceHookNotifier(project="shop", message="It broke", triggering_rules=RULES)
     ServiceHookNotifier(mesage="x")  # type: ignore[call-arg]
@@ -108,7 +108,7 @@ def the_notifier_is_checked() -> None:
     ServiceHookNotifier(retries=3)  # type: ignore[call-arg]
 
 
-def the_builders_are_checked() -> None:
+def the_builders_reject_wrong_names_and_values() -> None:
     build_event_alert({"message": "x"}, id="an-id", project="shop", level="error", triggering_rules=RULES)
     build_event_created(message="x", datetime=1.5, tags=[["a", "b"]], exception={"values": []})
     build_event_alert(mesage="x")  # type: ignore[call-arg]
@@ -119,28 +119,28 @@ def the_builders_are_checked() -> None:
     event_from_exception(ValueError(), level="critical")  # type: ignore[arg-type]
 
 
-def exceptions_carry_their_facts(error: ServiceHookError) -> bool:
+def exceptions_have_typed_attributes(error: ServiceHookError) -> bool:
     if isinstance(error, DeliveryNotSentError):
         record = error.record or {}
         return error.outcome is not None and bool(record)
     return error.retryable
 
 
-def the_names_of_the_package_are_typed() -> None:
+def the_exports_of_the_package_are_typed() -> None:
     hooks.DeliverEventAlertOperator(task_id="a_task", level="info")
     hooks.DeliverEventAlertOperator(task_id="a_task", level=7)  # type: ignore[arg-type]
     hooks.ServiceHookNotifier(mesage="x")  # type: ignore[call-arg]
     hooks.verify("zstack", headers={}, body=7, secrets=[])  # type: ignore[arg-type]
 
 
-def signing_is_checked(scheme: Signer) -> None:
+def the_signing_functions_reject_wrong_types(scheme: Signer) -> None:
     headers = sign("zstack", body=b"x", secrets=["a secret"], delivery_id="d", timestamp=1)
     verify(SCHEMES["zstack"], headers=headers, body=b"x", secrets=["a secret"])
     verify(scheme, headers=headers, body="x", secrets=["a secret"])  # type: ignore[arg-type]
-    described = SCHEMES["hmac"].with_options({"header": "X-Signature"})
-    sign(described, body=b"x", secrets=["a secret"], delivery_id="d", timestamp=1, url="https://h.example/")
-    verify(described, headers=headers, body=b"x", secrets=["a secret"], method="POST", url="https://h.example/")
-    verify(described, headers=headers, body=b"x", secrets=["a secret"], url=7)  # type: ignore[arg-type]
+    custom = SCHEMES["hmac"].with_options({"header": "X-Signature"})
+    sign(custom, body=b"x", secrets=["a secret"], delivery_id="d", timestamp=1, url="https://h.example/")
+    verify(custom, headers=headers, body=b"x", secrets=["a secret"], method="POST", url="https://h.example/")
+    verify(custom, headers=headers, body=b"x", secrets=["a secret"], url=7)  # type: ignore[arg-type]
 
 
 def the_result_of_execute_is_typed(context: Context) -> None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Wrong names and values of arguments are type errors, and Airflow's own arguments are accepted."""
+"""The types of the public API: wrong argument names and values are errors, and Airflow's own arguments are accepted."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ REPOSITORY = Path(__file__).parent.parent.parent
 
 
 def test_mypy_reports_exactly_the_marked_errors():
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "mypy", "tests/typing/public_api.py"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_the_arguments_of_every_operator_are_those_of_airflow():
+def test_the_typed_base_arguments_are_those_of_airflows_base_operator():
     parameters = inspect.signature(BaseOperator.__init__).parameters.values()
     named = {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
-    later = {"retry_policy", "render_template_as_native_obj"} - named  # Airflow before 3.3, or before 3.2
-    assert set(BaseOperatorArguments.__annotations__) == named - {"task_id"} | later
-    assert not (later and has_retry_policy())
+    newer = {"retry_policy", "render_template_as_native_obj"} - named  # since Airflow 3.3 and 3.2
+    assert set(BaseOperatorArguments.__annotations__) == named - {"task_id"} | newer
+    assert not (newer and has_retry_policy())
 
 
 @pytest.mark.parametrize("callable_", [ServiceHookNotifier, build_event_alert, build_event_created])
-def test_a_name_that_is_no_argument_is_a_type_error_at_run_time_too(callable_):
+def test_an_unknown_argument_raises_a_type_error_at_run_time(callable_):
     with pytest.raises(TypeError, match=r"\(\) got an unexpected keyword argument 'mesage'"):
         callable_(mesage="x")
 
