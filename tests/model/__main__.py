@@ -17,9 +17,9 @@ def main() -> int:
     """Explore and print; return 1 if the real protocol violates an invariant, or a weakened one does not."""
     parser = argparse.ArgumentParser(prog="tests.model", description=__doc__)
     parser.add_argument("--faults", type=int, default=2, help="how many faults can happen (2)")
-    parser.add_argument("--bounded", action="store_true", help="only what 'make test' explores")
+    parser.add_argument("--bounded", action="store_true", help="explore only what 'make test' explores")
     arguments = parser.parse_args()
-    is_wrong = False
+    has_failed = False
     print(_COLUMNS.format(*_TITLES))
     is_full = not arguments.bounded
     for configuration in list_configurations(faults=arguments.faults, is_full=is_full):
@@ -39,15 +39,15 @@ def main() -> int:
             flush=True,
         )
         if found.problem:
-            is_wrong = True
+            has_failed = True
             print(found.describe())
     for title, variants in (("Without a part of the protocol", WEAKENED), ("Known limits", LIMITS)):
         print(f"\n{title}")
         for variant in variants:
             found = explore_variant(variant)
-            is_wrong = is_wrong or not (found.problem or "").startswith(variant.violates)
+            has_failed = has_failed or not (found.problem or "").startswith(variant.violates)
             print(f"\n{variant.name} ({found.states} states, {found.seconds:.1f} s)\n{found.describe()}", flush=True)
-    return int(is_wrong)
+    return int(has_failed)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class Operation(NamedTuple):
     kind: str
     value: Hashable = None
     name: str = ""
-    """What it is called in a counterexample."""
+    """Its name in counterexamples."""
 
 
 class Answer(NamedTuple):
@@ -69,7 +69,7 @@ class World:
 
 
 class Local(NamedTuple):
-    """The local state of a process: what it does next, or how it ended."""
+    """The local state of a process: its next operation, or its result."""
 
     answers: tuple[Answer, ...]
     operation: Operation | None
@@ -81,9 +81,9 @@ class Process:
     """
     One process of a model: its code, and every local state that was reached so far.
 
-    :param name: how counterexamples name it
-    :param code: the real code; it returns what is known of its result
-    :param summarize: returns what the invariants need of a process that ended, from its answers and its result
+    :param name: its name in counterexamples
+    :param code: the real code; it returns its result
+    :param summarize: returns what the invariants check of a finished process, from its answers and its result
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Process:
         except Suspended as suspended:
             return self._number(answers, Local(answers, suspended.operation))
         summary = self._summarize(answers, result)
-        return self._number(("ended", summary), Local((), None, summary))  # how it ended is all that matters by now
+        return self._number(("ended", summary), Local((), None, summary))  # only the summary matters from here on
 
     def _number(self, key: Hashable, local: Local) -> int:
         if key not in self._numbers:
@@ -131,7 +131,7 @@ class Step(NamedTuple, Generic[State]):
 
 
 class Model(Protocol[State]):
-    """What is explored."""
+    """The steps that are explored."""
 
     def initial(self) -> State:
         """Return the state before anything happened."""
@@ -142,7 +142,7 @@ class Model(Protocol[State]):
 
 @dataclass(frozen=True, kw_only=True)
 class Exploration:
-    """What was visited, and the shortest violation."""
+    """The size of an exploration, and its shortest violation."""
 
     states: int
     transitions: int
@@ -165,9 +165,9 @@ def explore(
     model: Model[State], *, invariant: str = "", stops_at_violation: bool = True, limit: int = 20_000_000
 ) -> Exploration:
     """
-    Visit every state, breadth first. What follows a violation is not visited.
+    Visit every state, breadth first. The states after a violation are not visited.
 
-    :param invariant: what a violation begins with; others are ignored
+    :param invariant: the beginning of the message of a violation; others are ignored
     :param stops_at_violation: whether the first violation ends the exploration
     :param limit: the most states that are visited
     :raises RuntimeError: if there are more
@@ -227,7 +227,7 @@ def _trace(
 
 
 def _count_paths(successors: list[list[int]]) -> int:
-    """Return how many paths lead from the first state to a last one. No step can be undone, so there is no cycle."""
+    """Return the number of paths from the first state to a last one. No step can be undone, so there is no cycle."""
     incoming = [0] * len(successors)
     for following in successors:
         for number in following:

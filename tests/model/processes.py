@@ -3,8 +3,8 @@
 """
 The processes of the models: tries, callbacks, commands and users.
 
-They run the package's ``ClaimedDelivery`` with its claim stores and policies. Only what cannot be had is replaced: the
-request, clocks and random ids.
+They run the package's ``ClaimedDelivery`` with its claim stores and policies. Only the request, clocks and random ids
+are replaced.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ ATTEMPTS = {
     "unanswered": Attempt(outcome=Outcome.UNKNOWN, requested_at=TIME, duration_ms=1.0),
     "not_sent": Attempt(outcome=Outcome.NOT_SENT, requested_at=TIME, duration_ms=1.0),
 }
-"""What a process knows after its request, by the answer of the simulated network."""
+"""The result of the request of a process, by the answer of the simulated network."""
 _WAIT_SECONDS = 0.05
-"""How long a process waits for another one: it looks twice."""
+"""How long a process waits for another one: it reads the claim twice."""
 
 
 class Spec(NamedTuple):
@@ -58,39 +58,39 @@ class Spec(NamedTuple):
     kind: str
     """
     ``try``: of a task. ``callback``: makes several attempts. ``shared``: one of several runs that share a claim.
-    ``command``: shares it too, and makes several attempts. ``settle`` and ``resend``: a user who writes this over the
-    state.
+    ``command``: shares it, too, and makes several attempts. ``settle`` and ``resend``: a user who overwrites
+    the state.
     """
     generation: int = 0
     """0 before the clear of the task, 1 after it."""
     number: int = 0
-    """The number of its try: one with a higher number supersedes it. 0: it belongs to no task."""
+    """The number of its try; a try with a higher number supersedes it. 0: it belongs to no task."""
     begins_after: str = ""
     """The process that must have ended or crashed before, if any."""
 
     @property
     def label(self) -> str:
-        """The label of its generation, as claims have it; a claim that is shared has one generation for ever."""
+        """The label of its generation in claims; a shared claim has one generation for ever."""
         return "" if self.kind in ("shared", "command") else str(self.generation)
 
 
-class Ended(NamedTuple):
-    """What the invariants need of a process that ended."""
+class FinishedProcess(NamedTuple):
+    """What the invariants check of a finished process."""
 
     result: str
     """``returned``, or the name of the error."""
-    knows: str = ""
+    observed: str = ""
     """The answer to its last request, if it made one."""
     token: str = ""
-    """The owner token of the claim with which it made it."""
+    """The owner token of the claim of that request."""
     was_disturbed: bool = False
     """Whether a fault hit one of its calls to the store, after the request or, without one, at all."""
-    seen: str = ""
+    last_claim: str = ""
     """The last claim that it read."""
 
 
 _world = World("", ())
-"""Of the process that runs now: they run one at a time."""
+"""The world of the process that runs now; processes run one at a time."""
 
 
 class _Time:
@@ -183,7 +183,7 @@ def send(world: World) -> Attempt:
 
 
 def _deliver_now(world: World, place: ClaimPlace, run: TryContext, patience_seconds: float) -> None:
-    """Deliver where Airflow has no retries: several attempts in one process, as the policy has it."""
+    """Deliver where Airflow has no retries: several attempts in one process, as the policy defines."""
     for attempts in range(1, 3):
         result = deliver(world, place, run, patience_seconds)
         if find_attempt_delay(attempts, policy=run.policy, attempt=result.record.attempt, now=0.0) is None:
@@ -192,7 +192,7 @@ def _deliver_now(world: World, place: ClaimPlace, run: TryContext, patience_seco
 
 def _edit(world: World, place: ClaimPlace, *, state: str) -> Hashable:
     """
-    Have a user write over the state of a claim that has no outcome.
+    Overwrite the state of a claim that has no outcome, as a user does.
 
     In the Storage tab a user reads the claim, and later stores all of it. In the ledger the write is conditional.
     """
@@ -211,18 +211,18 @@ def _edit(world: World, place: ClaimPlace, *, state: str) -> Hashable:
     return "returned"
 
 
-def summarize(answers: tuple[Answer, ...], result: Hashable) -> Ended:
-    """Return what the invariants need of a process that ended."""
-    ending, token = cast("tuple[str, str]", result)
+def summarize(answers: tuple[Answer, ...], result: Hashable) -> FinishedProcess:
+    """Return what the invariants check of a finished process."""
+    status, token = cast("tuple[str, str]", result)
     sends = [number for number, answer in enumerate(answers) if answer.kind in ATTEMPTS]
     relevant = answers[sends[-1] + 1 :] if sends else answers
     texts = [text for answer in answers if (text := _find_text(answer.value)) is not None]
-    return Ended(
-        result=ending,
+    return FinishedProcess(
+        result=status,
         token=token,
-        knows=answers[sends[-1]].kind if sends else "",
+        observed=answers[sends[-1]].kind if sends else "",
         was_disturbed=any(answer.kind not in ("ok", *ATTEMPTS) for answer in relevant),
-        seen=texts[-1] if texts and ending == "returned" else "",
+        last_claim=texts[-1] if texts and status == "returned" else "",
     )
 
 

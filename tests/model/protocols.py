@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What is explored: the real protocol in many configurations, its known limits, and weakened protocols."""
+"""The protocols that are explored: the real one in many configurations, its known limits, and weakened ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.model.system import Configuration, DeliveryModel
 TRY_1, TRY_2, TRY_3 = (Spec(f"try {number}", "try", 0, number) for number in (1, 2, 3))
 CLEARED_3, CLEARED_4 = Spec("try 3", "try", 1, 3), Spec("try 4", "try", 1, 4)
 TRY_1_AGAIN = Spec("try 1 again", "try", 0, 1, begins_after="try 1")
-"""A container that was restarted: Airflow runs the try again under its own number."""
+"""A container that was restarted: Airflow runs the try again with the same number."""
 CALLBACK, CALLBACK_AGAIN = Spec("callback", "callback", 0, 1), Spec("callback again", "callback", 0, 1, "callback")
 SETTLE, RESEND = Spec("user", "settle"), Spec("user", "resend")
 RUN_A, RUN_B, RUN_C, COMMAND = *(Spec(f"run {name}", "shared") for name in "ABC"), Spec("command", "command")
@@ -36,9 +36,9 @@ TASK_STATE_STORE = tuple(
     _make(name=name, specs=specs, **options)
     for name, specs, options in (
         ("two tries", (TRY_1, TRY_2), {}),
-        ("two tries, the store is waited for", (TRY_1, TRY_2), {"patience": 0.5}),
+        ("two tries that wait for the store", (TRY_1, TRY_2), {"patience": 0.5}),
         ("three tries", (TRY_1, TRY_2, TRY_3), {}),
-        ("a try, run again under its number", (TRY_1, TRY_1_AGAIN, TRY_2), {}),
+        ("a try, run again with the same number", (TRY_1, TRY_1_AGAIN, TRY_2), {}),
         ("a callback fired twice in turn, a later try", (CALLBACK, CALLBACK_AGAIN, TRY_2), {}),
         ("two tries, a user settles", (TRY_1, TRY_2, SETTLE), {}),
         ("two tries, a clear", (TRY_1, TRY_2, CLEARED_3), {}),
@@ -52,31 +52,32 @@ LEDGER = tuple(
     _make(name=name, specs=specs, **options)
     for name, specs, options in (
         ("two tries", (TRY_1, TRY_2), {}),
-        ("two tries, the store is waited for", (TRY_1, TRY_2), {"patience": 0.5}),
+        ("two tries that wait for the store", (TRY_1, TRY_2), {"patience": 0.5}),
         ("three tries", (TRY_1, TRY_2, TRY_3), {}),
         ("two tries, a user settles", (TRY_1, TRY_2, SETTLE), {}),
         ("two tries, a user resends", (TRY_1, TRY_2, RESEND), {}),
         ("two tries, a clear", (TRY_1, TRY_2, CLEARED_3), {}),
         ("a try, a clear, two tries", (TRY_1, CLEARED_3, CLEARED_4), {}),
         ("two tries, a clear, a user settles", (TRY_1, TRY_2, CLEARED_3, SETTLE), {}),
-        ("once for ever: two runs", (RUN_A, RUN_B), {}),
-        ("once for ever: two runs, a user settles", (RUN_A, RUN_B, SETTLE), {}),
-        ("once for ever: two runs, a user resends", (RUN_A, RUN_B, RESEND), {}),
-        ("once for ever: a run, a command", (RUN_A, COMMAND), {}),
-        ("once for ever: three runs", (RUN_A, RUN_B, RUN_C), {}),
+        ("once per event: two runs", (RUN_A, RUN_B), {}),
+        ("once per event: two runs, a user settles", (RUN_A, RUN_B, SETTLE), {}),
+        ("once per event: two runs, a user resends", (RUN_A, RUN_B, RESEND), {}),
+        ("once per event: a run, a command", (RUN_A, COMMAND), {}),
+        ("once per event: three runs", (RUN_A, RUN_B, RUN_C), {}),
     )
 )
 """With the ledger. Two runs that share a claim stand for a callback fired twice, too."""
-_WIDEST = "once for ever: three runs"
-"""Explored with one fault at most, as what has four processes: with two faults it has many millions of states."""
-_LONG = ("once for ever: a run, a command", _WIDEST)
-"""What ``make test`` does not explore."""
+_WIDEST = "once per event: three runs"
+"""Explored with at most one fault, like configurations of four processes: two faults give many millions of states."""
+_LONG = ("once per event: a run, a command", _WIDEST)
+"""Configurations that ``make test`` does not explore."""
 _LARGE, _LARGEST = 3, 4
 """
-Configurations with so many processes are explored by ``make test`` without faults and for one policy, or not at all.
+``make test`` explores configurations of ``_LARGE`` processes without faults and for one policy, and those of
+``_LARGEST`` processes not at all.
 
-A pause for ever is as good as a crash, so that what follows a crash is explored without faults, too, unless a process
-waits for the crash of another.
+A process that never continues is equivalent to a crashed one. So the steps after a crash are explored without faults,
+too, unless a process waits for the crash of another.
 """
 
 
@@ -84,7 +85,7 @@ def list_configurations(*, faults: int, is_full: bool) -> Iterator[Configuration
     """
     Return the configurations of the real protocol.
 
-    :param is_full: whether those with many processes are among them, with every policy
+    :param is_full: whether to include those with many processes, and every policy
     """
     for makers, place in ((TASK_STATE_STORE, ApiServer), (LEDGER, LedgerDatabase)):
         for make in makers:
@@ -111,7 +112,7 @@ class Variant:
     name: str
     configuration: Configuration
     violates: str
-    """What the violation begins with that is looked for."""
+    """The beginning of the message of the expected violation."""
     patch: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
@@ -122,12 +123,12 @@ def explore_configuration(configuration: Configuration) -> Exploration:
 
 
 def explore_variant(variant: Variant) -> Exploration:
-    """Explore a weakened protocol until the violation that is expected."""
+    """Explore a weakened protocol until its expected violation."""
     with controlled(), variant.patch():
         return explore(DeliveryModel(variant.configuration), invariant=variant.violates)
 
 
-# What is left out
+# Weakened parts of the protocol
 
 
 def _acquire_without_reading_back(
@@ -144,7 +145,7 @@ def _deliver_before_claiming(world: World, place: ClaimPlace, run: TryContext, p
     return delivery.claim(INFO) or delivery.settle(attempt)
 
 
-def _record_without_looking(delivery: ClaimedDelivery, claim: claims.Claim, error: StateStoreError) -> None:
+def _record_without_reading(delivery: ClaimedDelivery, claim: claims.Claim, error: StateStoreError) -> None:
     record = claims.make_record(claim, not_sent_attempt(error, requested_at=0.0, seconds=0.0))
     with suppress(StateStoreError, ClaimLostError):
         delivery.store.save(claims.record_claim(claim, record))
@@ -196,10 +197,10 @@ WEAKENED = (
         patch=_send_over_open_claims,
     ),
     Variant(
-        name="task state store: after an outage not_sent is recorded without a look at the claim",
+        name="task state store: after an outage not_sent is recorded without reading the claim",
         configuration=Configuration(name="", specs=(TRY_1, TRY_2, TRY_3), place=ApiServer(), faults=1),
         violates=_TWICE,
-        patch=lambda: mock.patch.object(ClaimedDelivery, "_record_not_sent", _record_without_looking),
+        patch=lambda: mock.patch.object(ClaimedDelivery, "_record_not_sent", _record_without_reading),
     ),
     Variant(
         name="ledger: a record is stored without a check of the owner",
@@ -216,7 +217,7 @@ WEAKENED = (
         violates="(4)",
     ),
     Variant(
-        name="ledger: a claim is stored without a check of what was there",
+        name="ledger: a claim is stored without a check of the previous claim",
         configuration=Configuration(
             name="", specs=(TRY_1, TRY_2), place=LedgerDatabase(_acquire_without_compare), faults=0
         ),
@@ -241,7 +242,7 @@ WEAKENED = (
         patch=_send_over_open_claims,
     ),
 )
-"""Each part of the protocol, left out."""
+"""The protocol, each without one of its parts."""
 LIMITS = (
     Variant(
         name="task state store: a write hangs in the API server from before a clear until a try after it has begun",
@@ -265,4 +266,4 @@ LIMITS = (
         violates=_TWICE,
     ),
 )
-"""What ``docs/concepts/guarantee.md`` lists as limits."""
+"""The limits that ``docs/concepts/guarantee.md`` lists."""

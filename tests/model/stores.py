@@ -4,8 +4,8 @@
 The simulated places where a claim is stored. Each is a pure function: from its content and an operation to the next
 content and an answer.
 
-``ApiServer`` is Airflow's task state store. It accepts a request if the try is not superseded, and does it *later*:
-another try may begin meanwhile. The real ``TaskStateClaimStore`` stands in front of it.
+``ApiServer`` is Airflow's task state store. It accepts a request if the try is not superseded, and executes it
+*later*: another try may begin meanwhile. The real ``TaskStateClaimStore`` stands in front of it.
 
 ``LedgerDatabase`` is the ledger: SQLite, in memory, runs each statement of the real ``LedgerClaimStore``, atomically.
 """
@@ -33,7 +33,7 @@ OUTAGE, REFUSED = "outage", "refused"
 
 
 class Stored(NamedTuple):
-    """What the invariants need of a stored claim."""
+    """What the invariants check of a stored claim."""
 
     state: str
     generation: str
@@ -43,12 +43,12 @@ class Stored(NamedTuple):
     """The owner token of the claim."""
     settled: bool
     text: str
-    """All of it."""
+    """The JSON of the claim."""
 
 
 @cache
 def read_stored(text: str) -> Stored:
-    """Return what is stored, from its JSON."""
+    """Parse the JSON of a claim."""
     claim = json.loads(text)
     token = claim["owner_token"]
     settled = claim["state"] == "settled" or bool((claim.get("record") or {}).get("settled"))
@@ -56,22 +56,22 @@ def read_stored(text: str) -> Stored:
 
 
 class Accessor:
-    """Plays ``context["task_state_store"]`` of one process."""
+    """Replaces ``context["task_state_store"]`` of one process."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
     def get(self, key: str, default: object = None) -> object:
         """Return what is stored."""
-        answer = self._ask(Operation("read", name="read of the claim"))
+        answer = self._call(Operation("read", name="read of the claim"))
         return default if answer.value is None else json.loads(str(answer.value))
 
     def set(self, key: str, value: object, *, retention: object = None) -> None:
         """Store JSON."""
         text = json.dumps(value)
-        self._ask(Operation("write", text, name=f"write of '{read_stored(text).state}'"))
+        self._call(Operation("write", text, name=f"write of '{read_stored(text).state}'"))
 
-    def _ask(self, operation: Operation) -> Answer:
+    def _call(self, operation: Operation) -> Answer:
         answer = self._world.call(operation)
         if answer.kind != "ok":
             status = 503 if answer.kind == OUTAGE else 404
@@ -84,9 +84,9 @@ class ClaimPlace(Protocol):
     """Where the claim of a model is stored."""
 
     name: str
-    """What counterexamples call it."""
+    """Its name in counterexamples."""
     accepts_before_it_acts: bool
-    """Whether another process can act between the moment when it accepts a request and the moment when it does it."""
+    """Whether another process can act after it has accepted a request and before it executes it."""
     refuses_superseded: bool
     """Whether it refuses the requests of a try that a later one has superseded."""
 
@@ -94,7 +94,7 @@ class ClaimPlace(Protocol):
         """Return the real claim store of one process."""
 
     def apply(self, content: Hashable, operation: Operation) -> tuple[Hashable, Answer]:
-        """Do an operation: return the content after it, and the answer."""
+        """Execute an operation: return the content after it, and the answer."""
 
     def peek(self, content: Hashable) -> Stored | None:
         """Return the claim that is stored, if any."""
@@ -104,7 +104,7 @@ class ApiServer:
     """
     Airflow's task state store: one key of one task instance. Its content is JSON, or ``None``.
 
-    :param refuses_superseded: Airflow does
+    :param refuses_superseded: whether it refuses requests of superseded tries, as Airflow does
     """
 
     accepts_before_it_acts = True
@@ -118,7 +118,7 @@ class ApiServer:
         return TaskStateClaimStore(Accessor(world), "claim", Claim, patience=patience)  # type: ignore[arg-type]
 
     def apply(self, content: Hashable, operation: Operation) -> tuple[Hashable, Answer]:
-        """Do an operation: return the content after it, and the answer."""
+        """Execute an operation: return the content after it, and the answer."""
         if operation.kind == "read":
             return content, Answer("ok", content)
         return operation.value, Answer("ok")
@@ -129,7 +129,7 @@ class ApiServer:
 
 
 class _RemoteDatabase:
-    """Plays the ``Database`` of one process. A transaction is one step: the database commits all of it or nothing."""
+    """Replaces the ``Database`` of one process. A transaction is one step: it is committed as a whole or not at all."""
 
     target = LedgerTarget(conn_id="ledger", dialect="sqlite")
 
@@ -147,7 +147,7 @@ class _RemoteDatabase:
 
     @contextmanager
     def transaction(self) -> Iterator[Callable[..., list[tuple[object, ...]]]]:
-        """Yield a function that runs the update of a transaction; what follows it there is done with it."""
+        """Yield a function that runs the update of a transaction; its other statements are part of the same step."""
         statements: list[str] = []
 
         def run(sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
@@ -167,7 +167,7 @@ class LedgerDatabase:
     """
     The ledger: the row of one claim. Its content is the number of a row that was seen before, or ``None``.
 
-    :param weaken: changes a statement before it is run, to see what it is needed for
+    :param weaken: changes a statement before it is run, to show why a part of it is needed
     """
 
     accepts_before_it_acts = refuses_superseded = False
@@ -189,7 +189,7 @@ class LedgerDatabase:
         return LedgerClaimStore(_RemoteDatabase(world), "claim", Claim, origin=origin, patience=patience)  # type: ignore[arg-type]
 
     def apply(self, content: Hashable, operation: Operation) -> tuple[Hashable, Answer]:
-        """Do an operation: return the content after it, and the answer."""
+        """Execute an operation: return the content after it, and the answer."""
         found = self._applied.get((content, operation))
         if found is None:
             found = self._applied[content, operation] = self._run(content, operation)

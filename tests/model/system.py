@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tests.model.explorer import Answer, Operation, Process, Step
-from tests.model.processes import POLICIES, Ended, Spec, make_code, summarize
+from tests.model.processes import POLICIES, FinishedProcess, Spec, make_code, summarize
 from tests.model.stores import OUTAGE, REFUSED, ClaimPlace, Stored
 
 _Unchecked = tuple[tuple[str, ...], "State"]
 """The label of a step, and the state after it."""
 IDLE, RUNNING, ACCEPTED, ENDED, CRASHED = range(5)
-"""Of a process. ``ACCEPTED``: the server has accepted its operation, and has not done it."""
+"""Of a process. ``ACCEPTED``: the server has accepted its operation, and has not executed it."""
 USERS = ("settle", "resend")
 
 
@@ -46,7 +46,7 @@ class Receipt(NamedTuple):
 
 
 class State(NamedTuple):
-    """A global state: all that what follows depends on."""
+    """A global state: everything that the next steps depend on."""
 
     content: Hashable
     """Of the claim store."""
@@ -54,8 +54,8 @@ class State(NamedTuple):
     """The number of the latest try that has begun."""
     cleared: bool
     locals: tuple[Local, ...]
-    floating: tuple[tuple[int, Operation], ...]
-    """The accepted operations of processes that are gone."""
+    orphaned: tuple[tuple[int, Operation], ...]
+    """The accepted operations of processes that crashed."""
     receipts: tuple[Receipt, ...]
     faults: int
     """How many more can happen."""
@@ -122,10 +122,10 @@ class DeliveryModel:
 
     def _list_unchecked(self, state: State) -> Iterator[_Unchecked]:
         yield from self._clear(state)
-        for position, (index, operation) in enumerate(state.floating):
-            rest = state.floating[:position] + state.floating[position + 1 :]
-            following = self._apply(state._replace(floating=rest), index, operation)[0]
-            yield self._say(index, "is gone, and its", operation.name, "is stored now"), following
+        for position, (index, operation) in enumerate(state.orphaned):
+            rest = state.orphaned[:position] + state.orphaned[position + 1 :]
+            following = self._apply(state._replace(orphaned=rest), index, operation)[0]
+            yield self._label(index, "is gone, and its", operation.name, "is stored now"), following
         for index, local in enumerate(state.locals):
             if local.status == IDLE:
                 yield from self._begin(state, index)
@@ -143,7 +143,7 @@ class DeliveryModel:
                 yield from self._act(state, index, local, operation)
                 yield from self._crash(state, index, local, operation)
 
-    def _say(self, index: int, *words: str) -> tuple[str, ...]:
+    def _label(self, index: int, *words: str) -> tuple[str, ...]:
         return (f"{self._specs[index].name}:", *words)
 
     def _clear(self, state: State) -> Iterator[_Unchecked]:
@@ -178,19 +178,19 @@ class DeliveryModel:
         ]
         words = ["begins", *([f"while {' and '.join(old)} still runs"] if old else [])]
         following = _put(state, index, Local(RUNNING, state.locals[index].number))
-        yield self._say(index, *words), following._replace(current=max(state.current, spec.number))
+        yield self._label(index, *words), following._replace(current=max(state.current, spec.number))
 
     def _is_older_write_accepted(self, state: State) -> bool:
         accepted = [index for index, local in enumerate(state.locals) if local.status == ACCEPTED]
-        return any(not self._specs[index].generation for index in (*accepted, *(index for index, _ in state.floating)))
+        return any(not self._specs[index].generation for index in (*accepted, *(index for index, _ in state.orphaned)))
 
     def _crash(self, state: State, index: int, local: Local, operation: Operation) -> Iterator[_Unchecked]:
         if not state.faults or self._specs[index].kind in USERS:
             return
         following = _put(state, index, Local(CRASHED, 0), faults=state.faults - 1)
         if local.status == ACCEPTED and operation.kind != "read":
-            following = following._replace(floating=tuple(sorted((*state.floating, (index, operation)))))
-        yield self._say(index, "crashes"), following
+            following = following._replace(orphaned=tuple(sorted((*state.orphaned, (index, operation)))))
+        yield self._label(index, "crashes"), following
 
     def _send(self, state: State, index: int, local: Local) -> Iterator[_Unchecked]:
         generation = self._specs[index].generation
@@ -203,23 +203,23 @@ class DeliveryModel:
             following = _put(state, index, self._advance(index, local, Answer(answer)))
             if receipt is not None:
                 following = following._replace(receipts=(*state.receipts, Receipt(index, generation, *receipt)))
-            yield self._say(index, words), following
+            yield self._label(index, words), following
 
     def _call(self, state: State, index: int, local: Local, operation: Operation) -> Iterator[_Unchecked]:
         if self._is_refused(state, index):
             following = _put(state, index, self._advance(index, local, Answer(REFUSED)))
-            yield self._say(index, "its", operation.name, "is refused: its try is superseded"), following
+            yield self._label(index, "its", operation.name, "is refused: its try is superseded"), following
             return
         if self._place.accepts_before_it_acts:
             yield (
-                self._say(index, "its", operation.name, "is accepted by", self._place.name),
+                self._label(index, "its", operation.name, "is accepted by", self._place.name),
                 _put(state, index, local._replace(status=ACCEPTED)),
             )
         else:
             yield from self._act(state, index, local, operation)
         if state.faults and self._specs[index].kind not in USERS:
             following = _put(state, index, self._advance(index, local, Answer(OUTAGE)), faults=state.faults - 1)
-            yield self._say(index, "its", operation.name, "does not reach", self._place.name), following
+            yield self._label(index, "its", operation.name, "does not reach", self._place.name), following
 
     def _act(self, state: State, index: int, local: Local, operation: Operation) -> Iterator[_Unchecked]:
         following, answer = self._apply(state, index, operation)
@@ -231,14 +231,17 @@ class DeliveryModel:
             done = "finds no claim" if stored is None else f"finds '{stored.state}' of {stored.owner}"
         elif following.content == state.content:
             done = "does not fit what is stored, and changes nothing"
-        yield self._say(index, "its", operation.name, done), _put(following, index, self._advance(index, local, answer))
+        yield (
+            self._label(index, "its", operation.name, done),
+            _put(following, index, self._advance(index, local, answer)),
+        )
         if state.faults and self._specs[index].kind not in USERS:
             lost = self._advance(index, local, Answer(OUTAGE))
-            words = self._say(index, "its", operation.name, f"{done}, and the answer is lost")
+            words = self._label(index, "its", operation.name, f"{done}, and the answer is lost")
             yield words, _put(following, index, lost, faults=state.faults - 1)
 
     def _apply(self, state: State, index: int, operation: Operation) -> tuple[State, Answer]:
-        """Have the store do an operation of a process."""
+        """Execute an operation of a process in the store."""
         content, answer = self._place.apply(state.content, operation)
         if content == state.content:
             return state, answer
@@ -268,10 +271,10 @@ class DeliveryModel:
         stored = self._place.peek(state.content)
         if stored is None:
             return None
-        return self._check_truth(stored, state) or self._check_ends(stored, before, state)
+        return self._check_outcome(stored, state) or self._check_finished(stored, before, state)
 
     def _is_received_twice(self, state: State) -> bool:
-        """Return whether the receiver got the event more often than once in a generation, and once for each resend."""
+        """Return whether the receiver got the event twice in a generation, not counting one receipt for each resend."""
         if self._policy.resends_unknown:
             return False
         generation, repeated, is_final = state.receipts[-1].generation, 0, False
@@ -284,11 +287,11 @@ class DeliveryModel:
 
     def _count_resends(self, state: State) -> int:
         return sum(
-            spec.kind == "resend" and local.status == ENDED and self._find_end(index, local).result == "returned"
+            spec.kind == "resend" and local.status == ENDED and self._find_finished(index, local).result == "returned"
             for index, (spec, local) in enumerate(zip(self._specs, state.locals, strict=True))
         )
 
-    def _check_truth(self, stored: Stored, state: State) -> str | None:
+    def _check_outcome(self, stored: Stored, state: State) -> str | None:
         """(2) The receiver contradicts no recorded outcome."""
         if stored.settled:
             return None
@@ -306,36 +309,36 @@ class DeliveryModel:
         return None
 
     def _precedes(self, receipt: Receipt, owner: int) -> bool:
-        """Return whether a record of ``not_sent`` says of a receipt that there is none: of the same generation."""
+        """Return whether a record ``not_sent`` excludes a receipt: of its generation, not of a later try."""
         spec = self._specs[owner]
         # The API server may store an old record again after a later try; a database cannot.
         sender = (self._specs[receipt.sender].number, receipt.sender)
         is_later = self._place.accepts_before_it_acts and sender > (spec.number, owner)
         return receipt.generation == spec.generation and not is_later
 
-    def _check_ends(self, stored: Stored, before: State, state: State) -> str | None:
-        """(3) No claim is left without a record; (4) what a process knew is in the record."""
+    def _check_finished(self, stored: Stored, before: State, state: State) -> str | None:
+        """(3) No claim is left without a record; (4) the record has the outcome that a process observed."""
         for index, local in enumerate(state.locals):
             spec = self._specs[index]
             if local.status != ENDED or spec.kind in USERS or local.was_superseded:
                 continue
-            end = self._find_end(index, local)
-            is_seen = stored.owner == spec.name or end.seen == stored.text
-            ends_now = before.locals[index].status != ENDED and end.result == "returned"
+            finished = self._find_finished(index, local)
+            is_seen = stored.owner == spec.name or finished.last_claim == stored.text
+            ends_now = before.locals[index].status != ENDED and finished.result == "returned"
             if ends_now and is_seen and stored.state == "claimed" and stored.generation == spec.label:
                 return f"(3) {spec.name} ended, and left the claim without a record"
             # The API server may store an old record over a newer one; see the limits of the guarantee.
-            is_last = state.last_token == end.token and not self._place.accepts_before_it_acts
-            is_own = stored.token == end.token
-            is_checked = (is_own or is_last) and end.knows and not end.was_disturbed and not stored.settled
-            if is_checked and not (is_own and stored.state in AGREEING[end.knows]):
-                return f"(4) {spec.name} got the outcome of its request, and the record does not say it"
+            is_last = state.last_token == finished.token and not self._place.accepts_before_it_acts
+            is_own = stored.token == finished.token
+            is_checked = (is_own or is_last) and finished.observed and not finished.was_disturbed and not stored.settled
+            if is_checked and not (is_own and stored.state in AGREEING[finished.observed]):
+                return f"(4) {spec.name} got the outcome of its request, and the record does not show it"
         return None
 
-    def _find_end(self, index: int, local: Local) -> Ended:
-        end = self._processes[index].locals[local.number].result
-        assert isinstance(end, Ended)
-        return end
+    def _find_finished(self, index: int, local: Local) -> FinishedProcess:
+        finished = self._processes[index].locals[local.number].result
+        assert isinstance(finished, FinishedProcess)
+        return finished
 
 
 AGREEING = {
@@ -344,7 +347,7 @@ AGREEING = {
     "unanswered": ("unknown", "resend"),
     "not_sent": ("not_sent", "unknown", "resend"),
 }
-"""The recorded states that say what a process knew. ``not_sent`` after an attempt without an answer is ``unknown``."""
+"""The recorded states by the observed answer. ``not_sent`` after an attempt without an answer is ``unknown``."""
 
 
 def _put(state: State, index: int, local: Local, *, faults: int | None = None) -> State:

@@ -23,6 +23,6 @@ def test_no_interleaving_violates_an_invariant(configuration):
 
 
 @pytest.mark.parametrize("variant", [*WEAKENED, *LIMITS], ids=lambda variant: variant.name)
-def test_every_part_of_the_protocol_is_needed(variant):
+def test_weakened_protocol_violates_the_expected_invariant(variant):
     found = explore_variant(variant)
     assert (found.problem or "none").startswith(variant.violates), found.describe()

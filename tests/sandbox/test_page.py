@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The page of the sandbox's receiver: it shows what came, escapes all of it, and loads nothing from elsewhere."""
+"""The page of the sandbox's receiver: it shows the deliveries, escapes received text, and loads only its own assets."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ def deliver(sandbox, scheme: str, *, path: str = "airflow", secret: str = SECRET
     return post(sandbox, f"/receiver/{path}", body, **{"Content-Type": "application/json", **signed, **headers})
 
 
-def test_an_empty_page_says_where_to_send_to(sandbox):
+def test_empty_page_shows_the_url_of_the_receiver(sandbox):
     text = read(sandbox).text
     assert "No delivery yet" in text
     assert sandbox.receiver_url in text
 
 
-def test_each_delivery_is_shown_newest_first_with_all_that_is_known(receiver):
+def test_deliveries_are_shown_newest_first_with_their_details(receiver):
     body = json.dumps({**CREATED, "id": "event-1"}).encode()
     headers = {
         "X-Service-Hook-Event": "event.created",
@@ -106,7 +106,7 @@ def test_every_scheme_is_verified_by_its_path_or_its_header(receiver, name):
     assert deliver(receiver, name, path=other).status_code == 401
 
 
-def test_the_names_of_svix_are_a_standard_webhook(receiver):
+def test_svix_headers_are_verified_as_a_standard_webhook(receiver):
     signed = sign("standard_webhooks", body=b"{}", secrets=[SECRET], delivery_id="d", timestamp=int(time.time()))
     renamed = {header.replace("webhook-", "svix-"): value for header, value in signed.items()}
     assert post(receiver, **renamed).json()["verified"]
@@ -122,7 +122,7 @@ def test_any_secret_verifies_in_any_key_format(secrets, key_format):
             assert post(running, **signed).json()["verified"]
 
 
-def test_a_request_without_a_signature_is_accepted_at_the_path_of_none_only(sandbox):
+def test_unsigned_request_is_accepted_only_at_the_path_of_the_scheme_none(sandbox):
     assert post(sandbox).status_code == 401
     assert post(sandbox, "/receiver/none/slack").status_code == 200
     assert "unsigned" in read(sandbox).text
@@ -130,7 +130,7 @@ def test_a_request_without_a_signature_is_accepted_at_the_path_of_none_only(sand
     assert (summary["verified"], summary["delivered"]) == (0, 0)
 
 
-# What comes from outside
+# Hostile requests and content
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_request_without_a_signature_is_accepted_at_the_path_of_none_only(sand
         (json.dumps({"a": "\u202eevil\x00"}).encode(), {}),
     ],
 )
-def test_nothing_that_is_received_becomes_markup(sandbox, body, headers):
+def test_received_text_is_escaped(sandbox, body, headers):
     post(sandbox, "/receiver/" + requests.utils.quote(HOSTILE, safe=""), body, **headers)
     source = get(sandbox).text
     page = Page(source)
@@ -165,14 +165,14 @@ def test_nothing_that_is_received_becomes_markup(sandbox, body, headers):
     "host", ["attacker.example", "attacker.example:80", "169.254.169.254", "127.0.0.1.attacker.example", "["]
 )
 @pytest.mark.parametrize("path", ["/", "/assets/page.js", "/deliveries", "/deliveries?limit=0"])
-def test_another_host_gets_no_page(sandbox, host, path):
+def test_request_with_a_foreign_host_header_gets_421(sandbox, host, path):
     post(sandbox, body=b"a-private-body")
     response = get(sandbox, path, Host=host)
     assert response.status_code == 421
     assert "private" not in response.text
 
 
-def test_the_page_loads_nothing_from_elsewhere_and_says_so(sandbox):
+def test_page_loads_only_its_own_assets_by_its_content_security_policy(sandbox):
     response = get(sandbox)
     policy = dict(part.strip().split(" ", 1) for part in response.headers["Content-Security-Policy"].split(";"))
     assert policy["default-src"] == "'none'"
@@ -198,11 +198,11 @@ def test_the_page_loads_nothing_from_elsewhere_and_says_so(sandbox):
     assert get(sandbox, "/assets/..%2fserver.py").status_code == 404
 
 
-def test_the_page_is_loaded_again_without_javascript(sandbox):
+def test_page_refreshes_without_javascript(sandbox):
     assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in get(sandbox).text
 
 
-def test_credentials_are_shown_nowhere(receiver):
+def test_credentials_are_masked(receiver):
     token = "t0ken-of-a-sender"
     key = "e93facc04764012d7bfb002500d5d1a6"
     body = json.dumps({"routing_key": key, "event_action": "trigger"}).encode()
@@ -218,7 +218,7 @@ def test_credentials_are_shown_nowhere(receiver):
 # Bounds
 
 
-def test_what_a_page_shows_is_bounded(sandbox):
+def test_size_of_the_page_is_bounded(sandbox):
     post(sandbox, body=b'{"a": "' + b"x" * 1_000_000 + b'"}', **{f"X-{number}": "y" * 3_000 for number in range(15)})
     post(sandbox, body=b'{"routing_key": "' + b"k" * 1_000_000 + b'"}')
     post(sandbox, body=b"[" * 100_000)
@@ -230,34 +230,35 @@ def test_what_a_page_shows_is_bounded(sandbox):
     assert "8 older ones are not shown" in page.text
 
 
-def test_what_is_stored_of_a_request_is_bounded(sandbox):
+def test_stored_part_of_a_request_is_bounded(sandbox):
     body = json.dumps({"id": "i" * 1_000_000}).encode()
     headers = {"X-Service-Hook-Event": "e" * 5_000, "X-Service-Hook-Delivery": "d" * 5_000}
     post(sandbox, "/receiver/" + "p" * 5_000, body, **headers, **{f"X-{number}": "v" for number in range(80)})
-    (one,) = sandbox.state.list_deliveries()
-    assert {len(text) for text in (one.path, one.event_type, one.event_id, one.delivery_id)} == {1_000}
-    assert len(one.headers) == 64
+    (delivery,) = sandbox.state.list_deliveries()
+    texts = (delivery.path, delivery.event_type, delivery.event_id, delivery.delivery_id)
+    assert {len(text) for text in texts} == {1_000}
+    assert len(delivery.headers) == 64
     assert post(sandbox, "/receiver/" + "p" * 5_000, body, **headers).json()["received"] == 2
-    assert sandbox.state.list_deliveries()[1].duplicate, "they are compared as they came"
+    assert sandbox.state.list_deliveries()[1].duplicate, "paths and ids are compared in full"
 
 
-def test_the_list_is_read_in_parts(sandbox):
+def test_deliveries_are_listed_page_by_page(sandbox):
     for _ in range(5):
         post(sandbox)
 
-    def numbers(query: str) -> list[int]:
+    def list_numbers(query: str) -> list[int]:
         return [one["number"] for one in get(sandbox, f"/deliveries{query}").json()["deliveries"]]
 
-    assert numbers("") == [1, 2, 3, 4, 5]
-    assert numbers("?after=3") == [4, 5]
-    assert numbers("?limit=2") == [4, 5]
-    assert numbers("?after=1&limit=9") == [2, 3, 4, 5]
-    assert numbers("?limit=0") == []
+    assert list_numbers("") == [1, 2, 3, 4, 5]
+    assert list_numbers("?after=3") == [4, 5]
+    assert list_numbers("?limit=2") == [4, 5]
+    assert list_numbers("?after=1&limit=9") == [2, 3, 4, 5]
+    assert list_numbers("?limit=0") == []
     assert get(sandbox, "/deliveries?limit=0").json()["received"] == 5
     assert get(sandbox, "/deliveries?limit=-1").status_code == 422
 
 
-def test_a_body_that_is_nested_deep_is_not_indented(receiver):
+def test_deeply_nested_body_is_not_indented(receiver):
     body = b"[" * 900 + b"1" * 1_000 + b"]" * 900
     post(receiver, body=body)
     text = read(receiver).text

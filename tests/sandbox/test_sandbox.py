@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The sandbox over real HTTP: its APIs behave as the platforms document them, and its receiver verifies."""
+"""The sandbox over real HTTP: its APIs behave as the platforms document, and its receiver verifies signatures."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def register(api, url="https://example.com/hook"):
     return api("POST", json={"url": url, "events": EVENTS})
 
 
-def test_a_hook_is_registered_read_changed_and_deleted_as_documented(api):
+def test_hook_is_registered_read_changed_and_deleted_as_documented(api):
     created = register(api)
     assert created.status_code == 201
     hook = created.json()
@@ -68,43 +68,43 @@ def test_a_hook_is_registered_read_changed_and_deleted_as_documented(api):
         ({"url": "https://example.com/" + "x" * 500, "events": [], "isActive": "no"}, {"url", "isActive"}),
     ],
 )
-def test_a_wrong_body_is_400_under_the_names_of_the_fields(api, body, names):
-    answer = api("POST", json=body)
-    assert answer.status_code == 400
-    assert set(answer.json()) == names
+def test_invalid_body_returns_400_with_the_names_of_the_fields(api, body, names):
+    response = api("POST", json=body)
+    assert response.status_code == 400
+    assert set(response.json()) == names
     if body.get("events") == ["event.deleted"]:
-        assert answer.json()["events"] == ["Invalid event name: event.deleted"], "the documented message"
+        assert response.json()["events"] == ["Invalid event name: event.deleted"], "the documented message"
     assert api("POST", data=b"{").status_code == 400
 
 
 @pytest.mark.parametrize("token", ["wrong", ""])
-def test_without_the_token_it_is_401(api, token):
+def test_wrong_or_missing_token_returns_401(api, token):
     assert api("GET", token=token).status_code == 401
     assert api("POST", token=token, json={}).status_code == 401
 
 
-def test_without_the_feature_it_is_403_with_the_documented_message(api, sandbox):
+def test_missing_feature_returns_403_with_the_documented_error(api, sandbox):
     sandbox.state.sentry.features.clear()
-    answer = register(api)
-    assert answer.status_code == 403
-    assert answer.json()["error_type"] == "unavailable_feature"
+    response = register(api)
+    assert response.status_code == 403
+    assert response.json()["error_type"] == "unavailable_feature"
 
 
-def test_pages_lead_from_the_newest_to_the_oldest_hook():
+def test_hooks_are_listed_page_by_page_from_newest_to_oldest():
     with serve_sandbox(page_size=2) as sandbox:
         urls = [f"https://example.com/{number}" for number in range(5)]
         for url in urls:
             sandbox.state.sentry.add_hook(("org", "project"), url=url, events=EVENTS)
         found, query = [], {}
         while True:
-            answer = requests.get(
+            response = requests.get(
                 f"{sandbox.find_api_url('sentry')}/projects/org/project/hooks/",
                 params=query,
                 headers={"Authorization": f"Bearer {sandbox.state.sentry.token}"},
                 timeout=5,
             )
-            found += [hook["url"] for hook in answer.json()]
-            following = answer.links["next"]
+            found += [hook["url"] for hook in response.json()]
+            following = response.links["next"]
             if following["results"] == "false":
                 break
             query = {"cursor": following["cursor"]}
@@ -112,7 +112,7 @@ def test_pages_lead_from_the_newest_to_the_oldest_hook():
 
 
 @pytest.mark.parametrize("cursor", ["x", "0:²:0", "0:99999999999:0", "0:1:7"])
-def test_an_invalid_cursor_is_400(api, cursor):
+def test_invalid_cursor_returns_400(api, cursor):
     assert api("GET", f"?cursor={cursor}").status_code == 400
 
 
@@ -140,20 +140,20 @@ class TestReceiver:
         assert [one["event_type"] for one in summary["deliveries"]] == ["event.created", "event.alert"]
         assert secret not in json.dumps(summary)
 
-    def test_the_same_event_again_is_counted_as_a_duplicate(self, sandbox, secret):
+    def test_repeated_event_is_counted_as_a_duplicate(self, sandbox, secret):
         self.deliver(sandbox, secret)
         self.deliver(sandbox, secret)
         summary = self.summary(sandbox)
         assert (summary["received"], summary["delivered"], summary["duplicates"]) == (2, 2, 1)
 
-    def test_a_wrong_or_missing_signature_is_401(self, sandbox, secret):
+    def test_wrong_or_missing_signature_returns_401(self, sandbox, secret):
         assert self.deliver(sandbox, "another-secret").status_code == 401
         assert requests.post(sandbox.receiver_url, json=CREATED, timeout=5).status_code == 401
         assert requests.post(sandbox.receiver_url, data=b"\xff", timeout=5).status_code == 401
         summary = self.summary(sandbox)
         assert (summary["received"], summary["verified"], summary["delivered"]) == (3, 0, 0)
 
-    def test_it_verifies_every_scheme(self):
+    def test_every_scheme_is_verified(self):
         secret = "whsec_" + "QUJD" * 8
         with serve_sandbox(receiver_secrets=(secret,)) as sandbox:
             for scheme in SCHEMES.values():
@@ -161,12 +161,12 @@ class TestReceiver:
                     assert self.deliver(sandbox, secret, scheme=scheme.name).status_code == 200
                     assert sandbox.state.list_deliveries()[-1].scheme == scheme.name
 
-    def test_it_responds_with_the_configured_status(self, sandbox, secret):
+    def test_configured_status_is_returned(self, sandbox, secret):
         sandbox.state.answer_status = 503
         assert self.deliver(sandbox, secret).status_code == 503
 
     @pytest.mark.parametrize(("end", "status"), [("/answer/500", 500), ("/answer/204", 204), ("/answer/1", 200)])
-    def test_the_end_of_a_path_chooses_the_response(self, sandbox, end, status):
+    def test_end_of_the_path_sets_the_response_status(self, sandbox, end, status):
         url = f"http://{sandbox.address}/receiver/none{end}"
         assert requests.post(url, json=CREATED, timeout=5).status_code == status
 
@@ -181,12 +181,12 @@ class TestReceiver:
     ("host", "status"),
     [("attacker.example", 421), ("[::1]:80", 200), ("localhost:1", 200), ("127.0.0.1", 200), ("[", 421)],
 )
-def test_a_page_of_another_host_reads_no_deliveries(sandbox, host, status):
+def test_deliveries_are_served_only_to_loopback_host_headers(sandbox, host, status):
     response = requests.get(f"http://{sandbox.address}/deliveries", headers={"Host": host}, timeout=5)
     assert response.status_code == status
 
 
-def test_a_large_body_is_refused_and_old_deliveries_make_room(sandbox, monkeypatch):
+def test_oversized_body_is_refused_and_old_deliveries_are_dropped(sandbox, monkeypatch):
     url = sandbox.receiver_url
     assert requests.post(url, data=b"x" * (MAX_BODY_BYTES + 1), timeout=5).status_code == 413
     assert requests.post(url, data=iter([b"x" * 1_000_000] * 5), timeout=5).status_code == 413
@@ -199,7 +199,7 @@ def test_a_large_body_is_refused_and_old_deliveries_make_room(sandbox, monkeypat
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.1", "example.com", "::"])
-def test_it_listens_on_loopback_only_by_default(host, capsys):
+def test_sandbox_listens_on_loopback_only_by_default(host, capsys):
     with pytest.raises(SandboxError, match="loopback only"):
         open_listener(host, 0)
     assert main(["--host", host]) == 2
@@ -207,22 +207,22 @@ def test_it_listens_on_loopback_only_by_default(host, capsys):
 
 
 @pytest.mark.parametrize("arguments", [["--port", "99999"], ["--port", "-1"]])
-def test_a_port_out_of_range_is_one_clear_error(arguments, capsys):
+def test_port_out_of_range_is_reported(arguments, capsys):
     assert main(arguments) == 2
     assert "the port must be 0 to 65535" in capsys.readouterr().err
 
 
-def test_a_port_in_use_is_one_clear_error():
+def test_port_in_use_is_reported():
     with open_listener("127.0.0.1", 0) as listener, pytest.raises(SandboxError, match="Address already in use"):
         open_listener("127.0.0.1", listener.getsockname()[1])
 
 
-def test_the_described_connections_are_of_both_types(sandbox):
+def test_described_connections_have_both_connection_types(sandbox):
     described = sandbox.describe_connections()
     assert {connection["conn_type"] for connection in described.values()} == {"service_hook", "service_hook_registry"}
 
 
-def test_every_platform_is_one_row_of_the_table(sandbox):
+def test_every_platform_has_one_sandbox_api(sandbox):
     platforms = load_platforms()
     assert set(APIS) == set(platforms)
     for name, api in APIS.items():
@@ -242,8 +242,8 @@ def test_ids_are_unique_and_start_again_after_a_reset(sandbox):
         sandbox.state.reset()
 
 
-def test_what_is_printed_is_all_that_the_example_dags_need(sandbox):
-    """The connections and Variables that they name; what they read of the environment has a default."""
+def test_printed_settings_are_sufficient_for_the_example_dags(sandbox):
+    """They include the connections and Variables that the Dags name. Environment variables have defaults."""
     printed = describe_settings(sandbox)
     exported = dict(re.findall(r"^  export (\w+)='?(.*?)'?(?:   #.*)?$", printed, re.MULTILINE))
     needed = {"AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", "AIRFLOW_CONN_SERVICE_HOOK_REGISTRY_DEFAULT"}
@@ -259,37 +259,37 @@ def test_what_is_printed_is_all_that_the_example_dags_need(sandbox):
 
 
 class Idle:
-    """A server that serves nothing."""
+    """A server that handles no requests."""
 
     def run(self, sockets):
         for one in sockets:
             one.close()
 
 
-def test_the_secret_of_the_receiver_and_the_token_are_given_or_random(monkeypatch, capsys):
-    made = []
+def test_receiver_secret_and_token_come_from_the_environment_or_are_random(monkeypatch, capsys):
+    sandboxes = []
     monkeypatch.setattr(
-        "airflow_provider_hooks.sandbox.__main__.make_server", lambda sandbox: made.append(sandbox) or Idle()
+        "airflow_provider_hooks.sandbox.__main__.make_server", lambda sandbox: sandboxes.append(sandbox) or Idle()
     )
     for secret in ("whsec_" + "QUJD" * 8, ""):
         monkeypatch.setenv("SANDBOX_SECRET", secret)
         monkeypatch.setenv("SANDBOX_TOKEN", secret)
         assert main(["--port", "0"]) == 0
-    given, other = (sandbox.state.receiver_secrets[0] for sandbox in made)
-    assert given == "whsec_" + "QUJD" * 8
-    assert {platform.token for platform in made[0].state.platforms.values()} == {given}
-    assert len({platform.token for platform in made[1].state.platforms.values()}) == len(APIS)
-    assert SCHEMES["standard_webhooks"].find_secret_problem(other) is None
+    configured, random = (sandbox.state.receiver_secrets[0] for sandbox in sandboxes)
+    assert configured == "whsec_" + "QUJD" * 8
+    assert {platform.token for platform in sandboxes[0].state.platforms.values()} == {configured}
+    assert len({platform.token for platform in sandboxes[1].state.platforms.values()}) == len(APIS)
+    assert SCHEMES["standard_webhooks"].find_secret_problem(random) is None
     printed = capsys.readouterr().out
-    assert f"SANDBOX_SECRET={given} " in printed
-    assert f"SANDBOX_SECRET={other} " in printed
+    assert f"SANDBOX_SECRET={configured} " in printed
+    assert f"SANDBOX_SECRET={random} " in printed
 
 
-def test_a_url_takes_time_that_grows_no_faster_than_it(sandbox):
+def test_long_url_is_validated_in_linear_time(sandbox):
     url, token = f"{sandbox.find_api_url('sentry')}/projects/o/p/hooks/", sandbox.state.sentry.token
     headers = {"Authorization": f"Bearer {token}"}
     for body in ({"url": "http://" + "a" * 500_000 + " "}, {"url": "http://" + "/" * 500_000}):
         started = time.monotonic()
-        answer = requests.post(url, json=body, headers=headers, timeout=30)
-        assert answer.json()["url"] == ["Ensure this field has no more than 512 characters."]
+        response = requests.post(url, json=body, headers=headers, timeout=30)
+        assert response.json()["url"] == ["Ensure this field has no more than 512 characters."]
         assert time.monotonic() - started < 5

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""A receiver on loopback that keeps connections and every request, and answers as it is told."""
+"""A receiver on loopback that reuses connections, stores every request and returns the statuses a test chooses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 @dataclass
 class StreamReceiver:
-    """What a receiver got."""
+    """A running receiver and the requests it received."""
 
     port: int
     requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
@@ -27,10 +27,10 @@ class StreamReceiver:
 def serve_receiver(
     answer: Callable[[int], int] = lambda _count: 204, headers: dict[str, str] | None = None
 ) -> Iterator[StreamReceiver]:
-    """Serve until the block ends; ``answer`` gives the status for the number of requests so far."""
+    """Serve until the block ends; ``answer`` returns the status for the number of requests received so far."""
     lock = threading.Lock()
 
-    more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+    header_lines = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
 
     class Handler(StreamRequestHandler):
         def handle(self):
@@ -40,12 +40,12 @@ def serve_receiver(
 
         def handle_request(self):
             lines = iter(lambda: self.rfile.readline().decode("latin-1").rstrip("\r\n"), "")
-            got = dict(line.split(": ", 1) for line in lines)
-            body = self.rfile.read(int(got["Content-Length"]))
+            request_headers = dict(line.split(": ", 1) for line in lines)
+            body = self.rfile.read(int(request_headers["Content-Length"]))
             with lock:
-                receiver.requests.append((got, body))
+                receiver.requests.append((request_headers, body))
                 status = answer(len(receiver.requests))
-            self.wfile.write(f"HTTP/1.1 {status} X\r\n{more}Content-Length: 0\r\n\r\n".encode())
+            self.wfile.write(f"HTTP/1.1 {status} X\r\n{header_lines}Content-Length: 0\r\n\r\n".encode())
 
     server = ThreadingTCPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

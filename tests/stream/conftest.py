@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""A stream waits for a receiver that cannot be reached; in tests the pauses are short."""
+"""Short pauses in the tests of streams, which wait for a receiver that cannot be reached."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Tries of streams whose events are claimed in a ledger; each can be killed at any statement, or be followed."""
+"""Tries of streams whose events are claimed in a ledger. A test can kill a try at any statement, or run code there."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _connect = Database._connect
 
 
 def _connect_quickly(self):
-    """Connect without waiting for the disk: processes are killed here, and no machine loses power."""
+    """Connect without waiting for the disk: the tests kill processes, and no machine loses power."""
     connection = _connect(self)
     if self.target.dialect == "sqlite":
         connection.execute("PRAGMA synchronous = OFF")
@@ -46,10 +46,10 @@ def _connect_quickly(self):
 
 class EventTries(Tries):
     """
-    A stream in a run, tried as often as a test wants.
+    A stream of one run, which a test can try any number of times.
 
     :param connection: the Airflow connection of the ledger
-    :param name: distinguishes the runs that deliver the same events
+    :param name: the name of the run; several runs can deliver the same events
     """
 
     def __init__(
@@ -87,21 +87,21 @@ class EventTries(Tries):
             if database._connection is not None:
                 database._connection.close()
 
-    def deliver_to_end(self, kept: Kept, source, **options):
-        """Make tries as Airflow does, until one leaves nothing to the next."""
+    def deliver_to_end(self, receiver: Kept, source, **options):
+        """Make tries, as Airflow does, until the stream is done."""
         while True:
-            result = self.deliver(kept, source, **options)
+            result = self.deliver(receiver, source, **options)
             if read_stream_state(self.connection, self.name) == "done":
                 return result
 
 
-class Follower:
-    """In place of a killer: at one of the calls, lets something else happen, and goes on."""
+class InsertedCall:
+    """Used in place of a ``Killer``: calls a function at one of the watched calls, and continues."""
 
     def __init__(self, at: int, do: Callable[[], object]) -> None:
         self.at, self.do, self.count, self.is_dead = at, do, 0, False
 
-    def pass_by(self, _name: str) -> None:
+    def note_call(self, _name: str) -> None:
         self.count += 1
         if self.count - 1 == self.at:
             self.do()
@@ -132,7 +132,7 @@ def read_states(connection: dict[str, object]) -> dict[int, str]:
 
 
 def write_states(connection: dict[str, object], numbers, state: str) -> None:
-    """Write what a user writes over the state of claims."""
+    """Overwrite the state of claims, as a user does."""
     with contextlib.closing(open_database(connection)) as database:
         for number in numbers:
             key = make_claim_key("event", find_delivery_id(number))
@@ -142,25 +142,25 @@ def write_states(connection: dict[str, object], numbers, state: str) -> None:
             database.run(sql, (state, msgspec.json.encode(claim).decode(), key))
 
 
-def check_events(tries: EventTries, kept: Kept, count: int, *, invalid: int = 0) -> dict[int, dict]:
-    """Check that each event has one true record, which agrees with its claim; return the records by offset."""
+def check_events(tries: EventTries, receiver: Kept, count: int, *, invalid: int = 0) -> dict[int, dict]:
+    """Check that each event has one correct record that agrees with its claim; return the records by offset."""
     records = tries.read_records()
     assert Counter(record["offset"] for record in records) == dict.fromkeys(range(count), 1)
     by_offset = {record["offset"]: record for record in records}
     states = read_states(tries.connection)
-    assert "claimed" not in states.values(), "no claim without a record once a try has run after it"
+    assert "claimed" not in states.values(), "the next try records the outcome of every open claim"
     for offset, record in by_offset.items():
         if record.get("error_class") == "invalid_event":
             assert offset not in states
             continue
         assert states.get(offset, "not_sent") == record["outcome"]
         if record["outcome"] in {"delivered", "rejected"}:
-            assert offset in kept.bytes_of
+            assert offset in receiver.bytes_of
         elif record["outcome"] == "not_sent":
-            assert offset not in kept.bytes_of
+            assert offset not in receiver.bytes_of
     assert sum(record.get("error_class") == "invalid_event" for record in records) == invalid
     return by_offset
 
 
-def check_once(kept: Kept) -> None:
-    assert set(kept.bytes_of.values()) <= {1}, "an event was sent twice"
+def check_sent_once(receiver: Kept) -> None:
+    assert set(receiver.bytes_of.values()) <= {1}, "an event was sent twice"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Sends events through the real stream and engine, each once, and returns what was recorded."""
+"""Sends events through the real stream and engine, and returns the records."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TIMEOUT, CONNECT_TIMEOUT = 0.8, 0.5
 
 
 def make_event(number: int, *, size: int = 0) -> dict[str, object]:
-    """Make a documented event; its message tells it apart, and is as long as asked for."""
+    """Make a documented event; its message has the number of the event and ``size`` further characters."""
     name, message = f"event-{number}", f"message {number} " + "x" * size
     return {
         **CREATED,
@@ -70,21 +70,21 @@ def make_encoder(endpoint: Endpoint) -> RequestEncoder:
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """What was recorded of a stream."""
+    """The records and counts of a stream."""
 
     records: list[dict]
     output: str
-    """All that was written."""
+    """The text of all record segments."""
     seconds: float
     summary: Summary
     pace: RateLimiter
     stopped: bool
     opened: int
-    """How many connections were opened."""
+    """The number of connections that were opened."""
 
     @property
     def endings(self) -> Counter:
-        """How many records there are of each outcome and class of error."""
+        """The number of records by outcome and error class."""
         return Counter((record["outcome"], record.get("error_class")) for record in self.records)
 
     def list_ids(self, *outcomes: str) -> list[str]:
@@ -108,7 +108,7 @@ class ClaimInMemory:
 
 
 class WatchedEngine(Engine):
-    """Calls a function after each group of results, and has connections refused."""
+    """An engine that calls a function after each group of results, and can refuse connections."""
 
     during: Callable[[Engine], None] | None = None
     refuses: Callable[[int], bool] | None = None
@@ -149,31 +149,31 @@ def send(
     """
     Send events as one batch.
 
-    :param attempts: how often an event is sent that is not received
-    :param breaker: after how many failures in a row the stream stops, as for a try that another one follows
+    :param attempts: the most attempts for an event that is not received
+    :param breaker: the number of consecutive failures that stops the stream, as in a try that is not the last one
     :param during: is called after each group of results
     """
-    made = make_endpoint(url, timeout=timeout, **endpoint)
+    target_endpoint = make_endpoint(url, timeout=timeout, **endpoint)
     limits = Limits(timeout=timeout, connect_timeout=connect_timeout, ca_file=ca_file)
     pace = RateLimiter(rate_limit=rate_limit)
     engine = WatchedEngine(
-        Connector(made.target, policy=policy, limits=limits),
+        Connector(target_endpoint.target, policy=policy, limits=limits),
         concurrency=concurrency,
         timeout=timeout,
         throttle=pace,
         keep_headers=False,
     )
     engine.during = during
-    given = [make_event(number) for number in range(events)] if isinstance(events, int) else list(events)
+    event_list = [make_event(number) for number in range(events)] if isinstance(events, int) else list(events)
     with tempfile.TemporaryDirectory() as folder:
         dependencies = StreamDependencies(
-            source=IterableSource(make=lambda: given),
-            encoder=make_encoder(made),
+            source=IterableSource(make=lambda: event_list),
+            encoder=make_encoder(target_endpoint),
             engine=engine,
             rate_limiter=pace,
             breaker=CircuitBreaker(limit=breaker),
             records=RecordFolder(Path(folder)),
-            record_fields={"endpoint": made.conn_id},
+            record_fields={"endpoint": target_endpoint.conn_id},
             progress=Progress(logging.getLogger(__name__), end=0),
             sizer=BatchSizer(largest=100_000, size=100_000),
             max_attempts=attempts,

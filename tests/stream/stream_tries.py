@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Tries of one stream that can be killed at any call that they make, and what all of them left."""
+"""Tries of one stream, which a test can kill at any watched call, and checks of the claim and the records."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ BATCH = 5
 
 
 class KilledError(BaseException):
-    """What ends a process at once."""
+    """Simulates that the process is killed."""
 
 
 class Killer:
     """
-    Counts the calls that are watched, and kills the process at one of them: from then on none does anything.
+    Counts the watched calls, and kills the process at one of them; every later watched call fails, too.
 
-    Each call counts twice, for the moment before it and the moment after.
+    Each call counts twice: before it begins and after it has returned.
     """
 
     def __init__(self, at: int | None = None) -> None:
         self.at, self.count, self.is_dead = at, 0, False
         self.names: list[str] = []
 
-    def pass_by(self, name: str) -> None:
+    def note_call(self, name: str) -> None:
         if self.is_dead:
             raise KilledError
         self.names.append(name)
@@ -61,20 +61,20 @@ class Killer:
 
 
 class Store:
-    """Keeps JSON, as Airflow's accessor does; what is written is durable when a call returns."""
+    """A task state store that holds JSON, as Airflow's does; a write is durable when its call returns."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, str] = {}
+        self.stored: dict[str, str] = {}
 
     @property
     def claim(self) -> dict:
-        return json.loads(self.kept[KEY_PREFIX])
+        return json.loads(self.stored[KEY_PREFIX])
 
     def get(self, key):
-        return json.loads(self.kept[key]) if key in self.kept else None
+        return json.loads(self.stored[key]) if key in self.stored else None
 
     def set(self, key, value, **_options):
-        self.kept[key] = json.dumps(value)
+        self.stored[key] = json.dumps(value)
 
 
 WATCHED = [
@@ -87,7 +87,7 @@ WATCHED = [
 
 
 class Tries:
-    """A stream to a receiver, tried as often as a test wants."""
+    """A stream to a receiver, which a test can try any number of times."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.folder, self.store, self.killer = folder, Store(), Killer()
@@ -100,16 +100,16 @@ class Tries:
     def _watch(self, call, name):
         @functools.wraps(call)
         def watched(*arguments, **options):
-            self.killer.pass_by(f"before {name}")
+            self.killer.note_call(f"before {name}")
             result = call(*arguments, **options)
-            self.killer.pass_by(f"after {name}")
+            self.killer.note_call(f"after {name}")
             return result
 
         return watched
 
     def deliver(
         self,
-        kept: Kept,
+        receiver: Kept,
         source: IterableSource | FileSource,
         *,
         kill_at: int | None = None,
@@ -124,10 +124,10 @@ class Tries:
         max_unsent: int = 1_000,
         policy: DeliveryPolicy = AT_MOST_ONCE,
     ) -> StreamResult | None:
-        """Make a try; ``None`` if it was killed."""
+        """Make a try; return ``None`` if it was killed."""
         self.killer = Killer(kill_at)
         self.number += not is_same_try or not self.number
-        endpoint = make_endpoint(kept.url)
+        endpoint = make_endpoint(receiver.url)
         limits = Limits(timeout=TIMEOUT, connect_timeout=TIMEOUT)
         connector = Connector(endpoint.target, policy=LISTED, limits=limits)
         rate_limiter = RateLimiter(rate_limit=None)
@@ -174,7 +174,7 @@ class Tries:
 
 
 def make_source(count: int, *, invalid_every: int | None = None, first: int = 0) -> IterableSource:
-    """Make a source in which every so manieth event cannot be delivered."""
+    """Make a source of events; with ``invalid_every``, each n-th one is invalid."""
     events = [make_event(number) for number in range(first, first + count)]
     for number in range(count) if invalid_every else ():
         if number % invalid_every == invalid_every - 1:
@@ -182,22 +182,22 @@ def make_source(count: int, *, invalid_every: int | None = None, first: int = 0)
     return IterableSource(make=lambda: events)
 
 
-def check_truth(tries: Tries, kept: Kept, end: StreamResult, count: int, *, invalid: int = 0) -> None:
-    """Check that every event is in the records once with what is true of it, and came to the receiver once at most."""
+def check_records(tries: Tries, receiver: Kept, result: StreamResult, count: int, *, invalid: int = 0) -> None:
+    """Check that each event has one record with its real outcome, and was received at most once."""
     records = tries.read_records()
     assert sorted(record["offset"] for record in records) == list(range(count))
-    told = {record["offset"]: record for record in records}
-    assert set(kept.bytes_of.values()) <= {1}, "an event was sent twice"
-    for offset, record in told.items():
+    by_offset = {record["offset"]: record for record in records}
+    assert set(receiver.bytes_of.values()) <= {1}, "an event was sent twice"
+    for offset, record in by_offset.items():
         is_invalid = record.get("error_class") == "invalid_event"
         assert is_invalid or record["event_id"] == f"event-{offset}"
         if record["outcome"] in {"delivered", "rejected"}:
-            assert offset in kept.bytes_of
+            assert offset in receiver.bytes_of
         elif record["outcome"] == "not_sent":
-            assert offset not in kept.bytes_of
+            assert offset not in receiver.bytes_of
     assert sum(record.get("error_class") == "invalid_event" for record in records) == invalid
     counted = Counter(record["outcome"] for record in records)
-    assert {name: number for name, number in end.summary.outcomes.items() if number} == counted
-    assert (end.summary.total, end.summary.invalid) == (count, invalid)
+    assert {name: number for name, number in result.summary.outcomes.items() if number} == counted
+    assert (result.summary.total, result.summary.invalid) == (count, invalid)
     assert tries.store.claim["state"] == "done"
-    assert tries.store.claim["summary"] == end.summary.as_json()
+    assert tries.store.claim["summary"] == result.summary.as_json()

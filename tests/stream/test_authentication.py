@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Streams to endpoints that need access tokens, and to endpoints that are disabled."""
+"""Streams to endpoints that need access tokens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.token_server import CLIENT_SECRET, serve_tokens
 
 
 @pytest.fixture(autouse=True)
-def no_tokens_of_other_tests(monkeypatch):
+def empty_token_cache(monkeypatch):
     monkeypatch.setattr(oauth2, "_SOURCES", {})
 
 
@@ -52,15 +52,15 @@ def count_deliveries(server) -> Counter[tuple[str, int]]:
     return Counter((headers["X-Service-Hook-Delivery"], status) for _, headers, status in server.received)
 
 
-def test_tokens_that_live_shorter_than_the_stream_are_renewed_before_they_expire(connect, deliver):
-    with serve_tokens(lifetime=1.0, expires_in=0.5) as server:  # the rest is for a busy machine
+def test_access_token_is_renewed_before_it_expires_during_a_stream(connect, deliver):
+    with serve_tokens(lifetime=1.0, expires_in=0.5) as server:  # a margin for slow machines
         connect(server.url, **server.extra)
         assert deliver(300, rate_limit=150, concurrency=8)["delivered"] == 300
     assert Counter(server.statuses) == {204: 300}
     assert len(server.issued) >= 4
 
 
-def test_an_event_that_waits_for_the_rate_limit_gets_the_token_of_the_time_when_it_is_sent(connect, deliver):
+def test_event_delayed_by_the_rate_limit_is_sent_with_the_current_token(connect, deliver):
     """Eight requests are prepared at once, and the last is sent after the first token has expired."""
     with serve_tokens(lifetime=1.0, expires_in=0.5) as server:
         connect(server.url, **server.extra)
@@ -68,7 +68,7 @@ def test_an_event_that_waits_for_the_rate_limit_gets_the_token_of_the_time_when_
     assert server.statuses == [204] * 8
 
 
-def test_without_an_end_a_401_renews_the_token_and_each_event_is_sent_again_once(connect, deliver, tmp_path):
+def test_401_renews_a_token_without_expiry_and_each_event_is_resent_once(connect, deliver, tmp_path):
     with serve_tokens(lifetime=1.0, expires_in=None) as server:
         connect(server.url, **server.extra)
         assert deliver(300, rate_limit=120, concurrency=8)["delivered"] == 300
@@ -78,7 +78,7 @@ def test_without_an_end_a_401_renews_the_token_and_each_event_is_sent_again_once
     assert 0 < server.statuses.count(401) <= 8 * len(server.issued)
 
 
-def test_a_receiver_that_refuses_every_token_gets_one_event_twice_and_two_tokens(connect, deliver, tmp_path):
+def test_receiver_that_refuses_every_token_gets_one_event_twice_and_two_tokens(connect, deliver, tmp_path):
     with serve_tokens(refuses=True) as server:
         connect(server.url, **server.extra)
         with pytest.raises(DeliveryFailedError):
@@ -89,8 +89,8 @@ def test_a_receiver_that_refuses_every_token_gets_one_event_twice_and_two_tokens
     assert Counter((one["outcome"], one["status_code"]) for one in records) == {("rejected", 401): 50}
 
 
-def test_an_event_that_is_refused_with_each_token_is_sent_twice(connect, deliver):
-    """Though the receiver accepts the others with them, so that the token is renewed each time."""
+def test_event_that_is_refused_with_each_token_is_sent_twice(connect, deliver):
+    """The receiver accepts the other events with the same tokens, so the token is renewed each time."""
     ids = DeliveryIds(deployment=read_deployment(), endpoint="service_hook_default", event_type="event.created")
     with serve_tokens() as server:
         server.refused_delivery = ids.make("event-3")
@@ -104,15 +104,13 @@ def test_an_event_that_is_refused_with_each_token_is_sent_twice(connect, deliver
     assert len(server.issued) == 2
 
 
-def test_the_time_that_a_token_takes_does_not_count_for_the_request(connect, deliver):
+def test_time_to_fetch_a_token_is_not_part_of_the_request_timeout(connect, deliver):
     with serve_tokens(delay=1.0, receiving_delay=0.9) as server:
         connect(server.url, timeout=1.6, **server.extra)
         assert deliver(1)["delivered"] == 1
 
 
-def test_while_the_token_endpoint_fails_nothing_is_sent_and_a_retry_sends_the_rest(
-    connect, deliver, tmp_path, monkeypatch
-):
+def test_failing_token_endpoint_prevents_sending_and_a_retry_sends_all_events(connect, deliver, tmp_path, monkeypatch):
     monkeypatch.setattr(throttle, "MAX_BACKOFF_SECONDS", 0.01)
     monkeypatch.setattr(oauth2, "FAILURE_SECONDS", 0.01)
     store = StateStore()
@@ -128,7 +126,7 @@ def test_while_the_token_endpoint_fails_nothing_is_sent_and_a_retry_sends_the_re
     assert CLIENT_SECRET not in str(caught.value)
 
 
-def test_a_token_endpoint_that_fails_for_a_moment_costs_a_pause_of_the_stream(connect, deliver, monkeypatch):
+def test_stream_continues_after_a_short_failure_of_the_token_endpoint(connect, deliver, monkeypatch):
     monkeypatch.setattr(oauth2, "FAILURE_SECONDS", 0.01)
     with serve_tokens(broken=(503, b""), breaks=2) as server:
         connect(server.url, **server.extra)
@@ -136,7 +134,7 @@ def test_a_token_endpoint_that_fails_for_a_moment_costs_a_pause_of_the_stream(co
     assert server.statuses == [204] * 20
 
 
-def test_no_token_is_in_the_records_of_a_receiver_that_returns_it(connect, deliver, tmp_path):
+def test_records_contain_no_token_that_the_receiver_echoes(connect, deliver, tmp_path):
     with serve_tokens(echoes=True, lifetime=0.3) as server:
         connect(server.url, **server.extra)
         with pytest.raises(DeliveryFailedError):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What a try does with what an earlier one left, whatever that is."""
+"""Claims of streams: the action of a try that finds one, the format of stored claims, and the size of batches."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ RESUME, RETURN = StreamAction.RESUME, StreamAction.RETURN_RECORDED
 
 
 class AnyStore(StateStore):
-    """A task state store that returns what it was made with, whatever that is."""
+    """A task state store that always returns a given value."""
 
     def __init__(self, stored: object) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ def to_json(claim: StreamClaim) -> object:
         *((state, "4", source, BEGIN) for state in STATES for source in ("v1", "v2")),
     ],
 )
-def test_what_was_found_decides(state, generation, source, action):
+def test_next_action_depends_on_state_generation_and_source(state, generation, source, action):
     found = read_stream_claim({**CLAIM, "state": state})
     if action is SourceChangedError:
         with pytest.raises(SourceChangedError, match="restore them"):
@@ -83,12 +83,12 @@ def test_what_was_found_decides(state, generation, source, action):
         assert next_stream_action(found, generation=generation, source=source) is action
 
 
-def test_nothing_found_begins():
+def test_stream_without_a_claim_begins():
     assert read_stream_claim(None) is None
     assert next_stream_action(None, generation="3", source="v1") is BEGIN
 
 
-def test_a_claim_that_was_kept_is_read_back_as_it_was():
+def test_stored_claim_survives_a_round_trip():
     claim = StreamClaim(
         **{**CLAIM, "unsent": (UnsentEvent(3), UnsentEvent(500, 2, "unknown")), "unrecorded": {"delivered": (7, 9)}}
     )
@@ -97,31 +97,31 @@ def test_a_claim_that_was_kept_is_read_back_as_it_was():
 
 
 @pytest.mark.parametrize("name", CLAIM)
-def test_a_claim_without_a_field_or_with_another_type_is_refused(name):
+def test_claim_with_a_missing_field_or_a_wrong_type_is_refused(name):
     without = {key: value for key, value in CLAIM.items() if key != name}
-    others = [{**CLAIM, name: value} for value in (None, [], 1.5, -1, object()) if value != CLAIM[name]]
-    for kept in [item for item in others if item[name] != [] or name != "unsent"] + [without] * (name not in OPTIONAL):
+    wrong = [{**CLAIM, name: value} for value in (None, [], 1.5, -1, object()) if value != CLAIM[name]]
+    for stored in [item for item in wrong if item[name] != [] or name != "unsent"] + [without] * (name not in OPTIONAL):
         with pytest.raises(RecordError, match="nothing is sent"):
-            read_stream_claim(kept)
+            read_stream_claim(stored)
 
 
 @pytest.mark.parametrize(
-    "kept", [{}, [], "", 0, False, "claimed", {**CLAIM, "more": 1}, {**CLAIM, "batch": True}, {1: 2}]
+    "stored", [{}, [], "", 0, False, "claimed", {**CLAIM, "more": 1}, {**CLAIM, "batch": True}, {1: 2}]
 )
-def test_what_is_no_claim_is_refused(kept):
+def test_value_that_is_not_a_claim_is_refused(stored):
     with pytest.raises(RecordError):
-        read_stream_claim(kept)
+        read_stream_claim(stored)
 
 
 @relaxed
-@given(kept=mutations_of(CLAIM) | json_values)
-def test_anything_kept_is_a_claim_of_its_types_or_refused(kept):
+@given(stored=mutations_of(CLAIM) | json_values)
+def test_any_stored_value_is_a_valid_claim_or_is_refused(stored):
     try:
-        claim = read_stream_claim(kept)
+        claim = read_stream_claim(stored)
     except RecordError:
         return
     if claim is not None:
-        assert {**to_json(claim), "unsent": []} == {"summary": {}, "unrecorded": {}, **kept, "unsent": []}
+        assert {**to_json(claim), "unsent": []} == {"summary": {}, "unrecorded": {}, **stored, "unsent": []}
         assert read_stream_claim(to_json(claim)) == claim
         assert claim.state in STATES
         assert (
@@ -139,14 +139,14 @@ def test_anything_kept_is_a_claim_of_its_types_or_refused(kept):
         (["not_sent", "unknown"], "unknown"),
     ],
 )
-def test_of_several_attempts_the_outcome_counts_that_says_the_most(outcomes, previous):
+def test_most_significant_outcome_of_several_attempts_is_stored(outcomes, previous):
     event = UnsentEvent(7, 0)
     for outcome in outcomes:
         event = event.attempted(outcome)
     assert event == UnsentEvent(7, len(outcomes), previous)
 
 
-blocks = st.tuples(st.integers(0, 40_000), st.floats(0, 100), st.floats(0, 100))
+observed_batch = st.tuples(st.integers(0, 40_000), st.floats(0, 100), st.floats(0, 100))
 
 
 @relaxed
@@ -154,18 +154,18 @@ blocks = st.tuples(st.integers(0, 40_000), st.floats(0, 100), st.floats(0, 100))
     largest=st.integers(1, 40_000),
     concurrency=st.integers(1, 4_096),
     rate_limit=st.none() | st.floats(0.001, 1e6),
-    blocks=st.lists(blocks, max_size=20),
+    batches=st.lists(observed_batch, max_size=20),
 )
-def test_a_block_is_never_empty_never_too_large_and_grows_by_steps(largest, concurrency, rate_limit, blocks):
+def test_batch_size_is_bounded_and_grows_at_most_eightfold(largest, concurrency, rate_limit, batches):
     sizer = BatchSizer(largest=largest, concurrency=concurrency, rate_limit=rate_limit)
-    for sent, seconds, claim_seconds in blocks:
+    for sent, seconds, claim_seconds in batches:
         before = sizer.size
         sizer.observe(sent=sent, seconds=seconds, claim_seconds=claim_seconds)
         assert 1 <= sizer.size <= before * 8
         assert sizer.size <= largest or sizer.size == before
 
 
-def test_claims_take_the_share_of_the_time_that_they_may():
+def test_batch_size_limits_the_share_of_time_spent_on_claims():
     sizer, rate, cost = BatchSizer(largest=32_768), 10_000.0, 0.02
     for _ in range(10):
         sizer.observe(sent=sizer.size, seconds=sizer.size / rate, claim_seconds=cost)
@@ -174,7 +174,7 @@ def test_claims_take_the_share_of_the_time_that_they_may():
 
 @pytest.mark.parametrize("claim_seconds", [0.0, 0.0001, 0.02])
 @pytest.mark.parametrize("latency", [0.001, 0.05, 2.0])
-def test_a_slow_receiver_has_all_requests_under_way_most_of_the_time(latency, claim_seconds):
+def test_batch_for_a_slow_receiver_is_several_times_the_concurrency(latency, claim_seconds):
     sizer = BatchSizer(largest=32_768, concurrency=64)
     for _ in range(10):
         sizer.observe(sent=sizer.size, seconds=latency * max(1.0, sizer.size / 64), claim_seconds=claim_seconds)
@@ -182,7 +182,7 @@ def test_a_slow_receiver_has_all_requests_under_way_most_of_the_time(latency, cl
 
 
 @pytest.mark.parametrize(("rate_limit", "size"), [(0.1, 1), (10.0, 10), (200.0, 200), (1_000.0, 256)])
-def test_a_batch_has_no_more_events_than_a_slow_rate_sends_in_a_second(rate_limit, size):
+def test_batch_has_at_most_one_second_of_events_at_a_low_rate_limit(rate_limit, size):
     sizer = BatchSizer(largest=32_768, concurrency=64, rate_limit=rate_limit)
     for _ in range(10):
         sizer.observe(sent=sizer.size, seconds=sizer.size / rate_limit, claim_seconds=0.0001)

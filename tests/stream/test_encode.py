@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The requests of a stream: what cannot become one is refused."""
+"""The requests of a stream: refused lines and access tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_hooks.stream.sources import OversizedLine
 from tests.stream.sending import make_encoder, make_endpoint, make_event
 
 
-def test_a_line_that_is_too_long_is_refused_with_the_limit():
+def test_oversized_line_is_refused_with_the_limit():
     encoder = make_encoder(make_endpoint("http://127.0.0.1:9"))
     for call in (encoder.read_event_id, lambda event: encoder.encode(event, offset=0)):
         with pytest.raises(InvalidEventError, match="longer than 16777216 bytes"):
@@ -23,7 +23,7 @@ def test_a_line_that_is_too_long_is_refused_with_the_limit():
 
 
 class Tokens:
-    """Has another token for each call."""
+    """Returns a different token for each call."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -33,7 +33,7 @@ class Tokens:
         return f"t0ken-number-{self.number}"
 
 
-def test_a_request_is_prepared_with_the_token_of_now_and_its_own_is_masked_for_as_long_as_it_lives():
+def test_request_is_prepared_with_a_new_token_and_its_own_token_stays_masked():
     endpoint = replace(make_endpoint("http://127.0.0.1:9"), headers={})
     encoder = RequestEncoder(endpoint, "event.created", max_payload_bytes=2**20, tokens=Tokens())
     event = msgspec.json.encode(make_event(1))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""A full disk, a folder that vanishes, a source that fails: the stream stops, and what is known is not lost."""
+"""A full disk, a removed folder or a failing source stops the stream, and no known outcome is lost."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from airflow_provider_hooks.stream import batch
 from airflow_provider_hooks.stream.sources import IterableSource
 from tests.http.reusing_receiver import answer, serve
 from tests.stream.sending import make_event
-from tests.stream.stream_tries import BATCH, Tries, check_truth, make_source
+from tests.stream.stream_tries import BATCH, Tries, check_records, make_source
 
 EVENTS = 23
 
 
 class Disk:
-    """A disk with some bytes of space. ``is_object_storage``: a file is written when it is closed, or not at all."""
+    """A disk with limited space in bytes. ``is_object_storage``: a file is written when it is closed, or not at all."""
 
     def __init__(self, space: float, *, is_object_storage: bool = False) -> None:
         self.space, self.is_object_storage = space, is_object_storage
@@ -95,7 +95,7 @@ def tries(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("is_object_storage", [False, True])
 @pytest.mark.parametrize("space", [0, 300, 1_000, 3_000, 5_000, 6_500])
-def test_a_retry_with_space_completes_the_records_and_every_outcome_is_known(tries, space, is_object_storage):
+def test_retry_with_free_disk_space_completes_the_records(tries, space, is_object_storage):
     source, disk = make_source(EVENTS, invalid_every=4), Disk(space, is_object_storage=is_object_storage)
     tries.wrap_folder = disk.wrap
     with serve(answer) as receiver:
@@ -107,47 +107,47 @@ def test_a_retry_with_space_completes_the_records_and_every_outcome_is_known(tri
             assert len(receiver.bytes_of) == stopped.summary.outcomes["delivered"]
         assert len(receiver.bytes_of) <= EVENTS
         disk.space = float("inf")
-        end = tries.deliver(receiver, source)
-    check_truth(tries, receiver, end, EVENTS, invalid=EVENTS // 4)
-    assert end.summary.outcomes["unknown"] == 0
-    assert (end.without_record, end.failure) == (0, None)
+        result = tries.deliver(receiver, source)
+    check_records(tries, receiver, result, EVENTS, invalid=EVENTS // 4)
+    assert result.summary.outcomes["unknown"] == 0
+    assert (result.without_record, result.failure) == (0, None)
 
 
 def read_complete_records(tries: Tries) -> list[dict]:
-    """Read the records as a user does, who ignores a line that a full disk cut off."""
+    """Read the records, ignoring a line that is truncated because the disk was full."""
     for segment in (tries.folder / "3").glob("segment-*.jsonl"):
         content = segment.read_bytes()
         segment.write_bytes(content[: content.rfind(b"\n") + 1])
     return tries.read_records()
 
 
-def test_a_disk_that_is_full_in_the_last_try_loses_no_count(tries):
+def test_full_disk_in_the_last_try_loses_no_outcome_count(tries):
     tries.wrap_folder = Disk(4_000).wrap
     with serve(answer) as receiver:
-        end = tries.deliver(receiver, make_source(EVENTS), is_last=True)
+        result = tries.deliver(receiver, make_source(EVENTS), is_last=True)
     recorded = {record["offset"] for record in read_complete_records(tries)}
     received = len(receiver.bytes_of)
     assert BATCH < received < EVENTS, "the stream stopped sending"
-    assert end.summary.outcomes["delivered"] == received == len(recorded) + end.without_record
-    assert end.without_record > 0
+    assert result.summary.outcomes["delivered"] == received == len(recorded) + result.without_record
+    assert result.without_record > 0
     claim = tries.store.claim
     assert claim["state"] == "stopped"
-    assert len(claim["unrecorded"]["delivered"]) == end.without_record
+    assert len(claim["unrecorded"]["delivered"]) == result.without_record
 
 
 @pytest.mark.parametrize("kill_at", range(0, 60, 3))
-def test_a_try_that_is_killed_while_it_completes_the_records_loses_nothing(tries, kill_at):
+def test_try_killed_while_it_completes_the_records_loses_no_record(tries, kill_at):
     source, disk = make_source(EVENTS), Disk(3_000)
     tries.wrap_folder = disk.wrap
     with serve(answer) as receiver:
         tries.deliver(receiver, source)
         disk.space = float("inf")
         tries.deliver(receiver, source, kill_at=kill_at)
-        end = tries.deliver(receiver, source)
-    check_truth(tries, receiver, end, EVENTS)
+        result = tries.deliver(receiver, source)
+    check_records(tries, receiver, result, EVENTS)
 
 
-def test_a_folder_that_vanishes_under_a_stream_stops_it_and_what_is_gone_is_counted(tries):
+def test_folder_removed_during_a_stream_stops_it_and_lost_records_are_counted(tries):
     count = 0
 
     def remove_folder_in_the_third_batch(connection, number):
@@ -163,29 +163,29 @@ def test_a_folder_that_vanishes_under_a_stream_stops_it_and_what_is_gone_is_coun
         assert isinstance(stopped.failure, OSError)
         received = len(receiver.bytes_of)
         assert stopped.summary.outcomes["delivered"] == stopped.without_record == received == 3 * BATCH
-        end = tries.deliver(receiver, source, concurrency=1)
-    assert end.failure is None
+        result = tries.deliver(receiver, source, concurrency=1)
+    assert result.failure is None
     assert set(receiver.bytes_of.values()) == {1}
-    assert end.summary.outcomes["delivered"] == EVENTS
-    assert end.without_record == received
+    assert result.summary.outcomes["delivered"] == EVENTS
+    assert result.without_record == received
     assert len(tries.read_records()) == EVENTS - received
 
 
-def test_a_folder_that_was_removed_after_a_stream_is_noticed_by_the_try_that_resumes(tries):
+def test_resuming_try_counts_the_records_of_a_removed_folder(tries):
     source = make_source(EVENTS)
     with serve(answer) as receiver:
         tries.deliver(receiver, source, kill_at=60)
         recorded = len(tries.read_records())
         shutil.rmtree(tries.folder / "3")
-        end = tries.deliver(receiver, source)
+        result = tries.deliver(receiver, source)
     assert recorded
-    assert end.summary.total == EVENTS == len(tries.read_records()) + end.without_record
+    assert result.summary.total == EVENTS == len(tries.read_records()) + result.without_record
     assert set(receiver.bytes_of.values()) == {1}
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "the disk is broken"), ValueError("a bug in a function")])
 @pytest.mark.parametrize("after", [0, 1, 7, 12])
-def test_a_source_that_fails_ends_the_try_after_what_is_under_way(tries, error, after):
+def test_failing_source_ends_the_try_after_the_requests_in_progress(tries, error, after):
     events = [make_event(number) for number in range(EVENTS)]
     failing = False
 
@@ -197,7 +197,7 @@ def test_a_source_that_fails_ends_the_try_after_what_is_under_way(tries, error, 
 
     class Source(IterableSource):
         def fingerprint(self):
-            return "the same"
+            return "unchanged"
 
     source = Source(make=make)
     failing = True
@@ -206,13 +206,13 @@ def test_a_source_that_fails_ends_the_try_after_what_is_under_way(tries, error, 
         assert stopped.failure is error
         assert len(receiver.bytes_of) == after == stopped.summary.outcomes["delivered"] == len(tries.read_records())
         failing = False
-        end = tries.deliver(receiver, source)
-    check_truth(tries, receiver, end, EVENTS)
-    assert end.summary.outcomes["delivered"] == EVENTS
+        result = tries.deliver(receiver, source)
+    check_records(tries, receiver, result, EVENTS)
+    assert result.summary.outcomes["delivered"] == EVENTS
 
 
 class _Unreadable:
-    """A state store that loses the answer to the first read after a try has claimed a batch."""
+    """A state store whose first read after the claim of a batch fails."""
 
     def __init__(self, store, batch: int, *, try_number: int = 1) -> None:
         self._store, self._batch, self._try_number, self.lost = store, batch, try_number, 0
@@ -222,7 +222,7 @@ class _Unreadable:
         found = (claim["state"], claim["batch"], claim["try_number"]) if claim else None
         if found == ("claimed", self._batch, self._try_number) and not self.lost:
             self.lost += 1
-            raise StateStoreError("the answer was lost")
+            raise StateStoreError("the response was lost")
         return claim
 
     def set(self, key, value, **options):
@@ -230,25 +230,25 @@ class _Unreadable:
 
 
 @pytest.mark.parametrize("batch", [0, 1, 3])
-def test_a_batch_whose_claim_cannot_be_read_back_is_sent_by_the_next_try(tries, batch):
+def test_batch_whose_claim_cannot_be_read_back_is_sent_by_the_next_try(tries, batch):
     source = make_source(EVENTS)
     with serve(answer) as receiver:
         with pytest.raises(StateStoreError):
             tries.deliver(receiver, source, store=_Unreadable(tries.store, batch))
         assert len(receiver.bytes_of) == batch * BATCH
-        end = tries.deliver(receiver, source)
-    check_truth(tries, receiver, end, EVENTS)
-    assert end.summary.outcomes["delivered"] == EVENTS
+        result = tries.deliver(receiver, source)
+    check_records(tries, receiver, result, EVENTS)
+    assert result.summary.outcomes["delivered"] == EVENTS
 
 
 @pytest.mark.parametrize("kill_at", range(20, 70, 5))
-def test_a_batch_that_was_sent_in_part_is_not_withdrawn_where_its_claim_cannot_be_read_back(tries, kill_at):
-    """The next try would send it again."""
+def test_claim_of_a_partly_sent_batch_is_not_withdrawn_if_it_cannot_be_read_back(tries, kill_at):
+    """If it were withdrawn, the next try would send the whole batch again."""
     source = make_source(EVENTS)
     with serve(answer) as receiver:
         tries.deliver(receiver, source, kill_at=kill_at)
         claim = tries.store.claim
         with contextlib.suppress(StateStoreError):
             tries.deliver(receiver, source, store=_Unreadable(tries.store, claim["batch"], try_number=2))
-        end = tries.deliver(receiver, source)
-    check_truth(tries, receiver, end, EVENTS)
+        result = tries.deliver(receiver, source)
+    check_records(tries, receiver, result, EVENTS)

@@ -24,7 +24,7 @@ TYPE = "orders.loaded"
 
 @pytest.fixture
 def pushed():
-    """Return what the last stream that failed pushed to XCom."""
+    """Return the XCom values that the last failed stream pushed."""
     return {}
 
 
@@ -42,8 +42,12 @@ def deliver(tmp_path, pushed):
             once=options.pop("once", "event"),
             **options,
         )
-        of_ti = {"run_id": run_id, "map_index": map_index, "xcom_push": lambda key, value: pushed.update({key: value})}
-        return operator.execute(make_context(max_tries=0, **of_ti))
+        task_instance = {
+            "run_id": run_id,
+            "map_index": map_index,
+            "xcom_push": lambda key, value: pushed.update({key: value}),
+        }
+        return operator.execute(make_context(max_tries=0, **task_instance))
 
     return run
 
@@ -63,7 +67,7 @@ def read_rows(ledger, columns):
     return ledger.run(f"SELECT {columns} FROM service_hook_deliveries WHERE kind = 'event' ORDER BY event_id")  # noqa: S608
 
 
-def test_a_stream_a_task_and_a_command_send_an_event_once(connect, deliver, ledger):
+def test_streams_tasks_and_commands_send_an_event_once(connect, deliver, ledger):
     with serve_receiver() as receiver:
         connect(receiver.url)
         assert deliver_single(0, run_id="single")["outcome"] == "delivered"
@@ -88,9 +92,7 @@ def test_a_stream_a_task_and_a_command_send_an_event_once(connect, deliver, ledg
     assert read_rows(ledger, "event_type, endpoint, run_id")[0] == (TYPE, "service_hook_default", "single")
 
 
-def test_a_stream_that_is_delivered_again_with_other_runs_claims_has_what_the_first_one_recorded(
-    connect, deliver, ledger, tmp_path, pushed
-):
+def test_second_run_records_the_outcomes_of_the_first_run(connect, deliver, ledger, tmp_path, pushed):
     with serve_receiver(lambda count: 500 if count == 2 else 204) as receiver:
         connect(receiver.url)
         with pytest.raises(AirflowFailException) as failed:
@@ -110,7 +112,7 @@ def test_a_stream_that_is_delivered_again_with_other_runs_claims_has_what_the_fi
     assert all("task 'a_task' of Dag 'a_dag', run 'first'" in line["message"] for line in lines)
 
 
-def test_events_that_were_not_sent_are_sent_by_any_later_run(connect, deliver, ledger):
+def test_events_that_were_not_sent_are_sent_by_a_later_run(connect, deliver, ledger):
     connect(f"http://127.0.0.1:{find_closed_port()}/hook")
     with pytest.raises(AirflowFailException):
         deliver(range(3), run_id="first", stop_after_failures=1, concurrency=1)
@@ -121,7 +123,7 @@ def test_events_that_were_not_sent_are_sent_by_any_later_run(connect, deliver, l
         assert (len(receiver.requests), set(count_events(receiver).values())) == (3, {1})
 
 
-def test_events_that_a_run_names_to_be_sent_again_are(connect, deliver, ledger, pushed):
+def test_events_chosen_with_undelivered_from_are_sent_again_once(connect, deliver, ledger, pushed):
     with serve_receiver(lambda count: 500 if count <= 2 else 204) as receiver:
         connect(receiver.url)
         with pytest.raises(AirflowFailException):
@@ -137,7 +139,7 @@ def test_events_that_a_run_names_to_be_sent_again_are(connect, deliver, ledger, 
         assert sorted(count_events(receiver).values()) == [1, 1, 1, 2, 2]
 
 
-def test_an_event_that_a_user_requests_is_marked_as_a_redelivery(connect, deliver, ledger):
+def test_event_that_a_user_resends_is_marked_as_a_redelivery(connect, deliver, ledger):
     with serve_receiver() as receiver:
         connect(receiver.url)
         deliver(range(2), run_id="first", concurrency=1)
@@ -151,7 +153,7 @@ def test_an_event_that_a_user_requests_is_marked_as_a_redelivery(connect, delive
     assert marks == [None, None, "true"]
 
 
-def test_shards_and_event_types_have_their_own_events(connect, deliver, ledger):
+def test_shards_and_event_types_have_separate_event_claims(connect, deliver, ledger):
     events = [{"id": f"order-{number}", "kind": f"orders.k{number % 2}"} for number in range(10)]
     with serve_receiver() as receiver:
         connect(receiver.url)
@@ -172,7 +174,7 @@ def test_invalid_events_have_no_claim(connect, deliver, ledger):
     assert (result["delivered"], result["invalid"], len(read_rows(ledger, "id"))) == (2, 1, 2)
 
 
-def test_by_default_each_run_sends_and_claims_no_event(connect, deliver, ledger):
+def test_by_default_each_run_sends_all_events_and_claims_none(connect, deliver, ledger):
     with serve_receiver() as receiver:
         connect(receiver.url)
         for run_id in ("first", "second"):
@@ -181,7 +183,7 @@ def test_by_default_each_run_sends_and_claims_no_event(connect, deliver, ledger)
     assert read_rows(ledger, "id") == []
 
 
-def test_without_a_ledger_it_is_refused(connect, deliver):
+def test_once_per_event_without_a_ledger_is_refused(connect, deliver):
     with serve_receiver() as receiver:
         connect(receiver.url)
         with pytest.raises(AirflowFailException, match="set \\[service_hooks\\] ledger_conn_id"):

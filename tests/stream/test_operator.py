@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The operator against real receivers: what is sent, what is recorded, and what a later try does."""
+"""The stream operator with a receiver on loopback: requests, records, and later tries and runs."""
 
 from __future__ import annotations
 
@@ -83,9 +83,9 @@ def test_events_are_delivered_after_airflow_rendered_the_fields(connect, tmp_pat
 
 
 @pytest.mark.parametrize("kind", ["plain", "gzip"])
-def test_an_invalid_event_ends_no_stream(connect, deliver, tmp_path, kind):
-    wrong = [{"datetime": "09:00/17:30"}, {"tags": {"a": [1]}}, {"message": {}}, {"exception": {"values": 7}}]
-    lines = [json.dumps(make_event(number, **fields)) for number, fields in enumerate([{}, *wrong, {}])]
+def test_invalid_events_do_not_stop_the_stream(connect, deliver, tmp_path, kind):
+    invalid_fields = [{"datetime": "09:00/17:30"}, {"tags": {"a": [1]}}, {"message": {}}, {"exception": {"values": 7}}]
+    lines = [json.dumps(make_event(number, **fields)) for number, fields in enumerate([{}, *invalid_fields, {}])]
     content = b"\xef\xbb\xbf" + "\r\n".join(lines).encode()
     path = tmp_path / "events.jsonl"
     path.write_bytes(gzip.compress(content) if kind == "gzip" else content)
@@ -97,24 +97,24 @@ def test_an_invalid_event_ends_no_stream(connect, deliver, tmp_path, kind):
 
 
 @pytest.mark.parametrize("scheme", [scheme for scheme in SCHEMES.values() if scheme.signature_header])
-def test_every_event_of_a_file_arrives_once_signed_and_is_recorded(connect, deliver, tmp_path, scheme):
+def test_each_event_of_a_file_is_signed_sent_once_and_recorded(connect, deliver, tmp_path, scheme):
     path = write_lines(tmp_path / "events.jsonl", map(make_event, range(500)))
     with serve_receiver() as receiver:
         connect(receiver.url, scheme=scheme.name)
-        told = deliver(path, concurrency=8)
+        summary = deliver(path, concurrency=8)
     assert Counter(json.loads(body)["id"] for _, body in receiver.requests) == {f"event-{n}": 1 for n in range(500)}
     for headers, body in receiver.requests:
         verify(scheme, headers=headers, body=body, secrets=[SECRET], method="POST", url=receiver.url)
     records = read_records(tmp_path)
     assert Counter(record["event_id"] for record in records) == {f"event-{n}": 1 for n in range(500)}
     assert {record["outcome"] for record in records} == {"delivered"}
-    assert (told["delivered"], told["total"], told["stopped"]) == (500, 500, False)
+    assert (summary["delivered"], summary["total"], summary["stopped"]) == (500, 500, False)
     assert {headers["X-Service-Hook-Delivery"] for headers, _ in receiver.requests} == {
         record["delivery_id"] for record in records
     }
 
 
-def test_gzip_lists_functions_and_shards_give_each_event_once(connect, deliver, tmp_path):
+def test_each_event_of_gzip_files_lists_functions_and_shards_is_sent_once(connect, deliver, tmp_path):
     events = [make_event(number) for number in range(40)]
     (tmp_path / "events.gz").write_bytes(gzip.compress("\n".join(map(json.dumps, events)).encode()))
     path = write_lines(tmp_path / "events.jsonl", events)
@@ -131,9 +131,7 @@ def test_gzip_lists_functions_and_shards_give_each_event_once(connect, deliver, 
         assert sorted(json.loads(body)["id"] for _, body in receiver.requests) == sorted(one["id"] for one in events)
 
 
-def test_an_event_that_cannot_be_sent_fails_before_anything_is_sent_or_is_skipped_and_reported(
-    connect, deliver, tmp_path
-):
+def test_invalid_event_fails_the_task_before_sending_or_is_skipped_and_recorded(connect, deliver, tmp_path):
     events = [make_event(0), make_event(1, message=""), make_event(2)]
     path = write_lines(tmp_path / "events.jsonl", events)
     with serve_receiver() as receiver:
@@ -141,12 +139,12 @@ def test_an_event_that_cannot_be_sent_fails_before_anything_is_sent_or_is_skippe
         with pytest.raises(AirflowFailException, match=r"event at byte .*message: must be text"):
             deliver(path)
         assert receiver.requests == []
-        told = deliver(path, on_invalid="skip")
-    assert (told["delivered"], told["not_sent"], told["invalid"]) == (2, 1, 1)
+        summary = deliver(path, on_invalid="skip")
+    assert (summary["delivered"], summary["not_sent"], summary["invalid"]) == (2, 1, 1)
     assert [record["error_class"] for record in read_records(tmp_path) if "error_class" in record] == ["invalid_event"]
 
 
-def test_a_rejected_event_fails_the_task_and_is_not_sent_again(connect, deliver, tmp_path):
+def test_rejected_event_fails_the_task_and_is_not_sent_again(connect, deliver, tmp_path):
     context = make_context(StateStore(), max_tries=3)
     context["ti"].xcom_push = lambda key, value: None
     with serve_receiver(answer=lambda count: 500 if count == 2 else 204) as receiver:
@@ -158,7 +156,7 @@ def test_a_rejected_event_fails_the_task_and_is_not_sent_again(connect, deliver,
     assert Counter(record["outcome"] for record in read_records(tmp_path)) == {"delivered": 4, "rejected": 1}
 
 
-def test_a_dead_receiver_stops_the_stream_and_a_retry_sends_exactly_the_rest(connect, deliver, tmp_path):
+def test_unreachable_receiver_stops_the_stream_and_a_retry_sends_every_event_once(connect, deliver, tmp_path):
     store, events = StateStore(), [make_event(number) for number in range(50)]
     pushed = {}
 
@@ -182,7 +180,7 @@ def test_a_dead_receiver_stops_the_stream_and_a_retry_sends_exactly_the_rest(con
     assert sorted(record["event_id"] for record in records) == sorted(event["id"] for event in events)
 
 
-def test_the_last_try_reports_the_rest_as_not_sent(connect, deliver, tmp_path):
+def test_last_try_records_the_remaining_events_as_not_sent(connect, deliver, tmp_path):
     context = make_context(max_tries=0)
     context["ti"].xcom_push = lambda key, value: None
     connect(f"http://127.0.0.1:{find_closed_port()}/")
@@ -191,7 +189,7 @@ def test_the_last_try_reports_the_rest_as_not_sent(connect, deliver, tmp_path):
     assert Counter(record["outcome"] for record in read_records(tmp_path)) == {"not_sent": 50}
 
 
-def test_a_batch_that_a_crash_interrupted_is_reported_and_not_sent_again(connect, deliver, tmp_path):
+def test_batch_interrupted_by_a_crash_is_reported_and_not_sent_again(connect, deliver, tmp_path):
     store = StateStore()
     events = [make_event(number) for number in range(20)]
 
@@ -224,7 +222,7 @@ def test_a_batch_that_a_crash_interrupted_is_reported_and_not_sent_again(connect
     assert json.loads(store.kept[KEY_PREFIX])["state"] == "done"
 
 
-def test_a_clear_sends_all_again_and_says_so(connect, deliver, tmp_path):
+def test_clear_sends_all_events_again_as_redeliveries(connect, deliver, tmp_path):
     store, events = StateStore(), [make_event(number) for number in range(5)]
     with serve_receiver() as receiver:
         connect(receiver.url)
@@ -237,7 +235,7 @@ def test_a_clear_sends_all_again_and_says_so(connect, deliver, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "named"),
+    ("options", "message"),
     [
         ({"concurrency": 0}, "concurrency"),
         ({"rate_limit": -1}, "rate_limit"),
@@ -254,13 +252,13 @@ def test_a_clear_sends_all_again_and_says_so(connect, deliver, tmp_path):
         ({"events": 7}, "must be a file"),
     ],
 )
-def test_what_cannot_be_used_is_named(connect, deliver, options, named):
+def test_error_names_the_invalid_argument(connect, deliver, options, message):
     connect("https://example.com/")
-    with pytest.raises(AirflowFailException, match=named):
+    with pytest.raises(AirflowFailException, match=message):
         deliver(**{"events": [], **options})
 
 
-# Only what an earlier run did not deliver
+# Undelivered events of an earlier run
 
 
 def refuse_some(count: int) -> int:
@@ -268,8 +266,8 @@ def refuse_some(count: int) -> int:
 
 
 @pytest.fixture
-def earlier(connect, deliver, tmp_path):
-    """The events of an earlier run, of which two were rejected, and the folder of its records."""
+def earlier_run(connect, deliver, tmp_path):
+    """Return the file of an earlier run, of whose events two were rejected, and the folder of its records."""
     path = write_lines(tmp_path / "events.jsonl", map(make_event, range(8)))
     context, pushed = make_context(max_tries=0), {}
     context["ti"].xcom_push = lambda key, value: pushed.update(value)
@@ -301,10 +299,10 @@ def set_outcome(event_id: str, outcome: str):
         (["rejected", "not_sent", "unknown"], {"event-2": True, "event-4": True, "event-6": False, "event-7": True}),
     ],
 )
-def test_only_events_with_the_chosen_outcomes_are_sent_and_marked_if_they_may_have_arrived(
-    connect, deliver, tmp_path, earlier, outcomes, sent
+def test_events_with_chosen_outcomes_are_resent_and_marked_if_possibly_received(
+    connect, deliver, tmp_path, earlier_run, outcomes, sent
 ):
-    path, records = earlier
+    path, records = earlier_run
     change_records(records, set_outcome("event-6", "not_sent"))
     change_records(records, set_outcome("event-7", "unknown"))
     with serve_receiver() as receiver:
@@ -316,11 +314,11 @@ def test_only_events_with_the_chosen_outcomes_are_sent_and_marked_if_they_may_ha
     found = [json.loads(line) for part in Path(returned["records"]).iterdir() for line in part.read_text().splitlines()]
     assert {record["event_id"]: record["redelivery"] for record in found} == sent
     marked = {json.loads(body)["id"] for headers, body in receiver.requests if "X-Service-Hook-Redelivery" in headers}
-    assert marked == {event_id for event_id, may_have_arrived in sent.items() if may_have_arrived}
+    assert marked == {event_id for event_id, may_be_received in sent.items() if may_be_received}
 
 
-def test_an_event_that_a_redelivery_did_not_send_may_still_have_arrived_before(connect, deliver, earlier):
-    path, records = earlier
+def test_event_not_sent_by_a_redelivery_is_still_marked_as_a_redelivery(connect, deliver, earlier_run):
+    path, records = earlier_run
     change_records(records, lambda record: record.update(outcome="not_sent", redelivery=True))
     with serve_receiver() as receiver:
         connect(receiver.url)
@@ -330,8 +328,8 @@ def test_an_event_that_a_redelivery_did_not_send_may_still_have_arrived_before(c
     assert {record["redelivery"] for record in found} == {True}
 
 
-def test_shards_send_what_an_earlier_run_did_not_deliver_once(connect, deliver, earlier):
-    path, records = earlier
+def test_shards_send_each_undelivered_event_of_an_earlier_run_once(connect, deliver, earlier_run):
+    path, records = earlier_run
     change_records(records, lambda record: record.update(outcome="not_sent"))
     with serve_receiver() as receiver:
         connect(receiver.url)
@@ -340,8 +338,8 @@ def test_shards_send_what_an_earlier_run_did_not_deliver_once(connect, deliver, 
     assert Counter(json.loads(body)["id"] for _, body in receiver.requests) == {f"event-{n}": 1 for n in range(8)}
 
 
-def test_nothing_undelivered_is_a_stream_without_events(connect, deliver, earlier):
-    path, records = earlier
+def test_earlier_run_without_undelivered_events_gives_an_empty_stream(connect, deliver, earlier_run):
+    path, records = earlier_run
     with serve_receiver() as receiver:
         connect(receiver.url)
         assert deliver(path, undelivered_from=records, records="again")["total"] == 0
@@ -349,7 +347,7 @@ def test_nothing_undelivered_is_a_stream_without_events(connect, deliver, earlie
 
 
 @pytest.mark.parametrize(
-    ("change", "named"),
+    ("change", "message"),
     [
         (lambda record: record.update(event_id="event-99"), "belong to other events"),
         (lambda record: record.update(offset=record["offset"] + 1), "belong to other events"),
@@ -357,24 +355,24 @@ def test_nothing_undelivered_is_a_stream_without_events(connect, deliver, earlie
         (lambda record: record.update(outcome="lost"), "no record of a stream"),
     ],
 )
-def test_records_of_other_events_are_refused_before_anything_is_sent(connect, deliver, earlier, change, named):
-    path, records = earlier
+def test_records_of_other_events_are_refused_before_anything_is_sent(connect, deliver, earlier_run, change, message):
+    path, records = earlier_run
     change_records(records, change)
     with serve_receiver() as receiver:
         connect(receiver.url)
-        with pytest.raises(AirflowFailException, match=named):
+        with pytest.raises(AirflowFailException, match=message):
             deliver(path, undelivered_from=records, resend_outcomes=["rejected"], records="again")
     assert receiver.requests == []
 
 
-def test_a_folder_without_records_is_refused(connect, deliver, tmp_path, earlier):
+def test_a_folder_without_records_is_refused(connect, deliver, tmp_path, earlier_run):
     (tmp_path / "empty").mkdir()
     with pytest.raises(AirflowFailException, match="has no records"):
-        deliver(earlier[0], undelivered_from=str(tmp_path / "empty"), records="again")
+        deliver(earlier_run[0], undelivered_from=str(tmp_path / "empty"), records="again")
 
 
-def test_a_retry_refuses_when_the_earlier_records_changed_meanwhile(connect, deliver, earlier):
-    path, records = earlier
+def test_retry_is_refused_if_the_records_of_the_earlier_run_changed(connect, deliver, earlier_run):
+    path, records = earlier_run
     store = StateStore()
     options = {"undelivered_from": records, "resend_outcomes": ["rejected"], "records": "again"}
     connect(f"http://127.0.0.1:{find_closed_port()}/")
@@ -385,9 +383,9 @@ def test_a_retry_refuses_when_the_earlier_records_changed_meanwhile(connect, del
         deliver(path, context=make_context(store, try_number=2), **options)
 
 
-@pytest.mark.parametrize("begun", ["ftp://127.0.0.9/x", "file:///elsewhere", "memory://x"])
-def test_an_edited_claim_cannot_choose_another_folder(connect, deliver, tmp_path, begun):
-    """A user of Airflow can edit the claim; a worker would read, write and delete there."""
+@pytest.mark.parametrize("edited_folder", ["ftp://127.0.0.9/x", "file:///elsewhere", "memory://x"])
+def test_edited_claim_cannot_choose_another_record_folder(connect, deliver, tmp_path, edited_folder):
+    """Users of Airflow can edit a claim, and the worker reads, writes and deletes files in its folder."""
     store, events = StateStore(), [make_event(number) for number in range(6)]
     with serve_receiver(lambda _count: 500) as receiver:
         connect(receiver.url)
@@ -396,9 +394,9 @@ def test_an_edited_claim_cannot_choose_another_folder(connect, deliver, tmp_path
             deliver(events, context=context, stop_after_failures=2, concurrency=1)
         count = len(receiver.requests)
         claim = json.loads(store.kept[KEY_PREFIX])
-        store.kept[KEY_PREFIX] = json.dumps({**claim, "records": begun})
+        store.kept[KEY_PREFIX] = json.dumps({**claim, "records": edited_folder})
         with pytest.raises(AirflowFailException, match="records_path must be the same in every try") as caught:
             deliver(events, context=make_context(store, try_number=2))
-    assert begun in str(caught.value)
+    assert edited_folder in str(caught.value)
     assert len(receiver.requests) == count
-    assert json.loads(store.kept[KEY_PREFIX])["records"] == begun
+    assert json.loads(store.kept[KEY_PREFIX])["records"] == edited_folder

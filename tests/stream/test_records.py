@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What is read of the records of an earlier run."""
+"""Reading the records of an earlier run."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def write(folder, batch: int, number: int, *outcomes: str, first: int = 0, rest:
     (folder / f"segment-{batch:06d}.try-{number}.0a.jsonl").write_text("".join(f"{line}\n" for line in lines) + rest)
 
 
-def test_the_record_of_the_later_try_counts(tmp_path):
+def test_record_of_a_later_try_replaces_the_record_of_an_earlier_try(tmp_path):
     write(tmp_path, 0, 10, "delivered", "unknown")
     write(tmp_path, 0, 9, "unknown", "delivered")
     assert set(RecordFolder(tmp_path).read_undelivered(OUTCOMES)) == {1}
 
 
-def test_invalid_events_and_lines_that_a_crash_cut_off_are_left_out(tmp_path):
+def test_invalid_events_and_truncated_lines_are_not_read(tmp_path):
     write(tmp_path, 0, 1, "not_sent", rest='{"offset": 7, "outcome": "not_sent", "error_class": "invalid_event"}\n')
     write(tmp_path, 1, 1, "not_sent", first=20, rest='{"offset": 21, "event_id": "event-21", "outcome": "not_')
     assert set(RecordFolder(tmp_path).read_undelivered(OUTCOMES)) == {0, 20}
@@ -37,7 +37,7 @@ def test_invalid_events_and_lines_that_a_crash_cut_off_are_left_out(tmp_path):
 @pytest.mark.parametrize(
     "line", ["7", "{}", '{"offset": "x", "outcome": "unknown"}', '{"offset": 1, "outcome": "lost"}']
 )
-def test_a_line_that_is_no_record_is_refused(tmp_path, line):
+def test_line_that_is_not_a_record_is_refused(tmp_path, line):
     write(tmp_path, 0, 1, "delivered", rest=f"{line}\n")
     with pytest.raises(RecordError, match="no record of a stream"):
         RecordFolder(tmp_path).read_undelivered(OUTCOMES)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-A try that sleeps anywhere while another follows it, and then goes on: nothing is sent twice, no record lost or doubled.
+A try that is paused at any call, superseded by the next one and resumed: no duplicate, and each event has one record.
 
-The machine of a task may be paused for longer than Airflow waits for its heartbeat. Each test has the following try run
-as a whole in the middle of a call of the first one; from then on the store refuses the first, as Airflow does.
+The machine of a task may be paused for longer than Airflow waits for its heartbeat. Each test runs the whole next try
+in the middle of a call of the first one; from then on the store refuses the first try, as Airflow does.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tests.stream.bulk_receiver import serve_receiver
 BATCH = 24
 """How many events the first batch of a try has."""
 COUNT = BATCH + 10
-POINTS = [
+CALLS = [
     (RecordFolder, "create"),
     (RecordFolder, "open_segment"),
     (RecordFolder, "read_lines"),
@@ -52,30 +52,30 @@ POINTS = [
 ]
 
 
-class FollowedError(RuntimeError):
-    """What Airflow says to a try that another has followed."""
+class SupersededError(RuntimeError):
+    """The error of Airflow for a try that the next one has superseded."""
 
 
-class FollowedStore:
-    """The store as one try sees it."""
+class StoreOfOneTry:
+    """The task state store of one try, which fails once the try is superseded."""
 
     def __init__(self, store: StateStore) -> None:
-        self.store, self.is_followed = store, False
+        self.store, self.is_superseded = store, False
 
     def get(self, key):
-        return self._reach().get(key)
+        return self._open().get(key)
 
     def set(self, key, value, **options):
-        self._reach().set(key, value, **options)
+        self._open().set(key, value, **options)
 
-    def _reach(self) -> StateStore:
-        if self.is_followed:
-            raise FollowedError
+    def _open(self) -> StateStore:
+        if self.is_superseded:
+            raise SupersededError
         return self.store
 
 
 class KilledError(BaseException):
-    """Ends a try in the middle of anything."""
+    """Simulates that the process is killed."""
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +87,9 @@ def receiver():
 @pytest.fixture
 def event_ids():
     """
-    The ids of the events, which no other test uses.
+    Return event ids that no other test uses.
 
-    The receiver may read the last requests of a try that was killed while the next test runs already.
+    The receiver may read the last requests of a killed try while the next test already runs.
     """
     name = uuid.uuid4().hex
     return [f"{name}-{number}" for number in range(COUNT)]
@@ -117,17 +117,17 @@ def run_try(tmp_path, monkeypatch, allow_loopback, event_ids):
     return run
 
 
-def do_once_at(monkeypatch, kind, method, call, do, *, is_before):
-    """Have something done in the middle of the given call of a method."""
+def insert_call(monkeypatch, kind, method, call, do, *, is_before):
+    """Run a function before or after the given call of a method."""
     original, calls = getattr(kind, method), []
 
     def watched(self, *arguments, **named):
         calls.append(method)
-        is_the_one = len(calls) == call
-        if is_the_one and is_before:
+        is_chosen = len(calls) == call
+        if is_chosen and is_before:
             do()
         result = original(self, *arguments, **named)
-        if is_the_one and not is_before:
+        if is_chosen and not is_before:
             do()
         return result
 
@@ -136,34 +136,34 @@ def do_once_at(monkeypatch, kind, method, call, do, *, is_before):
 
 @pytest.mark.parametrize("is_before", [True, False])
 @pytest.mark.parametrize("call", [1, 2])
-@pytest.mark.parametrize("before", ["nothing", "an interrupted batch", "unsent events"])
-@pytest.mark.parametrize(("kind", "method"), POINTS)
-def test_a_try_that_slept_harms_nothing(
-    run_try, receiver, event_ids, tmp_path, monkeypatch, kind, method, before, call, is_before
+@pytest.mark.parametrize("earlier_state", ["nothing", "an interrupted batch", "unsent events"])
+@pytest.mark.parametrize(("kind", "method"), CALLS)
+def test_paused_and_superseded_try_sends_no_duplicate_and_loses_no_record(
+    run_try, receiver, event_ids, tmp_path, monkeypatch, kind, method, earlier_state, call, is_before
 ):
-    kept, first = StateStore(), 1
-    if before == "unsent events":
+    store, first = StateStore(), 1
+    if earlier_state == "unsent events":
         with pytest.raises(DeliveryNotSentError):
-            run_try(1, kept, f"http://127.0.0.1:{find_closed_port()}/", stop_after_failures=3)
-        assert json.loads(kept.kept[KEY_PREFIX])["unsent"]
+            run_try(1, store, f"http://127.0.0.1:{find_closed_port()}/", stop_after_failures=3)
+        assert json.loads(store.kept[KEY_PREFIX])["unsent"]
         first = 2
-    elif before == "an interrupted batch":
+    elif earlier_state == "an interrupted batch":
         with monkeypatch.context() as patch:
-            do_once_at(patch, Engine, "_send_on", BATCH + 4, _die, is_before=True)
+            insert_call(patch, Engine, "_send_on", BATCH + 4, _kill, is_before=True)
             with pytest.raises(KilledError):
-                run_try(1, kept, receiver.url)
+                run_try(1, store, receiver.url)
         first = 2
-    sleeping = FollowedStore(kept)
+    paused_store = StoreOfOneTry(store)
 
-    def be_followed():
-        sleeping.is_followed = True
+    def run_next_try():
+        paused_store.is_superseded = True
         with contextlib.suppress(AirflowFailException):
-            run_try(first + 1, kept, receiver.url)
+            run_try(first + 1, store, receiver.url)
 
     with monkeypatch.context() as patch:
-        do_once_at(patch, kind, method, call, be_followed, is_before=is_before)
-        with contextlib.suppress(FollowedError, AirflowFailException):
-            run_try(first, sleeping, receiver.url)
+        insert_call(patch, kind, method, call, run_next_try, is_before=is_before)
+        with contextlib.suppress(SupersededError, AirflowFailException):
+            run_try(first, paused_store, receiver.url)
     received = Counter(json.loads(body)["id"] for _, body in list(receiver.requests))
     received = Counter({event_id: received[event_id] for event_id in event_ids if event_id in received})
     assert set(received.values()) == {1}
@@ -176,5 +176,5 @@ def test_a_try_that_slept_harms_nothing(
     assert {record["event_id"] for record in records if record["outcome"] == "delivered"} <= set(received)
 
 
-def _die():
+def _kill():
     raise KilledError

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Every line once, from any position on, in any number of shards, whatever the file holds."""
+"""Sources return each event once, from any position, and in any number of shards."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from airflow_provider_hooks.stream.sources import (
     select_events,
 )
 
-CHUNK, LONGEST = 16, 40
+CHUNK, MAX_LINE = 16, 40
 relaxed = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 FULL = Shard(index=0, count=1)
 
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    """Make lines longer than a chunk, and longer than a line may be, as cheap as others."""
+    """Lower the limits, so that short lines exceed a chunk and the maximum length."""
     monkeypatch.setattr(sources, "_CHUNK_BYTES", CHUNK)
-    monkeypatch.setattr(sources, "MAX_LINE_BYTES", LONGEST)
+    monkeypatch.setattr(sources, "MAX_LINE_BYTES", MAX_LINE)
 
 
-class Trickle(io.BytesIO):
-    """A file that gives less than it is asked for, as some file systems do."""
+class ShortReads(io.BytesIO):
+    """A file whose reads return fewer bytes than requested, as in some file systems."""
 
     def read(self, size: int = -1) -> bytes:
         return super().read(min(size, 3) if size > 3 else size)
@@ -56,11 +56,11 @@ def read_all(source) -> list[tuple[object, int]]:
 
 
 def split(content: bytes) -> list[tuple[object, int]]:
-    """Split as the simplest reader would: every line that is not blank, and where it ends."""
+    """Split like a simple reference reader: return each line that is not blank, and its end."""
     found, position = [], 0
     for number, line in enumerate(content.split(b"\n")):
         position = min(position + len(line) + 1, len(content))
-        if len(line) > LONGEST:
+        if len(line) > MAX_LINE:
             found.append(("too long", position))
         elif line.strip():
             found.append((line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line, position))
@@ -70,24 +70,24 @@ def split(content: bytes) -> list[tuple[object, int]]:
 CONTENTS = [
     b"", b"\n", b"\n\n\n", b"a", b"a\n", b"a\nb", b"a\nb\n", b"\na\n\n\nb\n\n", b"a\r\nb\r\n", b"\r\n \t\r\na", b"\r",
     b" ", b"x" * (CHUNK - 1), b"x" * CHUNK, b"x" * (CHUNK + 1), b"x" * (CHUNK - 1) + b"\n", b"x" * CHUNK + b"\nb",
-    b"a\n" * CHUNK, b"x" * LONGEST, b"x" * LONGEST + b"\n", b"x" * (LONGEST + 1), b"x" * (LONGEST + 1) + b"\n",
+    b"a\n" * CHUNK, b"x" * MAX_LINE, b"x" * MAX_LINE + b"\n", b"x" * (MAX_LINE + 1), b"x" * (MAX_LINE + 1) + b"\n",
     b"x" * 500, b"x" * 500 + b"\nb", b"a\n" + b"x" * 500 + b"\nb\n" + b"y" * 500,
     b"x" * 41 + b"\n" + b"y" * 41 + b"\n" + b"z" * 41, b" " * 500, b"\n" + b" " * 500 + b"\na", b"\xef\xbb\xbfa\nb",
     b"\xff\x00\nb", b"\x1f", b"a\x0bb\x0cc\x1cd\x85e\n", "a\u2028b\n".encode(), b"a\rb\rc\n",
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("file", [io.BytesIO, Trickle])
+@pytest.mark.parametrize("file", [io.BytesIO, ShortReads])
 @pytest.mark.parametrize("content", CONTENTS)
 def test_every_line_that_is_not_blank_is_an_event(content, file):
     assert read_all(open_source(content, file=file)) == split(content)
 
 
 @pytest.mark.parametrize("content", CONTENTS)
-def test_a_packed_file_gives_what_it_gives_unpacked(content):
+def test_gzip_file_gives_the_same_events_as_its_content(content):
     parts = [content[: len(content) // 2], content[len(content) // 2 :]]
-    for packed in (gzip.compress(content), b"".join(map(gzip.compress, parts))):
-        assert read_all(open_source(packed)) == split(content)
+    for compressed in (gzip.compress(content), b"".join(map(gzip.compress, parts))):
+        assert read_all(open_source(compressed)) == split(content)
 
 
 PIECES = [b"\n", b"\n", b"\n", b"a", b"bc", b"\r\n", b" ", *(b"x" * length for length in (15, 16, 17, 41, 100))]
@@ -95,11 +95,11 @@ contents = st.lists(st.sampled_from(PIECES), max_size=25).map(b"".join) | st.bin
 
 
 @relaxed
-@given(content=contents, packs=st.booleans())
-def test_from_any_position_that_was_returned_exactly_the_rest_is_read(content, packs):
+@given(content=contents, is_gzip=st.booleans())
+def test_reading_from_a_returned_position_gives_exactly_the_rest(content, is_gzip):
     if content[:2] == b"\x1f\x8b":
         return
-    source = open_source(gzip.compress(content, 1) if packs else content)
+    source = open_source(gzip.compress(content, 1) if is_gzip else content)
     whole = read_all(source)
     assert whole == split(content)
     for index, (_, position) in enumerate(whole):
@@ -108,7 +108,7 @@ def test_from_any_position_that_was_returned_exactly_the_rest_is_read(content, p
 
 @relaxed
 @given(content=contents, count=st.integers(1, 12) | st.integers(1, 200))
-def test_shards_have_each_line_once_and_each_reads_on_from_any_position(content, count):
+def test_shards_share_the_lines_and_resume_from_any_position(content, count):
     if content[:2] == b"\x1f\x8b":
         return
     shards = [open_source(content, shard=Shard(index=index, count=count)) for index in range(count)]
@@ -121,40 +121,40 @@ def test_shards_have_each_line_once_and_each_reads_on_from_any_position(content,
 
 @relaxed
 @given(size=st.integers(0, 10_000), count=st.integers(1, 300))
-def test_bounds_of_shards_meet(size, count):
+def test_bounds_of_shards_are_contiguous(size, count):
     bounds = [Shard(index=index, count=count).list_bounds(size) for index in range(count)]
     assert bounds[0][0] == 0
     assert bounds[-1][1] == size
     assert all(one[1] == next_one[0] for one, next_one in itertools.pairwise(bounds))
 
 
-def test_a_packed_file_is_not_read_in_shards():
+def test_gzip_file_cannot_be_read_in_shards():
     with pytest.raises(ValidationError, match="gzip"):
         open_source(gzip.compress(b"a\n"), shard=Shard(index=0, count=2))
 
 
-PACKED = gzip.compress(b"".join(b"line %d\n" % number for number in range(200)))
+GZIPPED = gzip.compress(b"".join(b"line %d\n" % number for number in range(200)))
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        PACKED[:-9],
-        PACKED[:40],
-        PACKED[:5],
-        PACKED[:-8] + b"\0" * 8,
-        PACKED[:30] + b"\xff" * 30 + PACKED[60:],
-        PACKED + b"more",
+        GZIPPED[:-9],
+        GZIPPED[:40],
+        GZIPPED[:5],
+        GZIPPED[:-8] + b"\0" * 8,
+        GZIPPED[:30] + b"\xff" * 30 + GZIPPED[60:],
+        GZIPPED + b"more",
     ],
-    ids=["no end", "a part", "a part of the head", "another checksum", "not deflated", "more behind it"],
+    ids=["no trailer", "truncated", "truncated header", "wrong checksum", "invalid deflate data", "trailing data"],
 )
-def test_a_damaged_packed_file_says_so(content):
+def test_damaged_gzip_file_raises_an_error(content):
     with pytest.raises((ServiceHookError, OSError)):
         read_all(open_source(content))
 
 
 @pytest.mark.parametrize("content", [b"", b"a\nb\n", gzip.compress(b"a\n", mtime=0)])
-def test_where_positions_end_is_told_where_it_is_known(content):
+def test_end_position_is_the_size_of_a_plain_file_and_unknown_for_gzip(content):
     source = open_source(content)
     assert source.end == (0 if content[:2] == b"\x1f\x8b" else len(content))
 
@@ -185,7 +185,7 @@ def test_events_of_an_iterable_are_read_once_in_shards_and_from_any_position(mak
 
 @relaxed
 @given(content=contents, count=st.integers(1, 6), data=st.data())
-def test_events_are_selected_by_where_they_begin(content, count, data):
+def test_events_are_selected_by_their_offsets(content, count, data):
     if content[:2] == b"\x1f\x8b":
         return
     shards = [open_source(content, shard=Shard(index=index, count=count)) for index in range(count)]
@@ -195,16 +195,16 @@ def test_events_are_selected_by_where_they_begin(content, count, data):
         assert not any(other.covers(offset) for other in shards if other is not shard for _, offset, _ in events)
         for event, offset, end in events:
             assert isinstance(event, OversizedLine) or content[offset:end].rstrip(b"\n") == event
-        chosen = data.draw(st.sets(st.sampled_from([offset for _, offset, _ in events]))) if events else set()
-        wanted = [(show(event), offset, end) for event, offset, end in events if offset in chosen]
-        assert [(show(event), offset, end) for event, offset, end in select_events(shard, chosen)] == wanted
-        selected = SelectedSource(source=shard, offsets=chosen)
-        assert [offset for _, offset, _ in selected.read(selected.start_offset())] == sorted(chosen)
-        for index, (_, _, end) in enumerate(wanted):
-            assert [offset for _, offset, _ in selected.read(end)] == sorted(chosen)[index + 1 :]
+        selected_offsets = data.draw(st.sets(st.sampled_from([offset for _, offset, _ in events]))) if events else set()
+        expected = [(show(event), offset, end) for event, offset, end in events if offset in selected_offsets]
+        assert [(show(event), offset, end) for event, offset, end in select_events(shard, selected_offsets)] == expected
+        selected = SelectedSource(source=shard, offsets=selected_offsets)
+        assert [offset for _, offset, _ in selected.read(selected.start_offset())] == sorted(selected_offsets)
+        for index, (_, _, end) in enumerate(expected):
+            assert [offset for _, offset, _ in selected.read(end)] == sorted(selected_offsets)[index + 1 :]
 
 
-def test_a_selection_has_a_fingerprint_of_its_own():
+def test_each_selection_has_a_distinct_fingerprint():
     source = open_source(b"a\nb\nc\n")
     selections = [SelectedSource(source=source, offsets=offsets) for offsets in ({0}, {2}, {0, 2}, set())]
     assert len({source.fingerprint(), *(one.fingerprint() for one in selections)}) == 5
@@ -214,7 +214,7 @@ def test_a_selection_has_a_fingerprint_of_its_own():
 # Fingerprints
 
 
-def test_a_fingerprint_of_a_file_tells_its_version_its_size_and_its_shard():
+def test_fingerprint_of_a_file_depends_on_version_size_and_shard():
     same = [open_source(b"a\nb\n").fingerprint() for _ in range(2)]
     others = [
         open_source(b"a\nb\n", version="w"),
@@ -231,14 +231,14 @@ def fingerprint(events, shard: Shard = FULL) -> str:
     return IterableSource(make=lambda: events, shard=shard).fingerprint()
 
 
-def test_a_fingerprint_of_events_tells_their_values_their_order_and_the_shard():
+def test_fingerprint_of_events_depends_on_values_order_and_shard():
     assert fingerprint([{"a": 1}]) == fingerprint(iter([{"a": 1}]))
     one_event = [{"a": 1}, {"a": 1.0}, {"a": "1"}, {"a": None}, {"a": True}, {"b": 1}, {"a": [1]}, {"a": {"b": 1}}]
     several = [[{}, {}], [{"a": 1}, {"b": 1}], [{"b": 1}, {"a": 1}], [{"a": 1, "b": 1}]]
     others = [[], [{}], *([event] for event in one_event), *several]
     shards = [Shard(index=0, count=2), Shard(index=1, count=2)]
-    told = [*map(fingerprint, others), *(fingerprint([{"a": 1}], shard) for shard in shards)]
-    assert len(set(told)) == len(told)
+    fingerprints = [*map(fingerprint, others), *(fingerprint([{"a": 1}], shard) for shard in shards)]
+    assert len(set(fingerprints)) == len(fingerprints)
 
 
 @pytest.mark.parametrize(
@@ -259,13 +259,13 @@ def test_a_fingerprint_of_events_tells_their_values_their_order_and_the_shard():
     ],
     ids=lambda value: repr(value)[:20] if value != 10**5_000 else "5,001 digits",
 )
-def test_events_that_cannot_be_sent_have_a_fingerprint_too(value):
+def test_events_that_cannot_be_encoded_have_a_fingerprint(value):
     assert fingerprint([{"a": value}]) == fingerprint([{"a": value}])
     assert fingerprint([{"a": value}]) != fingerprint([{"b": value}]) or value == 10**5_000
     assert fingerprint([value]) != fingerprint([])
 
 
-def test_events_that_contain_themselves_or_are_nested_deep_have_a_fingerprint_too():
+def test_cyclic_and_deeply_nested_events_have_a_fingerprint():
     cycle: list[object] = []
     cycle.append(cycle)
     deep: object = 1
@@ -275,5 +275,5 @@ def test_events_that_contain_themselves_or_are_nested_deep_have_a_fingerprint_to
         assert fingerprint([{"a": value}]) == fingerprint([{"a": value}])
 
 
-def test_a_packed_file_is_known_by_its_content():
+def test_zlib_file_without_a_gzip_header_is_read_as_plain_lines():
     assert read_all(open_source(zlib.compress(b"a\n"))) == split(zlib.compress(b"a\n"))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The numbers of a stream: percentiles within a bin, and nothing lost between two tries."""
+"""Summaries of streams: percentiles, summaries that a later try continues, and the log of the progress."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.security.properties_data import json_values
 
 relaxed = settings(max_examples=100, deadline=None, derandomize=True)
 BIN = 2 ** (1 / 8)
-"""How much wider a bin is than the one before."""
+"""The width of a bin, relative to the one before."""
 durations = st.lists(
     st.floats(0.0, 120_000.0).map(lambda one: round(one, 3)) | st.floats(0.0, 2.0), min_size=1, max_size=50
 )
@@ -27,16 +27,16 @@ outcomes = st.sampled_from([one.value for one in Outcome])
 
 @relaxed
 @given(durations=durations, percent=st.sampled_from([*PERCENTILES, 1, 100]))
-def test_a_percentile_is_off_by_a_bin_at_most_and_never_too_low(durations, percent):
+def test_percentile_is_at_most_one_bin_too_high_and_never_too_low(durations, percent):
     summary = Summary()
     for milliseconds in durations:
         summary.add("delivered", milliseconds)
     exact = max(sorted(durations)[math.ceil(len(durations) * percent / 100) - 1], 0.001)
-    told = summary.find_percentile(percent)
-    assert exact * 0.999 - 0.001 <= told <= exact * BIN * 1.001 + 0.001, (exact, told)
+    percentile = summary.find_percentile(percent)
+    assert exact * 0.999 - 0.001 <= percentile <= exact * BIN * 1.001 + 0.001, (exact, percentile)
 
 
-def test_without_an_answer_there_is_no_percentile_and_no_rate():
+def test_summary_without_responses_has_no_percentile_and_no_rate():
     summary = Summary()
     summary.add("unknown")
     described = summary.describe()
@@ -44,7 +44,7 @@ def test_without_an_answer_there_is_no_percentile_and_no_rate():
     assert (described["total"], described["unknown"]) == (1, 1)
 
 
-def test_events_that_cannot_be_delivered_are_not_sent_and_not_undelivered():
+def test_invalid_events_are_counted_but_not_as_undelivered():
     summary = Summary()
     summary.add("delivered", 1.0)
     summary.add_invalid()
@@ -58,37 +58,38 @@ added = st.lists(st.tuples(outcomes, st.none() | st.floats(0, 10_000)), max_size
 
 @relaxed
 @given(before=added, after=added, invalid=st.integers(0, 3), seconds=st.floats(0, 1e6), pauses=st.integers(0, 9))
-def test_a_summary_that_was_kept_goes_on_as_if_it_had_never_been_written(before, after, invalid, seconds, pauses):
-    one, other = Summary(seconds=round(seconds, 3), pauses=pauses), Summary(seconds=round(seconds, 3), pauses=pauses)
-    for summary in (one, other):
+def test_restored_summary_counts_like_one_that_was_never_stored(before, after, invalid, seconds, pauses):
+    restored = Summary(seconds=round(seconds, 3), pauses=pauses)
+    other = Summary(seconds=round(seconds, 3), pauses=pauses)
+    for summary in (restored, other):
         for outcome, milliseconds in before:
             summary.add(outcome, milliseconds)
         for _ in range(invalid):
             summary.add_invalid()
-    one = parse_summary(json.loads(json.dumps(one.as_json())))
-    for summary in (one, other):
+    restored = parse_summary(json.loads(json.dumps(restored.as_json())))
+    for summary in (restored, other):
         for outcome, milliseconds in after:
             summary.add(outcome, milliseconds)
-    assert one == other
-    assert one.describe() == other.describe()
+    assert restored == other
+    assert restored.describe() == other.describe()
 
 
 names = st.sampled_from(["outcomes", "invalid", "seconds", "pauses", "durations", "x"])
-kept = st.dictionaries(
+stored = st.dictionaries(
     names, json_values | st.dictionaries(st.sampled_from(["delivered", "7", "x", "-1", "٣"]), json_values)
 )
 
 
 @relaxed
-@given(kept=kept)
-def test_what_somebody_made_of_a_kept_summary_counts_as_nothing_and_breaks_nothing(kept):
-    summary = parse_summary(kept)
+@given(stored=stored)
+def test_edited_stored_summary_raises_no_error(stored):
+    summary = parse_summary(stored)
     summary.add("delivered", 1.0)
     summary.describe()
 
 
 @pytest.mark.parametrize(
-    "kept",
+    "stored",
     [
         {"durations": {"x": 1}},
         {"durations": {"1.5": 1}},
@@ -101,8 +102,8 @@ def test_what_somebody_made_of_a_kept_summary_counts_as_nothing_and_breaks_nothi
         {"outcomes": [], "durations": 7, "invalid": "x", "seconds": None, "pauses": []},
     ],
 )
-def test_what_is_no_number_counts_as_nothing(kept):
-    assert parse_summary(kept).describe() == Summary().describe()
+def test_invalid_numbers_in_a_stored_summary_are_ignored(stored):
+    assert parse_summary(stored).describe() == Summary().describe()
 
 
 # Progress
@@ -129,7 +130,7 @@ def count(delivered: int) -> Summary:
     return summary
 
 
-def test_progress_counts_only_what_this_try_sent(clock):
+def test_progress_rate_counts_only_the_events_of_this_try(clock):
     lines = Lines()
     progress = Progress(lines, end=10_000)
     progress.start(900, 9_000)
@@ -138,7 +139,7 @@ def test_progress_counts_only_what_this_try_sent(clock):
     assert lines == ["1,000 events: delivered 1,000, 10 events/s, about 10 s left"]
 
 
-def test_progress_is_logged_at_most_every_few_seconds_and_the_rate_is_of_the_whole_try(clock):
+def test_progress_is_logged_every_few_seconds_with_the_rate_of_the_whole_try(clock):
     lines = Lines()
     progress = Progress(lines, end=0)
     progress.start(0, 0)

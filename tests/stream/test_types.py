@@ -113,7 +113,7 @@ def test_an_event_whose_type_cannot_be_used_is_invalid(connect, deliver, tmp_pat
         ({"format": "sentry"}, "format: sentry has no events of the types that type_field names"),
     ],
 )
-def test_arguments_that_contradict_each_other_are_refused(connect, deliver, options, problem):
+def test_contradictory_arguments_are_refused(connect, deliver, options, problem):
     with serve_receiver() as receiver:
         connect(receiver.url)
         with pytest.raises(AirflowFailException, match=problem):
@@ -121,7 +121,7 @@ def test_arguments_that_contradict_each_other_are_refused(connect, deliver, opti
     assert receiver.requests == []
 
 
-def test_only_so_many_types_are_stored_at_once_and_each_is_still_right(monkeypatch):
+def test_cache_of_types_is_bounded_and_each_request_has_the_right_type(monkeypatch):
     monkeypatch.setattr(encode, "MAX_TEMPLATES", 2)
     endpoint = make_endpoint("http://127.0.0.1:9")
     object.__setattr__(endpoint, "events", ("*",))
@@ -144,7 +144,7 @@ def test_only_so_many_types_are_stored_at_once_and_each_is_still_right(monkeypat
     assert SCHEMES["sentry"].signature_header.encode() in request.request
 
 
-def test_the_metrics_of_several_types_have_one_name_for_all(connect, deliver, monkeypatch):
+def test_metrics_of_a_stream_with_several_types_have_one_type_tag(connect, deliver, monkeypatch):
     counted = []
     monkeypatch.setattr(telemetry.stats, "incr", lambda *_args, tags, **_options: counted.append(tags["event_type"]))
     with serve_receiver() as receiver:
