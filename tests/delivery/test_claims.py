@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The table of claims, and that a delivery is attempted at most once for each asking, whatever happened before."""
+"""The table of claims: a delivery is attempted at most once in a run or manual clear."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from airflow_provider_hooks.http.result import Phases
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 
 AT_LEAST_ONCE = make_policy(guarantee="at_least_once")
-FACTS = DeliveryInfo(
+INFO = DeliveryInfo(
     delivery_id="d-1",
     event_id="e-1",
     event_type="event.created",
@@ -55,25 +55,25 @@ FACTS = DeliveryInfo(
 
 
 class Store:
-    """A state store that keeps JSON only, as Airflow's does, and can be made to fail."""
+    """A state store that stores only JSON, as Airflow's does, and can be made to fail."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, str] = {}
+        self.stored: dict[str, str] = {}
         self.fail_on_write = 0
         self.writes = 0
 
     def get(self, key: str) -> object:
-        return json.loads(self.kept[key]) if key in self.kept else None
+        return json.loads(self.stored[key]) if key in self.stored else None
 
     def set(self, key: str, value: object, **_options: object) -> None:
         self.writes += 1
         if self.writes == self.fail_on_write:
             raise ConnectionError("the database is gone")
-        self.kept[key] = json.dumps(value)
+        self.stored[key] = json.dumps(value)
 
 
-class Sends:
-    """Counts attempts, and lets each come to an outcome."""
+class FakeSender:
+    """Counts attempts, and returns the given outcomes in their order."""
 
     def __init__(self, *outcomes: Outcome) -> None:
         self.outcomes = list(outcomes)
@@ -88,14 +88,14 @@ def open_claims(store, slot=""):
     return TaskStateClaimStore(store, f"{KEY_PREFIX}:{slot}" if slot else KEY_PREFIX, Claim)
 
 
-def deliver(store, sends, *, generation="2", try_number=1, info=FACTS, slot="", policy=AT_MOST_ONCE):
+def deliver(store, sender, *, generation="2", try_number=1, info=INFO, slot="", policy=AT_MOST_ONCE):
     """Take the steps of a delivery as ``EndpointHook.deliver_once`` does."""
     run = TryContext(generation=generation, try_number=try_number, policy=policy)
     delivery = ClaimedDelivery(store=open_claims(store, slot), run=run)
     result = delivery.resolve()
     if result is None:
         delivery.claim(info)
-        return delivery.settle(sends())
+        return delivery.settle(sender())
     if result.recorded_by_this_try:
         check_slot(result, info)
     return result
@@ -107,15 +107,15 @@ def make_delivery_id(*, endpoint: str, event_type: str, event_id: str, deploymen
 
 def claim(state: str, generation: str):
     found = make_claim(
-        None, info=FACTS, run=TryContext(generation=generation, try_number=1), claimed_at="2026-01-01T00:00:00+00:00"
+        None, info=INFO, run=TryContext(generation=generation, try_number=1), claimed_at="2026-01-01T00:00:00+00:00"
     )
     if state == CLAIMED:
         return found
     attempt = Attempt(outcome=Outcome(state), requested_at="", duration_ms=0)
-    return record_claim(found, Record(info=FACTS, generation=generation, redelivery=False, attempt=attempt))
+    return record_claim(found, Record(info=INFO, generation=generation, redelivery=False, attempt=attempt))
 
 
-SAME = {
+SAME_GENERATION = {
     CLAIMED: (ClaimAction.REPORT_UNKNOWN, ClaimAction.SEND),
     "not_sent": (ClaimAction.SEND, ClaimAction.SEND),
     "delivered": (ClaimAction.RETURN_RECORDED, ClaimAction.RETURN_RECORDED),
@@ -123,14 +123,14 @@ SAME = {
     "unknown": (ClaimAction.RETURN_RECORDED, ClaimAction.SEND),
     SETTLED: (ClaimAction.MARK_DELIVERED, ClaimAction.MARK_DELIVERED),
 }
-"""What a state leads to in the same generation: for ``at_most_once``, and for ``at_least_once``."""
+"""The action for each state in the same generation: with ``at_most_once``, and with ``at_least_once``."""
 
 
 @pytest.mark.parametrize("policy", [AT_MOST_ONCE, AT_LEAST_ONCE], ids=["at most once", "at least once"])
-@pytest.mark.parametrize("state", list(SAME))
-def test_the_table_says_what_every_state_leads_to(state, policy):
+@pytest.mark.parametrize("state", list(SAME_GENERATION))
+def test_each_state_has_the_action_of_the_table(state, policy):
     found = replace(claim(CLAIMED if state == SETTLED else state, "2"), state=state)
-    assert next_action(found, generation="2", policy=policy) is SAME[state][policy is AT_LEAST_ONCE]
+    assert next_action(found, generation="2", policy=policy) is SAME_GENERATION[state][policy is AT_LEAST_ONCE]
     newer = ClaimAction.MARK_DELIVERED if state == SETTLED else ClaimAction.SEND
     assert next_action(found, generation="4", policy=policy) is newer
     assert next_action(None, generation="2", policy=policy) is ClaimAction.SEND
@@ -149,7 +149,7 @@ def test_the_table_says_what_every_state_leads_to(state, policy):
         (AT_LEAST_ONCE, None, False),
     ],
 )
-def test_a_rejected_delivery_is_sent_again_after_the_statuses_of_the_policy(policy, status, is_sent):
+def test_rejected_delivery_is_sent_again_for_the_statuses_of_the_policy(policy, status, is_sent):
     found = claim("rejected", "2")
     found = replace(found, record={**found.record, "status_code": status})
     expected = ClaimAction.SEND if is_sent else ClaimAction.RETURN_RECORDED
@@ -157,45 +157,47 @@ def test_a_rejected_delivery_is_sent_again_after_the_statuses_of_the_policy(poli
 
 
 class TestResend:
-    def test_what_may_have_arrived_is_sent_again_with_the_same_id_and_marked(self):
-        store, sends = Store(), Sends(Outcome.UNKNOWN, Outcome.DELIVERED)
-        first = deliver(store, sends, policy=AT_LEAST_ONCE)
-        second = deliver(store, sends, try_number=2, policy=AT_LEAST_ONCE)
+    def test_unknown_delivery_is_sent_again_with_the_same_id_as_a_redelivery(self):
+        store, sender = Store(), FakeSender(Outcome.UNKNOWN, Outcome.DELIVERED)
+        first = deliver(store, sender, policy=AT_LEAST_ONCE)
+        second = deliver(store, sender, try_number=2, policy=AT_LEAST_ONCE)
         assert [one.record.redelivery for one in (first, second)] == [False, True]
         assert first.record.info.delivery_id == second.record.info.delivery_id
-        assert sends.count == 2
+        assert sender.count == 2
 
-    def test_a_claim_that_a_crash_left_open_is_sent_again(self):
-        store, sends = Store(), Sends(Outcome.DELIVERED)
+    def test_claim_left_open_by_a_crash_is_sent_again(self):
+        store, sender = Store(), FakeSender(Outcome.DELIVERED)
         with pytest.raises(KeyboardInterrupt):
             deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt), policy=AT_LEAST_ONCE)
-        assert deliver(store, sends, try_number=2, policy=AT_LEAST_ONCE).record.redelivery is True
+        assert deliver(store, sender, try_number=2, policy=AT_LEAST_ONCE).record.redelivery is True
 
-    def test_an_attempt_that_was_not_sent_after_one_that_may_have_arrived_leaves_it_unknown(self):
-        store, sends = Store(), Sends(Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.NOT_SENT, Outcome.DELIVERED)
-        outcomes = [deliver(store, sends, try_number=n, policy=AT_LEAST_ONCE).record.attempt.outcome for n in (1, 2, 3)]
+    def test_unknown_delivery_stays_unknown_after_attempts_that_were_not_sent(self):
+        store, sender = Store(), FakeSender(Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.NOT_SENT, Outcome.DELIVERED)
+        outcomes = [
+            deliver(store, sender, try_number=n, policy=AT_LEAST_ONCE).record.attempt.outcome for n in (1, 2, 3)
+        ]
         assert outcomes == [Outcome.UNKNOWN] * 3
-        assert deliver(store, sends, try_number=4).sent_by_this_try is False, (
-            "'fail' does not send what may have arrived"
+        assert deliver(store, sender, try_number=4).sent_by_this_try is False, (
+            "``at_most_once`` does not send an unknown delivery again"
         )
-        last = deliver(store, sends, try_number=5, policy=AT_LEAST_ONCE)
+        last = deliver(store, sender, try_number=5, policy=AT_LEAST_ONCE)
         assert (last.record.attempt.outcome, last.record.redelivery) == (Outcome.DELIVERED, True)
 
-    def test_attempts_are_counted_in_the_run_and_not_beyond(self):
-        store, sends = Store(), Sends(*[Outcome.UNKNOWN] * 2, Outcome.NOT_SENT, Outcome.DELIVERED)
-        records = [deliver(store, sends, try_number=n, policy=AT_LEAST_ONCE).record for n in (1, 2, 3)]
+    def test_attempts_are_counted_within_a_generation(self):
+        store, sender = Store(), FakeSender(*[Outcome.UNKNOWN] * 2, Outcome.NOT_SENT, Outcome.DELIVERED)
+        records = [deliver(store, sender, try_number=n, policy=AT_LEAST_ONCE).record for n in (1, 2, 3)]
         assert [record.attempts for record in records] == [1, 2, 3]
-        assert deliver(store, sends, generation="4", try_number=4, policy=AT_LEAST_ONCE).record.attempts == 1
+        assert deliver(store, sender, generation="4", try_number=4, policy=AT_LEAST_ONCE).record.attempts == 1
 
-    def test_what_may_have_arrived_before_a_rejection_is_not_forgotten(self):
-        store, sends = Store(), Sends(Outcome.UNKNOWN, Outcome.REJECTED, Outcome.NOT_SENT)
+    def test_delivery_is_unknown_after_unknown_rejected_and_not_sent_attempts(self):
+        store, sender = Store(), FakeSender(Outcome.UNKNOWN, Outcome.REJECTED, Outcome.NOT_SENT)
         policy = make_policy(guarantee="at_least_once", retry_statuses=[503])
         outcomes = []
         for number in (1, 2, 3):
-            outcomes.append(deliver(store, sends, try_number=number, policy=policy).record.attempt.outcome)
+            outcomes.append(deliver(store, sender, try_number=number, policy=policy).record.attempt.outcome)
             if outcomes[-1] is Outcome.REJECTED:
-                kept = store.get(KEY_PREFIX)
-                store.set(KEY_PREFIX, {**kept, "record": {**kept["record"], "status_code": 503}})
+                stored = store.get(KEY_PREFIX)
+                store.set(KEY_PREFIX, {**stored, "record": {**stored["record"], "status_code": 503}})
         assert outcomes == [Outcome.UNKNOWN, Outcome.REJECTED, Outcome.UNKNOWN]
 
 
@@ -205,15 +207,15 @@ class TestSettled:
 
     @pytest.mark.parametrize("generation", ["2", "4"])
     @pytest.mark.parametrize("crashed", [True, False])
-    def test_a_persons_word_is_taken_and_nothing_is_sent(self, generation, crashed):
-        store, sends = Store(), Sends(Outcome.UNKNOWN)
+    def test_settled_delivery_is_reported_as_delivered_without_an_attempt(self, generation, crashed):
+        store, sender = Store(), FakeSender(Outcome.UNKNOWN)
         if crashed:
             with pytest.raises(KeyboardInterrupt):
                 deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
         else:
-            deliver(store, sends)
+            deliver(store, sender)
         self.settle(store)
-        accepted = deliver(store, sends, generation=generation, try_number=2)
+        accepted = deliver(store, sender, generation=generation, try_number=2)
         assert (accepted.sent_by_this_try, accepted.record.attempt.outcome, accepted.record.settled) == (
             False,
             Outcome.DELIVERED,
@@ -221,90 +223,90 @@ class TestSettled:
         )
         assert accepted.record.generation == generation
         assert accepted.record.attempt.message == "a user marked it as received"
-        again = deliver(store, sends, generation=generation, try_number=3)
-        assert again.record == accepted.record, "it stands for every later try"
+        again = deliver(store, sender, generation=generation, try_number=3)
+        assert again.record == accepted.record, "later tries return the same record"
 
     @pytest.mark.parametrize("outcome", [Outcome.REJECTED, Outcome.NOT_SENT, Outcome.DELIVERED])
-    def test_what_is_known_cannot_be_settled(self, outcome):
-        store, sends = Store(), Sends(outcome)
-        deliver(store, sends)
+    def test_delivery_with_a_known_outcome_cannot_be_settled(self, outcome):
+        store, sender = Store(), FakeSender(outcome)
+        deliver(store, sender)
         self.settle(store)
         with pytest.raises(RecordError, match=f"the delivery was {outcome.value}"):
-            deliver(store, sends, generation="4")
+            deliver(store, sender, generation="4")
 
-    def test_it_is_taken_once_and_a_later_clear_sends_again(self):
-        store, sends = Store(), Sends(Outcome.UNKNOWN, Outcome.DELIVERED)
-        deliver(store, sends)
+    def test_later_clear_sends_a_settled_delivery_again(self):
+        store, sender = Store(), FakeSender(Outcome.UNKNOWN, Outcome.DELIVERED)
+        deliver(store, sender)
         self.settle(store)
-        deliver(store, sends, generation="4")
-        later = deliver(store, sends, generation="6")
+        deliver(store, sender, generation="4")
+        later = deliver(store, sender, generation="6")
         assert (later.sent_by_this_try, later.record.redelivery, later.record.settled) == (True, True, False)
 
 
 class TestOrphans:
-    """A store that refuses no try, as a ledger: an orphan finds what the try after a clear has stored."""
+    """A store that refuses no try, as a ledger: an orphan finds the claim of the try after a clear."""
 
     @pytest.mark.parametrize("policy", [AT_MOST_ONCE, AT_LEAST_ONCE], ids=["at most once", "at least once"])
     def test_an_orphan_of_an_earlier_generation_sends_nothing_and_leaves_the_claim(self, policy):
-        store, sends = Store(), Sends(Outcome.DELIVERED)
-        deliver(store, sends, generation="4", try_number=3)
+        store, sender = Store(), FakeSender(Outcome.DELIVERED)
+        deliver(store, sender, generation="4", try_number=3)
         stored = store.get(KEY_PREFIX)
         with pytest.raises(ClaimLostError, match="try 3 has claimed this delivery after a clear"):
-            deliver(store, sends, generation="2", try_number=2, policy=policy)
-        assert (store.get(KEY_PREFIX), sends.count) == (stored, 1)
+            deliver(store, sender, generation="2", try_number=2, policy=policy)
+        assert (store.get(KEY_PREFIX), sender.count) == (stored, 1)
 
     def test_a_settled_delivery_belongs_to_the_try_that_reported_it(self):
-        store, sends = Store(), Sends(Outcome.UNKNOWN)
-        deliver(store, sends)
+        store, sender = Store(), FakeSender(Outcome.UNKNOWN)
+        deliver(store, sender)
         store.set(KEY_PREFIX, {**store.get(KEY_PREFIX), "state": SETTLED})
-        deliver(store, sends, generation="4", try_number=3)
+        deliver(store, sender, generation="4", try_number=3)
         with pytest.raises(ClaimLostError):
-            deliver(store, sends, generation="2", try_number=2)
+            deliver(store, sender, generation="2", try_number=2)
 
     def test_a_later_try_of_the_same_generation_does_not_make_an_orphan(self):
-        store, sends = Store(), Sends(Outcome.DELIVERED)
-        deliver(store, sends, try_number=2)
-        assert deliver(store, sends, try_number=1).sent_by_this_try is False
+        store, sender = Store(), FakeSender(Outcome.DELIVERED)
+        deliver(store, sender, try_number=2)
+        assert deliver(store, sender, try_number=1).sent_by_this_try is False
 
 
 class TestSlots:
-    OTHER = replace(FACTS, event_id="e-2", delivery_id="d-2")
+    OTHER = replace(INFO, event_id="e-2", delivery_id="d-2")
 
     @pytest.mark.parametrize("outcome", [Outcome.DELIVERED, Outcome.REJECTED, Outcome.UNKNOWN])
-    def test_a_second_event_of_one_try_in_the_same_slot_is_refused_and_not_told_as_the_first(self, outcome):
-        store, sends = Store(), Sends(outcome)
-        deliver(store, sends)
+    def test_second_event_of_a_try_in_the_same_slot_is_refused(self, outcome):
+        store, sender = Store(), FakeSender(outcome)
+        deliver(store, sender)
         with pytest.raises(SlotError, match="give each delivery its own slot"):
-            deliver(store, sends, info=self.OTHER)
-        assert sends.count == 1
+            deliver(store, sender, info=self.OTHER)
+        assert sender.count == 1
 
-    def test_another_process_with_the_number_of_this_try_gets_the_record(self, monkeypatch):
+    def test_another_process_with_the_same_try_number_gets_the_record(self, monkeypatch):
         """Airflow can run a try again in a restarted container; an event without an id then has another one."""
-        store, sends = Store(), Sends(Outcome.DELIVERED)
-        first = deliver(store, sends)
+        store, sender = Store(), FakeSender(Outcome.DELIVERED)
+        first = deliver(store, sender)
         monkeypatch.setattr(claims_module, "_PROCESS", "another")
-        assert deliver(store, sends, info=self.OTHER).record == first.record
-        assert sends.count == 1
+        assert deliver(store, sender, info=self.OTHER).record == first.record
+        assert sender.count == 1
 
-    def test_the_same_event_again_in_one_try_is_told_as_it_was(self):
-        store, sends = Store(), Sends(Outcome.DELIVERED)
-        assert deliver(store, sends).record == deliver(store, sends).record
-        assert sends.count == 1
+    def test_same_event_again_in_one_try_returns_the_same_record(self):
+        store, sender = Store(), FakeSender(Outcome.DELIVERED)
+        assert deliver(store, sender).record == deliver(store, sender).record
+        assert sender.count == 1
 
 
-def test_a_new_asking_tells_what_the_one_before_left_open():
-    store, sends = Store(), Sends(Outcome.DELIVERED, Outcome.DELIVERED)
+def test_manual_clear_reports_a_delivery_that_was_left_open():
+    store, sender = Store(), FakeSender(Outcome.DELIVERED, Outcome.DELIVERED)
     with pytest.raises(KeyboardInterrupt):
         deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
-    cleared = deliver(store, sends, generation="4")
+    cleared = deliver(store, sender, generation="4")
     assert cleared.unresolved_previous is not None
     assert (cleared.unresolved_previous.attempt.outcome, cleared.record.redelivery) == (Outcome.UNKNOWN, True)
-    assert deliver(store, sends, generation="6").unresolved_previous is None
+    assert deliver(store, sender, generation="6").unresolved_previous is None
 
 
 class TestTwoProcesses:
-    def test_a_claim_that_another_has_overwritten_sends_nothing(self):
-        store, sends = Store(), Sends(Outcome.DELIVERED)
+    def test_claim_overwritten_by_another_process_sends_nothing(self):
+        store, sender = Store(), FakeSender(Outcome.DELIVERED)
         other = claim(CLAIMED, "2").as_json()
 
         class Overwritten(Store):
@@ -312,12 +314,12 @@ class TestTwoProcesses:
                 return other if self.writes else None
 
         with pytest.raises(ClaimLostError, match="this one sent nothing"):
-            deliver(Overwritten(), sends)
-        assert sends.count == 0
-        assert store.kept == {}
+            deliver(Overwritten(), sender)
+        assert sender.count == 0
+        assert store.stored == {}
 
     def test_a_store_that_refuses_to_read_the_claim_back_sends_nothing(self):
-        sends = Sends(Outcome.DELIVERED)
+        sender = FakeSender(Outcome.DELIVERED)
 
         class Refusing(Store):
             def get(self, key):
@@ -325,25 +327,25 @@ class TestTwoProcesses:
                     raise LookupError("no such task instance")
 
         with pytest.raises(LookupError):
-            deliver(Refusing(), sends)
-        assert sends.count == 0
+            deliver(Refusing(), sender)
+        assert sender.count == 0
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DELIVERED, Outcome.REJECTED, Outcome.UNKNOWN])
-def test_an_outcome_stands_for_every_later_try(outcome):
-    store, sends = Store(), Sends(outcome)
-    first = deliver(store, sends)
-    second = deliver(store, sends, try_number=2)
-    assert sends.count == 1
+def test_recorded_outcome_is_returned_by_later_tries(outcome):
+    store, sender = Store(), FakeSender(outcome)
+    first = deliver(store, sender)
+    second = deliver(store, sender, try_number=2)
+    assert sender.count == 1
     assert (first.sent_by_this_try, second.sent_by_this_try) == (True, False)
     assert second.record == first.record
 
 
-def test_what_was_not_sent_may_be_tried_again():
-    store, sends = Store(), Sends(Outcome.NOT_SENT, Outcome.NOT_SENT, Outcome.DELIVERED)
-    outcomes = [deliver(store, sends, try_number=number).record.attempt.outcome for number in (1, 2, 3, 4)]
+def test_not_sent_delivery_is_attempted_again():
+    store, sender = Store(), FakeSender(Outcome.NOT_SENT, Outcome.NOT_SENT, Outcome.DELIVERED)
+    outcomes = [deliver(store, sender, try_number=number).record.attempt.outcome for number in (1, 2, 3, 4)]
     assert outcomes == [Outcome.NOT_SENT, Outcome.NOT_SENT, Outcome.DELIVERED, Outcome.DELIVERED]
-    assert sends.count == 3
+    assert sender.count == 3
 
 
 def test_the_claim_is_durable_before_the_attempt_begins():
@@ -351,13 +353,13 @@ def test_the_claim_is_durable_before_the_attempt_begins():
 
     def attempt() -> Attempt:
         assert store.get(KEY_PREFIX)["state"] == CLAIMED
-        return Sends(Outcome.DELIVERED)()
+        return FakeSender(Outcome.DELIVERED)()
 
     deliver(store, attempt)
 
 
 @pytest.mark.parametrize("state", [CLAIMED, "delivered", "rejected", "unknown"])
-def test_what_an_earlier_try_left_is_told_whatever_has_become_of_the_connection(state):
+def test_outcome_of_an_earlier_try_is_resolved_without_the_endpoint(state):
     store = Store()
     store.set(KEY_PREFIX, claim(state, "2").as_json())
 
@@ -367,105 +369,105 @@ def test_what_an_earlier_try_left_is_told_whatever_has_become_of_the_connection(
     assert store.get(KEY_PREFIX)["state"] == delivery.record.attempt.outcome.value
 
 
-def test_looking_for_an_earlier_try_claims_nothing():
+def test_resolving_without_an_earlier_try_stores_no_claim():
     store = Store()
     delivery = ClaimedDelivery(store=open_claims(store), run=TryContext(generation="2", try_number=1))
     assert delivery.resolve() is None
-    assert store.kept == {}
+    assert store.stored == {}
 
 
-def test_a_claim_that_cannot_be_kept_sends_nothing():
-    store, sends = Store(), Sends(Outcome.DELIVERED)
+def test_claim_that_cannot_be_stored_sends_nothing():
+    store, sender = Store(), FakeSender(Outcome.DELIVERED)
     store.fail_on_write = 1
     with pytest.raises(ConnectionError):
-        deliver(store, sends)
-    assert sends.count == 0
+        deliver(store, sender)
+    assert sender.count == 0
 
 
 @pytest.mark.parametrize("crash", ["in the attempt", "at the record"])
-def test_a_try_that_crashed_after_its_claim_is_reported_as_unknown_and_not_sent_again(crash):
-    store, sends = Store(), Sends(Outcome.DELIVERED)
+def test_crash_after_the_claim_is_reported_as_unknown_and_not_sent_again(crash):
+    store, sender = Store(), FakeSender(Outcome.DELIVERED)
     if crash == "at the record":
         store.fail_on_write = 2
         with pytest.raises(ConnectionError):
-            deliver(store, sends)
+            deliver(store, sender)
         sent = 1
     else:
         with pytest.raises(KeyboardInterrupt):
             deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
         sent = 0
     for number in (2, 3):
-        found = deliver(store, sends, try_number=number)
+        found = deliver(store, sender, try_number=number)
         assert (found.sent_by_this_try, found.record.attempt.outcome) == (False, Outcome.UNKNOWN)
         assert found.record.attempt.error_class is ErrorClass.INTERRUPTED
         assert "try 1" in (found.record.attempt.message or "")
-    assert sends.count == sent
+    assert sender.count == sent
 
 
-def test_a_claim_of_the_same_try_is_reported_as_unknown_too():
-    store, sends = Store(), Sends(Outcome.DELIVERED)
+def test_open_claim_of_the_same_try_is_reported_as_unknown():
+    store, sender = Store(), FakeSender(Outcome.DELIVERED)
     with pytest.raises(KeyboardInterrupt):
         deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
-    found = deliver(store, sends)
-    assert (found.sent_by_this_try, found.record.attempt.outcome, sends.count) == (False, Outcome.UNKNOWN, 0)
+    found = deliver(store, sender)
+    assert (found.sent_by_this_try, found.record.attempt.outcome, sender.count) == (False, Outcome.UNKNOWN, 0)
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
 @pytest.mark.parametrize("outcome", [Outcome.DELIVERED, Outcome.REJECTED, Outcome.UNKNOWN, None])
-def test_a_clock_that_was_set_decides_nothing(monkeypatch, hours, outcome):
-    store, sends = Store(), Sends(*[outcome] * bool(outcome))
+def test_clock_change_does_not_cause_another_attempt(monkeypatch, hours, outcome):
+    store, sender = Store(), FakeSender(*[outcome] * bool(outcome))
     if outcome is None:
         with pytest.raises(KeyboardInterrupt):
             deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
     else:
-        deliver(store, sends)
+        deliver(store, sender)
     now = pendulum.now("UTC").add(hours=hours)
     monkeypatch.setattr(pendulum, "now", lambda _zone=None: now)
     monkeypatch.setattr(time, "time", now.timestamp)
-    assert deliver(store, sends, try_number=2).sent_by_this_try is False
-    assert sends.count == bool(outcome)
+    assert deliver(store, sender, try_number=2).sent_by_this_try is False
+    assert sender.count == bool(outcome)
 
 
-def test_an_interrupted_try_is_reported_with_what_it_was_sending():
+def test_interrupted_try_is_reported_with_its_event():
     store = Store()
     with pytest.raises(KeyboardInterrupt):
         deliver(store, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
-    other = replace(FACTS, event_id="made anew", delivery_id="d-2")
-    assert deliver(store, Sends(), try_number=2, info=other).record.info == FACTS
+    other = replace(INFO, event_id="another", delivery_id="d-2")
+    assert deliver(store, FakeSender(), try_number=2, info=other).record.info == INFO
 
 
-def test_a_new_generation_sends_again_and_is_marked_where_the_first_may_have_arrived():
-    store, sends = Store(), Sends(Outcome.DELIVERED, Outcome.NOT_SENT, Outcome.DELIVERED)
+def test_new_generation_sends_again_as_a_redelivery():
+    store, sender = Store(), FakeSender(Outcome.DELIVERED, Outcome.NOT_SENT, Outcome.DELIVERED)
     marks = [
-        deliver(store, sends, generation=generation, try_number=number).record.redelivery
+        deliver(store, sender, generation=generation, try_number=number).record.redelivery
         for number, generation in enumerate(["2", "4", "4", "4"], start=1)
     ]
     assert marks == [False, True, True, True]
-    assert sends.count == 3
+    assert sender.count == 3
 
 
-def test_what_was_not_sent_in_a_new_generation_stays_not_sent_whatever_the_one_before_left():
+def test_not_sent_in_a_new_generation_is_independent_of_the_one_before():
     for before in (Outcome.UNKNOWN, Outcome.DELIVERED, Outcome.REJECTED):
-        store, sends = Store(), Sends(before, Outcome.NOT_SENT)
-        deliver(store, sends, generation="2")
-        assert deliver(store, sends, generation="4").record.attempt.outcome is Outcome.NOT_SENT
+        store, sender = Store(), FakeSender(before, Outcome.NOT_SENT)
+        deliver(store, sender, generation="2")
+        assert deliver(store, sender, generation="4").record.attempt.outcome is Outcome.NOT_SENT
 
 
-def test_a_new_generation_after_nothing_was_sent_is_no_redelivery():
-    store, sends = Store(), Sends(Outcome.NOT_SENT, Outcome.DELIVERED)
-    deliver(store, sends, generation="2")
-    assert deliver(store, sends, generation="4").record.redelivery is False
+def test_new_generation_after_not_sent_is_not_a_redelivery():
+    store, sender = Store(), FakeSender(Outcome.NOT_SENT, Outcome.DELIVERED)
+    deliver(store, sender, generation="2")
+    assert deliver(store, sender, generation="4").record.redelivery is False
 
 
-def test_slots_of_one_task_do_not_see_each_other():
-    store, sends = Store(), Sends(Outcome.DELIVERED, Outcome.DELIVERED)
-    assert deliver(store, sends, slot="a").sent_by_this_try
-    assert deliver(store, sends, slot="b").sent_by_this_try
-    assert set(store.kept) == {f"{KEY_PREFIX}:a", f"{KEY_PREFIX}:b"}
+def test_slots_of_one_task_are_independent():
+    store, sender = Store(), FakeSender(Outcome.DELIVERED, Outcome.DELIVERED)
+    assert deliver(store, sender, slot="a").sent_by_this_try
+    assert deliver(store, sender, slot="b").sent_by_this_try
+    assert set(store.stored) == {f"{KEY_PREFIX}:a", f"{KEY_PREFIX}:b"}
 
 
 @pytest.mark.parametrize(
-    "kept",
+    "stored",
     [
         "text",
         7,
@@ -484,15 +486,15 @@ def test_slots_of_one_task_do_not_see_each_other():
         {"state": SETTLED},
     ],
 )
-def test_a_claim_that_cannot_be_read_sends_nothing(kept):
-    store, sends = Store(), Sends(Outcome.DELIVERED)
-    store.kept[KEY_PREFIX] = json.dumps(kept)
+def test_unreadable_claim_sends_nothing(stored):
+    store, sender = Store(), FakeSender(Outcome.DELIVERED)
+    store.stored[KEY_PREFIX] = json.dumps(stored)
     with pytest.raises(RecordError):
-        deliver(store, sends)
-    assert sends.count == 0
+        deliver(store, sender)
+    assert sender.count == 0
 
 
-def test_claims_and_records_survive_json():
+def test_claims_and_records_are_restored_from_json():
     for state, generation in itertools.product([CLAIMED, "delivered", "unknown"], ["0", "7"]):
         found = claim(state, generation)
         assert parse_stored(json.loads(json.dumps(found.as_json())), Claim, refusal="no") == found
@@ -509,19 +511,19 @@ def test_claims_and_records_survive_json():
         error_class=ErrorClass.TIMEOUT,
         message="slow",
     )
-    record = Record(info=FACTS, generation="2", redelivery=True, attempt=attempt)
+    record = Record(info=INFO, generation="2", redelivery=True, attempt=attempt)
     assert parse_record(json.loads(json.dumps(record.as_json()))) == record
 
 
 @pytest.mark.parametrize("name", ["outcome", "delivery_id", "phases", "generation", "error_class"])
-def test_a_record_that_lost_a_field_is_an_error(name):
+def test_record_with_a_missing_or_invalid_field_is_an_error(name):
     record = claim("delivered", "2").record
     for broken in ({k: v for k, v in record.items() if k != name}, {**record, "outcome": "x"}):
         with pytest.raises(RecordError):
             parse_record(broken)
 
 
-def test_a_record_has_exactly_the_fields_of_the_design():
+def test_record_has_exactly_the_documented_fields():
     assert set(claim("delivered", "2").record) == {
         "delivery_id", "event_id", "event_type", "endpoint", "generation", "redelivery", "attempts", "settled", "url",
         "peer_address", "scheme", "body_sha256", "body_bytes", "requested_at", "responded_at", "duration_ms",
@@ -529,7 +531,7 @@ def test_a_record_has_exactly_the_fields_of_the_design():
     }  # fmt: skip
 
 
-def test_the_delivery_id_is_the_same_for_the_same_event_and_endpoint_and_no_other():
+def test_delivery_id_is_stable_and_unique_for_each_event_and_endpoint():
     ids = {
         make_delivery_id(endpoint=endpoint, event_type=event_type, event_id=event_id, deployment=deployment)
         for endpoint, event_type, event_id, deployment in itertools.product(
@@ -550,7 +552,7 @@ def test_the_delivery_id_is_the_same_for_the_same_event_and_endpoint_and_no_othe
 @pytest.mark.parametrize("error_class", [None, *ErrorClass])
 def test_a_summary_is_one_short_line_with_the_outcome_and_the_delivery_id(endpoint, error_class):
     delivery_id = str(uuid.uuid4())
-    info = replace(FACTS, endpoint=endpoint, delivery_id=delivery_id)
+    info = replace(INFO, endpoint=endpoint, delivery_id=delivery_id)
     attempt = Attempt(
         outcome=Outcome.REJECTED, requested_at="", duration_ms=0, status_code=500, error_class=error_class
     )
@@ -562,16 +564,16 @@ def test_a_summary_is_one_short_line_with_the_outcome_and_the_delivery_id(endpoi
     assert summary.endswith(f", delivery {delivery_id}")
 
 
-def test_details_follow_on_lines_of_their_own():
+def test_details_are_listed_one_per_line():
     attempt = Attempt(
         outcome=Outcome.REJECTED, requested_at="", duration_ms=0, status_code=500, response_body="no\nway", message="m"
     )
-    record = Record(info=FACTS, generation="2", redelivery=False, attempt=attempt)
+    record = Record(info=INFO, generation="2", redelivery=False, attempt=attempt)
     assert record.list_details() == ["Event: e-1", "Error: m", "Response: no\\nway"]
 
 
-def test_details_are_escaped_and_bounded_whatever_a_user_wrote_into_the_claim():
-    info = replace(FACTS, event_id="\x1b[31m" + "e" * 5_000)
+def test_details_of_an_edited_claim_are_escaped_and_truncated():
+    info = replace(INFO, event_id="\x1b[31m" + "e" * 5_000)
     attempt = Attempt(outcome=Outcome.UNKNOWN, requested_at="", duration_ms=0, message="a\nb\x07" + "m" * 5_000)
     event, error = Record(info=info, generation="2", redelivery=False, attempt=attempt).list_details()
     assert event.startswith(r"Event: \x1b[31me")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The fields of a connection about authentication."""
+"""The authentication fields of a connection."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def problems(**extra) -> dict[str, str]:
     return caught.value.problems
 
 
-def test_without_a_type_nothing_is_added():
+def test_connection_without_auth_type_adds_no_header():
     endpoint = read(auth_type=None, auth_secret="", auth_url=" ")
     assert (endpoint.headers, endpoint.oauth2) == ({}, None)
 
 
-def test_basic_is_sent_and_masked_encoded_and_decoded():
+def test_basic_credentials_are_sent_and_masked_encoded_and_decoded():
     endpoint = read(auth_type="basic", auth_username="ünsal", auth_secret=f"pass:{VALUE}")
     encoded = base64.b64encode(f"ünsal:pass:{VALUE}".encode()).decode()
     assert endpoint.headers == {"Authorization": f"Basic {encoded}"}
@@ -49,7 +49,7 @@ def test_a_bearer_token_is_sent_and_masked(place):
     assert VALUE not in repr(endpoint)
 
 
-def test_an_oauth2_client_is_read_and_its_secret_masked_in_each_form():
+def test_oauth2_client_is_read_and_its_secret_is_masked_in_each_form():
     endpoint = read(**CLIENT, auth_scope="a b", auth_audience="api", auth_method="client_secret_post")
     client = endpoint.oauth2
     assert (client.client_id, client.client_secret, client.scope, client.audience, client.method) == (
@@ -123,12 +123,12 @@ def test_an_oauth2_client_is_read_and_its_secret_masked_in_each_form():
         ),
     ],
 )
-def test_what_cannot_be_used_is_named_with_its_field(extra, field, problem):
+def test_invalid_field_is_reported_with_its_name(extra, field, problem):
     found = problems(**extra)
     assert found[field].startswith(problem)
 
 
-def test_one_error_names_all_of_it():
+def test_all_invalid_fields_are_named_in_one_error():
     found = problems(auth_type="oauth2", auth_username="", events="event deleted", disabled="maybe")
     assert set(found) == {
         "extra.auth_username",
@@ -146,11 +146,11 @@ def test_one_error_names_all_of_it():
         ({"auth_type": "basic", "auth_username": "\ud800", "auth_secret": VALUE}, "extra.auth_username"),
     ],
 )
-def test_text_that_cannot_be_sent_is_named(extra, name):
+def test_unencodable_text_is_reported_with_its_field(extra, name):
     assert "must be printable" in problems(**extra)[name]
 
 
-def test_what_the_token_url_may_hold_is_masked_too():
+def test_secret_in_the_token_url_is_masked():
     endpoint = read(**{**CLIENT, "auth_url": "https://login.example/t?code=a-tenants-k3y"})
     assert "a-tenants-k3y" in endpoint.oauth2.sensitive_values
     assert "a-tenants-k3y" in endpoint.sensitive_headers

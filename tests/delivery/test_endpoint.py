@@ -24,7 +24,7 @@ def problems(**fields):
     return caught.value.problems
 
 
-def test_the_defaults_are_sentrys_scheme_all_events_and_the_deployments_timeout():
+def test_defaults_are_the_sentry_scheme_all_events_and_the_default_timeout():
     endpoint = read()
     assert (endpoint.scheme.name, endpoint.secrets, endpoint.timeout) == ("sentry", (SECRET,), 10)
     assert (endpoint.events, endpoint.format_settings.name) == (("*",), None)
@@ -32,13 +32,13 @@ def test_the_defaults_are_sentrys_scheme_all_events_and_the_deployments_timeout(
     assert endpoint.takes("orders.loaded")
 
 
-def test_nothing_secret_is_in_its_repr():
+def test_repr_contains_no_secret():
     shown = repr(read(host="https://example.com/T0KEN?k=T0KEN"))
     assert SECRET not in shown
     assert "T0KEN" not in shown
 
 
-def test_untouched_fields_of_the_form_are_not_set():
+def test_empty_form_fields_are_not_set():
     assert read(scheme=None, secret_variable="", key_format=None, events="  ", timeout=None) == read()
 
 
@@ -59,7 +59,7 @@ def test_every_field_is_read():
     )
 
 
-def test_what_would_be_ignored_is_named():
+def test_unused_and_unknown_fields_are_refused():
     fields = ConnectionFields(conn_id="c", host="https://x.example/", password=SECRET, extra={}, unused=("port",))
     with pytest.raises(ValidationError, match="port: is not used by this type"):
         read_endpoint(fields, default_timeout=1, read_variable=lambda _name: None)
@@ -68,11 +68,11 @@ def test_what_would_be_ignored_is_named():
     assert problems(secret_variabel="x")["extra.secret_variabel"].endswith("did you mean secret_variable?")
 
 
-def test_a_number_that_airflow_made_of_text_is_read():
+def test_timeout_that_airflow_parsed_as_a_number_is_read():
     assert read(timeout=3).timeout == 3
 
 
-def test_the_key_format_is_the_schemes_unless_the_connection_says_otherwise():
+def test_key_format_of_the_connection_overrides_that_of_the_scheme():
     assert read(scheme="zstack", key_format="auto").scheme.key_format == "text"
     secret = "whsec_" + "QUJD" * 8
     assert read(scheme="zstack", key_format="whsec", password=secret).scheme.key_format == "whsec"
@@ -82,13 +82,13 @@ def test_the_scheme_none_needs_no_secret():
     assert read(password=None, scheme="none").secrets == ()
 
 
-def test_one_error_names_every_wrong_field():
+def test_all_invalid_fields_are_named_in_one_error():
     found = problems(host="ftp://x", password="", scheme="nope", events="event deleted", timeout="soon", colour="red")
     assert set(found) == {"host (URL)", "extra.scheme", "extra.events", "extra.timeout", "extra.colour"}
 
 
 @pytest.mark.parametrize(
-    ("fields", "name", "told"),
+    ("fields", "name", "message"),
     [
         ({"password": None}, "password (signing secret)", "is empty"),
         ({"password": "  "}, "password (signing secret)", "blanks"),
@@ -117,11 +117,11 @@ def test_one_error_names_every_wrong_field():
         ({"events": ["event.alert"]}, "extra.events", "must be text"),
     ],
 )
-def test_a_wrong_field_is_named_with_what_to_do(fields, name, told):
-    assert told in problems(**fields)[name]
+def test_invalid_field_is_reported_with_advice(fields, name, message):
+    assert message in problems(**fields)[name]
 
 
-def test_a_login_is_refused_with_where_basic_authentication_is_set():
+def test_login_is_refused_with_advice_on_basic_authentication():
     fields = ConnectionFields(conn_id="c", host="https://h.example/", password="s3cret", unused=("login",), extra={})
     with pytest.raises(ValidationError, match=r"login: is not used .* set auth_type, auth_username and auth_secret"):
         read_endpoint(fields, default_timeout=1, read_variable=lambda _name: None)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The fields of a connection about TLS; ``tests/http/test_client_certificates.py`` has what the files hold."""
+"""The TLS fields of a connection; ``tests/http/test_client_certificates.py`` tests the content of the files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def read(variable=None, **extra):
     return read_endpoint(fields, default_timeout=10, read_variable=lambda _name: variable)
 
 
-def test_without_these_fields_an_endpoint_has_no_options():
+def test_endpoint_without_tls_fields_has_no_tls_options():
     assert read(client_certificate="", client_key=None, ca_certificates="  ").tls is None
 
 
@@ -31,7 +31,7 @@ def test_without_these_fields_an_endpoint_has_no_options():
         ({"ca_certificates": "/ca.pem"}, (None, None, None, "/ca.pem")),
     ],
 )
-def test_they_are_read(extra, expected):
+def test_tls_fields_are_read(extra, expected):
     tls = read(**extra).tls
     assert (tls.certificate_file, tls.key_file, tls.certificate_pem, tls.ca_certificates) == expected
     assert tls.has_certificate is ("ca_certificates" not in extra)
@@ -54,7 +54,7 @@ def test_they_are_read(extra, expected):
         ),
     ],
 )
-def test_what_contradicts_itself_is_refused(extra, field, problem):
+def test_contradictory_tls_fields_are_refused(extra, field, problem):
     with pytest.raises(ValidationError) as caught:
         read(**extra)
     ((name, message),) = caught.value.problems.items()
@@ -62,5 +62,5 @@ def test_what_contradicts_itself_is_refused(extra, field, problem):
     assert message.startswith(problem)
 
 
-def test_no_key_is_in_the_repr_of_an_endpoint():
+def test_repr_of_an_endpoint_contains_no_key():
     assert "MIIE" not in repr(read(client_certificate_variable="v", variable=PEM))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""An API server of Airflow that does not answer: what the process knows is stored once it answers again."""
+"""Outages of the Airflow API server: results are stored when the server answers again."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ CALLS = ["read", "write", "read back", "record"]
 """The calls of one delivery to the state store, in order."""
 
 
-def fail(status: int | None = None) -> AirflowRuntimeError:
+def make_error(status: int | None = None) -> AirflowRuntimeError:
     detail = {"status_code": status, "message": "Connection refused"}
     return AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail=detail))
 
 
 class StateStoreInOutage(StateStore):
     """
-    A state store whose server is away from one call on.
+    A state store whose server fails from a given call on.
 
     :param first: the number of the first call that fails
     :param count: how many calls fail
-    :param is_stored: whether a write that fails reached the database, and only its answer was lost
+    :param is_stored: whether a write that fails reached the database, and only its response was lost
     """
 
     def __init__(self, *, first: int, count: float, status: int | None = None, is_stored: bool = False) -> None:
@@ -42,18 +42,18 @@ class StateStoreInOutage(StateStore):
         self.numbers = itertools.count()
 
     def get(self, key, default=None):
-        self.answer()
+        self.fail_in_outage()
         return super().get(key, default)
 
     def set(self, key, value, *, retention=None):
         if self.is_stored:
             super().set(key, value, retention=retention)
-        self.answer()
+        self.fail_in_outage()
         super().set(key, value, retention=retention)
 
-    def answer(self) -> None:
+    def fail_in_outage(self) -> None:
         if 0 <= next(self.numbers) - self.first < self.count:
-            raise fail(self.status)
+            raise make_error(self.status)
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +82,7 @@ def read_claim(store) -> dict | None:
 @pytest.mark.parametrize("is_stored", [False, True])
 @pytest.mark.parametrize("status", [None, 500, 503])
 @pytest.mark.parametrize("first", range(4), ids=CALLS)
-def test_an_outage_that_ends_in_time_changes_nothing(connect, first, status, is_stored):
+def test_short_outage_does_not_change_the_result(connect, first, status, is_stored):
     store = StateStoreInOutage(first=first, count=5, status=status, is_stored=is_stored)
     assert deliver(connect, store) == ("delivered", 1)
     assert read_claim(store)["state"] == "delivered"
@@ -90,7 +90,7 @@ def test_an_outage_that_ends_in_time_changes_nothing(connect, first, status, is_
 
 @pytest.mark.parametrize("is_stored", [False, True])
 @pytest.mark.parametrize("first", range(3), ids=CALLS[:3])
-def test_an_outage_before_the_request_is_left_to_a_retry_which_sends_the_event(connect, first, is_stored):
+def test_outage_before_the_request_raises_a_retryable_error(connect, first, is_stored):
     store = StateStoreInOutage(first=first, count=10_000, is_stored=is_stored)
     error, requests = deliver(connect, store)
     assert isinstance(error, RetryableError)
@@ -101,11 +101,13 @@ def test_an_outage_before_the_request_is_left_to_a_retry_which_sends_the_event(c
     if claim is None or claim["state"] == "not_sent":
         assert (retried, requests) == ("delivered", 1)
     else:
-        assert isinstance(retried, DeliveryFailedError), "the claim stands, and nothing says that nothing was sent"
+        assert isinstance(retried, DeliveryFailedError), (
+            "the claim is open, and nothing proves that the event was not sent"
+        )
         assert requests == 0
 
 
-def test_a_claim_that_could_not_be_read_back_is_recorded_as_not_sent_if_the_store_takes_it(connect, monkeypatch):
+def test_claim_that_could_not_be_read_back_is_recorded_as_not_sent(connect, monkeypatch):
     monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__STATE_STORE_TIMEOUT", "0.000001")
     store = StateStoreInOutage(first=2, count=1)
     error, requests = deliver(connect, store)
@@ -129,18 +131,18 @@ def test_an_outcome_that_cannot_be_recorded_is_in_the_error(connect, answer):
 
 @pytest.mark.parametrize("status", [404, 409, 410, 422])
 @pytest.mark.parametrize("first", range(4), ids=CALLS)
-def test_a_refusal_ends_it_at_once(connect, first, status):
+def test_refused_call_fails_at_once(connect, first, status):
     store = StateStoreInOutage(first=first, count=1, status=status)
     error, requests = deliver(connect, store)
     assert isinstance(error, AirflowRuntimeError)
     assert requests == (1 if CALLS[first] == "record" else 0)
 
 
-def test_a_claim_that_is_gone_is_left_to_a_retry(connect):
-    class Forgetful(StateStore):
+def test_missing_claim_raises_a_retryable_error(connect):
+    class ForgetfulStore(StateStore):
         def set(self, key, value, *, retention=None):
-            """Lose the commit."""
+            """Drop the write."""
 
-    error, requests = deliver(connect, Forgetful())
+    error, requests = deliver(connect, ForgetfulStore())
     assert (isinstance(error, RetryableError), requests) == (True, 0)
     assert "is gone" in str(error)

@@ -36,7 +36,7 @@ def test_the_default_retries_no_status():
 
 
 @pytest.mark.parametrize("given_statuses", [[503, 429], ("503", " 429 "), {429, 503}])
-def test_statuses_are_numbers_also_where_a_template_rendered_text(given_statuses):
+def test_statuses_are_read_from_numbers_and_template_text(given_statuses):
     assert make_policy(retry_statuses=given_statuses).retry_statuses == {429, 503}
     assert make_policy(guarantee="at_least_once", retry_statuses=[]).retry_statuses == frozenset()
 
@@ -58,7 +58,7 @@ def test_statuses_are_numbers_also_where_a_template_rendered_text(given_statuses
         ({"guarantee": "x", "retry_statuses": [99]}, r"guarantee: .*; retry_statuses: must be a list"),
     ],
 )
-def test_other_arguments_are_refused(arguments, problem):
+def test_invalid_arguments_are_refused(arguments, problem):
     with pytest.raises(ValidationError, match=problem):
         make_policy(**arguments)
 
@@ -74,7 +74,7 @@ def test_other_arguments_are_refused(arguments, problem):
         *((Outcome.REJECTED, status, False, False) for status in (301, 400, 401, 404, 410, 413, 501)),
     ],
 )
-def test_what_is_sent_again(outcome, status, at_most, at_least):
+def test_policy_decides_which_outcomes_are_sent_again(outcome, status, at_most, at_least):
     assert AT_MOST_ONCE.sends_again(outcome, status) is at_most
     assert AT_LEAST_ONCE.sends_again(outcome, status) is at_least
 
@@ -90,12 +90,12 @@ def test_what_is_sent_again(outcome, status, at_most, at_least):
         ({"retry-after": "soon"}, None),
     ],
 )
-def test_how_long_the_receiver_requests_to_wait(headers, seconds):
+def test_retry_after_is_read_from_the_headers(headers, seconds):
     assert find_retry_after(headers, now=NOW) == seconds
 
 
 @given(tries=st.integers(-5, 50), random=st.floats(0, 1))
-def test_pauses_grow_from_seconds_to_hours_and_vary(tries, random):
+def test_retry_delays_follow_the_plan_with_jitter(tries, random):
     pause = find_retry_delay(tries, retry_after=None, random=random)
     planned = RETRY_DELAYS[min(max(tries, 1), len(RETRY_DELAYS)) - 1]
     assert 0.9 * planned <= pause <= 1.1 * planned
@@ -103,7 +103,7 @@ def test_pauses_grow_from_seconds_to_hours_and_vary(tries, random):
 
 
 @pytest.mark.parametrize(("retry_after", "pause"), [(2.0, 2.0), (0.0, 1.0), (3_600.0, 3_600.0)])
-def test_the_pause_of_the_receiver_takes_the_place_of_the_planned_one(retry_after, pause):
+def test_retry_after_replaces_the_planned_delay(retry_after, pause):
     assert find_retry_delay(1, retry_after=retry_after, random=0.5) == pause
 
 
@@ -128,5 +128,5 @@ def attempt(outcome, status=None, **fields):
         (make_policy(retry_statuses=[503]), 1, attempt(Outcome.REJECTED, 503), ATTEMPT_DELAYS[0]),
     ],
 )
-def test_where_airflow_has_no_retries_some_attempts_follow_each_other(policy, attempts, last, pause):
+def test_attempt_delay_follows_from_the_policy_and_the_last_attempt(policy, attempts, last, pause):
     assert find_attempt_delay(attempts, policy=policy, attempt=last, now=NOW) == pause

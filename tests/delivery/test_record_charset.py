@@ -28,7 +28,7 @@ def test_a_body_is_decoded_by_its_charset_or_as_utf_8(content_type, body, text):
 
 
 @pytest.mark.parametrize("make", [lambda n: 'a1="' + ";" * n, lambda n: "; charset" * n, lambda n: ";" + " " * n + "c"])
-def test_a_long_content_type_takes_no_time(make):
+def test_time_grows_linearly_with_the_content_type(make):
     def decode(size):
         headers = {"content-type": make(size)}
         for _ in range(50):

@@ -16,11 +16,11 @@ def pin(store, slots, *, generation="1"):
     pin_slots(TaskStateClaimStore(store, SLOTS_KEY, TaskSlots), TaskSlots(generation=generation, slots=slots))
 
 
-def test_a_slot_is_the_id_or_a_place_that_no_id_can_be():
+def test_slot_is_the_event_id_or_a_position():
     assert name_slots(["a", None, "b"]) == ("a", "position.1", "b")
 
 
-def test_two_events_with_one_id_are_refused():
+def test_events_with_the_same_id_are_refused():
     with pytest.raises(SlotsError, match="have the same id, so nothing was sent: a"):
         name_slots(["a", None, "b", "a", None])
 
@@ -33,7 +33,7 @@ class TestPinning:
         assert store.get(SLOTS_KEY) == {"generation": "1", "slots": ["a", "b"]}
 
     @pytest.mark.parametrize("slots", [("a",), ("b", "a"), ("a", "c"), (), ("a", "b", "c")])
-    def test_a_later_try_with_others_is_refused(self, slots):
+    def test_later_try_with_other_slots_is_refused(self, slots):
         store = StateStore()
         pin(store, ("a", "b"))
         with pytest.raises(SlotsError, match="at first: a, b"):
@@ -54,7 +54,7 @@ class TestPinning:
             pin(LateStore(), ("a",))
 
     @pytest.mark.parametrize("stored", [{"generation": "1", "slots": 3}, {"slots": ["a"]}, [], "text"])
-    def test_slots_that_a_user_edited_into_another_form_are_refused(self, stored):
+    def test_slots_that_a_user_edited_into_an_invalid_form_are_refused(self, stored):
         store = StateStore()
         store.set(SLOTS_KEY, stored)
         with pytest.raises(RecordError, match="cannot be read, so nothing is sent"):

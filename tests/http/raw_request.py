@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""One request by hand through the real engine, and the attempt that a record would store of it."""
+"""Single requests sent by the real engine, and the attempt that a record stores for each."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def send_with(
     body: bytes = BODY,
     sensitive: tuple[str, ...] = (),
 ) -> Attempt:
-    """Send one request on whatever connection the engine has."""
+    """Send one request on a new or a reused connection of the engine."""
     started = time.monotonic()
     attempt = attempt_from_result(engine.send_one(make_raw_request(parse_url(url), headers, body)), sensitive=sensitive)
     assert attempt.duration_ms <= (time.monotonic() - started) * 1000 + 1

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""A receiver on loopback that keeps connections, does as a test says with each request, and counts what arrived."""
+"""A receiver on loopback that reuses connections, handles requests as a test defines, and counts them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Behaviour = Callable[[socket.socket, int], None]
 
 @dataclass
 class Kept:
-    """What a receiver that keeps connections got."""
+    """The requests and connections of a receiver that reuses connections."""
 
     port: int
     scheme: str
     bytes_of: Counter = field(default_factory=Counter)
-    """How many requests began to arrive, by the event's number."""
+    """How many requests arrived at least in part, by the number of the event."""
     complete: Counter = field(default_factory=Counter)
     answered: Counter = field(default_factory=Counter)
     busy: int = 0
@@ -57,44 +57,44 @@ def serve(
     """
     Serve connections, each in a thread, request by request.
 
-    :param behave: answers a request, given how many came on this connection before it; it may close the connection
+    :param behave: answers a request, given how many arrived on this connection before; it may close the connection
     """
     listener = socket.create_server(("127.0.0.1", port), backlog=128)
     if read is not read_request:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)  # what it does not read stays with the sender
-    kept = Kept(listener.getsockname()[1], "https" if tls else "http")
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)  # unread bytes stay with the sender
+    receiver = Kept(listener.getsockname()[1], "https" if tls else "http")
     open_sockets: list[socket.socket] = []
 
-    def talk(connection: socket.socket) -> None:
+    def serve_connection(connection: socket.socket) -> None:
         with contextlib.suppress(OSError), contextlib.closing(connection):
             if tls:
                 connection = tls.wrap_socket(connection, server_side=True)
             count = 0
             while request := read(connection):
                 number = find_number(request)
-                with kept.lock:
-                    kept.arrivals.append(time.monotonic())
-                    kept.bytes_of[number] += 1
-                    kept.busy += 1
-                    kept.most_busy = max(kept.most_busy, kept.busy)
+                with receiver.lock:
+                    receiver.arrivals.append(time.monotonic())
+                    receiver.bytes_of[number] += 1
+                    receiver.busy += 1
+                    receiver.most_busy = max(receiver.most_busy, receiver.busy)
                 try:
                     behave(connection, count)
                 finally:
-                    with kept.lock:
-                        kept.busy -= 1
+                    with receiver.lock:
+                        receiver.busy -= 1
                 count += 1
 
     def accept() -> None:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = listener.accept()
-                kept.connections += 1
+                receiver.connections += 1
                 open_sockets.append(connection)
-                threading.Thread(target=talk, args=(connection,), daemon=True).start()
+                threading.Thread(target=serve_connection, args=(connection,), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
     try:
-        yield kept
+        yield receiver
     finally:
         for one in (listener, *open_sockets):
             with contextlib.suppress(OSError):
@@ -102,16 +102,16 @@ def serve(
             one.close()
 
 
-def check_once(sent, kept: Kept, count: int) -> None:
-    """Check what must hold whatever a receiver does: each event once at most, and nothing told that is not so."""
+def check_once(sent, receiver: Kept, count: int) -> None:
+    """Check that each event was sent at most once, and that each outcome agrees with what the receiver got."""
     assert sorted(sent.list_ids("delivered", "rejected", "not_sent", "unknown")) == sorted(
         f"event-{n}" for n in range(count)
     )
-    assert set(kept.bytes_of.values()) <= {1}
+    assert set(receiver.bytes_of.values()) <= {1}
     for name in sent.list_ids("not_sent"):
-        assert int(name[6:]) not in kept.bytes_of, "a byte of it arrived"
+        assert int(name[6:]) not in receiver.bytes_of, "a byte of this event arrived"
     for name in sent.list_ids("delivered", "rejected"):
-        assert int(name[6:]) in kept.bytes_of, "nobody can have answered it"
+        assert int(name[6:]) in receiver.bytes_of, "no receiver got this event"
 
 
 def answer(connection: socket.socket, _count: int) -> None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Mutual TLS against real servers: what a missing, wrong or unusable client certificate is reported as."""
+"""Mutual TLS against real servers: the outcome and message for a missing, wrong or unusable client certificate."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PATIENT = 20.0
 
 @dataclass(frozen=True)
 class Files:
-    """The PEM files of a client, and the authority that the server has its certificate from."""
+    """The PEM files of a client, and the CA that issued the certificate of the server."""
 
     folder: Path
     authority: trustme.CA
@@ -93,18 +93,18 @@ def make_options(files: Files, kind: str) -> dict[str, str | None]:
         "files": {"certificate_file": files.path("certificate.pem"), "key_file": files.path("key.pem")},
         "one file": {"certificate_file": files.path("both.pem")},
         "text": {"certificate_pem": files.pem},
-        "of another authority": {"certificate_file": files.path("other-both.pem")},
+        "of another CA": {"certificate_file": files.path("other-both.pem")},
     }[kind]
 
 
-def check(url: str, limits: Limits) -> str:
+def check_connection(url: str, limits: Limits) -> str:
     with open_engine(url, policy=LOOPBACK, limits=limits) as engine:
         return engine.check_connection()
 
 
-def fail_check(url: str, limits: Limits) -> pytest.ExceptionInfo[ConnectError]:
+def expect_check_error(url: str, limits: Limits) -> pytest.ExceptionInfo[ConnectError]:
     with pytest.raises(ConnectError) as caught:
-        check(url, limits)
+        check_connection(url, limits)
     return caught
 
 
@@ -114,7 +114,7 @@ def test_a_client_certificate_is_presented(files, version, kind):
     limits = make_limits(files, **make_options(files, kind))
     with serve(files, version) as receiver:
         assert send_once(receiver.url, policy=LOOPBACK, limits=limits).outcome is Outcome.DELIVERED
-        assert check(receiver.url, limits) == "127.0.0.1"
+        assert check_connection(receiver.url, limits) == "127.0.0.1"
 
 
 REFUSALS = {
@@ -126,26 +126,26 @@ REFUSALS = {
         "none",
         "1.3",
     ): "the server requires a client certificate (TLS alert certificate required): set client_c",
-    ("of another authority", "1.2"): "the server did not accept the client certificate (TLS alert unknown ca): check",
-    ("of another authority", "1.3"): "the server did not accept the client certificate (TLS alert unknown ca): check",
+    ("of another CA", "1.2"): "the server did not accept the client certificate (TLS alert unknown ca): check",
+    ("of another CA", "1.3"): "the server did not accept the client certificate (TLS alert unknown ca): check",
 }
 
 
 @pytest.mark.parametrize(("kind", "version"), REFUSALS)
-def test_a_missing_or_refused_certificate_is_not_sent_and_says_what_to_do(files, kind, version):
+def test_missing_or_refused_client_certificate_is_not_sent_with_advice(files, kind, version):
     limits = make_limits(files, **make_options(files, kind))
     with serve(files, version) as receiver:
         attempt = send_once(receiver.url, policy=LOOPBACK, limits=limits)
         assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.TLS_ERROR)
         assert attempt.message.startswith(REFUSALS[kind, version])
-        caught = fail_check(receiver.url, limits)
+        caught = expect_check_error(receiver.url, limits)
         assert str(caught.value).startswith(REFUSALS[kind, version])
         assert caught.value.error_class is ErrorClass.TLS_ERROR
         assert receiver.requests == []
 
 
 @pytest.mark.parametrize("size", [10, 2_000_000])
-def test_no_outcome_is_unknown_however_large_the_body(files, size):
+def test_missing_client_certificate_is_not_sent_for_any_body_size(files, size):
     """A reset that follows the alert must not hide it."""
     with (
         serve(files, "1.3") as receiver,
@@ -157,7 +157,7 @@ def test_no_outcome_is_unknown_however_large_the_body(files, size):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_stream_without_the_certificate_sends_nothing_and_leaves_nothing_unknown(files, version):
+def test_stream_without_client_certificate_reports_every_event_as_not_sent(files, version):
     with serve(files, version) as receiver:
         sent = send_stream(receiver.url, 100, concurrency=16, ca_file=files.path("ca.pem"))
     assert sent.endings == {("not_sent", "tls_error"): 100}
@@ -165,7 +165,7 @@ def test_a_stream_without_the_certificate_sends_nothing_and_leaves_nothing_unkno
 
 
 class AlertedSocket(ssl.SSLSocket):
-    """Receives an alert about its certificate in place of a response, from the second one on or from the first."""
+    """Raises a certificate alert in place of a response, after ``answers`` responses."""
 
     answers = 0
 
@@ -182,11 +182,9 @@ class AlertedSocket(ssl.SSLSocket):
 @pytest.mark.parametrize(
     ("version", "answers", "outcome"),
     [("1.3", 1, Outcome.UNKNOWN), ("1.2", 0, Outcome.UNKNOWN), ("1.3", 0, Outcome.NOT_SENT)],
-    ids=["a connection that has answered before", "TLS 1.2, which can renegotiate", "a new connection"],
+    ids=["TLS 1.3, reused connection", "TLS 1.2, which can renegotiate", "TLS 1.3, new connection"],
 )
-def test_an_alert_proves_nothing_where_the_server_can_have_read_the_request(
-    files, monkeypatch, version, answers, outcome
-):
+def test_certificate_alert_is_not_sent_only_on_a_new_tls_1_3_connection(files, monkeypatch, version, answers, outcome):
     limits = make_limits(files, **make_options(files, "files"))
     context = make_tls_context(limits)
     monkeypatch.setattr(AlertedSocket, "answers", answers)
@@ -206,7 +204,7 @@ def test_an_alert_proves_nothing_where_the_server_can_have_read_the_request(
     )
 
 
-def test_an_alert_before_the_request_is_not_hidden_by_the_end_of_the_connection(files, monkeypatch):
+def test_certificate_alert_is_reported_if_the_server_closes_before_the_request(files, monkeypatch):
     """The server closes the connection before the first byte of the request is written."""
     send_on = Engine._send_on
 
@@ -221,17 +219,17 @@ def test_an_alert_before_the_request_is_not_hidden_by_the_end_of_the_connection(
     assert attempt.message.startswith(REFUSALS["none", "1.3"])
 
 
-class TestTestingAConnection:
-    def test_it_waits_no_longer_than_the_bound_for_a_silent_server(self, files):
+class TestConnectionCheck:
+    def test_check_of_a_silent_server_ends_after_the_alert_timeout(self, files):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.num_tickets = 0
         files.authority.issue_cert("127.0.0.1").configure_cert(context)
         with raw_server(OK, tls=context) as receiver:
             began = time.monotonic()
-            assert check(receiver.url, make_limits(files)) == "127.0.0.1"
+            assert check_connection(receiver.url, make_limits(files)) == "127.0.0.1"
         assert ALERT_SECONDS <= time.monotonic() - began < 5
 
-    def test_a_server_that_closes_the_connection_after_the_handshake_is_an_error(self, files):
+    def test_server_that_closes_after_the_handshake_is_reported_as_connection_reset(self, files):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         files.authority.issue_cert("127.0.0.1").configure_cert(context)
 
@@ -242,7 +240,7 @@ class TestTestingAConnection:
 
         context.num_tickets, context.sslsocket_class = 0, Closing
         with raw_server(OK, tls=context) as receiver:
-            caught = fail_check(receiver.url, make_limits(files))
+            caught = expect_check_error(receiver.url, make_limits(files))
         assert caught.value.error_class is ErrorClass.CONNECTION_RESET
 
 
@@ -267,7 +265,7 @@ UNUSABLE = [
 
 
 @pytest.mark.parametrize(("given", "field", "problem"), UNUSABLE)
-def test_what_cannot_be_used_is_named_with_its_field(files, given, field, problem):
+def test_unusable_certificate_setting_is_reported_with_its_field(files, given, field, problem):
     options = {
         name: files.path(value) if (files.folder / value.replace("\0", "")).exists() else value
         for name, value in given.items()
@@ -280,13 +278,13 @@ def test_what_cannot_be_used_is_named_with_its_field(files, given, field, proble
 
 
 @pytest.mark.timeout(20)
-def test_an_encrypted_key_in_a_variable_is_refused_without_asking_for_its_passphrase(files):
+def test_encrypted_key_in_a_variable_is_refused_without_a_passphrase_prompt(files):
     pem = (files.folder / "certificate.pem").read_text() + (files.folder / "encrypted.pem").read_text()
     with pytest.raises(ValidationError, match="client_certificate_variable: the Variable has an encrypted private key"):
         make_tls_context(Limits(timeout=1, connect_timeout=1, tls=TlsOptions(conn_id="c", certificate_pem=pem)))
 
 
-def test_a_file_that_disappears_after_the_check_sends_nothing(files, tmp_path):
+def test_certificate_file_deleted_after_the_check_is_reported_as_not_sent(files, tmp_path):
     path = tmp_path / "both.pem"
     path.write_text(files.pem)
     limits = make_limits(files, certificate_file=str(path))
@@ -309,7 +307,7 @@ def test_a_renewed_certificate_is_used_for_the_next_connection(files, tmp_path):
         assert send_once(receiver.url, policy=LOOPBACK, limits=limits).outcome is Outcome.DELIVERED
 
 
-def test_a_key_from_a_variable_is_in_no_file_and_no_repr(files, tmp_path, monkeypatch):
+def test_private_key_from_a_variable_is_not_in_a_file_or_repr(files, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     before = list(Path("/proc/self/fd").iterdir())
     options = TlsOptions(conn_id="c", certificate_pem=files.pem)
@@ -321,7 +319,7 @@ def test_a_key_from_a_variable_is_in_no_file_and_no_repr(files, tmp_path, monkey
     assert "PRIVATE" not in repr(limits)
 
 
-def test_the_authorities_of_an_endpoint_are_trusted_by_it_alone(files):
+def test_ca_certificates_of_an_endpoint_apply_to_that_endpoint_only(files):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     files.authority.issue_cert("127.0.0.1").configure_cert(context)
     text = (files.folder / "ca.pem").read_text()

@@ -10,7 +10,7 @@ from airflow_provider_hooks.exceptions import ResolverError
 from airflow_provider_hooks.http.connect import resolve
 
 
-def test_every_address_is_returned_once(monkeypatch):
+def test_each_resolved_address_is_returned_once(monkeypatch):
     monkeypatch.setattr(
         socket,
         "getaddrinfo",
@@ -20,7 +20,7 @@ def test_every_address_is_returned_once(monkeypatch):
 
 
 @pytest.mark.parametrize("error", [socket.gaierror(-2, "Name or service not known"), UnicodeError("label too long")])
-def test_whatever_the_resolver_raises_is_one_error(monkeypatch, error):
+def test_resolver_failure_is_raised_as_resolver_error(monkeypatch, error):
     def fail(*_args, **_options):
         raise error
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What is connected to was judged: every address before, and the peer after."""
+"""Connecting: every address is checked before the connection, and the peer after it."""
 
 from __future__ import annotations
 
@@ -45,21 +45,21 @@ from tests.servers import OK, connect_proxy, find_closed_port, raw_server
 from tests.timing import SLACK_SECONDS
 
 PUBLIC = "3000::1"
-"""Of a block of 2000::/3 that nobody was given; it is only ever named to a proxy of the test."""
+"""An address in an unassigned block of 2000::/3; only a proxy of the test gets it."""
 PUBLIC_IPV4 = "1.1.1.1"
-"""Only ever named to a proxy of the test, too."""
+"""Only a proxy of the test gets this address."""
 CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 @pytest.fixture(autouse=True)
 def no_socket_is_left_open():
     with warnings.catch_warnings(record=True):
-        gc.collect()  # what other tests left
-    with warnings.catch_warnings(record=True) as said:
+        gc.collect()  # sockets that other tests left open
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResourceWarning)
         yield
         gc.collect()
-    assert [str(one.message) for one in said if one.category is ResourceWarning] == []
+    assert [str(one.message) for one in caught if one.category is ResourceWarning] == []
 
 
 @pytest.fixture
@@ -73,17 +73,17 @@ def resolved(monkeypatch):
 
 
 @pytest.fixture
-def attempts(monkeypatch):
-    """Note every address that is connected to; those that are not of loopback are refused by the test."""
-    tried: list[str] = []
+def dialed_addresses(monkeypatch):
+    """Record every address that is connected to; the test refuses those outside loopback."""
+    addresses: list[str] = []
 
     class RecordingSocket(socket.socket):
         def connect_ex(self, address):
-            tried.append(address[0])
+            addresses.append(address[0])
             return super().connect_ex(address) if address[0].startswith("127.") else errno.ECONNREFUSED
 
     monkeypatch.setattr(socket, "socket", RecordingSocket)
-    return tried
+    return addresses
 
 
 def connect(
@@ -94,77 +94,77 @@ def connect(
     return connect_checked(target, policy=policy, timeout=timeout)
 
 
-def test_the_connection_and_its_address_are_returned(resolved, attempts):
+def test_the_connection_and_its_address_are_returned(resolved, dialed_addresses):
     resolved("127.0.0.1")
     with raw_server(OK) as receiver:
         sock, peer = connect(receiver.port)
         with sock:
             assert (peer, sock.getpeername()) == ("127.0.0.1", ("127.0.0.1", receiver.port))
-    assert attempts == ["127.0.0.1"]
+    assert dialed_addresses == ["127.0.0.1"]
 
 
-def test_an_address_that_refuses_is_followed_by_the_next(resolved, attempts):
+def test_next_address_is_tried_after_a_refused_connection(resolved, dialed_addresses):
     resolved("127.0.0.2", "127.0.0.3", "127.0.0.1", "127.0.0.4")
     with raw_server(OK) as receiver:
         sock, peer = connect(receiver.port)
         sock.close()
     assert peer == "127.0.0.1"
-    assert attempts == ["127.0.0.2", "127.0.0.3", "127.0.0.1"]
+    assert dialed_addresses == ["127.0.0.2", "127.0.0.3", "127.0.0.1"]
 
 
-def test_of_many_failures_the_last_is_told(resolved, attempts):
+def test_last_error_is_raised_if_every_address_refuses(resolved, dialed_addresses):
     resolved("127.0.0.1", "127.0.0.2")
     with pytest.raises(ConnectionRefusedError):
         connect(find_closed_port())
-    assert len(attempts) == 2
+    assert len(dialed_addresses) == 2
 
 
 @pytest.mark.parametrize(
     "addresses",
     [["127.0.0.1"], ["10.0.0.1"], [PUBLIC, "127.0.0.1"], ["127.0.0.1", PUBLIC], [PUBLIC, "::1"], [PUBLIC, "x"], []],
 )
-def test_one_address_that_is_not_allowed_refuses_all_before_anything_is_connected_to(resolved, attempts, addresses):
+def test_host_with_a_disallowed_address_is_refused_before_any_connection(resolved, dialed_addresses, addresses):
     resolved(*addresses)
     with pytest.raises(BlockedAddressError):
         connect(443, listed=())
-    assert attempts == []
+    assert dialed_addresses == []
 
 
-def test_an_address_as_the_host_is_judged_without_the_resolver(attempts, monkeypatch):
+def test_ip_address_as_host_is_checked_without_the_resolver(dialed_addresses, monkeypatch):
     monkeypatch.setattr("airflow_provider_hooks.http.connect.resolve", None)
     with pytest.raises(BlockedAddressError):
         connect(443, host="127.0.0.1", listed=())
-    assert attempts == []
+    assert dialed_addresses == []
 
 
-def test_a_peer_that_is_another_than_was_asked_for_is_left(resolved, monkeypatch):
+def test_peer_address_other_than_the_checked_one_is_refused(resolved, monkeypatch):
     resolved(PUBLIC)
     with raw_server(OK) as receiver:
 
-        class LeadingElsewhere(socket.socket):
+        class RedirectedSocket(socket.socket):
             def __init__(self, family=socket.AF_INET, kind=socket.SOCK_STREAM, *rest, **options):
                 super().__init__(socket.AF_INET if family == socket.AF_INET6 else family, kind, *rest, **options)
 
             def connect_ex(self, address):
                 return super().connect_ex(("127.0.0.1", receiver.port))
 
-        monkeypatch.setattr(socket, "socket", LeadingElsewhere)
+        monkeypatch.setattr(socket, "socket", RedirectedSocket)
         with pytest.raises(BlockedAddressError, match=r"127\.0\.0\.1 is not a public address"):
             connect(443, listed=())
     assert receiver.requests == []
 
 
-def test_a_host_that_cannot_be_resolved_is_told_apart(monkeypatch, attempts):
+def test_unresolvable_host_raises_resolver_error(monkeypatch, dialed_addresses):
     def fail(*_arguments, **_options):
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     with pytest.raises(ResolverError):
         connect(443)
-    assert attempts == []
+    assert dialed_addresses == []
 
 
-def test_a_resolver_that_hangs_is_left_when_time_is_up(monkeypatch):
+def test_hanging_resolver_times_out(monkeypatch):
     answered = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_options: answered.wait(20) and [])
     started = time.monotonic()
@@ -174,7 +174,7 @@ def test_a_resolver_that_hangs_is_left_when_time_is_up(monkeypatch):
     assert time.monotonic() - started < 0.2 + SLACK_SECONDS
 
 
-def test_a_black_hole_is_left_when_time_is_up(resolved):
+def test_unanswered_connection_times_out(resolved):
     resolved("127.0.0.1")
     with black_hole() as receiver:
         started = time.monotonic()
@@ -183,28 +183,28 @@ def test_a_black_hole_is_left_when_time_is_up(resolved):
     assert time.monotonic() - started < 0.3 + SLACK_SECONDS
 
 
-def test_addresses_that_are_black_holes_are_left_in_the_time_of_one(resolved):
+def test_connect_timeout_covers_all_addresses_together(resolved):
     with black_hole() as receiver:
         resolved(*["127.0.0.1"] * 5)
         started = time.monotonic()
         with pytest.raises(TimeoutError):
             connect(receiver.port, timeout=0.5)
-        assert 0.5 <= time.monotonic() - started < 2.4, "and not in that of five"
+        assert 0.5 <= time.monotonic() - started < 2.4, "one timeout for all five addresses"
 
 
-def test_the_next_address_is_tried_while_the_first_does_not_answer(resolved):
-    """RFC 8305: a black hole costs a quarter of a second, not the time to connect."""
+def test_next_address_is_tried_while_the_first_does_not_answer(resolved):
+    """RFC 8305: an address that drops packets costs a quarter of a second, not the connect timeout."""
     with black_hole() as hole, raw_server(OK) as receiver:
         resolved("127.0.0.1", "127.0.0.2")
         really_connect = socket.socket.connect_ex
 
-        class Divided(socket.socket):
+        class RoutedSocket(socket.socket):
             def connect_ex(self, address):
                 port = hole.port if address[0] == "127.0.0.1" else receiver.port
                 return really_connect(self, ("127.0.0.1", port))
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(socket, "socket", Divided)
+            patch.setattr(socket, "socket", RoutedSocket)
             started = time.monotonic()
             sock, _ = connect(receiver.port, timeout=30.0)
             seconds = time.monotonic() - started
@@ -214,15 +214,15 @@ def test_the_next_address_is_tried_while_the_first_does_not_answer(resolved):
 
 
 def resolve_both_families(port: int):
-    """What DNS says of a host that has an IPv6 and an IPv4 address of loopback, the IPv6 one first."""
+    """Return a resolver for a host with an IPv6 and an IPv4 loopback address, the IPv6 one first."""
     return lambda *_arguments, **_options: [
         (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)),
         (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
     ]
 
 
-def test_an_ipv6_address_that_does_not_answer_leaves_ipv4_its_turn(monkeypatch):
-    """A host with both families where a firewall drops IPv6: no connection after the first is delayed by it."""
+def test_unanswered_ipv6_address_does_not_delay_later_ipv4_connections(monkeypatch):
+    """A firewall drops IPv6 to a host with both families: only the first connection waits for it."""
     with raw_server(CLOSING) as receiver, contextlib.ExitStack() as stack:
         hole = stack.enter_context(socket.socket(socket.AF_INET6))
         hole.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -245,15 +245,15 @@ def test_an_ipv6_address_that_does_not_answer_leaves_ipv4_its_turn(monkeypatch):
     assert len(dials) == 2 + 1 + 1, "both addresses for the first connection, then only the one that answered"
 
 
-def test_a_refused_address_gives_way_to_the_next_at_once(monkeypatch, resolved, attempts):
-    """No quarter of a second passes: the clock stands still."""
+def test_next_address_is_tried_at_once_after_a_refusal(monkeypatch, resolved, dialed_addresses):
+    """The clock does not move, so no stagger delay is needed."""
     clock = FakeClock()
     monkeypatch.setattr("airflow_provider_hooks.http.connect.time", clock)
     resolved("::1", "127.0.0.1")
     with raw_server(OK) as receiver:
         sock, peer = connect(receiver.port, timeout=5.0)
         sock.close()
-    assert (peer, attempts) == ("127.0.0.1", ["::1", "127.0.0.1"])
+    assert (peer, dialed_addresses) == ("127.0.0.1", ["::1", "127.0.0.1"])
 
 
 @pytest.mark.parametrize(
@@ -265,11 +265,11 @@ def test_a_refused_address_gives_way_to_the_next_at_once(monkeypatch, resolved, 
         (["10.0.0.1", "10.0.0.2", "::1", "::2", "::3"], ["10.0.0.1", "::1", "10.0.0.2", "::2", "::3"]),
     ],
 )
-def test_the_families_of_addresses_take_turns(addresses, interleaved):
+def test_address_families_are_interleaved(addresses, interleaved):
     assert interleave_families(addresses) == interleaved
 
 
-def test_the_address_that_was_connected_is_tried_first_from_then_on(resolved, attempts):
+def test_last_connected_address_is_tried_first(resolved, dialed_addresses):
     resolved("127.0.0.2", "127.0.0.1")
     with raw_server(OK) as receiver:
         target = Target(scheme="http", host="hooks.test", port=receiver.port)
@@ -281,10 +281,10 @@ def test_the_address_that_was_connected_is_tried_first_from_then_on(resolved, at
         for _ in range(3):
             open_connection(connector).sock.close()
         connector.close()
-    assert attempts == ["127.0.0.2", "127.0.0.1", "127.0.0.1", "127.0.0.1"]
+    assert dialed_addresses == ["127.0.0.2", "127.0.0.1", "127.0.0.1", "127.0.0.1"]
 
 
-def test_dns_that_is_slow_is_a_timeout_and_says_so(monkeypatch):
+def test_slow_dns_is_reported_as_a_timeout_that_names_the_host(monkeypatch):
     answered = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_options: answered.wait(20) and [])
     with pytest.raises(TimeoutError, match=r"hooks\.test was not resolved within 0\.2 s"):
@@ -303,7 +303,7 @@ def test_dns_that_is_slow_is_a_timeout_and_says_so(monkeypatch):
         (hanging_in_the_handshake, "https", "TLS with 127.0.0.1 was not set up within 0.2 s"),
     ],
 )
-def test_what_took_the_time_to_connect_is_in_the_message(serve, scheme, message):
+def test_timeout_message_names_the_slow_step(serve, scheme, message):
     with serve() as receiver:
         attempt = send_once(
             f"{scheme}://127.0.0.1:{receiver.port}/",
@@ -336,13 +336,13 @@ def test_what_took_the_time_to_connect_is_in_the_message(serve, scheme, message)
     ],
     ids=repr,
 )
-def test_each_error_has_its_class(error, error_class):
+def test_connect_error_has_the_error_class_of_its_cause(error, error_class):
     found = to_connect_error(error)
     assert (found.error_class, str(found)) == (error_class, str(error))
 
 
-def test_dns_takes_its_part_of_the_time_to_connect(monkeypatch):
-    """The deadline is one for DNS, connecting and TLS together."""
+def test_time_of_dns_counts_towards_the_connect_timeout(monkeypatch):
+    """One deadline covers DNS, connecting and TLS."""
     clock = FakeClock()
     monkeypatch.setattr("airflow_provider_hooks.http.connect.time", clock)
     monkeypatch.setattr(
@@ -367,7 +367,7 @@ def test_dns_takes_its_part_of_the_time_to_connect(monkeypatch):
 
 
 class FakeClock:
-    """A clock that only a test moves."""
+    """A clock that only a test advances."""
 
     def __init__(self) -> None:
         self._now = 100.0
@@ -379,7 +379,7 @@ class FakeClock:
         self._now += seconds
 
 
-def test_what_is_left_of_the_time_is_the_timeout_of_the_connection(resolved):
+def test_socket_timeout_is_the_time_left_after_connecting(resolved):
     resolved("127.0.0.1")
     with raw_server(OK) as receiver:
         sock, _ = connect(receiver.port, timeout=2.0)
@@ -394,7 +394,7 @@ def tunnel(proxy: str, *, timeout: float = 1.0):
     return connect(443, listed=(), proxy=proxy, timeout=timeout)
 
 
-def test_a_tunnel_leads_to_the_address_and_takes_nothing_from_behind_it(resolved):
+def test_tunnel_to_an_address_leaves_bytes_after_the_proxy_response_unread(resolved):
     resolved(PUBLIC)
     greeting = b"220 hello\r\n\r\n"
     with (
@@ -410,38 +410,38 @@ def test_a_tunnel_leads_to_the_address_and_takes_nothing_from_behind_it(resolved
     assert proxy.requests == [f"CONNECT [{PUBLIC}]:443 HTTP/1.1\r\nHost: [{PUBLIC}]:443\r\n\r\n"]
 
 
-NO_TUNNEL = {
+INVALID_CONNECT_RESPONSES = {
     "refused": b"HTTP/1.1 403 No\r\n\r\n",
     "interim": b"HTTP/1.1 100 Continue\r\n\r\n",
     "not HTTP": b"SSH-2.0\r\n\r\n",
-    "nothing": b"",
-    "no end": b"HTTP/1.1 200 OK\r\n",
+    "empty": b"",
+    "incomplete": b"HTTP/1.1 200 OK\r\n",
     "no status": b"\r\n\r\n",
     "too long": b"HTTP/1.1 200 OK\r\nA: " + b"x" * MAX_ANSWER_BYTES + b"\r\n\r\n",
 }
 
 
-@pytest.mark.parametrize("answer", NO_TUNNEL.values(), ids=NO_TUNNEL)
-def test_what_opens_no_tunnel_is_an_error_of_the_proxy(resolved, answer):
+@pytest.mark.parametrize("answer", INVALID_CONNECT_RESPONSES.values(), ids=INVALID_CONNECT_RESPONSES)
+def test_invalid_connect_response_raises_proxy_error(resolved, answer):
     resolved(PUBLIC)
     with answering(answer)() as receiver, pytest.raises(ProxyError):
         tunnel(f"http://127.0.0.1:{receiver.port}")
 
 
 @pytest.mark.parametrize(
-    "answer", [stay_silent, drip(b"", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 500)], ids=["silence", "a drip"]
+    "answer", [stay_silent, drip(b"", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 500)], ids=["silent", "one byte at a time"]
 )
-def test_a_proxy_that_is_slow_is_left_when_time_is_up(resolved, answer):
+def test_slow_proxy_times_out(resolved, answer):
     resolved(PUBLIC)
     with raw_server(answer) as receiver:
         started = time.monotonic()
         with pytest.raises(TimeoutError):
             tunnel(f"http://127.0.0.1:{receiver.port}", timeout=1.0)
-    assert time.monotonic() - started < 1.9, "not once for connecting and once for the answer"
+    assert time.monotonic() - started < 1.9, "one timeout for the connection and the response together"
 
 
-def test_a_proxy_without_ipv6_opens_the_tunnel_to_the_ipv4_address(resolved, tmp_path):
-    """The one that was opened is asked for first from then on."""
+def test_proxy_without_ipv6_opens_the_tunnel_to_the_ipv4_address(resolved, tmp_path):
+    """Later tunnels try the address that worked first."""
     resolved(PUBLIC, PUBLIC_IPV4)
     url, ca_file = "https://hooks.test/", write_authority(tmp_path / "ca.pem")
     with raw_server(CLOSING, tls=issue("hooks.test")) as receiver, connect_proxy(receiver.port, refuses="[") as proxy:
@@ -454,7 +454,7 @@ def test_a_proxy_without_ipv6_opens_the_tunnel_to_the_ipv4_address(resolved, tmp
     assert len(receiver.requests) == 2
 
 
-def test_a_proxy_that_refuses_one_address_is_asked_for_the_next(resolved):
+def test_next_address_is_requested_from_a_proxy_that_refuses_one(resolved):
     resolved(PUBLIC, "3000::2")
     with connect_proxy(find_closed_port(), answer=b"HTTP/1.1 502 No\r\n\r\n") as proxy, pytest.raises(ProxyError):
         tunnel(proxy.url)

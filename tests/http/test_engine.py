@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What a lost connection proves, when connections are reused, forks, and calls that are left early."""
+"""Lost connections, reuse of connections, timeouts, interrupted calls and forked processes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def open_engine(
         engine.close()
 
 
-def number(url: str, number: int, *, size: int = 0) -> RawRequest:
+def make_request(url: str, number: int, *, size: int = 0) -> RawRequest:
     return make_raw_request(parse_url(url), {"X-Number": str(number)}, b"x" * size)
 
 
@@ -75,14 +75,14 @@ def wait_until(is_true: Callable[[], object]) -> None:
 
 
 class FrozenClock:
-    """A clock that only a test moves."""
+    """A clock that only a test advances."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
 
     @classmethod
     def install(cls, monkeypatch: pytest.MonkeyPatch) -> FrozenClock:
-        """Give the engine such a clock; new connections need no time to settle then."""
+        """Replace the clock of the engine; new connections then need no time to settle."""
         clock = cls()
         monkeypatch.setattr(engine_module, "time", clock)
         monkeypatch.setattr(engine_module, "SETTLE_SECONDS", 0.0)
@@ -95,32 +95,32 @@ class FrozenClock:
         return self.now
 
 
-# What a lost connection proves
+# Lost connections
 
 
-class Closing:
+class CloseBeforeRequest:
     """
-    Has the receiver end its connection between the engine's last look at it and the request.
+    Makes the receiver end its connection between the engine's last check of it and the request.
 
     :param uses: the request of a connection, from 1, before which it is ended
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, uses: int) -> None:
-        self._uses, self._looks = uses, 0
+        self._uses, self._checks = uses, 0
         self.due = threading.Event()
-        monkeypatch.setattr(engine_module, "read_tcp_info", self._look)
+        monkeypatch.setattr(engine_module, "read_tcp_info", self._check)
 
-    def _look(self, sock: socket.socket) -> bytes:
+    def _check(self, sock: socket.socket) -> bytes:
         info = read_tcp_info(sock)
-        self._looks += 1
-        if self._looks == self._uses:
+        self._checks += 1
+        if self._checks == self._uses:
             self.due.set()
             wait_until(lambda: not is_established(read_tcp_info(sock)))
         return info
 
 
-def close_after(closing: Closing, end: Callable[[socket.socket], None], *, uses: int):
-    """On the first connection answer all requests before the last, and end it when that is due; on others answer."""
+def close_after(closing: CloseBeforeRequest, end: Callable[[socket.socket], None], *, uses: int):
+    """Answer all requests of the first connection but the last, then end it when due; answer all on others."""
     connections = itertools.count()
 
     def behave(connection: socket.socket, requests: list[bytes]) -> None:
@@ -138,7 +138,7 @@ def close_after(closing: Closing, end: Callable[[socket.socket], None], *, uses:
 
 @contextlib.contextmanager
 def connection_server(behave, *, tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, list[bytes]]]:
-    """Serve each connection by a function that gets it as it was accepted, before anything is read."""
+    """Serve each connection by a function that gets it before anything is read."""
     listener, requests = socket.create_server(("127.0.0.1", 0)), []
 
     def serve(connection: socket.socket) -> None:
@@ -166,36 +166,36 @@ def close(connection: socket.socket) -> None:
     connection.close()
 
 
-def say_goodbye(connection: socket.socket) -> None:
-    """Send the alert of TLS that nothing follows, and close without the peer's."""
+def send_close_notify(connection: socket.socket) -> None:
+    """Send the TLS alert close_notify, and close without waiting for that of the peer."""
     connection.setblocking(False)
     with contextlib.suppress(ssl.SSLWantReadError):
         connection.unwrap()
     connection.close()
 
 
-@pytest.mark.parametrize(("tls", "end"), [(False, close), (True, close), (True, say_goodbye)])
-class TestClosedInOrder:
-    """A FIN, and no byte of the request was acknowledged: nothing was received."""
+@pytest.mark.parametrize(("tls", "end"), [(False, close), (True, close), (True, send_close_notify)])
+class TestCleanClose:
+    """A FIN without an acknowledged byte of the request: the receiver got nothing."""
 
-    def test_on_a_new_connection_it_is_not_sent(self, monkeypatch, ca_file, tls, end):
-        behave = close_after(Closing(monkeypatch, 1), end, uses=1)
+    def test_request_on_a_new_connection_is_not_sent(self, monkeypatch, ca_file, tls, end):
+        behave = close_after(CloseBeforeRequest(monkeypatch, 1), end, uses=1)
         with (
             connection_server(behave, tls=issue("127.0.0.1") if tls else None) as (url, requests),
             open_engine(url, ca_file=ca_file) as engine,
         ):
-            result = engine.send_one(number(url, 1))
+            result = engine.send_one(make_request(url, 1))
             assert engine.opened == 1
         assert (result.outcome, result.error and result.error[0]) == (Outcome.NOT_SENT, ErrorClass.CONNECTION_RESET)
         assert requests == []
 
-    def test_on_a_reused_connection_it_is_sent_on_a_new_one(self, monkeypatch, ca_file, tls, end):
-        behave = close_after(Closing(monkeypatch, 2), end, uses=2)
+    def test_request_on_a_reused_connection_is_sent_on_a_new_one(self, monkeypatch, ca_file, tls, end):
+        behave = close_after(CloseBeforeRequest(monkeypatch, 2), end, uses=2)
         with (
             connection_server(behave, tls=issue("127.0.0.1") if tls else None) as (url, requests),
             open_engine(url, ca_file=ca_file) as engine,
         ):
-            results = [engine.send_one(number(url, count)) for count in range(2)]
+            results = [engine.send_one(make_request(url, count)) for count in range(2)]
             assert engine.opened == 2
         assert [result.outcome for result in results] == [Outcome.DELIVERED] * 2
         assert list_numbers(requests) == [0, 1]
@@ -203,26 +203,24 @@ class TestClosedInOrder:
 
 @pytest.mark.parametrize("reused", [False, True])
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_request_that_a_receiver_reads_after_it_closed_its_own_direction_is_unknown(
-    monkeypatch, ca_file, tls, reused
-):
-    """A FIN alone proves nothing: the receiver may go on reading."""
+def test_request_read_by_a_half_closed_receiver_is_unknown(monkeypatch, ca_file, tls, reused):
+    """A FIN alone proves nothing: the receiver may still read."""
     uses = 2 if reused else 1
 
-    def close_one_direction(connection: socket.socket) -> None:
+    def half_close(connection: socket.socket) -> None:
         socket.socket.shutdown(connection, socket.SHUT_WR)
         requests.append(read_request(connection))
         done.wait(PATIENT)
 
     done = threading.Event()
-    behave = close_after(Closing(monkeypatch, uses), close_one_direction, uses=uses)
+    behave = close_after(CloseBeforeRequest(monkeypatch, uses), half_close, uses=uses)
     with (
         connection_server(behave, tls=issue("127.0.0.1") if tls else None) as (url, requests),
         open_engine(url, ca_file=ca_file) as engine,
     ):
         if reused:
-            assert engine.send_one(number(url, 1)).outcome is Outcome.DELIVERED
-        assert engine.send_one(number(url, uses)).outcome is Outcome.UNKNOWN
+            assert engine.send_one(make_request(url, 1)).outcome is Outcome.DELIVERED
+        assert engine.send_one(make_request(url, uses)).outcome is Outcome.UNKNOWN
         assert engine.opened == 1
         wait_until(lambda: len(requests) == uses)
         done.set()
@@ -231,18 +229,18 @@ def test_a_request_that_a_receiver_reads_after_it_closed_its_own_direction_is_un
 
 @pytest.mark.parametrize("reused", [False, True])
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_reset_without_a_fin_is_unknown_even_if_no_byte_was_acknowledged(monkeypatch, ca_file, tls, reused):
+def test_reset_without_fin_is_unknown_unless_the_system_refused_to_send(monkeypatch, ca_file, tls, reused):
     """The receiver may have read all of the request; over TLS the error of the socket is consumed by OpenSSL."""
     uses = 2 if reused else 1
-    behave = close_after(Closing(monkeypatch, uses), reset, uses=uses)
+    behave = close_after(CloseBeforeRequest(monkeypatch, uses), reset, uses=uses)
     with (
         connection_server(behave, tls=issue("127.0.0.1") if tls else None) as (url, requests),
         open_engine(url, ca_file=ca_file) as engine,
     ):
         if reused:
-            assert engine.send_one(number(url, 0)).outcome is Outcome.DELIVERED
-        result = engine.send_one(number(url, 1))
-    # Without TLS the system refuses to send on a socket that was reset, so the engine knows that nothing left.
+            assert engine.send_one(make_request(url, 0)).outcome is Outcome.DELIVERED
+        result = engine.send_one(make_request(url, 1))
+    # Without TLS the system refuses to send on a socket that was reset, so the engine knows that nothing was sent.
     if tls:
         assert result.outcome is Outcome.UNKNOWN
     elif reused:
@@ -253,7 +251,7 @@ def test_a_reset_without_a_fin_is_unknown_even_if_no_byte_was_acknowledged(monke
 
 @pytest.mark.parametrize("end", [close, reset])
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_connection_that_is_lost_after_a_byte_was_acknowledged_is_unknown(ca_file, tls, end):
+def test_connection_lost_after_an_acknowledged_byte_is_unknown(ca_file, tls, end):
     def behave(connection: socket.socket, requests: list[bytes]) -> None:
         requests.append(read_request(connection))
         end(connection)
@@ -262,13 +260,13 @@ def test_a_connection_that_is_lost_after_a_byte_was_acknowledged_is_unknown(ca_f
         connection_server(behave, tls=issue("127.0.0.1") if tls else None) as (url, requests),
         open_engine(url, ca_file=ca_file) as engine,
     ):
-        result = engine.send_one(number(url, 1))
+        result = engine.send_one(make_request(url, 1))
     assert (result.outcome, result.error and result.error[0]) == (Outcome.UNKNOWN, ErrorClass.CONNECTION_RESET)
     assert list_numbers(requests) == [1]
 
 
 @pytest.mark.parametrize("fin", [False, True], ids=["open", "FIN"])
-def test_the_goodbye_of_tls_after_the_request_is_unknown_and_not_waited_for(ca_file, fin):
+def test_close_notify_after_the_request_is_unknown_without_a_wait(ca_file, fin):
     done = threading.Event()
 
     def behave(connection: socket.socket, requests: list[bytes]) -> None:
@@ -284,15 +282,15 @@ def test_the_goodbye_of_tls_after_the_request_is_unknown_and_not_waited_for(ca_f
         connection_server(behave, tls=issue("127.0.0.1")) as (url, requests),
         open_engine(url, ca_file=ca_file, timeout=3_600.0) as engine,
     ):
-        result = engine.send_one(number(url, 1))
+        result = engine.send_one(make_request(url, 1))
         done.set()
     assert (result.outcome, result.error and result.error[0]) == (Outcome.UNKNOWN, ErrorClass.CONNECTION_RESET)
     assert list_numbers(requests) == [1]
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_body_that_only_a_close_ends_is_not_complete_after_a_reset(monkeypatch, ca_file, tls):
-    """Also if the reset is there before the body is read, when OpenSSL would report an end."""
+def test_body_without_length_is_incomplete_after_a_reset(monkeypatch, ca_file, tls):
+    """Also if the reset arrives before the body is read, where OpenSSL would report a normal end."""
     was_reset = threading.Event()
 
     def behave(connection: socket.socket, requests: list[bytes]) -> None:
@@ -313,7 +311,7 @@ def test_a_body_that_only_a_close_ends_is_not_complete_after_a_reset(monkeypatch
             really_poll(timeout)
 
         monkeypatch.setattr(engine, "_poll", poll_late)
-        result = engine.send_one(number(url, 1))
+        result = engine.send_one(make_request(url, 1))
     assert (result.outcome, result.body) == (Outcome.DELIVERED, b"part of a body")
     assert result.error is not None
     assert result.error[0] is ErrorClass.CONNECTION_RESET
@@ -322,21 +320,21 @@ def test_a_body_that_only_a_close_ends_is_not_complete_after_a_reset(monkeypatch
 # Reuse
 
 
-def test_after_a_lost_connection_new_ones_are_used_once_until_the_period_is_over(monkeypatch):
+def test_connections_are_used_once_for_a_period_after_a_lost_one(monkeypatch):
     clock = FrozenClock.install(monkeypatch)
 
-    def answer_but_the_second(connection, requests):
+    def answer_all_but_the_second(connection, requests):
         while request := read_request(connection):
             requests.append(request)
             if len(requests) == 2:
                 return  # ends the connection
             connection.sendall(OK)
 
-    with connection_server(answer_but_the_second) as (url, requests), open_engine(url) as engine:
+    with connection_server(answer_all_but_the_second) as (url, requests), open_engine(url) as engine:
         opened, outcomes = [], []
         for count, seconds in enumerate([0.0, 0.0, 0.0, 1.9, 0.2, 0.0]):
             clock.now += seconds
-            outcomes.append(engine.send_one(number(url, count)).outcome)
+            outcomes.append(engine.send_one(make_request(url, count)).outcome)
             opened.append(engine.opened)
     assert outcomes == [Outcome.DELIVERED, Outcome.UNKNOWN, *[Outcome.DELIVERED] * 4]
     assert opened == [1, 1, 2, 3, 4, 4], "2 seconds after the loss, the connection is reused again"
@@ -344,7 +342,7 @@ def test_after_a_lost_connection_new_ones_are_used_once_until_the_period_is_over
 
 
 class Receiver:
-    """Answers once ``together`` requests wait, and ends connections as a test says."""
+    """Answers when ``together`` requests wait; a test can close its connections."""
 
     def __init__(self) -> None:
         self.together = 1
@@ -371,7 +369,7 @@ def clock(monkeypatch) -> FrozenClock:
 
 
 def send_numbers(engine: Engine[RawRequest], url: str, numbers: range) -> list[Outcome]:
-    requests = (number(url, one) for one in numbers)
+    requests = (make_request(url, one) for one in numbers)
     return [result.outcome for results in engine.send(requests) for result in results]
 
 
@@ -380,7 +378,7 @@ def count_closed(engine: Engine[RawRequest]) -> int:
 
 
 def record_most_busy(engine: Engine[RawRequest], monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Have the engine note how many requests are under way whenever it waits for the network."""
+    """Record the largest number of requests in progress whenever the engine waits for the network."""
     really_poll, busy = engine._poll, [0]
 
     def poll(timeout: float) -> None:
@@ -392,7 +390,7 @@ def record_most_busy(engine: Engine[RawRequest], monkeypatch: pytest.MonkeyPatch
 
 
 class TestRestartingReceiver:
-    """A receiver that closes one connection is about to close the others."""
+    """A receiver that closes one connection is expected to close the others."""
 
     CONCURRENCY = 16
 
@@ -414,14 +412,14 @@ class TestRestartingReceiver:
         receiver.connections[0].shutdown(socket.SHUT_RDWR)
         wait_until(lambda: count_closed(engine) == 1)
 
-    def test_a_close_of_an_idle_connection_closes_the_other_idle_ones(self, opened):
+    def test_closed_idle_connection_closes_the_other_idle_ones(self, opened):
         engine, url, receiver = opened
         self.close_one(engine, receiver)
         assert send_numbers(engine, url, range(16, 18)) == [Outcome.DELIVERED] * 2
-        assert engine.opened == 18, "and new ones are used once"
+        assert engine.opened == 18, "new connections are used once"
         assert engine._connections == {}
 
-    def test_a_close_that_only_the_check_before_a_request_finds_does_too(self, opened, monkeypatch):
+    def test_close_found_by_the_check_before_a_request_closes_the_idle_ones(self, opened, monkeypatch):
         engine, url, _ = opened
         answers = iter([False])
         monkeypatch.setattr(engine_module, "is_established", lambda info: next(answers, is_established(info)))
@@ -430,7 +428,7 @@ class TestRestartingReceiver:
         assert engine.opened == 32
         assert busy == [16]
 
-    def test_a_close_after_an_idle_timeout_does_not(self, opened, clock):
+    def test_close_after_an_idle_timeout_leaves_the_others_open(self, opened, clock):
         engine, url, receiver = opened
         clock.now += 1.0
         self.close_one(engine, receiver)
@@ -438,7 +436,7 @@ class TestRestartingReceiver:
         assert engine.opened == 16
         assert len(engine._connections) == 15
 
-    def test_few_requests_reuse_connections_after_a_period_and_then_twice_as_many(self, opened, clock, monkeypatch):
+    def test_concurrency_doubles_each_period_once_connections_are_reused(self, opened, clock, monkeypatch):
         engine, url, receiver = opened
         self.close_one(engine, receiver)
         first, most = 16, []
@@ -451,32 +449,30 @@ class TestRestartingReceiver:
             first += 20
         assert most == [4, 4, 2, 4, 8, 16]
 
-    def test_a_close_of_a_connection_with_a_request_closes_the_idle_ones_before_its_outcome_is_known(
-        self, opened, monkeypatch
-    ):
+    def test_idle_connections_are_closed_before_the_outcome_of_a_lost_request_is_known(self, opened, monkeypatch):
         engine, url, receiver = opened
-        sockets = {theirs.getpeername(): theirs for theirs in receiver.connections}
+        sockets = {accepted.getpeername(): accepted for accepted in receiver.connections}
         is_first = iter([True])
 
-        def look(sock: socket.socket) -> bytes:
+        def close_after_check(sock: socket.socket) -> bytes:
             info = read_tcp_info(sock)
             if next(is_first, False):  # close one direction between the check and the request
                 socket.socket.shutdown(sockets[sock.getsockname()], socket.SHUT_WR)
                 wait_until(lambda: not is_established(read_tcp_info(sock)))
             return info
 
-        receiver.together = 2  # it reads the request, and does not answer
-        monkeypatch.setattr(engine_module, "read_tcp_info", look)
+        receiver.together = 2  # the receiver reads the request, and does not answer
+        monkeypatch.setattr(engine_module, "read_tcp_info", close_after_check)
         monkeypatch.setattr(engine_module, "any_byte_acknowledged", lambda _sock, _before: False)
         deadline = time.monotonic() + PATIENT
-        for results in engine.send(iter([number(url, 16)])):
+        for results in engine.send(iter([make_request(url, 16)])):
             assert results == []
             assert time.monotonic() < deadline
             if len(engine._connections) == 1:
                 break
 
 
-def test_after_a_close_a_new_connection_that_is_reset_before_it_is_used_costs_nothing(monkeypatch):
+def test_new_connection_reset_before_use_is_replaced_after_a_close(monkeypatch):
     """A server that stops listening resets the connections that it has not accepted yet."""
     monkeypatch.setattr(engine_module, "SETTLE_SECONDS", 0.5)
     connections = itertools.count()
@@ -484,22 +480,22 @@ def test_after_a_close_a_new_connection_that_is_reset_before_it_is_used_costs_no
     def behave(connection: socket.socket, requests: list[bytes]) -> None:
         number = next(connections)
         if number == 0:
-            requests.append(read_request(connection))  # and ends the connection
+            requests.append(read_request(connection))  # then the connection ends
         elif number == 1:
-            time.sleep(0.05)  # the engine takes note first that it is connected
+            time.sleep(0.05)  # the engine first registers the connection
             reset(connection)
         else:
             answer_all(connection, requests)
 
     with connection_server(behave) as (url, requests), open_engine(url) as engine:
-        outcomes = [engine.send_one(number(url, count)).outcome for count in range(2)]
+        outcomes = [engine.send_one(make_request(url, count)).outcome for count in range(2)]
     assert outcomes == [Outcome.UNKNOWN, Outcome.DELIVERED]
     assert engine.opened == 3
     assert list_numbers(requests) == [0, 1]
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_only_a_new_connection_without_tls_settles_and_only_after_a_close(monkeypatch, ca_file, tls):
+def test_settle_time_applies_only_to_plain_connections_after_a_close(monkeypatch, ca_file, tls):
     monkeypatch.setattr(engine_module, "SETTLE_SECONDS", PATIENT)
     connections = itertools.count()
 
@@ -514,12 +510,12 @@ def test_only_a_new_connection_without_tls_settles_and_only_after_a_close(monkey
         open_engine(url, ca_file=ca_file) as engine,
     ):
         began = time.monotonic()
-        outcomes = [engine.send_one(number(url, count)).outcome for count in range(2)]
+        outcomes = [engine.send_one(make_request(url, count)).outcome for count in range(2)]
         assert time.monotonic() < began + PATIENT
     assert outcomes == [Outcome.UNKNOWN if tls else Outcome.DELIVERED, Outcome.DELIVERED]
 
 
-def test_a_new_connection_that_is_lost_limits_reuse_too(clock):
+def test_lost_new_connection_limits_reuse(clock):
     connections = itertools.count()
 
     def close_the_first(connection: socket.socket, requests: list[bytes]) -> None:
@@ -529,45 +525,45 @@ def test_a_new_connection_that_is_lost_limits_reuse_too(clock):
             requests.append(read_request(connection))
 
     with connection_server(close_the_first) as (url, requests), open_engine(url) as engine:
-        outcomes = [engine.send_one(number(url, count)).outcome for count in range(3)]
+        outcomes = [engine.send_one(make_request(url, count)).outcome for count in range(3)]
         assert engine.opened == 3
     assert outcomes == [Outcome.UNKNOWN, Outcome.DELIVERED, Outcome.DELIVERED]
     assert list_numbers(requests) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_connection_that_cannot_be_sent_on_limits_reuse_too(monkeypatch, clock, ca_file, tls):
-    """The receiver resets it between the check and the request."""
-    behave = close_after(Closing(monkeypatch, 2), reset, uses=2)
+def test_failed_send_limits_reuse(monkeypatch, clock, ca_file, tls):
+    """The receiver resets the connection between the check and the request."""
+    behave = close_after(CloseBeforeRequest(monkeypatch, 2), reset, uses=2)
     with (
         connection_server(behave, tls=issue("127.0.0.1") if tls else None) as (url, _),
         open_engine(url, ca_file=ca_file) as engine,
     ):
         opened = []
         for count in range(4):
-            engine.send_one(number(url, count))
+            engine.send_one(make_request(url, count))
             opened.append(engine.opened)
     assert opened == ([1, 1, 2, 3] if tls else [1, 2, 3, 4]), "over TLS a part of the request may have been sent"
 
 
-def test_a_request_whose_connection_was_lost_has_no_more_time_than_any_other(monkeypatch):
-    behave = close_after(Closing(monkeypatch, 2), close, uses=2)
+def test_request_on_a_replaced_connection_keeps_its_start_time(monkeypatch):
+    behave = close_after(CloseBeforeRequest(monkeypatch, 2), close, uses=2)
     with connection_server(behave) as (url, _), open_engine(url) as engine:
-        engine.send_one(number(url, 0))
+        engine.send_one(make_request(url, 0))
         waiting = []
         really_dial = engine._connect_waiting
         monkeypatch.setattr(engine, "_connect_waiting", lambda: (waiting.extend(engine._waiting), really_dial()))
-        begun = time.monotonic()
-        engine.send_one(number(url, 1))
-    assert {started for _, started, _ in waiting if started < begun} == set()
-    assert len({started for _, started, _ in waiting}) == 1, "it began once"
+        second_started = time.monotonic()
+        engine.send_one(make_request(url, 1))
+    assert {started for _, started, _ in waiting if started < second_started} == set()
+    assert len({started for _, started, _ in waiting}) == 1, "the start time is set once"
 
 
-# Time
+# Timeouts
 
 
-def test_the_time_of_a_connection_that_was_begun_for_another_request_is_not_that_of_the_next(monkeypatch):
-    """A black hole: a request is given up while its connection is being opened; the next has its own time."""
+def test_timeout_starts_with_the_request_and_not_with_an_earlier_connection(monkeypatch):
+    """The receiver drops packets: a request times out while its connection opens; the next has the full timeout."""
     clock = FrozenClock.install(monkeypatch)
     really_poll, polled = select.epoll.poll, []
     with black_hole() as hole, open_engine(hole.url, timeout=1.0, connect_timeout=1.0) as engine:
@@ -586,16 +582,16 @@ def test_the_time_of_a_connection_that_was_begun_for_another_request_is_not_that
 
         def dial_late():
             if len(engine._waiting) > len(engine._dials):
-                clock.now += 0.25  # the connection is begun after the request, so the request is given up before it
+                clock.now += 0.25  # the connection starts after the request, so the request times out first
             really_dial()
 
         monkeypatch.setattr(engine, "_connect_waiting", dial_late)
-        results = [engine.send_one(number(hole.url, count)) for count in range(3)]
+        results = [engine.send_one(make_request(hole.url, count)) for count in range(3)]
     assert {(result.outcome, result.error[0]) for result in results} == {(Outcome.NOT_SENT, ErrorClass.TIMEOUT)}
     assert min(result.seconds for result in results) >= 1.0
 
 
-# Calls that are left early
+# Interrupted calls
 
 
 def answer_all(connection: socket.socket, requests: list[bytes]) -> None:
@@ -611,7 +607,7 @@ def answer_all_but_the_first(connection: socket.socket, requests: list[bytes]) -
             connection.sendall(OK)
 
 
-def test_an_interrupted_request_leaves_nothing_to_the_next(monkeypatch):
+def test_interrupted_request_does_not_affect_the_next(monkeypatch):
     with connection_server(answer_all_but_the_first) as (url, requests), open_engine(url) as engine:
         really_poll = engine._poll
 
@@ -622,30 +618,32 @@ def test_an_interrupted_request_leaves_nothing_to_the_next(monkeypatch):
 
         monkeypatch.setattr(engine, "_poll", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            engine.send_one(number(url, 0))
+            engine.send_one(make_request(url, 0))
         monkeypatch.setattr(engine, "_poll", really_poll)
-        request = number(url, 1)
+        request = make_request(url, 1)
         result = engine.send_one(request)
     assert (result.request, result.outcome) == (request, Outcome.DELIVERED)
     assert list_numbers(requests) == [0, 1]
 
 
-def test_a_consumer_that_reads_no_further_leaves_nothing_to_the_next_call():
+def test_consumer_that_stops_early_does_not_affect_the_next_call():
     with connection_server(answer_all) as (url, requests), open_engine(url, concurrency=3) as engine:
-        for results in engine.send(number(url, count) for count in range(9)):
+        for results in engine.send(make_request(url, count) for count in range(9)):
             if results:
                 break
-        rest = [result for results in engine.send(number(url, count) for count in range(9, 12)) for result in results]
+        rest = [
+            result for results in engine.send(make_request(url, count) for count in range(9, 12)) for result in results
+        ]
     assert sorted(list_numbers([result.request.request for result in rest])) == [9, 10, 11]
     assert {result.outcome for result in rest} == {Outcome.DELIVERED}
-    assert len(list_numbers(requests)) == len(set(list_numbers(requests))), "and no request is sent twice"
+    assert len(list_numbers(requests)) == len(set(list_numbers(requests))), "no request is sent twice"
 
 
 # Forks
 
 
 def run_in_child(work: Callable[[], bool]) -> None:
-    """Run in a forked process, and fail if it returns ``False`` or raises."""
+    """Run a function in a forked process, and fail if it returns ``False`` or raises."""
     child = os.fork()
     if not child:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -663,29 +661,29 @@ def test_a_forked_process_opens_its_own_connections(ca_file, tls):
         connection_server(answer_all, tls=issue("127.0.0.1") if tls else None) as (url, requests),
         open_engine(url, ca_file=ca_file) as engine,
     ):
-        engine.send_one(number(url, 1))
-        run_in_child(lambda: engine.send_one(number(url, 2)).outcome is Outcome.DELIVERED)
-        assert engine.send_one(number(url, 3)).outcome is Outcome.DELIVERED
+        engine.send_one(make_request(url, 1))
+        run_in_child(lambda: engine.send_one(make_request(url, 2)).outcome is Outcome.DELIVERED)
+        assert engine.send_one(make_request(url, 3)).outcome is Outcome.DELIVERED
         assert engine.opened == 1, "the connection of the parent still works"
     assert list_numbers(requests) == [1, 2, 3]
 
 
-def test_a_forked_process_that_closes_the_engine_leaves_the_connections_of_its_parent_alone():
-    """The ``epoll`` is shared: what the child removed from it, the parent would wait for in vain."""
+def test_engine_closed_in_a_forked_process_leaves_the_connections_of_its_parent():
+    """The ``epoll`` is shared: the parent would get no events of a connection that the child removed."""
     with connection_server(answer_all) as (url, requests), open_engine(url, timeout=PATIENT) as engine:
-        engine.send_one(number(url, 1))
+        engine.send_one(make_request(url, 1))
         run_in_child(lambda: engine.close() is None)
-        assert engine.send_one(number(url, 2)).outcome is Outcome.DELIVERED
+        assert engine.send_one(make_request(url, 2)).outcome is Outcome.DELIVERED
         assert engine.opened == 1
     assert list_numbers(requests) == [1, 2]
 
 
-def test_a_process_forked_while_requests_are_under_way_does_not_wait_for_them():
+def test_forked_process_does_not_wait_for_requests_of_its_parent():
     with connection_server(answer_all) as (url, requests), open_engine(url, concurrency=2) as engine:
         outcomes = []
-        for results in engine.send(number(url, count) for count in range(4)):
+        for results in engine.send(make_request(url, count) for count in range(4)):
             if not outcomes and results:
-                run_in_child(lambda: engine.send_one(number(url, 9)).outcome is Outcome.DELIVERED)
+                run_in_child(lambda: engine.send_one(make_request(url, 9)).outcome is Outcome.DELIVERED)
             outcomes += [result.outcome for result in results]
     assert outcomes == [Outcome.DELIVERED] * 4
     assert sorted(list_numbers(requests)) == [0, 1, 2, 3, 9]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-The engine against every hostile receiver: the truth is told, in time, after one request of each event.
+The engine against hostile receivers: a correct outcome, in time, after at most one request for each event.
 
-Nothing of the package is replaced but where its records go; every receiver is a real one on loopback.
+Only the folder of the records is replaced; every receiver is a real one on loopback.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ EVENTS = 3
 
 @dataclass(frozen=True)
 class Case:
-    """A receiver, and what each event sent to it must come to."""
+    """A receiver, and the expected outcome of each event sent to it."""
 
     name: str
     receiver: Receiver
@@ -67,7 +67,7 @@ class Case:
 
     @property
     def timeouts(self) -> dict[str, float]:
-        """The short ones for a receiver that uses them up."""
+        """Short timeouts for a receiver that makes a request time out."""
         short = {"timeout": TIMEOUT, "connect_timeout": CONNECT_TIMEOUT}
         return short if self.error_class == "timeout" else {}
 
@@ -80,11 +80,11 @@ CASES = [
     Case("black hole", black_hole, NOT_SENT, "timeout", CONNECT_TIMEOUT),
     Case("never accepting", never_accepting, UNKNOWN, "timeout"),
     # TLS
-    Case("TLS as it should be", secured(), DELIVERED),
-    Case("TLS expired", secured(not_before=PAST, not_after=PAST + dt.timedelta(days=1)), NOT_SENT, "tls_error"),
-    Case("TLS of another name", secured("other.test"), NOT_SENT, "tls_error"),
+    Case("valid TLS", secured(), DELIVERED),
+    Case("expired certificate", secured(not_before=PAST, not_after=PAST + dt.timedelta(days=1)), NOT_SENT, "tls_error"),
+    Case("certificate for another name", secured("other.test"), NOT_SENT, "tls_error"),
     Case("TLS handshake hangs", hanging_in_the_handshake, NOT_SENT, "timeout", CONNECT_TIMEOUT),
-    # no answer
+    # no response
     Case("silence", answering(stay_silent), UNKNOWN, "timeout"),
     Case("closed after the request", answering(b""), UNKNOWN, "connection_reset"),
     Case("reset after the request", answering(reset), UNKNOWN, "connection_reset"),
@@ -92,7 +92,7 @@ CASES = [
     Case("header one byte at a time", answering(drip(HEAD, b"A: b\r\n")), UNKNOWN, "timeout"),
     Case("endless 1xx", answering(endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 99)), UNKNOWN, "response_too_large"),
     Case("a slow 1xx", answering(drip(b"", b"HTTP/1.1 102 Processing\r\n\r\n")), UNKNOWN, "timeout"),
-    Case("header line without end", status(b"200 OK", BIG_LINE[:-2] * 2), UNKNOWN, "response_too_large"),
+    Case("endless header line", status(b"200 OK", BIG_LINE[:-2] * 2), UNKNOWN, "response_too_large"),
     Case("endless headers", answering(endless(HEAD, b"A: b\r\n" * 99)), UNKNOWN, "response_too_large"),
     Case("HTTP/0.9", answering(b"<html>hello</html>"), UNKNOWN, "invalid_response"),
     Case("not HTTP", answering(b"SSH-2.0-OpenSSH_9.6\r\n"), UNKNOWN, "invalid_response"),
@@ -102,7 +102,7 @@ CASES = [
     ),
     Case("two Content-Lengths", status(b"200 OK", TWO_LENGTHS), UNKNOWN, "invalid_response"),
     Case("101", status(b"101 X", b"Upgrade: x\r\nConnection: upgrade\r\n\r\n"), UNKNOWN, "invalid_response"),
-    # an answer
+    # a response
     Case("103 then 200", answering(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK), DELIVERED),
     Case("150 headers", status(b"200 OK", HEADERS_150 + EMPTY), DELIVERED),
     Case("HTTP/1.0", answering(b"HTTP/1.0 200 OK\r\n\r\nto the end"), DELIVERED),
@@ -113,9 +113,9 @@ CASES = [
         Case(f"{code}", functools.partial(redirecting, code, address="127.0.0.2"), REJECTED)
         for code in (301, 302, 307, 308)
     ),
-    # a body without end, or none
+    # an endless or incomplete body
     Case("body one byte at a time", answering(drip(BYTES_1000, b"x")), DELIVERED, "timeout"),
-    Case("body never comes", answering(hang_after(BYTES_1000)), DELIVERED, "timeout"),
+    Case("body never arrives", answering(hang_after(BYTES_1000)), DELIVERED, "timeout"),
     Case("endless chunked", answering(endless(CHUNKED, CHUNK)), DELIVERED, "response_too_large"),
     Case("endless one-byte chunks", answering(endless(CHUNKED, b"1\r\nx\r\n" * 999)), DELIVERED, "response_too_large"),
     Case("endless trailers", answering(endless(CHUNKED + b"0\r\n", b"A: b\r\n" * 99)), DELIVERED, "response_too_large"),
@@ -124,7 +124,7 @@ CASES = [
     Case("gzip bomb", bombing(50), DELIVERED),
     Case("truncated body", answering(BYTES_1000 + b"short"), DELIVERED, "connection_reset"),
     Case("truncated chunk", answering(CHUNKED + b"10\r\nshort"), DELIVERED, "connection_reset"),
-    Case("no chunk", answering(CHUNKED + b"not a chunk\r\n"), DELIVERED, "invalid_response"),
+    Case("invalid chunk", answering(CHUNKED + b"not a chunk\r\n"), DELIVERED, "invalid_response"),
 ]  # fmt: skip
 
 
@@ -133,15 +133,15 @@ def ca_file(tmp_path_factory):
     return write_authority(tmp_path_factory.mktemp("authority") / "ca.pem")
 
 
-def find_private(sent, requests) -> list[str]:
-    """Return what the records hold of secrets, signatures, tokens and headers."""
+def find_sensitive_values(sent, requests) -> list[str]:
+    """Return the secrets, signatures, tokens and headers that the records contain."""
     return [*find_leaks(sent.output, requests=requests), *(one for one in (TOKEN, HEADER) if one in sent.output)]
 
 
-def check(case: Case, hostile, ca_file: str) -> None:
+def check_case(case: Case, hostile, ca_file: str) -> None:
     with hostile as receiver:
         sent = send(receiver.url, EVENTS, ca_file=ca_file, **case.timeouts)
-        requests = [request for request in receiver.requests if request.startswith(b"POST")]  # a handshake is none
+        requests = [request for request in receiver.requests if request.startswith(b"POST")]  # without TLS handshakes
     assert sent.endings == {(case.outcome, case.error_class): EVENTS}, sent.output
     assert sorted(sent.list_ids(case.outcome)) == [f"event-{number}" for number in range(EVENTS)]
     wanted = 0 if case.outcome == NOT_SENT or case.receiver is never_accepting else 1
@@ -149,28 +149,28 @@ def check(case: Case, hostile, ca_file: str) -> None:
         assert len([one for one in requests if b'"message":"message %d ' % number in one]) == wanted
     assert len(requests) == wanted * EVENTS
     assert sent.seconds <= case.deadline + SLACK_SECONDS
-    assert find_private(sent, receiver.requests) == []
+    assert find_sensitive_values(sent, receiver.requests) == []
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_the_truth_is_told_in_time_after_at_most_one_request_of_each_event(case, ca_file):
-    check(case, case.receiver(), ca_file)
+def test_outcome_is_correct_in_time_and_after_at_most_one_request(case, ca_file):
+    check_case(case, case.receiver(), ca_file)
 
 
-def test_a_self_signed_certificate_is_not_sent_to(tmp_path, ca_file):
-    check(Case("self-signed", refusing, NOT_SENT, "tls_error"), self_signed(tmp_path), ca_file)
+def test_self_signed_certificate_is_reported_as_not_sent(tmp_path, ca_file):
+    check_case(Case("self-signed", refusing, NOT_SENT, "tls_error"), self_signed(tmp_path), ca_file)
 
 
 @pytest.mark.parametrize("encode", [lambda raw: raw, b64encode, lambda raw: raw.hex().encode()])
 @pytest.mark.parametrize("scheme", [name for name, scheme in SCHEMES.items() if scheme.signature_header])
-def test_what_a_receiver_echoes_of_what_is_private_is_masked(scheme, encode):
+def test_sensitive_values_in_a_response_are_masked(scheme, encode):
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" if SCHEMES[scheme].key_format == "whsec" else SECRET
 
     def echo(connection) -> None:
-        private = [secret, TOKEN, HEADER, *list_signatures(receiver.requests[-1])]
-        said = b" ".join(encode(value.encode()) for value in private)
-        headers = b"Server: %b\r\nLocation: /%b\r\nX-Request-Id: %b\r\n" % (said, said, said)
-        body = b"filler " * 2_800 + said * 20  # across the bound of what is kept too
+        sensitive = [secret, TOKEN, HEADER, *list_signatures(receiver.requests[-1])]
+        echoed = b" ".join(encode(value.encode()) for value in sensitive)
+        headers = b"Server: %b\r\nLocation: /%b\r\nX-Request-Id: %b\r\n" % (echoed, echoed, echoed)
+        body = b"filler " * 2_800 + echoed * 20  # also across the limit of the stored body
         connection.sendall(b"HTTP/1.1 400 X\r\n%bContent-Length: %d\r\n\r\n%b" % (headers, len(body), body))
 
     with raw_server(echo) as receiver:
@@ -182,17 +182,17 @@ def test_what_a_receiver_echoes_of_what_is_private_is_masked(scheme, encode):
     assert not any(find_leaks(sent.output, secret=value) for value in (TOKEN, HEADER))
 
 
-# Where nothing may be sent
+# Requests that must not be sent
 
 
 @pytest.mark.parametrize("addresses", [["10.0.0.1"], ["3000::1", "10.0.0.1"], []])
-def test_an_address_that_is_not_allowed_is_not_connected_to(monkeypatch, addresses):
+def test_disallowed_address_is_reported_as_not_sent(monkeypatch, addresses):
     monkeypatch.setattr("airflow_provider_hooks.http.connect.resolve", lambda *_arguments, **_options: addresses)
     sent = send("https://hooks.test/events", EVENTS, policy=NetworkPolicy())
     assert sent.endings == {(NOT_SENT, "blocked_address"): EVENTS}
 
 
-def test_a_host_without_an_address_is_not_sent_to(monkeypatch):
+def test_unresolvable_host_is_reported_as_not_sent(monkeypatch):
     def fail(*_arguments, **_options):
         raise ResolverError("hooks.test could not be resolved")
 
@@ -209,14 +209,14 @@ def resolved(monkeypatch):
     monkeypatch.setattr("airflow_provider_hooks.http.connect.resolve", lambda *_arguments, **_options: ["3000::1"])
 
 
-def test_events_go_through_kept_tunnels_to_the_address_that_was_judged(resolved, ca_file):
+def test_events_are_sent_through_the_proxy_to_the_checked_address(resolved, ca_file):
     with secured("hooks.test")() as receiver, connect_proxy(receiver.port) as proxy:
         policy = NetworkPolicy(proxy=proxy.url.replace("//", "//me:hunter2@"))
         sent = send("https://hooks.test/events", EVENTS, policy=policy, ca_file=ca_file)
     assert sent.endings == {(DELIVERED, None): EVENTS}
     assert {record["peer_address"] for record in sent.records} == {"3000::1"}
     assert len(receiver.requests) == EVENTS
-    assert all(asked.startswith("CONNECT [3000::1]:443 HTTP/1.1\r\n") for asked in proxy.requests)
+    assert all(request.startswith("CONNECT [3000::1]:443 HTTP/1.1\r\n") for request in proxy.requests)
     assert b"roxy" not in b"".join(receiver.requests)
     assert "hunter2" not in sent.output
 
@@ -224,16 +224,16 @@ def test_events_go_through_kept_tunnels_to_the_address_that_was_judged(resolved,
 @pytest.mark.parametrize(
     ("answer", "error_class"), [(b"HTTP/1.1 407 Who?\r\n\r\n", "proxy_error"), (b"SSH-2.0-x\r\n\r\n", "proxy_error")]
 )
-def test_a_proxy_that_refuses_sent_nothing(resolved, answer, error_class):
+def test_proxy_that_refuses_the_tunnel_is_reported_as_not_sent(resolved, answer, error_class):
     with connect_proxy(find_closed_port(), answer=answer) as proxy:
         sent = send("https://hooks.test/events", EVENTS, policy=NetworkPolicy(proxy=proxy.url))
     assert sent.endings == {(NOT_SENT, error_class): EVENTS}
 
 
 @pytest.mark.parametrize(
-    "slow", [stay_silent, drip(b"", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 500)], ids=["silent", "a drip"]
+    "slow", [stay_silent, drip(b"", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 500)], ids=["silent", "one byte at a time"]
 )
-def test_a_proxy_that_is_slow_takes_no_longer_than_connecting_may(resolved, slow):
+def test_slow_proxy_is_limited_by_the_connect_timeout(resolved, slow):
     with raw_server(slow) as receiver:
         policy = NetworkPolicy(proxy=f"http://127.0.0.1:{receiver.port}")
         sent = send("https://hooks.test/events", EVENTS, policy=policy, connect_timeout=CONNECT_TIMEOUT)
@@ -241,7 +241,7 @@ def test_a_proxy_that_is_slow_takes_no_longer_than_connecting_may(resolved, slow
     assert sent.seconds <= CONNECT_TIMEOUT + SLACK_SECONDS
 
 
-def test_a_listed_address_is_connected_to_directly():
+def test_listed_address_is_connected_without_the_proxy():
     with raw_server(OK) as receiver:
         policy = NetworkPolicy(allowed_networks=["127.0.0.1"], proxy=f"http://127.0.0.1:{find_closed_port()}")
         assert send(receiver.url, EVENTS, policy=policy).endings == {(DELIVERED, None): EVENTS}

@@ -36,7 +36,7 @@ class Clock:
 
     offset: float = 0.0
     real: bool = True
-    """Whether it goes on by itself."""
+    """Whether it advances with the real clock."""
 
     def monotonic(self) -> float:
         return self.offset + (time.monotonic() if self.real else 1_000.0)
@@ -44,7 +44,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The time of the tokens; that of the engine is unchanged."""
+    """Replace the clock of the tokens; that of the engine is unchanged."""
     clock = Clock()
     monkeypatch.setattr(oauth2, "time", clock)
     return clock
@@ -75,8 +75,8 @@ def read(body: object, *, status: int | None = 200, error=None):
 
 
 class TestRequests:
-    def test_the_secret_is_sent_as_basic_authentication_encoded_twice(self):
-        """RFC 6749, section 2.3.1: as a form encodes both parts, then as RFC 7617 does."""
+    def test_secret_is_sent_as_basic_authentication_encoded_twice(self):
+        """RFC 6749, section 2.3.1: form-encode both parts, then encode them as RFC 7617 defines."""
         head, _, body = make_client(scope="a b", audience="an-api").make_request().partition(b"\r\n\r\n")
         lines = head.decode().split("\r\n")
         both = base64.b64encode(f"{quote_plus(CLIENT_ID)}:{quote_plus(CLIENT_SECRET)}".encode()).decode()
@@ -84,17 +84,17 @@ class TestRequests:
         assert {f"Authorization: Basic {both}", "Host: login.example.com", f"Content-Length: {len(body)}"} <= set(lines)
         assert body == b"grant_type=client_credentials&scope=a+b&audience=an-api"
 
-    def test_or_in_the_body(self):
+    def test_secret_is_sent_in_the_body_with_client_secret_post(self):
         request = make_client(method="client_secret_post").make_request()
         assert b"Authorization" not in request
         assert request.endswith(f"client_id={quote_plus(CLIENT_ID)}&client_secret={quote_plus(CLIENT_SECRET)}".encode())
 
     @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
-    def test_a_server_takes_both(self, method):
+    def test_token_server_accepts_both_methods(self, method):
         with serve_tokens() as server:
             assert open_source(server.token_url, method=method).get() in server.issued
 
-    def test_nothing_secret_is_in_a_repr(self):
+    def test_repr_contains_no_secret(self):
         client = make_client()
         shown = repr((client, read({"access_token": "a-t0ken", "token_type": "bearer"})))
         assert [value for value in (*client.sensitive_values, "a-t0ken") if value in shown] == []
@@ -102,7 +102,7 @@ class TestRequests:
 
 class TestResponses:
     @pytest.mark.parametrize("kind", ["bearer", "Bearer", "BEARER"])
-    def test_a_bearer_token_is_read_in_any_case(self, kind):
+    def test_bearer_token_type_is_case_insensitive(self, kind):
         assert read({"access_token": "abc", "token_type": kind}).value == "abc"
 
     @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ class TestResponses:
             (None, math.inf, math.inf),
         ],
     )
-    def test_it_is_renewed_before_it_expires(self, expires_in, renew_at, expires_at):
+    def test_token_is_renewed_before_it_expires(self, expires_in, renew_at, expires_at):
         token = read({"access_token": "abc", "token_type": "bearer", "expires_in": expires_in})
         assert (token.renew_at, token.expires_at) == (pytest.approx(renew_at), expires_at)
 
@@ -141,19 +141,19 @@ class TestResponses:
             ),
         ],
     )
-    def test_what_cannot_be_used_is_refused(self, body, problem):
+    def test_unusable_response_is_refused(self, body, problem):
         with pytest.raises(TokenError, match=r"no access token from https://login.example.com/token: ") as caught:
             read(body)
         assert problem in str(caught.value)
         assert caught.value.retryable
 
-    def test_an_error_is_shown_without_a_secret_that_it_quotes(self):
+    def test_secret_in_an_error_response_is_masked(self):
         content = {"error": "invalid_client", "error_description": f"wrong secret: {CLIENT_SECRET}\x1b[31m"}
         with pytest.raises(TokenError) as caught:
             read(content, status=401)
         assert str(caught.value).endswith(": HTTP 401: invalid_client: wrong secret: ***\\x1b[31m")
 
-    def test_a_response_that_is_cut_is_refused(self):
+    def test_truncated_response_is_refused(self):
         with pytest.raises(TokenError, match="HTTP 200: too large"):
             read({"access_token": "a", "token_type": "bearer"}, error=(ErrorClass.RESPONSE_TOO_LARGE, "too large"))
 
@@ -168,7 +168,7 @@ class TestResponses:
         ),
         st.sampled_from([200, 201, 400, 401, 503]),
     )
-    def test_any_response_is_a_token_or_one_error(self, body, status):
+    def test_any_response_gives_a_token_or_a_token_error(self, body, status):
         token, message = None, ""
         try:
             token = read(body, status=status)
@@ -181,7 +181,7 @@ class TestResponses:
             assert 1_000 < token.renew_at <= token.expires_at
 
 
-class TestTheSource:
+class TestTokenSource:
     def test_a_token_is_fetched_once_masked_and_reused(self):
         masked: list[str] = []
         with serve_tokens() as server:
@@ -190,7 +190,7 @@ class TestTheSource:
         assert masked == list(server.issued)
         assert len(masked) == 1
 
-    def test_it_is_renewed_when_a_tenth_of_its_life_is_left(self, clock):
+    def test_token_is_renewed_when_a_tenth_of_its_lifetime_is_left(self, clock):
         with serve_tokens(lifetime=100) as server:
             source = open_source(server.token_url)
             first = source.get()
@@ -199,7 +199,7 @@ class TestTheSource:
             clock.offset = 91
             assert source.get() != first
 
-    def test_the_process_has_one_for_each_endpoint_and_its_credentials(self, monkeypatch):
+    def test_process_has_one_source_for_each_endpoint_and_its_credentials(self, monkeypatch):
         monkeypatch.setattr(oauth2, "_SOURCES", {})
         options = {"policy": LOOPBACK, "limits": LIMITS, "mask": print}
         client = make_client()
@@ -208,7 +208,7 @@ class TestTheSource:
         assert open_tokens("d", client, **options) is not source
         assert open_tokens("c", make_client(scope="more"), **options) is not source
 
-    def test_a_failure_is_repeated_for_a_second_and_then_tried_again(self, clock):
+    def test_failure_is_repeated_for_a_second_without_a_request(self, clock):
         clock.real = False
         with serve_tokens(broken=(503, b"")) as server:
             source = open_source(server.token_url)
@@ -219,7 +219,7 @@ class TestTheSource:
             clock.offset, server.broken = 1.1, None
             assert source.get() in server.issued
 
-    def test_while_the_renewal_fails_the_token_is_used_to_its_end(self, clock):
+    def test_token_is_used_until_it_expires_while_renewal_fails(self, clock):
         with serve_tokens(lifetime=100) as server:
             source = open_source(server.token_url)
             first = source.get()
@@ -231,18 +231,18 @@ class TestTheSource:
             with pytest.raises(TokenError):
                 source.get()
 
-    def test_the_network_policy_applies(self):
+    def test_network_policy_applies_to_the_token_server(self):
         with serve_tokens() as server:
             with pytest.raises(TokenError, match="plain HTTP") as caught:
                 open_source(server.token_url, policy=NetworkPolicy()).get()
             assert (caught.value.error_class, server.token_requests) == (ErrorClass.BLOCKED_ADDRESS, [])
 
-    def test_a_server_that_cannot_be_reached_is_an_error_that_a_retry_may_not_meet(self):
+    def test_unreachable_server_is_a_retryable_error(self):
         with pytest.raises(TokenError, match="refused") as caught:
             open_source(f"http://127.0.0.1:{find_closed_port()}/token").get()
         assert (caught.value.error_class, caught.value.retryable) == (ErrorClass.TOKEN_ERROR, True)
 
-    def test_a_large_response_is_not_read(self):
+    def test_large_response_is_not_read_to_the_end(self):
         with (
             serve_tokens(broken=(200, b" " * 200_000)) as server,
             pytest.raises(TokenError, match="HTTP 200: reading stopped at the bound"),
@@ -250,7 +250,7 @@ class TestTheSource:
             open_source(server.token_url).get()
 
 
-class TestRenewalAfterA401:
+class TestRenewalAfter401:
     def test_the_refused_token_is_replaced(self):
         with serve_tokens() as server:
             source = open_source(server.token_url)
@@ -258,14 +258,14 @@ class TestRenewalAfterA401:
             assert source.renew(first) == source.get() != first
             assert len(server.issued) == 2
 
-    def test_one_that_was_replaced_meanwhile_costs_no_request(self):
+    def test_token_that_was_already_replaced_causes_no_request(self):
         with serve_tokens() as server:
             source = open_source(server.token_url)
             first = source.get()
             assert [source.renew(first) for _ in range(5)] == [source.get()] * 5
             assert len(server.issued) == 2
 
-    def test_a_new_one_that_is_refused_too_is_not_replaced_until_one_was_accepted(self):
+    def test_refused_new_token_is_not_replaced_until_a_token_was_accepted(self):
         with serve_tokens() as server:
             source = open_source(server.token_url)
             second = source.renew(source.get())

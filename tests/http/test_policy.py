@@ -34,7 +34,7 @@ MALFORMED = [
 
 @pytest.mark.parametrize("url", [*MALFORMED, None, 7, b"https://example.com/"])
 @pytest.mark.parametrize("policy", [STRICT, LISTING])
-def test_a_url_that_two_readers_could_read_differently_is_refused_without_being_quoted(policy, url):
+def test_malformed_or_ambiguous_url_is_refused_without_quoting_it(policy, url):
     with pytest.raises(BlockedAddressError) as caught:
         policy.check_url(url)
     assert len(str(caught.value)) < 200
@@ -62,12 +62,12 @@ def test_a_url_that_two_readers_could_read_differently_is_refused_without_being_
         ),
     ],
 )
-def test_a_public_https_url_passes_with_where_it_leads(url, target):
+def test_public_https_url_is_returned_as_its_target(url, target):
     assert STRICT.check_url(url) == target
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "message"),
     [
         ("http://example.com/", "plain HTTP to example.com"),
         ("https://example.com:8443/", "port 8443"),
@@ -79,8 +79,8 @@ def test_a_public_https_url_passes_with_where_it_leads(url, target):
         ("http://10.1.2.3/", "plain HTTP"),
     ],
 )
-def test_without_exceptions_only_https_to_public_addresses_on_443_passes(url, told):
-    with pytest.raises(BlockedAddressError, match=told) as caught:
+def test_default_policy_refuses_all_but_public_https_on_port_443(url, message):
+    with pytest.raises(BlockedAddressError, match=message) as caught:
         STRICT.check_url(url)
     assert "section service_hooks of airflow.cfg" in str(caught.value)
 
@@ -92,7 +92,7 @@ def test_without_exceptions_only_https_to_public_addresses_on_443_passes(url, to
         "http://[::1]:8099/", "http://[::ffff:10.1.0.1]/", "https://box.internal:9000/", "https://example.com:8443/",
     ],
 )  # fmt: skip
-def test_what_the_deployment_lists_passes(url):
+def test_listed_hosts_and_ports_are_allowed(url):
     assert LISTING.check_url(url)
 
 
@@ -103,12 +103,12 @@ def test_what_the_deployment_lists_passes(url):
         "http://box.internal:9001/", "http://[::1]:80/", "http://example.com:8443/",
     ],
 )  # fmt: skip
-def test_an_exception_covers_exactly_what_it_says(url):
+def test_unlisted_hosts_and_ports_are_refused(url):
     with pytest.raises(BlockedAddressError):
         LISTING.check_url(url)
 
 
-def test_every_resolved_address_is_judged():
+def test_every_resolved_address_is_checked():
     target = STRICT.check_url("https://example.com/")
     STRICT.check_addresses(["8.8.8.8", "2606:4700::1111"], target=target)
     for addresses in (["8.8.8.8", "10.0.0.1"], ["::1", "8.8.8.8"], ["not an address"], []):
@@ -116,7 +116,7 @@ def test_every_resolved_address_is_judged():
             STRICT.check_addresses(addresses, target=target)
 
 
-def test_a_listed_host_may_resolve_to_a_private_address_and_another_may_not():
+def test_only_a_listed_host_may_resolve_to_a_private_address():
     LISTING.check_address("192.168.1.1", target=parse_url("http://hooks.internal/"))
     with pytest.raises(BlockedAddressError):
         LISTING.check_address("192.168.1.1", target=parse_url("https://box.internal:9001/"))
@@ -124,7 +124,7 @@ def test_a_listed_host_may_resolve_to_a_private_address_and_another_may_not():
         LISTING.check_address("192.168.1.1")
 
 
-def test_a_port_in_an_exception_binds_the_address_too():
+def test_port_of_a_listed_address_is_checked():
     LISTING.check_address("127.0.0.1", target=parse_url("http://x.internal:8099/"))
     with pytest.raises(BlockedAddressError):
         LISTING.check_address("127.0.0.1", target=parse_url("http://x.internal:8098/"))
@@ -150,7 +150,7 @@ def test_a_port_in_an_exception_binds_the_address_too():
         "2000::/3",
     ],
 )
-def test_an_exception_that_is_none_is_named(entry):
+def test_invalid_entry_is_named_in_the_error(entry):
     with pytest.raises(ValidationError) as caught:
         NetworkPolicy(allowed_networks=["hooks.internal", entry])
     assert entry in str(caught.value)
@@ -161,7 +161,7 @@ def test_the_network_of_one_site_can_be_listed(entry):
     NetworkPolicy(allowed_networks=[entry])
 
 
-def test_a_port_out_of_range_is_named():
+def test_port_out_of_range_is_refused():
     with pytest.raises(ValidationError, match="allowed_ports"):
         NetworkPolicy(allowed_ports=[0])
 
@@ -173,12 +173,12 @@ def test_a_port_out_of_range_is_named():
         ("https://[::1", "(malformed URL)"),
     ],
 )
-def test_a_url_is_shown_without_what_may_be_secret(url, shown):
+def test_url_is_shown_without_its_sensitive_parts(url, shown):
     assert strip_sensitive_parts(url) == shown
 
 
 @given(st.text())
-def test_no_text_makes_the_policy_raise_anything_else(text):
+def test_any_text_is_allowed_or_raises_blocked_address_error(text):
     for url in (text, f"https://{text}", f"https://example.com{text}"):
         try:
             target = STRICT.check_url(url)
@@ -197,6 +197,6 @@ def test_no_text_makes_the_policy_raise_anything_else(text):
         ("https://user:pass@example.com/", "set auth_type, auth_username and auth_secret"),
     ],
 )
-def test_a_refusal_says_what_to_do(url, advice):
+def test_refused_url_has_advice(url, advice):
     with pytest.raises(BlockedAddressError, match=re.escape(advice)):
         STRICT.check_url(url)

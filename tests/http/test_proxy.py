@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-What goes through a proxy, and what the check still promises there.
+Requests through a proxy, and the address checks that still apply.
 
-The proxy is a real one on loopback. It leads every tunnel to a receiver of the test, so that a public address can be
-asked for without ever being sent to; the address is of a block of 2000::/3 that nobody was given.
+The proxy is a real one on loopback. It connects every tunnel to a receiver of the test, so that a public address can be
+requested without any traffic to it; the address is in an unassigned block of 2000::/3.
 """
 
 from __future__ import annotations
@@ -48,24 +48,26 @@ def send(policy, limits, *, url=URL):
     return send_once(url, policy=policy, limits=limits, headers={"X-A": "b"}, body=b"{}")
 
 
-def check(policy, limits):
+def check_connection(policy, limits):
     with open_engine(URL, policy=policy, limits=limits) as engine:
         return engine.check_connection()
 
 
-def test_a_delivery_goes_through_a_tunnel_to_the_address_that_was_checked(receiver, limits):
+def test_delivery_uses_a_tunnel_to_the_checked_address(receiver, limits):
     with connect_proxy(receiver.port) as proxy:
         attempt = send(NetworkPolicy(proxy=proxy.url), limits)
     assert (attempt.outcome, attempt.status_code, attempt.peer_address) == (Outcome.DELIVERED, 200, PUBLIC)
-    assert attempt.response_headers == {"content-length": "2"}, "what the proxy says is not the receiver's response"
-    (asked,) = proxy.requests
-    assert asked.startswith(f"CONNECT [{PUBLIC}]:443 HTTP/1.1\r\n")
-    assert "hooks.test" not in asked
+    assert attempt.response_headers == {"content-length": "2"}, (
+        "the headers of the proxy are not in the receiver's response"
+    )
+    (connect_request,) = proxy.requests
+    assert connect_request.startswith(f"CONNECT [{PUBLIC}]:443 HTTP/1.1\r\n")
+    assert "hooks.test" not in connect_request
     (request,) = receiver.requests
     assert request.startswith(b"POST /events HTTP/1.1\r\nHost: hooks.test\r\n")
 
 
-def test_a_proxy_that_refuses_one_address_is_asked_for_the_next(receiver, limits, monkeypatch):
+def test_next_address_is_requested_from_a_proxy_that_refuses_one(receiver, limits, monkeypatch):
     """Nothing was sent yet, so the next address is tried: a proxy may have no IPv6."""
     monkeypatch.setattr("airflow_provider_hooks.http.connect.resolve", lambda *_args, **_options: [PUBLIC, "8.8.8.8"])
     with connect_proxy(receiver.port, refuses="[") as proxy:
@@ -74,7 +76,7 @@ def test_a_proxy_that_refuses_one_address_is_asked_for_the_next(receiver, limits
     assert [line.split()[1] for line in proxy.requests] == [f"[{PUBLIC}]:443", "8.8.8.8:443"]
 
 
-def test_the_proxy_learns_who_we_are_and_the_receiver_does_not(receiver, limits):
+def test_proxy_credentials_are_sent_to_the_proxy_only(receiver, limits):
     with connect_proxy(receiver.port) as proxy:
         url = proxy.url.replace("//", "//me:p%40ss@")
         assert send(NetworkPolicy(proxy=url), limits).outcome is Outcome.DELIVERED
@@ -83,7 +85,7 @@ def test_the_proxy_learns_who_we_are_and_the_receiver_does_not(receiver, limits)
 
 
 @pytest.mark.parametrize("addresses", [["10.0.0.1"], [PUBLIC, "10.0.0.1"]])
-def test_a_proxy_is_never_asked_for_an_address_that_is_not_allowed(limits, monkeypatch, addresses):
+def test_disallowed_address_is_not_requested_from_the_proxy(limits, monkeypatch, addresses):
     monkeypatch.setattr("airflow_provider_hooks.http.connect.resolve", lambda *_args, **_options: addresses)
     with connect_proxy(find_closed_port()) as proxy:
         attempt = send(NetworkPolicy(proxy=proxy.url), limits)
@@ -91,7 +93,7 @@ def test_a_proxy_is_never_asked_for_an_address_that_is_not_allowed(limits, monke
     assert proxy.requests == []
 
 
-def test_what_is_listed_is_connected_to_directly(limits, monkeypatch):
+def test_listed_host_is_connected_without_the_proxy(limits, monkeypatch):
     monkeypatch.setattr("airflow_provider_hooks.http.connect.resolve", lambda *_args, **_options: ["127.0.0.1"])
     with raw_server(OK) as receiver, connect_proxy(receiver.port) as proxy:
         for listed, host in (("127.0.0.1", "127.0.0.1"), ("hooks.test", "hooks.test")):
@@ -108,12 +110,12 @@ def test_what_is_listed_is_connected_to_directly(limits, monkeypatch):
         (b"SSH-2.0-x\r\n\r\n", None),
     ],
 )
-def test_a_proxy_that_refuses_sent_nothing(receiver, limits, answer, error_class):
+def test_proxy_that_refuses_the_tunnel_is_reported_as_not_sent(receiver, limits, answer, error_class):
     with connect_proxy(receiver.port, answer=answer) as proxy:
         policy = NetworkPolicy(proxy=proxy.url)
         attempt = send(policy, limits)
         with pytest.raises(ConnectError):
-            check(policy, limits)
+            check_connection(policy, limits)
         with pytest.raises(RegistryError) as caught:
             list_hooks(policy, limits)
     assert attempt.outcome is Outcome.NOT_SENT
@@ -128,20 +130,20 @@ def list_hooks(policy, limits):
     return client.send(api.list_hooks(None), lambda _request, response: response)
 
 
-def test_a_registry_is_called_through_it_too(receiver, limits):
+def test_registry_is_called_through_the_proxy(receiver, limits):
     with connect_proxy(receiver.port) as proxy:
         assert list_hooks(NetworkPolicy(proxy=proxy.url), limits).body == b"ok"
     assert proxy.requests[0].startswith(f"CONNECT [{PUBLIC}]:443 HTTP/1.1\r\n")
     assert b"Host: hooks.test\r\n" in receiver.requests[0]
 
 
-def test_a_connection_check_goes_through_it_and_sends_nothing(receiver, limits):
+def test_connection_check_uses_the_proxy_and_sends_no_request(receiver, limits):
     with connect_proxy(receiver.port) as proxy:
-        assert check(NetworkPolicy(proxy=proxy.url), limits) == PUBLIC
+        assert check_connection(NetworkPolicy(proxy=proxy.url), limits) == PUBLIC
     assert (len(proxy.requests), receiver.requests) == (1, [])
 
 
-def test_a_proxy_that_nobody_serves_sent_nothing(limits):
+def test_unreachable_proxy_is_reported_as_not_sent(limits):
     policy = NetworkPolicy(proxy=f"http://127.0.0.1:{find_closed_port()}")
     attempt = send(policy, limits)
     assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.CONNECTION_REFUSED)
@@ -161,17 +163,17 @@ def test_a_proxy_that_nobody_serves_sent_nothing(limits):
         "http://[::1:1",
     ],
 )
-def test_what_is_no_proxy_is_refused_without_quoting_it(text):
+def test_invalid_proxy_url_is_refused_without_quoting_it(text):
     with pytest.raises(ValidationError, match="proxy: ") as caught:
         NetworkPolicy(proxy=text)
     assert text not in str(caught.value)
 
 
-def test_a_password_of_a_proxy_is_not_in_its_repr():
+def test_repr_contains_no_proxy_password():
     assert "hunter2" not in repr(read_proxy("http://me:hunter2@proxy.internal:3128"))
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1", b"HTTP/1.1 abc", b"HTTP/1.1 \xb2\xb2", b"\xff\xff 200"])
-def test_an_answer_that_is_no_http_opens_no_tunnel(answer):
+def test_connect_response_that_is_not_http_is_an_error(answer):
     with pytest.raises(OSError, match="did not answer in HTTP"):
         check_connect_answer(answer)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The response reader gives what the table of unusual responses says, however the bytes are split."""
+"""The response reader reads each response as the table of unusual responses defines, for any split of the bytes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def split(raw: bytes, cuts: Sequence[int]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("row", RESPONSES, ids=lambda row: row.name)
-def test_an_unusual_response_is_read_as_the_table_says_however_it_is_split(row):
+def test_unusual_response_is_read_as_the_table_defines_for_any_split(row):
     whole = read([row.raw], row)
     assert whole[:3] == (row.status, row.error_class, row.may_reuse)
     used = ResponseReader()

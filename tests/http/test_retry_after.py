@@ -27,16 +27,16 @@ NOW = 1_700_000_000.0
         ({"retry-after": "²"}, None),
     ],
 )
-def test_when_calls_are_taken_again_is_read_from_what_is_documented(headers, moment):
+def test_retry_time_is_read_from_the_documented_headers(headers, moment):
     assert read_retry_at(headers, received_at=NOW) == moment
 
 
 @given(reset=st.text(), after=st.text())
-def test_no_header_raises(reset, after):
+def test_header_values_never_raise(reset, after):
     moment = read_retry_at({"x-ratelimit-reset": reset, "retry-after": after}, received_at=NOW)
     assert moment is None or describe_time(moment)
 
 
-def test_a_time_is_told_rounded_up():
+def test_time_is_described_rounded_up():
     assert describe_time(NOW + 0.1) == "2023-11-14T22:13:21Z"
     assert describe_time(1e30) == "a time that is not valid"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""How carefully requests are sent after a receiver closed a connection unexpectedly."""
+"""The limits on reuse and concurrency after a receiver closed a connection unexpectedly."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_nothing_is_limited_before_a_connection_was_closed():
     assert guard.limit(64, START) == 64
 
 
-def test_connections_are_used_once_then_reused_by_few_requests_and_then_by_twice_as_many():
+def test_reuse_starts_with_few_requests_and_doubles_in_each_period():
     guard = RestartGuard()
     guard.note_close(START)
     assert list_limits(guard, START, 2.0) == [(False, 16), (True, 8), (True, 16), (True, 32), (True, 64)]
@@ -36,7 +36,7 @@ def test_connections_are_used_once_then_reused_by_few_requests_and_then_by_twice
         *[(4.0, True, 16), (7.99, True, 32), (8.0, True, 64)],
     ],
 )
-def test_a_period_ends_exactly(seconds, reuses, limit):
+def test_limit_changes_exactly_at_the_end_of_a_period(seconds, reuses, limit):
     guard = RestartGuard()
     guard.note_close(START)
     assert (START + seconds >= guard.reuses_from, guard.limit(64, START + seconds)) == (reuses, limit)
@@ -49,20 +49,20 @@ def test_at_least_one_request_is_sent(concurrency, limit):
     assert guard.limit(concurrency, START + 2.0) == limit
 
 
-def test_a_time_that_was_taken_just_before_the_close_is_in_the_first_period():
+def test_time_just_before_the_close_belongs_to_the_first_period():
     guard = RestartGuard()
     guard.note_close(START)
     assert guard.limit(64, START - 0.001) == 16
 
 
-def test_further_closes_before_connections_are_reused_begin_the_period_again():
+def test_further_close_before_reuse_restarts_the_period():
     guard = RestartGuard()
     for seconds in (0.0, 0.01, 1.9, 3.8):
         guard.note_close(START + seconds)
     assert list_limits(guard, START + 3.8, 2.0) == [(False, 16), (True, 8), (True, 16), (True, 32), (True, 64)]
 
 
-def test_periods_double_up_to_a_bound_while_connections_are_closed_again():
+def test_periods_double_up_to_a_maximum_after_repeated_closes():
     guard = RestartGuard()
     now = START
     guard.note_close(now)
@@ -72,7 +72,7 @@ def test_periods_double_up_to_a_bound_while_connections_are_closed_again():
         assert list_limits(guard, now, period) == [(False, 16), (True, 8), (True, 16), (True, 32), (True, 64)]
 
 
-def test_periods_are_short_again_after_all_of_them_passed_without_a_close():
+def test_periods_are_short_again_after_a_time_without_a_close():
     guard = RestartGuard()
     guard.note_close(START)
     guard.note_close(START + 7.9)

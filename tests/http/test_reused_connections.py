@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Connections that are kept and die, requests that are large, and receivers that are slow, busy or too quick."""
+"""Reused connections that are lost, large requests, and receivers that are slow or respond early."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ca_file(tmp_path_factory):
 
 
 def every(step: int, do: Behaviour) -> Behaviour:
-    """Do it with every so manieth request of a connection, and answer the others."""
+    """Call ``do`` for every ``step``-th request of a connection, and answer the others."""
 
     def behave(connection: socket.socket, count: int) -> None:
         (do if count % step == step - 1 else answer)(connection, count)
@@ -47,7 +47,7 @@ def answer_and_reset(connection: socket.socket, count: int) -> None:
     reset(connection)
 
 
-def say_close(connection: socket.socket, _count: int) -> None:
+def send_connection_close(connection: socket.socket, _count: int) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nConnection:  Close\r\nContent-Length: 0\r\n\r\n")
     connection.close()
 
@@ -57,69 +57,69 @@ ENDS = {
     "reset": lambda connection, _count: reset(connection),
     "closed while idle": answer_and_close,
     "reset while idle": answer_and_reset,
-    "Connection: close": say_close,
+    "Connection: close": send_connection_close,
 }
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
 @pytest.mark.parametrize("step", [1, 2, 5])
 @pytest.mark.parametrize("do", ENDS.values(), ids=ENDS)
-def test_connections_that_die_never_have_an_event_sent_twice_or_told_wrongly(do, step, concurrency):
-    with serve(every(step, do)) as kept:
-        sent = send(kept.url, 200, concurrency=concurrency)
-    check_once(sent, kept, 200)
+def test_events_on_lost_connections_are_sent_once_and_reported_correctly(do, step, concurrency):
+    with serve(every(step, do)) as receiver:
+        sent = send(receiver.url, 200, concurrency=concurrency)
+    check_once(sent, receiver, 200)
     assert sent.endings[("not_sent", None)] == 0
-    if do is say_close:
-        assert sent.endings == {("delivered", None): 200}, "the receiver said when it closes"
+    if do is send_connection_close:
+        assert sent.endings == {("delivered", None): 200}, "the receiver announced each close"
 
 
-def test_over_tls_too(ca_file):
+def test_events_on_lost_tls_connections_are_sent_once(ca_file):
     for do in (close, lambda connection, _count: reset(connection), answer_and_close):
-        with serve(every(3, do), tls=issue("127.0.0.1")) as kept:
-            sent = send(kept.url, 60, concurrency=4, ca_file=ca_file)
-        check_once(sent, kept, 60)
+        with serve(every(3, do), tls=issue("127.0.0.1")) as receiver:
+            sent = send(receiver.url, 60, concurrency=4, ca_file=ca_file)
+        check_once(sent, receiver, 60)
         assert len(sent.list_ids("delivered")) >= 30
 
 
-def test_a_connection_that_was_closed_while_it_was_idle_is_not_used():
-    with serve(every(1, answer_and_close)) as kept:
-        sent = send(kept.url, 5, concurrency=1, rate_limit=5)
-    check_once(sent, kept, 5)
+def test_connection_closed_while_idle_is_not_used():
+    with serve(every(1, answer_and_close)) as receiver:
+        sent = send(receiver.url, 5, concurrency=1, rate_limit=5)
+    check_once(sent, receiver, 5)
     assert sent.endings == {("delivered", None): 5}
-    assert kept.connections == 5
+    assert receiver.connections == 5
 
 
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize(
     "options", [{"rate_limit": 5}, {"during": lambda _engine: time.sleep(0.03)}], ids=["idle", "busy"]
 )
-def test_an_answer_that_nobody_asked_for_is_not_believed_of_the_next_event(options, tls, ca_file):
-    """Whether the engine waits meanwhile, or prepares events and looks just before it sends one."""
+def test_unrequested_response_is_not_taken_for_the_next_event(options, tls, ca_file):
+    """The engine waits meanwhile, or prepares events and checks the connection just before it sends."""
 
     def answer_twice(connection, _count):
-        if len(kept.arrivals) == 2:
+        if len(receiver.arrivals) == 2:
             connection.sendall(b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n")
             return
         connection.sendall(NO_CONTENT)
         time.sleep(0.005)
         connection.sendall(NO_CONTENT)
 
-    with serve(answer_twice, tls=issue("127.0.0.1") if tls else None) as kept:
-        sent = send(kept.url, 3, concurrency=1, ca_file=ca_file, **options)
-    check_once(sent, kept, 3)
+    with serve(answer_twice, tls=issue("127.0.0.1") if tls else None) as receiver:
+        sent = send(receiver.url, 3, concurrency=1, ca_file=ca_file, **options)
+    check_once(sent, receiver, 3)
     assert [record["outcome"] for record in sent.records] == ["delivered", "rejected", "delivered"]
 
 
 @pytest.mark.parametrize("first", [NO_CONTENT, OK, b"HTTP/1.1 500 X\r\nContent-Length: 2\r\n\r\nno"])
-def test_two_answers_in_one_piece_are_one_and_the_end_of_the_connection(first):
+def test_second_response_in_one_segment_is_dropped_with_the_connection(first):
     def answer_twice(connection: socket.socket, count: int) -> None:
         connection.sendall(first + b"HTTP/1.1 299 X\r\nContent-Length: 0\r\n\r\n")
 
-    with serve(answer_twice) as kept:
-        sent = send(kept.url, 20, concurrency=2)
-    check_once(sent, kept, 20)
+    with serve(answer_twice) as receiver:
+        sent = send(receiver.url, 20, concurrency=2)
+    check_once(sent, receiver, 20)
     assert {record["status_code"] for record in sent.records} == {int(first[9:12])}
-    assert kept.connections == 20
+    assert receiver.connections == 20
 
 
 # Large requests
@@ -140,11 +140,11 @@ def read_slowly(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_large_requests_arrive_whole_at_a_receiver_that_reads_slowly(tls, ca_file):
+def test_large_requests_arrive_complete_at_a_slow_receiver(tls, ca_file):
     events = [make_event(number, size=1_000_000) for number in range(6)]
-    with serve(answer, tls=issue("127.0.0.1") if tls else None, read=read_slowly) as kept:
-        sent = send(kept.url, events, concurrency=3, timeout=8, ca_file=ca_file)
-    check_once(sent, kept, 6)
+    with serve(answer, tls=issue("127.0.0.1") if tls else None, read=read_slowly) as receiver:
+        sent = send(receiver.url, events, concurrency=3, timeout=8, ca_file=ca_file)
+    check_once(sent, receiver, 6)
     assert sent.endings == {("delivered", None): 6}
 
 
@@ -155,11 +155,11 @@ def read_head_only(connection: socket.socket) -> bytes:
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("then", ["waits", "closes", "resets"])
 @pytest.mark.parametrize(
-    "said", [NO_CONTENT, OK, b"HTTP/1.1 413 X\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 413 X\r\n\r\nbody"]
+    "response", [NO_CONTENT, OK, b"HTTP/1.1 413 X\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 413 X\r\n\r\nbody"]
 )
-def test_an_answer_that_comes_before_all_of_the_request_was_read_is_the_answer(said, then, tls, ca_file):
+def test_response_before_the_end_of_the_request_is_accepted(response, then, tls, ca_file):
     def answer_early(connection: socket.socket, _count: int) -> None:
-        connection.sendall(said)
+        connection.sendall(response)
         if then == "waits":
             time.sleep(0.25)
             connection.close()
@@ -172,55 +172,55 @@ def test_an_answer_that_comes_before_all_of_the_request_was_read_is_the_answer(s
             reset(connection)
 
     events = [make_event(number, size=3_000_000) for number in range(2)]
-    looks: list[object] = []
-    with serve(answer_early, tls=issue("127.0.0.1") if tls else None, read=read_head_only) as kept:
-        sent = send(kept.url, events, concurrency=1, timeout=4, ca_file=ca_file, during=looks.append)
-    check_once(sent, kept, 2)
-    assert {record["status_code"] for record in sent.records} == {int(said[9:12])}
-    assert kept.connections == 2, "a connection that a request is still on is not used for the next"
-    assert len(looks) < 1_000, "it waited and did not spin"
+    wakeups: list[object] = []
+    with serve(answer_early, tls=issue("127.0.0.1") if tls else None, read=read_head_only) as receiver:
+        sent = send(receiver.url, events, concurrency=1, timeout=4, ca_file=ca_file, during=wakeups.append)
+    check_once(sent, receiver, 2)
+    assert {record["status_code"] for record in sent.records} == {int(response[9:12])}
+    assert receiver.connections == 2, "a connection with an unfinished request is not reused"
+    assert len(wakeups) < 1_000, "it waited and did not spin"
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_request_that_was_taken_early_is_sent_to_its_end(tls, ca_file):
-    """The receiver answers as soon as it has read the head, and reads the rest after that."""
-    wanted, got = [], []
+def test_request_answered_early_is_sent_to_its_end(tls, ca_file):
+    """The receiver responds after the head of the request, and then reads the body."""
+    wanted, received = [], []
 
     def answer_and_read_on(connection, _count):
         connection.sendall(NO_CONTENT)
-        while sum(got) < wanted[-1] and (part := connection.recv(65_536)):
-            got.append(len(part))
+        while sum(received) < wanted[-1] and (part := connection.recv(65_536)):
+            received.append(len(part))
 
     def read_head(connection):
         head = connection.recv(4_096)
         if head:
             wanted.append(int(re.search(rb"Content-Length: ([0-9]+)", head)[1]))
-            got.append(len(head.partition(b"\r\n\r\n")[2]))
+            received.append(len(head.partition(b"\r\n\r\n")[2]))
         return head
 
-    with serve(answer_and_read_on, tls=issue("127.0.0.1") if tls else None, read=read_head) as kept:
-        sent = send(kept.url, [make_event(0, size=3_000_000)], timeout=8, ca_file=ca_file)
+    with serve(answer_and_read_on, tls=issue("127.0.0.1") if tls else None, read=read_head) as receiver:
+        sent = send(receiver.url, [make_event(0, size=3_000_000)], timeout=8, ca_file=ca_file)
         end = time.monotonic() + 5
-        while sum(got) < wanted[0] and time.monotonic() < end:
+        while sum(received) < wanted[0] and time.monotonic() < end:
             time.sleep(0.005)
     assert sent.endings == {("delivered", None): 1}
-    assert sum(got) == wanted[0] > 6_000_000
+    assert sum(received) == wanted[0] > 6_000_000
 
 
 @pytest.mark.parametrize("size", [4_096, 8_192, 65_536])
-def test_an_answer_that_is_left_in_the_buffers_of_tls_is_not_believed_of_the_next_event(size, ca_file):
-    """One record of TLS holds an answer of as many bytes as are read at once, and another behind it."""
+def test_response_left_in_the_tls_buffer_is_not_taken_for_the_next_event(size, ca_file):
+    """One TLS record holds a response as large as one read, and another response after it."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Pad: "
     padded = head + b"a" * (min(size, 16_000) - len(head) - 4) + b"\r\n\r\n"
 
     def answer_twice(connection, _count):
-        if len(kept.arrivals) == 1:
+        if len(receiver.arrivals) == 1:
             connection.sendall(padded + NO_CONTENT)
             return
         time.sleep(0.05)
         connection.sendall(b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n")
 
-    with serve(answer_twice, tls=issue("127.0.0.1")) as kept:
-        sent = send(kept.url, 2, concurrency=1, ca_file=ca_file)
-    check_once(sent, kept, 2)
+    with serve(answer_twice, tls=issue("127.0.0.1")) as receiver:
+        sent = send(receiver.url, 2, concurrency=1, ca_file=ca_file)
+    check_once(sent, receiver, 2)
     assert [record["status_code"] for record in sent.records] == [200, 500]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""One attempt against real sockets: how many requests arrived, and whether the outcome tells the truth."""
+"""One attempt against real sockets: how many requests arrived, and whether the outcome is correct."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def send(url: str, *, policy: NetworkPolicy = LOOPBACK, timeout: float = 5.0, ca
     )
 
 
-def check(url: str, *, policy: NetworkPolicy = LOOPBACK, limits: Limits) -> str:
+def check_connection(url: str, *, policy: NetworkPolicy = LOOPBACK, limits: Limits) -> str:
     with open_engine(url, policy=policy, limits=limits) as engine:
         return engine.check_connection()
 
@@ -70,7 +70,7 @@ def endless(head: bytes, part: bytes):
 
 
 def unfinished(head: bytes):
-    """Send the head of an answer, and nothing more until the client closes the connection."""
+    """Send the head of a response, and nothing more until the client closes the connection."""
 
     def answer(connection: socket.socket) -> None:
         connection.sendall(head)
@@ -79,9 +79,9 @@ def unfinished(head: bytes):
     return answer
 
 
-def test_exactly_these_bytes_and_headers_are_sent_and_an_answer_is_kept():
-    kept = b"Content-Type: text/plain\r\nRetry-After: 5\r\nContent-Length: 2\r\n"
-    with raw_server(b"HTTP/1.1 201 Created\r\nSet-Cookie: a=b\r\n" + kept + b"\r\nok") as receiver:
+def test_request_has_exactly_these_bytes_and_its_response_is_stored():
+    stored_headers = b"Content-Type: text/plain\r\nRetry-After: 5\r\nContent-Length: 2\r\n"
+    with raw_server(b"HTTP/1.1 201 Created\r\nSet-Cookie: a=b\r\n" + stored_headers + b"\r\nok") as receiver:
         attempt = send(receiver.url + "?token=x")
     head, _, body = receiver.requests[0].partition(b"\r\n\r\n")
     assert body == BODY
@@ -108,7 +108,7 @@ def test_2xx_is_delivered(status):
 @pytest.mark.parametrize(
     "status", [300, 301, 302, 303, 304, 305, 307, 308, 400, 401, 404, 410, 429, 500, 503, 600, 999]
 )
-def test_any_other_answer_is_rejected_and_no_redirect_is_followed(status):
+def test_any_other_status_is_rejected_and_no_redirect_is_followed(status):
     with raw_server(OK) as other:
         location = f"HTTP/1.1 {status} X\r\nLocation: {other.url}\r\nContent-Length: 0\r\n\r\n".encode()
         with raw_server(location) as receiver:
@@ -134,7 +134,7 @@ def test_any_other_answer_is_rejected_and_no_redirect_is_followed(status):
     ],
     ids=lambda case: getattr(case, "value", None) or (case[:30] if isinstance(case, bytes) else case.__name__),
 )
-def test_without_a_complete_answer_it_is_unknown_and_was_sent_once(answer, error_class):
+def test_incomplete_response_is_unknown_and_the_request_is_sent_once(answer, error_class):
     started = time.monotonic()
     with raw_server(answer) as receiver:
         attempt = send(receiver.url, timeout=1.0)
@@ -150,14 +150,14 @@ def test_without_a_complete_answer_it_is_unknown_and_was_sent_once(answer, error
         endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b"x" * 65_536 + b"\r\n"),
     ],
 )
-def test_reading_an_endless_answer_stops_at_the_bound(answer):
+def test_endless_response_is_read_up_to_the_limit(answer):
     with raw_server(answer) as receiver:
         attempt = send(receiver.url)
     assert (attempt.outcome, attempt.error_class) == (Outcome.DELIVERED, ErrorClass.RESPONSE_TOO_LARGE)
     assert len(attempt.response_body or "") == KEPT_BODY_BYTES
 
 
-def test_an_answer_whose_headers_are_complete_counts_whatever_its_body_does():
+def test_complete_headers_decide_the_outcome_for_any_body():
     with raw_server(b"HTTP/1.1 500 X\r\nContent-Length: 10\r\n\r\nshort") as receiver:
         attempt = send(receiver.url)
     assert (attempt.outcome, attempt.status_code) == (Outcome.REJECTED, 500)
@@ -166,7 +166,7 @@ def test_an_answer_whose_headers_are_complete_counts_whatever_its_body_does():
         assert send(receiver.url, timeout=0.5).outcome is Outcome.DELIVERED
 
 
-def test_an_interim_answer_is_not_the_answer():
+def test_interim_response_is_not_the_final_response():
     early = b"HTTP/1.1 103 Early Hints\r\nRetry-After: 9\r\n\r\n"
     with raw_server(early + b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n") as receiver:
         attempt = send(receiver.url)
@@ -182,12 +182,12 @@ def test_an_interim_answer_is_not_the_answer():
         (b"HTTP/1.0 404", 404),
     ],
 )
-def test_only_the_first_line_of_an_answer_tells_its_status(head, status):
+def test_status_is_read_from_the_first_line_only(head, status):
     with raw_server(head + b"\r\nContent-Length: 0\r\n\r\n") as receiver:
         assert send(receiver.url).status_code == status
 
 
-def test_a_ca_file_that_is_not_there_sends_nothing():
+def test_missing_ca_file_is_reported_as_not_sent():
     with raw_server(OK) as receiver:
         attempt = send(receiver.url.replace("http", "https"), ca_file="/does/not/exist/ä.pem")
         assert attempt.outcome is Outcome.NOT_SENT
@@ -195,9 +195,9 @@ def test_a_ca_file_that_is_not_there_sends_nothing():
     assert receiver.requests == []
 
 
-def test_a_secret_across_the_bound_of_what_is_kept_is_masked_too():
-    said = b"x" * (KEPT_BODY_BYTES - 10) + SECRET.encode() + b"\0" * 100
-    with raw_server(b"HTTP/1.1 400 X\r\nContent-Length: %d\r\n\r\n" % len(said) + said) as receiver:
+def test_secret_across_the_limit_of_the_stored_body_is_masked():
+    content = b"x" * (KEPT_BODY_BYTES - 10) + SECRET.encode() + b"\0" * 100
+    with raw_server(b"HTTP/1.1 400 X\r\nContent-Length: %d\r\n\r\n" % len(content) + content) as receiver:
         body = send(receiver.url).response_body or ""
     assert KEPT_BODY_BYTES - 10 <= len(body) <= KEPT_BODY_BYTES
     assert SECRET[:4] not in body
@@ -213,38 +213,38 @@ def test_a_secret_across_the_bound_of_what_is_kept_is_masked_too():
         ("no-such-charset", "Order"),
     ],
 )
-def test_a_response_is_read_by_its_charset(charset, text):
+def test_response_is_decoded_with_its_charset(charset, text):
     text = text.encode().decode("unicode_escape") if "\\" in text else text
     codec = charset.strip('"') if charset not in {"hex", "no-such-charset"} else "utf-8"
-    said = text.encode(codec)
-    head = f"HTTP/1.1 422 X\r\nContent-Type: text/plain; charset={charset}\r\nContent-Length: {len(said)}\r\n\r\n"
-    with raw_server(head.encode() + said) as receiver:
+    content = text.encode(codec)
+    head = f"HTTP/1.1 422 X\r\nContent-Type: text/plain; charset={charset}\r\nContent-Length: {len(content)}\r\n\r\n"
+    with raw_server(head.encode() + content) as receiver:
         assert send(receiver.url).response_body == text
 
 
-def test_a_compressed_answer_is_not_decompressed():
+def test_compressed_response_is_not_decompressed():
     with raw_server(gzip_bomb(50)) as receiver:
         attempt = send(receiver.url)
     assert attempt.outcome is Outcome.DELIVERED
     assert len(attempt.response_body or "") <= KEPT_BODY_BYTES
 
 
-def test_what_a_receiver_says_is_made_safe_and_our_secrets_are_masked():
-    said = f"{SECRET} {quote(SECRET, safe='')} {b64encode(SECRET.encode()).decode()} {'0' * 64}\r\n\x1b[31m".encode()
-    head = b"HTTP/1.1 400 X\r\nServer: " + SECRET.encode() + b"\r\nContent-Length: %d\r\n\r\n" % len(said)
-    with raw_server(head + said) as receiver:
+def test_response_is_escaped_and_its_secrets_are_masked():
+    content = f"{SECRET} {quote(SECRET, safe='')} {b64encode(SECRET.encode()).decode()} {'0' * 64}\r\n\x1b[31m".encode()
+    head = b"HTTP/1.1 400 X\r\nServer: " + SECRET.encode() + b"\r\nContent-Length: %d\r\n\r\n" % len(content)
+    with raw_server(head + content) as receiver:
         attempt = send(receiver.url)
     assert attempt.response_body == "*** *** *** ***\\r\\n\\x1b[31m"
     assert attempt.response_headers["server"] == "***"
 
 
-def test_nobody_listening_is_not_sent():
+def test_refused_connection_is_reported_as_not_sent():
     attempt = send(f"http://127.0.0.1:{find_closed_port()}/")
     assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.CONNECTION_REFUSED)
     assert (attempt.peer_address, attempt.status_code, attempt.responded_at) == (None, None, None)
 
 
-def test_a_name_that_does_not_resolve_is_not_sent(monkeypatch):
+def test_unresolvable_host_is_reported_as_not_sent(monkeypatch):
     def fail(*_args, **_options):
         raise ResolverError("receiver.test could not be resolved: nope")
 
@@ -254,46 +254,47 @@ def test_a_name_that_does_not_resolve_is_not_sent(monkeypatch):
 
 
 class TestAddresses:
-    def test_a_blocked_address_is_not_even_connected_to(self):
+    def test_blocked_address_is_not_connected(self):
         with raw_server(OK) as receiver:
             attempt = send(receiver.url, policy=NetworkPolicy())
         assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.BLOCKED_ADDRESS)
         assert receiver.connections == 0
 
-    def test_one_private_answer_among_public_ones_refuses_all(self, monkeypatch):
+    def test_private_address_among_public_ones_refuses_the_host(self, monkeypatch):
         monkeypatch.setattr(
             "airflow_provider_hooks.http.connect.resolve", lambda *_args, **_options: ["8.8.8.8", "127.0.0.1"]
         )
         attempt = send("https://example.com/", policy=NetworkPolicy())
         assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.BLOCKED_ADDRESS)
 
-    def test_only_the_checked_address_is_connected_to_whatever_the_resolver_says_next(self, monkeypatch):
-        asked = []
+    def test_host_is_resolved_once_and_the_checked_address_is_connected(self, monkeypatch):
+        lookups = []
         monkeypatch.setattr(
-            "airflow_provider_hooks.http.connect.resolve", lambda *args, **_options: asked.append(args) or ["127.0.0.1"]
+            "airflow_provider_hooks.http.connect.resolve",
+            lambda *args, **_options: lookups.append(args) or ["127.0.0.1"],
         )
         with raw_server(OK) as receiver:
             attempt = send(f"http://receiver.test:{receiver.port}/")
         assert attempt.outcome is Outcome.DELIVERED
-        assert len(asked) == 1
+        assert len(lookups) == 1
         assert b"Host: receiver.test:" in receiver.requests[0]
 
-    def test_the_peer_is_judged_again_at_the_moment_of_sending(self, monkeypatch):
+    def test_peer_address_is_checked_again_before_sending(self, monkeypatch):
         policy = NetworkPolicy(allowed_networks=["127.0.0.1"])
-        seen = []
+        checked = []
 
-        def change_mind(address, *, target=None):
-            seen.append(address)
-            if len(seen) > 1:
+        def refuse_second_check(address, *, target=None):
+            checked.append(address)
+            if len(checked) > 1:
                 raise BlockedAddressError("changed")
 
-        monkeypatch.setattr(policy, "check_address", change_mind)
+        monkeypatch.setattr(policy, "check_address", refuse_second_check)
         with raw_server(OK) as receiver:
             attempt = send(receiver.url, policy=policy)
         assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.BLOCKED_ADDRESS)
         assert receiver.requests == []
 
-    def test_the_environment_is_not_looked_at(self, monkeypatch, tmp_path):
+    def test_proxy_variables_and_netrc_are_ignored(self, monkeypatch, tmp_path):
         with raw_server(OK) as proxy, raw_server(OK) as receiver:
             for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "https_proxy"):
                 monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
@@ -316,20 +317,20 @@ class TestTls:
         authority.issue_cert(name, **options).configure_cert(context)
         return context
 
-    def test_a_receiver_with_a_known_certificate_is_delivered_to(self, authority, tmp_path):
+    def test_receiver_with_a_trusted_certificate_gets_the_request(self, authority, tmp_path):
         with raw_server(OK, tls=self.context(authority)) as receiver:
             attempt = send(receiver.url, ca_file=str(tmp_path / "ca.pem"))
         assert attempt.outcome is Outcome.DELIVERED
         assert attempt.phases.tls
 
-    def test_an_unknown_certificate_is_not_sent(self, authority):
+    def test_untrusted_certificate_is_reported_as_not_sent(self, authority):
         with raw_server(OK, tls=self.context(authority)) as receiver:
             attempt = send(receiver.url)
         assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.TLS_ERROR)
         assert receiver.requests == []
 
     @pytest.mark.parametrize("case", ["name", "expired"])
-    def test_a_wrong_certificate_is_not_sent(self, authority, tmp_path, case):
+    def test_invalid_certificate_is_reported_as_not_sent(self, authority, tmp_path, case):
         options = {"not_after": dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)} if case == "expired" else {}
         name = "other.test" if case == "name" else "127.0.0.1"
         with raw_server(OK, tls=self.context(authority, name, **options)) as receiver:
@@ -337,19 +338,19 @@ class TestTls:
         assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.TLS_ERROR)
         assert receiver.requests == []
 
-    def test_a_handshake_that_hangs_ends_with_the_time_to_connect(self):
+    def test_hanging_handshake_times_out(self):
         with raw_server(lambda _connection: time.sleep(60)) as receiver:
             started = time.monotonic()
             attempt = send(receiver.url.replace("http", "https"), timeout=1.0)
         assert time.monotonic() - started < 1.0 + SLACK_SECONDS
         assert (attempt.outcome, attempt.error_class) == (Outcome.NOT_SENT, ErrorClass.TIMEOUT)
 
-    def test_a_connection_check_checks_the_certificate_and_sends_nothing(self, authority, tmp_path):
+    def test_connection_check_verifies_the_certificate_and_sends_no_request(self, authority, tmp_path):
         limits = Limits(timeout=2, connect_timeout=2, ca_file=str(tmp_path / "ca.pem"))
         with raw_server(OK, tls=self.context(authority)) as receiver:
-            assert check(receiver.url, limits=limits) == "127.0.0.1"
+            assert check_connection(receiver.url, limits=limits) == "127.0.0.1"
             with pytest.raises(ConnectError) as caught:
-                check(receiver.url, limits=Limits(timeout=2, connect_timeout=2))
+                check_connection(receiver.url, limits=Limits(timeout=2, connect_timeout=2))
         assert caught.value.error_class is ErrorClass.TLS_ERROR
         assert (receiver.connections, receiver.requests) == (2, [])
 
@@ -361,14 +362,16 @@ class TestTls:
         ("http://127.0.0.1:{port}/", NetworkPolicy(), ErrorClass.BLOCKED_ADDRESS),
     ],
 )
-def test_a_connection_check_says_why_it_cannot_connect(url, policy, error_class):
+def test_connection_check_reports_why_it_cannot_connect(url, policy, error_class):
     with pytest.raises(ConnectError) as caught:
-        check(url.format(port=find_closed_port()), policy=policy, limits=Limits(timeout=1, connect_timeout=1))
+        check_connection(
+            url.format(port=find_closed_port()), policy=policy, limits=Limits(timeout=1, connect_timeout=1)
+        )
     assert caught.value.error_class is error_class
 
 
 class TestReusedConnections:
-    """A reused connection that the receiver ends: one request for each event, whatever happens."""
+    """The receiver ends reused connections: each event is sent in one request."""
 
     LIMITS = Limits(timeout=5, connect_timeout=1)
 
@@ -412,7 +415,7 @@ class TestReusedConnections:
         return send_with(engine, url, headers={"X-Number": str(number)})
 
     @pytest.mark.parametrize("end", [close, reset], ids=["closed", "reset"])
-    def test_a_thousand_deliveries_on_connections_that_die_are_one_request_each_and_unknown(self, end, monkeypatch):
+    def test_deliveries_on_lost_reused_connections_are_unknown_after_one_request_each(self, end, monkeypatch):
         monkeypatch.setattr(reuse, "FIRST_PERIOD_SECONDS", 1e-9)
         with (
             self.receiver(end.__func__) as (url, requests),
@@ -423,9 +426,9 @@ class TestReusedConnections:
         assert [attempt.outcome for attempt in attempts[1::2]] == [Outcome.UNKNOWN] * 1_000, "on reused ones"
         assert {attempt.error_class for attempt in attempts[1::2]} == {ErrorClass.REUSED_CONNECTION_LOST}
         numbers = [int(re.search(rb"X-Number: ([0-9]+)", request)[1]) for request in requests if request]
-        assert sorted(numbers) == list(range(2_000)), "one request for each delivery, and no second"
+        assert sorted(numbers) == list(range(2_000)), "exactly one request for each delivery"
 
-    def test_after_a_lost_connection_each_new_one_is_used_once_for_a_while(self, monkeypatch):
+    def test_new_connections_are_used_once_after_a_lost_one(self, monkeypatch):
         monkeypatch.setattr(reuse, "FIRST_PERIOD_SECONDS", 3_600.0)
         with (
             self.receiver(self.close) as (url, _),
@@ -435,8 +438,8 @@ class TestReusedConnections:
             assert engine.opened == 5
         assert outcomes == [Outcome.DELIVERED, Outcome.UNKNOWN, *[Outcome.DELIVERED] * 4]
 
-    def test_a_connection_that_was_closed_before_any_byte_of_the_request_is_replaced(self, monkeypatch):
-        """The FIN comes between the check of the connection and the request, and acknowledges no byte of it."""
+    def test_connection_closed_before_the_request_is_replaced(self, monkeypatch):
+        """The FIN arrives between the check of the connection and the request, and acknowledges no byte of it."""
         closed = threading.Event()
 
         def answer(connection):
@@ -460,14 +463,14 @@ class TestReusedConnections:
         assert [attempt.outcome for attempt in attempts] == [Outcome.DELIVERED] * 2
         assert [len(re.findall(rb"X-Number: 1", request)) for request in receiver.requests] == [0, 1]
 
-    def test_a_connection_is_reused_and_nothing_else_of_the_delivery_before(self):
-        def keep(connection):
+    def test_reused_connection_sends_nothing_of_the_previous_delivery(self):
+        def answer_requests(connection):
             for _ in range(2):
                 receiver.requests.append(read_request(connection))
                 connection.sendall(OK)
 
         with (
-            raw_server(lambda connection: (connection.sendall(OK), keep(connection))) as receiver,
+            raw_server(lambda connection: (connection.sendall(OK), answer_requests(connection))) as receiver,
             open_engine(receiver.url, policy=LOOPBACK, limits=self.LIMITS) as engine,
         ):
             self.deliver(engine, receiver.url, 1)
@@ -476,14 +479,17 @@ class TestReusedConnections:
         assert b"X-Number" not in receiver.requests[1]
         assert receiver.requests[1].endswith(b"other")
 
-    def test_a_process_that_was_forked_opens_connections_of_its_own_and_leaves_its_parents_alone(self):
-        def keep(connection):
+    def test_forked_process_opens_its_own_connections_and_leaves_those_of_its_parent(self):
+        def answer_requests(connection):
             connection.sendall(OK)
             while request := read_request(connection):
                 receiver.requests.append(request)
                 connection.sendall(OK)
 
-        with raw_server(keep) as receiver, open_engine(receiver.url, policy=LOOPBACK, limits=self.LIMITS) as engine:
+        with (
+            raw_server(answer_requests) as receiver,
+            open_engine(receiver.url, policy=LOOPBACK, limits=self.LIMITS) as engine,
+        ):
             self.deliver(engine, receiver.url, 1)
             child = os.fork()
             if not child:

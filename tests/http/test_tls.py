@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Which receivers are trusted: by explicit settings alone, on every Python and in every environment."""
+"""Trust in receivers: only explicit settings decide, on every Python version and in every environment."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DELIVERED = (Outcome.DELIVERED, None)
 
 
 @pytest.fixture(autouse=True)
-def contexts_are_built_again():
+def clear_cache_of_tls_contexts():
     connect_module._load_tls_context.cache_clear()
     yield
     connect_module._load_tls_context.cache_clear()
@@ -102,8 +102,8 @@ def make_server_context(file: Path) -> ssl.SSLContext:
     return context
 
 
-def test_a_private_authority_without_key_identifiers_is_trusted_on_every_python(tmp_path, monkeypatch):
-    """Python 3.13 refuses such certificates by default, which many companies' authorities issue."""
+def test_ca_without_key_identifiers_is_trusted_on_every_python(tmp_path, monkeypatch):
+    """Python 3.13 refuses such certificates by default; many company CAs issue them."""
     default = ssl.create_default_context
 
     def as_in_python_3_13(*arguments, **options):
@@ -120,14 +120,14 @@ def test_a_private_authority_without_key_identifiers_is_trusted_on_every_python(
         assert send(receiver.url, ca_file=ca_file) == DELIVERED
 
 
-def test_the_settings_are_explicit():
+def test_settings_of_the_tls_context_are_explicit():
     context = make_tls_context(Limits(timeout=1, connect_timeout=1))
     assert context.verify_flags == ssl.VerifyFlags.VERIFY_X509_TRUSTED_FIRST
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
-def test_http_1_1_is_the_only_protocol_that_is_offered(tmp_path):
+def test_http_1_1_is_the_only_offered_alpn_protocol(tmp_path):
     authority, chosen = trustme.CA(), []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -143,7 +143,7 @@ def test_http_1_1_is_the_only_protocol_that_is_offered(tmp_path):
 
 
 class TestEnvironment:
-    def test_keys_are_written_to_no_file(self, tmp_path, monkeypatch):
+    def test_sslkeylogfile_is_ignored(self, tmp_path, monkeypatch):
         monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
         authority = trustme.CA()
         with serve_with(authority) as receiver:
@@ -169,7 +169,7 @@ class TestEnvironment:
 class TestCaFile:
     @pytest.fixture
     def public(self, tmp_path, monkeypatch) -> trustme.CA:
-        """An authority of the public bundle."""
+        """A CA of the public bundle."""
         authority = trustme.CA()
         bundle = str(write(authority, tmp_path / "bundle.pem"))
         monkeypatch.setattr(certifi, "where", lambda: bundle)
@@ -187,9 +187,9 @@ class TestCaFile:
             (True, True, REFUSED, DELIVERED),
             (False, True, DELIVERED, REFUSED),
         ],
-        ids=["without one", "it adds", "it replaces", "there is none to replace with"],
+        ids=["no CA file", "with the public bundle", "CA file only", "CA file only without a CA file"],
     )
-    def test_it_adds_to_the_public_bundle_or_replaces_it(
+    def test_ca_file_adds_to_the_public_bundle_or_replaces_it(
         self, tmp_path, public, private, has_file, only, by_public, by_private
     ):
         ca_file = write(private, tmp_path / "ca.pem") if has_file else None
@@ -197,7 +197,7 @@ class TestCaFile:
             with serve_with(authority) as receiver:
                 assert send(receiver.url, ca_file=ca_file, ca_file_only=only) == expected
 
-    def test_a_changed_file_is_read_again(self, tmp_path, public, private):
+    def test_changed_ca_file_is_read_again(self, tmp_path, public, private):
         ca_file = write(trustme.CA(), tmp_path / "ca.pem")
         os.utime(ca_file, (1_000, 1_000))
         with serve_with(private) as receiver:
@@ -207,7 +207,7 @@ class TestCaFile:
             assert send(receiver.url, ca_file=ca_file) == DELIVERED
 
     @pytest.mark.parametrize("content", [None, b"", b"not a certificate"])
-    def test_one_that_cannot_be_used_sends_nothing(self, tmp_path, private, content):
+    def test_unusable_ca_file_is_reported_as_not_sent(self, tmp_path, private, content):
         ca_file = tmp_path / "ca.pem"
         if content is not None:
             ca_file.write_bytes(content)
@@ -216,7 +216,7 @@ class TestCaFile:
         assert (outcome, receiver.requests) == (Outcome.NOT_SENT, [])
 
 
-def test_a_certificate_with_its_host_in_the_common_name_alone_is_refused_by_both_paths(tmp_path):
+def test_certificate_with_its_host_only_in_the_common_name_is_refused(tmp_path):
     """RFC 9110, section 4.3.4: the subjectAltName identifies a host."""
     certificate, key = issue("127.0.0.1")
     ca_file = write_pem(tmp_path / "ca.pem", certificate)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Every unusual response gives the same outcome for a single delivery and in a stream: the one of the table."""
+"""Every unusual response has the outcome of the table, for a single delivery and in a stream."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ LOOPBACK = NetworkPolicy(allowed_networks=["127.0.0.1"])
 EVENTS = 2
 """How many events a stream sends over one connection at a time: the second one shows whether it is reused."""
 SHORT_TIMEOUT, LONG_TIMEOUT = 0.3, 5.0
-"""Seconds: the first where the response never ends, the second where nothing may depend on speed."""
+"""Seconds: short where the response never ends, long where the result must not depend on speed."""
 DOCS = Path(__file__).parent.parent.parent / "docs" / "reference" / "responses.md"
 
 
 class Delivery(NamedTuple):
-    """What was reported of one event."""
+    """What was reported for one event."""
 
     outcome: str
     status: int | None
     error_class: str | None
 
 
-# The adapters: all that this module knows of the two paths.
+# The two ways of sending an event.
 
 
 def deliver_single(url: str, *, timeout: float) -> Delivery:
@@ -128,21 +128,21 @@ every_row = pytest.mark.parametrize("row", RESPONSES, ids=lambda row: row.name)
 
 
 @every_row
-def test_a_single_delivery_reads_an_unusual_response_as_the_table_says(row, receiver):
+def test_single_delivery_reads_an_unusual_response_as_the_table_defines(row, receiver):
     path = receiver.make_path(row)
     assert deliver_single(receiver.make_url(path), timeout=find_timeout(row)) == expect(row)
     assert len(receiver.requests[path]) == 1
 
 
 @every_row
-def test_a_stream_reads_an_unusual_response_as_the_table_says(row, receiver):
+def test_stream_reads_an_unusual_response_as_the_table_defines(row, receiver):
     path = receiver.make_path(row)
     assert deliver_as_stream(receiver.make_url(path), timeout=find_timeout(row)) == [expect(row)] * EVENTS
     assert len(receiver.requests[path]) == EVENTS
     assert (len(set(receiver.requests[path])) == 1) == row.may_reuse
 
 
-def test_the_table_has_one_name_for_each_row_and_an_outcome_that_follows_from_the_status():
+def test_table_has_unique_names_and_outcomes_that_follow_from_the_status():
     assert len({row.name for row in RESPONSES}) == len(RESPONSES)
     for row in RESPONSES:
         by_status = "delivered" if row.status in range(200, 300) else "rejected"
@@ -150,7 +150,7 @@ def test_the_table_has_one_name_for_each_row_and_an_outcome_that_follows_from_th
         assert not (row.may_reuse and row.error_class)
 
 
-def test_the_docs_show_every_row_of_the_table():
+def test_docs_show_every_row_of_the_table():
     lines = [line.strip("| ").split(" | ")[:3] for line in DOCS.read_text().splitlines() if line.startswith("| ")]
     rows = [[row.name, describe(row), "yes" if row.may_reuse else "no"] for row in RESPONSES]
     assert [line for line in lines if line[0] not in {"The receiver sends", "---"}] == rows

@@ -25,13 +25,13 @@ class UnusualResponse:
 
     :param name: what is unusual, in words for users
     :param sends: the bytes; each part is sent on its own
-    :param status: the status code that is recorded, or ``None`` if none can be believed
+    :param status: the status code that is recorded, or ``None`` if none is valid
     :param outcome: ``delivered``, ``rejected`` or ``unknown``
     :param error_class: why the response is not complete, or ``None``
     :param may_reuse: whether the connection may carry another request
     :param end: what the receiver does after its last byte
     :param reads_request: ``False`` if the receiver responds after the first byte of the request
-    :param note: why the row is as it is, where the rule alone does not say so
+    :param note: the reason for the row, where the rule alone does not give it
     """
 
     name: str
@@ -111,7 +111,7 @@ def rejected(
 def unknown(
     name: str, *sends: bytes, error_class: str = INVALID, end: End = "close", note: str = ""
 ) -> UnusualResponse:
-    """Return a row of a response without a status that can be believed."""
+    """Return a row of a response without a valid status."""
     return UnusualResponse(
         name=name, sends=sends, status=None, outcome="unknown", error_class=error_class, end=end, note=note
     )
