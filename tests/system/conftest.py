@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Two kinds of a real Airflow.
+Fixtures that run a real Airflow.
 
-``deployment`` is a whole one with PostgreSQL: API server, scheduler, Dag processor and triggerer. It starts once in a
-session of tests; each test adds its own Dags, connections and runs. ``ledger_deployment`` is another one, whose claims
-are in a ledger. ``airflow`` is a fresh SQLite database for Airflow's commands.
+``deployment`` runs a complete Airflow on PostgreSQL: API server, scheduler, Dag processor and triggerer. It is started
+once per test session; each test adds its own Dags, connections and runs. ``ledger_deployment`` is the same with its
+claims in a ledger. ``airflow`` is a new SQLite database for Airflow's commands.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from tests.versions import INBOUND_SETTINGS
 
 @pytest.hookimpl(tryfirst=True)  # before items are deselected by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder, and begin with those of the shared Airflow, which wait a lot."""
+    """Mark the tests of this folder, and run those of the shared Airflow first, since they wait most of the time."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.system)
-    items.sort(key=_rank)
+    items.sort(key=_get_rank)
 
 
-def _rank(item: pytest.Item) -> int:
+def _get_rank(item: pytest.Item) -> int:
     if item.get_closest_marker("system") is None:
         return 2
     chosen = item.callspec.params.values() if hasattr(item, "callspec") else ()
@@ -47,36 +47,36 @@ def _rank(item: pytest.Item) -> int:
 
 @pytest.fixture(scope="session")
 def deployment(tmp_path_factory: pytest.TempPathFactory, served_sandbox: Sandbox) -> Iterator[Deployment]:
-    """A running Airflow for all tests of a session; it may deliver to loopback."""
+    """A running Airflow for all tests of a session; deliveries to loopback addresses are allowed."""
     with run_postgres() as server:
         ledger = None if has_task_state_store() else create_ledger(server)
-        place = tmp_path_factory.mktemp("deployment")
-        with _run(place, server, served_sandbox, ledger=ledger) as running:
+        folder = tmp_path_factory.mktemp("deployment")
+        with _run_deployment(folder, server, served_sandbox, ledger=ledger) as running:
             yield running
 
 
 @pytest.fixture(scope="session")
 def ledger_deployment(tmp_path_factory: pytest.TempPathFactory, served_sandbox: Sandbox) -> Iterator[Deployment]:
-    """The same with a ledger, which is a database on Airflow's own PostgreSQL."""
+    """The same with a ledger, in a second database on the PostgreSQL server of Airflow."""
     with run_postgres() as server:
-        place, ledger = tmp_path_factory.mktemp("ledger_deployment"), create_ledger(server)
-        with _run(place, server, served_sandbox, ledger=ledger) as running:
+        folder, ledger = tmp_path_factory.mktemp("ledger_deployment"), create_ledger(server)
+        with _run_deployment(folder, server, served_sandbox, ledger=ledger) as running:
             yield running
 
 
 @contextlib.contextmanager
-def _run(
-    place: Path, server: Postgres, sandbox: Sandbox, *, ledger: dict[str, object] | None = None
+def _run_deployment(
+    folder: Path, server: Postgres, sandbox: Sandbox, *, ledger: dict[str, object] | None = None
 ) -> Iterator[Deployment]:
-    notified = {"conn_type": "service_hook", "host": sandbox.receiver_url, "password": NOTIFIED_SECRET}
-    (place / "dags").mkdir()
+    endpoint = {"conn_type": "service_hook", "host": sandbox.receiver_url, "password": NOTIFIED_SECRET}
+    (folder / "dags").mkdir()
     environment = {
-        # Airflow refuses a callback that an executor runs the connections of the database.
-        f"AIRFLOW_CONN_{EXECUTOR_CONN_ID.upper()}": json.dumps(notified),
+        # A callback that an executor runs cannot read connections from the database.
+        f"AIRFLOW_CONN_{EXECUTOR_CONN_ID.upper()}": json.dumps(endpoint),
         "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": "127.0.0.1",
         "AIRFLOW__SERVICE_HOOKS__DEPLOYMENT": "trials",
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-        # The receiver is in the process of the tests, which a busy machine can hold up for long.
+        # The receiver runs in the process of the tests, which can be slow on a busy machine.
         "AIRFLOW__SERVICE_HOOKS__TIMEOUT": "120",
         "AIRFLOW__SERVICE_HOOKS__CONNECT_TIMEOUT": "120",
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
@@ -85,14 +85,14 @@ def _run(
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
-        # A callback that finds an open claim waits for its outcome, longer than Airflow lets callbacks run by default.
+        # A callback that finds an open claim waits for its outcome, longer than the default time limit of callbacks.
         "AIRFLOW__CORE__TASK_SUCCESS_OVERTIME": "300",
         "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "900",
-        "ORDERS_INBOX": str(place / "airflow" / "no-inbox"),
-        "REPLAYS": (place / "replays").as_uri(),
+        "ORDERS_INBOX": str(folder / "airflow" / "no-inbox"),
+        "REPLAYS": (folder / "replays").as_uri(),
     }
-    (place / "airflow").mkdir()
-    with run_airflow(place / "airflow", place / "dags", url=server.url, ledger=ledger, **environment) as running:
+    (folder / "airflow").mkdir()
+    with run_airflow(folder / "airflow", folder / "dags", url=server.url, ledger=ledger, **environment) as running:
         yield running
 
 
@@ -105,7 +105,7 @@ def migrated_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def airflow(migrated_home: Path, tmp_path: Path) -> RealAirflow:
-    """A freshly migrated Airflow; its database is a copy, so that no test sees another's rows."""
+    """A newly migrated Airflow; its database is a copy, so that tests do not share rows."""
     home = tmp_path / "airflow"
     shutil.copytree(migrated_home, home)
     text = (home / "airflow.cfg").read_text().replace(str(migrated_home), str(home))
@@ -115,7 +115,7 @@ def airflow(migrated_home: Path, tmp_path: Path) -> RealAirflow:
 
 @pytest.fixture
 def sandboxed(airflow: RealAirflow, sandbox: Sandbox) -> RealAirflow:
-    """The same, with connections that lead to the sandbox."""
+    """The same, with connections to the sandbox."""
     path = write_connections(sandbox, airflow.home)
     done = airflow.run("connections", "import", str(path))
     assert done.returncode == 0, done.stdout + done.stderr

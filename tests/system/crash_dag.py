@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-The Dags of the crash suite: deliver as anybody would, and end their own process at one point of the first try.
+The Dags of the crash suite: deliver an event, and inject a fault at one point of the first try.
 
-Copied into the Dags folder of a real Airflow under the name of a run of trials, next to a file of JSON with the trials.
+This file is copied into the Dags folder of a real Airflow, next to a JSON file of the same name with the trials.
 """
 
 from __future__ import annotations
@@ -26,76 +26,76 @@ TRIALS = json.loads(Path(__file__).with_suffix(".json").read_text())
 PIDS = Path(TRIALS["pids"])
 
 
-def strike(how: str) -> None:
-    """End this process, or its supervisor, or have it asked to end."""
-    if how == "kill_supervisor":
+def inject(fault: str) -> None:
+    """Kill or terminate this process, kill its supervisor, or raise an error."""
+    if fault == "kill_supervisor":
         if os.getppid() > 1:
             os.kill(os.getppid(), signal.SIGKILL)
-        time.sleep(0.2)  # what lives on goes on without it
-    elif how == "error":
+        time.sleep(0.2)  # the task goes on without its supervisor
+    elif fault == "error":
         raise ConnectionError("the database is gone")
     else:
-        os.kill(os.getpid(), signal.SIGKILL if how == "kill_task" else signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGKILL if fault == "kill_task" else signal.SIGTERM)
 
 
-def arm(point: str, how: str) -> None:
-    """Have the process struck when it comes to a point of a delivery, once."""
+def arm(point: str, fault: str) -> None:
+    """Inject a fault when a delivery reaches a point."""
     send_on = Engine._send_on
 
     def armed_send_on(self, *arguments):
         if point == "connected":
-            strike(how)
+            inject(fault)
         return send_on(self, *arguments)
 
     Engine._send_on = armed_send_on
-    for kind in (TaskStateClaimStore, LedgerClaimStore):
-        arm_store(kind, point, how)
+    for store_class in (TaskStateClaimStore, LedgerClaimStore):
+        arm_store(store_class, point, fault)
 
 
-def arm_store(kind: type, point: str, how: str) -> None:
-    """Have the process struck when it claims or records a delivery in a store of this kind."""
-    acquire, save = kind.acquire, kind.save
+def arm_store(store_class: type, point: str, fault: str) -> None:
+    """Inject a fault when a delivery is claimed or recorded in a store of this class."""
+    acquire, save = store_class.acquire, store_class.save
     acquiring = []
 
     def armed_acquire(self, expected, new):
         if point == "before_claim":
-            strike(how)
+            inject(fault)
         acquiring.append(True)
         acquire(self, expected, new)
         acquiring.pop()
         if point == "after_claim":
-            strike(how)
+            inject(fault)
 
     def armed_save(self, claim):
         if acquiring:
             save(self, claim)
             return
         if point == "after_answer":
-            strike(how)
+            inject(fault)
         save(self, claim)
         if point == "recorded":
-            strike(how)
+            inject(fault)
 
-    kind.acquire, kind.save = armed_acquire, armed_save
+    store_class.acquire, store_class.save = armed_acquire, armed_save
 
 
 class CrashingOperator(DeliverEventCreatedOperator):
-    """Delivers to the receiver of one trial, whose own doing may be to strike."""
+    """Delivers the event of one trial; the receiver injects the faults of some points."""
 
-    def __init__(self, *, trial, point, how, port, **kwargs):
+    def __init__(self, *, trial, point, fault, port, **kwargs):
         super().__init__(event_id=f"trial-{trial}", message="A trial", **kwargs)
-        self.trial, self.point, self.how, self.port = trial, point, how, port
+        self.trial, self.point, self.fault, self.port = trial, point, fault, port
 
     def execute(self, context):
-        """Deliver; on the first try come to an end on the way."""
+        """Deliver, and inject the fault in the first try."""
         url = f"http://127.0.0.1:{self.port}/{self.trial}"
         endpoint = {"conn_type": "service_hook", "host": url, "password": "s3cret-of-ours", "extra": {"timeout": 5}}
         os.environ[f"AIRFLOW_CONN_TRIAL_{self.trial}"] = json.dumps(endpoint)
         self.service_hook_conn_id = f"trial_{self.trial}"
-        first = context["ti"].try_number == 1
-        (PIDS / str(self.trial)).write_text(f"{os.getpid()} {os.getppid()}" if first else "")
-        if first:
-            arm(self.point, self.how)
+        is_first = context["ti"].try_number == 1
+        (PIDS / str(self.trial)).write_text(f"{os.getpid()} {os.getppid()}" if is_first else "")
+        if is_first:
+            arm(self.point, self.fault)
         return super().execute(context)
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The receiver of the crash suite: counts bytes and requests of each trial, misbehaves, and strikes at the sender."""
+"""The receiver of the crash suite: counts the requests of each trial, fails as configured, and kills the sender."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ DELAY_SECONDS = 1.0
 
 class CrashReceiver:
     """
-    Serves every trial under a path of its own.
+    Serves each trial under a separate path.
 
-    :param trials: what each is to see, by its number
-    :param pids: a directory in which each trial's process says who it and its supervisor are
+    :param trials: the trials, by number
+    :param pids: a folder in which the task of each trial writes its process id and that of its supervisor
     """
 
     def __init__(self, trials: dict[int, dict], pids: Path) -> None:
-        self.touched: Counter[int] = Counter()
-        """Connections on which at least one byte of a request came, by trial."""
+        self.started: Counter[int] = Counter()
+        """Connections on which at least one byte of a request was received, by trial."""
         self.complete: Counter[int] = Counter()
         """Complete requests, by trial."""
         self._trials = trials
@@ -55,7 +55,7 @@ class CrashReceiver:
 
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), contextlib.closing(connection):
-            data = connection.recv(16)  # the method and the path, and no more for now
+            data = connection.recv(16)  # only the method and the path
             if not data:
                 return
             while b" HTTP/" not in data:
@@ -63,15 +63,15 @@ class CrashReceiver:
             number = int(re.match(rb"POST /([0-9]+) ", data)[1])
             trial = self._trials[number]
             with self._lock:
-                self.touched[number] += 1
-                is_first = self.touched[number] == 1
+                self.started[number] += 1
+                is_first = self.started[number] == 1
             if is_first and trial["point"] == "mid_request":
-                self._strike(number, trial["how"])
+                self._inject(number, trial["fault"])
             if self._read_rest(connection, data):
                 with self._lock:
                     self.complete[number] += 1
             if is_first and trial["point"] == "after_request":
-                self._strike(number, trial["how"])
+                self._inject(number, trial["fault"])
             self._answer(connection, trial["receiver"] if is_first else "answer")
 
     @staticmethod
@@ -99,10 +99,10 @@ class CrashReceiver:
         if receiver == "reset":
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    def _strike(self, number: int, how: str) -> None:
-        told = (self._pids / str(number)).read_text().split()
-        if told:
-            pid = int(told[1] if how == "kill_supervisor" else told[0])
+    def _inject(self, number: int, fault: str) -> None:
+        pids = (self._pids / str(number)).read_text().split()
+        if pids:
+            pid = int(pids[1] if fault == "kill_supervisor" else pids[0])
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM if how == "term_task" else signal.SIGKILL)
+                os.kill(pid, signal.SIGTERM if fault == "term_task" else signal.SIGKILL)
             time.sleep(0.2)

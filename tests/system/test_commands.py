@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What a person sees with Airflow's own commands."""
+"""The provider in the output of Airflow's own commands."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def test_airflow_lists_the_provider_and_its_connection_types(airflow):
     assert found["service_hook_registry"] == "Service Hook Registry: webhook platform"
 
 
-def test_airflow_knows_the_section_of_its_configuration(airflow):
+def test_airflow_config_command_reads_the_settings_of_the_provider(airflow):
     assert airflow.run("config", "get-value", "service_hooks", "allowed_networks").stdout.strip() == ""
     assert airflow.run("config", "get-value", "service_hooks", "max_payload_bytes").stdout.strip() == "1048576"
     changed = {"AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": "127.0.0.1:8099"}
-    told = airflow.run("config", "get-value", "service_hooks", "allowed_networks", **changed)
-    assert told.stdout.strip() == "127.0.0.1:8099"
+    configured = airflow.run("config", "get-value", "service_hooks", "allowed_networks", **changed)
+    assert configured.stdout.strip() == "127.0.0.1:8099"
 
 
-def test_airflow_tests_both_connections_and_sends_no_event(sandboxed, sandbox):
+def test_airflow_connections_test_checks_both_types_and_sends_no_event(sandboxed, sandbox):
     good = sandboxed.run("connections", "test", "service_hook_registry_default")
     assert "Connection success!" in good.stdout
     unregistered = sandboxed.run("connections", "test", "service_hook_default")

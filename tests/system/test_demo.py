@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""``make demo`` as a process of its own: what it prints, its exit status, and that a second one starts afresh."""
+"""``make demo`` as a separate process: its output, its exit status, and the folder that it uses."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def run_demo(home):
 
 
 @needs_variable_list
-def test_it_ends_with_what_the_receiver_counted(tmp_path):
+def test_demo_prints_the_counts_of_the_receiver(tmp_path):
     done = run_demo(tmp_path / "home")
     assert done.returncode == 0, done.stdout + done.stderr
     counted = json.loads(done.stdout.splitlines()[-1])
     assert counted == {"registered": 4, "delivered": 2, "verified": 2, "duplicates": 0}
     assert "Deliveries in the ledger, newest first" in done.stdout
     history = done.stdout.partition("Deliveries in the ledger, newest first")[2]
-    assert history.count("delivered") == 3  # two rows, and the counts
+    assert history.count("delivered") == 3  # in two rows and in the counts
     assert read_rows(sqlite_url(tmp_path / "home"), "SELECT count(*) FROM task_state_store") == [(0,)]
 
 
-def test_a_home_that_is_somebody_elses_is_left_alone(tmp_path):
-    (tmp_path / "precious").write_text("keep me")
+def test_demo_does_not_change_a_folder_that_it_did_not_create(tmp_path):
+    (tmp_path / "file").write_text("content")
     done = run_demo(tmp_path)
     assert done.returncode == 1
     assert "was not made by this demonstration" in done.stdout
-    assert (tmp_path / "precious").read_text() == "keep me"
+    assert (tmp_path / "file").read_text() == "content"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Hooks on several platforms, as declared, in a real Airflow: what the sandbox counted, and what a kill -9 leaves."""
+"""Declared hooks on several platforms in a real Airflow: the API calls of each run, and the hooks after a SIGKILL."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from tests.system.real_airflow import REPOSITORY
 from tests.versions import needs_variable_list
 
 pytestmark = needs_variable_list
-KEEP = "example_ensure_service_hooks"
-UNCHANGED = {name: PLATFORM_DATA[name].later_calls for name in ("sentry", "akinon", "zstack", "smartsheet_rm")}
-"""The calls of a run of the example Dag that changes nothing, by the platforms of the Dag."""
+EXAMPLE = "example_ensure_service_hooks"
+UNCHANGED_CALLS = {name: PLATFORM_DATA[name].later_calls for name in ("sentry", "akinon", "zstack", "smartsheet_rm")}
+"""The API calls of a run of the example Dag without changes, by platform."""
 
 
 @pytest.fixture
 def airflow(deployment, sandbox):
-    """The running Airflow, whose connections lead to the sandbox."""
+    """The running Airflow with connections to the sandbox."""
     deployment.delete_variables()
     deployment.set_connections(sandbox.describe_connections())
     return deployment
 
 
-def add_keep_dag(airflow, dag_id: str, **replaced: str) -> None:
-    """Add the example under another id, that only a test runs, with parts of its text replaced."""
-    text = (REPOSITORY / "dags" / f"{KEEP}.py").read_text()
-    for old, new in {f'"{KEEP}"': f'"{dag_id}"', 'schedule="@daily"': "schedule=None", **replaced}.items():
+def add_example(airflow, dag_id: str, **replacements: str) -> None:
+    """Add the example Dag with another id, without a schedule, and with parts of its text replaced."""
+    text = (REPOSITORY / "dags" / f"{EXAMPLE}.py").read_text()
+    for old, new in {f'"{EXAMPLE}"': f'"{dag_id}"', 'schedule="@daily"': "schedule=None", **replacements}.items():
         assert old in text
         text = text.replace(old, new)
     airflow.add_dags(text, [dag_id], name=f"{dag_id}.py")
 
 
-def run_and_count(airflow, sandbox, dag_id: str = "keep"):
-    """Run the Dag once, and return the calls of each platform that was called and what each task returned."""
+def run_and_count(airflow, sandbox, dag_id: str = "ensure"):
+    """Run the Dag once, and return the calls to each platform that was called, and the change of each task."""
     run_id = f"run-{len(airflow.list_runs(dag_id))}"
     airflow.trigger(dag_id, run_id)
     tasks = airflow.wait_for_run(dag_id, run_id)
@@ -54,9 +54,9 @@ def run_and_count(airflow, sandbox, dag_id: str = "keep"):
     return calls, [returned[index]["change"] for index in sorted(returned)]
 
 
-def test_every_run_makes_the_calls_that_are_needed_and_no_others(airflow, sandbox):
-    add_keep_dag(airflow, "keep")
-    add_keep_dag(airflow, "keep_moved", **{"hooks.example.com/smartsheet": "hooks.example.com/moved"})
+def test_each_run_makes_only_the_api_calls_that_its_changes_need(airflow, sandbox):
+    add_example(airflow, "ensure")
+    add_example(airflow, "ensure_moved", **{"hooks.example.com/smartsheet": "hooks.example.com/moved"})
     assert run_and_count(airflow, sandbox) == (
         {
             "sentry": {"list": 1, "create": 1},
@@ -67,23 +67,23 @@ def test_every_run_makes_the_calls_that_are_needed_and_no_others(airflow, sandbo
         ["created"] * 4,
     )
     for _ in range(2):
-        assert run_and_count(airflow, sandbox) == (UNCHANGED, ["unchanged"] * 4)
+        assert run_and_count(airflow, sandbox) == (UNCHANGED_CALLS, ["unchanged"] * 4)
 
-    calls, changes = run_and_count(airflow, sandbox, "keep_moved")
-    assert calls == {**UNCHANGED, "smartsheet_rm": {"list": 1, "create": 1, "delete": 1}}
+    calls, changes = run_and_count(airflow, sandbox, "ensure_moved")
+    assert calls == {**UNCHANGED_CALLS, "smartsheet_rm": {"list": 1, "create": 1, "delete": 1}}
     assert sorted(changes) == ["unchanged"] * 3 + ["updated"]
 
     zstack = sandbox.state.platforms["zstack"]
     zstack.remove_hook(zstack.list_hooks()[0])
-    calls, changes = run_and_count(airflow, sandbox, "keep_moved")
-    assert calls == {**UNCHANGED, "zstack": {"get": 1, "create": 1}}
+    calls, changes = run_and_count(airflow, sandbox, "ensure_moved")
+    assert calls == {**UNCHANGED_CALLS, "zstack": {"get": 1, "create": 1}}
     assert sorted(changes) == ["created"] + ["unchanged"] * 3
 
     registered = {name: len(platform.list_hooks()) for name, platform in sandbox.state.platforms.items()}
-    assert registered == {**dict.fromkeys(PLATFORM_DATA, 0), **dict.fromkeys(UNCHANGED, 1)}
-    private = [hook.secret for hook in sandbox.state.list_hooks() if hook.secret]
-    private += [platform.token for platform in sandbox.state.platforms.values()]
-    assert airflow.find_everywhere(private) == []
+    assert registered == {**dict.fromkeys(PLATFORM_DATA, 0), **dict.fromkeys(UNCHANGED_CALLS, 1)}
+    secrets = [hook.secret for hook in sandbox.state.list_hooks() if hook.secret]
+    secrets += [platform.token for platform in sandbox.state.platforms.values()]
+    assert airflow.find_everywhere(secrets) == []
     assert airflow.read_rows("SELECT key FROM variable WHERE key LIKE '%lock%'") == []
 
 
@@ -94,34 +94,34 @@ from airflow_provider_hooks.operators import registration
 from airflow_provider_hooks.operators.delivery import DeliverEventAlertOperator
 from airflow_provider_hooks.operators.registration import EnsureServiceHookOperator
 
-registration._MAX_SLEEP_SECONDS = 0  # so that a short overlap is deferred too
+registration._MAX_SLEEP_SECONDS = 0  # so that the task is deferred also for a short overlap
 
 with DAG("rotate", schedule=None):
-    here = {"hook_name": "orders", "service_hook_conn_id": "service_hook_default"}
-    ensure = EnsureServiceHookOperator(task_id="ensure", **here)
-    # Long enough for a busy scheduler to have noticed that the task is deferred before its trigger fires.
-    rotate = registration.RotateServiceHookSecretOperator(task_id="rotate", overlap=timedelta(seconds=10), **here)
+    hook = {"hook_name": "orders", "service_hook_conn_id": "service_hook_default"}
+    ensure = EnsureServiceHookOperator(task_id="ensure", **hook)
+    # Long enough for a busy scheduler to process the deferral before the trigger fires.
+    rotate = registration.RotateServiceHookSecretOperator(task_id="rotate", overlap=timedelta(seconds=10), **hook)
     alert = DeliverEventAlertOperator(task_id="deliver_alert", message="x", triggering_rules=["r"])
     ensure >> rotate >> alert
 """
 
 
-def test_a_rotation_is_deferred_and_the_next_delivery_is_signed_with_the_new_secret(airflow, sandbox):
+def test_rotation_is_deferred_and_the_next_delivery_is_signed_with_the_new_secret(airflow, sandbox):
     airflow.add_dags(ROTATE, ["rotate"], name="rotate.py")
     airflow.trigger("rotate", "r1")
     tasks = airflow.wait_for_run("rotate", "r1")
-    assert {task["state"] for task in tasks} == {"success"}, airflow.tell()
+    assert {task["state"] for task in tasks} == {"success"}, airflow.read_log_tails()
     (hook,) = sandbox.state.sentry.list_hooks()
     assert sandbox.state.sentry.count_calls() == {"list": 2, "create": 2, "delete": 1}
     (delivery,) = sandbox.state.list_deliveries()
-    assert delivery.verified, "the receiver knows the new hook's secret only"
+    assert delivery.verified, "the receiver has only the secret of the new hook"
     assert airflow.find_everywhere([hook.secret]) == []
 
 
 FULL = [(registry, milliseconds) for registry in ("sentry", "zstack") for milliseconds in (0, 10, 30, 100)]
 FULL += [("akinon", 0), ("smartsheet_rm", 0)]
 SHORT = [("sentry", 10), ("zstack", 0)]
-"""What is killed how long after the platform's response; the next try waits for the lease of the killed one."""
+"""The platform, and the milliseconds from its response to the kill; the next try waits for the lease to expire."""
 KILLED = """
 from datetime import timedelta
 from airflow.sdk import DAG
@@ -146,11 +146,11 @@ with DAG("shared", schedule=None, is_paused_upon_creation=False):
         task_id="ensure", service_hook_registry_conn_id="zstack_registry", secret_variable="service_hook_secret_shared"
     ).expand_kwargs([{"hook_name": f"n{n}", "url": f"https://hooks.example.com/shared/{n}"} for n in range(6)])
 """
-"""Two runs of six declarations at once, all in one Variable."""
+"""Six declarations that share one Variable; the test starts two runs at the same time."""
 
 
 def find_owner(port: int) -> psutil.Process:
-    """Return the process that has a connection from a port: the task itself."""
+    """Return the process that has a connection from a port: the process of the task."""
     (pid,) = {one.pid for one in psutil.net_connections("tcp4") if one.laddr.port == port} - {None, os.getpid()}
     return psutil.Process(pid)
 
@@ -160,7 +160,7 @@ def find_owner(port: int) -> psutil.Process:
     [(SHORT, 10), pytest.param(FULL, LEASE_SECONDS, marks=pytest.mark.crash)],
     ids=["short", "full"],
 )
-def test_a_kill_between_the_platforms_answer_and_the_tasks_end_leaves_one_hook_and_its_secret(
+def test_task_killed_after_the_response_of_the_platform_leaves_one_hook_and_its_secret(
     airflow, sandbox, tmp_path, trials, lease
 ):
     declared, killed = [], []
@@ -195,23 +195,23 @@ def test_a_kill_between_the_platforms_answer_and_the_tasks_end_leaves_one_hook_a
     for number in (1, 2):
         airflow.trigger("shared", f"r{number}")
     for number in (1, 2):
-        ended = airflow.wait_for_run("shared", f"r{number}")
-        assert {task["state"] for task in ended} == {"success"}, airflow.tell()
-    assert len(killed) >= len(trials) - 2, "the last may have been done before"
+        shared_tasks = airflow.wait_for_run("shared", f"r{number}")
+        assert {task["state"] for task in shared_tasks} == {"success"}, airflow.read_log_tails()
+    assert len(killed) >= len(trials) - 2, "the last two may have finished before the kill"
     variables = airflow.export_variables(tmp_path / "variables.json")
-    assert not [name for name in variables if "lock" in name], "what a killed holder left is cleared away"
-    shared = [hook for hook in sandbox.state.platforms["zstack"].list_hooks() if "/shared/" in hook.url]
-    kept = parse_state(variables["service_hook_secret_shared"])
-    assert len(shared) == 6, "two runs at once registered nothing twice"
-    assert {one.secret for one in kept} == {hook.secret for hook in shared}, "and lost no secret"
+    assert not [name for name in variables if "lock" in name], "the locks of killed tasks are deleted"
+    shared_hooks = [hook for hook in sandbox.state.platforms["zstack"].list_hooks() if "/shared/" in hook.url]
+    stored = parse_state(variables["service_hook_secret_shared"])
+    assert len(shared_hooks) == 6, "concurrent runs register no hook twice"
+    assert {one.secret for one in stored} == {hook.secret for hook in shared_hooks}, "concurrent runs lose no secret"
     for task in tasks:
         registry, milliseconds = trials[task["map_index"]]
         name = f"{registry}-{milliseconds}"
         hooks = [one for one in sandbox.state.platforms[registry].list_hooks() if one.url.endswith(name)]
-        assert len(hooks) == 1, f"{name}: one hook, whenever the task was killed"
-        kept = parse_state(variables[f"service_hook_secret_{name}"])
-        assert [one.secret for one in kept] == [hooks[0].secret], f"{name}: its secret is kept"
-        if registry == "zstack" and kept[0].is_pending:
-            assert task["state"] == "failed", "nobody can ask ZStack, so a person is asked"
+        assert len(hooks) == 1, f"{name}: one hook after the kill"
+        stored = parse_state(variables[f"service_hook_secret_{name}"])
+        assert [one.secret for one in stored] == [hooks[0].secret], f"{name}: its secret is stored"
+        if registry == "zstack" and stored[0].is_pending:
+            assert task["state"] == "failed", "ZStack cannot list hooks, so a user must decide"
         else:
-            assert (task["state"], kept[0].hook_id) == ("success", hooks[0].hook_id)
+            assert (task["state"], stored[0].hook_id) == ("success", hooks[0].hook_id)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-What the ledger adds to the task state store, in a real Airflow on PostgreSQL.
+What only the ledger guarantees, in a real Airflow on PostgreSQL.
 
-Callbacks are killed at every point and fired again, wherever Airflow calls them; an event of several Dags
-and of the command line is sent once; and a claim outlives its Dag run. ``make test-crash`` runs it.
+Callbacks are killed at every point and called again, in every component that calls them; an event of several Dags and
+of the command line is sent once; and a claim outlives its Dag run. ``make test-crash`` runs these tests.
 """
 
 from __future__ import annotations
@@ -40,42 +40,42 @@ EXPECTED = {
     "after_answer": (1, "unknown"),
     "recorded": (1, "delivered"),
 }
-"""Where the first call of a callback is killed; how many requests both calls make, and what is stored."""
+"""The point at which the first call of a callback is killed, the requests of both calls, and the stored outcome."""
 KINDS = ("failure", "retry", "success", "skipped", "lost", "dag_failure", "dag_success", "deadline")
-OF_RUNS = ("dag_failure", "dag_success", "deadline")
-"""The callbacks of a run; the others are those of a mapped task."""
+RUN_CALLBACKS = ("dag_failure", "dag_success", "deadline")
+"""The callbacks of a Dag run; the others are callbacks of a mapped task."""
 ONCE_DAGS, ONCE_RUNS = ("once_a", "once_b"), 5
-ANSWERS = {
+RESPONSES = {
     "delivered": (OK, "success", ExitCode.DONE),
     "rejected": (b"HTTP/1.1 422 No\r\nContent-Length: 0\r\n\r\n", "failed", ExitCode.REJECTED),
     "unknown": (b"", "failed", ExitCode.UNKNOWN),
 }
-"""What the receiver answers; how the tasks end, and the command."""
-ANSWER_SECONDS = 4
-"""How long the receiver takes to answer, so that the others find an open claim."""
+"""For each outcome: the response, the state of the tasks, and the exit code of the command."""
+RESPONSE_SECONDS = 4
+"""The delay of the response, so that the other tasks find an open claim."""
 
 
 @pytest.fixture(scope="module")
 def trials() -> dict[str, list[dict]]:
     """The trials of each kind of callback."""
-    places = [(kind, point) for kind in KINDS for point in EXPECTED]
+    combinations = [(kind, point) for kind in KINDS for point in EXPECTED]
     found: dict[str, list[dict]] = {kind: [] for kind in KINDS}
-    for number, (kind, point) in enumerate(places):
-        found[kind].append({"trial": number, "point": point, "how": "kill_task", "receiver": "answer"})
+    for number, (kind, point) in enumerate(combinations):
+        found[kind].append({"trial": number, "point": point, "fault": "kill_task", "receiver": "answer"})
     return found
 
 
 @pytest.fixture(scope="module")
 def receiver(ledger_deployment, trials, tmp_path_factory):
-    """The receiver of all trials, after Airflow has the Dags."""
+    """The receiver of all trials; the Dags are added to Airflow first."""
     pids = tmp_path_factory.mktemp("pids")
-    served = CrashReceiver({trial["trial"]: trial for kind in KINDS for trial in trials[kind]}, pids)
-    described = {"port": served.port, "pids": str(pids), "kinds": trials}
+    receiver = CrashReceiver({trial["trial"]: trial for kind in KINDS for trial in trials[kind]}, pids)
+    described = {"port": receiver.port, "pids": str(pids), "kinds": trials}
     (ledger_deployment.dags / "ledger_dags.json").write_text(json.dumps(described))
     dag_ids = [*(f"killed_{kind}" for kind in (*KINDS, "triggerer")), *ONCE_DAGS, "deleted"]
     ledger_deployment.add_dags(HERE / "ledger_dags.py", dag_ids)
-    yield served
-    served.close()
+    yield receiver
+    receiver.close()
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def airflow(ledger_deployment, receiver) -> Deployment:
 
 
 def list_claims(airflow: Deployment, endpoint: str) -> list[tuple[str, str]]:
-    """Return where the deliveries to an endpoint come from, and the states of their claims."""
+    """Return the origins of the deliveries to an endpoint, and the states of their claims."""
     return airflow.read_ledger("SELECT origin, state FROM service_hook_deliveries WHERE endpoint = ?", endpoint)
 
 
@@ -95,47 +95,47 @@ def add_endpoint(airflow: Deployment, conn_id: str, url: str, **extra: object) -
     return conn_id
 
 
-def test_a_callback_that_is_killed_and_fired_again_sends_one_request(airflow, receiver, trials):
+def test_callback_that_is_killed_and_called_again_sends_one_request(airflow, receiver, trials):
     for kind in KINDS:
-        for run_id in range(len(EXPECTED)) if kind in OF_RUNS else ("r",):
+        for run_id in range(len(EXPECTED)) if kind in RUN_CALLBACKS else ("r",):
             airflow.trigger(f"killed_{kind}", str(run_id))
 
-    def have_ended() -> bool:
+    def all_have_outcomes() -> bool:
         rows = airflow.read_ledger(
             "SELECT count(*) FROM service_hook_deliveries WHERE endpoint LIKE 'killed_%' AND state <> 'claimed'"
         )
         return rows[0][0] == len(KINDS) * len(EXPECTED)
 
-    airflow.wait_until("the outcome of every callback", have_ended, seconds=1200)
-    time.sleep(15)  # those whose first call recorded the outcome are fired again, too
-    wrong, lines = [], []
+    airflow.wait_until("the outcome of every callback", all_have_outcomes, seconds=1200)
+    time.sleep(15)  # time for the second calls of the callbacks whose first call recorded the outcome
+    violations, lines = [], []
     for kind in KINDS:
         counted = Counter()
         for trial in trials[kind]:
             number, expected = trial["trial"], EXPECTED[trial["point"]]
             ((origin, state),) = list_claims(airflow, f"killed_{number}")
-            result = (receiver.touched[number], state)
+            result = (receiver.started[number], state)
             counted[f"{result[0]} request, {state}"] += 1
             status = Path(receiver._pids, f"{number}.status").read_text()
             if result != expected or origin != "callback" or status != str(-signal.SIGKILL):
-                wrong.append(f"{kind} {trial['point']}: {result}, not {expected}; {origin}, exit status {status}")
+                violations.append(f"{kind} {trial['point']}: {result}, not {expected}; {origin}, exit status {status}")
         lines.append(f"{kind:<12} {dict(counted)}")
-    print("", *lines, f"{len(KINDS) * len(EXPECTED)} callbacks, {len(wrong)} wrong", sep="\n")  # noqa: T201
-    assert wrong == []
+    print("", *lines, f"{len(KINDS) * len(EXPECTED)} callbacks, {len(violations)} violations", sep="\n")  # noqa: T201
+    assert violations == []
 
 
-def test_a_deadline_that_airflow_fires_again_after_its_triggerer_was_killed_sends_one_request(airflow):
-    begun = threading.Event()
+def test_deadline_callback_of_a_killed_triggerer_sends_one_request(airflow):
+    has_request = threading.Event()
 
-    def hold(connection):
-        begun.set()
+    def answer_late(connection):
+        has_request.set()
         time.sleep(5)
         connection.sendall(OK)
 
-    with raw_server(hold) as received:
+    with raw_server(answer_late) as received:
         add_endpoint(airflow, "killed_triggerer", received.url, timeout=3)
         airflow.trigger("killed_triggerer", "r")
-        airflow.wait_until("a request", begun.is_set)
+        airflow.wait_until("a request", has_request.is_set)
         triggerer = airflow.processes["triggerer"]
         os.killpg(triggerer.pid, signal.SIGKILL)
         triggerer.wait()
@@ -150,7 +150,7 @@ def test_a_deadline_that_airflow_fires_again_after_its_triggerer_was_killed_send
 
 @contextlib.contextmanager
 def deliver_by_command(airflow: Deployment, endpoint: str):
-    """Deliver the event of the day by a command, meanwhile."""
+    """Deliver the event of the once-per-event Dags by a command while the block runs."""
     environment = {**airflow.full_environment(), "PYTHONWARNINGS": "ignore"}
     arguments = ["--event-type", "orders.loaded", "--data", '{"orders": 12}', "--event-id", "orders-of-the-day"]
     command = ["deliver", endpoint, *arguments, "--once", "event", "--output", "json"]
@@ -168,13 +168,13 @@ def deliver_by_command(airflow: Deployment, endpoint: str):
             process.kill()
 
 
-@pytest.mark.parametrize("outcome", ANSWERS)
-def test_an_event_of_two_dags_and_of_a_command_is_sent_once(airflow, outcome):
-    answer, state, code = ANSWERS[outcome]
+@pytest.mark.parametrize("outcome", RESPONSES)
+def test_event_of_two_dags_and_a_command_is_sent_once(airflow, outcome):
+    response, state, code = RESPONSES[outcome]
 
     def wait_and_answer(connection):
-        time.sleep(ANSWER_SECONDS)
-        connection.sendall(answer)
+        time.sleep(RESPONSE_SECONDS)
+        connection.sendall(response)
 
     with raw_server(wait_and_answer) as received:
         endpoint = add_endpoint(airflow, f"once_{outcome}", received.url, timeout=30)
@@ -204,7 +204,7 @@ def test_an_event_of_two_dags_and_of_a_command_is_sent_once(airflow, outcome):
         assert json.loads(stdout) == record
 
 
-def test_a_run_that_is_deleted_and_triggered_again_sends_nothing_again(airflow):
+def test_deleted_run_that_is_triggered_again_sends_nothing(airflow):
     with raw_server(OK) as received:
         endpoint = add_endpoint(airflow, "deleted", received.url)
 
@@ -216,8 +216,8 @@ def test_a_run_that_is_deleted_and_triggered_again_sends_nothing_again(airflow):
             return airflow.read_returned("deleted", "r")[-1]
 
         record = run()
-        answer = airflow.call("DELETE", "/api/v2/dags/deleted/dagRuns/r")
-        assert answer.ok, answer.text
+        response = airflow.call("DELETE", "/api/v2/dags/deleted/dagRuns/r")
+        assert response.ok, response.text
         assert run() == record
         done = RealAirflow(home=airflow.home, environment=airflow.full_environment()).run(
             "db", "clean", "--tables", "dag_run", "--clean-before-timestamp", "2100-01-01", "--skip-archive", "--yes"
@@ -228,9 +228,9 @@ def test_a_run_that_is_deleted_and_triggered_again_sends_nothing_again(airflow):
         assert len(received.requests) == 1
 
 
-def test_a_delivery_that_is_settled_in_the_ledger_is_not_sent_by_a_clear(airflow):
-    answers = [OK, OK, b""]
-    with raw_server(lambda connection: connection.sendall(answers.pop())) as received:
+def test_delivery_that_is_settled_in_the_ledger_is_not_sent_by_the_next_clear(airflow):
+    responses = [OK, OK, b""]
+    with raw_server(lambda connection: connection.sendall(responses.pop())) as received:
         endpoint = add_endpoint(airflow, "settled", received.url)
         airflow.trigger("deleted", "settled", {"endpoint": endpoint})
         assert [task["state"] for task in airflow.wait_for_run("deleted", "settled")] == ["failed"]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-A ledger whose PostgreSQL crashes or is paused while tasks and callbacks deliver, in a real Airflow on another server.
+The PostgreSQL of the ledger crashes or is paused while tasks and callbacks of a real Airflow deliver.
 
-Without ``-m crash`` this does not run. It prints a table.
+The database of Airflow is on another server. The tests run only with ``-m crash``, and print a table.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from tests.system.test_outages import Receiver
 pytestmark = [pytest.mark.system, pytest.mark.crash, pytest.mark.timeout(3600)]
 
 TASKS = 4
-"""How many tasks and how many callbacks deliver one event each, in a run."""
+"""The number of tasks, and of callbacks, that deliver one event each in a run."""
 FAULTS = {"crashed, 1 s": ("crash", 1), "crashed, 15 s": ("crash", 15), "paused, 20 s": ("pause", 20)}
-"""What happens, and for how many seconds."""
+"""The faults and their duration in seconds."""
 POINTS = ("load", "claim", "record")
-"""Which statement finds no server."""
+"""The statement that fails."""
 STORM_TASKS, STORM_EVENTS, STORM_SECONDS = 4, 150, 45
-"""How many tasks deliver how many events each, and for how long the server crashes again and again meanwhile."""
+"""The number of tasks, the events of each task, and how long the server crashes repeatedly in the meantime."""
 DAGS = """
 import os, time
 from airflow.sdk import DAG, get_current_context, task
@@ -94,8 +94,8 @@ with DAG("storm", **OPTIONS):
 
 
 @dataclass(frozen=True)
-class Place:
-    """An Airflow, the server of its ledger, and what received its events."""
+class Environment:
+    """An Airflow, the server of its ledger, and the receiver of its events."""
 
     airflow: Deployment
     server: Postgres
@@ -103,13 +103,13 @@ class Place:
     marks: Path
 
     def count_states(self, run_id: str) -> Counter[tuple[str, str]]:
-        """Return the claims of a run by where they come from and their states."""
+        """Count the claims of a run by origin and state."""
         query = "SELECT origin, state FROM service_hook_deliveries WHERE run_id = ?"
         return Counter(self.airflow.read_ledger(query, run_id))
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def environment(tmp_path_factory):
     folder, receiver = tmp_path_factory.mktemp("ledger_outages"), Receiver()
     marks = folder / "marks"
     for path in (folder / "dags", folder / "home", marks):
@@ -121,79 +121,80 @@ def place(tmp_path_factory):
     settings = {
         "AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS": "127.0.0.1",
         "AIRFLOW__SERVICE_HOOKS__TIMEOUT": "120",
-        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",  # by default a busy machine fails to start a task
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",  # with the default, tasks fail to start on a busy machine
         "AIRFLOW_CONN_SERVICE_HOOK_DEFAULT": json.dumps(connection),
     }
-    with contextlib.closing(receiver.server.socket), run_postgres() as own, run_postgres() as server:
+    with contextlib.closing(receiver.server.socket), run_postgres() as metadata, run_postgres() as server:
         ledger = create_ledger(server)
-        with run_airflow(folder / "home", folder / "dags", url=own.url, ledger=ledger, **settings) as airflow:
-            yield Place(airflow, server, receiver, marks)
+        with run_airflow(folder / "home", folder / "dags", url=metadata.url, ledger=ledger, **settings) as airflow:
+            yield Environment(airflow, server, receiver, marks)
 
 
-def begin(place: Place, fault: str) -> None:
+def start_fault(environment: Environment, fault: str) -> None:
     if fault == "crash":
-        place.server.crash()
+        environment.server.crash()
     else:
-        place.server.signal(signal.SIGSTOP)
+        environment.server.signal(signal.SIGSTOP)
 
 
-def end(place: Place, fault: str) -> None:
+def end_fault(environment: Environment, fault: str) -> None:
     if fault == "crash":
-        place.server.start()
+        environment.server.start()
     else:
-        place.server.signal(signal.SIGCONT)
+        environment.server.signal(signal.SIGCONT)
 
 
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("point", POINTS)
-def test_what_a_task_or_a_callback_knows_outlives_an_outage_of_the_ledger(place, name, point):
+def test_events_and_outcomes_survive_an_outage_of_the_ledger(environment, name, point):
     fault, seconds = FAULTS[name]
-    run_id, received, all_of_them = f"{point}-{fault}-{seconds}", place.receiver.received, 2 * TASKS
-    for mark in place.marks.iterdir():
+    run_id, received, total = f"{point}-{fault}-{seconds}", environment.receiver.received, 2 * TASKS
+    for mark in environment.marks.iterdir():
         mark.unlink()
-    place.receiver.is_dead.clear()
-    place.airflow.trigger("outage", run_id)
+    environment.receiver.may_respond.clear()
+    environment.airflow.trigger("outage", run_id)
 
     def list_received() -> list[int]:
         return [count for event_id, count in received.items() if event_id.startswith(f"{run_id}-")]
 
     if point == "record":
-        place.airflow.wait_until("every request", lambda: len(list_received()) == all_of_them)
+        environment.airflow.wait_until("every request", lambda: len(list_received()) == total)
     else:
-        place.airflow.wait_until("every claim", lambda: len(list(place.marks.iterdir())) == all_of_them)
-    begin(place, fault)
-    place.receiver.is_dead.set()
-    (place.marks / "down").touch()
+        environment.airflow.wait_until("every claim", lambda: len(list(environment.marks.iterdir())) == total)
+    start_fault(environment, fault)
+    environment.receiver.may_respond.set()
+    (environment.marks / "down").touch()
     time.sleep(seconds)
-    end(place, fault)
-    began = time.monotonic()
-    tasks = place.airflow.wait_for_run("outage", run_id)
+    end_fault(environment, fault)
+    ended_at = time.monotonic()
+    tasks = environment.airflow.wait_for_run("outage", run_id)
     expected = {("task", "delivered"): TASKS, ("callback", "delivered"): TASKS}
-    place.airflow.wait_until("every outcome", lambda: place.count_states(run_id) == expected)
+    environment.airflow.wait_until("every outcome", lambda: environment.count_states(run_id) == expected)
     states = Counter(f"{task['state']} in try {task['try_number']}" for task in tasks)
     print(  # noqa: T201
         f"\n{name}, {point}: received {dict(Counter(list_received()))}, {dict(states)}, "
-        f"all stored {time.monotonic() - began:.0f} s after the end",
+        f"all stored {time.monotonic() - ended_at:.0f} s after the outage",
         flush=True,
     )
-    assert list_received() == [1] * all_of_them
-    assert states == {"success in try 1": all_of_them}
+    assert list_received() == [1] * total
+    assert states == {"success in try 1": total}
 
 
-def test_a_ledger_that_crashes_again_and_again_loses_and_repeats_no_event(place):
-    place.receiver.is_dead.set()
+def test_repeated_crashes_of_the_ledger_lose_and_repeat_no_event(environment):
+    environment.receiver.may_respond.set()
     chance, crashes = random.SystemRandom(), 0
-    place.airflow.trigger("storm", "storm")
-    place.airflow.wait_until("a request", lambda: any(name.startswith("storm") for name in place.receiver.received))
+    environment.airflow.trigger("storm", "storm")
+    received = environment.receiver.received
+    environment.airflow.wait_until("a request", lambda: any(name.startswith("storm") for name in received))
     began = time.monotonic()
     while time.monotonic() - began < STORM_SECONDS:
         time.sleep(chance.uniform(0, 1.5))
-        place.server.crash()
-        place.server.start()
+        environment.server.crash()
+        environment.server.start()
         crashes += 1
-    states = Counter(task["state"] for task in place.airflow.wait_for_run("storm", "storm"))
-    counts = Counter(count for name, count in place.receiver.received.items() if name.startswith("storm"))
-    claims = place.count_states("storm")
+    states = Counter(task["state"] for task in environment.airflow.wait_for_run("storm", "storm"))
+    counts = Counter(count for name, count in received.items() if name.startswith("storm"))
+    claims = environment.count_states("storm")
     print(f"\n{crashes} crashes: received {dict(counts)}, {dict(states)}, {dict(claims)}", flush=True)  # noqa: T201
     assert counts == {1: STORM_TASKS * STORM_EVENTS}
     assert claims == {("task", "delivered"): STORM_TASKS * STORM_EVENTS}

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-An API server or a database that is away for a while, and answers that are lost: what the tasks know is not.
+Outages of the API server and the database of Airflow, and lost calls: events and outcomes survive them.
 
-Without ``-m crash`` this does not run. It prints a table.
+The tests run only with ``-m crash``, and print a table.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.system, pytest.mark.crash, pytest.mark.timeout(3600), 
 
 TASKS = 4
 POINTS = ("read back", "record")
-"""Which call to the state store finds no server."""
+"""The call to the task state store that fails."""
 FAULTS = {
     "API server killed, 6 s": ("kill", 6),
     "API server killed, 35 s": ("kill", 35),
@@ -40,11 +40,11 @@ FAULTS = {
     "PostgreSQL crashed, 1 s": ("crash database", 1),
     "PostgreSQL paused, 20 s": ("pause database", 20),
 }
-"""What happens, and for how many seconds."""
-MAX_AWAY_SECONDS = 45
-"""How long a task outlives its API server by Airflow's defaults."""
-LOST_REQUESTS, LOST_ANSWERS, LOSSY_TASKS = 0.3, 0.35, 40
-"""How many calls to the state store are lost on their way, and how many answers to the others."""
+"""The faults and their duration in seconds."""
+MAX_OUTAGE_SECONDS = 45
+"""How long a task survives an outage of the API server with Airflow's defaults."""
+LOST_REQUESTS, LOST_RESPONSES, LOSSY_TASKS = 0.3, 0.35, 40
+"""The share of lost requests to the task state store, and of lost responses to the others; the number of tasks."""
 DAG = """
 import os, time
 from airflow.sdk import DAG
@@ -73,11 +73,11 @@ with DAG("outage", schedule=None, is_paused_upon_creation=False, params={"name":
 
 
 class Receiver:
-    """Counts requests by event, and holds those of the point ``record`` back until the API server is dead."""
+    """Counts requests by event, and responds to those of the point ``record`` only after the fault has started."""
 
     def __init__(self) -> None:
         self.received: Counter[str] = Counter()
-        self.is_dead = threading.Event()
+        self.may_respond = threading.Event()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -85,7 +85,7 @@ class Receiver:
                 event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 receiver.received[event["id"]] += 1
                 if event["id"].startswith("record"):
-                    receiver.is_dead.wait(100)
+                    receiver.may_respond.wait(100)
                 self.send_response(204)
                 self.end_headers()
 
@@ -97,7 +97,7 @@ class Receiver:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
 
-def begin(fault: str, deployment: Deployment, postgres: Postgres) -> None:
+def start_fault(fault: str, deployment: Deployment, postgres: Postgres) -> None:
     server = deployment.processes["api-server"]
     if fault == "kill":
         os.killpg(server.pid, signal.SIGKILL)
@@ -110,9 +110,9 @@ def begin(fault: str, deployment: Deployment, postgres: Postgres) -> None:
         postgres.signal(signal.SIGSTOP)
 
 
-def end(fault: str, deployment: Deployment, postgres: Postgres) -> None:
-    """End the fault, start again what died of it, and wait until Airflow answers."""
-    deployment.restarts = "database" in fault  # the scheduler and the Dag processor die of it, sooner or later
+def end_fault(fault: str, deployment: Deployment, postgres: Postgres) -> None:
+    """End the fault, restart the components that exited, and wait until the API server responds."""
+    deployment.restarts = "database" in fault  # the scheduler and the Dag processor exit without a database
     if fault == "pause":
         os.killpg(deployment.processes["api-server"].pid, signal.SIGCONT)
     elif fault == "crash database":
@@ -128,7 +128,7 @@ def end(fault: str, deployment: Deployment, postgres: Postgres) -> None:
 def run_outage(
     tmp_path: Path, receiver: Receiver, postgres: Postgres, *, tasks: int, **environment: str
 ) -> Iterator[Deployment]:
-    """Run an Airflow with the Dag."""
+    """Run an Airflow with the Dag of this module."""
     marks, home = tmp_path / "marks", tmp_path / "home"
     for folder in (tmp_path / "dags", marks, home):
         folder.mkdir()
@@ -148,22 +148,22 @@ def run_outage(
         yield deployment
 
 
-def check(deployment: Deployment, receiver: Receiver, what: str, name: str, tasks: int) -> None:
-    """Wait for a run, print what came of it, and check that every event was received once and is known to be."""
+def check_run(deployment: Deployment, receiver: Receiver, title: str, name: str, tasks: int) -> None:
+    """Wait for a run, print its results, and check that every event was received once and every task succeeded."""
     found = deployment.wait_for_run("outage", name, seconds=900)
     counts = Counter(receiver.received[f"{name}-{number}"] for number in range(tasks))
     states = Counter(f"{task['state']} in try {task['try_number']}" for task in found)
-    print(f"\n{what}: received {dict(counts)}, {dict(states)}", flush=True)  # noqa: T201
+    print(f"\n{title}: received {dict(counts)}, {dict(states)}", flush=True)  # noqa: T201
     assert counts == {1: tasks}
     assert {task["state"] for task in found} == {"success"}
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_what_a_task_knows_outlives_an_outage(tmp_path, name):
+def test_events_and_outcomes_survive_an_outage(tmp_path, name):
     fault, seconds = FAULTS[name]
     receiver = Receiver()
-    # By default a supervisor ends its task after three failed heartbeats, which is before 75 s.
-    heartbeats = {"AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "3" if seconds < MAX_AWAY_SECONDS else "100"}
+    # By default a supervisor kills its task after three failed heartbeats, which is earlier than 75 s.
+    heartbeats = {"AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "3" if seconds < MAX_OUTAGE_SECONDS else "100"}
     with (
         run_postgres() as postgres,
         run_outage(tmp_path, receiver, postgres, tasks=TASKS, **heartbeats) as deployment,
@@ -171,23 +171,23 @@ def test_what_a_task_knows_outlives_an_outage(tmp_path, name):
         for point in POINTS:
             run_id = point.replace(" ", "-")
             marks = tmp_path / "marks"
-            receiver.is_dead.clear()
+            receiver.may_respond.clear()
             (marks / "killed").unlink(missing_ok=True)
             deployment.trigger("outage", run_id, conf={"name": run_id})
             if point == "record":
                 deployment.wait_until("requests", lambda: sum(receiver.received.values()) >= 2 * TASKS)
             else:
                 deployment.wait_until("claims", lambda marks=marks: len(list(marks.iterdir())) == TASKS)
-            begin(fault, deployment, postgres)
-            receiver.is_dead.set()
+            start_fault(fault, deployment, postgres)
+            receiver.may_respond.set()
             (marks / "killed").touch()
             time.sleep(seconds)
-            end(fault, deployment, postgres)
-            check(deployment, receiver, f"{name}, {point}", run_id, TASKS)
+            end_fault(fault, deployment, postgres)
+            check_run(deployment, receiver, f"{name}, {point}", run_id, TASKS)
 
 
 class LossyProxy:
-    """Forwards calls of tasks to the API server, and loses some of those to the state store, or their answers."""
+    """Forwards calls of tasks to the API server, and loses some requests to the task state store, or the responses."""
 
     def __init__(self) -> None:
         self.target = ""
@@ -202,28 +202,28 @@ class LossyProxy:
                 is_store = "/store/" in self.path
                 with lock:
                     loses_request = is_store and chance.random() < LOST_REQUESTS
-                    loses_answer = is_store and chance.random() < LOST_ANSWERS
+                    loses_response = is_store and chance.random() < LOST_RESPONSES
                 if loses_request:
                     self.lose("requests")
                     return
                 headers = {name: text for name, text in self.headers.items() if name.lower() != "host"}
-                answer = requests.request(
+                response = requests.request(
                     self.command, proxy.target + self.path, headers=headers, data=body, timeout=60
                 )
-                if loses_answer:
-                    self.lose("answers")
+                if loses_response:
+                    self.lose("responses")
                     return
-                self.send_response(answer.status_code)
+                self.send_response(response.status_code)
                 for name in ("Content-Type", "airflow-api-version", "Refreshed-API-Token"):
-                    if name in answer.headers:
-                        self.send_header(name, answer.headers[name])
-                self.send_header("Content-Length", str(len(answer.content)))
+                    if name in response.headers:
+                        self.send_header(name, response.headers[name])
+                self.send_header("Content-Length", str(len(response.content)))
                 self.end_headers()
-                self.wfile.write(answer.content)
+                self.wfile.write(response.content)
 
-            def lose(self, what: str) -> None:
+            def lose(self, message: str) -> None:
                 with lock:
-                    proxy.lost[what] += 1
+                    proxy.lost[message] += 1
                 self.close_connection = True
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = forward  # noqa: N815
@@ -236,9 +236,9 @@ class LossyProxy:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
 
-def test_calls_that_are_lost_lose_no_event(tmp_path):
+def test_lost_calls_to_the_task_state_store_lose_no_event(tmp_path):
     receiver, proxy = Receiver(), LossyProxy()
-    receiver.is_dead.set()
+    receiver.may_respond.set()
     execution = {"AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{proxy.url}/execution/"}
     with (
         contextlib.closing(proxy.server.socket),
@@ -247,6 +247,6 @@ def test_calls_that_are_lost_lose_no_event(tmp_path):
     ):
         proxy.target = deployment.url
         deployment.trigger("outage", "lossy", conf={"name": "lossy"})
-        check(deployment, receiver, "calls lost", "lossy", LOSSY_TASKS)
+        check_run(deployment, receiver, "calls lost", "lossy", LOSSY_TASKS)
         print(f"lost: {dict(proxy.lost)}", flush=True)  # noqa: T201
-        assert min(proxy.lost["requests"], proxy.lost["answers"]) > LOSSY_TASKS / 2
+        assert min(proxy.lost["requests"], proxy.lost["responses"]) > LOSSY_TASKS / 2

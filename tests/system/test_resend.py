@@ -3,8 +3,8 @@
 """
 ``deliveries resend`` and ``mark-delivered`` in a real Airflow, whose scheduler then runs the cleared tasks.
 
-By default in the Airflow of the other tests, whose claims are in the task state store, or before 3.3 in a ledger;
-``make test-crash`` runs them in one with a ledger too.
+By default the tests run in the Airflow of the other tests, whose claims are in the task state store, or before 3.3 in a
+ledger; ``make test-crash`` also runs them in an Airflow with a ledger.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ DAGS = """
 from airflow.sdk import DAG, task
 from airflow_provider_hooks.operators.delivery import DeliverEventOperator
 
-GIVEN = {"event_type": "orders.loaded", "service_hook_conn_id": "{{ params.endpoint }}"}
+OPTIONS = {"event_type": "orders.loaded", "service_hook_conn_id": "{{ params.endpoint }}"}
 
 with DAG("resend_one", schedule=None, is_paused_upon_creation=False):
     @task(trigger_rule="all_done")
     def after():
         pass
 
-    DeliverEventOperator(task_id="deliver", event_id="e-{{ run_id }}", **GIVEN) >> after()
+    DeliverEventOperator(task_id="deliver", event_id="e-{{ run_id }}", **OPTIONS) >> after()
 
 with DAG("resend_mapped", schedule=None, is_paused_upon_creation=False):
-    DeliverEventOperator.partial(task_id="deliver", **GIVEN).expand(event_id=["m-0", "m-1", "m-2"])
+    DeliverEventOperator.partial(task_id="deliver", **OPTIONS).expand(event_id=["m-0", "m-1", "m-2"])
 
 with DAG("resend_several", schedule=None, is_paused_upon_creation=False):
     DeliverEventOperator(
         task_id="deliver", event_type="orders.loaded", service_hook_conn_id=["resend_first", "resend_second"]
     )
 """
-ONCE_FOR_EVER = """
+ONCE_PER_EVENT_DAG = """
 from airflow.sdk import DAG
 from airflow_provider_hooks.operators.delivery import DeliverEventOperator
 
@@ -50,7 +50,7 @@ with DAG("resend_once", schedule=None, is_paused_upon_creation=False):
     DeliverEventOperator(
         task_id="deliver",
         event_type="orders.loaded",
-        event_id="once-for-ever",
+        event_id="once-per-event",
         once="event",
         service_hook_conn_id="resend_once",
     )
@@ -59,7 +59,7 @@ with DAG("resend_once", schedule=None, is_paused_upon_creation=False):
 
 @dataclass(frozen=True)
 class Commands:
-    """The commands, run where the scheduler runs."""
+    """The commands, run with the environment of the scheduler."""
 
     airflow: Deployment
 
@@ -72,17 +72,17 @@ class Commands:
         return json.loads(done.stdout)
 
     def find(self, dag_id: str, run_id: str) -> list[dict]:
-        """Return the deliveries of a run, in the order of their map index."""
+        """Return the deliveries of a run, sorted by map index."""
         found = self.read("list", "--dag-id", dag_id, "--run-id", run_id)["deliveries"]
         return sorted(found, key=lambda one: one["map_index"])
 
     def wait(self, dag_id: str, run_id: str) -> dict[tuple[str, int], tuple[str, int]]:
-        """Return state and try number of each task instance once the run has ended."""
+        """Wait until a run has ended, and return state and try number of each task instance."""
         tasks = self.airflow.wait_for_run(dag_id, run_id)
         return {(task["task_id"], task["map_index"]): (task["state"], task["try_number"]) for task in tasks}
 
     def set_endpoint(self, conn_id: str, url: str) -> None:
-        # A command takes long on a busy machine, and an attempt must not end meanwhile.
+        # Commands are slow on a busy machine, and an attempt must not time out in the meantime.
         described = {"conn_type": "service_hook", "host": url, "password": SECRET, "extra": {"timeout": 600}}
         self.airflow.set_connections({conn_id: described})
 
@@ -99,7 +99,7 @@ def commands(request):
 
 
 def drop(count: int):
-    """Return what closes the first connections without a response, and answers the others."""
+    """Return a handler that closes the first connections without a response, and answers the others."""
     left = [None] * count
 
     def answer(connection) -> None:
@@ -113,7 +113,7 @@ def read_delivery_id(request: bytes) -> str:
     return line.partition(b":")[2].strip().decode()
 
 
-def test_an_unknown_delivery_is_sent_again_by_its_task_and_nothing_downstream(commands):
+def test_resend_of_an_unknown_delivery_clears_its_task_but_not_the_downstream_task(commands):
     with raw_server(drop(1)) as server:
         commands.trigger("resend_one", "resent", server.url)
         before = commands.wait("resend_one", "resent")
@@ -131,7 +131,7 @@ def test_an_unknown_delivery_is_sent_again_by_its_task_and_nothing_downstream(co
     assert shown["attempts"][-1]["record"]["redelivery"] is True
 
 
-def test_a_delivery_that_is_marked_as_delivered_is_not_sent_by_a_clear(commands):
+def test_delivery_that_is_marked_as_delivered_is_not_sent_by_the_next_clear(commands):
     with raw_server(drop(9)) as server:
         commands.trigger("resend_one", "marked", server.url)
         assert commands.wait("resend_one", "marked")["deliver", -1] == ("failed", 1)
@@ -146,11 +146,11 @@ def test_a_delivery_that_is_marked_as_delivered_is_not_sent_by_a_clear(commands)
     assert (shown["state"], shown["attempts"][-1]["record"]["settled"]) == ("delivered", True)
 
 
-def test_a_running_delivery_is_neither_marked_nor_sent_again(commands):
-    answered = threading.Event()
+def test_mark_delivered_and_resend_refuse_a_running_delivery(commands):
+    may_answer = threading.Event()
 
     def answer(connection) -> None:
-        answered.wait(600)
+        may_answer.wait(600)
         connection.sendall(OK)
 
     with raw_server(answer) as server:
@@ -164,13 +164,13 @@ def test_a_running_delivery_is_neither_marked_nor_sent_again(commands):
                 assert (done.returncode, done.stdout) == (1, "")
                 assert "its task instance is running; wait until it has finished" in done.stderr
         finally:
-            answered.set()
+            may_answer.set()
         assert commands.wait("resend_one", "running")["deliver", -1] == ("success", 1)
         assert len(server.requests) == 1
     assert commands.find("resend_one", "running")[0]["outcome"] == "delivered"
 
 
-def test_one_of_several_mapped_deliveries_is_sent_again_alone(commands):
+def test_resend_of_a_mapped_delivery_clears_only_its_task_instance(commands):
     with raw_server(OK) as server:
         commands.trigger("resend_mapped", "mapped", server.url)
         assert set(commands.wait("resend_mapped", "mapped").values()) == {("success", 1)}
@@ -183,7 +183,7 @@ def test_one_of_several_mapped_deliveries_is_sent_again_alone(commands):
         assert sorted(sent) == sorted([one["delivery_id"] for one in found] + [found[1]["delivery_id"]])
 
 
-def test_a_task_with_several_deliveries_sends_the_others_again_only_where_that_is_wanted(commands):
+def test_resend_of_one_of_several_deliveries_requires_whole_task(commands):
     with raw_server(OK) as first, raw_server(drop(1)) as second:
         commands.set_endpoint("resend_first", first.url)
         commands.set_endpoint("resend_second", second.url)
@@ -197,7 +197,7 @@ def test_a_task_with_several_deliveries_sends_the_others_again_only_where_that_i
         assert (
             f"a clear of its task also sends {delivered} again; give these ids too, or --whole-task" in refused.stderr
         )
-        assert commands.find("resend_several", "several")[0]["state"] in ("unknown", "delivered"), "as before"
+        assert commands.find("resend_several", "several")[0]["state"] in ("unknown", "delivered"), "unchanged"
 
         done = commands.run("resend", unknown, "--whole-task", "--yes")
         assert done.returncode == 0, done.stderr
@@ -207,9 +207,9 @@ def test_a_task_with_several_deliveries_sends_the_others_again_only_where_that_i
 
 
 @pytest.mark.crash
-def test_an_event_that_is_delivered_once_for_ever_is_sent_again_where_a_user_says_so(ledger_deployment):
+def test_resend_sends_a_once_per_event_delivery_again_and_a_clear_does_not(ledger_deployment):
     commands = Commands(ledger_deployment)
-    ledger_deployment.add_dags(ONCE_FOR_EVER, ("resend_once",), name="resend_once.py")
+    ledger_deployment.add_dags(ONCE_PER_EVENT_DAG, ("resend_once",), name="resend_once.py")
     with raw_server(drop(1)) as server:
         commands.set_endpoint("resend_once", server.url)
         ledger_deployment.trigger("resend_once", "one")
@@ -229,7 +229,7 @@ def test_an_event_that_is_delivered_once_for_ever_is_sent_again_where_a_user_say
 
 
 @pytest.mark.crash
-def test_a_delivery_whose_run_is_deleted_is_refused_with_what_to_do(ledger_deployment):
+def test_resend_refuses_a_delivery_of_a_deleted_run_and_suggests_a_new_run(ledger_deployment):
     commands = Commands(ledger_deployment)
     ledger_deployment.add_dags(DAGS, ("resend_one",), name="resend.py")
     with raw_server(OK) as server:
@@ -244,7 +244,7 @@ def test_a_delivery_whose_run_is_deleted_is_refused_with_what_to_do(ledger_deplo
 
 
 @needs_task_state_store
-def test_without_a_ledger_the_commands_say_once_what_is_missing(deployment):
+def test_commands_without_a_ledger_warn_once_and_list_pages_of_deliveries(deployment):
     commands = Commands(deployment)
     deployment.add_dags(DAGS, ("resend_one",), name="resend.py")
     with raw_server(OK) as server:
@@ -257,5 +257,5 @@ def test_without_a_ledger_the_commands_say_once_what_is_missing(deployment):
     page = json.loads(first.stdout)
     rest = commands.read("list", "--dag-id", "resend_one", "--limit", "1", "--after", page["next_cursor"])
     runs = [one["run_id"] for one in (*page["deliveries"], *rest["deliveries"])]
-    assert runs == ["page-1", "page-0"], "the newest first"
+    assert runs == ["page-1", "page-0"], "newest first"
     assert commands.run("stats").returncode == 1
