@@ -46,7 +46,7 @@ class ErrorClass(str, Enum):
     RESPONSE_TOO_LARGE = "response_too_large"
     """The headers or the body of the response are larger than what is read."""
     INVALID_RESPONSE = "invalid_response"
-    """The response, or its body, is no valid HTTP/1.1."""
+    """The response, or its body, is not valid HTTP/1.1."""
     REUSED_CONNECTION_LOST = "reused_connection_lost"
     """A connection that had carried requests before was lost under this one."""
     SETUP_FAILED = "setup_failed"

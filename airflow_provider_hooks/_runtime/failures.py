@@ -42,7 +42,7 @@ _ADVICE: Mapping[int, str] = MappingProxyType(
         401: _REFUSED,
         403: _REFUSED,
         404: "The receiver has nothing at this path: check the URL of the connection",
-        410: "The receiver is gone for good: remove the endpoint, or set another URL",
+        410: "The URL no longer exists: remove the endpoint, or set another URL",
         413: "The receiver takes no event of this size: send a smaller one",
         429: "The receiver takes no more requests now",
     }

@@ -38,7 +38,7 @@ def list_registries() -> dict[str, str | None]:
             try:
                 connection = BaseHook.get_connection(conn_id)
             except (AirflowNotFoundException, ValueError):
-                continue  # a text that is no connection
+                continue  # a text that is not a connection
             if connection.conn_type == CONNECTION_TYPE:
                 found[conn_id] = _read_platform(connection)
     return dict(sorted(found.items()))

@@ -153,7 +153,7 @@ class TaskStateDeliveries:
         """
         Write a state over the claim that was read, and return whether it was still there.
 
-        :raises RecordError: if what is stored is no claim of an event
+        :raises RecordError: if what is stored is not a claim of an event
         :raises ServiceHookError: if the database fails
         """
         expected = details.claim if found is None else replace_state(details, found).as_json()

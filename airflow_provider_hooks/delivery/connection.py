@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 HEADERS_FIELD = "secret_headers"
 """The field that holds secret headers. Airflow masks the values of a field whose name holds "secret"."""
 PLAIN_HEADERS_FIELD = "headers"
-"""The field that holds headers whose values are no secrets."""
+"""The field that holds headers whose values are not secrets."""
 SIGNATURE_FIELD = "signature"
 """The field that holds the options of the signing scheme."""
 AUTO = "auto"

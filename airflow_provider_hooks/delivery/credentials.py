@@ -84,7 +84,7 @@ def _read_secret(
     variable, place = extra.get("auth_variable"), "extra.auth_secret"
     secret: str | None = extra.get("auth_secret")
     if secret and variable:
-        problems.add(place, "is set, and so is auth_variable; store the secret in one of them")
+        problems.add(place, "auth_variable is set too; store the secret in one of them")
         return place, ""
     if variable:
         place = f"the Variable {quote_setting(variable)} (extra.auth_variable)"

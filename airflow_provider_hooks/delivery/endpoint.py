@@ -83,7 +83,7 @@ class Endpoint:
     headers: Mapping[str, str] = field(repr=False)
     """What a connection adds to each delivery; its values are secrets."""
     plain_headers: Mapping[str, str] = field(default_factory=dict)
-    """What it adds in addition, whose values are no secrets."""
+    """What it adds in addition, whose values are not secrets."""
     id_header: str | None = None
     """A header that carries the delivery id in addition to the provider's own."""
     timeout: float
@@ -207,7 +207,7 @@ def _read_credentials(
 
     for names, place in ((headers, HEADERS_FIELD), (scheme.header_names, "scheme")):
         if "authorization" in map(as_received, names):
-            problems.add("extra.auth_type", f"is set, and so is the header Authorization, by {place}; use one of them")
+            problems.add("extra.auth_type", f"{place} sets the header Authorization too; use one of them")
     return read_credentials(extra, read_variable=read_variable, problems=problems)
 
 
@@ -222,7 +222,7 @@ def _read_tls(
     if key and not certificate:
         problems.add("extra.client_key", "is set, but client_certificate is not; it is the path of the certificate")
     if variable and (certificate or key):
-        problems.add("extra.client_certificate_variable", "is set, and so is a file; use one of them")
+        problems.add("extra.client_certificate_variable", "a file is set too; use one of them")
     elif variable:
         pem = read_variable(variable)
         if not pem:
@@ -261,7 +261,7 @@ def _read_secrets(
         problems.add(place, "is set, but the scheme none signs nothing")
         return ()
     if fields.password and variable:
-        problems.add("password", "is set, and so is secret_variable; store the secret in one of them")
+        problems.add("password", "secret_variable is set too; store the secret in one of them")
         return ()
     user = f"the format {name} needs its key" if is_key else f"the scheme {scheme.name} needs a secret"
     if variable:

@@ -72,7 +72,7 @@ def find_signature_header_problem(name: str, listed: set[str]) -> str | None:
 def read_plain_headers(
     value: object, secret: Mapping[str, str], allowed: Iterable[str], problems: ValidationErrors
 ) -> dict[str, str]:
-    """Return the headers whose values are no secrets; note each that holds credentials, or is a secret one too."""
+    """Return the headers whose values are not secrets; note each that holds credentials, or is a secret one too."""
     headers = read_headers(value, allowed=allowed, problems=problems, field=PLAIN_HEADERS_FIELD)
     others = set(map(as_received, secret))
     for name in headers:
@@ -90,7 +90,7 @@ def read_headers(
     """
     Return the headers that a connection adds; note each that it must not.
 
-    :param value: a JSON object of names and values, or its text; nothing, or blank text, is no header
+    :param value: a JSON object of names and values, or its text; nothing, or blank text, is not a header
     :param allowed: the names that the deployment adds to ``Authorization`` and ``X-…``, in any case
     :param field: the field of the connection
     """

@@ -35,7 +35,7 @@ The statuses that ``at_least_once`` retries: the request took too long or came t
 failing or restarting (RFC 9110, section 15; RFC 8470, section 5.2; RFC 6585, section 4).
 """
 GONE = 410
-"""The receiver is gone for good (RFC 9110, section 15.5.11): never retried."""
+"""The URL no longer exists (RFC 9110, section 15.5.11): never retried."""
 RETRY_DELAYS = (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400)
 """The pauses between the tries of ``at_least_once`` in seconds, if the Dag sets no ``retries``: some 8 hours in all."""
 ATTEMPT_DELAYS = (1, 5, 15)
@@ -49,7 +49,7 @@ MAY_HAVE_ARRIVED = "an earlier attempt may have been received; this one was not 
 _JITTER = 0.2
 """The part of a pause that is random, so that tasks that failed together are not retried together."""
 _RETRYABLE = range(300, 600)
-"""The statuses of which a user can choose: a response that is no success and no interim response."""
+"""The statuses of which a user can choose: a response that is neither a success nor an interim response."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,7 +142,7 @@ def _read_statuses(value: object, problems: ValidationErrors) -> frozenset[int] 
         return None
     statuses = frozenset(map(int, texts))
     if GONE in statuses:
-        problems.add(name, "cannot have 410: the receiver is gone for good")
+        problems.add(name, "cannot have 410: the URL no longer exists")
     elif unusable := sorted(statuses - set(_RETRYABLE)):
         problems.add(name, f"can have 300 to 599, not {', '.join(map(str, unusable))}")
     return statuses

@@ -121,7 +121,7 @@ def _read_field(data: Mapping[str, object], name: str, parse: Callable[[object],
     :raises InvalidEventError: if there is none, or it cannot be what the field means
     """
     if data.get(name) is None:
-        raise InvalidEventError(f"the event has no {escape(name)}, which is to be its {meaning}")
+        raise InvalidEventError(f"the event has no {escape(name)} to use as its {meaning}")
     try:
         return parse(data[name])
     except ValueError as error:

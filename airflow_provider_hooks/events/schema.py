@@ -265,7 +265,7 @@ def list_fields(event_type: EventType) -> Mapping[str, Field]:
     """Return the fields of an event that are parsed, by their documented names."""
     found: dict[str, Field] = {}
     for schema in _SCHEMAS[event_type]:
-        # They are no strings: this module does not postpone the evaluation of its annotations.
+        # They are not strings: this module does not postpone the evaluation of its annotations.
         hints = {name: hint for one in schema.__mro__ for name, hint in inspect.get_annotations(one).items()}
         for name in schema.__struct_fields__:
             field = next((mark for mark in get_args(hints[name]) if isinstance(mark, Field)), None)

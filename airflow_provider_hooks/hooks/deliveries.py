@@ -129,7 +129,7 @@ def _check_conn_ids(conn_ids: object) -> list[str]:
     """
     Return the ids of a task's connections.
 
-    :raises ValidationError: if they are no list of different ids
+    :raises ValidationError: if they are not a list of different ids
     """
     names = [conn_ids] if isinstance(conn_ids, str) else conn_ids
     if not isinstance(names, Sequence) or not all(isinstance(name, str) and name for name in names):

@@ -392,7 +392,7 @@ class RegistryHook(BaseHook):
         Hold the lock of a Variable, and yield what changes hooks.
 
         :param variable: the Airflow Variable that stores the hooks; without one nothing is stored
-        :raises ValidationError: if that is no valid name
+        :raises ValidationError: if that is not a valid name
         :raises ServiceHookError: if a task cannot write it
         :raises LockError: if other runs hold the lock
         """

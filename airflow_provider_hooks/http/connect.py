@@ -30,7 +30,7 @@ import certifi
 import msgspec
 
 from airflow_provider_hooks.exceptions import BlockedAddressError, ConnectError, ProxyError, ResolverError
-from airflow_provider_hooks.http.proxy import MAX_ANSWER_BYTES, check_connect_answer, make_connect_request
+from airflow_provider_hooks.http.proxy import MAX_RESPONSE_BYTES, check_connect_response, make_connect_request
 from airflow_provider_hooks.http.result import Phases
 from airflow_provider_hooks.http.tls import TlsOptions, find_refusal
 from airflow_provider_hooks.http.urls import is_address
@@ -327,12 +327,12 @@ class _Attempt:
                 self.events = select.EPOLLIN
             while not self._answer.endswith(b"\r\n\r\n"):
                 part = self.sock.recv(1)  # not a byte more: what follows belongs to the target behind the proxy
-                if not part or len(self._answer) >= MAX_ANSWER_BYTES:
-                    raise ProxyError("the proxy did not answer in HTTP")
+                if not part or len(self._answer) >= MAX_RESPONSE_BYTES:
+                    raise ProxyError("the proxy's response is not HTTP")
                 self._answer += part
         except BlockingIOError:
             return False
-        check_connect_answer(bytes(self._answer))
+        check_connect_response(bytes(self._answer))
         return True
 
 

@@ -126,13 +126,13 @@ class _Connection(Generic[R]):
         self.reader: ResponseReader | None = None
         self.unsent: memoryview | None = None
         self.before = b""
-        """What the kernel said right before the request."""
+        """What the kernel reported right before the request."""
         self.error = 0
         """Of the socket of a TLS connection, read before OpenSSL clears it by sending an alert."""
         self.is_closed = False
         """Whether the peer closed the connection; the proof is waited for that it did so before the request."""
         self.refusal: str | None = None
-        """What the peer said about the client's certificate before anything was sent."""
+        """What the peer reported about the client's certificate before anything was sent."""
         self.started = self.started_at = self.deadline = self.sent_at = self.first_byte_at = 0.0
         self.released_at = time.monotonic()
         """When it was opened, or when its last request was finished."""
@@ -592,7 +592,7 @@ class Engine(Generic[R]):
         return True
 
     def _read_refusal(self, connection: _Connection[R]) -> str | None:
-        """Return what the peer said about the client's certificate when it closed a new connection."""
+        """Return what the peer reported about the client's certificate when it closed a new connection."""
         error = _receive_error(connection.sock) if connection.is_tls and not connection.uses else None
         return None if error is None else find_refusal(error, self._connector.limits.tls)
 

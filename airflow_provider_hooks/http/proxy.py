@@ -17,8 +17,8 @@ from urllib.parse import unquote, urlsplit
 from airflow_provider_hooks.exceptions import ProxyError
 from airflow_provider_hooks.http.urls import parse_url
 
-MAX_ANSWER_BYTES = 16_384
-"""How much of a proxy's answer is read at most."""
+MAX_RESPONSE_BYTES = 16_384
+"""How much of a proxy's response is read at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ def make_connect_request(proxy: Proxy, *, address: str, port: int) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("ascii")
 
 
-def check_connect_answer(answer: bytes) -> None:
+def check_connect_response(answer: bytes) -> None:
     """
     Return if an answer's head says that the tunnel is open.
 
@@ -85,6 +85,6 @@ def check_connect_answer(answer: bytes) -> None:
     """
     words = answer.split(b"\r\n", 1)[0].split(b" ")
     if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():  # noqa: PLR2004
-        raise ProxyError("the proxy did not answer in HTTP")
+        raise ProxyError("the proxy's response is not HTTP")
     if not words[1].startswith(b"2"):
         raise ProxyError(f"the proxy refused to connect, with status {words[1].decode('ascii')[:3]}")

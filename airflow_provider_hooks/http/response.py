@@ -22,9 +22,9 @@ from airflow_provider_hooks.outcomes import ErrorClass
 
 RECEIVE_BYTES = 4_096
 """How much is read at once: most responses are short."""
-KEPT_BODY_BYTES = 20_000
+STORED_BODY_BYTES = 20_000
 """How much of a response body a record holds, in UTF-8."""
-READ_BODY_BYTES = KEPT_BODY_BYTES + 65_536
+READ_BODY_BYTES = STORED_BODY_BYTES + 65_536
 """How much of it is read at most."""
 READ_HEADER_BYTES = 65_536
 """How much of the headers is read at most, interim responses included."""

@@ -27,12 +27,12 @@ def read_retry_at(headers: Mapping[str, str], *, received_at: float) -> float | 
     :param received_at: when the answer came, in unix seconds
     """
     reset, after = headers.get("x-ratelimit-reset", "").strip(), headers.get("retry-after", "").strip()
-    said = [float(reset)] if _DIGITS.fullmatch(reset) else []
+    candidates = [float(reset)] if _DIGITS.fullmatch(reset) else []
     if _DIGITS.fullmatch(after):
-        said.append(received_at + int(after))
+        candidates.append(received_at + int(after))
     elif after:
-        said += _read_date(after)
-    return max(said) if said else None
+        candidates += _read_date(after)
+    return max(candidates) if candidates else None
 
 
 def describe_time(moment: float) -> str:

@@ -98,7 +98,7 @@ def _encode_host(url: str) -> str:
     """
     Return a URL with an international host name in its ASCII form (IDNA 2008, RFC 5891).
 
-    :raises ValueError: if the host is no such name
+    :raises ValueError: if the host is not such a name
     """
     found = _SCHEME_AND_HOST.match(url)
     if found is None or found["host"].isascii():

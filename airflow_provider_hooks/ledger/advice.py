@@ -90,7 +90,7 @@ _BY_STATUS: Mapping[int, str] = {
     HTTPStatus.METHOD_NOT_ALLOWED: "The receiver takes no POST at this URL: check the path of the connection.",
     HTTPStatus.REQUEST_TIMEOUT: "The receiver did not get the request in time; resend it later.",
     HTTPStatus.CONFLICT: "The receiver reports a conflict; often it has processed the event before.",
-    GONE: "The receiver is gone for good: remove the endpoint, or set its new URL in the connection.",
+    GONE: "The URL no longer exists: remove the endpoint, or set its new URL in the connection.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than the receiver takes: send less data in the event.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The receiver does not take this content type: check the connection's format.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The receiver does not accept the content of the event; its response says why.",

@@ -72,7 +72,7 @@ def replace_state(details: DeliveryDetails, state: str) -> Claim:
     """
     Return the claim of a delivery with another state.
 
-    :raises RecordError: if what is stored is no claim of an event
+    :raises RecordError: if what is stored is not a claim of an event
     """
     claim = parse_stored(details.claim, Claim, refusal="the claim in the ledger cannot be read, so it is not changed")
     return parse_stored({**claim.as_json(), "state": state}, Claim, refusal=f"the state cannot be {state}")
@@ -84,7 +84,7 @@ def store_state(database: Database, details: DeliveryDetails, *, state: str, fou
 
     :param state: ``settled`` or ``resend``, or the state before, to undo that
     :param found: the state that is there, if it is not the one that was read
-    :raises RecordError: if what is stored is no claim of an event
+    :raises RecordError: if what is stored is not a claim of an event
     :raises OutageError: if the database does not answer
     """
     claim, one = replace_state(details, state), details.delivery

@@ -197,7 +197,7 @@ class Database:
         return connection
 
     def _convert(self, error: Exception) -> Exception | None:
-        """Return what an error of the driver means; ``None`` if it is no error of a driver."""
+        """Return what an error of the driver means; ``None`` if it is not an error of a driver."""
         text = escape(" ".join(str(error).split()))
         if isinstance(error, sqlite3.Error):
             has_no_tables, is_refused = "no such table" in text, "readonly" in text

@@ -215,7 +215,7 @@ def find_reason_to_pause(database: Database, record: Record, *, failures: int) -
     if attempt.outcome is Outcome.DELIVERED or attempt.error_class in _NOT_ITS_FAULT:
         return None
     if attempt.status_code == GONE:
-        return "the receiver is gone for good (HTTP 410)"
+        return "the URL no longer exists (HTTP 410)"
     if count_failures_in_a_row(database, endpoint, limit=failures) < failures:
         return None
     return f"{failures} deliveries in a row failed; the last was {attempt.outcome.value}"

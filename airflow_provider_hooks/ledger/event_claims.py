@@ -36,7 +36,7 @@ _FAILED = frozenset({Outcome.NOT_SENT.value, Outcome.REJECTED.value, Outcome.UNK
 _TYPES = {"claimed_at": "timestamptz", "updated_at": "timestamptz", "duration_ms": "double precision"} | dict.fromkeys(
     ("status_code", "try_number", "map_index"), "integer"
 )
-"""The columns of JSON rows in PostgreSQL that are no text."""
+"""The columns of JSON rows in PostgreSQL that are not text."""
 _ORIGIN = ("origin", "dag_id", "run_id", "task_id", "map_index", "slot", "updated_at")
 _OUTCOME = ("state", "claim", "outcome", "status_code", "error_class", "duration_ms")
 _OWNER = ("owner_token", "claimed_at", "try_number", "delivery_id", "event_id", "event_type", "endpoint")

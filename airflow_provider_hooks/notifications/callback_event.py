@@ -73,7 +73,7 @@ _LEVELS = {
 }
 _TEXTS = {
     CallbackKind.FAILURE: "Task {task} failed",
-    CallbackKind.RETRY: "Task {task} failed and is to be retried",
+    CallbackKind.RETRY: "Task {task} failed and will be retried",
     CallbackKind.SUCCESS: "Task {task} succeeded",
     CallbackKind.SKIPPED: "Task {task} was skipped",
     CallbackKind.RUNNING: "Task {task} is running",
@@ -204,7 +204,7 @@ def _find_run_kind(reason: object, deadline: _Fields) -> tuple[CallbackKind, str
     """Return what happened to a run, and the reason that Airflow gives."""
     needed_by = deadline.find("deadline_time")
     if needed_by is not None:
-        return CallbackKind.DEADLINE, f"it was needed by {needed_by}"
+        return CallbackKind.DEADLINE, f"it was due at {needed_by}"
     if reason == "success":
         return CallbackKind.DAG_SUCCESS, ""
     return CallbackKind.DAG_FAILURE, str(reason or "")

@@ -367,7 +367,7 @@ class PlatformApi:
         for name in ("events", "headers"):
             if getattr(spec, name) and name not in self.fields:
                 problems.add(name, f"are not supported by {title}; leave them out")
-        # The name of a new hook is also the name of its declaration, so it is no mistake there.
+        # The name of a new hook is also the name of its declaration, so it is not a mistake there.
         if isinstance(spec, HookChanges) and spec.name is not None and "name" not in self.fields:
             problems.add("name", f"is not stored by {title}")
         if spec.is_active is False and "is_active" not in self.fields:

@@ -267,7 +267,7 @@ class HookReconciler:
             if not error.outcome_unknown:
                 self._store.write(others)
             elif not can_list:
-                message = f"{error}; it may be registered nevertheless, and {title} cannot list its hooks"
+                message = f"{error}; the hook may exist, and {title} cannot list its hooks"
                 raise HookUncertainError(message) from None
             raise
         return replace(hook, secret=hook.secret or pending.secret or None), others

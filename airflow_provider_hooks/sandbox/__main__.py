@@ -40,7 +40,7 @@ def serve(*, host: str, port: int, anywhere: bool, answer: int) -> None:
     Serve until interrupted, after printing the address and the settings to use it.
 
     The environment variable ``SANDBOX_TOKEN`` is the token of every API, and ``SANDBOX_SECRET`` a secret that the
-    receiver accepts; without them they are random. They are no options, since any user can read a command line.
+    receiver accepts; without them they are random. They are not options, since any user can read a command line.
 
     :param answer: the status of the receiver's response to a verified delivery
     :raises SandboxError: if it cannot be served with these options

@@ -48,7 +48,7 @@ def make_home(home: Path, *, variable: str) -> None:
     """
     if home.exists():
         if not (home / _MARKER).exists():
-            raise DemoError(f"{home} exists and was not made by this demonstration; remove it or set {variable}")
+            raise DemoError(f"{home} exists and was not created by this command; remove it or set {variable}")
         shutil.rmtree(home)
     home.mkdir(parents=True)
     (home / _MARKER).touch()

@@ -151,7 +151,7 @@ def _render_delivery(one: Received, *, is_open: bool) -> str:
 
 def _render_answer(status: int) -> str:
     is_good = NO_ANSWER < status < HTTPStatus.BAD_REQUEST
-    return f'<span class="badge {"good" if is_good else "bad"}">{status or "no answer"}</span>'
+    return f'<span class="badge {"good" if is_good else "bad"}">{status or "no response"}</span>'
 
 
 def _render_verdict(one: Received) -> str:

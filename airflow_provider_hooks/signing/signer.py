@@ -344,7 +344,7 @@ class ReceivedRequest:
         """
         Return whether a header is there, at least once.
 
-        :raises SignatureError: if the headers are no mapping
+        :raises SignatureError: if the headers are not a mapping
         """
         return bool(self._find_values(name))
 

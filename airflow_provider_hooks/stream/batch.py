@@ -302,7 +302,7 @@ class BatchSender:
         elif has_too_many_unsent:
             self.stopped_by = "too many events were not received"
         elif self._rate_limiter.is_exhausted:
-            self.stopped_by = "the receiver was busy or away for too long in all"
+            self.stopped_by = "the receiver was busy or unreachable for too long in total"
         return self.stopped_by is not None
 
     def _may_resend(self, result: RequestResult[EncodedRequest], attempts: int) -> bool:

@@ -16,7 +16,7 @@ from airflow_provider_hooks.delivery.record import decode_body, format_time
 from airflow_provider_hooks.exceptions import InvalidEventError
 from airflow_provider_hooks.http.connect import to_milliseconds
 from airflow_provider_hooks.http.redact import redact_and_truncate
-from airflow_provider_hooks.http.response import KEPT_BODY_BYTES
+from airflow_provider_hooks.http.response import STORED_BODY_BYTES
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class RecordEncoder:
             line["response_headers"] = {
                 name: redact_and_truncate(value, sensitive) for name, value in result.headers.items()
             }
-            line["response_body"] = redact_and_truncate(body, sensitive, limit=KEPT_BODY_BYTES)
+            line["response_body"] = redact_and_truncate(body, sensitive, limit=STORED_BODY_BYTES)
         return self._encode(_describe(result.request), result.request.offset, result.outcome, line)
 
     def encode_unattempted(

@@ -151,7 +151,7 @@ class RecordFolder:
                 try:
                     event = _decoder.decode(line)
                 except msgspec.MsgspecError as error:
-                    raise RecordError(f"a line of {segment} is no record of a stream: {error}") from None
+                    raise RecordError(f"a line of {segment} is not a record of a stream: {error}") from None
                 found.pop(event.offset, None)  # where two tries recorded an event, the later one counts
                 if event.outcome.value in outcomes:
                     found[event.offset] = (event, line)

@@ -90,7 +90,7 @@ def test_oauth2_client_is_read_and_its_secret_is_masked_in_each_form():
         (
             {"auth_type": "bearer", "auth_secret": VALUE, "auth_variable": "v"},
             "extra.auth_secret",
-            "is set, and so is auth_variable",
+            "auth_variable is set too",
         ),
         (
             {"auth_type": "bearer", "auth_variable": "v"},
@@ -114,12 +114,12 @@ def test_oauth2_client_is_read_and_its_secret_is_masked_in_each_form():
         (
             {"auth_type": "bearer", "auth_secret": VALUE, "secret_headers": {"authorization": "x"}},
             "extra.auth_type",
-            "is set, and so is the header Authorization, by secret_headers",
+            "secret_headers sets the header Authorization too",
         ),
         (
             {**CLIENT, "secret_headers": {"Authorization": "x"}},
             "extra.auth_type",
-            "is set, and so is the header Authorization",
+            "sets the header Authorization too",
         ),
     ],
 )

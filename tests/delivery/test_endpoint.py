@@ -95,7 +95,7 @@ def test_all_invalid_fields_are_named_in_one_error():
         ({"password": f" {SECRET}"}, "password (signing secret)", "blanks"),
         ({"password": SECRET, "scheme": "standard_webhooks"}, "password (signing secret)", "not base64"),
         ({"password": SECRET, "key_format": "whsec"}, "password (signing secret)", "not base64"),
-        ({"secret_variable": "v"}, "password", "and so is secret_variable"),
+        ({"secret_variable": "v"}, "password", "secret_variable is set too"),
         (
             {"password": None, "secret_variable": "v"},
             "the Variable 'v' (extra.secret_variable)",

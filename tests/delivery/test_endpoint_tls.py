@@ -44,7 +44,7 @@ def test_tls_fields_are_read(extra, expected):
         (
             {"client_certificate": "/c.pem", "client_certificate_variable": "v"},
             "client_certificate_variable",
-            "is set, and so is a file",
+            "a file is set too",
         ),
         ({"client_certificate_variable": "v"}, "client_certificate_variable", "the Variable 'v' does not exist"),
         (

@@ -54,7 +54,7 @@ def test_statuses_are_read_from_numbers_and_template_text(given_statuses):
         ({"retry_statuses": ["٥٠٣"]}, "must be a list"),
         ({"retry_statuses": 503}, "must be a list"),
         ({"retry_statuses": [200, 503]}, "can have 300 to 599, not 200"),
-        ({"retry_statuses": [410]}, "cannot have 410: the receiver is gone for good"),
+        ({"retry_statuses": [410]}, "cannot have 410: the URL no longer exists"),
         ({"guarantee": "x", "retry_statuses": [99]}, r"guarantee: .*; retry_statuses: must be a list"),
     ],
 )

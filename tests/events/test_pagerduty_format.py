@@ -176,7 +176,7 @@ def test_the_key_is_the_password_or_in_the_variable(fields):
         ({"password": f" {KEY}"}, "password (key in the body)", "blanks"),
         ({"extra": {"scheme": None}}, "extra.scheme", "must be none with the format pagerduty"),
         ({"extra": {"scheme": "github"}}, "extra.scheme", "must be none with the format pagerduty"),
-        ({"extra": {"secret_variable": "v"}}, "password", "and so is secret_variable"),
+        ({"extra": {"secret_variable": "v"}}, "password", "secret_variable is set too"),
         ({"extra": {"format": "raw"}}, "password", "signs nothing"),
         (
             {"password": None, "extra": {"secret_variable": "empty"}},

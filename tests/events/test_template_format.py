@@ -209,7 +209,7 @@ def test_a_connection_names_a_template_and_its_content_type():
         ("1", {"template_content_type": "json"}, "extra.template_content_type", "must be a media type"),
         ("1", {"template_content_type": "a/b\r\nX-A: b"}, "extra.template_content_type", "must be a media type"),
         (None, {"format": None, "template_content_type": "a/b"}, "extra.template_content_type", "is used with"),
-        ("1", {"scheme": "none", "secret_variable": "v"}, "password", "and so is secret_variable"),
+        ("1", {"scheme": "none", "secret_variable": "v"}, "password", "secret_variable is set too"),
     ],
 )
 def test_a_template_that_cannot_be_used_is_refused_with_its_field(template, extra, name, problem):

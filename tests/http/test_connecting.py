@@ -28,7 +28,7 @@ from airflow_provider_hooks.http.connect import (
     open_connection,
     to_connect_error,
 )
-from airflow_provider_hooks.http.proxy import MAX_ANSWER_BYTES
+from airflow_provider_hooks.http.proxy import MAX_RESPONSE_BYTES
 from airflow_provider_hooks.http.urls import Target
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from tests.http.raw_request import open_engine, send_once, send_with
@@ -417,7 +417,7 @@ INVALID_CONNECT_RESPONSES = {
     "empty": b"",
     "incomplete": b"HTTP/1.1 200 OK\r\n",
     "no status": b"\r\n\r\n",
-    "too long": b"HTTP/1.1 200 OK\r\nA: " + b"x" * MAX_ANSWER_BYTES + b"\r\n\r\n",
+    "too long": b"HTTP/1.1 200 OK\r\nA: " + b"x" * MAX_RESPONSE_BYTES + b"\r\n\r\n",
 }
 
 

@@ -17,7 +17,7 @@ import trustme
 from airflow_provider_hooks.exceptions import ConnectError, RegistryError, ValidationError
 from airflow_provider_hooks.http import NetworkPolicy
 from airflow_provider_hooks.http.connect import Limits
-from airflow_provider_hooks.http.proxy import check_connect_answer, read_proxy
+from airflow_provider_hooks.http.proxy import check_connect_response, read_proxy
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from airflow_provider_hooks.registries.transport import RegistryTransport
 from tests.http.raw_request import open_engine, send_once
@@ -175,5 +175,5 @@ def test_repr_contains_no_proxy_password():
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1", b"HTTP/1.1 abc", b"HTTP/1.1 \xb2\xb2", b"\xff\xff 200"])
 def test_connect_response_that_is_not_http_is_an_error(answer):
-    with pytest.raises(OSError, match="did not answer in HTTP"):
-        check_connect_answer(answer)
+    with pytest.raises(OSError, match="response is not HTTP"):
+        check_connect_response(answer)

@@ -23,7 +23,7 @@ from airflow_provider_hooks.exceptions import BlockedAddressError, ConnectError,
 from airflow_provider_hooks.http import NetworkPolicy, reuse
 from airflow_provider_hooks.http import engine as engine_module
 from airflow_provider_hooks.http.connect import Limits
-from airflow_provider_hooks.http.response import KEPT_BODY_BYTES
+from airflow_provider_hooks.http.response import STORED_BODY_BYTES
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from tests.http.raw_request import BODY, open_engine, send_once, send_with
 from tests.security.hostile import gzip_bomb
@@ -154,7 +154,7 @@ def test_endless_response_is_read_up_to_the_limit(answer):
     with raw_server(answer) as receiver:
         attempt = send(receiver.url)
     assert (attempt.outcome, attempt.error_class) == (Outcome.DELIVERED, ErrorClass.RESPONSE_TOO_LARGE)
-    assert len(attempt.response_body or "") == KEPT_BODY_BYTES
+    assert len(attempt.response_body or "") == STORED_BODY_BYTES
 
 
 def test_complete_headers_decide_the_outcome_for_any_body():
@@ -196,10 +196,10 @@ def test_missing_ca_file_is_reported_as_not_sent():
 
 
 def test_secret_across_the_limit_of_the_stored_body_is_masked():
-    content = b"x" * (KEPT_BODY_BYTES - 10) + SECRET.encode() + b"\0" * 100
+    content = b"x" * (STORED_BODY_BYTES - 10) + SECRET.encode() + b"\0" * 100
     with raw_server(b"HTTP/1.1 400 X\r\nContent-Length: %d\r\n\r\n" % len(content) + content) as receiver:
         body = send(receiver.url).response_body or ""
-    assert KEPT_BODY_BYTES - 10 <= len(body) <= KEPT_BODY_BYTES
+    assert STORED_BODY_BYTES - 10 <= len(body) <= STORED_BODY_BYTES
     assert SECRET[:4] not in body
 
 
@@ -226,7 +226,7 @@ def test_compressed_response_is_not_decompressed():
     with raw_server(gzip_bomb(50)) as receiver:
         attempt = send(receiver.url)
     assert attempt.outcome is Outcome.DELIVERED
-    assert len(attempt.response_body or "") <= KEPT_BODY_BYTES
+    assert len(attempt.response_body or "") <= STORED_BODY_BYTES
 
 
 def test_response_is_escaped_and_its_secrets_are_masked():

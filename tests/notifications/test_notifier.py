@@ -118,19 +118,19 @@ class TestPayload:
     @pytest.mark.parametrize(
         ("context", "message", "level"),
         [
-            (make_task_context("up_for_retry"), "Task a_dag.a_task failed and is to be retried", "warning"),
+            (make_task_context("up_for_retry"), "Task a_dag.a_task failed and will be retried", "warning"),
             (make_task_context("success"), "Task a_dag.a_task succeeded", "info"),
             (make_task_context("skipped"), "Task a_dag.a_task was skipped", "info"),
             (make_context(start_date="now"), "Task a_dag.a_task is running", "info"),
             (make_context(), "Task a_dag.a_task failed", "error"),
-            (make_context(task=SimpleNamespace(retries=3)), "Task a_dag.a_task failed and is to be retried", "warning"),
+            (make_context(task=SimpleNamespace(retries=3)), "Task a_dag.a_task failed and will be retried", "warning"),
             (make_task_context(exception="it was killed"), "it was killed", "error"),
             (make_dag_context(), "Dag a_dag failed: task_failure", "error"),
             (make_dag_context("success"), "Dag a_dag succeeded", "info"),
             ({**make_dag_context(), **make_context()}, "Dag a_dag failed: task_failure", "error"),
             (
                 make_deadline_context(),
-                "Dag a_dag missed its deadline: it was needed by 2026-01-01T00:00:00+00:00",
+                "Dag a_dag missed its deadline: it was due at 2026-01-01T00:00:00+00:00",
                 "error",
             ),
         ],

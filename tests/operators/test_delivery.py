@@ -133,7 +133,7 @@ def test_the_error_of_a_rejection_has_the_response_of_the_receiver(connect):
             "requires a valid client certificate: set client_certificate",
         ),
         (b"HTTP/1.1 403 X\r\nContent-Length: 0\r\n\r\n", "check signing secret"),
-        (b"HTTP/1.1 410 X\r\nContent-Length: 0\r\n\r\n", "gone for good"),
+        (b"HTTP/1.1 410 X\r\nContent-Length: 0\r\n\r\n", "URL no longer exists"),
         (b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n", "\nClear the task to send it again"),
     ],
 )

@@ -233,7 +233,7 @@ def test_a_receiver_that_requests_too_many_pauses_stops_the_stream(tries, monkey
     with serve(answer) as receiver:
         stopped = tries.deliver(receiver, make_source(EVENTS), concurrency=1)
         assert (stopped.stopped_by, tries.store.claim["state"]) == (
-            "the receiver was busy or away for too long in all",
+            "the receiver was busy or unreachable for too long in total",
             "stopped",
         )
         assert 0 < len(receiver.bytes_of) < EVENTS

@@ -84,7 +84,7 @@ def test_events_that_fail_are_recorded_and_sent_again_with_their_types(connect, 
 @pytest.mark.parametrize(
     ("event", "problem"),
     [
-        ({"id": "a"}, "has no kind, which is to be its type"),
+        ({"id": "a"}, "has no kind to use as its type"),
         ({"id": "a", "kind": None}, "has no kind"),
         ({"id": "a", "kind": "orders loaded"}, "the kind of the event must be 1 to 128 letters"),
         ({"id": "a", "kind": 7}, "the kind of the event must be 1 to 128 letters"),

@@ -40,5 +40,5 @@ def test_demo_does_not_change_a_folder_that_it_did_not_create(tmp_path):
     (tmp_path / "file").write_text("content")
     done = run_demo(tmp_path)
     assert done.returncode == 1
-    assert "was not made by this demonstration" in done.stdout
+    assert "was not created by this command" in done.stdout
     assert (tmp_path / "file").read_text() == "content"

@@ -194,7 +194,7 @@ def test_missed_deadline_is_delivered_from_an_executor_and_from_the_triggerer(re
     messages = {(one.body["message"], one.body["level"]) for one in events}
     needed_by = "2026-01-01 00:00:00+00:00"
     expected = [
-        (f"Dag missed_deadline missed its deadline: it was needed by {needed_by}", "fatal"),
+        (f"Dag missed_deadline missed its deadline: it was due at {needed_by}", "fatal"),
         ("missed_deadline is late", "error"),
     ]
     assert messages == set(expected[-len(DEADLINE_CALLBACKS) :])

@@ -40,7 +40,7 @@ const { useCallback, useEffect, useState } = globalThis.React;
  * @property {() => void} reload
  */
 
-/** An answer that is no success. The status is 0 if there was no answer. */
+/** A response with an error. The status is 0 if there was no response. */
 export class ApiError extends Error {
   /**
    * @param {number} status

@@ -18,7 +18,7 @@ export const C = globalThis.ChakraUI;
 /**
  * @typedef {object} Column
  * @property {any} title
- * @property {string} [key] where the title is no text
+ * @property {string} [key] where the title is not a text
  * @property {(row: any) => any} render
  * @property {string} [hideBelow] the width of the table that the column needs: "sm", "md", "lg", "xl"
  * @property {boolean} [isRowHeader] whether its cell names the row
