@@ -150,7 +150,7 @@ def test_run_without_asset_events_has_no_events():
         assert events_from_assets({Asset("orders"): []}) == []
 
 
-# Events of custom types
+# Own events
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_run_without_asset_events_has_no_events():
         ({}, {}),
     ],
 )
-def test_extra_is_the_data_of_a_custom_event(extra, data):
+def test_extra_is_the_data_of_own_events(extra, data):
     asset_event = make(extra)
     (event,) = read(asset_event, event_type="orders.loaded")
     assert event.pop("id") == read(make({**extra, "id": None}))[0]["id"], (
@@ -180,7 +180,7 @@ def test_id_field_makes_two_updates_of_one_order_one_event():
     assert (first["id"], first["time"], len(other["id"])) == ("7", "2024-01-01T12:00:00+00:00", 32)
 
 
-def test_custom_event_of_an_asset_is_delivered_with_its_id_and_time(connect):
+def test_own_event_of_an_asset_is_delivered_with_its_id_and_time(connect):
     (event,) = read(make({"orders": 12}), event_type="orders.loaded")
     with raw_server(OK) as receiver:
         connect(receiver.url, format="cloudevents")
@@ -200,7 +200,7 @@ def test_custom_event_of_an_asset_is_delivered_with_its_id_and_time(connect):
         ({"type": "a", "id": "a b"}, "event_id: must be a UUID"),
     ],
 )
-def test_invalid_custom_event_is_refused_with_its_field(connect, event, problem):
+def test_invalid_own_event_is_refused_with_its_field(connect, event, problem):
     with raw_server(OK) as receiver:
         connect(receiver.url)
         with pytest.raises(AirflowFailException, match=problem):

@@ -46,7 +46,7 @@ def draft(**options) -> OwnEventDraft:
     return OwnEventDraft(**{"event_type": "orders.loaded", "data": {"orders": 12}, "defaults": DEFAULTS, **options})
 
 
-def test_default_format_of_a_custom_event_is_standard_webhooks():
+def test_default_format_of_own_events_is_standard_webhooks():
     encoded = encode(EVENT)
     assert json.loads(encoded.body) == {
         "type": "orders.loaded",
@@ -108,7 +108,7 @@ def test_documented_payload_is_the_default_body_and_the_data_of_other_formats(ev
         assert body.get("timestamp") or body["time"]
 
 
-def test_sentry_format_refuses_custom_events():
+def test_sentry_format_refuses_own_events():
     with pytest.raises(ValidationError, match=r"format: sentry has only event.created and event.alert"):
         encode(EVENT, "sentry")
 

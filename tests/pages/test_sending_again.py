@@ -128,7 +128,7 @@ def test_selected_deliveries_are_named_before_anything_changes(open_page, ui):
     assert {one["id"] for one in list_deliveries(page, ui) if one["may_edit"]} == {one["id"] for one in editable}
 
 
-def test_a_resend_that_is_refused_says_why(open_page, watch, ui):
+def test_refused_resend_shows_the_reason(open_page, watch, ui):
     watch.expected = ("409 (Conflict)",)
     page = open_page("editor", DELIVERIES)
     one = find_delivery(page, ui, task_id="not_sent")

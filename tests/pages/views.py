@@ -70,8 +70,8 @@ def list_received(ui: RunningUi, delivery_id: str) -> list[dict]:
 
 
 def wait_for(is_so: Callable[[], bool], *, seconds: float = 300) -> None:
-    """Wait for what no page shows by itself."""
+    """Wait for a condition that no page shows."""
     deadline = time.monotonic() + seconds
     while not is_so():
-        assert time.monotonic() < deadline, f"it did not come within {seconds} s"
+        assert time.monotonic() < deadline, f"the condition was not met within {seconds} s"
         time.sleep(0.5)
