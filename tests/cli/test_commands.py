@@ -66,7 +66,7 @@ def test_every_command_has_a_function_and_help(path, run):
         assert any("--output" in arg.flags for arg in command.args)
 
 
-def test_the_provider_names_the_function():
+def test_provider_info_names_the_function():
     (name,) = get_provider_info()["cli"]
     assert pkgutil.resolve_name(name) is get_service_hooks_cli_commands
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""``hooks list``, ``ensure`` and ``delete`` over the sandbox's platforms."""
+"""``hooks list``, ``ensure`` and ``delete`` on the platforms of the sandbox."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_hook_is_created_left_unchanged_updated_listed_and_deleted(run, sentry, 
     gone = run("hooks", "delete", REGISTRY, hook["hook_id"])
     assert gone.code == 0
     assert "gone" in gone.out
-    assert not [name for name in variables.kept if "__lock__" in name], "the lock is gone too"
+    assert not [name for name in variables.kept if "__lock__" in name], "the lock is deleted too"
     for one in (done, again, moved, inactive, listed, deleted, gone):
         assert kept["secret"] not in one.out + one.err
         assert sentry.token not in one.out + one.err

@@ -44,7 +44,7 @@ def secret_of(scheme: str) -> str:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("scheme", SIGNED)
-def test_every_scheme_verifies_and_a_changed_body_does_not(run, tmp_path, monkeypatch, scheme, end):
+def test_signed_request_is_verified_and_a_changed_body_is_not(run, tmp_path, monkeypatch, scheme, end):
     monkeypatch.setenv("SERVICE_HOOK_SECRET", secret_of(scheme))
     path = save(tmp_path, scheme, secret=secret_of(scheme), end=end)
     done = run("verify", "--scheme", scheme, path, "-o", "json")

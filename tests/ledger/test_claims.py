@@ -78,7 +78,7 @@ def test_a_claim_is_stored_and_found(database):
     assert count_attempts(database) == 1
 
 
-def test_one_of_two_concurrent_claims_is_stored(database):
+def test_concurrent_claims_store_exactly_one(database):
     first, second = claim(), claim()
     open_store(database).acquire(None, first)
     with pytest.raises(ClaimLostError):

@@ -122,7 +122,7 @@ def test_invalid_cursor_is_refused(ledger, cursor):
         list_deliveries(ledger.database, filters=Filters(), limit=2, after=cursor)
 
 
-def test_times_are_iso_8601_in_utc_and_numbers_are_numbers(ledger):
+def test_times_are_iso_8601_in_utc_and_numbers_are_not_text(ledger):
     ledger.add("rejected", at="2026-01-01T01:02:03.456789+00:00")
     (one,) = list_deliveries(ledger.database, filters=Filters(), limit=1).deliveries
     assert one.claimed_at == "2026-01-01T01:02:03.456789+00:00"

@@ -67,7 +67,7 @@ def make_attempt(outcome: Outcome = Outcome.DELIVERED) -> Attempt:
 
 
 def deliver(database: Database, number: int, sends: Path, *, name: str, wait_seconds: float) -> str:
-    """Deliver once, and return what this process reports; a line in the file of sends is a send."""
+    """Deliver once, and return what this process reports; each request adds a line to the file of sends."""
     run = msgspec.structs.replace(RUN, wait_seconds=wait_seconds)
     delivery = ClaimedDelivery(store=open_store(database, number, patience=60.0), run=run)
     try:

@@ -211,7 +211,7 @@ class TestAddresses:
             error = send_and_fail(base_url=f"http://127.0.0.1:{receiver.port}", policy=NetworkPolicy())
         assert (error.sent, error.retryable, receiver.connections) == (False, False, 0)
 
-    def test_one_private_address_of_several_refuses_the_host(self, monkeypatch):
+    def test_private_address_among_several_refuses_the_host(self, monkeypatch):
         monkeypatch.setattr(
             "airflow_provider_hooks.http.connect.resolve", lambda *_args, **_options: ["8.8.8.8", "10.0.0.1"]
         )

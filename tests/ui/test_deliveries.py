@@ -202,7 +202,7 @@ def test_details_of_a_delivery_have_advice_actions_and_links(log_in, filled):
     }
 
 
-def test_ids_in_links_cannot_lead_elsewhere(log_in, filled):
+def test_ids_in_links_are_percent_encoded(log_in, filled):
     row = filled.add(dag_id="../../x?y#z", run_id="//evil.example", task_id="a/b", map_index=4)
     links = log_in("an_admin").get(f"/api/deliveries/{row}").json()["links"]
     assert links["task_instance"] == "dags/..%2F..%2Fx%3Fy%23z/runs/%2F%2Fevil.example/tasks/a%2Fb/mapped/4"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What is shown of a stored payload and its request: the body and the headers, and no secret."""
+"""The stored payload and its request: the body and the headers are shown, without secrets."""
 
 from __future__ import annotations
 
