@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Which task instances a resend clears, and what it undoes if a clear fails; ``tests/system`` has real ones."""
+"""Which task instances a resend clears, and what it undoes if a clear fails; ``tests/system`` clears real ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def load(filled: Ledger, *rows: int):
     return [find_delivery(filled.database, str(row)) for row in rows]
 
 
-def test_deliveries_of_one_task_instance_are_one_clear_that_lists_what_is_sent_along(filled, cleared):
+def test_clear_of_a_task_instance_lists_the_other_deliveries_it_sends(filled, cleared):
     rows = [filled.add("rejected", task_id="a") for _ in range(3)]
     other = filled.add("unknown", task_id="b")
     plan = plan_clears(LedgerDeliveries(filled.database), load(filled, rows[0], other, rows[1]))
@@ -45,7 +45,7 @@ def test_deliveries_of_one_task_instance_are_one_clear_that_lists_what_is_sent_a
     assert cleared == []
 
 
-def test_each_delivery_that_cannot_be_sent_has_its_reason(filled, cleared):
+def test_each_refused_delivery_has_a_reason(filled, cleared):
     running = [filled.add("claimed", task_id="running") for _ in range(2)]
     command, good = filled.add("rejected", origin="command", task_id=None), filled.add("rejected", task_id="a")
     plan = plan_clears(LedgerDeliveries(filled.database), load(filled, *running, command, good))
@@ -55,14 +55,14 @@ def test_each_delivery_that_cannot_be_sent_has_its_reason(filled, cleared):
     assert "comes from a command" in plan.refused[command]
 
 
-def test_a_clear_marks_the_claims_so_that_they_are_sent_whatever_they_say(filled, cleared):
+def test_clear_marks_claims_of_every_outcome_as_resend(filled, cleared):
     rows = [filled.add(outcome, task_id="a") for outcome in ("not_sent", "delivered")]
     clear(LedgerDeliveries(filled.database), load(filled, *rows))
     assert cleared == ["a"]
     assert [one.delivery.state for one in load(filled, *rows)] == ["resend", "resend"]
 
 
-def test_a_clear_that_fails_leaves_the_claims_as_before(filled, cleared, monkeypatch):
+def test_failed_clear_leaves_the_claims_unchanged(filled, cleared, monkeypatch):
     def fail(_delivery):
         raise ServiceHookError("the task instance changed meanwhile")
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What no command may print."""
+"""Secrets that no command may print."""
 
 SECRET = "a-signing-secret-of-ours"
 TOKEN = "a-token-in-a-header"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Commands run within the test's process, by Airflow's own parser if it has them, with their output and exit status."""
+"""Run commands in the test process, by Airflow's parser if it has them, and return their output and exit status."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.ledgers import CONN_ID, describe_postgres, open_database
 
 
 @dataclass
-class Done:
+class CommandResult:
     code: int
     out: str
     err: str
@@ -30,7 +30,7 @@ class Done:
 
 
 class Terminal(io.TextIOWrapper):
-    """Standard input at which a user sits."""
+    """Standard input that is a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -43,11 +43,11 @@ def parser():
 
 @pytest.fixture
 def run(parser, monkeypatch, capsys):
-    """Run ``airflow service-hooks`` with arguments, and perhaps with standard input."""
+    """Run ``airflow service-hooks`` with arguments, and optionally with standard input."""
     monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
     monkeypatch.delenv("SERVICE_HOOK_SECRET", raising=False)
 
-    def run(*arguments: str, stdin: bytes = b"", is_terminal: bool = False) -> Done:
+    def run(*arguments: str, stdin: bytes = b"", is_terminal: bool = False) -> CommandResult:
         monkeypatch.setattr(
             "sys.stdin", Terminal(io.BytesIO(stdin)) if is_terminal else io.TextIOWrapper(io.BytesIO(stdin))
         )
@@ -61,14 +61,14 @@ def run(parser, monkeypatch, capsys):
         out, err = capsys.readouterr()
         assert isinstance(code, int)
         assert "Traceback" not in out + err
-        return Done(code=code, out=out, err=err)
+        return CommandResult(code=code, out=out, err=err)
 
     return run
 
 
 @pytest.fixture
 def endpoint(monkeypatch, allow_loopback):
-    """Set the connection ``an_endpoint``, with a signing secret and a header that is one too."""
+    """Set the connection ``an_endpoint``, with a signing secret and a secret header."""
 
     def set_connection(url: str, **extra: object) -> str:
         connection = {
@@ -85,7 +85,7 @@ def endpoint(monkeypatch, allow_loopback):
 
 @pytest.fixture
 def name_ledger(monkeypatch):
-    """Have the deployment name a ledger, described as an Airflow connection."""
+    """Configure the ledger of the deployment, described as an Airflow connection."""
 
     def name(described):
         monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(described))

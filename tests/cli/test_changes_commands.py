@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-``deliveries mark-delivered`` and ``resend`` with a ledger, as far as they need no task instance.
+``deliveries mark-delivered`` and ``resend`` with a ledger, without task instances.
 
-``tests/system/test_resend.py`` has what happens to tasks.
+``tests/system/test_resend.py`` tests their effect on tasks.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def find_outcome(filled: Ledger, row: int) -> tuple[str, str]:
     return one.state, one.outcome
 
 
-def test_an_unknown_delivery_is_marked_so_that_the_next_try_or_clear_sends_nothing(run, filled):
+def test_unknown_delivery_marked_as_delivered_is_not_sent_again(run, filled):
     row = filled.add("unknown")
     done = run("deliveries", "mark-delivered", str(row), "--yes", "-o", "json")
     assert (done.code, [one["result"] for one in done.json]) == (0, ["marked as delivered"])
@@ -52,7 +52,7 @@ def test_an_unknown_delivery_is_marked_so_that_the_next_try_or_clear_sends_nothi
     assert "marked as delivered by a user" in run("deliveries", "show", str(row), "-o", "json").json["what_happened"]
 
 
-def test_what_is_marked_already_is_left_unchanged(run, filled):
+def test_marked_delivery_is_left_unchanged(run, filled):
     row = filled.add("unknown")
     for expected in ("marked as delivered", "unchanged"):
         done = run("deliveries", "mark-delivered", str(row), "--yes", "-o", "json")
@@ -73,15 +73,15 @@ def test_an_open_claim_of_a_command_is_marked(run, filled):
         ("not_sent", "was not sent, so the receiver does not have the event"),
     ],
 )
-def test_what_is_known_cannot_be_marked(run, filled, outcome, problem):
+def test_delivery_with_a_known_outcome_cannot_be_marked(run, filled, outcome, problem):
     row, other = filled.add(outcome), filled.add("unknown")
     done = run("deliveries", "mark-delivered", str(other), str(row), "--yes")
     assert (done.code, done.out) == (1, "")
     assert f"mark-delivered: {row}: {problem}" in done.err
-    assert find_outcome(filled, other) == ("unknown", "unknown"), "all or nothing"
+    assert find_outcome(filled, other) == ("unknown", "unknown"), "no delivery is changed"
 
 
-def test_every_id_that_cannot_be_used_is_named_at_once(run, filled):
+def test_all_invalid_ids_are_named_in_one_error(run, filled):
     for number in range(2):
         filled.add("unknown", delivery_id=f"{ID}{number}")
     done = run("deliveries", "mark-delivered", "77777", ID, "--yes")
@@ -90,7 +90,7 @@ def test_every_id_that_cannot_be_used_is_named_at_once(run, filled):
     assert f"{ID}: 2 deliveries match" in done.err
 
 
-def test_a_claim_that_changed_meanwhile_is_left_unchanged(run, filled, monkeypatch):
+def test_claim_changed_meanwhile_is_left_unchanged(run, filled, monkeypatch):
     row = filled.add("unknown")
     find = find_delivery
 
@@ -107,7 +107,7 @@ def test_a_claim_that_changed_meanwhile_is_left_unchanged(run, filled, monkeypat
 
 
 @pytest.mark.parametrize("command", ["mark-delivered", "resend"])
-def test_a_stream_is_refused_with_what_to_do(run, filled, command):
+def test_stream_is_refused(run, filled, command):
     LedgerClaimStore(filled.database, make_claim_key("s"), StreamClaim, origin=TASK).acquire(None, make_stream("done"))
     done = run("deliveries", command, "1", "--yes")
     assert (done.code, done.out) == (1, "")
@@ -115,7 +115,7 @@ def test_a_stream_is_refused_with_what_to_do(run, filled, command):
 
 
 @pytest.mark.parametrize("origin", ["callback", "command"])
-def test_what_no_task_can_send_again_is_refused_with_what_to_do(run, filled, origin):
+def test_resend_without_a_task_or_stored_payload_is_refused(run, filled, origin):
     row = filled.add("unknown", origin=origin)
     done = run("deliveries", "resend", str(row), "--yes")
     assert (done.code, done.out) == (1, "")
@@ -131,22 +131,24 @@ def stores_payloads(ledger, monkeypatch):
 
 
 def deliver(run, conn_id: str) -> dict:
-    """Deliver an event with the command, and return what the ledger then lists."""
+    """Deliver an event with the command, and return its delivery as the ledger lists it."""
     assert run("deliver", conn_id, "--event-type", "orders.loaded", "--data", '{"orders": 12}').code == 5
     (found,) = run("deliveries", "list", "-o", "json").json["deliveries"]
     assert found["outcome"] == "unknown"
     return found
 
 
-def answer_second(response: bytes):
-    """Return what closes the first connection without a response, and answers the second."""
-    answers = [response, b""]
-    return lambda connection: connection.sendall(answers.pop())
+def respond_on_second(response: bytes):
+    """Return a handler that closes the first connection without a response, and sends it on the second."""
+    responses = [response, b""]
+    return lambda connection: connection.sendall(responses.pop())
 
 
 @pytest.mark.parametrize(("response", "code", "outcome"), [(OK, 0, "delivered"), (SERVER_ERROR, 3, "rejected")])
-def test_a_stored_payload_is_sent_again_exactly_and_signed_now(run, endpoint, stores_payloads, response, code, outcome):
-    with raw_server(answer_second(response)) as server:
+def test_stored_payload_is_sent_again_unchanged_with_a_new_signature(
+    run, endpoint, stores_payloads, response, code, outcome
+):
+    with raw_server(respond_on_second(response)) as server:
         found = deliver(run, endpoint(server.url))
         done = run("deliveries", "resend", str(found["id"]), "--yes", "-o", "json")
     assert (done.code, done.json[0]["result"].partition(" ")[0]) == (code, outcome), done.err
@@ -162,7 +164,7 @@ def test_a_stored_payload_is_sent_again_exactly_and_signed_now(run, endpoint, st
 
 
 def test_a_stored_payload_that_cannot_be_sent_leaves_the_claim_unchanged(run, endpoint, stores_payloads, monkeypatch):
-    with raw_server(answer_second(OK)) as server:
+    with raw_server(respond_on_second(OK)) as server:
         found = deliver(run, endpoint(server.url))
         endpoint(server.url, disabled=True)
         refused = run("deliveries", "resend", str(found["id"]), "--yes")
@@ -181,7 +183,7 @@ def test_a_stored_payload_that_cannot_be_sent_leaves_the_claim_unchanged(run, en
     assert (shown["state"], shown["outcome"]) == ("unknown", "unknown")
 
 
-def test_without_a_terminal_a_change_needs_yes(run, filled):
+def test_change_without_a_terminal_requires_yes(run, filled):
     row = filled.add("unknown")
     done = run("deliveries", "mark-delivered", str(row))
     assert (done.code, done.out) == (1, "")
@@ -190,7 +192,7 @@ def test_without_a_terminal_a_change_needs_yes(run, filled):
 
 
 @pytest.mark.parametrize(("answer", "state"), [("y", "settled"), ("YES", "settled"), ("n", "unknown"), ("", "unknown")])
-def test_a_user_at_a_terminal_confirms(run, filled, answer, state):
+def test_change_at_a_terminal_requires_confirmation(run, filled, answer, state):
     row = filled.add("unknown")
     done = run("deliveries", "mark-delivered", str(row), stdin=f"{answer}\n".encode(), is_terminal=True)
     assert done.code == (0 if state == "settled" else 1)

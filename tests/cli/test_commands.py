@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The definition that Airflow's parser imports: its commands, its help, and what it adds to every start."""
+"""The definition that Airflow's parser imports: its commands, its help, and the modules that it imports."""
 
 from __future__ import annotations
 
@@ -66,27 +66,27 @@ def test_every_command_has_a_function_and_help(path, run):
         assert any("--output" in arg.flags for arg in command.args)
 
 
-def test_the_provider_names_the_function():
+def test_provider_info_names_the_function():
     (name,) = get_provider_info()["cli"]
     assert pkgutil.resolve_name(name) is get_service_hooks_cli_commands
 
 
-def test_the_definition_imports_no_command_at_the_start_of_airflow():
+def test_definition_imports_no_command_when_airflow_starts():
     done = subprocess.run([sys.executable, "-c", ADDED], capture_output=True, text=True, check=True)
     own = [name for name in json.loads(done.stdout) if name.startswith("airflow_provider_hooks.")]
-    assert own == json.loads(done.stdout), "no library either"
+    assert own == json.loads(done.stdout), "no library is imported"
     tables = {"airflow_provider_hooks.delivery.policy", "airflow_provider_hooks.outcomes"}
     assert set(own) == {"airflow_provider_hooks.cli", "airflow_provider_hooks.cli.commands", *tables}
 
 
-def test_the_commands_run_where_airflow_has_none_of_providers():
+def test_commands_run_without_provider_commands_of_airflow():
     command = [sys.executable, "-m", "airflow_provider_hooks.cli", "service-hooks", "schemes", "--output", "json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert [row["scheme"] for row in json.loads(done.stdout)] == list(SCHEMES)
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
-def test_the_parser_of_the_module_has_every_command_and_its_help(path, capsys):
+def test_parser_of_the_module_has_every_command_and_its_help(path, capsys):
     with pytest.raises(SystemExit, match="0"):
         make_parser().parse_args([*path, "--help"])
     shown = capsys.readouterr().out
@@ -94,7 +94,7 @@ def test_the_parser_of_the_module_has_every_command_and_its_help(path, capsys):
 
 
 @pytest.mark.parametrize(("output", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
-def test_the_schemes_are_those_of_the_table(run, output, read):
+def test_schemes_command_prints_every_scheme(run, output, read):
     rows = read(run("schemes", "-o", output).out)
     assert [row["scheme"] for row in rows] == list(SCHEMES)
     assert rows[0]["signature_header"] == "X-Sentry-Hook-Signature"
@@ -108,7 +108,7 @@ def test_a_table_lists_every_scheme(run, output):
     assert all(name in printed for name in SCHEMES)
 
 
-def test_the_sandbox_gets_the_options_of_the_command(run, monkeypatch):
+def test_sandbox_gets_the_options_of_the_command(run, monkeypatch):
     options = {}
     monkeypatch.setattr("airflow_provider_hooks.sandbox.__main__.serve", lambda **named: options.update(named))
     assert run("sandbox", "--port", "0", "--answer", "503").code == 0
@@ -116,7 +116,7 @@ def test_the_sandbox_gets_the_options_of_the_command(run, monkeypatch):
 
 
 @pytest.mark.parametrize("arguments", [["--host", "0.0.0.0"], ["--host", "192.0.2.1"], ["--port", "-1"]])
-def test_a_sandbox_that_cannot_be_served_is_one_error_line(run, arguments):
+def test_sandbox_that_cannot_start_is_one_error_line(run, arguments):
     done = run("sandbox", *arguments)
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
 

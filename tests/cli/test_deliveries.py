@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""``deliver`` and ``ping``: what a receiver gets, what is printed, and the exit status."""
+"""``deliver`` and ``ping``: the requests, the output, and the exit status."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_an_event_from_standard_input_is_delivered_once_and_the_record_printed(r
     assert done.err == ""
 
 
-def test_the_delivery_id_is_that_of_every_other_delivery_of_the_event(run, endpoint, tmp_path):
+def test_delivery_id_is_the_same_for_every_delivery_of_the_event(run, endpoint, tmp_path):
     path = tmp_path / "alert.json"
     path.write_bytes(ALERT_FILE)
     with raw_server(OK) as server:
@@ -70,7 +70,7 @@ def close(connection) -> None:
         (close, "unknown", 5),
     ],
 )
-def test_the_exit_status_is_the_outcome(run, endpoint, answer, outcome, code):
+def test_exit_status_depends_on_the_outcome(run, endpoint, answer, outcome, code):
     with raw_server(answer) as server:
         done = run("deliver", endpoint(server.url), "-o", "json", stdin=ALERT_FILE)
         assert len(server.requests) == 1
@@ -78,7 +78,7 @@ def test_the_exit_status_is_the_outcome(run, endpoint, answer, outcome, code):
 
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",)])
-def test_a_disabled_endpoint_is_reported_and_gets_nothing(run, endpoint, more):
+def test_disabled_endpoint_is_reported_and_receives_no_request(run, endpoint, more):
     with raw_server(OK) as server:
         done = run("deliver", endpoint(server.url, disabled=True), *more, stdin=ALERT_FILE)
     assert (done.code, done.out) == (1, "")
@@ -86,7 +86,7 @@ def test_a_disabled_endpoint_is_reported_and_gets_nothing(run, endpoint, more):
     assert server.connections == 0
 
 
-def test_a_closed_port_is_not_sent(run, endpoint):
+def test_refused_connection_is_not_sent(run, endpoint):
     conn_id = endpoint(f"http://127.0.0.1:{find_closed_port()}/hook")
     done = run("deliver", conn_id, "-o", "json", stdin=ALERT_FILE)
     assert (done.code, done.json["outcome"], done.json["error_class"]) == (4, "not_sent", "connection_refused")
@@ -102,7 +102,7 @@ def test_an_interruption_reports_that_the_event_may_have_been_received(run, endp
 
 
 class TestDryRun:
-    def test_it_shows_exactly_what_is_sent_with_secrets_masked(self, run, endpoint):
+    def test_output_is_the_request_with_secrets_masked(self, run, endpoint):
         """The request that is printed and the one that is sent are equal, byte for byte, except for the masks."""
         with raw_server(OK) as server:
             shown = run("deliver", endpoint(f"{server.url}?token=a-query-of-ours"), "--dry-run", stdin=ALERT_FILE)
@@ -118,7 +118,7 @@ class TestDryRun:
         assert sorted(lines) == sorted(sent)
         assert shown.code == 0
 
-    def test_it_opens_no_connection_and_resolves_no_name(self, run, endpoint, opened):
+    def test_no_connection_is_opened_and_no_name_is_resolved(self, run, endpoint, opened):
         done = run("deliver", endpoint("https://hooks.example.com/airflow"), "--dry-run", stdin=ALERT_FILE)
         assert (done.code, opened) == (0, [])
         assert done.out.startswith("POST https://hooks.example.com/airflow HTTP/1.1\nHost: hooks.example.com\n")
@@ -139,7 +139,7 @@ class TestDryRun:
 class TestNoSecret:
     @pytest.mark.parametrize("output", ["table", "plain", "json", "yaml"])
     @pytest.mark.parametrize("more", [[], ["--dry-run"]])
-    def test_no_secret_is_printed_even_where_the_receiver_echoes_it(self, run, endpoint, output, more):
+    def test_secrets_echoed_by_the_receiver_are_not_printed(self, run, endpoint, output, more):
         echo = f"{SECRET} Bearer {TOKEN}".encode()
         answer = b"HTTP/1.1 400 No\r\nContent-Length: %d\r\n\r\n%s" % (len(echo), echo)
         with raw_server(answer) as server:
@@ -148,7 +148,7 @@ class TestNoSecret:
         for private in (SECRET, TOKEN, "a-query-of-ours"):
             assert private not in done.out + done.err
 
-    def test_a_receivers_text_is_shown_literally(self, run, endpoint):
+    def test_text_of_the_receiver_is_printed_literally(self, run, endpoint):
         evil = b"[/bold][red]\x1b[31m :smile: [link=x]"
         with raw_server(b"HTTP/1.1 400 No\r\nContent-Length: %d\r\n\r\n%s" % (len(evil), evil)) as server:
             done = run("deliver", endpoint(server.url), stdin=ALERT_FILE)
@@ -227,12 +227,12 @@ def test_an_invalid_connection_is_one_line_on_stderr(run, monkeypatch, opened, n
 @pytest.mark.parametrize(
     "arguments", [["deliver"], ["deliver", "x", "-o", "xml"], ["deliver", "x", "--event-type", "a b"]]
 )
-def test_an_invalid_command_line_is_2(run, arguments):
+def test_invalid_command_line_exits_with_2(run, arguments):
     assert run(*arguments).code == 2
 
 
 class TestPing:
-    def test_it_connects_and_sends_nothing(self, run, endpoint):
+    def test_ping_connects_without_sending_a_request(self, run, endpoint):
         with raw_server(OK) as server:
             done = run("ping", endpoint(server.url), "-o", "json")
             assert server.requests == []
@@ -245,21 +245,21 @@ class TestPing:
             "message": "Connected. Nothing was sent.",
         }
 
-    def test_a_closed_port_is_4(self, run, endpoint):
+    def test_refused_connection_exits_with_4(self, run, endpoint):
         done = run("ping", endpoint(f"http://127.0.0.1:{find_closed_port()}/"), "-o", "json")
         assert (done.code, done.json["reached"], done.json["error_class"]) == (4, False, "connection_refused")
 
     @pytest.mark.parametrize("url", ["https://10.0.0.1/", "http://192.0.2.1/"])
-    def test_an_address_that_is_not_allowed_is_1(self, run, endpoint, url):
+    def test_disallowed_address_exits_with_1(self, run, endpoint, url):
         done = run("ping", endpoint(url), "-o", "json")
         assert (done.code, done.json["reached"], done.json["error_class"]) == (1, False, "blocked_address")
 
-    def test_a_connection_that_does_not_exist_is_one_line(self, run):
+    def test_missing_connection_is_one_error_line(self, run):
         done = run("ping", "nowhere")
         assert (done.code, done.out) == (1, "")
         assert "nowhere" in done.err
 
 
-def test_an_event_can_be_its_fields_by_name(run, endpoint):
+def test_event_can_be_given_as_fields_by_name(run, endpoint):
     event = as_bytes({**FIELDS, "datetime": "2026-01-01T12:00:00Z"})
     assert run("deliver", endpoint("https://hooks.example.com/"), "--dry-run", stdin=event).code == 0

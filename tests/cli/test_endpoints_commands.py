@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""``endpoints list``, ``pause`` and ``resume``: what they print, and that deliveries obey."""
+"""``endpoints list``, ``pause`` and ``resume``: their output, and their effect on deliveries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FAILED = b"HTTP/1.1 500 X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 EVENT = ("--event-type", "orders.loaded", "--data", "{}")
 
 
-def test_a_paused_endpoint_gets_nothing_until_it_is_resumed(run, endpoint, ledger):
+def test_paused_endpoint_receives_no_delivery_until_it_is_resumed(run, endpoint, ledger):
     with raw_server(OK) as server:
         conn_id = endpoint(server.url)
         paused = run("endpoints", "pause", conn_id, "--reason", "maintenance", "-o", "json")
@@ -42,7 +42,7 @@ def test_the_health_of_each_endpoint_is_listed(run, endpoint, ledger):
 
 
 @pytest.mark.parametrize("command", [("list",), ("pause", "an_endpoint"), ("resume", "an_endpoint")])
-def test_they_need_the_ledger(run, command):
+def test_commands_require_a_ledger(run, command):
     done = run("endpoints", *command)
     assert (done.code, done.out) == (1, "")
     assert "ledger_conn_id" in done.err

@@ -70,7 +70,7 @@ def test_the_pages_follow_each_other(run, filled):
 
 
 @pytest.mark.parametrize("output", ["table", "plain"])
-def test_a_table_says_what_happened_and_where_it_comes_from(run, filled, output):
+def test_table_shows_outcome_and_origin(run, filled, output):
     filled.add("rejected", at="2026-01-01T00:00:00+00:00", delivery_id=ID, map_index=3)
     filled.add("unknown", at="2026-01-01T00:00:00+00:00", **COMMAND)
     printed = run("deliveries", "list", "-o", output).out
@@ -88,7 +88,7 @@ def test_a_table_says_what_happened_and_where_it_comes_from(run, filled, output)
         (("--outcome", "lost"), 2, "invalid choice"),
     ],
 )
-def test_what_a_list_cannot_use_is_refused(run, ledger, arguments, code, problem):
+def test_invalid_options_of_a_list_are_refused(run, ledger, arguments, code, problem):
     done = run("deliveries", "list", *arguments)
     assert (done.code, done.out if code == 1 else "") == (code, ""), "Airflow's parser prints its help"
     assert problem in done.err
@@ -113,7 +113,7 @@ def test_a_time_without_a_zone_is_utc(run, filled, time):
         ),
     ],
 )
-def test_a_delivery_is_shown_with_what_happened_first_and_each_attempt(run, filled, outcome, what_happened):
+def test_show_prints_what_happened_first_and_each_attempt(run, filled, outcome, what_happened):
     row = filled.add(outcome, delivery_id=ID)
     done = run("deliveries", "show", ID[:10], "-o", "json")
     assert done.code == 0, done.err
@@ -126,13 +126,13 @@ def test_a_delivery_is_shown_with_what_happened_first_and_each_attempt(run, fill
     assert ("attempt 1: outcome" in table) == (outcome != "claimed")
 
 
-def test_a_delivery_that_does_not_exist_is_one_error(run, ledger):
+def test_missing_delivery_is_one_error_line(run, ledger):
     done = run("deliveries", "show", "123")
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
     assert "delivery '123': ID: there is none" in done.err
 
 
-def test_the_counts_are_those_of_the_last_week_by_default(run, filled):
+def test_stats_count_the_last_week_by_default(run, filled):
     for days in (1, 2, 8):
         filled.add("rejected", at=ago(days=days))
     done = run("deliveries", "stats", "-o", "json")
@@ -142,13 +142,13 @@ def test_the_counts_are_those_of_the_last_week_by_default(run, filled):
     assert run("deliveries", "stats", "--since", "9d", "-o", "json").json[0]["deliveries"] == 3
 
 
-def test_the_counts_need_a_ledger(run):
+def test_stats_require_a_ledger(run):
     done = run("deliveries", "stats")
     assert (done.code, done.out) == (1, "")
     assert "this deployment has no ledger: set [service_hooks] ledger_conn_id" in done.err
 
 
-def test_a_clean_prints_what_it_deleted_and_how_space_is_given_back(run, filled):
+def test_clean_prints_the_deleted_counts_and_how_to_free_space(run, filled):
     filled.add(at=ago(days=91))
     filled.add(at=ago(days=91), once="event")
     recent = filled.add(at=ago(days=89))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""``hooks list``, ``ensure`` and ``delete`` over the sandbox's platforms."""
+"""``hooks list``, ``ensure`` and ``delete`` on the platforms of the sandbox."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ensure(run, *arguments, registry=REGISTRY, name="orders"):
     return run("hooks", "ensure", registry, "--name", name, "-o", "json", *arguments)
 
 
-def test_a_hook_is_created_left_alone_updated_listed_and_deleted(run, sentry, variables):
+def test_hook_is_created_left_unchanged_updated_listed_and_deleted(run, sentry, variables):
     done = ensure(run, "--url", URL, "--event", "event.alert", "--variable", "ours")
     (hook,) = done.json["hooks"]
     assert (done.code, done.json["change"], done.json["secret_variable"]) == (0, "created", "ours")
@@ -53,7 +53,7 @@ def test_a_hook_is_created_left_alone_updated_listed_and_deleted(run, sentry, va
     gone = run("hooks", "delete", REGISTRY, hook["hook_id"])
     assert gone.code == 0
     assert "gone" in gone.out
-    assert not [name for name in variables.kept if "__lock__" in name], "the lock is gone too"
+    assert not [name for name in variables.kept if "__lock__" in name], "the lock is deleted too"
     for one in (done, again, moved, inactive, listed, deleted, gone):
         assert kept["secret"] not in one.out + one.err
         assert sentry.token not in one.out + one.err
@@ -101,7 +101,7 @@ def test_an_invalid_declaration_is_one_line_and_nothing_is_sent(run, sentry, arg
     assert sentry.count_calls() == {}
 
 
-def test_a_platform_that_refuses_is_6(run, sentry):
+def test_refusal_by_the_platform_exits_with_6(run, sentry):
     sentry.token = "another-token"
     for arguments in (("list",), ("delete", "f" * 32), ("ensure", "--name", "x", "--url", URL)):
         done = run("hooks", arguments[0], REGISTRY, *arguments[1:])
@@ -109,7 +109,7 @@ def test_a_platform_that_refuses_is_6(run, sentry):
         assert "HTTP 401" in done.err
 
 
-def test_an_ambiguous_declaration_is_6(run, sentry):
+def test_ambiguous_declaration_exits_with_6(run, sentry):
     for _ in range(2):
         sentry.add_hook(("sandbox", "pump-station"), url=URL, events=["event.alert"])
     done = ensure(run, "--url", URL)
@@ -117,7 +117,7 @@ def test_an_ambiguous_declaration_is_6(run, sentry):
     assert "may be the declared one" in done.err
 
 
-def test_an_undocumented_operation_is_1(run, sentry):
+def test_undocumented_operation_exits_with_1(run, sentry):
     done = run("hooks", "list", "zstack_registry")
     assert (done.code, done.out) == (1, "")
     assert "documents no call" in done.err

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""``ledger migrate`` and ``check``, on SQLite and PostgreSQL, and with a role that may do only what a delivery does."""
+"""``ledger migrate`` and ``check``, on SQLite and PostgreSQL, and with roles of limited rights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_tables_are_created_once(run, name_ledger, ledger_connection):
 
 
 @pytest.mark.parametrize("command", ["migrate", "check"])
-def test_tables_of_a_newer_version_are_left_alone(run, name_ledger, database, ledger_connection, command):
+def test_tables_of_a_newer_version_stay_unchanged(run, name_ledger, database, ledger_connection, command):
     name_ledger(ledger_connection)
     database.run("INSERT INTO service_hook_ledger (version) VALUES (7)")
     done = run("ledger", command)
@@ -41,14 +41,14 @@ def test_a_deployment_without_a_ledger_is_one_error_that_names_the_option(run, c
     assert done.err == "service-hooks: this deployment has no ledger: set [service_hooks] ledger_conn_id\n"
 
 
-def test_a_database_that_does_not_answer_is_one_error(run, name_ledger):
+def test_unreachable_database_is_one_error(run, name_ledger):
     name_ledger({"conn_type": "postgres", "host": "127.0.0.1", "port": 1, "login": "x", "schema": "x"})
     done = run("ledger", "check")
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
     assert "does not answer" in done.err
 
 
-def test_a_role_that_may_insert_select_and_update_is_enough(run, name_ledger, restricted, endpoint):
+def test_insert_select_and_update_rights_are_sufficient(run, name_ledger, restricted, endpoint):
     _, worker = restricted("INSERT, SELECT, UPDATE")
     name_ledger(worker)
     assert run("ledger", "check").code == 0
@@ -62,7 +62,7 @@ def test_a_role_that_may_insert_select_and_update_is_enough(run, name_ledger, re
 
 
 @pytest.mark.parametrize("rights", ["SELECT", "INSERT, SELECT", "SELECT, UPDATE"])
-def test_a_role_that_may_not_deliver_is_reported_with_the_rights_that_it_needs(run, name_ledger, restricted, rights):
+def test_missing_rights_are_reported_with_the_required_ones(run, name_ledger, restricted, rights):
     _, worker = restricted(rights)
     name_ledger(worker)
     done = run("ledger", "check")

@@ -44,7 +44,7 @@ def secret_of(scheme: str) -> str:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("scheme", SIGNED)
-def test_every_scheme_verifies_and_a_changed_body_does_not(run, tmp_path, monkeypatch, scheme, end):
+def test_signed_request_is_verified_and_a_changed_body_is_not(run, tmp_path, monkeypatch, scheme, end):
     monkeypatch.setenv("SERVICE_HOOK_SECRET", secret_of(scheme))
     path = save(tmp_path, scheme, secret=secret_of(scheme), end=end)
     done = run("verify", "--scheme", scheme, path, "-o", "json")
@@ -61,7 +61,7 @@ def test_every_scheme_verifies_and_a_changed_body_does_not(run, tmp_path, monkey
     assert secret_of(scheme) not in done.out + done.err
 
 
-def test_what_a_dry_run_shows_verifies(run, endpoint, tmp_path, monkeypatch):
+def test_request_shown_by_a_dry_run_is_verified(run, endpoint, tmp_path, monkeypatch):
     shown = run(
         "deliver",
         endpoint("https://hooks.example.com/", scheme="zstack"),
@@ -78,18 +78,18 @@ def test_what_a_dry_run_shows_verifies(run, endpoint, tmp_path, monkeypatch):
 
 
 class TestSecret:
-    def test_it_comes_from_a_file(self, run, tmp_path):
+    def test_secret_can_be_in_a_file(self, run, tmp_path):
         (tmp_path / "secret").write_text(f"{SECRET}\n")
         path = save(tmp_path)
         assert run("verify", "--scheme", "sentry", "--secret-file", str(tmp_path / "secret"), path).code == 0
         (tmp_path / "secret").write_text("another-secret")
         assert run("verify", "--scheme", "sentry", "--secret-file", str(tmp_path / "secret"), path).code == 1
 
-    def test_it_comes_from_a_variable_which_may_hold_several(self, run, tmp_path, monkeypatch):
+    def test_secret_can_be_in_a_variable_with_several(self, run, tmp_path, monkeypatch):
         monkeypatch.setenv("AIRFLOW_VAR_OURS", json.dumps(["a-newer-secret", SECRET]))
         assert run("verify", "--scheme", "sentry", "--secret-variable", "ours", save(tmp_path)).code == 0
 
-    def test_it_may_be_text_where_the_scheme_takes_base64(self, run, tmp_path, monkeypatch):
+    def test_secret_can_be_text_for_a_base64_scheme(self, run, tmp_path, monkeypatch):
         monkeypatch.setenv("SERVICE_HOOK_SECRET", SECRET)
         path = save(tmp_path, replace(SCHEMES["standard_webhooks"], key_format="text"))
         assert run("verify", "--scheme", "standard_webhooks", "--key-format", "text", path).code == 0
@@ -147,7 +147,7 @@ class TestSecret:
         assert error in done.err
         assert SECRET not in done.err
 
-    def test_the_command_line_takes_none(self, run, tmp_path):
+    def test_secret_cannot_be_an_argument(self, run, tmp_path):
         assert run("verify", "--scheme", "sentry", "--secret", SECRET, save(tmp_path)).code in (1, 2)
         done = run("verify", "--help")
         assert "--secret-file" in done.out
@@ -204,7 +204,7 @@ class TestAge:
         (b"\n\n", "X-Sentry-Hook-Signature is missing"),
     ],
 )
-def test_a_request_that_cannot_be_read_or_has_no_signature_is_1(run, monkeypatch, content, error):
+def test_unreadable_or_unsigned_request_exits_with_1(run, monkeypatch, content, error):
     monkeypatch.setenv("SERVICE_HOOK_SECRET", SECRET)
     done = run("verify", "--scheme", "sentry", "-", "-o", "json", stdin=content)
     assert done.code == 1
@@ -216,7 +216,7 @@ def test_the_scheme_none_cannot_be_verified(run, tmp_path, monkeypatch):
     assert run("verify", "--scheme", "none", save(tmp_path)).code == 2
 
 
-def test_a_saved_header_takes_a_time_that_grows_with_it():
+def test_saved_headers_are_parsed_in_linear_time():
     assert_grows_linearly(
         lambda size: _parse_saved_request(b"POST / HTTP/1.1\r\nX-A: x" + b" " * size + b"y\r\n\r\n{}"), start=100_000
     )

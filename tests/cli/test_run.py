@@ -67,7 +67,7 @@ def test_a_delivery_whose_record_cannot_be_printed_is_reported_on_stderr(run, en
 
 @pytest.mark.parametrize("output", ["table", "plain"])
 @pytest.mark.parametrize("on", ["write", "flush"])
-def test_a_list_that_cannot_be_printed_is_1(run, monkeypatch, on, output):
+def test_list_that_cannot_be_printed_exits_with_1(run, monkeypatch, on, output):
     monkeypatch.setattr("sys.stdout", Full(OSError(28, "No space left on device"), on=on))
     done = run("schemes", "-o", output)
     assert (done.code, done.err) == (1, "service-hooks: standard output cannot be written\n")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Has the libraries of npm that receivers use verify and parse real deliveries, and refuse forged ones.
+Checks that libraries of npm for receivers verify and parse real deliveries, and refuse forged ones.
 
 ``make test-conformance`` runs it. It needs Node.js 18 or later and npm, and installs the libraries into a temporary
 folder.
@@ -60,7 +60,7 @@ Request = tuple[dict[str, str], bytes]
 
 @dataclass
 class Tally:
-    """What one library did."""
+    """The results of one library."""
 
     deliveries: int = 0
     verified: int = 0
@@ -103,7 +103,7 @@ def list_forgeries(headers: dict[str, str], body: bytes, *, library: str, other:
 
     :param other: the headers of the same delivery, signed with another secret
     """
-    # This one parses and verifies nothing, so what it must refuse is no CloudEvent. It makes up a missing id.
+    # This library parses events and verifies nothing: it must refuse what is not a CloudEvent. It makes a missing id.
     if library == "cloudevents":
         if "ce-id" in headers:
             for name in ("ce-source", "ce-type"):

@@ -26,11 +26,11 @@ SOURCE = {
     "source_run_id": "run-1",
     "source_map_index": -1,
 }
-NOBODY = dict.fromkeys(SOURCE)
+NO_SOURCE = dict.fromkeys(SOURCE)
 
 
 def make(extra: dict, *, minutes: int = 0, name: str = "orders", **fields: object) -> AssetEventDagRunReferenceResult:
-    """Make an asset event in the class in which a task gets it."""
+    """Return an asset event of the class that Airflow passes to a task."""
     return AssetEventDagRunReferenceResult.model_validate(
         {
             "asset": {"name": name, "uri": name, "extra": {}},
@@ -44,13 +44,13 @@ def make(extra: dict, *, minutes: int = 0, name: str = "orders", **fields: objec
 
 
 def read(*asset_events: AssetEventDagRunReferenceResult, **options) -> list[dict]:
-    """Read them as a task gets them; what comes out is what a task can return."""
+    """Return the events of asset events as a task reads them; they can be serialized as its return value."""
     found = events_from_assets(TriggeringAssetEventsAccessor.build(asset_events), **options)
     assert json.loads(json.dumps(found)) == found
     return found
 
 
-def test_fields_by_name_are_an_event_with_the_time_and_culprit_of_the_asset_event():
+def test_fields_by_name_get_the_time_and_culprit_of_the_asset_event():
     (event,) = read(make({"id": "orders-1", "message": "3 orders"}))
     assert event == {
         "id": "orders-1",
@@ -70,12 +70,12 @@ def test_fields_by_name_are_an_event_with_the_time_and_culprit_of_the_asset_even
         lambda payload: {"from_webhook": True, "webhook": "orders", "delivery_id": "d", "payload": payload},
     ],
 )
-def test_a_documented_payload_is_delivered_as_it_came(payload, build, wrap):
+def test_documented_payload_is_unchanged(payload, build, wrap):
     (event,) = read(make(wrap(payload)))
     assert build(event) == payload
 
 
-def test_an_event_without_an_id_has_one_that_is_the_same_on_every_try():
+def test_event_without_an_id_gets_the_same_id_on_every_try():
     (first,) = read(make({"message": "x"}))
     (again,) = read(make({"message": "y"}, timestamp="2024-01-01T13:00:00+01:00"))
     assert first["id"] == again["id"] == "d26020f9185a57c29cb64c38832740af"
@@ -90,24 +90,26 @@ def test_an_event_without_an_id_has_one_that_is_the_same_on_every_try():
         {"source_task_id": "sum"},
         {"source_dag_id": "unload"},
         {"source_map_index": 1},
-        NOBODY,
+        NO_SOURCE,
     ],
 )
-def test_another_asset_event_has_another_id(other):
+def test_different_asset_events_have_different_ids(other):
     assert len(read(make({}), make({}, **other))) == 2
 
 
-def test_a_hook_without_an_id_in_its_body_is_known_by_its_sender_s_delivery_id():
+def test_webhook_without_an_event_id_is_identified_by_its_delivery_id():
     hook = {"from_webhook": True, "webhook": "orders", "delivery_id": "d-1", "payload": {"message": "x"}}
-    (event,) = read(make(hook, **NOBODY), make(hook, minutes=5, **NOBODY))
-    assert event["datetime"] == "2024-01-01T12:00:00+00:00", "the first stands"
+    (event,) = read(make(hook, **NO_SOURCE), make(hook, minutes=5, **NO_SOURCE))
+    assert event["datetime"] == "2024-01-01T12:00:00+00:00", "the first asset event is used"
     assert "culprit" not in event
     assert len(read(make(hook), make({**hook, "webhook": "refunds"}), make({**hook, "delivery_id": "d-2"}))) == 3
     unknown = {**hook, "delivery_id": None}
-    assert len(read(make(unknown), make(unknown, minutes=1))) == 2, "without any, every one is another"
+    assert len(read(make(unknown), make(unknown, minutes=1))) == 2, (
+        "without a delivery id, each asset event is an event"
+    )
 
 
-def test_several_are_in_the_order_of_their_times_whatever_order_airflow_tells_them_in():
+def test_events_are_ordered_by_time_for_any_order_of_asset_events():
     events = [make({"id": f"e{n}"}, minutes=n, name=f"asset {n % 2}") for n in range(5)]
     assert [event["id"] for event in read(*events[::-1])] == ["e0", "e1", "e2", "e3", "e4"]
     assert read(*events[::-1]) == read(*events)
@@ -115,12 +117,12 @@ def test_several_are_in_the_order_of_their_times_whatever_order_airflow_tells_th
     assert read(*together) == read(*together[::-1])
 
 
-def test_the_same_id_told_twice_is_one_event_and_the_first_stands():
+def test_duplicate_event_id_is_one_event_with_the_first_message():
     (event,) = read(make({"id": "e", "message": "later"}, minutes=1), make({"id": "e", "message": "first"}))
     assert event["message"] == "first"
 
 
-def test_an_asset_event_that_is_told_under_an_alias_too_is_one_event():
+def test_asset_event_with_an_alias_is_one_event():
     assert len(read(make({"message": "x"}, source_aliases=[{"name": "all orders"}]))) == 1
 
 
@@ -135,20 +137,20 @@ def test_an_asset_event_that_is_told_under_an_alias_too_is_one_event():
         ({"from_webhook": True, "payload": None, "payload_truncated": True}, "message: is missing"),
     ],
 )
-def test_what_is_wrong_with_one_is_told_by_its_own_delivery_and_harms_no_other(extra, problem):
+def test_invalid_event_does_not_stop_other_events(extra, problem):
     wrong, right = read(make(extra), make(ALERT, minutes=1))
     with pytest.raises(ValidationError, match=problem):
         build_event_alert(wrong)
     assert build_event_alert(right) == ALERT
 
 
-def test_a_run_that_no_asset_started_has_no_events():
+def test_run_without_asset_events_has_no_events():
     assert read() == []
-    if not IS_3_1:  # where an asset is no key of a dictionary
+    if not IS_3_1:  # where an asset cannot be the key of a dictionary
         assert events_from_assets({Asset("orders"): []}) == []
 
 
-# Events of the user's own type
+# Own events
 
 
 @pytest.mark.parametrize(
@@ -162,21 +164,23 @@ def test_a_run_that_no_asset_started_has_no_events():
         ({}, {}),
     ],
 )
-def test_the_extra_is_the_data_of_an_own_event(extra, data):
+def test_extra_is_the_data_of_own_events(extra, data):
     asset_event = make(extra)
     (event,) = read(asset_event, event_type="orders.loaded")
-    assert event.pop("id") == read(make({**extra, "id": None}))[0]["id"], "as of a documented event without an id"
+    assert event.pop("id") == read(make({**extra, "id": None}))[0]["id"], (
+        "equal to that of a documented event without an id"
+    )
     assert event == {"type": "orders.loaded", "time": "2024-01-01T12:00:00+00:00", "data": data}
 
 
-def test_two_updates_of_one_order_are_two_own_events_unless_a_field_is_the_id():
+def test_id_field_makes_two_updates_of_one_order_one_event():
     events = [make({"order": "7"}), make({"order": "7"}, minutes=1), make({"order": None}, minutes=2)]
     assert len({event["id"] for event in read(*events, event_type="orders.loaded")}) == 3
     first, other = read(*events, event_type="orders.loaded", id_field="order")
     assert (first["id"], first["time"], len(other["id"])) == ("7", "2024-01-01T12:00:00+00:00", 32)
 
 
-def test_an_own_event_of_an_asset_is_delivered_with_its_id_and_time(connect):
+def test_own_event_of_an_asset_is_delivered_with_its_id_and_time(connect):
     (event,) = read(make({"orders": 12}), event_type="orders.loaded")
     with raw_server(OK) as receiver:
         connect(receiver.url, format="cloudevents")
@@ -196,7 +200,7 @@ def test_an_own_event_of_an_asset_is_delivered_with_its_id_and_time(connect):
         ({"type": "a", "id": "a b"}, "event_id: must be a UUID"),
     ],
 )
-def test_an_own_event_that_cannot_be_used_is_refused_with_its_field(connect, event, problem):
+def test_invalid_own_event_is_refused_with_its_field(connect, event, problem):
     with raw_server(OK) as receiver:
         connect(receiver.url)
         with pytest.raises(AirflowFailException, match=problem):
@@ -204,7 +208,7 @@ def test_an_own_event_that_cannot_be_used_is_refused_with_its_field(connect, eve
     assert receiver.requests == []
 
 
-def test_an_argument_wins_over_the_own_event(connect):
+def test_arguments_override_the_fields_of_the_event(connect):
     event = {"type": "a", "id": "a", "time": "2024-01-01T12:00:00Z", "data": 1}
     with raw_server(OK) as receiver:
         connect(receiver.url, format="cloudevents")

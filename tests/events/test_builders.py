@@ -20,7 +20,7 @@ NOON = dt.datetime(2024, 1, 1, 12, 0, tzinfo=dt.timezone.utc)
 MIDNIGHT = dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc)
 
 
-def test_created_from_arguments_is_the_documented_payload():
+def test_created_event_from_arguments_is_the_documented_payload():
     built = build_event_created(
         id="abc123def456",
         project="my-project",
@@ -39,12 +39,12 @@ def test_created_from_arguments_is_the_documented_payload():
     assert list(built["event"]) == list(CREATED["event"])
 
 
-def test_a_documented_payload_is_built_from_itself():
+def test_documented_payload_is_unchanged():
     assert build_event_created(CREATED) == CREATED
     assert build_event_alert(ALERT) == ALERT
 
 
-def test_alert_from_arguments_is_the_documented_payload():
+def test_alert_event_from_arguments_is_the_documented_payload():
     built = build_event_alert(
         **{name: value for name, value in ALERT.items() if name != "triggering_rules"}, triggering_rules=["Rule Name"]
     )
@@ -56,14 +56,14 @@ def test_an_alert_is_built_from_a_created_payload():
     assert build_event_alert(CREATED, triggering_rules=["Rule Name"]) == ALERT
 
 
-def test_an_argument_wins_over_the_source():
-    built = build_event_created(CREATED, message="Said again", datetime="2025-06-01T00:00:00+02:00")
-    assert built["message"] == built["event"]["message"] == "Said again"
+def test_arguments_override_the_source():
+    built = build_event_created(CREATED, message="Changed", datetime="2025-06-01T00:00:00+02:00")
+    assert built["message"] == built["event"]["message"] == "Changed"
     assert built["datetime"] == "2025-05-31T22:00:00.000Z"
     assert built["event"]["timestamp"] == dt.datetime(2025, 5, 31, 22, tzinfo=dt.timezone.utc).timestamp()
 
 
-def test_what_is_left_out_stands_as_documented():
+def test_omitted_fields_have_the_documented_defaults():
     built = build_event_created(FIELDS, timestamp=1704110400.5)
     assert (built["culprit"], built["logger"], built["level"]) == ("", "", "error")
     assert built["datetime"] == "2024-01-01T12:00:00.500Z"
@@ -78,7 +78,7 @@ def test_what_is_left_out_stands_as_documented():
     }
 
 
-def test_an_event_of_sentry_sdk_gives_what_is_documented_and_nothing_else():
+def test_only_documented_fields_of_a_sentry_sdk_event_are_used():
     event = {
         "event_id": "0f" * 16,
         "timestamp": "2024-01-01T12:00:00.000000Z",
@@ -134,13 +134,13 @@ def test_a_message_event_of_sentry_sdk_keeps_its_message(source, message):
     assert build_event_created(event, **fields)["message"] == message
 
 
-def test_the_level_critical_of_sentry_sdk_is_the_documented_fatal():
+def test_level_critical_of_sentry_sdk_becomes_fatal():
     event = {"event_id": "1" * 32, "timestamp": NOON, "level": "critical", "message": "x"}
     fields = {name: value for name, value in FIELDS.items() if name not in {"id", "message"}}
     assert build_event_created(event, **fields)["level"] == "fatal"
 
 
-def test_one_error_names_every_missing_field():
+def test_all_missing_fields_are_named_in_one_error():
     with pytest.raises(ValidationError) as caught:
         build_event_created()
     assert set(caught.value.problems) == {
@@ -165,7 +165,7 @@ WRONG = {
     "culprit": [[7]],
     "logger": [{}],
     "datetime": [
-        dt.datetime(2024, 1, 1),  # noqa: DTZ001  (the case)
+        dt.datetime(2024, 1, 1),  # noqa: DTZ001  (the tested value)
         "2024-01-01T12:00:00",
         "soon",
         "now",
@@ -191,7 +191,7 @@ WRONG = {
 
 
 class Text(str):
-    """Text of a subclass, as of SQLAlchemy's ``quoted_name`` and of ``markupsafe.Markup``."""
+    """A subclass of ``str``, like SQLAlchemy's ``quoted_name`` and ``markupsafe.Markup``."""
 
     __slots__ = ()
 
@@ -215,7 +215,7 @@ class Kind(str, enum.Enum):
     ],
 )
 @pytest.mark.parametrize("name", ["message", "project", "project_id", "culprit", "logger", "platform"])
-def test_what_stands_for_text_becomes_text(name, given, text):
+def test_subclasses_of_str_and_numbers_become_text(name, given, text):
     payload = build_event_created({**FIELDS, "datetime": NOON, name: given, "tags": {"a": given}})
     found = payload["event"]["platform"] if name == "platform" else payload[name]
     assert (found, payload["event"]["tags"]) == (text, [["a", text]])
@@ -223,20 +223,20 @@ def test_what_stands_for_text_becomes_text(name, given, text):
     assert build_event_alert(FIELDS, triggering_rules=(one for one in [given]))["triggering_rules"] == [text]
 
 
-def test_a_wrong_tag_is_named():
+def test_invalid_tag_is_named():
     with pytest.raises(ValidationError, match="the tag 'rows' must be text, a number, true or false, not a list"):
         build_event_created(FIELDS, datetime=NOON, tags={"kind": "a", "rows": [1]})
 
 
 @pytest.mark.parametrize("text", ["09:00/17:30", "2024-01-01/P1D", "09:00", "2024-01-01/17:30", "P1D", "/"])
-def test_an_interval_is_no_time(text):
+def test_interval_is_refused_as_a_time(text):
     with pytest.raises(ValidationError, match="datetime: must be a time"):
         build_event_created(FIELDS, datetime=text)
 
 
-def test_the_event_of_an_endless_recursion_can_be_sent():
+def test_event_of_a_recursion_error_can_be_serialized():
     def recurse(number):
-        return recurse(number + 1)  # a line of an ordinary length, as most are, so that the frames have a usual size
+        return recurse(number + 1)  # a line of a common length, so that the frames have a realistic size
 
     try:
         recurse(0)
@@ -247,7 +247,7 @@ def test_the_event_of_an_endless_recursion_can_be_sent():
     assert len(serialize(payload)) < 200_000
 
 
-def test_the_name_of_a_file_that_is_no_utf_8_can_be_sent():
+def test_file_name_that_is_not_utf8_can_be_serialized():
     scope: dict[str, object] = {}
     exec(compile("def fail(): raise ValueError('x')", "caf\udce9.py", "exec"), scope)  # noqa: S102  (a file's name)
     try:
@@ -259,7 +259,7 @@ def test_the_name_of_a_file_that_is_no_utf_8_can_be_sent():
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
-def test_a_wrong_field_is_named_with_what_it_must_be(name, value):
+def test_invalid_field_is_named(name, value):
     fields = {**FIELDS, "datetime": NOON, name: value}
     with pytest.raises(ValidationError) as caught:
         build_event_created(fields)
@@ -268,27 +268,27 @@ def test_a_wrong_field_is_named_with_what_it_must_be(name, value):
 
 
 @pytest.mark.parametrize("rules", [[], "rule", [""], [None], None, {"a": 1}, iter([]), b"rule"])
-def test_an_alert_needs_the_name_of_a_rule(rules):
+def test_alert_requires_the_name_of_a_rule(rules):
     with pytest.raises(ValidationError, match="triggering_rules"):
         build_event_alert(FIELDS, triggering_rules=rules)
 
 
-def test_a_field_that_is_not_documented_is_named():
+def test_undocumented_field_is_named():
     with pytest.raises(ValidationError, match=r"projekt: is not a documented field of event\.created"):
         build_event_created({**FIELDS, "datetime": NOON, "projekt": "x"})
 
 
 @pytest.mark.parametrize("value", [uuid.UUID(int=7), "orders-2024010112", "A_b-9"])
-def test_ids_that_people_use_are_kept(value):
+def test_uuids_and_readable_ids_are_accepted(value):
     assert build_event_alert(FIELDS, id=value, triggering_rules=["r"])["id"] in {value, "0" * 31 + "7"}
 
 
 @pytest.mark.parametrize("moment", [NOON, pendulum.datetime(2024, 1, 1, 13, tz="Europe/Berlin"), "2024-01-01T12:00Z"])
-def test_every_way_to_say_a_time_gives_the_documented_one(moment):
+def test_times_of_every_type_get_the_documented_format(moment):
     assert build_event_created(FIELDS, datetime=moment)["datetime"] == "2024-01-01T12:00:00.000Z"
 
 
-def test_an_error_does_not_run_on_with_what_was_typed():
+def test_error_shortens_and_escapes_the_value():
     with pytest.raises(ValidationError) as caught:
         build_event_alert(FIELDS, level="x" * 10_000 + "\n\x1b[31m", triggering_rules=["r"])
     assert len(str(caught.value)) < 300
@@ -306,7 +306,7 @@ class TestEventFromException:
         except ValueError as error:
             return event_from_exception(error, **options)
 
-    def test_it_has_the_chain_with_its_frames(self):
+    def test_event_has_the_exception_chain_with_frames(self):
         event = self.raise_and_catch(event_id="e-1", occurred_at=NOON, tags={"team": "orders"})
         built = build_event_created(event, **{k: v for k, v in FIELDS.items() if k not in {"id", "message"}})
         values = built["event"]["exception"]["values"]
@@ -317,7 +317,7 @@ class TestEventFromException:
         assert built["event"]["tags"] == [["team", "orders"]]
         assert built["culprit"].endswith("in raise_and_catch")
 
-    def test_local_variables_stay_at_home(self):
+    def test_local_variables_are_not_in_the_event(self):
         assert "hunter2" not in json.dumps(self.raise_and_catch()).replace('password = \\"hunter2-hunter2\\"', "")
         frame = {"function": "f", "vars": {"password": "hunter2"}}
         event = self.raise_and_catch()
@@ -325,7 +325,7 @@ class TestEventFromException:
         built = build_event_created(event, **{k: v for k, v in FIELDS.items() if k not in {"id", "message"}})
         assert built["event"]["exception"]["values"][-1]["stacktrace"]["frames"] == [{"function": "f"}]
 
-    def test_it_is_plain_json_even_where_sentry_sdk_shortens(self, tmp_path, monkeypatch):
+    def test_lines_shortened_by_sentry_sdk_can_be_serialized(self, tmp_path, monkeypatch):
         (tmp_path / "long_line.py").write_text(f"def fail():\n    raise ValueError('{'x' * 5_000}')\n")
         monkeypatch.syspath_prepend(tmp_path)
         with pytest.raises(ValueError, match="xxx") as caught:
@@ -335,21 +335,21 @@ class TestEventFromException:
         assert line.endswith("...")
         json.dumps(event)
 
-    def test_one_error_names_every_wrong_argument(self):
+    def test_all_invalid_arguments_are_named_in_one_error(self):
         wrong = {"level": "loud", "occurred_at": dt.datetime(2026, 1, 1), "event_id": "a b", "tags": [1]}  # noqa: DTZ001
         with pytest.raises(ValidationError) as caught:
             self.raise_and_catch(**wrong)
         assert set(caught.value.problems) == set(wrong)
 
     @pytest.mark.parametrize("error", [None, "oops", ValueError])
-    def test_what_is_no_exception_is_named(self, error):
+    def test_argument_that_is_not_an_exception_is_refused(self, error):
         with pytest.raises(ValidationError, match="exception: must be an exception that was raised"):
             event_from_exception(error)
 
-    def test_every_event_has_an_id_of_its_own(self):
+    def test_every_event_has_a_different_id(self):
         assert self.raise_and_catch()["event_id"] != self.raise_and_catch()["event_id"]
 
-    def test_without_the_extra_it_says_what_to_install(self, monkeypatch):
+    def test_missing_extra_is_reported_with_the_package_to_install(self, monkeypatch):
         monkeypatch.setitem(__import__("sys").modules, "sentry_sdk.utils", None)
         with pytest.raises(ImportError, match=r"airflow-provider-hooks\[sentry\]"):
             self.raise_and_catch()

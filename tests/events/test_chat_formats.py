@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Events as messages in a channel."""
+"""Events as messages in a chat channel."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HOSTILE_TEXTS = {
     "discord": ("@everyone [x](https://evil.example)", r"\@everyone \[x\]\(https\://evil.example\)"),
     "teams": ("[x](https://evil.example)", r"\[x\]\(https\://evil.example\)"),
 }
-"""For each chat, a text that would mention a user or make a link, and what a message must have instead."""
+"""For each chat format, a text that would mention a user or make a link, and its escaped form."""
 relaxed = settings(max_examples=150, deadline=None, derandomize=True)
 URL = "https://airflow.example.com/dags/orders"
 
@@ -96,7 +96,7 @@ def test_a_discord_message_has_an_embed_and_mentions_no_user():
 
 @pytest.mark.parametrize("name", CHATS)
 @pytest.mark.parametrize(("event_type", "payload"), [("event.alert", ALERT), ("event.created", CREATED)])
-def test_a_documented_event_is_a_message_with_its_message_and_page(name, event_type, payload):
+def test_message_of_a_documented_event_has_its_text_and_url(name, event_type, payload):
     built = build_event_alert(payload) if event_type == "event.alert" else build_event_created(payload)
     shown = json.dumps(encode(name, built, event_type=event_type)).replace("\\\\", "")
     assert built["message"] in shown
@@ -105,7 +105,7 @@ def test_a_documented_event_is_a_message_with_its_message_and_page(name, event_t
         assert built["triggering_rules"][0].split()[0] in shown
 
 
-def test_every_chat_has_a_hostile_text():
+def test_every_chat_format_has_a_hostile_text():
     assert set(HOSTILE_TEXTS) == set(CHATS) >= {"slack", "teams", "discord"}
 
 
@@ -118,7 +118,7 @@ def test_text_of_an_event_mentions_no_user_and_makes_no_link(name):
 
 @relaxed
 @given(json_values)
-def test_any_data_is_a_message_within_the_limits_of_the_receivers(data):
+def test_message_of_any_data_is_within_the_limits_of_the_receivers(data):
     summary = summarize_event(make(data))
     assert 0 < len(summary.title) <= 150
     assert len(summary.facts) <= 10
@@ -133,17 +133,17 @@ def test_any_data_is_a_message_within_the_limits_of_the_receivers(data):
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "https://a\n.example", "https://" + "a" * 3_000, 7, None])
-def test_what_is_no_address_of_the_web_is_no_link(url):
+def test_invalid_url_is_not_a_link(url):
     assert summarize_event(make({"message": "m", "url": url})).url is None
 
 
 @pytest.mark.parametrize("name", CHATS)
-def test_only_a_connection_can_set_the_format_since_its_url_is_a_secret(name):
+def test_chat_format_can_only_be_set_in_a_connection(name):
     with pytest.raises(ValidationError, match=f"format: {name} must be set in the connection"):
         encode_event("orders.late", LATE, format_name=name, max_payload_bytes=10_000)
 
 
-def test_the_path_of_such_an_endpoint_is_masked():
+def test_path_of_a_chat_endpoint_is_masked():
     token = "T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX"
     fields = ConnectionFields(
         conn_id="c",

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Every format, of events of every type."""
+"""Every format with events of every type."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def draft(**options) -> OwnEventDraft:
     return OwnEventDraft(**{"event_type": "orders.loaded", "data": {"orders": 12}, "defaults": DEFAULTS, **options})
 
 
-def test_an_own_event_is_a_standard_webhook_by_default():
+def test_default_format_of_own_events_is_standard_webhooks():
     encoded = encode(EVENT)
     assert json.loads(encoded.body) == {
         "type": "orders.loaded",
@@ -85,7 +85,7 @@ def test_a_binary_cloud_event_has_its_attributes_in_headers():
 
 @relaxed
 @given(st.text(max_size=50))
-def test_a_header_of_a_cloud_event_is_printable_ascii_whatever_the_source(source):
+def test_headers_of_a_cloud_event_are_printable_ascii_for_any_source(source):
     event = Event(type="a", id="b", occurred_at=None, source=source, data=None)
     for text in encode(event, "cloudevents_binary").headers.values():
         assert text.isascii()
@@ -99,7 +99,7 @@ def test_raw_is_exactly_the_data():
 
 
 @pytest.mark.parametrize(("event_type", "payload"), [("event.created", CREATED), ("event.alert", ALERT)])
-def test_a_documented_payload_is_unchanged_by_default_and_the_data_of_other_formats(event_type, payload):
+def test_documented_payload_is_the_default_body_and_the_data_of_other_formats(event_type, payload):
     built = build_event_created(payload) if event_type == "event.created" else build_event_alert(payload)
     assert encode(built, event_type=event_type).body == json.dumps(built, separators=(",", ":")).encode()
     for name in ("standard_webhooks", "cloudevents"):
@@ -108,19 +108,19 @@ def test_a_documented_payload_is_unchanged_by_default_and_the_data_of_other_form
         assert body.get("timestamp") or body["time"]
 
 
-def test_the_format_of_sentry_takes_no_other_event():
+def test_sentry_format_refuses_own_events():
     with pytest.raises(ValidationError, match=r"format: sentry has only event.created and event.alert"):
         encode(EVENT, "sentry")
 
 
-def test_an_unknown_format_is_refused_with_those_that_there_are():
+def test_unknown_format_is_refused_with_the_available_ones():
     with pytest.raises(ValidationError, match=r"format: must be one of sentry, standard_webhooks, .*, not 'soap'"):
         encode(EVENT, "soap")
 
 
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("data", [float("nan"), {1: 2}, object(), ["\ud800"], 2**70])
-def test_data_that_is_no_json_is_refused(name, data):
+def test_data_that_json_cannot_represent_is_refused(name, data):
     with pytest.raises(PayloadError):
         encode(Event(type="a", id="b", occurred_at=None, source="", data=data), name)
 
@@ -142,7 +142,7 @@ def test_a_draft_uses_its_defaults():
 
 
 @pytest.mark.parametrize("event_type", ["", "orders loaded", "ö", "x" * 129, "a/b", "a\n", None, 7])
-def test_a_name_that_is_no_event_type_is_refused(event_type):
+def test_invalid_event_type_is_refused(event_type):
     with pytest.raises(ValueError, match="must be 1 to 128 letters"):
         check_event_type(event_type)
     with pytest.raises(ValidationError, match=r"event_type: must be 1 to 128"):
@@ -150,11 +150,11 @@ def test_a_name_that_is_no_event_type_is_refused(event_type):
 
 
 @pytest.mark.parametrize("event_type", ["orders.loaded", "a", "A-b_c.9", "x" * 128])
-def test_a_name_of_letters_digits_and_signs_is_an_event_type(event_type):
+def test_event_type_can_have_letters_digits_and_punctuation(event_type):
     assert draft(event_type=event_type).build().type == event_type
 
 
-def test_one_error_names_every_wrong_argument():
+def test_all_invalid_arguments_are_named_in_one_error():
     with pytest.raises(ValidationError) as caught:
         draft(event_type="event.alert", event_id="a b", occurred_at="soon").build()
     assert set(caught.value.problems) == {"event_type", "event_id", "occurred_at"}
@@ -172,7 +172,7 @@ def test_data_that_matches_its_schema_is_built():
     assert draft(data={"orders": 1, "lines": [{"sku": "a"}]}, schema=SCHEMA).build().data["orders"] == 1
 
 
-def test_each_violation_of_the_schema_is_named_with_its_place():
+def test_each_violation_of_the_schema_is_named_with_its_path():
     with pytest.raises(ValidationError) as caught:
         draft(data={"orders": 0, "lines": [{"sku": "a"}, {}]}, schema=SCHEMA).build()
     assert caught.value.problems == {
@@ -189,7 +189,7 @@ def test_each_violation_of_the_schema_is_named_with_its_place():
         ("text", "must be a JSON Schema as a mapping"),
     ],
 )
-def test_a_schema_that_cannot_be_used_is_refused_and_never_fetched(schema, problem):
+def test_invalid_schema_is_refused_and_references_are_not_fetched(schema, problem):
     with pytest.raises(ValidationError, match=f"schema: {problem}"):
         draft(schema=schema).build()
 
@@ -203,13 +203,13 @@ def make_reader(event_type: str = "orders.loaded", name: str | None = None, **op
 
 
 @pytest.mark.parametrize("line", [b'{"id":"order-7","orders":12}', {"id": "order-7", "orders": 12}])
-def test_a_line_of_any_json_object_is_an_event(line):
+def test_any_json_object_with_an_id_is_an_event(line):
     event_id, body, headers = make_reader().read(line)
     assert (event_id, dict(headers)) == ("order-7", {})
     assert json.loads(body)["data"] == {"id": "order-7", "orders": 12}
 
 
-def test_the_field_of_the_id_can_be_named():
+def test_id_field_can_be_set():
     assert make_reader(id_field="order").read(b'{"order":"7"}')[0] == "7"
 
 
@@ -224,12 +224,12 @@ def test_the_field_of_the_id_can_be_named():
         ({"id": "a", "x": object()}, "x"),
     ],
 )
-def test_a_line_that_is_no_event_is_refused(line, problem):
+def test_invalid_line_is_refused(line, problem):
     with pytest.raises(InvalidEventError, match=problem):
         make_reader().read(line)
 
 
-def test_a_documented_event_in_another_format_is_built_and_wrapped():
+def test_documented_event_in_another_format_is_built_and_wrapped():
     reader = make_reader("event.created", "cloudevents", max_payload_bytes=10_000)
     event_id, body, _ = reader.read(json.dumps(CREATED).encode())
     assert (event_id, json.loads(body)["data"]) == (CREATED["id"], build_event_created(CREATED))

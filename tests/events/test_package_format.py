@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""A format of another package: an installed distribution with an entry point, in a process that finds it."""
+"""A format of another package: a process with an installed distribution that has an entry point."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory) -> dict:
-    """What a process does that has the distribution on its path."""
+def output(tmp_path_factory) -> dict:
+    """The output of a process that has the distribution on its path."""
     folder: Path = tmp_path_factory.mktemp("site")
     (folder / "push_format.py").write_text(MODULE)
     info = folder / "push_format-1.0.dist-info"
@@ -105,25 +105,25 @@ def found(tmp_path_factory) -> dict:
     return {**json.loads(done.stdout), "log": done.stderr}
 
 
-def test_the_format_of_a_package_is_a_choice_of_the_connection(found):
-    assert found["choices"]["push"] == "Push message (push)"
-    assert found["choices"]["slack"] == "Slack message (slack)"
+def test_format_of_a_package_is_a_choice_of_the_connection(output):
+    assert output["choices"]["push"] == "Push message (push)"
+    assert output["choices"]["slack"] == "Slack message (slack)"
 
 
-def test_it_makes_the_request_with_the_key_of_the_connection(found):
-    head, _, body = found["request"].partition("\r\n\r\n")
+def test_format_makes_the_request_with_the_key_of_the_connection(output):
+    head, _, body = output["request"].partition("\r\n\r\n")
     assert body == "token=a-token-of-the-service&title=orders.late&message=a+%26+b"
     assert "\r\nX-Push-Id: e-1" in head
     assert "\r\nContent-Type: application/x-www-form-urlencoded\r\n" in head
 
 
-def test_its_key_is_masked_and_required_as_that_of_any_other_format(found):
-    assert found["preview"]["body"] == "token=***&title=orders.late&message=a+%26+b"
-    assert "the format push needs its key here" in found["refused"]
+def test_key_of_the_format_is_masked_and_required(output):
+    assert output["preview"]["body"] == "token=***&title=orders.late&message=a+%26+b"
+    assert "the format push needs its key here" in output["refused"]
 
 
-def test_an_entry_point_that_is_no_format_is_logged_and_left_out(found):
-    assert "broken" not in found["choices"]
-    assert "missing" not in found["choices"]
-    assert "The format broken of push_format:urlencode is ignored: it is not a Format" in found["log"]
-    assert "The format missing of no_such_module:Format is ignored: No module named" in found["log"]
+def test_entry_point_that_is_not_a_format_is_logged_and_ignored(output):
+    assert "broken" not in output["choices"]
+    assert "missing" not in output["choices"]
+    assert "The format broken of push_format:urlencode is ignored: it is not a Format" in output["log"]
+    assert "The format missing of no_such_module:Format is ignored: No module named" in output["log"]

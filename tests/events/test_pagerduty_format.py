@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Events of PagerDuty: what its documentation says of each member; the key is in the request and nowhere else."""
+"""PagerDuty events: every member is as documented, and the key is only in the request."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def encode(event, *, event_type: str = "orders.late", size: int = 1_000_000) -> 
     return json.loads(encoded.body)
 
 
-def test_the_documented_example_of_a_trigger():
-    """PagerDuty's page "Send an Alert Event": its members that an event has; the time with Z for the zone."""
+def test_trigger_event_matches_the_documented_example():
+    """PagerDuty's page "Send an Alert Event": the members that an event has, with ``Z`` as the time zone."""
     source = "monitoringtool:cloudvendor:central-region-dc-01:852559987:cluster/api-stats-prod-003"
     data = {
         "message": "Example alert on host1.example.com",
@@ -70,12 +70,12 @@ def test_the_documented_example_of_a_trigger():
 
 
 @pytest.mark.parametrize("action", ["acknowledge", "resolve"])
-def test_the_documented_examples_that_follow_a_trigger(action):
+def test_acknowledge_and_resolve_events_match_the_documented_examples(action):
     data = {"event_action": action, "dedup_key": "dedupkeyhere", "message": "m"}
     assert encode(make(data)) == {"routing_key": KEY, "dedup_key": "dedupkeyhere", "event_action": action}
 
 
-def test_an_alert_is_identified_by_the_id_of_its_event():
+def test_default_dedup_key_is_the_event_id():
     assert encode(make({"message": "m"}))["dedup_key"] == "e-1"
     assert encode(make({"event_action": "resolve"})) == {
         "routing_key": KEY,
@@ -96,12 +96,12 @@ def test_an_alert_is_identified_by_the_id_of_its_event():
         (None, "info"),
     ],
 )
-def test_the_severity_is_made_of_the_level(level, severity):
+def test_severity_is_derived_from_the_level(level, severity):
     assert encode(make({"level": level}))["payload"]["severity"] == severity
 
 
 @pytest.mark.parametrize(("event_type", "payload"), [("event.alert", ALERT), ("event.created", CREATED)])
-def test_a_documented_event_triggers_an_alert_with_its_message_and_page(event_type, payload):
+def test_documented_event_triggers_an_alert_with_its_message_and_url(event_type, payload):
     built = build_event_alert(payload) if event_type == "event.alert" else build_event_created(payload)
     body = encode({**built, "event_action": "resolve"}, event_type=event_type)
     assert (body["event_action"], body["dedup_key"]) == ("trigger", built["id"])
@@ -120,7 +120,7 @@ def test_a_documented_event_triggers_an_alert_with_its_message_and_page(event_ty
         ({"dedup_key": 7}, "data.dedup_key"),
     ],
 )
-def test_what_pagerduty_refuses_is_refused_before(data, name):
+def test_members_that_pagerduty_would_refuse_are_refused(data, name):
     with pytest.raises(ValidationError) as caught:
         encode(make(data))
     assert set(caught.value.problems) == {name}
@@ -132,14 +132,14 @@ def test_a_body_over_the_limit_of_pagerduty_is_refused():
         encode(make({"a": "x" * MAX_BODY_BYTES}))
 
 
-def test_a_long_message_is_the_summary_as_far_as_pagerduty_accepts():
+def test_long_summary_is_shortened_to_the_limit():
     assert encode(make({"message": "m" * 1_024}))["payload"]["summary"] == "m" * 1_024
     assert encode(make({"message": "m" * 2_000}))["payload"]["summary"] == "m" * 1_023 + "…"
 
 
 @relaxed
 @given(json_values)
-def test_any_data_is_an_event_within_the_documented_limits(data):
+def test_event_of_any_data_is_within_the_documented_limits(data):
     try:
         body = encode(make(data, source=""))
     except ValidationError:
@@ -162,7 +162,7 @@ def read(**fields):
 
 
 @pytest.mark.parametrize("fields", [{}, {"password": None, "extra": {"secret_variable": "v"}}])
-def test_the_key_is_the_password_or_in_the_variable(fields):
+def test_key_is_read_from_the_password_or_the_variable(fields):
     endpoint = read(**fields)
     assert endpoint.format_settings == SETTINGS
     assert KEY not in f"{endpoint!r}{endpoint.format_settings!r}"
@@ -185,14 +185,14 @@ def test_the_key_is_the_password_or_in_the_variable(fields):
         ),
     ],
 )
-def test_a_key_that_cannot_be_used_is_refused_with_what_to_do(fields, name, problem):
+def test_invalid_key_is_refused_with_instructions(fields, name, problem):
     with pytest.raises(ValidationError) as caught:
         read(**fields)
     assert problem in caught.value.problems[name]
     assert KEY not in str(caught.value)
 
 
-def test_only_a_connection_can_set_the_format():
+def test_format_can_only_be_set_in_a_connection():
     with pytest.raises(ValidationError, match="format: pagerduty must be set in the connection, which holds its key"):
         encode_event("orders.late", make({}), format_name="pagerduty", max_payload_bytes=10_000)
 
@@ -204,7 +204,7 @@ def deliver(connect, url, store, **options):
 
 
 @pytest.mark.parametrize("status", [b"202 Accepted", b"400 Bad Request"])
-def test_the_key_is_in_the_request_only(connect, caplog, status):
+def test_key_is_only_in_the_request(connect, caplog, status):
     caplog.set_level(logging.DEBUG)
     store = StateStore()
     answer = b"HTTP/1.1 %s\r\nX-Echo: %s\r\nContent-Length: %d\r\n\r\n%s" % (status, KEY.encode(), len(ECHO), ECHO)

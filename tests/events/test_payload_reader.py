@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The fast way from a line to a body: it takes nothing that the builders refuse, and gives the same bytes."""
+"""The fast path from a line to a body: it accepts nothing that the builders refuse, and returns the same bytes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ READERS = {event_type: PayloadReader(event_type, max_payload_bytes=LIMIT) for ev
 
 
 def read(event_type: str, event: object):
-    """Return the event's id and body, or ``None`` where it is refused; every other error is a finding."""
+    """Return the event's id and body, or ``None`` if it is refused; any other exception fails the test."""
     try:
         return tuple(READERS[event_type].read(event)[:2])
     except InvalidEventError:
@@ -33,7 +33,7 @@ def read(event_type: str, event: object):
 
 
 def build(event_type: str, line: bytes):
-    """Return what the builders make of a line."""
+    """Return the event's id and body as the builders make them, or ``None`` if they refuse the line."""
     try:
         payload = BUILDERS[event_type](orjson.loads(line))
         return payload["id"], serialize(payload, max_payload_bytes=LIMIT)
@@ -46,11 +46,11 @@ def check(event_type: str, line: bytes) -> None:
 
 
 def encode(value: object) -> bytes:
-    """Write JSON with everything that it cannot represent: NaN, lone surrogates as escapes, integers of any length."""
+    """Write JSON with extensions: NaN, lone surrogates as escapes, integers of any length."""
     return json.dumps(value).encode()
 
 
-def changed(event_type: str, path: tuple, value: object) -> bytes:
+def replace_value(event_type: str, path: tuple, value: object) -> bytes:
     event = copy.deepcopy(DOCUMENTED[event_type])
     holder = event
     for key in path[:-1]:
@@ -90,7 +90,7 @@ TEXTS = [
     {},
     ["x"],
 ]
-"""What stands where a text is documented."""
+"""Values for fields that are documented as text."""
 DATETIMES = [
     "2026-13-21T10:00:00.000Z", "2026-02-30T10:00:00.000Z", "2026-02-29T10:00:00.000Z", "2024-02-29T10:00:00.000Z",
     "2026-01-01T24:00:00.000Z", "2026-01-01T23:59:60.000Z", "2026-01-01T23:60:00.000Z", "0000-01-01T10:00:00.000Z",
@@ -148,7 +148,7 @@ PART_PATHS = [
 
 
 def list_changes():
-    """Name every change of the tables: the event's type, the place, the value."""
+    """Yield every change of the tables: the event's type, the path, the value."""
     for event_type in BUILDERS:
         yield from ((event_type, path, value) for path in TEXT_PATHS for value in TEXTS)
         yield from ((event_type, ("url",), value) for value in URLS)
@@ -163,7 +163,7 @@ def list_changes():
 def check_all(changes) -> None:
     failed = []
     for event_type, path, value in changes:
-        line = changed(event_type, path, value)
+        line = replace_value(event_type, path, value)
         fast, built = read(event_type, line), build(event_type, line)
         if fast != built:
             failed.append((event_type, path, value, fast, built))
@@ -171,20 +171,20 @@ def check_all(changes) -> None:
 
 
 @pytest.mark.parametrize("event_type", BUILDERS)
-def test_a_documented_payload_is_sent_as_it_is(event_type):
+def test_documented_payload_is_sent_unchanged(event_type):
     body = orjson.dumps(DOCUMENTED[event_type])
     for line in (body, b" " + body + b" \r", encode(DOCUMENTED[event_type]), json.dumps(CREATED, indent=2).encode()):
         check(event_type, line)
     assert read(event_type, body) == ("abc123def456", body)
 
 
-def test_a_value_that_the_builders_refuse_or_change_is_refused_or_changed_alike():
+def test_values_are_refused_and_changed_like_by_the_builders():
     check_all(list_changes())
 
 
-def test_a_documented_payload_does_not_need_the_builders(monkeypatch):
+def test_documented_payload_is_read_without_the_builders(monkeypatch):
     def fail(*_arguments):
-        raise AssertionError("the fast way was not taken")
+        raise AssertionError("the fast path was not used")
 
     monkeypatch.setattr(PayloadReader, "_build", fail)
     for event_type, event in DOCUMENTED.items():
@@ -192,7 +192,7 @@ def test_a_documented_payload_does_not_need_the_builders(monkeypatch):
 
 
 @pytest.mark.parametrize("event_type", BUILDERS)
-def test_missing_and_further_keys_are_told_by_the_builders(event_type):
+def test_missing_and_additional_keys_are_handled_like_by_the_builders(event_type):
     for name in DOCUMENTED[event_type]:
         check(event_type, encode({key: value for key, value in DOCUMENTED[event_type].items() if key != name}))
     for name in ("", "extra", "Id", "event_id", "\ud800", "triggering_rules", "logger", "tags", "timestamp"):
@@ -200,14 +200,14 @@ def test_missing_and_further_keys_are_told_by_the_builders(event_type):
             check(event_type, encode({**DOCUMENTED[event_type], name: value}))
     assert read(event_type, encode({**DOCUMENTED[event_type], "extra": 1})) is None
     for inner in ("", "extra", "logger"):
-        check("event.created", changed("event.created", ("event", inner), "x"))
-        check("event.created", changed("event.created", ("event", "exception", inner), "x"))
-        check("event.created", changed("event.created", ("event", "exception", "values", 0, inner), "x"))
+        check("event.created", replace_value("event.created", ("event", inner), "x"))
+        check("event.created", replace_value("event.created", ("event", "exception", inner), "x"))
+        check("event.created", replace_value("event.created", ("event", "exception", "values", 0, inner), "x"))
 
 
 @pytest.mark.parametrize("event_type", BUILDERS)
 @pytest.mark.parametrize("values", [('"a b"', '"x"'), ('"x"', '"a b"'), ("1", '"x"'), ('"x"', "null"), ('"x"', '"y"')])
-def test_of_a_key_that_is_there_twice_both_ways_take_the_same(event_type, values):
+def test_duplicate_key_is_read_like_by_the_builders(event_type, values):
     event = {name: value for name, value in DOCUMENTED[event_type].items() if name not in {"id", "event"}}
     rest = encode(event)[1:]
     twice = ",".join(f'"id": {value}' for value in values).encode()
@@ -228,7 +228,7 @@ LINES = [
 
 
 @pytest.mark.parametrize("event_type", BUILDERS)
-def test_what_is_no_event_is_refused_with_the_one_error(event_type):
+def test_invalid_event_is_refused_with_invalid_event_error(event_type):
     for line in LINES:
         assert read(event_type, line) is None
     for event in (
@@ -246,7 +246,7 @@ def test_what_is_no_event_is_refused_with_the_one_error(event_type):
 
 
 @pytest.mark.parametrize(("event_type", "event"), DOCUMENTED.items())
-def test_a_payload_over_the_limit_is_refused_and_one_at_the_limit_is_not(event_type, event):
+def test_payload_over_the_limit_is_refused(event_type, event):
     size = len(orjson.dumps(event))
     for one in (encode(event), event):
         assert PayloadReader(event_type, max_payload_bytes=size).read(one)[1] == orjson.dumps(event)
@@ -254,7 +254,7 @@ def test_a_payload_over_the_limit_is_refused_and_one_at_the_limit_is_not(event_t
             PayloadReader(event_type, max_payload_bytes=size - 1).read(one)
 
 
-def test_fields_by_name_and_mappings_give_what_the_builders_give():
+def test_fields_by_name_and_mappings_are_read_like_by_the_builders():
     fields = {**FIELDS, "datetime": "2026-01-01T12:00:00+02:00", "tags": {"a": "b"}}
     body = serialize(build_event_created(fields))
     assert read("event.created", encode(fields)) == read("event.created", fields) == ("abc123def456", body)
@@ -275,13 +275,13 @@ relaxed = settings(max_examples=300, deadline=None, derandomize=True, suppress_h
 
 @relaxed
 @given(place=places, value=values)
-def test_whatever_stands_at_a_place_both_ways_give_the_same(place, value):
-    check(place[0], changed(*place, value))
+def test_any_value_in_any_field_is_read_like_by_the_builders(place, value):
+    check(place[0], replace_value(*place, value))
 
 
 @relaxed
 @given(event=mutations_of(CREATED, ALERT), event_type=st.sampled_from(sorted(BUILDERS)))
-def test_however_a_payload_is_changed_both_ways_give_the_same(event, event_type):
+def test_mutated_payload_is_read_like_by_the_builders(event, event_type):
     check(event_type, encode(event))
 
 
@@ -290,7 +290,7 @@ cut_lines = st.builds(lambda cut, more: encode(CREATED)[:cut] + more, st.integer
 
 @relaxed
 @given(line=st.binary(max_size=40) | cut_lines)
-def test_any_bytes_are_an_event_or_refused(line):
+def test_any_bytes_are_read_like_by_the_builders(line):
     for event_type in BUILDERS:
         check(event_type, line)
 
@@ -302,6 +302,6 @@ moments = st.from_regex(
 
 @relaxed
 @given(text=moments, timestamp=st.floats() | st.integers(-10, 300_000_000_000).map(lambda n: n / 1000) | st.integers())
-def test_any_time_of_the_documented_length_both_ways_give_the_same(text, timestamp):
+def test_any_time_of_the_documented_length_is_read_like_by_the_builders(text, timestamp):
     event = {**CREATED, "datetime": text, "event": {**CREATED["event"], "timestamp": timestamp}}
     check("event.created", encode(event))

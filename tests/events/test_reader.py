@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Lines of a stream in the formats that copy their data: the fast way makes what the other way makes, or nothing."""
+"""Lines of a stream in formats that copy the data: the fast path makes the same event as the slow path, or none."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def make_reader(name="standard_webhooks", *, id_field="id", type_field=None, siz
 
 
 def read_slowly(reader: EventReader, line: bytes):
-    """Read a line as a mapping, which has no fast way."""
+    """Read a line as a mapping, for which there is no fast path."""
     return reader.read_typed(orjson.loads(line))
 
 
@@ -45,14 +45,14 @@ def find_data(name: str, body: bytes) -> object:
     return content if name in {"raw", "cloudevents_binary"} else content["data"]
 
 
-def test_the_formats_that_copy_the_data_are_those_that_do_not_look_at_it():
+def test_formats_that_do_not_read_the_data_copy_it():
     assert COPYING == ["standard_webhooks", "cloudevents", "cloudevents_binary", "raw"]
 
 
 @pytest.mark.parametrize("name", COPYING)
 @relaxed
 @given(data=st.dictionaries(st.text(max_size=5), json_values, max_size=5), event_id=st.from_regex(r"[a-z0-9-]{1,9}"))
-def test_a_line_and_its_mapping_make_the_same_event(name, data, event_id):
+def test_line_and_its_mapping_make_the_same_event(name, data, event_id):
     try:
         line = orjson.dumps({**data, "id": event_id})
     except orjson.JSONEncodeError:
@@ -101,7 +101,7 @@ def refuse_constant(name):
         max_size=10,
     )
 )
-def test_whatever_is_accepted_is_sent_as_strict_json(parts):
+def test_accepted_line_is_sent_as_strict_json(parts):
     line = b"".join(parts)
     reader = make_reader()
     try:
@@ -128,7 +128,7 @@ def test_whatever_is_accepted_is_sent_as_strict_json(parts):
         (b'{"id":"a","x":"' + b"y" * 200_000 + b'"}', "over max_payload_bytes=100000"),
     ],
 )
-def test_a_line_that_cannot_be_sent_is_named_with_its_problem(line, problem):
+def test_invalid_line_is_refused_with_its_problem(line, problem):
     with pytest.raises(InvalidEventError, match=problem):
         make_reader().read_typed(line)
 
@@ -140,25 +140,25 @@ def test_numbers_are_sent_with_all_their_digits():
 
 
 @pytest.mark.parametrize("name", ['or"der', "back\\slash", "\x00", "ü", ""])
-def test_the_field_of_the_id_can_have_any_name(name):
+def test_id_field_can_have_any_name(name):
     line = json.dumps({name: "order-7"}).encode()
     assert make_reader(id_field=name).read_typed(line)[1] == "order-7"
 
 
 @pytest.mark.parametrize(("id_field", "event_id"), [("id", "a"), ("kind", "late")])
-def test_the_type_of_a_line_is_read_too(id_field, event_id):
+def test_type_field_is_read(id_field, event_id):
     event_type, found, body, _ = make_reader(type_field="kind", id_field=id_field).read_typed(
         b'{"id":"a","kind":"late"}'
     )
     assert (event_type, found, json.loads(body)["type"]) == ("late", event_id, "late")
 
 
-def test_a_format_that_looks_at_the_data_gets_its_objects():
-    class Looking(Format):
-        name = "looking"
-        title = description = "looks"
+def test_format_that_reads_the_data_gets_the_parsed_object():
+    class ReadingFormat(Format):
+        name = "reading"
+        title = description = "reads"
 
         def encode(self, event, *, max_payload_bytes=1_000):
             return Message(event.data["id"].encode())
 
-    assert make_reader(Looking()).read_typed(b'{"id":"a"}')[2] == b"a"
+    assert make_reader(ReadingFormat()).read_typed(b'{"id":"a"}')[2] == b"a"

@@ -25,7 +25,7 @@ def nest(levels: int) -> object:
     return value
 
 
-def test_a_documented_payload_becomes_compact_utf8_json_in_order():
+def test_documented_payload_becomes_compact_utf8_json_in_order():
     body = serialize(build_event_created(CREATED, message="größer"))
     assert json.loads(body) == {**CREATED, "message": "größer", "event": {**CREATED["event"], "message": "größer"}}
     assert body.startswith(b'{"id":"abc123def456","project":')
@@ -65,26 +65,26 @@ class Text(str):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_json_cannot_say_is_refused_by_the_name_of_the_field(value, path, problem):
+def test_value_that_json_cannot_represent_is_refused_with_its_field(value, path, problem):
     with pytest.raises(PayloadError) as caught:
         serialize({"a": {"b": value}})
-    (field, told), *_ = caught.value.problems.items()
+    (field, found_problem), *_ = caught.value.problems.items()
     assert field.startswith(path)
-    assert problem in told
+    assert problem in found_problem
     assert len(str(caught.value)) < 2_000
 
 
-def test_every_such_field_is_named():
+def test_all_invalid_fields_are_named():
     with pytest.raises(PayloadError) as caught:
         serialize({"a": float("nan"), "b": None, "c": [{}, b""]})
     assert set(caught.value.problems) == {"a", "c[1]"}
 
 
-def test_a_null_is_sent_as_it_is():
+def test_null_is_sent_unchanged():
     assert serialize({"a": None, "b": "null"}) == b'{"a":null,"b":"null"}'
 
 
-def test_the_depth_that_is_allowed_is_the_depth_that_can_be_encoded():
+def test_maximum_depth_is_the_depth_that_can_be_encoded():
     assert serialize({"a": nest(MAX_DEPTH - 1), "b": None})
     with pytest.raises(PayloadError, match="deep"):
         serialize({"a": nest(MAX_DEPTH), "b": None})
@@ -92,14 +92,14 @@ def test_the_depth_that_is_allowed_is_the_depth_that_can_be_encoded():
         serialize({"a": nest(MAX_DEPTH + 1)})
 
 
-def test_a_payload_of_the_largest_size_passes_and_one_byte_more_names_its_largest_field():
+def test_payload_over_the_limit_is_refused_with_its_largest_field():
     body = serialize({"small": "x", "large": "y" * 100})
     assert serialize({"small": "x", "large": "y" * 100}, max_payload_bytes=len(body)) == body
     with pytest.raises(PayloadError, match=f"large: the payload has {len(body)} bytes"):
         serialize({"small": "x", "large": "y" * 100}, max_payload_bytes=len(body) - 1)
 
 
-def test_looking_for_what_is_wrong_is_bounded():
+def test_search_for_invalid_values_takes_bounded_time():
     value: object = "x"
     for _ in range(40):
         value = [value, value]
@@ -109,13 +109,13 @@ def test_looking_for_what_is_wrong_is_bounded():
     assert time.thread_time() - started < 10
 
 
-def test_nothing_can_be_too_large_too():
+def test_empty_payload_over_the_limit_is_refused():
     with pytest.raises(PayloadError, match="over max_payload_bytes=1"):
         serialize({}, max_payload_bytes=1)
 
 
 @pytest.mark.parametrize("event", [[], "x", None, 7])
-def test_only_a_dict_is_an_event(event):
+def test_event_that_is_not_a_dict_is_refused(event):
     with pytest.raises(PayloadError, match="must be a dict"):
         serialize(event)
 
@@ -129,7 +129,7 @@ json_values = st.recursive(
 
 @settings(max_examples=50)
 @given(st.dictionaries(st.text(), json_values))
-def test_what_is_serialised_reads_back_and_everything_else_is_one_error(event):
+def test_payload_is_serialized_without_loss_or_refused(event):
     try:
         body = serialize(event)
     except PayloadError:

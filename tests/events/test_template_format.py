@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The template of a connection: what it makes, what it cannot do, and errors that quote no value of an event."""
+"""The template of a connection: its result, its limits, and errors that quote no value of an event."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def text(template: str, data: object = None, **options) -> str:
     return encode(template, data, content_type="text/plain", **options).body.decode()
 
 
-def problems(template: str, data: object = None, **options) -> dict[str, str]:
+def find_problems(template: str, data: object = None, **options) -> dict[str, str]:
     with pytest.raises(PayloadError) as caught:
         encode(template, data, **options)
     assert VALUE not in str(caught.value)
     return caught.value.problems
 
 
-def test_a_template_has_the_event_and_makes_json():
+def test_template_renders_the_event_as_json():
     template = """{
       "text": {{ ("Loaded " ~ event.data.orders ~ " orders") | tojson }},
       "lines": [{% for line in event.data.lines %}{{ line.sku | tojson }}{{ ", " if not loop.last }}{% endfor %}],
@@ -79,13 +79,13 @@ def test_a_template_has_the_event_and_makes_json():
         ("{% set x = event.id %}{% if x == 'e-1' %}yes{% endif %}", "yes"),
     ],
 )
-def test_what_templates_can_do(template, made):
+def test_templates_support_filters_loops_and_macros(template, made):
     assert text(template, {"a": "x y", "items": [1, 2]}) == made
 
 
 @relaxed
 @given(json_values)
-def test_any_data_is_json_by_tojson(data):
+def test_tojson_renders_any_data_as_json(data):
     try:
         body = encode("{{ event.data | tojson }}", data).body
     except ValidationError:
@@ -94,7 +94,7 @@ def test_any_data_is_json_by_tojson(data):
 
 
 @pytest.mark.parametrize("value", ["{{ 7 * 7 }}", "{% raw %}", "{{ event }}", "#}{{ key }}"])
-def test_a_value_of_an_event_is_never_a_template(value):
+def test_values_of_an_event_are_not_rendered_as_templates(value):
     assert text("{{ event.data }}{{ [event.data] | first }}", value) == value * 2
 
 
@@ -129,50 +129,50 @@ def test_a_value_of_an_event_is_never_a_template(value):
         ("{{ event.data.list.__init__.__globals__ }}", "line 1", "cannot use"),
     ],
 )
-def test_a_template_that_fails_is_reported_with_its_line(template, place, problem):
-    found = problems(template, {"a": VALUE, "list": [1, VALUE]})
+def test_failing_template_is_reported_with_its_line(template, place, problem):
+    found = find_problems(template, {"a": VALUE, "list": [1, VALUE]})
     assert list(found) == [place]
     assert problem in found[place]
 
 
-def test_a_filter_that_pads_is_unknown():
+def test_filters_that_pad_text_are_unavailable():
     for name in ("center", "indent", "format", "wordwrap", "xmlattr", "attr", "batch", "pprint", "random"):
         with pytest.raises(ValidationError, match=rf"extra\.template: line 2: No filter named '{name}'"):
             read(f"1\n{{{{ event.id | {name} }}}}")
 
 
-def test_a_result_over_the_limit_is_refused_before_it_is_complete():
+def test_result_over_the_limit_is_refused_before_it_is_complete():
     template = "{% for a in event.data %}{% for b in event.data %}{{ event.data }}{% endfor %}{% endfor %}"
     started = time.monotonic()
-    assert problems(template, list(range(2_000))) == {"its result": "has over max_payload_bytes=10000 bytes"}
+    assert find_problems(template, list(range(2_000))) == {"its result": "has over max_payload_bytes=10000 bytes"}
     assert time.monotonic() - started < 1
-    assert "over max_payload_bytes=10000" in problems("1", ["x" * 10_000])["data"]
+    assert "over max_payload_bytes=10000" in find_problems("1", ["x" * 10_000])["data"]
 
 
 def test_a_template_that_takes_too_long_is_refused(monkeypatch):
     monkeypatch.setattr(template_rendering, "MAX_SECONDS", 0.05)
     template = "{% for a in event.data %}{% for b in event.data %}{{ a if a < 0 else '' }}{% endfor %}{% endfor %}"
     started = time.monotonic()
-    assert problems(template, list(range(2_000))) == {"its result": "was not complete after 0.05 s"}
+    assert find_problems(template, list(range(2_000))) == {"its result": "was not complete after 0.05 s"}
     assert time.monotonic() - started < 2
 
 
-def test_a_text_that_is_no_utf8_is_refused():
-    assert list(problems('{{ "\\ud800" }}', content_type="text/plain")) == ["line 1"]
+def test_text_that_is_not_utf8_is_refused():
+    assert list(find_problems('{{ "\\ud800" }}', content_type="text/plain")) == ["line 1"]
 
 
-def test_the_key_is_a_name_of_the_template_where_the_connection_has_one():
+def test_key_of_the_connection_is_available_in_the_template():
     assert json.loads(encode('{"token": {{ key | tojson }}}', key="k" * 20).body) == {"token": "k" * 20}
-    assert problems('{"token": {{ key | tojson }}}') == {"line 1": "key is not defined"}
+    assert find_problems('{"token": {{ key | tojson }}}') == {"line 1": "key is not defined"}
 
 
-def test_only_a_connection_has_a_template():
+def test_template_can_only_be_set_in_a_connection():
     event = Event(type="a", id="b", occurred_at=None, source="", data=None)
     with pytest.raises(ValidationError, match="template must be set in the connection, which holds its template"):
         encode_event("a", event, format_name="template", max_payload_bytes=100)
 
 
-def test_jinja_is_imported_only_where_a_template_is_used():
+def test_jinja_is_imported_only_for_a_template():
     code = (
         "import sys; from airflow_provider_hooks.delivery.connection import SERVICE_HOOK;"
         "import airflow_provider_hooks.delivery.endpoint;"
@@ -191,7 +191,7 @@ def read(template: str | None, *, password: str | None = SECRET, **extra):
     return read_endpoint(fields, default_timeout=1, read_variable=lambda _name: None)
 
 
-def test_a_connection_names_a_template_and_its_content_type():
+def test_connection_sets_a_template_and_its_content_type():
     used = read("{{ event.id }}", template_content_type="text/plain; charset=utf-8").format_settings
     assert (used.template, used.content_type, used.key) == ("{{ event.id }}", "text/plain; charset=utf-8", None)
     assert read("1", password="k" * 16, scheme="none").format_settings.key == "k" * 16
@@ -212,13 +212,13 @@ def test_a_connection_names_a_template_and_its_content_type():
         ("1", {"scheme": "none", "secret_variable": "v"}, "password", "secret_variable is set too"),
     ],
 )
-def test_a_template_that_cannot_be_used_is_refused_with_its_field(template, extra, name, problem):
+def test_invalid_template_is_refused_with_its_field(template, extra, name, problem):
     with pytest.raises(ValidationError) as caught:
         read(template, **extra)
     assert problem in caught.value.problems[name]
 
 
-def test_what_the_template_makes_is_signed_and_sent(connect, tmp_path):
+def test_result_of_the_template_is_signed_and_sent(connect, tmp_path):
     template = '{"n": {{ event.data.n | tojson }}}'
     with raw_server(OK) as receiver:
         connect(receiver.url, scheme="standard_webhooks", format="template", template=template)
@@ -243,7 +243,7 @@ def test_what_the_template_makes_is_signed_and_sent(connect, tmp_path):
     assert bodies == [{"n": 1}, {"n": 2}]
 
 
-def test_the_key_is_masked_in_a_preview(connect):
+def test_key_is_masked_in_a_preview(connect):
     connect(
         "http://127.0.0.1:1/", scheme="none", format="template", template='{"a": {{ key | tojson }}}', password="k" * 16
     )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What a user writes over a claim, on SQLite and on PostgreSQL, and what a clear of a task sends again."""
+"""Changes of claims by users, on SQLite and on PostgreSQL, and what a clear of a task sends again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def load(ledger: Ledger) -> Claim:
 
 
 @pytest.mark.parametrize("outcome", ["delivered", "rejected", "unknown", "claimed"])
-def test_what_is_marked_to_be_sent_again_is_sent_by_the_next_one(ledger, outcome):
+def test_claim_marked_resend_is_sent_by_the_next_try(ledger, outcome):
     row = ledger.add(outcome, once="event", delivery_id=ID)
     assert next_action(load(ledger), generation="") is not ClaimAction.SEND
     details = find_delivery(ledger.database, str(row))
@@ -37,14 +37,14 @@ def test_what_is_marked_to_be_sent_again_is_sent_by_the_next_one(ledger, outcome
     assert next_action(load(ledger), generation="") is ClaimAction.SEND
     changed = find_delivery(ledger.database, str(row))
     assert (changed.delivery.state, changed.delivery.outcome) == ("resend", outcome), (
-        "it is still listed by its outcome"
+        "the delivery is still listed with its outcome"
     )
     assert store_state(ledger.database, details, state=outcome, found="resend")
     assert find_delivery(ledger.database, str(row)).claim == details.claim
 
 
 @pytest.mark.parametrize("change", ["owner_token = 'another'", "state = 'delivered'"])
-def test_a_claim_that_changed_since_is_left_unchanged(ledger, change):
+def test_claim_changed_meanwhile_is_left_unchanged(ledger, change):
     row = ledger.add("unknown")
     details = find_delivery(ledger.database, str(row))
     ledger.database.run(f"UPDATE service_hook_deliveries SET {change}")
@@ -53,7 +53,7 @@ def test_a_claim_that_changed_since_is_left_unchanged(ledger, change):
     assert find_delivery(ledger.database, str(row)) == before
 
 
-def test_a_process_that_still_sends_does_not_write_over_what_a_user_wrote(ledger):
+def test_sending_process_does_not_overwrite_a_state_set_by_a_user(ledger):
     row = ledger.add("claimed", once="event", delivery_id=ID)
     sending = load(ledger)
     store_state(ledger.database, find_delivery(ledger.database, str(row)), state="settled")
@@ -75,7 +75,7 @@ def test_a_process_that_still_sends_does_not_write_over_what_a_user_wrote(ledger
         ("unknown", "event", False),
     ],
 )
-def test_a_clear_sends_again_what_its_task_sent_in_the_same_run(ledger, outcome, once, is_sent):
+def test_clear_sends_other_deliveries_of_the_same_run_again(ledger, outcome, once, is_sent):
     rows = [ledger.add("unknown"), ledger.add(outcome, once=once)]
     chosen = find_delivery(ledger.database, str(rows[0])).delivery
     along = list_sent_along([chosen], list_of_task_instance(ledger.database, chosen))
@@ -83,7 +83,7 @@ def test_a_clear_sends_again_what_its_task_sent_in_the_same_run(ledger, outcome,
 
 
 @pytest.mark.parametrize(("once", "is_sent"), [("run", True), ("event", False)])
-def test_a_clear_sends_a_stream_again_unless_its_events_are_delivered_once_for_ever(ledger, once, is_sent):
+def test_clear_sends_a_stream_again_unless_its_events_are_once_for_ever(ledger, once, is_sent):
     row = ledger.add("unknown", once=once, task_id=TASK.task_id, dag_id=TASK.dag_id, run_id=TASK.run_id)
     LedgerClaimStore(ledger.database, "s", StreamClaim, origin=TASK).acquire(None, make_stream("done"))
     chosen = find_delivery(ledger.database, str(row)).delivery

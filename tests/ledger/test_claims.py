@@ -78,7 +78,7 @@ def test_a_claim_is_stored_and_found(database):
     assert count_attempts(database) == 1
 
 
-def test_of_two_claims_at_once_one_is_stored(database):
+def test_concurrent_claims_store_exactly_one(database):
     first, second = claim(), claim()
     open_store(database).acquire(None, first)
     with pytest.raises(ClaimLostError):
@@ -121,7 +121,7 @@ def test_a_late_write_fails_and_leaves_no_attempt(database):
         (RESEND, False, False),
     ],
 )
-def test_who_may_write_over_a_claim(database, stored, replaced_by_owner, replaced_by_observer):
+def test_owner_and_observer_can_replace_claims_by_state(database, stored, replaced_by_owner, replaced_by_observer):
     mine = claim()
     interrupted = record_claim(mine, report_interrupted(mine))
     states = {
@@ -145,7 +145,7 @@ def test_who_may_write_over_a_claim(database, stored, replaced_by_owner, replace
             assert store.load() == states[stored]
 
 
-def test_a_stream_acquires_each_batch_from_the_one_before(database):
+def test_stream_acquires_each_batch_from_the_previous_one(database):
     store = open_store(database, kind=StreamClaim)
     batch = make_stream("claimed")
     following = msgspec.structs.replace(batch, batch=1, owner_token="two")
@@ -169,7 +169,7 @@ def test_slots_are_pinned(database):
 
 
 class Faulty:
-    """A database that loses requests or answers."""
+    """A database that loses requests or responses."""
 
     def __init__(self, database, *, has_effect, count=1):
         self.database, self.has_effect, self.left, self.target = database, has_effect, count, database.target
@@ -185,7 +185,7 @@ class Faulty:
 
 
 @pytest.mark.parametrize("has_effect", [True, False])
-def test_a_claim_whose_answer_was_lost_is_stored_once(database, has_effect, monkeypatch):
+def test_claim_is_stored_once_if_the_database_response_is_lost(database, has_effect, monkeypatch):
     monkeypatch.setattr("airflow_provider_hooks.delivery.patience.time.sleep", lambda _seconds: None)
     stored = claim()
     open_store(Faulty(database, has_effect=has_effect), patience=60).acquire(None, stored)
@@ -195,7 +195,7 @@ def test_a_claim_whose_answer_was_lost_is_stored_once(database, has_effect, monk
 
 
 class Late(Faulty):
-    """A database that answers a write with an error, and carries it out right before the next one."""
+    """A database that reports an error for a write, and executes it right before the next one."""
 
     def run(self, sql, parameters=()):
         if sql.startswith("SELECT"):
@@ -209,7 +209,7 @@ class Late(Faulty):
 
 
 @pytest.mark.parametrize("replaces", [False, True])
-def test_a_claim_that_is_stored_late_is_no_claim_of_another_process(database, replaces, monkeypatch):
+def test_claim_stored_late_is_not_mistaken_for_another_process(database, replaces, monkeypatch):
     monkeypatch.setattr("airflow_provider_hooks.delivery.patience.time.sleep", lambda _seconds: None)
     found = claim() if replaces else None
     if found is not None:
@@ -219,7 +219,7 @@ def test_a_claim_that_is_stored_late_is_no_claim_of_another_process(database, re
     assert open_store(database).load() == stored
 
 
-def test_what_is_stored_is_checked(database):
+def test_malformed_claim_is_an_error(database):
     open_store(database).acquire(None, claim())
     for text in ("no JSON", "{}", "[]"):
         database.run("UPDATE service_hook_deliveries SET claim = ?", (text,))
@@ -259,7 +259,7 @@ def race(database_of, rounds, *, wait_seconds):
 
 
 @pytest.mark.parametrize("wait_seconds", [0.0, 30.0])
-def test_of_two_at_once_exactly_one_sends(database, ledger_connection, wait_seconds):
+def test_exactly_one_of_two_concurrent_deliveries_sends(database, ledger_connection, wait_seconds):
     sent, results = race(lambda: open_database(ledger_connection), 50, wait_seconds=wait_seconds)
     assert sorted(sent) == list(range(50))
     if wait_seconds:  # the other one waits for the outcome, and reports it
@@ -276,7 +276,7 @@ def attempt(outcome):
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DELIVERED, Outcome.REJECTED, Outcome.UNKNOWN])
-def test_an_outcome_that_comes_after_others_gave_up_waiting_replaces_their_report(database, outcome):
+def test_late_outcome_replaces_the_unknown_outcome_of_a_waiting_delivery(database, outcome):
     slow, waiting = begin(database, wait_seconds=0.1), begin(database, wait_seconds=0.1)
     assert slow.resolve() is None
     assert slow.claim(INFO) is None
@@ -286,18 +286,18 @@ def test_an_outcome_that_comes_after_others_gave_up_waiting_replaces_their_repor
     assert begin(database, wait_seconds=0.1).resolve().record.attempt.outcome is outcome
 
 
-def test_what_others_wait_for_is_sent_by_one_of_them_if_it_was_not_sent(database):
+def test_waiting_delivery_sends_if_the_first_was_not_sent(database):
     first, second = begin(database, wait_seconds=9), begin(database, wait_seconds=9)
     assert first.resolve() is None
     assert second.resolve() is None
     assert first.claim(INFO) is None
     first.settle(attempt(Outcome.NOT_SENT))
-    assert second.claim(INFO) is None  # it has lost the claim, and finds one that may be sent
+    assert second.claim(INFO) is None  # the claim was replaced by one that may be sent
     assert not second.is_redelivery
     assert second.settle(attempt(Outcome.DELIVERED)).sent_by_this_try
 
 
-def test_an_outcome_of_a_process_whose_claim_was_taken_over_is_reported_and_not_stored(database):
+def test_outcome_of_a_replaced_claim_is_reported_and_not_stored(database):
     first, second = begin(database, generation="0"), begin(database, generation="1")
     assert first.resolve() is None
     assert first.claim(INFO) is None
@@ -309,7 +309,7 @@ def test_an_outcome_of_a_process_whose_claim_was_taken_over_is_reported_and_not_
     assert count_attempts(database) == 1
 
 
-def test_a_user_has_an_event_sent_again(database):
+def test_claim_marked_resend_is_sent_again(database):
     first = begin(database)
     assert first.resolve() is None
     assert first.claim(INFO) is None

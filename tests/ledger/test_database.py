@@ -14,9 +14,7 @@ from tests.ledgers import describe_postgres, open_database
 
 @pytest.mark.parametrize(("extra", "milliseconds"), [({}, 60_000), ({"tcp_user_timeout": "5000"}, 5_000)])
 @pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
-def test_a_server_that_is_gone_without_a_word_is_noticed_in_a_minute(
-    postgres, monkeypatch, driver, extra, milliseconds
-):
+def test_keepalive_detects_a_lost_server_within_a_minute(postgres, monkeypatch, driver, extra, milliseconds):
     monkeypatch.setattr("airflow_provider_hooks.ledger.database._DRIVERS", (driver,))
     described = describe_postgres(postgres)
     database = open_database({**described, "extra": {**described["extra"], **extra}})

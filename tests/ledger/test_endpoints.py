@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Counts of the deliveries of endpoints in parts of a period, on SQLite and on PostgreSQL."""
+"""Counts of the deliveries of endpoints in intervals of a period, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.ledger.deliveries import Ledger
 BEGIN = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
-def test_deliveries_are_counted_in_the_part_of_the_period_that_they_began_in(database):
+def test_deliveries_are_counted_in_the_interval_of_their_claim(database):
     ledger = Ledger(database)
     for outcome, seconds, endpoint in (
         ("delivered", -1, "one"),

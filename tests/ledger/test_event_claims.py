@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The claims of the events of a stream, on SQLite and on PostgreSQL: set by set, and found by single deliveries."""
+"""The claims of the events of a stream, on SQLite and on PostgreSQL, and how single deliveries find them."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def count_attempts(database):
 
 
 def write_state(database, number, state):
-    """Write what a user writes over the state of a claim, as the command and the page do."""
+    """Change the state of a claim, as the command and the page do for a user."""
     key = make_claim_key("event", f"d-{number}")
     ((text,),) = database.run("SELECT claim FROM service_hook_deliveries WHERE claim_key = ?", (key,))
     claim = msgspec.structs.replace(msgspec.json.decode(text, type=Claim), state=state)
@@ -155,7 +155,7 @@ def test_events_are_claimed_and_settled_like_single_deliveries(database):
         assert deliver_single(database, number) == (outcome, False)
 
 
-def test_the_row_of_an_event_differs_from_that_of_a_single_delivery_only_in_what_it_describes(database):
+def test_rows_of_events_and_single_deliveries_have_the_same_fields(database):
     origin = ClaimOrigin(origin="task", dag_id="dag-a", run_id="a_run", task_id="a_task", map_index=-1)
     store = LedgerClaimStore(database, make_claim_key("event", "d-single"), Claim, origin=origin)
     delivery = ClaimedDelivery(store=store, run=SHARED)
@@ -187,7 +187,7 @@ def describe_columns(database):
     )
 
 
-def test_only_an_attempt_that_failed_is_in_the_history(database):
+def test_only_failed_attempts_are_in_the_history(database):
     stream = Stream(database)
     stream.claim(1, 2, 3, 4)
     stream.events.note(make_result(1, status=204), attempts=1)
@@ -218,7 +218,7 @@ def test_any_text_of_a_receiver_is_stored(database, text):
     assert msgspec.json.decode(record)["message"] == text
 
 
-# What is found
+# Existing claims
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_any_text_of_a_receiver_is_stored(database, text):
     ],
 )
 @pytest.mark.parametrize("by_stream", [False, True])
-def test_what_another_run_sent_is_known_and_not_sent(database, outcome, is_sent, by_stream):
+def test_event_sent_by_another_run_is_not_sent_again(database, outcome, is_sent, by_stream):
     if by_stream:
         Stream(database, "other").send(1, outcome=outcome)
         place = "task 'a_task' of Dag 'dag-other', run 'a_run'"
@@ -259,7 +259,7 @@ def test_what_another_run_sent_is_known_and_not_sent(database, outcome, is_sent,
         ({"guarantee": "at_least_once"}, Outcome.DELIVERED, 204, False),
     ],
 )
-def test_the_policy_decides_what_is_sent_again(database, policy, outcome, status, is_sent):
+def test_policy_decides_which_events_are_sent_again(database, policy, outcome, status, is_sent):
     Stream(database, "other").send(1, outcome=outcome, status=status)
     run = msgspec.structs.replace(SHARED, policy=make_policy(**policy, once="event"))
     (decision,) = Stream(database, run=run).claim(1)
@@ -271,7 +271,7 @@ def test_the_policy_decides_what_is_sent_again(database, policy, outcome, status
 
 @pytest.mark.parametrize("outcome", [Outcome.REJECTED, Outcome.UNKNOWN])
 @pytest.mark.parametrize("is_own", [False, True])
-def test_a_user_can_have_failed_events_of_other_runs_sent_again(database, outcome, is_own):
+def test_resends_send_failed_events_of_other_runs_again(database, outcome, is_own):
     resends = frozenset({"rejected", "unknown"})
     Stream(database, "a" if is_own else "other", resends=resends).send(1, outcome=outcome)
     stream = Stream(database, token="next", batch=1, resends=resends)
@@ -281,10 +281,10 @@ def test_a_user_can_have_failed_events_of_other_runs_sent_again(database, outcom
         return
     assert decision == OwnedEvent(redelivery=True, may_have_arrived=False)
     stream.finish(1, outcome=Outcome.NOT_SENT, error=TIMEOUT)
-    assert read_states(database) == ["not_sent"], "the request is still to be fulfilled"
+    assert read_states(database) == ["not_sent"], "the event can still be sent again"
 
 
-def test_what_a_user_writes_decides(database):
+def test_state_set_by_a_user_decides(database):
     Stream(database, "other").send(1, 2, outcome=Outcome.UNKNOWN, error=TIMEOUT)
     write_state(database, 1, SETTLED)
     write_state(database, 2, RESEND)
@@ -295,7 +295,7 @@ def test_what_a_user_writes_decides(database):
     assert deliver_single(database, 2) == (Outcome.DELIVERED, False)
 
 
-def test_of_several_events_with_one_id_the_first_is_sent(database):
+def test_first_of_several_events_with_one_id_is_sent(database):
     stream = Stream(database)
     assert stream.send(1, 1, 2) == [OWNED, None, OWNED]
     stream.events.wait()
@@ -304,7 +304,7 @@ def test_of_several_events_with_one_id_the_first_is_sent(database):
     assert "same id" in second.message
 
 
-def test_a_claim_that_cannot_be_read_lets_its_event_not_be_sent(database):
+def test_event_with_an_unreadable_claim_is_not_sent(database):
     deliver_single(database, 1)
     database.run("UPDATE service_hook_deliveries SET claim = 'no JSON' WHERE kind = 'event'")
     known, other = Stream(database).claim(1, 2)
@@ -312,10 +312,10 @@ def test_a_claim_that_cannot_be_read_lets_its_event_not_be_sent(database):
     assert "restore or delete" in known.message
 
 
-# Processes at the same moment
+# Concurrent processes
 
 
-def test_an_event_that_another_process_is_sending_is_waited_for_once(database):
+def test_stream_waits_once_for_an_event_of_another_process(database):
     other, stream = Stream(database, "other"), Stream(database)
     other.claim(1)
     assert stream.send(1, 2) == [None, OWNED]
@@ -325,7 +325,7 @@ def test_an_event_that_another_process_is_sending_is_waited_for_once(database):
     assert (known.outcome, known.is_sent_before) == (Outcome.DELIVERED, True)
 
 
-def test_an_event_whose_process_does_not_finish_is_unknown_until_it_does(database):
+def test_event_of_an_unfinished_process_is_unknown_until_it_finishes(database):
     other, stream = Stream(database, "other"), Stream(database)
     other.claim(1)
     assert stream.claim(1) == [None]
@@ -334,14 +334,14 @@ def test_an_event_whose_process_does_not_finish_is_unknown_until_it_does(databas
     assert (known.outcome, known.error_class) == (Outcome.UNKNOWN, "interrupted")
     assert read_states(database) == ["unknown"]
     other.finish(1)
-    assert read_states(database) == ["delivered"], "the process that sent it knows better"
+    assert read_states(database) == ["delivered"], "the sending process replaces the unknown outcome"
 
 
-def test_an_event_whose_process_does_not_finish_is_sent_again_at_least_once(database):
+def test_at_least_once_sends_the_event_of_an_unfinished_process_again(database):
     run = msgspec.structs.replace(SHARED, policy=make_policy(guarantee="at_least_once", once="event"))
     other, stream = Stream(database, "other"), Stream(database, run=run)
     other.claim(1)
-    assert stream.claim(1) == [None], "it is waited for first"
+    assert stream.claim(1) == [None], "the stream waits for it first"
     stream.events.wait()
     assert stream.claim(1) == [OwnedEvent(redelivery=True, may_have_arrived=True)]
     other.finish(1)
@@ -363,7 +363,7 @@ def test_a_single_delivery_waits_for_a_stream(database, ledger_connection):
     assert results == [(Outcome.DELIVERED, False)]
 
 
-def test_of_streams_and_single_deliveries_at_once_exactly_one_sends_each_event(database, ledger_connection):
+def test_concurrent_streams_and_deliveries_send_each_event_once(database, ledger_connection):
     rounds, count = 8, 40
     sent, barrier = [], threading.Barrier(3)
 
@@ -409,26 +409,26 @@ def test_of_streams_and_single_deliveries_at_once_exactly_one_sends_each_event(d
 # Tries of one stream
 
 
-def test_what_a_killed_try_left_open_is_unknown_and_stays_so(database):
+def test_open_claims_of_a_killed_try_stay_unknown(database):
     killed = Stream(database)
     killed.claim(1, 2)
     following = Stream(database, token="next")
     left, _, fresh = following.claim(1, 2, 3)
     assert (left.outcome, left.error_class, left.is_sent_before) == (Outcome.UNKNOWN, "interrupted", False)
-    assert fresh == OWNED, "it was not claimed, so it was not sent"
+    assert fresh == OWNED, "an event without a claim was not sent"
     following.finish(3)
     killed.finish(1, 2)
     assert read_states(database) == ["unknown", "unknown", "delivered"], "a late write changes nothing"
     assert deliver_single(database, 1) == (Outcome.UNKNOWN, False)
 
 
-def test_what_a_killed_try_left_open_is_sent_again_at_least_once(database):
+def test_at_least_once_sends_open_claims_of_a_killed_try_again(database):
     run = msgspec.structs.replace(SHARED, policy=make_policy(guarantee="at_least_once", once="event"))
     Stream(database, run=run).claim(1)
     assert Stream(database, run=run, token="next").claim(1) == [OwnedEvent(redelivery=True, may_have_arrived=True)]
 
 
-def test_records_settle_what_a_killed_try_left_open(database):
+def test_records_settle_open_claims_of_a_killed_try(database):
     Stream(database).claim(1, 2, 3)
     following = Stream(database, token="next")
     lines = [
@@ -443,7 +443,7 @@ def test_records_settle_what_a_killed_try_left_open(database):
     assert deliver_single(database, 2) == (Outcome.REJECTED, False)
 
 
-def test_records_of_events_that_others_sent_settle_nothing(database):
+def test_records_of_events_sent_by_others_change_no_claim(database):
     other = Stream(database, "other")
     other.claim(1)
     line = {"offset": 1, "delivery_id": "d-1", "outcome": "unknown", "error_class": "interrupted", "sent_before": True}
@@ -451,7 +451,7 @@ def test_records_of_events_that_others_sent_settle_nothing(database):
     assert read_states(database) == ["claimed"]
 
 
-def test_an_outcome_whose_record_was_lost_is_found(database):
+def test_outcome_without_a_record_is_found_in_the_ledger(database):
     Stream(database).send(1)
     (known,) = Stream(database, token="next").claim(1)
     assert (known.outcome, known.is_sent_before) == (Outcome.DELIVERED, False)
@@ -459,7 +459,7 @@ def test_an_outcome_whose_record_was_lost_is_found(database):
     assert duplicate.is_sent_before
 
 
-def test_a_try_that_lost_the_stream_claims_nothing(database):
+def test_try_that_lost_the_stream_claims_no_event(database):
     late = Stream(database)
     late.claim(1)
     Stream(database, token="next")
@@ -474,7 +474,7 @@ def test_a_try_that_lost_the_stream_claims_nothing(database):
 
 
 class Faulty:
-    """A database that loses the connection at the given statement, or the answer to it."""
+    """A database that loses the connection at the given statement, or the response to it."""
 
     def __init__(self, database, *, at, has_effect, times=1):
         self.database, self.at, self.has_effect, self.times = database, at, has_effect, times
@@ -508,7 +508,7 @@ class Faulty:
         return Lost()
 
 
-def use(stream, database, *, patience):
+def replace_database(stream, database, *, patience):
     store = stream.events._store
     store._database = database
     store._patience = type(store._patience)("the ledger", patience)
@@ -516,15 +516,15 @@ def use(stream, database, *, patience):
 
 @pytest.mark.parametrize("has_effect", [True, False])
 @pytest.mark.parametrize("at", range(1, 5))
-def test_an_answer_that_is_lost_changes_no_decision(database, has_effect, at, monkeypatch):
-    """Statements: the claims, those taken over, and the outcomes."""
+def test_lost_database_response_changes_no_decision(database, has_effect, at, monkeypatch):
+    """The statements store new claims, replace claims, and store the outcomes."""
     monkeypatch.setattr("airflow_provider_hooks.delivery.patience.time.sleep", lambda _seconds: None)
     Stream(database, "other").send(2, 3, outcome=Outcome.NOT_SENT, error=TIMEOUT)
     write_state(database, 3, RESEND)
     killed = Stream(database)
     killed.claim(4)
     stream = Stream(database, token="next")
-    use(stream, Faulty(database, at=at, has_effect=has_effect), patience=60.0)
+    replace_database(stream, Faulty(database, at=at, has_effect=has_effect), patience=60.0)
     fresh, unsent, resend, left = stream.claim(1, 2, 3, 4)
     assert (fresh, unsent, resend) == (OWNED, OWNED, OwnedEvent(redelivery=True, may_have_arrived=False))
     assert left.outcome is Outcome.UNKNOWN
@@ -534,12 +534,12 @@ def test_an_answer_that_is_lost_changes_no_decision(database, has_effect, at, mo
 
 @pytest.mark.parametrize("has_effect", [True, False])
 @pytest.mark.parametrize("at", [1, 2])
-def test_events_whose_claims_may_be_stored_are_withdrawn(database, has_effect, at):
-    """At 1 the claims are lost, at 2 those taken over. The event that was left open stays so, or is unknown."""
+def test_claims_that_may_be_stored_are_withdrawn(database, has_effect, at):
+    """Statement 1 stores new claims and statement 2 replaces claims. The open claim stays open or becomes unknown."""
     Stream(database, "other").send(2, outcome=Outcome.NOT_SENT, error=TIMEOUT)
     Stream(database).claim(3)
     stream = Stream(database, token="next")
-    use(stream, Faulty(database, at=at, has_effect=has_effect), patience=0.0)
+    replace_database(stream, Faulty(database, at=at, has_effect=has_effect), patience=0.0)
     with pytest.raises(StateStoreError):
         stream.claim(1, 2, 3)
     states = dict(read_rows(database, "delivery_id", "state"))
@@ -549,11 +549,11 @@ def test_events_whose_claims_may_be_stored_are_withdrawn(database, has_effect, a
     assert [isinstance(one, OwnedEvent) for one in following.claim(1, 2, 3)] == [True, True, False]
 
 
-def test_a_withdrawal_changes_no_outcome(database):
+def test_withdrawal_changes_no_outcome(database):
     """An event of the stream whose id occurs twice may have been received already."""
     stream = Stream(database)
     stream.send(1, outcome=Outcome.UNKNOWN, error=TIMEOUT)
-    use(stream, Faulty(database, at=1, has_effect=True), patience=0.0)
+    replace_database(stream, Faulty(database, at=1, has_effect=True), patience=0.0)
     with pytest.raises(StateStoreError):
         stream.claim(1, 2)
     assert read_states(database) == ["unknown", "not_sent"]

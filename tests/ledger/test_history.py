@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What the ledger returns of its deliveries, on SQLite and on PostgreSQL."""
+"""Lists and details of deliveries in the ledger, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_newest_delivery_is_first_and_slots_are_not_listed(ledger):
     ],
     ids=str,
 )
-def test_a_filter_lists_what_matches_all_of_it(ledger, filters, expected):
+def test_filter_lists_deliveries_that_match_all_conditions(ledger, filters, expected):
     ids = [
         ledger.add("delivered", at=at(0)),
         ledger.add("unknown", at=at(1)),
@@ -94,7 +94,7 @@ def test_a_filter_lists_what_matches_all_of_it(ledger, filters, expected):
 
 
 @pytest.mark.parametrize("filters", [{}, {"outcomes": ("delivered", "unknown")}], ids=["one part", "two parts"])
-def test_pages_have_every_delivery_once_even_of_one_moment(ledger, filters):
+def test_pages_have_every_delivery_once_even_with_equal_times(ledger, filters):
     # Two have a time without a fraction of a second, which sorts before one with a fraction.
     times = [at(1), at(1), at(1), "2026-01-01T01:00:00.000001+00:00", "2026-01-01T01:00:00.5+00:00", at(2), at(0)]
     ids = [ledger.add(["delivered", "unknown"][number % 2], at=time) for number, time in enumerate(times)]
@@ -117,12 +117,12 @@ def test_a_new_delivery_does_not_move_the_next_page(ledger):
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "ä", "MSB4", "eCB5", "MQ==", "' OR 1"])
-def test_a_cursor_that_no_list_printed_is_refused(ledger, cursor):
+def test_invalid_cursor_is_refused(ledger, cursor):
     with pytest.raises(ValidationError, match="not a cursor"):
         list_deliveries(ledger.database, filters=Filters(), limit=2, after=cursor)
 
 
-def test_times_are_iso_8601_in_utc_and_numbers_are_numbers(ledger):
+def test_times_are_iso_8601_in_utc_and_numbers_are_not_text(ledger):
     ledger.add("rejected", at="2026-01-01T01:02:03.456789+00:00")
     (one,) = list_deliveries(ledger.database, filters=Filters(), limit=1).deliveries
     assert one.claimed_at == "2026-01-01T01:02:03.456789+00:00"
@@ -130,7 +130,7 @@ def test_times_are_iso_8601_in_utc_and_numbers_are_numbers(ledger):
     assert one.source == "a_dag.a_task a_run"
 
 
-def test_a_delivery_is_found_by_its_row_its_id_and_the_beginning_of_that(ledger):
+def test_delivery_is_found_by_row_id_delivery_id_or_prefix(ledger):
     row = ledger.add("unknown", delivery_id=f"{ID}1", at=at(1))
     ledger.add(delivery_id="10000007-0000-5000-8000-000000000001")
     ledger.add_payload(f"{ID}1", at=at(2))
@@ -143,7 +143,7 @@ def test_a_delivery_is_found_by_its_row_its_id_and_the_beginning_of_that(ledger)
 
 
 @pytest.mark.parametrize("text", ["0", "99999999", "9" * 30, ID[:5], "", "f" * 36, "%", "0000000%", "_" * 8, "a_dag"])
-def test_a_delivery_that_does_not_exist_is_one_error(ledger, text):
+def test_missing_delivery_is_an_error(ledger, text):
     ledger.add(delivery_id=f"{ID}1")
     with pytest.raises(ValidationError, match="there is none"):
         find_delivery(ledger.database, text)
@@ -157,7 +157,7 @@ def test_an_ambiguous_id_lists_the_newest_matches(ledger):
     assert listed == rows[2:]
 
 
-def test_the_number_of_a_row_is_found_even_if_a_delivery_id_begins_with_it(ledger):
+def test_row_id_takes_precedence_over_a_delivery_id_prefix(ledger):
     ledger.add(delivery_id="123456ab-x")
     is_sqlite = ledger.database.target.dialect == "sqlite"
     ledger.database.run(
@@ -185,7 +185,7 @@ def test_two_runs_that_delivered_the_same_event_are_two_deliveries(ledger):
     assert find_delivery(ledger.database, str(rows[1])).delivery.run_id == "two"
 
 
-def test_a_number_with_a_zero_before_it_is_the_beginning_of_a_delivery_id(ledger):
+def test_number_with_a_leading_zero_is_a_delivery_id_prefix(ledger):
     rows = [ledger.add(delivery_id=f"0000000{number}-x") for number in (2, 1)]
     for number, row in ((2, rows[0]), (1, rows[1])):
         assert find_delivery(ledger.database, f"0000000{number}").delivery.id == row
@@ -193,21 +193,21 @@ def test_a_number_with_a_zero_before_it_is_the_beginning_of_a_delivery_id(ledger
 
 
 @pytest.mark.parametrize("text", ["[]", "no JSON", '"x"'])
-def test_a_claim_that_cannot_be_read_is_one_error(ledger, text):
+def test_unreadable_claim_is_an_error(ledger, text):
     row = ledger.add()
     ledger.database.run("UPDATE service_hook_deliveries SET claim = ?", (text,))
     with pytest.raises(RecordError, match="cannot be read"):
         find_delivery(ledger.database, str(row))
 
 
-def test_the_attempt_that_only_the_claim_has_is_shown(ledger):
+def test_attempt_stored_only_in_the_claim_is_shown(ledger):
     row = ledger.add("rejected", at=at(1))
     ledger.database.run("DELETE FROM service_hook_attempts")
     (attempt,) = find_delivery(ledger.database, str(row)).attempts
     assert (attempt.record["outcome"], attempt.claimed_at[:19]) == ("rejected", at(1)[:19])
 
 
-def test_the_deliveries_of_a_task_instance_are_those_of_its_index_and_run(ledger):
+def test_deliveries_of_a_task_instance_match_its_map_index_and_run(ledger):
     mine = [ledger.add(map_index=1), ledger.add(map_index=1, once="event")]
     for other in ({"map_index": 2}, {"run_id": "other"}, {"task_id": "other"}, {"dag_id": "other"}):
         ledger.add(**{"map_index": 1, **other})

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Two processes that claim one delivery in the ledger at one moment: exactly one sends it, counted over many rounds.
+Two processes claim one delivery in the ledger at the same time: exactly one sends it, in each of many rounds.
 
 Each round begins with no claim, with one that was not sent, or with that of an earlier generation, in turn.
 """
@@ -38,7 +38,7 @@ CASES = pytest.mark.parametrize(
     ("rounds", "wait_seconds"),
     [
         pytest.param(200, 0.0, id="own claim"),
-        pytest.param(40, SHARED_SECONDS, id="shared claim"),  # the one that waits pauses for 0.05 s
+        pytest.param(40, SHARED_SECONDS, id="shared claim"),  # a waiting process pauses for 0.05 s
         pytest.param(1_000, 0.0, id="own claim, full", marks=pytest.mark.crash),
         pytest.param(1_000, SHARED_SECONDS, id="shared claim, full", marks=pytest.mark.crash),
     ],
@@ -67,7 +67,7 @@ def make_attempt(outcome: Outcome = Outcome.DELIVERED) -> Attempt:
 
 
 def deliver(database: Database, number: int, sends: Path, *, name: str, wait_seconds: float) -> str:
-    """Deliver once, and return what this process reports; a line in the file of sends is a send."""
+    """Deliver once, and return what this process reports; each request adds a line to the file of sends."""
     run = msgspec.structs.replace(RUN, wait_seconds=wait_seconds)
     delivery = ClaimedDelivery(store=open_store(database, number, patience=60.0), run=run)
     try:
@@ -92,8 +92,8 @@ def run_process(
     name: str,
     wait_seconds: float,
 ) -> None:
-    """Take part in every round, and write what this process reports of each."""
-    database_module._DRIVERS = drivers  # what the fixture set in the process of the test
+    """Deliver in every round, and write what this process reports for each."""
+    database_module._DRIVERS = drivers  # as the fixture set it in the test process
     database = open_database(described)
     database.run("SELECT 1")
     module = type(database._connection).__module__.partition(".")[0]
@@ -134,7 +134,7 @@ def run_rounds(
 
 
 @CASES
-def test_of_two_processes_exactly_one_sends(database, ledger_connection, tmp_path, rounds, wait_seconds):
+def test_exactly_one_of_two_processes_sends(database, ledger_connection, tmp_path, rounds, wait_seconds):
     fill(database, rounds)
     began = time.monotonic()
     senders, reports = run_rounds(ledger_connection, tmp_path, rounds=rounds, wait_seconds=wait_seconds)
@@ -150,11 +150,11 @@ def test_of_two_processes_exactly_one_sends(database, ledger_connection, tmp_pat
     for number in range(rounds):
         stored = open_store(database, number).load()
         assert isinstance(stored, Claim)
-        assert stored.state == "delivered", "the process that sent knows the outcome, and stores it"
+        assert stored.state == "delivered", "the sending process stores the outcome"
     if wait_seconds:
         assert reported == {("delivered", "delivered"): rounds}
     else:
-        # The other one lost the claim, found the outcome, or found the open claim, which it reports as unknown.
+        # The other process lost the claim, found the outcome, or found the open claim, which it reports as unknown.
         assert set(reported) <= {("delivered", "lost"), ("delivered", "delivered"), ("delivered", "unknown")}
-    assert len(reported) > 1 or wait_seconds, "no round was a race"
-    assert set(firsts) == {"first", "second"}, "no round was a race"
+    assert len(reported) > 1 or wait_seconds, "the processes did not race"
+    assert set(firsts) == {"first", "second"}, "the processes did not race"

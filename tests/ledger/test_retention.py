@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What a clean of the ledger deletes, and what it never does, on SQLite and on PostgreSQL."""
+"""What a clean of the ledger deletes, and what it leaves, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run_clean(ledger: Ledger, **options: object) -> Cleaned:
     return done
 
 
-def test_what_is_older_is_deleted_with_its_history(ledger):
+def test_older_deliveries_are_deleted_with_their_history(ledger):
     old, recent = ledger.add(at=OLD), ledger.add(at=RECENT)
     for row, time in ((old, OLD), (recent, RECENT)):
         ledger.add_payload(f"payload-{row}", at=time)
@@ -52,7 +52,7 @@ def test_what_is_older_is_deleted_with_its_history(ledger):
 
 
 @pytest.mark.parametrize("outcome", ["delivered", "rejected", "not_sent", "unknown"])
-def test_a_finished_delivery_of_a_run_is_deleted_whatever_its_outcome(ledger, outcome):
+def test_finished_delivery_of_a_run_is_deleted_for_every_outcome(ledger, outcome):
     ledger.add(outcome, at=OLD)
     assert run_clean(ledger).deliveries == 1
 
@@ -78,7 +78,7 @@ PROTECTING = {
 
 
 @pytest.mark.parametrize("protection", PROTECTING)
-def test_a_claim_that_protects_stays_without_its_history(ledger, protection):
+def test_protecting_claim_stays_without_its_history(ledger, protection):
     row = PROTECTING[protection](ledger)
     ledger.database.run("UPDATE service_hook_deliveries SET updated_at = ?", (OLD,))
     claim = find_delivery(ledger.database, str(row)).claim
@@ -92,7 +92,7 @@ def test_a_claim_that_protects_stays_without_its_history(ledger, protection):
     assert ledger.count("deliveries") == 0
 
 
-def test_an_event_that_was_delivered_once_for_ever_is_not_sent_after_a_clean(ledger):
+def test_once_for_ever_event_is_not_sent_again_after_a_clean(ledger):
     ledger.add("delivered", at=OLD, once="event", delivery_id=ID)
     run_clean(ledger)
     found = LedgerClaimStore(ledger.database, make_claim_key("event", ID), Claim, origin=TASK).load()
@@ -100,11 +100,11 @@ def test_an_event_that_was_delivered_once_for_ever_is_not_sent_after_a_clean(led
 
 
 @pytest.mark.parametrize("origin", ["command", "callback"])
-def test_a_delivery_of_a_command_or_callback_protects_nothing_unless_it_is_once_for_ever(ledger, origin):
+def test_delivery_of_a_command_or_callback_is_deleted_unless_once_for_ever(ledger, origin):
     ledger.add(at=OLD, origin=origin, generation="")
-    kept = ledger.add(at=OLD, origin=origin, once="event")
+    remaining = ledger.add(at=OLD, origin=origin, once="event")
     assert run_clean(ledger).deliveries == 1
-    assert [row for (row,) in ledger.database.run("SELECT id FROM service_hook_deliveries")] == [kept]
+    assert [row for (row,) in ledger.database.run("SELECT id FROM service_hook_deliveries")] == [remaining]
 
 
 @pytest.mark.parametrize("state", ["claimed", "resending", "stopped", "done"])
@@ -122,13 +122,13 @@ def test_the_slots_of_a_task_are_deleted_and_not_counted(ledger):
     assert ledger.count("deliveries") == 0
 
 
-def test_an_old_claim_that_was_written_recently_stays(ledger):
+def test_old_claim_with_a_recent_update_stays(ledger):
     ledger.add(at=OLD, written_at=RECENT)
     assert run_clean(ledger) == Cleaned()
     assert (ledger.count("deliveries"), ledger.count("attempts")) == (1, 1)
 
 
-def test_a_claim_that_is_written_again_during_the_clean_stays(ledger):
+def test_claim_updated_during_the_clean_stays(ledger):
     rows = [ledger.add(at=OLD) for _ in range(2)]
     delete = ledger.database.run
 
@@ -174,7 +174,7 @@ def test_a_dry_run_counts_what_a_clean_deletes_and_deletes_nothing(ledger):
         (LIMIT, {"batch_size": 10_001}, "batch_size"),
     ],
 )
-def test_what_cannot_be_cleaned_is_refused_before_anything_is_deleted(ledger, older_than, options, problem):
+def test_invalid_arguments_are_refused_before_any_deletion(ledger, older_than, options, problem):
     ledger.add(at=OLD)
     with pytest.raises(ValidationError, match=problem):
         clean(ledger.database, older_than=older_than, **options)

@@ -125,7 +125,7 @@ class Watch:
         page.on("pageerror", self.note_page_error)
 
     def note_page_error(self, error: Error) -> None:
-        """Note an error that no code handled, except for Airflow's own when a user leaves the page of a Dag."""
+        """Note an unhandled error, except for Airflow's own when a user leaves the page of a Dag."""
         if LEFT_A_STREAM not in str(error) or PAGES_PATH in (error.stack or ""):
             self.note(f"{error}\n{error.stack}")
 
@@ -148,7 +148,7 @@ def watch() -> Iterator[Watch]:
 
 @pytest.fixture(scope="session")
 def run_dag(ui: RunningUi) -> Callable[[str], str]:
-    """Return what runs a Dag to its end, and returns the state of the run."""
+    """Return a function that runs a Dag to its end, and returns the state of the run."""
     login = requests.post(f"{ui.address}/auth/token", json={"username": "admin", "password": "admin"}, timeout=WAIT_MS)
     headers = {"Authorization": f"Bearer {login.json()['access_token']}"}
 
@@ -183,7 +183,7 @@ Open = Callable[..., Page]
 
 @pytest.fixture
 def open_page(visitors: dict[str, Visitor], watch: Watch) -> Iterator[Open]:
-    """Return what opens a page of Airflow for a user: ``open_page("viewer", "/plugin/webhook-deliveries")``."""
+    """Return a function that opens a page for a user: ``open_page("viewer", "/plugin/webhook-deliveries")``."""
     contexts: list[BrowserContext] = []
 
     def open_page(user: str | Visitor, path: str = "/", **options) -> Page:

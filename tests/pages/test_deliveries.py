@@ -110,7 +110,7 @@ FILTERS = {
 
 
 @pytest.mark.parametrize("name", FILTERS)
-def test_a_filter_is_in_the_address_and_survives_reload_and_the_way_back(open_page, ui, name):
+def test_filter_is_in_the_url_and_survives_reload_and_back(open_page, ui, name):
     act, matches, query = FILTERS[name]
     page = open_page("editor", DELIVERIES)
     expect(find_rows(page).first).to_be_visible()
@@ -131,7 +131,7 @@ def test_a_filter_is_in_the_address_and_survives_reload_and_the_way_back(open_pa
     assert urlsplit(page.url).query == ""
 
 
-def test_a_period_of_its_own_has_a_begin_and_an_end(open_page, ui):
+def test_custom_period_has_a_begin_and_an_end(open_page, ui):
     page = open_page("viewer", DELIVERIES)
     expect(find_rows(page).first).to_be_visible()
     ids = read_ids(page)
@@ -193,7 +193,7 @@ DETAILS = {
 
 
 @pytest.mark.parametrize("outcome", DETAILS)
-def test_the_details_say_what_happened_and_what_to_do(open_page, ui, outcome):
+def test_details_show_what_happened_and_what_to_do(open_page, ui, outcome):
     wanted, sentence, advice, status = DETAILS[outcome]
     page = open_page("admin", DELIVERIES)
     one = find_delivery(page, ui, **wanted)
@@ -224,7 +224,7 @@ def test_the_details_say_what_happened_and_what_to_do(open_page, ui, outcome):
 
 
 @pytest.mark.parametrize("link", ["Task log", "Task", "Run ", "Dag "])
-def test_the_details_lead_to_the_pages_of_airflow(open_page, ui, link):
+def test_details_link_to_the_pages_of_airflow(open_page, ui, link):
     page = open_page("viewer", DELIVERIES)
     one = find_delivery(page, ui, task_id="rejected", origin="task")
     page.goto(f"{ui.address}{DELIVERIES}?delivery={one['id']}")
@@ -242,7 +242,7 @@ def test_the_details_lead_to_the_pages_of_airflow(open_page, ui, link):
 
 
 @pytest.mark.parametrize("origin", ["command", "callback"])
-def test_a_delivery_that_no_task_sends_says_how_it_is_sent_again(open_page, ui, origin):
+def test_delivery_without_a_task_shows_how_to_send_it_again(open_page, ui, origin):
     page = open_page("admin", DELIVERIES)
     one = find_delivery(page, ui, origin=origin)
     page.goto(f"{ui.address}{DELIVERIES}?delivery={one['id']}")
@@ -271,7 +271,7 @@ def test_tabs_show_the_deliveries_of_a_dag_a_run_and_a_task(open_page, ui):
         expect_ids(page, [one["id"] for one in rows if matches(one)])
 
 
-def test_the_tab_of_a_dag_without_deliveries_says_so(open_page):
+def test_tab_of_a_dag_without_deliveries_shows_a_message(open_page):
     page = open_page("viewer", "/dags/example_own_events")
     page.get_by_role("link", name="Deliveries", exact=True).click()
     expect(page.get_by_text("No webhook deliveries", exact=True)).to_be_visible()

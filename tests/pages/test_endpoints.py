@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The page of endpoints: their health, what a user does with them, and the hooks of registries."""
+"""The page of endpoints: their health, the actions of a user, and the hooks of registries."""
 
 from __future__ import annotations
 

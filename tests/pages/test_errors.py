@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What the pages show while they wait, when the API does not answer, and when a text tries to be a script."""
+"""The pages while they load, when the API fails, and with text that contains a script."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROUTE = "**/service-hooks/api/**"
     "path", [DELIVERIES, ENDPOINTS, f"{DELIVERIES}?delivery=1", "/dags/show_deliveries/plugin/deliveries-of-dag"]
 )
 @pytest.mark.parametrize("fault", ERRORS)
-def test_an_error_says_what_is_wrong_and_can_be_tried_again(open_page, watch, fault, path):
+def test_error_is_explained_and_can_be_retried(open_page, watch, fault, path):
     answer, texts = ERRORS[fault]
     watch.expected = ("Failed to load resource",)
     page = open_page("admin")
@@ -61,11 +61,11 @@ def test_an_ended_session_leads_to_the_login_and_back(open_page, watch, ui, visi
     assert page.url == f"{ui.address}{DELIVERIES}?outcome=rejected"
 
 
-def test_the_list_says_that_it_waits(open_page):
+def test_list_shows_a_loading_message(open_page):
     page = open_page("viewer")
 
     def hold(route: Route) -> None:
-        """Leave the request without an answer."""
+        """Leave the request without a response."""
 
     page.route(ROUTE, hold)
     page.goto(page.url.rstrip("/") + DELIVERIES)
@@ -93,7 +93,7 @@ MARKUP = (
 """What each of these would do as HTML: set a flag of the page."""
 
 
-def test_nothing_of_a_receiver_or_of_an_event_runs(open_page, ui, watch):
+def test_text_of_receivers_and_events_is_not_executed(open_page, ui, watch):
     body = MARKUP.encode()
     response = b"HTTP/1.1 500 Error\r\nContent-Type: text/html; note=%b\r\nContent-Length: %d\r\n\r\n%b"
     with raw_server(response % (body, len(body), body)) as receiver:
@@ -124,8 +124,8 @@ def test_nothing_of_a_receiver_or_of_an_event_runs(open_page, ui, watch):
     assert [url for url in loaded if url.endswith("/x")] == []
 
 
-def test_a_text_of_the_api_is_never_markup(open_page, ui):
-    """Also in places that a receiver cannot reach: every text of every answer is markup here."""
+def test_text_of_the_api_is_not_rendered_as_markup(open_page, ui):
+    """Every text of every response is markup here, also those that a receiver cannot set."""
     page = open_page("admin")
     with_markup = {}
 

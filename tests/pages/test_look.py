@@ -178,7 +178,7 @@ def test_no_page_is_wider_than_its_window(open_page, watch, ui, name, width, sca
 
 
 def find_wide(page: Page, selector: str) -> list[str]:
-    """Return what scrolls to the side: the document, or what is around the page; tables scroll in themselves."""
+    """Return the elements that scroll horizontally: the document, or one around the page; tables may scroll."""
     return page.evaluate(
         """selector => {
             const page = document.querySelector(selector);

@@ -66,7 +66,7 @@ def list_rows(page, fab: RunningUi) -> list[dict]:
 
 
 @pytest.mark.parametrize("name", ["fab_admin", "fab_editor"])
-def test_who_may_read_all_dags_sees_and_changes_their_deliveries(open_page, members, fab, other_dag, name):
+def test_role_for_all_dags_sees_and_changes_their_deliveries(open_page, members, fab, other_dag, name):
     page = open_page(members[name], DELIVERIES)
     rows = list_rows(page, fab)
     assert {DAG_ID, other_dag} <= {one["dag_id"] for one in rows}
@@ -76,7 +76,7 @@ def test_who_may_read_all_dags_sees_and_changes_their_deliveries(open_page, memb
     assert (page.get_by_role("link", name="Endpoints", exact=True).count() > 0) is (name == "fab_admin")
 
 
-def test_who_may_read_one_dag_sees_its_deliveries_and_changes_none(open_page, members, fab, watch, other_dag):
+def test_role_for_one_dag_sees_its_deliveries_and_changes_none(open_page, members, fab, watch, other_dag):
     watch.expected = ("403 (Forbidden)", "404 (Not Found)")
     everything = list_rows(open_page(members["fab_admin"], DELIVERIES), fab)
     mine = [one["id"] for one in everything if one["dag_id"] == DAG_ID]

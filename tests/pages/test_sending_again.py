@@ -128,7 +128,7 @@ def test_selected_deliveries_are_named_before_anything_changes(open_page, ui):
     assert {one["id"] for one in list_deliveries(page, ui) if one["may_edit"]} == {one["id"] for one in editable}
 
 
-def test_a_resend_that_is_refused_says_why(open_page, watch, ui):
+def test_refused_resend_shows_the_reason(open_page, watch, ui):
     watch.expected = ("409 (Conflict)",)
     page = open_page("editor", DELIVERIES)
     one = find_delivery(page, ui, task_id="not_sent")
@@ -141,7 +141,7 @@ def test_a_resend_that_is_refused_says_why(open_page, watch, ui):
 
 
 @pytest.mark.parametrize("task_id", ["rejected", "unknown", "being_sent"])
-def test_a_viewer_changes_nothing(open_page, ui, task_id):
+def test_viewer_cannot_change_deliveries(open_page, ui, task_id):
     page = open_page("viewer", DELIVERIES)
     one = find_delivery(page, ui, task_id=task_id, origin="task")
     before = page.request.get(f"{ui.address}/service-hooks/api/deliveries/{one['id']}").json()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What the tests read from the pages, and from the API behind them."""
+"""Reads the pages and their API for the tests."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def expect_ids(page: Page, ids: list[int]) -> None:
 
 
 def list_deliveries(page: Page, ui: RunningUi, query: str = "") -> list[dict]:
-    """Return what the API answers to the user of a page."""
+    """Return the API's response to the user of a page."""
     answer = page.request.get(f"{ui.address}/service-hooks/api/deliveries?limit=200{query}")
     assert answer.ok, answer.text()
     return answer.json()["deliveries"]
@@ -69,9 +69,9 @@ def list_received(ui: RunningUi, delivery_id: str) -> list[dict]:
     return [one for one in list_all_received(ui) if one["delivery_id"] == delivery_id]
 
 
-def wait_for(is_so: Callable[[], bool], *, seconds: float = 300) -> None:
-    """Wait for what no page shows by itself."""
+def wait_for(is_met: Callable[[], bool], *, seconds: float = 300) -> None:
+    """Wait for a condition that no page shows."""
     deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, f"it did not come within {seconds} s"
+    while not is_met():
+        assert time.monotonic() < deadline, f"the condition was not met within {seconds} s"
         time.sleep(0.5)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What is true of each program of the receiver guide, whatever its language."""
+"""Checks of each program of the receiver guide, in any language."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.receivers.programs import (
 
 
 def check_requests(name: str, scheme: str, folder: Path) -> None:
-    """Check that a program accepts what was signed, and refuses what was changed."""
+    """Check that a program accepts signed requests, and refuses changed ones."""
     with serve_program(name, scheme, folder) as receiver:
         accepted, refused = list_accepted(scheme), list_refused(scheme)
         assert receiver.send_all(accepted) == dict.fromkeys(accepted, ACCEPTED_STATUS)
@@ -32,7 +32,7 @@ def check_requests(name: str, scheme: str, folder: Path) -> None:
 
 
 def check_id(name: str, folder: Path) -> None:
-    """Check that a program handles the id that is signed, whatever the unsigned header says."""
+    """Check that a program uses the signed delivery id, and ignores the unsigned header."""
     with serve_program(name, "standard_webhooks", folder) as receiver:
         request = next(iter(list_accepted("standard_webhooks").values()))
         headers = {**request.headers, "X-Service-Hook-Delivery": "of-an-attacker"}

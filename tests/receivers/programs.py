@@ -48,7 +48,7 @@ Headers = dict[str, str]
 
 @dataclass(frozen=True)
 class Request:
-    """What is sent to a program."""
+    """A request to a program."""
 
     headers: Headers
     body: bytes
@@ -56,7 +56,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Receiver:
-    """A program that listens."""
+    """A running program."""
 
     port: int
     log: Path
@@ -66,7 +66,7 @@ class Receiver:
         return f"http://127.0.0.1:{self.port}/airflow"
 
     def send(self, request: Request) -> int:
-        """Return the status of the answer."""
+        """Return the status of the response."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_REQUEST_SECONDS)
         with contextlib.closing(connection):
             connection.request("POST", "/airflow", body=request.body, headers=request.headers)

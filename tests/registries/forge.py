@@ -4,7 +4,7 @@
 A platform that another package adds: the webhooks of a repository on Acme Forge, which is made up, and a server for it.
 
 The client generates the secret and the platform never returns it, it can list, and it has coordinates that no other
-platform has. It is only as long as the tests need: it checks neither events nor a secret, reads one page, and expects
+platform has. It has only what the tests need: it checks neither events nor a secret, reads one page, and expects
 well-formed responses.
 """
 
@@ -104,14 +104,14 @@ class ForgeApi(PlatformApi):
 
 @dataclass
 class Forge:
-    """The server: its hooks with their secrets, the requests it got, and how to fail."""
+    """The server: its hooks with their secrets, the requests that it received, and the faults to inject."""
 
     url: str = ""
     hooks: dict = field(default_factory=dict)
     secrets: dict = field(default_factory=dict)
     requests: list = field(default_factory=list)
     faults: list = field(default_factory=list)
-    """For the next creations: ``lost`` acts and does not answer, ``ignored`` does neither, a status answers it."""
+    """Faults of the next creations: ``lost`` creates without a response, ``ignored`` does neither, or a status code."""
     before_create: object = None
     """Called with the body of each creation, before anything else."""
 
@@ -164,13 +164,13 @@ class Forge:
 @contextmanager
 def serve_forge():
     """Serve an Acme Forge with one empty repository."""
-    played = Forge()
+    forge = Forge()
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self):
             size = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(size)) if size else None
-            response = played.respond(self.command, self.path, body)
+            response = forge.respond(self.command, self.path, body)
             if response is None:
                 self.close_connection = True
                 return
@@ -189,7 +189,7 @@ def serve_forge():
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
-        played.url = f"http://127.0.0.1:{server.server_port}"
-        yield played
+        forge.url = f"http://127.0.0.1:{server.server_port}"
+        yield forge
         server.shutdown()
         thread.join()

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-What the tests need of each built-in platform, in one table, and registries and responses for tests.
+The data of each built-in platform for the tests, in one table, and registries and responses for tests.
 
-A new platform is a new entry of ``PLATFORM_DATA``: the tests that run on every platform take it from there. Its own
-rules, requests and responses have tests of their own.
+A new platform is a new entry of ``PLATFORM_DATA``, which the tests of every platform use. The rules, requests and
+responses of a platform have separate tests.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from airflow_provider_hooks.registries.platforms import load_platforms, open_api
 
 TOKEN = "t0ken-of-ours"
 SECRET = "Zq7-private-9Xw"
-"""Stands in responses where a platform returns a secret; no message or ``repr`` may show it."""
+"""The secret in responses of platforms that return one; no message or ``repr`` may show it."""
 ID_1, ID_2 = "5f1a" * 6, "6b2c" * 6
 URL = "https://hooks.example.com/a"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlatformData:
-    """What the tests need of one platform."""
+    """The data of one platform."""
 
     coordinates: Mapping[str, str] = field(default_factory=dict)
     """A valid value of each coordinate of its connection."""
@@ -37,7 +37,7 @@ class PlatformData:
     """
     Sets of events that a hook can have, one with several events if the platform allows it.
 
-    The last one, if there are several, is another one than that of ``spec``.
+    The last one, if there are several, differs from that of ``spec``.
     """
     refused: tuple[tuple[HookSpec, set[str]], ...]
     """Declarations that it would refuse, each with the names of the fields that are wrong."""
@@ -113,7 +113,7 @@ PLATFORM_DATA: dict[str, PlatformData] = {
         first_calls={
             "list": 2,
             "create": 1,
-        },  # its 201 is the project, so the new webhook is looked for
+        },  # its 201 has the project only, so the new webhook is looked up in the list
         later_calls={"list": 1},
         moved_calls={"list": 1, "update": 1},
     ),
@@ -182,6 +182,6 @@ def make_api(platform: str, **options):
     return open_api(make_registry(platform, **options))
 
 
-def answer(content: object, status: int = 200, **headers: str) -> Response:
+def make_response(content: object, status: int = 200, **headers: str) -> Response:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     return Response(status_code=status, headers=headers, body=body)

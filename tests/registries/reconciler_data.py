@@ -36,7 +36,7 @@ class TupleStore:
 
 @dataclass
 class Kit:
-    """A reconciler of one platform, and what it works with."""
+    """A reconciler of one platform with its store and sandbox; it records what is masked and how long it waits."""
 
     sandbox: object
     name: str
@@ -72,7 +72,7 @@ class Kit:
         return HookReconciler(self.manager, self.store, registry="r", on_uncertain_create=on_uncertain_create)
 
     def ensure(self, spec=None, *, adopt=None, on_uncertain_create="fail", name="orders"):
-        """Ensure, and return what changed and which calls that took."""
+        """Reconcile a declaration, and return the change and the number of calls of each route."""
         self.platform.forget_calls()
         result = self.reconciler(on_uncertain_create).ensure(spec or self.spec, name=name, adopt=adopt)
         return result.change, self.platform.forget_calls()

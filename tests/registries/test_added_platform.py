@@ -40,14 +40,14 @@ VARIABLE = "service_hook_secret_forge:orders"
 
 
 @pytest.fixture
-def own_registry(monkeypatch):
-    """The registry of platforms, which forgets after the test what the test adds."""
+def platform_table(monkeypatch):
+    """The table of platforms, restored after the test."""
     load_platforms()
     monkeypatch.setattr(platforms, "_registered", dict(load_platforms()))
 
 
 @pytest.fixture
-def forge(own_registry, allow_loopback, variables, monkeypatch):
+def forge(platform_table, allow_loopback, variables, monkeypatch):
     register_platform(ForgeApi)
     with serve_forge() as served:
         connection = {
@@ -70,8 +70,8 @@ def ensure(**options):
 
 class TestEntryPoint:
     @pytest.fixture
-    def install(self, own_registry, monkeypatch):
-        """Make entry points look installed, to a process that has loaded none."""
+    def install(self, platform_table, monkeypatch):
+        """Simulate installed entry points in a process that has loaded none."""
 
         def install(*values):
             made = [metadata.EntryPoint(name="x", value=value, group=ENTRY_POINT_GROUP) for value in values]
@@ -91,20 +91,20 @@ class TestEntryPoint:
         assert "forge" in fields["platform"]["schema"]["enum"]
         assert "Acme Forge: the owner of the repository." in fields["owner"]["description"]
 
-    def test_one_that_cannot_be_loaded_is_logged_and_leaves_the_others(self, install, caplog):
+    def test_platform_that_cannot_be_loaded_is_logged_and_the_others_are_available(self, install, caplog):
         install("tests.registries.nothing_there:Api", "json:dumps", "tests.registries.forge:ForgeApi")
         assert {"sentry", "forge"} <= set(load_platforms())
         assert "tests.registries.nothing_there:Api" in caplog.text
         assert "not a subclass of PlatformApi" in caplog.text
 
-    def test_each_is_loaded_once(self, install, caplog):
+    def test_entry_points_are_loaded_once(self, install, caplog):
         install("tests.registries.forge:ForgeApi")
         load_platforms()
         load_platforms()
         assert caplog.text == ""
 
 
-class TestRegister:
+class TestRegisterPlatform:
     @pytest.mark.parametrize(
         ("changes", "problem"),
         [
@@ -113,12 +113,12 @@ class TestRegister:
             ({"operations": frozenset({Operation.LIST})}, "must support creating"),
         ],
     )
-    def test_a_description_that_cannot_work_is_rejected(self, own_registry, changes, problem):
+    def test_invalid_description_is_refused(self, platform_table, changes, problem):
         api = type("Api", (ForgeApi,), {"platform": replace(ForgeApi.platform, **changes)})
         with pytest.raises(ValueError, match=problem):
             register_platform(api)
 
-    def test_secrets_of_the_client_need_a_field_to_send_them(self, own_registry):
+    def test_client_secrets_require_a_secret_field(self, platform_table):
         api = type("Api", (ForgeApi,), {"fields": frozenset({"url", "events"})})
         with pytest.raises(ValueError, match="fields do not include 'secret'"):
             register_platform(api)
@@ -138,18 +138,18 @@ class TestConnection:
         fields = ConnectionFields(conn_id="c", host="", password="t0ken", extra={"platform": "forge", **extra})
         return read_registry(fields, default_timeout=10)
 
-    def test_coordinates_are_checked_by_the_platforms_own_patterns(self, forge):
+    def test_coordinates_are_checked_by_the_patterns_of_the_platform(self, forge):
         assert self.read(owner="octo", repository="a.b").coordinates == {"owner": "octo", "repository": "a.b"}
         with pytest.raises(ValidationError) as caught:
             self.read(owner="../x", organization="ignored")
         assert set(caught.value.problems) == {"extra.owner", "extra.repository"}
 
-    def test_the_connection_is_tested_by_listing(self, forge):
+    def test_connection_test_lists_the_hooks(self, forge):
         assert RegistryHook("forge").test_connection() == (True, "Acme Forge lists 0 service hook(s).")
 
 
-class TestSecretOfTheClient:
-    def test_a_hook_is_registered_with_a_secret_that_endpoints_find(self, forge, variables):
+class TestClientSecret:
+    def test_hook_is_registered_with_a_generated_secret_that_is_stored(self, forge, variables):
         assert ensure()["change"] == "created"
         (secret,) = parse_secrets(variables.kept[VARIABLE])
         assert forge.secrets == {"1": secret}
@@ -168,21 +168,21 @@ class TestSecretOfTheClient:
         assert parse_secrets(text) == (), "it must not sign before the platform has it"
 
     @pytest.mark.parametrize("operator", [EnsureServiceHookOperator, RegisterServiceHookOperator])
-    def test_a_lost_response_is_looked_up_in_the_list(self, forge, variables, operator):
+    def test_hook_whose_creation_response_is_lost_is_found_in_the_list(self, forge, variables, operator):
         forge.faults = ["lost"]
         run(operator, hook_name="orders", url=URL, secret_variable="hooks")
         assert parse_secrets(variables.kept["hooks"]) == (forge.secrets["1"],)
         assert len(forge.hooks) == 1
 
     @pytest.mark.parametrize("operator", [EnsureServiceHookOperator, RegisterServiceHookOperator])
-    def test_a_run_that_died_after_the_creation_loses_no_secret(self, forge, variables, monkeypatch, operator):
+    def test_interruption_after_the_creation_loses_no_secret(self, forge, variables, monkeypatch, operator):
         options = {"hook_name": "orders", "url": URL, "secret_variable": "hooks"}
 
-        def die(*_arguments):
+        def interrupt(*_arguments):
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(ForgeApi, "read_created", die)
+            patch.setattr(ForgeApi, "read_created", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 run(operator, **options)
         assert parse_secrets(variables.kept["hooks"]) == ()
@@ -190,13 +190,13 @@ class TestSecretOfTheClient:
         assert parse_secrets(variables.kept["hooks"]) == (forge.secrets["1"],)
         assert len(forge.hooks) == 1
 
-    def test_a_hook_that_an_earlier_run_created_is_taken_up_with_the_stored_secret(self, forge, variables):
+    def test_hook_created_by_an_earlier_run_is_used_with_the_stored_secret(self, forge, variables):
         hook = RegistryHook("forge")
         forge.faults = ["ignored"]
         with pytest.raises(AirflowException, match="no complete response"):
             ensure()
         (pending,) = parse_state(variables.kept[VARIABLE])
-        created = forge.add(URL, secret=pending.secret)  # it arrived later
+        created = forge.add(URL, secret=pending.secret)  # the request arrived late
         forge.take_requests()
         assert ensure()["change"] == "unchanged"
         assert forge.take_requests() == ["GET"]
@@ -209,7 +209,7 @@ class TestSecretOfTheClient:
         )
         assert hook.find_declared_ids("orders", variable=VARIABLE) == [created]
 
-    def test_one_that_was_never_made_is_created_with_the_stored_secret(self, forge, variables):
+    def test_hook_that_was_not_created_is_created_with_the_stored_secret(self, forge, variables):
         forge.faults = ["ignored"]
         with pytest.raises(AirflowException, match="no complete response"):
             ensure()
@@ -217,9 +217,7 @@ class TestSecretOfTheClient:
         assert ensure()["change"] == "created"
         assert forge.secrets == {"1": pending.secret}
 
-    def test_a_hook_that_was_there_before_is_not_taken_for_the_one_that_was_requested(
-        self, forge, variables, monkeypatch
-    ):
+    def test_existing_hook_is_not_mistaken_for_the_requested_one(self, forge, variables, monkeypatch):
         monkeypatch.setattr(ForgeApi, "single_event", True)
         forge.add(URL, events=["issues"])
         forge.faults = ["ignored"]
@@ -229,47 +227,47 @@ class TestSecretOfTheClient:
         assert ensure(events=["push"])["change"] == "created"
         assert forge.secrets == {"1": "of-the-user", "2": pending.secret}
 
-    def test_a_hook_of_another_origin_that_differs_is_left_alone(self, forge, variables):
+    def test_differing_hook_that_is_not_stored_stays_unchanged(self, forge, variables):
         forge.add(URL, events=["issues"])
         with pytest.raises(AirflowFailException, match="differs and is not stored"):
             ensure()
         assert forge.take_requests() == ["GET"]
 
-    def test_a_rejected_creation_leaves_nothing_pending_and_shows_no_secret(self, forge, variables):
+    def test_refused_creation_leaves_no_pending_entry_and_shows_no_secret(self, forge, variables):
         forge.faults = [422]
         with pytest.raises(AirflowFailException, match=r"rejected \*\*\*"):
             ensure()
         assert parse_state(variables.kept[VARIABLE]) == ()
 
     @pytest.mark.parametrize("operator", [EnsureServiceHookOperator, RegisterServiceHookOperator])
-    def test_a_hook_whose_secret_is_not_known_is_a_conflict(self, forge, variables, operator):
+    def test_hook_with_an_unknown_secret_is_a_conflict(self, forge, variables, operator):
         forge.add(URL)
         with pytest.raises(AirflowFailException, match="its secret is not stored, and Acme Forge does not return it"):
             run(operator, hook_name="orders", url=URL, secret_variable="hooks")
         assert "hooks" not in variables.kept
         assert forge.take_requests() == ["GET"]
 
-    def test_a_hook_whose_secret_is_not_known_can_be_adopted_with_a_warning(self, forge, variables, caplog):
+    def test_hook_with_an_unknown_secret_can_be_adopted_with_a_warning(self, forge, variables, caplog):
         hook_id = forge.add(URL)
         assert ensure(hook_id=hook_id)["change"] == "unchanged"
         assert f"The secret of hook {hook_id} on Acme Forge is not known: rotate it" in caplog.text
         assert ensure()["change"] == "unchanged"
 
-    def test_a_secret_that_the_user_typed_is_used_for_a_hook_that_is_there(self, forge, variables):
+    def test_secret_typed_by_the_user_is_used_for_an_existing_hook(self, forge, variables):
         forge.add(URL)
         variables.kept["hooks"] = "typed-by-the-user"
         result = run(RegisterServiceHookOperator, url=URL, secret_variable="hooks")
         assert result["created"] is False
         assert parse_secrets(variables.kept["hooks"]) == ("typed-by-the-user",)
 
-    def test_without_a_variable_nothing_is_sent(self, forge):
+    def test_missing_secret_variable_is_refused_before_any_request(self, forge):
         with pytest.raises(
             AirflowFailException, match="secret_variable: is needed on Acme Forge, which does not return"
         ):
             run(RegisterServiceHookOperator, url=URL)
         assert forge.take_requests() == []
 
-    def test_two_declarations_of_one_variable_have_their_own_secrets(self, forge, variables):
+    def test_declarations_of_one_variable_have_separate_secrets(self, forge, variables):
         ensure(secret_variable="hooks")
         ensure(secret_variable="hooks", hook_name="stock", url=OTHER_URL)
         assert set(parse_secrets(variables.kept["hooks"])) == set(forge.secrets.values())
@@ -287,7 +285,7 @@ class TestOtherOperators:
         assert run(DeleteServiceHookOperator, hook_name="orders") == {"deleted": ["1"], "gone": []}
         assert parse_state(variables.kept[VARIABLE]) == ()
 
-    def test_a_rotation_sends_its_own_secret_and_stores_it_first(self, forge, variables):
+    def test_rotation_stores_the_new_secret_before_it_is_sent(self, forge, variables):
         ensure()
         stored = []
         forge.before_create = lambda body: stored.append((variables.kept[VARIABLE], body["config"]["secret"]))
@@ -298,13 +296,13 @@ class TestOtherOperators:
         assert parse_secrets(variables.kept[VARIABLE]) == (forge.secrets["2"], forge.secrets["1"])
         assert forge.secrets["2"] == sent
 
-    def test_a_lost_rotation_is_taken_up_with_the_stored_secret(self, forge, variables):
+    def test_uncertain_rotation_continues_with_the_stored_secret(self, forge, variables):
         ensure()
         forge.faults = ["ignored"]
         with pytest.raises(AirflowException, match="no complete response"):
             run(RotateServiceHookSecretOperator, hook_name="orders", overlap=timedelta(0))
         (pending,) = [one for one in parse_state(variables.kept[VARIABLE]) if one.is_pending]
-        forge.add(URL, secret=pending.secret)  # it arrived later
+        forge.add(URL, secret=pending.secret)  # the request arrived late
         result = run(RotateServiceHookSecretOperator, hook_id="1", secret_variable=VARIABLE, overlap=timedelta(0))
         assert (result["hook_id"], result["deleted"]) == ("2", "1")
         assert parse_secrets(variables.kept[VARIABLE]) == (pending.secret,)
@@ -317,7 +315,7 @@ def test_no_error_shows_the_secret_of_a_request(forge):
         hook._open_manager().create(HookSpec(url=URL, events=("push",), secret="a-secret-of-ours"))
 
 
-def test_the_conflict_is_an_error_of_this_package(forge):
+def test_unknown_secret_is_reported_as_hook_conflict_error(forge):
     forge.add(URL)
     with pytest.raises(HookConflictError, match="delete the hook, or set hook_id to it and rotate its secret"):
         RegistryHook("forge").register_hook(HookSpec(url=URL), variable="hooks")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Whatever exists and is stored: after the plan it is as declared, and a second plan has nothing to do."""
+"""From any state a plan leads to the declared hooks, and a second plan changes nothing."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from tests.registries.platform_data import PLATFORM_DATA, make_api
 URLS = [f"https://hooks.example.com/{name}" for name in "abc"]
 
 
-def carry_out(api, steps, present):
-    """Do on a list what the steps say."""
+def apply_steps(api, steps, present):
+    """Return the hooks after the steps, and the ids of the declared ones."""
     hooks = {hook.hook_id: hook for hook in present}
-    kept = []
+    declared_ids = []
     for number, step in enumerate(steps):
         if isinstance(step, NoOp):
-            kept.append(step.hook.hook_id)
+            declared_ids.append(step.hook.hook_id)
         elif isinstance(step, Update):
             given = {name: value for name, value in step.changes.list_given().items() if name != "is_active"}
             status = "active" if step.changes.is_active else step.hook.status
             hooks[step.hook.hook_id] = replace(step.hook, status=status, **given)
-            kept.append(step.hook.hook_id)
+            declared_ids.append(step.hook.hook_id)
         elif isinstance(step, Delete):
             del hooks[step.hook.hook_id]
         else:
@@ -42,14 +42,14 @@ def carry_out(api, steps, present):
                 headers=spec.headers or {},
             )
             hooks[new.hook_id] = new
-            kept.append(new.hook_id)
+            declared_ids.append(new.hook_id)
             if isinstance(step, Replace):
                 del hooks[step.hook.hook_id]
-    return list(hooks.values()), kept
+    return list(hooks.values()), declared_ids
 
 
 @st.composite
-def situations(draw, name):
+def states(draw, name):
     hooks = [
         ServiceHook(
             hook_id=f"h{number}",
@@ -68,28 +68,32 @@ def situations(draw, name):
 
 @pytest.mark.parametrize("name", PLATFORM_DATA)
 @given(data=st.data())
-def test_a_plan_leads_to_what_is_declared_and_then_to_nothing(name, data):
+def test_plan_leads_to_the_declared_hooks_and_a_second_plan_changes_nothing(name, data):
     api = make_api(name)
     spec = replace(PLATFORM_DATA[name].spec, url=data.draw(st.sampled_from(URLS)))
     wanted = api.expand(spec)
-    present, own, taken = data.draw(situations(name))
+    present, own, taken = data.draw(states(name))
     try:
         steps = make_plan(api, wanted, present=present, own=own, taken=taken)
     except HookConflictError:
         others = [hook for hook in present if hook.hook_id not in own | taken]
-        assert any(hook.url == spec.url or hook.name == spec.name for hook in others), "only where another may be meant"
+        assert any(hook.url == spec.url or hook.name == spec.name for hook in others), (
+            "a conflict requires another matching hook"
+        )
         return
-    after, kept = carry_out(api, steps, present)
-    assert len(kept) == len(set(kept)) == len(wanted)
-    assert make_plan(api, wanted, present=after, own=kept, taken=taken) == tuple(
-        NoOp(hook=hook) for hook_id in kept for hook in after if hook.hook_id == hook_id
+    after, declared_ids = apply_steps(api, steps, present)
+    assert len(declared_ids) == len(set(declared_ids)) == len(wanted)
+    assert make_plan(api, wanted, present=after, own=declared_ids, taken=taken) == tuple(
+        NoOp(hook=hook) for hook_id in declared_ids for hook in after if hook.hook_id == hook_id
     )
     left = {hook.hook_id: hook for hook in after}
-    assert all(left[hook.hook_id] == hook for hook in present if hook.hook_id in taken), "others' hooks are untouched"
-    assert not (own - set(kept)) & set(left), "no second hook of the declaration is left"
+    assert all(left[hook.hook_id] == hook for hook in present if hook.hook_id in taken), (
+        "hooks of other declarations are unchanged"
+    )
+    assert not (own - set(declared_ids)) & set(left), "no duplicate hook of the declaration is left"
 
 
-def test_a_hook_that_matches_is_preferred_to_one_that_would_have_to_be_changed():
+def test_matching_hook_is_preferred_to_one_that_needs_an_update():
     api = make_api("sentry")
     (spec,) = api.expand(PLATFORM_DATA["sentry"].spec)
     other = ServiceHook(hook_id="h1", url=spec.url, events=("event.created",))
@@ -97,7 +101,7 @@ def test_a_hook_that_matches_is_preferred_to_one_that_would_have_to_be_changed()
     assert make_plan(api, [spec], present=[other, match], own=(), taken=()) == (NoOp(hook=match),)
 
 
-def test_nothing_there_is_created():
+def test_missing_hook_is_created():
     api = make_api("zstack")
     (spec,) = api.expand(PLATFORM_DATA["zstack"].spec)
     assert make_plan(api, [spec], present=[], own={"h1"}, taken=()) == (Create(spec=spec),)

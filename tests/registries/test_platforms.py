@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The other platforms: what is asked is exactly what they document, and what they answer is read in full."""
+"""Akinon, ZStack and Smartsheet: requests are exactly the documented ones, and responses are read completely."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from airflow_provider_hooks.exceptions import RegistryError, UnsupportedOperationError, ValidationError
 from airflow_provider_hooks.registries.model import HookChanges, HookSpec, Operation, Response
 from airflow_provider_hooks.registries.platforms.smartsheet_rm import EVENT_TYPES
-from tests.registries.platform_data import ID_1, ID_2, PLATFORM_DATA, TOKEN, answer, make_api
+from tests.registries.platform_data import ID_1, ID_2, PLATFORM_DATA, TOKEN, make_api, make_response
 
 AKINON, ZSTACK, SMARTSHEET = make_api("akinon"), make_api("zstack"), make_api("smartsheet_rm")
 WEBHOOKS = f"/organizations/{ID_1}/projects/{ID_2}/settings/webhooks"
@@ -66,11 +66,11 @@ SMARTSHEET_SPEC = HookSpec(url=URL, events=("project.created",))
         (SMARTSHEET.delete("123456"), "DELETE", "/webhooks/123456", None),
     ],
 )
-def test_every_call_is_as_documented(call, method, path, body):
+def test_requests_match_the_documentation(call, method, path, body):
     assert (call.method, call.path, call.body) == (method, path, body)
 
 
-def test_tokens_go_where_each_platform_documents():
+def test_token_is_sent_as_each_platform_documents():
     bearer = {"Authorization": f"Bearer {TOKEN}"}
     assert (AKINON.authorize(), ZSTACK.authorize(), SMARTSHEET.authorize()) == (bearer, bearer, {"auth": TOKEN})
 
@@ -88,12 +88,12 @@ class TestAkinon:
     }
     PROJECT = {"_id": ID_2, "name": "A project", "slug": "a-project", "organization": ID_1, "status": "draft"}
 
-    def test_the_documented_201_is_the_project_and_does_not_say_which_webhook(self):
+    def test_documented_201_has_the_project_and_no_webhook(self):
         call = AKINON.create(AKINON_SPEC)
-        assert AKINON.read_created(call, answer(self.PROJECT, 201)) is None
+        assert AKINON.read_created(call, make_response(self.PROJECT, 201)) is None
 
-    def test_a_webhook_in_the_201_is_taken(self):
-        hook = AKINON.read_created(AKINON.create(AKINON_SPEC), answer(self.WEBHOOK, 201))
+    def test_webhook_in_the_201_is_read(self):
+        hook = AKINON.read_created(AKINON.create(AKINON_SPEC), make_response(self.WEBHOOK, 201))
         assert (hook.hook_id, hook.name, hook.url, hook.status) == (ID_1, "<name>", URL, "active")
         assert (hook.headers, hook.events) == ({"X-Key": "s3cret"}, ("deployment.build.created",))
         assert (hook.created_at, hook.updated_at) == ("2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z")
@@ -101,13 +101,13 @@ class TestAkinon:
 
     def test_the_list_is_one_page(self):
         disabled = {**self.WEBHOOK, "active": False}
-        page = AKINON.read_page(AKINON.list_hooks(), answer([self.WEBHOOK, disabled]))
+        page = AKINON.read_page(AKINON.list_hooks(), make_response([self.WEBHOOK, disabled]))
         assert ([hook.status for hook in page.hooks], page.next_cursor) == (["active", "disabled"], None)
 
     @pytest.mark.parametrize("content", [{}, {**WEBHOOK, "headers": [1]}, {**WEBHOOK, "events": None}, [], "x"])
-    def test_another_form_is_an_error(self, content):
+    def test_malformed_response_is_an_error(self, content):
         with pytest.raises(RegistryError, match="answered"):
-            AKINON.read_hook(AKINON.get(ID_1), answer(content))
+            AKINON.read_hook(AKINON.get(ID_1), make_response(content))
 
     @pytest.mark.parametrize(
         ("spec", "names"),
@@ -118,12 +118,12 @@ class TestAkinon:
             (HookChanges(events=(), name=""), {"events", "name"}),
         ],
     )
-    def test_what_it_would_refuse_is_refused_before_any_call(self, spec, names):
+    def test_invalid_declaration_is_refused_before_any_call(self, spec, names):
         with pytest.raises(ValidationError) as caught:
             AKINON.check(spec)
         assert set(caught.value.problems) == names
 
-    def test_an_id_is_24_hex_digits(self):
+    def test_hook_id_must_be_24_hex_digits(self):
         for hook_id in ("5f1a", ID_1 + "0", "g" * 24, f"{ID_1}\n", None):
             with pytest.raises(ValidationError, match="hook_id"):
                 AKINON.get(hook_id)
@@ -141,19 +141,19 @@ class TestZStack:
     }
 
     @pytest.mark.parametrize("call", [ZSTACK.create(ZSTACK_SPEC), ZSTACK.rotate("wh-001")])
-    def test_the_secret_that_is_shown_once_is_read(self, call):
+    def test_secret_in_the_creation_or_rotation_response_is_read(self, call):
         hook = ZSTACK.read_hook(
-            call, answer({"endpoint": self.ENDPOINT, "signingSecretPlaintext": "whsec_abc123def456"})
+            call, make_response({"endpoint": self.ENDPOINT, "signingSecretPlaintext": "whsec_abc123def456"})
         )
         assert (hook.hook_id, hook.name, hook.secret) == ("wh-001", "Slack Webhook", "whsec_abc123def456")
         assert (hook.created_at, hook.updated_at) == ("2026-01-15T08:00:00Z", "2026-01-15T08:00:00Z")
         assert "abc123" not in repr(hook) + json.dumps(hook.as_json())
 
     def test_a_flat_endpoint_is_read_without_a_secret(self):
-        assert ZSTACK.read_hook(ZSTACK.get("wh-001"), answer(self.ENDPOINT)).secret is None
+        assert ZSTACK.read_hook(ZSTACK.get("wh-001"), make_response(self.ENDPOINT)).secret is None
 
-    def test_what_it_says_of_its_signatures_is_read(self):
-        said = {
+    def test_description_of_the_signatures_is_read(self):
+        content = {
             "algorithm": "HMAC-SHA256",
             "signatureFormat": "v1=<hex-digest>",
             "headerTimestamp": "X-Webhook-Timestamp",
@@ -162,27 +162,27 @@ class TestZStack:
             "replayWindowSec": 300,
             "examples": [],
         }
-        security = ZSTACK.read_security(ZSTACK.security(), answer(said))
+        security = ZSTACK.read_security(ZSTACK.security(), make_response(content))
         assert (security.algorithm, security.signature_header, security.replay_window) == (
             "HMAC-SHA256",
             "X-Webhook-Signature",
             300,
         )
         with pytest.raises(RegistryError, match="replayWindowSec"):
-            ZSTACK.read_security(ZSTACK.security(), answer({**said, "replayWindowSec": "soon"}))
+            ZSTACK.read_security(ZSTACK.security(), make_response({**content, "replayWindowSec": "soon"}))
 
-    def test_a_404_without_the_platforms_message_is_not_its_own(self):
+    def test_404_is_not_found_only_with_a_message_of_the_platform(self):
         for content, gone in ((b"<html>", False), ({"error": {"description": "not found"}}, True)):
             with pytest.raises(RegistryError) as caught:
-                ZSTACK.read_hook(ZSTACK.get("wh-001"), answer(content, 404))
+                ZSTACK.read_hook(ZSTACK.get("wh-001"), make_response(content, 404))
             assert caught.value.not_found is gone
 
-    def test_its_errors_are_shown(self):
-        said = {"error": {"code": "SYS.1001", "description": "invalid url", "details": "no host"}}
+    def test_error_shows_the_message_of_the_platform(self):
+        content = {"error": {"code": "SYS.1001", "description": "invalid url", "details": "no host"}}
         with pytest.raises(RegistryError, match=r"HTTP 400: SYS.1001; invalid url; no host"):
-            ZSTACK.read_hook(ZSTACK.create(ZSTACK_SPEC), answer(said, 400))
+            ZSTACK.read_hook(ZSTACK.create(ZSTACK_SPEC), make_response(content, 400))
 
-    def test_what_it_would_refuse_is_refused_before_any_call(self):
+    def test_invalid_declaration_is_refused_before_any_call(self):
         with pytest.raises(ValidationError) as caught:
             ZSTACK.create(HookSpec(url="", name=None, secret=" padded "))
         assert set(caught.value.problems) == {"url", "name", "secret"}
@@ -201,24 +201,24 @@ class TestSmartsheet:
     }
 
     def test_a_webhook_is_read(self):
-        hook = SMARTSHEET.read_hook(SMARTSHEET.create(SMARTSHEET_SPEC), answer(self.WEBHOOK))
+        hook = SMARTSHEET.read_hook(SMARTSHEET.create(SMARTSHEET_SPEC), make_response(self.WEBHOOK))
         assert (hook.hook_id, hook.url, hook.events, hook.status) == ("123456", URL, ("project.created",), "active")
         assert (hook.created_at, hook.updated_at) == ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
 
-    def test_pages_are_followed_by_their_number_only(self):
+    def test_pagination_uses_only_the_page_number(self):
         paging = {"page": 1, "per_page": 1000, "previous": None, "self": "/x", "next": "https://evil.example/?page=9"}
         assert SMARTSHEET.list_hooks().query == {"page": "1", "per_page": "1000"}
-        page = SMARTSHEET.read_page(SMARTSHEET.list_hooks(), answer({"paging": paging, "data": [self.WEBHOOK]}))
+        page = SMARTSHEET.read_page(SMARTSHEET.list_hooks(), make_response({"paging": paging, "data": [self.WEBHOOK]}))
         assert SMARTSHEET.list_hooks(page.next_cursor).query == {"page": "2", "per_page": "1000"}
         last = {"paging": {**paging, "next": None}, "data": []}
-        assert SMARTSHEET.read_page(SMARTSHEET.list_hooks(), answer(last)).next_cursor is None
+        assert SMARTSHEET.read_page(SMARTSHEET.list_hooks(), make_response(last)).next_cursor is None
 
     @pytest.mark.parametrize("content", [[], {}, {"data": [], "paging": None}, {"data": {}, "paging": {"page": 1}}])
-    def test_another_form_of_a_page_is_an_error(self, content):
+    def test_malformed_page_is_an_error(self, content):
         with pytest.raises(RegistryError, match="no page of webhooks"):
-            SMARTSHEET.read_page(SMARTSHEET.list_hooks(), answer(content))
+            SMARTSHEET.read_page(SMARTSHEET.list_hooks(), make_response(content))
 
-    def test_there_are_the_eight_documented_event_types(self):
+    def test_event_types_are_the_eight_documented_ones(self):
         objects = ("project", "time.entry", "user", "assignment")
         assert set(EVENT_TYPES) == {f"{one}.{what}" for one, what in product(objects, ("created", "updated"))}
 
@@ -231,16 +231,16 @@ class TestSmartsheet:
             (HookSpec(url="x", events=("project.deleted",)), {"url", "events"}),
         ],
     )
-    def test_what_it_would_refuse_is_refused_before_any_call(self, spec, names):
+    def test_invalid_declaration_is_refused_before_any_call(self, spec, names):
         with pytest.raises(ValidationError) as caught:
             SMARTSHEET.create(spec)
         assert set(caught.value.problems) == names
 
-    def test_its_errors_are_shown(self):
+    def test_error_shows_the_message_of_the_platform(self):
         with pytest.raises(RegistryError, match="HTTP 403: bad data; the token lacks the permission"):
-            SMARTSHEET.read_hook(SMARTSHEET.get("1"), answer({"message": "bad data", "errors": []}, 403))
+            SMARTSHEET.read_hook(SMARTSHEET.get("1"), make_response({"message": "bad data", "errors": []}, 403))
 
-    def test_too_many_requests_are_reported_with_the_time_of_the_reset(self):
+    def test_429_is_reported_with_the_time_of_the_reset(self):
         headers = {"x-ratelimit-reset": "1700000000"}
         refused = Response(status_code=429, headers=headers, body=b"{}")
         with pytest.raises(RegistryError, match="the limit applies until 2023-11-14T22:13:20Z") as caught:
@@ -266,7 +266,7 @@ def build(api, operation):
 
 
 @pytest.mark.parametrize(("platform", "operation"), list(product(PLATFORM_DATA, Operation)))
-def test_a_platform_does_what_its_description_says_or_names_the_alternative(platform, operation):
+def test_operation_is_supported_as_described_or_names_an_alternative(platform, operation):
     api = make_api(platform)
     if operation in api.platform.operations:
         assert build(api, operation).operation is operation
@@ -284,7 +284,7 @@ def test_a_platform_does_what_its_description_says_or_names_the_alternative(plat
         st.binary(), st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps).map(str.encode)
     ),
 )
-def test_no_response_raises_anything_but_a_registry_error(platform, status, body):
+def test_any_response_raises_only_registry_errors(platform, status, body):
     api = make_api(platform)
     request = build(api, Operation.GET)
     reads = [api.read_hook, api.read_created, api.read_deletion]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What is asked of Sentry is exactly what it documents, and what it answers is read in full."""
+"""Requests to Sentry are exactly the documented ones, and its documented responses are read completely."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_hooks.exceptions import RegistryError, ValidationError
 from airflow_provider_hooks.registries.model import HookChanges, HookSpec, Response, Stat
-from tests.registries.platform_data import answer, make_api
+from tests.registries.platform_data import make_api, make_response
 
 SECRET = "0433394d266a4031b0bfb7a9369b4af36467d0768caa421abd90f1ead2998bf5"
 OBJECT = {
@@ -23,7 +23,7 @@ OBJECT = {
     "status": "active",
     "url": "https://example.com/sentry-hook",
 }
-"""The answer that Sentry documents."""
+"""The response that Sentry documents."""
 
 API = make_api("sentry")
 SPEC = HookSpec(url="https://example.com/sentry-hook", events=("event.alert", "event.created"))
@@ -38,8 +38,8 @@ def test_a_hook_is_registered_by_the_documented_request():
     assert CREATE.body == {"events": ["event.alert", "event.created"], "url": "https://example.com/sentry-hook"}
 
 
-def test_the_documented_answer_is_read_in_full_and_shown_without_its_secret():
-    hook = API.read_hook(CREATE, answer({**OBJECT, "new_field": 1}, 201))
+def test_documented_response_is_read_completely_and_shown_without_its_secret():
+    hook = API.read_hook(CREATE, make_response({**OBJECT, "new_field": 1}, 201))
     assert (hook.hook_id, hook.url, hook.status) == (OBJECT["id"], OBJECT["url"], "active")
     assert (list(hook.events), hook.created_at, hook.secret) == (OBJECT["events"], OBJECT["dateCreated"], SECRET)
     assert SECRET not in repr(hook)
@@ -62,55 +62,55 @@ def test_the_documented_answer_is_read_in_full_and_shown_without_its_secret():
         (API.stats("a1", since=None, until=None, resolution=None), "GET", f"{HOOKS}a1/stats/", None),
     ],
 )
-def test_every_other_call_is_as_documented(call, method, path, body):
+def test_other_requests_match_the_documentation(call, method, path, body):
     assert (call.method, call.path, call.body) == (method, path, body)
 
 
 def test_statistics_are_requested_and_read_as_documented():
     call = API.stats("a1", since=1, until=2, resolution="1h")
     assert call.query == {"since": "1", "until": "2", "resolution": "1h"}
-    assert API.read_stats(call, answer([{"ts": 1, "total": 5}])) == [Stat(timestamp=1, total=5)]
+    assert API.read_stats(call, make_response([{"ts": 1, "total": 5}])) == [Stat(timestamp=1, total=5)]
     for content in ({}, [1], [{"ts": "1", "total": 5}], [{"ts": 1}]):
         with pytest.raises(RegistryError, match="times and totals"):
-            API.read_stats(call, answer(content))
+            API.read_stats(call, make_response(content))
     with pytest.raises(ValidationError, match="resolution"):
         API.stats("a1", since=None, until=None, resolution="2h")
 
 
-def test_an_id_cannot_lead_to_another_path():
+def test_hook_id_that_would_change_the_path_is_refused():
     for hook_id in ("../../x", "", "a/b", "a?b", "a b", "a\n", None):
         with pytest.raises(ValidationError, match="hook_id"):
             API.get(hook_id)
 
 
-def test_pages_are_followed_by_cursor_only():
+def test_pagination_uses_only_the_cursor_of_the_link_header():
     link = (
         '<https://evil.example/?&cursor=1:0:1>; rel="previous"; results="false"; cursor="1:0:1", '
         '<https://evil.example/?&cursor=1:100:0>; rel="next"; results="true"; cursor="1:100:0"'
     )
-    page = API.read_page(LIST, answer([OBJECT, OBJECT], link=link))
+    page = API.read_page(LIST, make_response([OBJECT, OBJECT], link=link))
     assert (len(page.hooks), page.next_cursor) == (2, "1:100:0")
     assert API.list_hooks(page.next_cursor).query == {"cursor": "1:100:0"}
     last = link.replace('results="true"', 'results="false"')
-    assert API.read_page(LIST, answer([], link=last)).next_cursor is None
-    assert API.read_page(LIST, answer([])).next_cursor is None
+    assert API.read_page(LIST, make_response([], link=last)).next_cursor is None
+    assert API.read_page(LIST, make_response([])).next_cursor is None
 
 
 @pytest.mark.parametrize(
     ("status", "content", "there"), [(204, b"", True), (200, {}, True), (404, {"detail": "gone"}, False)]
 )
-def test_deleting_returns_whether_it_existed(status, content, there):
-    assert API.read_deletion(API.delete("a1"), answer(content, status)) is there
+def test_deletion_returns_whether_the_hook_existed(status, content, there):
+    assert API.read_deletion(API.delete("a1"), make_response(content, status)) is there
 
 
 @pytest.mark.parametrize(("status", "content"), [(200, b"<html>"), (404, b"<html>"), (404, b""), (302, b"")])
-def test_an_answer_to_a_deletion_that_may_come_from_another_server_is_an_error(status, content):
+def test_undocumented_response_to_a_deletion_is_an_error(status, content):
     with pytest.raises(RegistryError):
-        API.read_deletion(API.delete("a1"), answer(content, status))
+        API.read_deletion(API.delete("a1"), make_response(content, status))
 
 
-def test_410_is_gone_too():
-    assert API.read_deletion(API.delete("a1"), answer({"detail": "gone for good"}, 410)) is False
+def test_410_is_read_as_a_deleted_hook():
+    assert API.read_deletion(API.delete("a1"), make_response({"detail": "gone for good"}, 410)) is False
 
 
 @pytest.mark.parametrize(
@@ -123,13 +123,13 @@ def test_410_is_gone_too():
         (HookChanges(url="ftp://x", events=()), {"url", "events"}),
     ],
 )
-def test_what_sentry_would_refuse_is_refused_before_any_call(spec, names):
+def test_declaration_that_sentry_would_refuse_is_refused_before_any_call(spec, names):
     with pytest.raises(ValidationError) as caught:
         API.check(spec)
     assert set(caught.value.problems) == names
 
 
-def test_a_url_of_512_characters_is_the_longest():
+def test_url_is_limited_to_512_characters():
     url = "https://example.com/".ljust(512, "x")
     API.check(HookChanges(url=url))
     with pytest.raises(ValidationError, match="512"):
@@ -157,9 +157,9 @@ def test_a_url_of_512_characters_is_the_longest():
         (400, {"detail": "a\r\nb\x1b[31m" + "x" * 500}, "a\\r\\nb\\x1b[31m"),
     ],
 )
-def test_a_refusal_is_reported_with_platform_call_status_message_and_advice(status, content, problem):
+def test_error_names_platform_call_status_message_and_advice(status, content, problem):
     with pytest.raises(RegistryError) as caught:
-        API.read_hook(CREATE, answer(content, status))
+        API.read_hook(CREATE, make_response(content, status))
     assert str(caught.value).startswith(f"Sentry, register a service hook: HTTP {status}: ")
     assert problem in str(caught.value)
     assert caught.value.status_code == status
@@ -181,21 +181,21 @@ def test_a_refusal_is_reported_with_platform_call_status_message_and_advice(stat
         ({**OBJECT, "id": "x\n\x1b[31m", "events": ["\x1b[2J"], "status": "a\nb"}, "id, status"),
     ],
 )
-def test_an_answer_of_another_form_is_an_error_that_shows_nothing_of_it(content, problem):
+def test_malformed_response_is_an_error_that_does_not_quote_it(content, problem):
     with pytest.raises(RegistryError, match="answered") as caught:
-        API.read_hook(CREATE, answer(content, 201))
+        API.read_hook(CREATE, make_response(content, 201))
     assert problem in str(caught.value)
     assert SECRET not in str(caught.value)
 
 
-def test_a_list_that_is_none_is_an_error():
+def test_list_response_without_an_array_is_an_error():
     with pytest.raises(RegistryError, match="no list"):
-        API.read_page(LIST, answer({"a": 1}))
+        API.read_page(LIST, make_response({"a": 1}))
 
 
-@pytest.mark.parametrize(("status", "passing"), [(None, True), (429, True), (503, True), (400, False), (403, False)])
-def test_only_a_call_that_may_succeed_later_is_passing(status, passing):
-    assert RegistryError("Sentry", "list", "x", status_code=status).retryable is passing
+@pytest.mark.parametrize(("status", "retryable"), [(None, True), (429, True), (503, True), (400, False), (403, False)])
+def test_only_temporary_errors_are_retryable(status, retryable):
+    assert RegistryError("Sentry", "list", "x", status_code=status).retryable is retryable
 
 
 @pytest.mark.parametrize(
@@ -210,19 +210,19 @@ def test_only_a_call_that_may_succeed_later_is_passing(status, passing):
         (500, True, True),
     ],
 )
-def test_a_call_may_have_had_its_effect_unless_it_was_refused_or_not_sent(status, sent, uncertain):
+def test_outcome_is_unknown_unless_the_call_was_refused_or_not_sent(status, sent, uncertain):
     assert RegistryError("Sentry", "create", "x", status_code=status, sent=sent).outcome_unknown is uncertain
 
 
 @pytest.mark.parametrize(
     ("status", "explained", "gone"), [(404, True, True), (410, True, True), (404, False, False), (403, True, False)]
 )
-def test_not_found_is_what_the_platforms_own_message_says(status, explained, gone):
+def test_not_found_requires_a_message_of_the_platform(status, explained, gone):
     assert RegistryError("Sentry", "get", "x", status_code=status, has_platform_message=explained).not_found is gone
 
 
 @given(body=st.one_of(st.binary(), st.text().map(str.encode)), status=st.integers(100, 599), link=st.text())
-def test_no_answer_raises_anything_else(body, status, link):
+def test_any_response_raises_only_registry_errors(body, status, link):
     for read in (API.read_hook, API.read_page, API.read_deletion, API.read_stats):
         try:
             read(CREATE, Response(status_code=status, headers={"link": link}, body=body))

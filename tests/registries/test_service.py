@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The bounds of a list of hooks, and what a platform may echo in a response that is no error."""
+"""The limits of a list of hooks, and the masking of what a platform returns in a successful response."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def make_hook(number: int = 1, **changes) -> dict[str, object]:
 
 
 class Pages:
-    """A transport that answers page after page, without end unless there is a last one."""
+    """A transport that returns pages, endlessly unless ``last`` is set."""
 
     def __init__(self, page: list[dict[str, object]], *, last: int | None = None, link: str | None = None) -> None:
         self.body, self.last, self.link, self.sent = json.dumps(page).encode(), last, link, 0
@@ -76,7 +76,7 @@ def test_a_list_that_takes_too_long_is_refused(monkeypatch):
         open_manager(Pages([make_hook()]))[0].list_all()
 
 
-def test_a_list_takes_a_time_that_grows_with_it():
+def test_listing_takes_linear_time():
     manager = open_manager(Pages([make_hook(number) for number in range(10)], last=1))[0]
     assert len(manager.list_all()) == 10
 
@@ -86,23 +86,23 @@ def test_a_list_takes_a_time_that_grows_with_it():
     assert_grows_linearly(list_hooks, start=1_000)
 
 
-def test_the_secrets_of_a_list_are_not_registered_and_that_of_one_hook_is():
+def test_secret_of_a_fetched_hook_is_masked_and_those_of_a_list_are_not():
     manager, masked = open_manager(Pages([make_hook()], last=1))
     manager.list_all()
     assert masked == []
 
-    class One:
+    class OneHook:
         def send(self, request, read):
             return read(request, Response(status_code=200, body=json.dumps(make_hook()).encode()))
 
-    manager, masked = open_manager(One())
+    manager, masked = open_manager(OneHook())
     assert manager.fetch("hook-1").secret == f"{SECRET}-1"
     assert masked == [f"{SECRET}-1"]
 
 
 @pytest.mark.parametrize("private", [TOKEN, f"{SECRET}-1", "a-secret-in-the-request"])
 @pytest.mark.parametrize("name", ["status", "dateCreated"])
-def test_what_a_platform_echoes_in_a_hook_is_masked(private, name):
+def test_secret_echoed_in_a_hook_is_masked(private, name):
     class Echo:
         def send(self, request, read):
             return read(
@@ -116,7 +116,7 @@ def test_what_a_platform_echoes_in_a_hook_is_masked(private, name):
     assert "<***>" in json.dumps(hook.as_json())
 
 
-def test_an_id_that_is_our_token_is_refused():
+def test_hook_id_equal_to_the_token_is_refused():
     class Echo:
         def send(self, request, read):
             return read(request, Response(status_code=200, body=json.dumps(make_hook(id=TOKEN)).encode()))
@@ -127,7 +127,7 @@ def test_an_id_that_is_our_token_is_refused():
 
 
 @pytest.mark.parametrize("part", ['rel="next"; ', 'results="true"; ', 'rel="next"; results="true"; ', ",", ";", '="'])
-def test_a_link_header_takes_a_time_that_grows_with_it(part):
+def test_link_header_is_parsed_in_linear_time(part):
     def read(size: int) -> None:
         API.parse_page([], {"link": (part * size)[:4_096]})
 
@@ -140,52 +140,52 @@ def test_a_link_header_that_is_too_long_is_refused():
         API.parse_page([], {"link": pages.link})
 
 
-class Answers:
-    """A transport that gives one answer for each operation, and stores what was sent."""
+class FixedResponses:
+    """A transport with a fixed response for each operation, which records the requests."""
 
-    def __init__(self, **answers: bytes) -> None:
-        self.answers, self.sent = answers, []
+    def __init__(self, **responses: bytes) -> None:
+        self.responses, self.sent = responses, []
 
     def send(self, request, read):
         self.sent.append(request.operation.name.lower())
-        return read(request, Response(status_code=200, body=self.answers[request.operation.name.lower()]))
+        return read(request, Response(status_code=200, body=self.responses[request.operation.name.lower()]))
 
 
 @pytest.mark.parametrize("body", [b"", b"  \r\n"])
-def test_an_update_that_is_answered_without_a_body_is_read_again(body):
+def test_update_with_an_empty_response_is_followed_by_a_get(body):
     hook = {"_id": "5f1a" * 6, "name": "n", "url": "https://example.com/b", "headers": {}, "active": True, "events": []}
     hook |= {"createdAt": "", "updatedAt": ""}
-    answers = Answers(update=body, get=json.dumps(hook).encode())
-    manager = HookManager(make_api("akinon"), answers, mask=print)
+    responses = FixedResponses(update=body, get=json.dumps(hook).encode())
+    manager = HookManager(make_api("akinon"), responses, mask=print)
     assert manager.update("5f1a" * 6, HookChanges(url="https://example.com/b")).url == "https://example.com/b"
-    assert answers.sent == ["update", "get"]
+    assert responses.sent == ["update", "get"]
 
 
-class TestWithoutAnId:
-    """ZStack's documented answer to a creation has an empty endpoint, and the secret that it shows only once."""
+class TestCreationWithoutHookId:
+    """ZStack's documented response to a creation has an empty endpoint, and the secret, which is returned only once."""
 
     CREATED = b'{"endpoint": {}, "signingSecretPlaintext": "whsec_of-the-platform"}'
     SPEC = HookSpec(url="https://example.com/a", name="orders")
 
     def open(self, store):
-        self.answers = Answers(create=self.CREATED)
-        manager = HookManager(make_api("zstack"), self.answers, mask=lambda _secret: None)
+        self.responses = FixedResponses(create=self.CREATED)
+        manager = HookManager(make_api("zstack"), self.responses, mask=lambda _secret: None)
         return HookReconciler(manager, store, registry="r")
 
-    def test_it_is_registered_once_and_its_secret_is_stored(self, caplog):
+    def test_hook_is_registered_once_and_its_secret_is_stored(self, caplog):
         store = TupleStore()
         hook, is_new = self.open(store).register(self.SPEC)
         assert (hook.hook_id, hook.url, hook.secret, is_new) == ("", self.SPEC.url, "whsec_of-the-platform", True)
         assert parse_secrets(format_state(store.state)) == ("whsec_of-the-platform",)
         assert "ZStack did not return the id" in caplog.text
         hook, is_new = self.open(store).register(self.SPEC)
-        assert (hook.secret, is_new, self.answers.sent) == ("whsec_of-the-platform", False, [])
+        assert (hook.secret, is_new, self.responses.sent) == ("whsec_of-the-platform", False, [])
 
-    def test_a_declaration_is_created_once_and_cannot_move(self):
+    def test_declaration_is_created_once_and_its_url_cannot_change(self):
         store = TupleStore()
         assert self.open(store).ensure(self.SPEC, name="orders").change == "created"
         assert self.open(store).ensure(self.SPEC, name="orders").change == "unchanged"
         assert self.open(store).ensure(replace(self.SPEC, name="b"), name="b").change == "created"
         with pytest.raises(HookConflictError, match="look the id up there"):
             self.open(store).ensure(replace(self.SPEC, url="https://example.com/b"), name="orders")
-        assert self.answers.sent == []
+        assert self.responses.sent == []

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Signing schemes that no row can describe, as another package would write them."""
+"""Signing schemes that a ``Scheme`` row cannot describe, as another package would define them."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class BadNameSigner(StripeSigner):
 
 
 class ShadowSigner(StripeSigner):
-    """A scheme with the name of one of the provider's own."""
+    """A scheme with the name of a built-in one."""
 
     name = "sentry"
 

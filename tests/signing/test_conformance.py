@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What is delivered is verified and parsed by the libraries that receivers use."""
+"""The libraries that receivers use verify and parse deliveries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from airflow_provider_hooks.signing import SCHEMES, SignatureError, verify
 from tests.airflow_context import SECRET, make_context
 from tests.servers import OK, raw_server
 from tests.signing.test_keys import PUBLIC_PEM, WHPK, WHSK
-from tests.signing.test_message_signatures import other_verify
+from tests.signing.test_message_signatures import library_verify
 
 DATA = {"orders": 12, "text": "é \u2028 😀", "list": [1, None, True, 0.5]}
 FORMATS = ("standard_webhooks", "cloudevents", "cloudevents_binary", "raw")
@@ -33,7 +33,7 @@ FORMATS = ("standard_webhooks", "cloudevents", "cloudevents_binary", "raw")
 
 @pytest.fixture
 def deliver(connect):
-    """Deliver an event, and return the headers, the body and the URL that arrived."""
+    """Deliver an event, and return the headers, the body and the URL of the request."""
 
     def run(name: str, **extra: object) -> tuple[dict[str, str], bytes, str]:
         with raw_server(OK) as receiver:
@@ -49,17 +49,17 @@ def deliver(connect):
 
 
 Check = Callable[[dict[str, str], bytes, str, str], None]
-"""Verifies headers, body, URL and key by another library; raises an exception if it refuses them."""
+"""Verifies headers, body, URL and key with a library; raises an exception if it refuses them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Library:
-    """A library that receivers use, with a secret, what its receiver knows of it, and the key of another sender."""
+    """A library that receivers use, with a signing secret, the key that verifies it, and the key of another sender."""
 
     scheme: str
     check: Check
     error: type[Exception]
-    """What ``check`` raises for a forgery."""
+    """The exception that ``check`` raises for a forgery."""
     secret: str = SECRET
     known: str = SECRET
     other: str = "whsec_" + "QUJD" * 8
@@ -70,7 +70,7 @@ def check_slack(headers: dict[str, str], body: bytes, _: str, secret: str) -> No
 
 
 def check_ed25519(headers: dict[str, str], body: bytes, _: str, public: str) -> None:
-    """Verify ``v1a`` as Standard Webhooks specifies it; its library for Python does not know it yet."""
+    """Verify ``v1a`` as Standard Webhooks specifies it; its library for Python does not support it yet."""
     content = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     version, _, signature = headers["webhook-signature"].partition(",")
     assert version == "v1a"
@@ -105,11 +105,11 @@ LIBRARIES = {
     ),
     "slack_sdk": Library(scheme="slack", check=check_slack, error=AssertionError),
     "http-message-signatures by HMAC": Library(
-        scheme="http_message_signatures", check=other_verify, error=RefusedMessageError
+        scheme="http_message_signatures", check=library_verify, error=RefusedMessageError
     ),
     "http-message-signatures by ed25519": Library(
         scheme="http_message_signatures",
-        check=other_verify,
+        check=library_verify,
         error=RefusedMessageError,
         secret=WHSK,
         known=WHPK,
@@ -120,7 +120,7 @@ LIBRARIES = {
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("library", LIBRARIES.values(), ids=LIBRARIES)
-def test_the_libraries_of_receivers_verify_every_format_and_refuse_a_forgery(deliver, library, name):
+def test_receiver_libraries_verify_every_format_and_refuse_forgeries(deliver, library, name):
     headers, body, url = deliver(name, scheme=library.scheme, password=library.secret)
     library.check(headers, body, url, library.known)
     verify(library.scheme, headers=headers, body=body, secrets=[library.known], method="POST", url=url)
@@ -145,13 +145,13 @@ def test_the_libraries_of_receivers_verify_every_format_and_refuse_a_forgery(del
         ("sentry_integration", "sentry-hook-resource", "orders_loaded"),
     ],
 )
-def test_the_event_type_is_sent_in_the_header_that_receivers_of_the_scheme_read(deliver, scheme, header, value):
+def test_event_type_is_sent_in_the_header_of_the_scheme(deliver, scheme, header, value):
     headers, _, _ = deliver("raw", scheme=scheme)
     assert headers[header] == value
 
 
 @pytest.mark.parametrize("name", ["cloudevents", "cloudevents_binary"])
-def test_the_library_of_cloudevents_parses_both_modes(deliver, name):
+def test_cloudevents_library_parses_both_modes(deliver, name):
     headers, body, _ = deliver(name)
     event = from_http(headers, body)
     assert (event["specversion"], event["id"], event["type"], event["time"]) == (
@@ -164,6 +164,6 @@ def test_the_library_of_cloudevents_parses_both_modes(deliver, name):
     assert event.data == DATA
 
 
-def test_the_payload_of_a_standard_webhook_has_its_three_members(deliver):
+def test_standard_webhook_payload_has_type_timestamp_and_data(deliver):
     _, body, _ = deliver("standard_webhooks")
     assert json.loads(body) == {"type": "orders.loaded", "timestamp": "2026-01-01T12:00:00.000Z", "data": DATA}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Keys from the text of secrets: ed25519 keys in each of their forms, which are not shown and key no HMAC."""
+"""Keys from the text of secrets: ed25519 keys in each format, which are not shown and are not used for an HMAC."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from airflow_provider_hooks.signing import SCHEMES, SignatureError, sign, verify
 from airflow_provider_hooks.signing.keys import SigningKey, VerificationKey, derive_key, find_secret_problem
 from airflow_provider_hooks.signing.secrets import parse_secrets
 
-# Published in the documentation of Svix's server, where the keys of Standard Webhooks come from.
+# From the documentation of Svix's server, which defines the keys of Standard Webhooks.
 WHSK = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
 WHPK = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="
 SEED = base64.b64decode(WHSK[5:])[:32]
@@ -41,8 +41,8 @@ SIGNING = {
     "seed": "whsk_" + base64.b64encode(SEED).decode(),
     "seed without padding": "whsk_" + base64.b64encode(SEED).decode().rstrip("="),
     "PEM": PEM,
-    "PEM without its last line's end": PEM.strip(),
-    "PEM on one line, as a form with one line leaves it": PEM.replace("\n", " "),
+    "PEM without a final newline": PEM.strip(),
+    "PEM on one line, as a single-line form field returns it": PEM.replace("\n", " "),
 }
 
 
@@ -64,7 +64,7 @@ def check(headers: dict[str, str], *secrets: str, body: bytes = BODY) -> None:
 
 @pytest.mark.parametrize("secret", SIGNING.values(), ids=SIGNING)
 class TestSigningKey:
-    def test_its_signature_is_verified_by_both_keys_and_by_no_other(self, secret):
+    def test_signature_is_verified_by_both_keys_of_the_pair_only(self, secret):
         headers = signed(secret)
         public = derive_key(secret, "whsec", takes_ed25519=True).make_verification_key()
         check(headers, secret)
@@ -73,7 +73,7 @@ class TestSigningKey:
             with pytest.raises(SignatureError, match="no signature"):
                 check(headers, other)
 
-    def test_the_signature_is_the_one_of_the_specification(self, secret):
+    def test_signature_follows_the_specification(self, secret):
         value = signed(secret)["webhook-signature"]
         assert value.startswith("v1a,")
         public = Ed25519PublicKey.from_public_bytes(
@@ -81,7 +81,7 @@ class TestSigningKey:
         )
         public.verify(base64.b64decode(value[4:]), b"d-1.%d.%s" % (NOW, BODY))
 
-    def test_what_is_changed_is_refused(self, secret):
+    def test_changed_request_is_refused(self, secret):
         headers = signed(secret)
         for changed in (
             {"webhook-id": "d-2"},
@@ -95,7 +95,7 @@ class TestSigningKey:
         with pytest.raises(SignatureError, match="no signature"):
             check(headers, secret, body=BODY + b" ")
 
-    def test_it_and_its_forms_are_masked_and_its_signature_too(self, secret):
+    def test_key_in_every_encoding_and_signature_are_masked(self, secret):
         headers = signed(secret)
         key = derive_key(secret, "whsec", takes_ed25519=True)
         masked = set(SCHEMES["standard_webhooks"].sensitive_values(headers, [secret]))
@@ -104,14 +104,14 @@ class TestSigningKey:
         assert base64.b64encode(key).decode().rstrip("=") in masked
         assert any(len(line) > 40 and line in secret for line in masked)
 
-    def test_no_text_shows_the_key(self, secret):
+    def test_str_and_repr_do_not_show_the_key(self, secret):
         key = derive_key(secret, "whsec", takes_ed25519=True)
         assert type(key) is SigningKey
         shown = f"{key} {key!r} {[key]} {key.make_verification_key()!r}"
         assert shown == "SigningKey(***) SigningKey(***) [SigningKey(***)] VerificationKey(***)"
 
 
-def test_keys_of_both_kinds_sign_and_verify_while_they_are_rotated():
+def test_hmac_and_ed25519_keys_sign_together_during_a_rotation():
     headers = signed(WHSK, WHSEC)
     assert [one.partition(",")[0] for one in headers["webhook-signature"].split(" ")] == ["v1", "v1a"]
     for secret in (WHSK, WHPK, WHSEC):
@@ -119,7 +119,7 @@ def test_keys_of_both_kinds_sign_and_verify_while_they_are_rotated():
         check(signed(secret if secret != WHPK else WHSK), WHPK, WHSEC)
 
 
-def test_a_signature_has_one_text_only():
+def test_non_canonical_base64_of_a_signature_is_refused():
     """The last character before the padding has bits that base64 ignores."""
     headers = signed(WHSK)
     value = headers["webhook-signature"]
@@ -129,7 +129,7 @@ def test_a_signature_has_one_text_only():
         check({**headers, "webhook-signature": other}, WHSK)
 
 
-def test_the_public_key_is_never_the_key_of_an_hmac():
+def test_public_key_is_not_used_as_an_hmac_key():
     public = derive_key(WHPK, "whsec", takes_ed25519=True)
     forged = sign(
         "standard_webhooks",
@@ -156,7 +156,7 @@ def test_a_verification_key_does_not_sign(secret):
     assert SCHEMES["standard_webhooks"].list_key_forms([secret]) == []
 
 
-def test_keys_of_rfc_8410_are_read():
+def test_pem_keys_of_rfc_8410_are_read():
     private, public = (derive_key(text, "text", takes_ed25519=True) for text in (PEM, PUBLIC_PEM))
     assert private.make_verification_key() == public
     assert type(public) is VerificationKey
@@ -182,7 +182,7 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize(("secret", "problem"), UNUSABLE.values(), ids=UNUSABLE)
-def test_one_that_cannot_be_used_is_refused_without_being_quoted(secret, problem):
+def test_unusable_key_is_refused_without_being_quoted(secret, problem):
     for call in (lambda: signed(secret), lambda: check(signed(WHSK), secret)):
         with pytest.raises(SignatureError, match=problem) as caught:
             call()
@@ -192,18 +192,18 @@ def test_one_that_cannot_be_used_is_refused_without_being_quoted(secret, problem
 
 
 @pytest.mark.parametrize("scheme", ["sentry", "zstack", "stripe"])
-def test_where_a_scheme_takes_no_ed25519_key_its_text_is_the_key(scheme):
+def test_schemes_without_ed25519_use_the_text_as_the_key(scheme):
     assert find_secret_problem(WHSK, "text") is None
     headers = sign(scheme, body=BODY, secrets=[WHSK], delivery_id="d-1", timestamp=NOW)
     verify(scheme, headers=headers, body=BODY, secrets=[WHSK], now=NOW)
     assert derive_key(WHSK, "text") == WHSK.encode()
 
 
-def test_a_variable_may_hold_a_pem_text():
+def test_a_variable_can_contain_a_pem_text():
     assert parse_secrets(PEM) == (PEM.strip(),)
 
 
-def test_schemes_without_ed25519_keys_do_not_import_the_library_for_them():
+def test_hmac_signing_does_not_import_cryptography():
     code = (
         "import sys\n"
         "from airflow_provider_hooks.signing import sign, verify\n"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""RFC 9421: its own examples, another implementation in both directions, and requests that must not be verified."""
+"""RFC 9421: the examples of the RFC, another implementation in both directions, and requests that must be refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ every_key = pytest.mark.parametrize(("secret", "public"), KEYS.values(), ids=KEY
 
 
 def signed(*secrets: str, scheme=SCHEME, url: str = URL, body: bytes = BODY, timestamp: int = NOW) -> dict[str, str]:
-    """Return all headers of a request that matter."""
+    """Return the headers of a signed request."""
     headers = sign(scheme, body=body, secrets=secrets, delivery_id=ID, timestamp=timestamp, url=url)
     return {"Content-Type": "application/json", **headers}
 
@@ -62,7 +62,7 @@ def refuse(headers: object, *secrets: str, match: str | None = None, **changes: 
 
 @every_key
 class TestRequest:
-    def test_what_is_signed_is_verified_by_either_key(self, secret, public):
+    def test_signed_request_is_verified_by_either_key(self, secret, public):
         for url in (URL, "https://hooks.example.com/", "https://hooks.example.com", "http://[::1]:8080/a/../b?"):
             headers = signed(secret, url=url)
             for known in (secret, public):
@@ -88,7 +88,7 @@ class TestRequest:
             ({"now": NOW - 301}, "created in Signature-Input is more than 300 seconds off"),
         ],
     )
-    def test_another_request_is_refused(self, secret, public, changes, problem):
+    def test_changed_request_is_refused(self, secret, public, changes, problem):
         refuse(signed(secret), public, match=re.escape(problem), **changes)
 
     @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ class TestRequest:
         refuse(signed(secret), *others, match="no signature in Signature was made with a known secret")
 
     @pytest.mark.parametrize("name", ["created", "keyid", "alg"])
-    def test_its_parameters_are_signed(self, secret, public, name):
+    def test_signature_parameters_are_signed(self, secret, public, name):
         headers = signed(secret)
         value = headers["Signature-Input"]
         for changed in (re.sub(rf";{name}=[^;]+", "", value), re.sub(rf"({name}=\"?)(\w)", r"\g<1>2", value)):
@@ -124,7 +124,7 @@ class TestRequest:
             changed = {**headers, "Signature-Input": headers["Signature-Input"].replace(f'"{name}"', "", 1)}
             refuse(changed, public, match=f"the signature does not cover {name}$")
 
-    def test_its_query_must_be_covered_where_there_is_one(self, secret, public):
+    def test_signature_must_cover_the_query_of_the_url(self, secret, public):
         bare = URL.partition("?")[0]
         headers = signed(secret, url=bare)
         assert "@query" not in headers["Signature-Input"]
@@ -132,15 +132,15 @@ class TestRequest:
         refuse(headers, public, match="the signature does not cover @query")
 
 
-def test_every_secret_signs_and_any_verifies():
+def test_every_secret_signs_and_any_one_verifies():
     headers = signed(WHSK, "a secret", PEM)
     assert re.findall(r"(sig\d)=:", headers["Signature"]) == ["sig1", "sig2", "sig3"]
     for public in (WHPK, "a secret", PUBLIC_PEM):
         check(headers, public)
 
 
-def test_the_algorithm_of_the_request_must_be_that_of_the_key():
-    """A public key is known to anybody; it must never be the key of an HMAC."""
+def test_algorithm_of_the_request_must_match_the_key():
+    """A public key is not secret, so it must not be used as an HMAC key."""
     public = derive_key(WHPK, "text", takes_ed25519=True)
     forged = signed("whsec_" + base64.b64encode(public).decode(), scheme=SCHEME.with_key_format("whsec"))
     refuse(forged, WHPK, match="no signature")
@@ -152,7 +152,7 @@ def test_a_verification_key_does_not_sign():
         signed(WHPK)
 
 
-def test_without_a_url_nothing_is_signed():
+def test_signing_requires_a_url():
     with pytest.raises(SignatureError, match="give url="):
         sign(SCHEME, body=BODY, secrets=["a secret"], delivery_id=ID, timestamp=NOW)
 
@@ -172,7 +172,7 @@ class TestOptions:
         )
         return read_endpoint(fields, default_timeout=1, read_variable=lambda name: None).scheme
 
-    def test_the_name_of_the_newest_secret_and_a_nonce_can_be_set(self):
+    def test_keyid_of_the_newest_secret_and_a_nonce_can_be_set(self):
         scheme = self.read({"keyid": "key-2", "nonce": True})
         first, second = (signed(WHSK, "a secret", scheme=scheme) for _ in range(2))
         assert re.findall(r'keyid="([^"]*)"', first["Signature-Input"])[0] == "key-2"
@@ -184,11 +184,11 @@ class TestOptions:
             check(headers, WHPK)
             refuse({**headers, "Signature-Input": headers["Signature-Input"].replace('nonce="', 'nonce="x')}, WHPK)
 
-    def test_by_default_a_key_is_named_by_its_thumbprint(self):
+    def test_default_keyid_is_the_thumbprint_of_the_key(self):
         """The thumbprint of test-key-ed25519, as the drafts of Web Bot Auth publish it."""
         assert 'keyid="poqkLGiymh_W0uP6PZFw-dvez3QJT5SolqXBCW38r0U"' in signed(PEM)["Signature-Input"]
 
-    def test_one_error_names_each_that_is_wrong(self):
+    def test_all_invalid_options_are_named_in_one_error(self):
         with pytest.raises(ValidationError) as caught:
             self.read({"keyid": 'a"b', "nonce": "yes", "header": "X-A"})
         assert set(caught.value.problems) == {f"extra.signature '{name}'" for name in ("keyid", "nonce", "header")}
@@ -230,8 +230,8 @@ EXAMPLES = {
 
 
 @pytest.mark.parametrize(("secret", "value", "signature"), EXAMPLES.values(), ids=EXAMPLES)
-class TestExamplesOfTheRfc:
-    def test_they_are_verified_where_their_components_are_enough(self, secret, value, signature):
+class TestRfcExamples:
+    def test_examples_are_verified_if_their_components_suffice(self, secret, value, signature):
         names = tuple(re.findall(r'"([@a-z-]+)"', value.partition(")")[0]))
         scheme = replace(SCHEME, required=names)
         if secret == RFC_SECRET:
@@ -246,16 +246,18 @@ class TestExamplesOfTheRfc:
             with pytest.raises(SignatureError, match="no signature"):
                 verify(scheme, headers={**headers, **changed}, secrets=[secret], **RFC_REQUEST)
 
-    def test_they_cover_too_little_for_a_delivery(self, secret, value, signature):
+    def test_examples_cover_too_few_components_for_a_delivery(self, secret, value, signature):
         headers = {**RFC_HEADERS, "Signature-Input": value, "Signature": signature}
         scheme = SCHEME.with_key_format("whsec") if secret == RFC_SECRET else SCHEME
         with pytest.raises(SignatureError, match=r"the signature does not cover .*content-digest"):
             verify(scheme, headers=headers, secrets=[secret], **RFC_REQUEST)
 
 
-def test_the_digest_of_the_rfc_is_the_digest_of_its_body():
+def test_content_digest_of_the_rfc_is_verified():
     scheme = replace(SCHEME, required=("content-digest",))
-    headers = other_sign(RFC_HEADERS, RFC_BODY, RFC_REQUEST["url"], "a secret", components=("@query", "content-digest"))
+    headers = library_sign(
+        RFC_HEADERS, RFC_BODY, RFC_REQUEST["url"], "a secret", components=("@query", "content-digest")
+    )
     verify(scheme, headers=headers, secrets=["a secret"], **{**RFC_REQUEST, "now": None})
     with pytest.raises(SignatureError, match="Content-Digest is not the digest"):
         verify(scheme, headers=headers, secrets=["a secret"], **{**RFC_REQUEST, "now": None, "body": b"x"})
@@ -299,7 +301,7 @@ def choose_algorithm(secret: str):
     return algorithms.ED25519 if secret in (WHSK, WHPK, PEM, PUBLIC_PEM) else algorithms.HMAC_SHA256
 
 
-def other_sign(headers, body, url, secret, *, components=COMPONENTS, **options):
+def library_sign(headers, body, url, secret, *, components=COMPONENTS, **options):
     message = Message(url, dict(headers))
     HTTPMessageSigner(signature_algorithm=choose_algorithm(secret), key_resolver=Keys(secret)).sign(
         message,
@@ -312,7 +314,7 @@ def other_sign(headers, body, url, secret, *, components=COMPONENTS, **options):
     return message.headers
 
 
-def other_verify(headers, body, url, public):
+def library_verify(headers, body, url, public):
     HTTPMessageVerifier(signature_algorithm=choose_algorithm(public), key_resolver=Keys(public)).verify(
         Message(url, dict(headers)),
         body=body,
@@ -323,7 +325,7 @@ def other_verify(headers, body, url, public):
 
 @every_key
 class TestOtherImplementation:
-    def test_it_verifies_what_is_delivered_and_refuses_a_forgery(self, connect, secret, public):
+    def test_library_verifies_deliveries_and_refuses_forgeries(self, connect, secret, public):
         with raw_server(OK) as receiver:
             connect(receiver.url + "?token=x", password=secret, scheme=SCHEME.name, signature={"nonce": True})
             DeliverEventOperator(task_id="t", event_type="orders.loaded", event_id="1", data={"a": 1}).execute(
@@ -331,7 +333,7 @@ class TestOtherImplementation:
             )
         headers, body = split_request(receiver.requests[0])
         url = receiver.url + "?token=x"
-        other_verify(headers, body, url, public)
+        library_verify(headers, body, url, public)
         check(headers, public, body=body, url=url, now=None)
         other = {"hmac": "another", "whsk": PUBLIC_PEM, "PEM": WHPK}[
             next(name for name, pair in KEYS.items() if pair[0] == secret)
@@ -347,27 +349,27 @@ class TestOtherImplementation:
         ):
             forged = {**headers, **changed_headers}
             with pytest.raises(InvalidSignature):
-                other_verify(forged, changed_body, changed_url, known)
+                library_verify(forged, changed_body, changed_url, known)
             refuse(forged, known, body=changed_body, url=changed_url, now=None)
 
-    def test_what_it_signs_is_verified(self, secret, public):
+    def test_signatures_of_the_library_are_verified(self, secret, public):
         headers = {"Content-Type": "application/json", "X-Service-Hook-Delivery": ID}
-        signed_headers = other_sign(headers, BODY, URL, secret, nonce="abc", tag="a-tag", label="theirs")
+        signed_headers = library_sign(headers, BODY, URL, secret, nonce="abc", tag="a-tag", label="theirs")
         check(signed_headers, public, now=None)
         refuse(signed_headers, public, now=None, body=BODY + b" ")
 
-    def test_its_expiry_is_respected(self, secret, public):
+    def test_expiry_of_a_signature_is_respected(self, secret, public):
         headers = {"Content-Type": "application/json", "X-Service-Hook-Delivery": ID}
         now = dt.datetime.now(dt.timezone.utc)
-        signed_headers = other_sign(headers, BODY, URL, secret, created=now, expires=now + dt.timedelta(seconds=10))
+        signed_headers = library_sign(headers, BODY, URL, secret, created=now, expires=now + dt.timedelta(seconds=10))
         created = int(now.timestamp())
         check(signed_headers, public, now=created + 20, tolerance=20)
-        over = other_sign(headers, BODY, URL, secret, created=now, expires=now - dt.timedelta(seconds=200))
+        over = library_sign(headers, BODY, URL, secret, created=now, expires=now - dt.timedelta(seconds=200))
         check(over, public, now=created, tolerance=200)
         refuse(over, public, now=created, tolerance=199, match="expires in Signature-Input is more than 199 seconds")
 
 
-# Requests from outside
+# Hostile requests
 VALID = signed("a secret")
 MALFORMED = {
     "Signature-Input": [
@@ -433,11 +435,11 @@ def test_a_malformed_header_is_refused(name, value):
 
 def sign_anything(components: dict[str, str], parameters: str, *, written: str | None = None, secret: str = "a secret"):
     """
-    Return the headers of a request whose signature is right, so that only what is tested can refuse it.
+    Return the headers of a request with a valid signature, so that it can only be refused for the tested reason.
 
     :param components: the covered components with the values that are signed
-    :param parameters: what follows the components, as it is signed
-    :param written: the same as the request has it
+    :param parameters: the signature parameters that are signed
+    :param written: the signature parameters in the request, if they differ
     """
     names = " ".join(f'"{name.partition("#")[0]}"' for name in components)
     lines = [f'"{name.partition("#")[0]}": {value}' for name, value in components.items()]
@@ -459,54 +461,54 @@ COVERED = {
 CREATED = f";created={NOW}"
 
 
-class TestRightSignature:
-    """Signatures that are right, of requests that are refused for another reason."""
+class TestValidSignature:
+    """Requests with valid signatures that are refused for another reason."""
 
-    def test_it_is_verified_without_that_reason(self):
+    def test_request_without_such_a_reason_is_verified(self):
         check(sign_anything(COVERED, CREATED), "a secret")
         check(sign_anything(COVERED, CREATED, secret=WHSK), WHPK)
         derived = {"@scheme": "https", "@target-uri": "https://hooks.example.com/airflow?token=a%20b&x=1"}
         check(sign_anything({**COVERED, **derived, "@request-target": "/airflow?token=a%20b&x=1"}, CREATED), "a secret")
 
     @pytest.mark.parametrize("algorithm", ["ed25519", "hmac-sha256", "rsa-pss-sha512", ""])
-    def test_the_algorithm_of_another_key_is_refused(self, algorithm):
+    def test_algorithm_of_another_key_is_refused(self, algorithm):
         for secret, public, own in (("a secret", "a secret", "hmac-sha256"), (WHSK, WHPK, "ed25519")):
             headers = sign_anything(COVERED, f'{CREATED};alg="{algorithm}"', secret=secret)
             (check if algorithm == own else refuse)(headers, public)
 
-    def test_a_component_twice_is_refused(self):
+    def test_duplicate_component_is_refused(self):
         headers = sign_anything({**COVERED, "@method#2": "POST"}, CREATED)
         refuse(headers, "a secret", match="has a component twice")
 
-    def test_a_parameter_twice_is_refused(self):
+    def test_duplicate_parameter_is_refused(self):
         headers = sign_anything(COVERED, CREATED, written=";created=1" + CREATED)
         refuse(headers, "a secret", match="has a parameter twice")
 
     @pytest.mark.parametrize("name", ["Signature", "Signature-Input"])
-    def test_a_label_twice_is_refused(self, name):
+    def test_duplicate_label_is_refused(self, name):
         headers = sign_anything(COVERED, CREATED)
         refuse({**headers, name: f"{headers[name]}, {headers[name]}"}, "a secret", match="has a member twice")
 
-    def test_more_signatures_or_components_than_are_verified_are_refused(self):
+    def test_too_many_signatures_or_components_are_refused(self):
         headers = sign_anything(COVERED, CREATED)
         more = ", ".join(f"s{number}=:AAAA:" for number in range(MAX_SIGNATURES))
         refuse({**headers, "Signature": f"{headers['Signature']}, {more}"}, "a secret", match="or more than 16")
         many = {f"x-{number}": "a" for number in range(MAX_COMPONENTS)}
         refuse({**sign_anything({**COVERED, **many}, CREATED), **many}, "a secret", match="or more than 64")
 
-    def test_another_text_of_the_same_bytes_is_refused(self):
+    def test_non_canonical_base64_of_a_signature_is_refused(self):
         headers = sign_anything(COVERED, CREATED)
         value = headers["Signature"]
         other = value[:-3] + chr(ord(value[-3]) + 1) + "=:"
         assert base64.b64decode(other[6:-1]) == base64.b64decode(value[6:-1])
         refuse({**headers, "Signature": other}, "a secret", match="Signature is malformed")
 
-    def test_one_wrong_digest_is_refused_next_to_a_right_one(self):
+    def test_wrong_digest_is_refused_next_to_a_correct_one(self):
         digest = f"{VALID['Content-Digest']}, sha-512=:AAAA:"
         headers = {**sign_anything({**COVERED, "content-digest": digest}, CREATED), "Content-Digest": digest}
         refuse(headers, "a secret", match="Content-Digest is not the digest")
 
-    def test_a_digest_of_an_unknown_hash_is_passed_over_next_to_a_right_one(self):
+    def test_digest_of_an_unknown_hash_is_ignored_next_to_a_correct_one(self):
         digest = f"md5=:AAAA:, {VALID['Content-Digest']}"
         check({**sign_anything({**COVERED, "content-digest": digest}, CREATED), "Content-Digest": digest}, "a secret")
 
@@ -516,12 +518,12 @@ class TestRightSignature:
         refuse(headers, "a secret", match="has control characters")
 
 
-def test_whitespace_that_structured_fields_allow_changes_nothing():
+def test_whitespace_allowed_by_structured_fields_is_ignored():
     spaced = VALID["Signature-Input"].replace(";", ";  ").replace('" "', '"  "').replace("(", "(  ")
     check({**VALID, "Signature-Input": f"  {spaced}  ", "Signature": f" {VALID['Signature']} "}, "a secret")
 
 
-def test_a_second_signature_of_another_sender_is_passed_over():
+def test_signature_of_another_sender_is_ignored():
     other = 'theirs=("@method");created=1;alg="rsa-pss-sha512"'
     for inputs, signatures in (
         (f"{other}, {VALID['Signature-Input']}", f"theirs=:AAAA:, {VALID['Signature']}"),
@@ -543,13 +545,13 @@ def test_a_second_signature_of_another_sender_is_passed_over():
         ("Signature", ",".join(["a=:AAAA:"] * 900)),
     ],
 )
-def test_a_large_header_is_refused_at_once(name, value):
+def test_large_header_is_refused_within_a_second(name, value):
     started = time.thread_time()
     refuse({**VALID, name: value}, *["another secret"] * 20)
     assert time.thread_time() - started < 1
 
 
-def test_many_signatures_of_many_components_are_refused_at_once():
+def test_many_signatures_of_many_components_are_refused_quickly():
     many = {f"x-{number}": "a" for number in range(200)}
     names = " ".join(f'"{name}"' for name in [*COMPONENTS, *list(many)[:20]])
     inputs = ", ".join(f's{number}=({names});created={NOW};alg="ed25519"' for number in range(MAX_SIGNATURES))
@@ -559,7 +561,7 @@ def test_many_signatures_of_many_components_are_refused_at_once():
     assert time.thread_time() - started < 2
 
 
-def test_no_error_quotes_the_url_or_a_secret():
+def test_errors_quote_neither_the_url_nor_a_secret():
     for changes in ({"url": URL + "#private"}, {"body": b""}, {"now": 1}):
         with pytest.raises(SignatureError) as caught:
             check(VALID, SECRET, **changes)

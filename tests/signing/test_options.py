@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The scheme ``hmac``: options of a connection make what each row makes; each wrong option is named."""
+"""The scheme ``hmac``: its options reproduce other schemes, and each invalid option is named."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ LIKE = {
 
 
 @pytest.mark.parametrize(("scheme", "options"), LIKE.items(), ids=LIKE)
-def test_options_describe_what_the_row_of_a_vendor_signs(scheme, options):
+def test_options_reproduce_the_scheme_of_a_vendor(scheme, options):
     row = SCHEMES[scheme]
     made = SCHEMES["hmac"].with_options(options).with_key_format(row.key_format)
     headers = sign(made, body=BODY, secrets=[SECRET], delivery_id="d-1", timestamp=NOW)
@@ -75,7 +75,7 @@ def find_problems(options: object, **extra: object) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("form", [dict, json.dumps])
-def test_an_endpoint_delivers_by_its_options_and_a_receiver_verifies_by_the_same(connect, form):
+def test_delivery_signed_by_options_is_verified_by_the_same_options(connect, form):
     options = {
         "header": "X-Partner-Signature",
         "value": "ts={timestamp};h1={signature}",
@@ -99,13 +99,13 @@ def test_an_endpoint_delivers_by_its_options_and_a_receiver_verifies_by_the_same
 
 
 @pytest.mark.parametrize("options", [None, "", " ", {}, "{}", {"header": None}])
-def test_without_options_the_hex_hmac_of_the_body_is_in_one_header(options):
+def test_default_is_the_hex_hmac_of_the_body_in_x_signature(options):
     assert list(sign(read(options).scheme, body=BODY, secrets=[SECRET], delivery_id="d", timestamp=NOW)) == [
         "X-Signature"
     ]
 
 
-def test_one_error_names_every_wrong_option_and_quotes_no_value():
+def test_all_invalid_options_are_named_in_one_error_without_their_values():
     problems = find_problems(
         {
             "header": "X A",
@@ -150,21 +150,21 @@ def test_one_error_names_every_wrong_option_and_quotes_no_value():
         ({"value": "a{timestamp},{signature}"}, "value", "begin with different texts"),
     ],
 )
-def test_a_wrong_option_is_refused(options, option, problem):
+def test_invalid_option_is_refused(options, option, problem):
     assert problem in find_problems(options)[f"extra.signature '{option}'"]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "7", '"x"', 7, True, ["header"], "[" * 100_000])
-def test_what_is_no_object_is_refused(text):
+def test_options_that_are_not_an_object_are_refused(text):
     assert find_problems(text)["extra.signature"].startswith("must be a JSON object of options")
 
 
-def test_an_option_twice_is_refused():
+def test_duplicate_option_is_refused():
     assert find_problems('{"header": "X-A", "header": "X-B"}')["extra.signature"] == "has an option more than once"
 
 
 @pytest.mark.parametrize("scheme", [name for name, row in SCHEMES.items() if not row.options])
-def test_a_scheme_without_options_refuses_them(scheme):
+def test_options_are_refused_for_a_scheme_without_options(scheme):
     extra = {"password": None} if scheme == "none" else {}
     problems = find_problems({"header": "X-A"}, scheme=scheme, **{key: None for key in extra if key != "password"})
     assert f"is not an option of the scheme {scheme}; there are none" in problems["extra.signature 'header'"]
@@ -175,18 +175,18 @@ class TestHeaders:
         "name",
         ["X-Partner", "Authorization", "Paddle-Signature", "X-Hub-Signature-256", "webhook-signature", "Hmac-Sha256"],
     )
-    def test_one_of_a_signature_can_be_used(self, name):
+    def test_signature_header_name_is_accepted(self, name):
         assert read({"header": name}).scheme.signature_header == name
 
     @pytest.mark.parametrize("option", ["header", "timestamp_header", "id_header"])
     @pytest.mark.parametrize(
         "name", ["Host", "content-length", "Content_Type", "X-Service-Hook-Delivery", "Proxy-Authorization", "Expect"]
     )
-    def test_one_of_http_or_of_the_provider_cannot(self, option, name):
+    def test_header_of_http_or_of_the_provider_is_refused(self, option, name):
         problems = find_problems({option: name}, allowed=(name,))
         assert "is set by the provider" in problems[f"extra.signature '{name}'"]
 
-    def test_another_one_needs_the_permission_of_the_deployment(self):
+    def test_other_header_must_be_in_allowed_headers(self):
         assert "list it in allowed_headers" in find_problems({"header": "Cookie"})["extra.signature 'Cookie'"]
         assert read({"header": "Cookie"}, allowed=("cookie",)).scheme.signature_header == "Cookie"
 
@@ -195,6 +195,6 @@ class TestHeaders:
         [{"secret_headers": {"x-PARTNER": "a"}}, {"id_header": "X-PARTNER"}],
         ids=["secret_headers", "id_header"],
     )
-    def test_one_that_another_field_has_too_is_refused(self, extra):
+    def test_header_used_by_another_field_is_refused(self, extra):
         problems = find_problems({"header": "X-Partner"}, **extra)
         assert "which another field has too" in problems["extra.signature"]

@@ -40,14 +40,14 @@ def test_a_hook_whose_creation_is_uncertain_does_not_sign():
     "text",
     ["{}", "[", "[1]", '[""]', '{"secrets": 1}', '[{"secret": 1}]', '{"hidden": "x"}', "[{}]", '[{"url": "hidden"}]'],
 )
-def test_json_of_another_form_is_rejected_without_being_quoted(text):
+def test_malformed_json_is_refused_without_being_quoted(text):
     with pytest.raises(ValueError, match="not a list of secrets") as caught:
         parse_secrets(text)
     assert "hidden" not in str(caught.value)
 
 
 @pytest.mark.parametrize("size", [24, 25, 26])
-def test_a_whsec_secret_without_its_padding_signs_the_same(size):
+def test_whsec_secret_without_padding_makes_the_same_signature(size):
     padded = "whsec_" + base64.b64encode(bytes(range(size))).decode()
     signed = [
         sign("standard_webhooks", body=b"{}", secrets=[secret], delivery_id="d", timestamp=1)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Schemes of other packages: ``Signer`` classes and rows, loaded by entry point, delivered and verified."""
+"""Schemes of other packages: ``Signer`` classes and ``Scheme`` rows, loaded by entry points."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ every_class = pytest.mark.parametrize("signer", [kind() for kind in CLASSES], id
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
-    """Install a distribution with these entry points for the time of a test."""
+    """Install a distribution with these entry points during a test."""
 
     def add(**entry_points: str) -> None:
         folder = tmp_path / "other_schemes-1.0.dist-info"
@@ -70,30 +70,30 @@ def signed(signer, *secrets: str, body: bytes = BODY) -> dict[str, str]:
 
 @every_class
 class TestExamples:
-    def test_what_is_signed_is_verified(self, signer):
+    def test_signed_request_is_verified(self, signer):
         verify(signer, headers=signed(signer), body=BODY, secrets=[OTHER, SECRET], now=NOW)
 
     @pytest.mark.parametrize(
         "change", [{"body": BODY + b" "}, {"secrets": [OTHER]}, {"now": NOW + 301}, {"now": NOW - 301}, {"headers": {}}]
     )
-    def test_anything_changed_is_refused(self, signer, change):
+    def test_changed_request_is_refused(self, signer, change):
         request = {"headers": signed(signer), "body": BODY, "secrets": [SECRET], "now": NOW, **change}
         with pytest.raises(SignatureError):
             verify(signer, **request)
 
-    def test_its_signature_and_digest_are_masked(self, signer):
+    def test_signature_and_digest_are_masked(self, signer):
         headers = signed(signer)
         value = headers[signer.signature_header]
         sensitive = list(signer.sensitive_values(headers, [SECRET]))
         assert {value, value.rpartition("=")[2], SECRET.removeprefix("whsec_")} <= set(sensitive)
 
-    def test_its_secret_may_be_base64(self, signer):
+    def test_secret_can_be_base64(self, signer):
         by_base64 = signer.with_key_format("whsec")
         assert signed(by_base64) != signed(signer)
         verify(by_base64, headers=signed(by_base64), body=BODY, secrets=[SECRET], now=NOW)
         assert signer.key_format == "text"
 
-    def test_an_endpoint_delivers_with_it(self, signer, examples, connect):
+    def test_endpoint_delivers_with_the_scheme(self, signer, examples, connect):
         with raw_server(OK) as receiver:
             connect(receiver.url, scheme=signer.name)
             record = DeliverEventAlertOperator(
@@ -105,20 +105,20 @@ class TestExamples:
         with pytest.raises(SignatureError):
             verify(signer, headers=headers, body=body, secrets=[OTHER])
 
-    def test_a_connection_cannot_set_its_headers(self, signer, examples):
+    def test_connection_cannot_set_headers_of_the_scheme(self, signer, examples):
         problems = ValidationErrors("a connection")
         read_headers({signer.header_names[0].upper(): "forged"}, allowed=signer.header_names, problems=problems)
         with pytest.raises(ValidationError, match="set by the provider"):
             problems.raise_if_any()
 
 
-def test_several_secrets_sign_in_the_one_header_of_the_stripe_like_scheme():
+def test_several_secrets_sign_in_one_header_of_the_stripe_like_scheme():
     headers = signed(StripeSigner(), SECRET, OTHER)
     assert headers["Stripe-Signature"].count("v1=") == 2
     verify(StripeSigner(), headers=headers, body=BODY, secrets=[OTHER], now=NOW)
 
 
-def test_a_receiver_that_returns_the_signature_of_such_a_scheme_gets_none_of_it_into_the_record(examples, connect):
+def test_signature_echoed_by_a_receiver_is_masked_in_the_record(examples, connect):
     def echo(connection):
         answer = receiver.requests[0].partition(b"\r\n\r\n")[0]
         connection.sendall(b"HTTP/1.1 500 No\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
@@ -136,7 +136,7 @@ def test_a_receiver_that_returns_the_signature_of_such_a_scheme_gets_none_of_it_
 
 
 class TestEntryPoints:
-    def test_the_schemes_are_listed_in_the_form_and_by_the_cli(self, examples, capsys, monkeypatch):
+    def test_schemes_are_listed_in_the_form_and_by_the_cli(self, examples, capsys, monkeypatch):
         monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")  # a command sets it for the rest of its process
         (form,) = [
             kind for kind in get_provider_info()["connection-types"] if kind["connection-type"] == "service_hook"
@@ -147,7 +147,7 @@ class TestEntryPoints:
         assert rows["stripe_like"]["signature_header"] == "Stripe-Signature"
         assert rows["slack_like"]["key_format"] == "text"
 
-    def test_a_row_can_be_loaded_too(self, install, monkeypatch):
+    def test_entry_point_can_be_a_scheme_row(self, install, monkeypatch):
         row = replace(SCHEMES["sentry"], name="gitea", signature_header="X-Gitea-Signature")
         monkeypatch.setattr(example_signers, "gitea", row, raising=False)
         install(gitea="tests.signing.example_signers:gitea")
@@ -163,14 +163,14 @@ class TestEntryPoints:
             ("tests.signing.example_signers:ShadowSigner", "the name is taken"),
         ],
     )
-    def test_one_that_cannot_be_used_is_logged_and_left_out(self, install, caplog, entry_point, reason):
+    def test_unusable_entry_point_is_logged_and_ignored(self, install, caplog, entry_point, reason):
         install(other=entry_point)
         with caplog.at_level(logging.WARNING, "airflow_provider_hooks"):
             assert not [name for name in SCHEMES if name in {"other", "Bad Name"}]
         assert reason in caplog.text
         assert isinstance(SCHEMES["sentry"], Scheme)
 
-    def test_a_scheme_of_this_package_is_found_without_reading_entry_points(self):
+    def test_built_in_scheme_is_found_without_reading_entry_points(self):
         code = (
             "import sys\n"
             "from airflow_provider_hooks.delivery.connection import SERVICE_HOOK\n"
@@ -216,7 +216,7 @@ class UrlSigner(Signer):
 """
 
 
-def test_a_package_of_a_few_lines_adds_a_scheme_that_signs_the_url(install, tmp_path, connect):
+def test_small_package_adds_a_scheme_that_signs_the_url(install, tmp_path, connect):
     assert len([line for line in PACKAGE.splitlines() if line]) < 30
     (tmp_path / "url_signing.py").write_text(PACKAGE)
     install(signed_url="url_signing:UrlSigner")
@@ -235,7 +235,7 @@ def test_a_package_of_a_few_lines_adds_a_scheme_that_signs_the_url(install, tmp_
 
 
 class TestFaultySchemes:
-    def test_an_error_of_its_code_is_a_signature_error_without_the_key(self):
+    def test_exception_of_a_signer_is_a_signature_error_without_the_key(self):
         for call in (
             lambda: signed(FailingSigner()),
             lambda: verify(FailingSigner(), headers={}, body=BODY, secrets=[SECRET], now=NOW),
@@ -260,18 +260,18 @@ class TestFaultySchemes:
             ({"description": "two\nlines"}, "description"),
         ],
     )
-    def test_a_definition_that_cannot_work_is_refused(self, attributes, field):
+    def test_invalid_definition_is_refused(self, attributes, field):
         kind = type("Changed", (StripeSigner,), {"signature_header": "Stripe-Signature", **attributes})
         with pytest.raises(ValidationError, match=field):
             kind().check_definition()
 
-    def test_a_name_that_cannot_be_in_a_connection_is_refused(self):
+    def test_name_that_a_connection_cannot_use_is_refused(self):
         with pytest.raises(ValidationError, match="lower-case letters"):
             BadNameSigner().check_definition()
 
 
 class TestRows:
-    def test_two_values_in_one_header_are_refused_where_the_row_is_defined(self):
+    def test_two_values_in_one_header_are_refused_by_the_row(self):
         with pytest.raises(ValidationError, match=r"names one header twice .*needs a Signer class"):
             Scheme(
                 name="stripe",
@@ -282,7 +282,7 @@ class TestRows:
             )
 
     @pytest.mark.parametrize("part", ["id", "timestamp"])
-    def test_a_part_that_is_signed_and_not_sent_is_refused(self, part):
+    def test_signed_part_that_is_not_sent_is_refused(self, part):
         with pytest.raises(ValidationError, match=f"{part}_header"):
             Scheme(name="a", description="x", signature_header="X-A", signed_content=f"{{{part}}}.{{body}}")
 
@@ -301,7 +301,7 @@ class TestRows:
             ("{time}.{body}", "no other braces"),
         ],
     )
-    def test_content_that_two_requests_could_share_or_without_a_body_is_refused(self, content, problem):
+    def test_ambiguous_content_or_content_without_a_body_is_refused(self, content, problem):
         with pytest.raises(ValidationError, match=f"signed_content: .*{re.escape(problem)}"):
             Scheme(
                 name="a",
@@ -316,9 +316,7 @@ class TestRows:
     @pytest.mark.parametrize("hash_name", ["sha256", "sha384", "sha512"])
     @pytest.mark.parametrize("encoding", ["hex", "base64", "base64url"])
     @pytest.mark.parametrize("secret", ["short", "long" * 50])
-    def test_any_content_hash_and_encoding_is_the_hmac_of_the_standard_library(
-        self, content, hash_name, encoding, secret
-    ):
+    def test_content_hash_and_encoding_match_the_standard_library(self, content, hash_name, encoding, secret):
         scheme = Scheme(
             name="a",
             description="x",
@@ -349,7 +347,7 @@ class TestRows:
             ({"timestamp_prefix": "t=", "timestamp_header": "X-Time"}, "would send the time twice"),
         ],
     )
-    def test_other_fields_that_cannot_work_are_refused(self, fields, problem):
+    def test_other_invalid_fields_are_refused(self, fields, problem):
         with pytest.raises(ValidationError, match=problem):
             Scheme(name="a", description="x", signature_header="X-A", **fields)
 
@@ -367,11 +365,11 @@ class TestRows:
             ("sentry", {}),
         ],
     )
-    def test_the_event_type_is_in_the_header_of_the_scheme(self, scheme, header):
+    def test_event_type_is_in_the_header_of_the_scheme(self, scheme, header):
         assert SCHEMES[scheme].make_event_headers("orders.loaded.v2") == header
         assert set(header) <= set(SCHEMES[scheme].header_names)
 
-    def test_a_signer_whose_event_header_is_not_declared_is_refused(self):
+    def test_undeclared_event_header_is_refused(self):
         class UndeclaredSigner(StripeSigner):
             event_header = "X-Event"
 
@@ -379,6 +377,6 @@ class TestRows:
             UndeclaredSigner().check_definition()
 
     @pytest.mark.parametrize(("header", "content"), [(None, "{body}"), ("X-A", "")])
-    def test_a_signature_of_nothing_is_refused(self, header, content):
+    def test_signature_without_a_header_or_content_is_refused(self, header, content):
         with pytest.raises(ValidationError, match="signed_content"):
             Scheme(name="a", description="x", signature_header=header, signed_content=content)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The routes of deliveries: who sees and does what, filters, and what is shown of one delivery."""
+"""The routes of deliveries: permissions, filters, and the details of one delivery."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ CHANGES = [
 
 
 def list_ids(client, query: str = "") -> list[int]:
-    answer = client.get(f"/api/deliveries{query}")
-    assert answer.status_code == 200, answer.text
-    return [one["id"] for one in answer.json()["deliveries"]]
+    response = client.get(f"/api/deliveries{query}")
+    assert response.status_code == 200, response.text
+    return [one["id"] for one in response.json()["deliveries"]]
 
 
 def test_every_route_refuses_a_user_who_is_not_logged_in(log_in):
@@ -75,20 +75,20 @@ def test_a_user_sees_deliveries_of_the_dags_that_the_user_may_read(log_in, fille
             assert client.get(path).status_code == (200 if dag_id in visible else 404), (dag_id, path)
 
 
-def test_a_viewer_and_a_user_of_another_dag_change_nothing(log_in, filled):
+def test_viewer_and_user_of_another_dag_cannot_change_deliveries(log_in, filled):
     mine, other = filled.add("unknown"), filled.add("unknown", dag_id="another_dag")
     for user, dag_id, row in (
         ("a_viewer", "a_dag", mine),
         ("of_one_dag", "another_dag", other),
     ):
         for action in ("resend", "mark-received"):
-            answer = log_in(user).post(f"/api/dags/{dag_id}/{action}", json={"ids": [row]})
-            assert answer.status_code == 403, answer.text
+            response = log_in(user).post(f"/api/dags/{dag_id}/{action}", json={"ids": [row]})
+            assert response.status_code == 403, response.text
     # The path names a Dag that the user may edit, and the row is of another one, which the user may not even see.
-    answer = log_in("of_one_dag").post("/api/dags/a_dag/mark-received", json={"ids": [other]})
-    assert answer.status_code == 404
-    answer = log_in("an_editor").post("/api/dags/a_dag/mark-received", json={"ids": [other]})
-    assert (answer.status_code, answer.json()["detail"]) == (
+    response = log_in("of_one_dag").post("/api/dags/a_dag/mark-received", json={"ids": [other]})
+    assert response.status_code == 404
+    response = log_in("an_editor").post("/api/dags/a_dag/mark-received", json={"ids": [other]})
+    assert (response.status_code, response.json()["detail"]) == (
         409,
         f"Nothing was changed. {other}: does not belong to Dag a_dag",
     )
@@ -96,7 +96,7 @@ def test_a_viewer_and_a_user_of_another_dag_change_nothing(log_in, filled):
         assert find_delivery(filled.database, str(row)).delivery.state == "unknown"
 
 
-def test_rows_say_whether_the_user_may_change_them(log_in, filled):
+def test_rows_show_whether_the_user_may_change_them(log_in, filled):
     filled.add(), filled.add(dag_id="another_dag")
     shown = {
         user: {one["dag_id"]: one["may_edit"] for one in log_in(user).get("/api/deliveries").json()["deliveries"]}
@@ -121,7 +121,7 @@ def test_a_page_of_many_dags_needs_no_more_queries_than_a_page_of_one(log_in, fi
         filled.add(dag_id=f"dag_{number}")
     event.listen(settings.engine, "before_cursor_execute", count)
     try:
-        for limit in (1, 1, 2):  # the first request fills what later ones share
+        for limit in (1, 1, 2):  # the first request fills caches
             counts.append(0)
             assert len(list_ids(client, f"?limit={limit}")) == limit
     finally:
@@ -131,11 +131,11 @@ def test_a_page_of_many_dags_needs_no_more_queries_than_a_page_of_one(log_in, fi
 
 @pytest.mark.parametrize(("method", "path"), CHANGES)
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-def test_a_form_of_another_site_changes_nothing(log_in, filled, method, path, content_type):
-    answer = log_in("an_admin").request(
+def test_cross_site_form_is_refused(log_in, filled, method, path, content_type):
+    response = log_in("an_admin").request(
         method, path, content=b'{"ids": [1], "reason": "r"}', headers={"Content-Type": content_type}
     )
-    assert answer.status_code == 415
+    assert response.status_code == 415
 
 
 def test_filters_choose_by_every_column_and_search(log_in, filled):
@@ -176,12 +176,12 @@ def test_pages_follow_each_other_without_a_gap(log_in, filled):
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=201", "since=yesterday", "map_index=x", "after=x"])
 def test_a_parameter_that_cannot_be_used_is_named(log_in, filled, query):
-    answer = log_in("an_admin").get(f"/api/deliveries?{query}")
-    assert answer.status_code in (400, 422)
-    assert query.partition("=")[0] in answer.text
+    response = log_in("an_admin").get(f"/api/deliveries?{query}")
+    assert response.status_code in (400, 422)
+    assert query.partition("=")[0] in response.text
 
 
-def test_a_delivery_is_shown_with_what_to_do(log_in, filled):
+def test_details_of_a_delivery_have_advice_actions_and_links(log_in, filled):
     row = filled.add("unknown")
     shown = log_in("an_admin").get(f"/api/deliveries/{row}").json()
     assert shown["what_happened"] == "unknown (timeout): orders.loaded to an_endpoint"
@@ -202,7 +202,7 @@ def test_a_delivery_is_shown_with_what_to_do(log_in, filled):
     }
 
 
-def test_ids_in_links_cannot_lead_elsewhere(log_in, filled):
+def test_ids_in_links_are_percent_encoded(log_in, filled):
     row = filled.add(dag_id="../../x?y#z", run_id="//evil.example", task_id="a/b", map_index=4)
     links = log_in("an_admin").get(f"/api/deliveries/{row}").json()["links"]
     assert links["task_instance"] == "dags/..%2F..%2Fx%3Fy%23z/runs/%2F%2Fevil.example/tasks/a%2Fb/mapped/4"
@@ -211,16 +211,16 @@ def test_ids_in_links_cannot_lead_elsewhere(log_in, filled):
 def test_a_delivery_is_marked_as_received_once(log_in, filled):
     row, client = filled.add("unknown"), log_in("an_editor")
     for _ in range(2):
-        answer = client.post("/api/dags/a_dag/mark-received", json={"ids": [row, row]})
-        assert (answer.status_code, answer.json()) == (200, {"marked": [row]})
+        response = client.post("/api/dags/a_dag/mark-received", json={"ids": [row, row]})
+        assert (response.status_code, response.json()) == (200, {"marked": [row]})
     assert find_delivery(filled.database, str(row)).delivery.state == "settled"
 
 
-def test_nothing_is_marked_if_one_of_several_cannot_be(log_in, filled):
+def test_no_delivery_is_marked_if_one_cannot_be_marked(log_in, filled):
     row, delivered = filled.add("unknown"), filled.add("delivered")
-    answer = log_in("an_editor").post("/api/dags/a_dag/mark-received", json={"ids": [row, delivered]})
-    assert answer.status_code == 409
-    assert f"{delivered}: was delivered, so there is nothing to mark" in answer.json()["detail"]
+    response = log_in("an_editor").post("/api/dags/a_dag/mark-received", json={"ids": [row, delivered]})
+    assert response.status_code == 409
+    assert f"{delivered}: was delivered, so there is nothing to mark" in response.json()["detail"]
     assert find_delivery(filled.database, str(row)).delivery.state == "unknown"
 
 
@@ -230,14 +230,14 @@ def test_a_change_of_no_delivery_or_of_too_many_is_refused(log_in, filled, body)
         assert log_in("an_admin").post(f"/api/dags/a_dag/{action}", json=body).status_code == 422
 
 
-def test_a_stream_is_shown_with_its_counts_and_a_folder_that_is_not_allowed_is_not_read(log_in, filled):
+def test_stream_is_shown_with_counts_and_a_disallowed_folder_is_not_read(log_in, filled):
     LedgerClaimStore(filled.database, make_claim_key("s"), StreamClaim, origin=TASK).acquire(
         None, make_stream("claimed")
     )
     client = log_in("an_admin")
     (row,) = list_ids(client)
     shown = client.get(f"/api/deliveries/{row}").json()
-    assert shown["request"] is None, "a stream makes many"
+    assert shown["request"] is None, "a stream has many requests"
     shown = shown["stream"]
     assert (shown["outcomes"]["delivered"], shown["is_done"], shown["records"]) == (9, False, "r")
     events = client.get(f"/api/deliveries/{row}/events").json()
@@ -245,15 +245,15 @@ def test_a_stream_is_shown_with_its_counts_and_a_folder_that_is_not_allowed_is_n
     assert "shown_records_paths" in events["note"]
 
 
-def test_a_ledger_that_cannot_be_used_is_one_clear_sentence(log_in, filled, monkeypatch, tmp_path):
+def test_unusable_ledger_is_reported_in_one_sentence(log_in, filled, monkeypatch, tmp_path):
     monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__LEDGER_CONN_ID", "missing_ledger")
     monkeypatch.setenv("AIRFLOW_CONN_MISSING_LEDGER", f'{{"conn_type": "sqlite", "host": "{tmp_path}/none.db"}}')
-    answer = log_in("an_admin").get("/api/deliveries")
-    assert (answer.status_code, "Traceback" in answer.text) == (503, False)
-    assert "airflow service-hooks ledger migrate" in answer.json()["detail"]
+    response = log_in("an_admin").get("/api/deliveries")
+    assert (response.status_code, "Traceback" in response.text) == (503, False)
+    assert "airflow service-hooks ledger migrate" in response.json()["detail"]
 
 
-def test_a_delivery_without_a_task_says_which_command_sends_it_again(log_in, filled):
+def test_delivery_without_a_task_shows_the_resend_command(log_in, filled):
     origin = {"origin": "callback", "dag_id": "a_dag", "task_id": None, "map_index": None}
     row, other = filled.add("rejected", **origin), filled.add("rejected", **origin)
     filled.add_payload(f"{0:08x}-0000-5000-8000-000000000000", at="2026-01-01T00:00:00+00:00")
@@ -264,11 +264,11 @@ def test_a_delivery_without_a_task_says_which_command_sends_it_again(log_in, fil
     shown = [client.get(f"/api/deliveries/{one}").json()["resend"] for one in (row, other)]
     assert [one["is_possible"] for one in shown] == [True, False]
     assert shown[0]["command"] == command
-    answer = client.post("/api/dags/a_dag/resend", json={"ids": [row]})
-    assert answer.status_code == 409
+    response = client.post("/api/dags/a_dag/resend", json={"ids": [row]})
+    assert response.status_code == 409
 
 
-def test_a_change_that_fails_says_what_was_done_before(log_in, filled, monkeypatch):
+def test_failed_change_lists_the_completed_changes(log_in, filled, monkeypatch):
     first, second = filled.add("unknown"), filled.add("unknown")
     mark = LedgerDeliveries.store_state
 
@@ -276,14 +276,14 @@ def test_a_change_that_fails_says_what_was_done_before(log_in, filled, monkeypat
         return details.delivery.id == first and mark(self, details, **given)
 
     monkeypatch.setattr(LedgerDeliveries, "store_state", mark_the_first)
-    answer = log_in("an_admin").post("/api/dags/a_dag/mark-received", json={"ids": [first, second]})
-    assert answer.status_code == 409
-    assert f"{second}: another process or user changed the claim" in answer.json()["detail"]
-    assert answer.json()["detail"].endswith(f"Done before: {first}.")
+    response = log_in("an_admin").post("/api/dags/a_dag/mark-received", json={"ids": [first, second]})
+    assert response.status_code == 409
+    assert f"{second}: another process or user changed the claim" in response.json()["detail"]
+    assert response.json()["detail"].endswith(f"Done before: {first}.")
 
 
 @needs_task_state_store
-def test_without_a_ledger_the_task_state_store_is_read_and_the_page_says_what_is_missing(log_in, stored_claim):
+def test_list_without_a_ledger_reads_the_task_state_store_with_a_note(log_in, stored_claim):
     client = log_in("an_admin")
     page = client.get("/api/deliveries").json()
     assert page["store"] == "task_state_store"

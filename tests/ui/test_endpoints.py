@@ -73,8 +73,8 @@ def test_health_is_shown_with_one_bar_for_each_part_of_the_period(log_in, filled
 def test_an_endpoint_is_paused_and_resumed(log_in, filled):
     client = log_in("an_admin")
     for action, changed in (("pause", True), ("pause", False), ("resume", True), ("resume", False)):
-        answer = client.post(f"/api/endpoints/partner/{action}", json={"reason": "maintenance"})
-        assert (answer.status_code, answer.json()) == (200, {"changed": changed})
+        response = client.post(f"/api/endpoints/partner/{action}", json={"reason": "maintenance"})
+        assert (response.status_code, response.json()) == (200, {"changed": changed})
         if action == "pause":
             (shown,) = client.get("/api/endpoints").json()["endpoints"]
             assert (shown["pause_reason"], shown["deliveries"]) == ("maintenance", 0)
@@ -103,20 +103,20 @@ def test_the_hooks_of_a_platform_are_shown_as_declared_or_not(log_in, filled, se
     client = log_in("an_admin")
     registries = client.get("/api/endpoints").json()["registries"]
     assert {"conn_id": "sentry_org", "platform": "sentry"} in registries
-    answer = client.get("/api/registries/sentry_org/hooks")
-    assert answer.status_code == 200, answer.text
-    hooks = {one["hook_id"]: one for one in answer.json()["hooks"]}
+    response = client.get("/api/registries/sentry_org/hooks")
+    assert response.status_code == 200, response.text
+    hooks = {one["hook_id"]: one for one in response.json()["hooks"]}
     assert (hooks[declared.hook_id]["is_declared"], hooks[declared.hook_id]["variable"]) == (True, variable)
     assert (hooks[other.hook_id]["is_declared"], hooks[other.hook_id]["variable"]) == (False, None)
-    assert declared.secret not in answer.text
-    assert "of-the-hook" not in answer.text
+    assert declared.secret not in response.text
+    assert "of-the-hook" not in response.text
 
 
-def test_a_platform_that_fails_is_one_sentence(log_in, filled, sentry):
+def test_failing_platform_is_reported_in_one_sentence(log_in, filled, sentry):
     sentry.misbehave("list", "error")
-    answer = log_in("an_admin").get("/api/registries/sentry_org/hooks")
-    assert answer.status_code == 502
-    assert answer.json()["detail"].startswith("The hooks cannot be listed: ")
+    response = log_in("an_admin").get("/api/registries/sentry_org/hooks")
+    assert response.status_code == 502
+    assert response.json()["detail"].startswith("The hooks cannot be listed: ")
 
 
 def test_only_registries_are_called(log_in, filled, stored):

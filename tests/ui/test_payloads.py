@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What is shown of a stored payload and its request: the body and the headers, and no secret."""
+"""The stored payload and its request: the body and the headers are shown, without secrets."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_user_who_may_not_read_xcoms_sees_no_payload(log_in, delivered, monkey
         ({"PAYLOAD_KEYS": Fernet.generate_key().decode()}, "cannot be decrypted"),
     ],
 )
-def test_without_the_key_the_page_says_what_to_set(log_in, delivered, monkeypatch, change, words):
+def test_missing_key_is_reported_with_the_setting(log_in, delivered, monkeypatch, change, words):
     for name, value in change.items():
         monkeypatch.setenv(f"AIRFLOW__SERVICE_HOOKS__{name}", value)
     shown = log_in("an_admin").get("/api/deliveries/1").json()
@@ -63,7 +63,7 @@ def test_without_the_key_the_page_says_what_to_set(log_in, delivered, monkeypatc
 
 
 @pytest.mark.parametrize("connection", ["", "no connection", '{"conn_type": "http", "host": "x"}'])
-def test_a_connection_that_is_gone_or_wrong_hides_the_headers_only(log_in, delivered, monkeypatch, connection):
+def test_missing_or_invalid_connection_hides_only_the_headers(log_in, delivered, monkeypatch, connection):
     monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", connection)
     shown = log_in("an_admin").get("/api/deliveries/1")
     assert shown.status_code == 200, shown.text
