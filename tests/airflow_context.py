@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""A task's context as the operators see it, without a database: a dictionary plays the state store."""
+"""A task's context for operators without a database: a dictionary stands for the task state store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from pydantic import JsonValue, TypeAdapter
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-"""Signs by every scheme."""
+"""A secret that is valid for every scheme."""
 
 
 _JSON = TypeAdapter(JsonValue)
@@ -33,9 +33,9 @@ class StateStore:
 
 
 def make_context(
-    store: StateStore | None = None, *, try_number: int = 1, max_tries: int = 3, retries: int = 3, **of_ti: object
+    store: StateStore | None = None, *, try_number: int = 1, max_tries: int = 3, retries: int = 3, **ti_fields: object
 ) -> dict[str, object]:
-    """Make a context; pass the same store for another try, another ``max_tries`` for a cleared task."""
+    """Return a context; another try has the same store, and a cleared task another ``max_tries``."""
     ti = SimpleNamespace(
         dag_id="a_dag",
         task_id="a_task",
@@ -45,7 +45,7 @@ def make_context(
         max_tries=max_tries,
         log_url="http://localhost:8080/dags/a_dag/runs/a_run/tasks/a_task?try_number=1",
     )
-    vars(ti).update(of_ti)
+    vars(ti).update(ti_fields)
     noon = dt.datetime(2026, 1, 1, 12, tzinfo=dt.timezone.utc)
     dag_run = SimpleNamespace(data_interval_end=noon, run_after=noon)
     task = SimpleNamespace(retries=retries)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Each worker of pytest-xdist has its own AIRFLOW_HOME inside the checkout, and takes nothing from the user's.
+Each worker of pytest-xdist has its own AIRFLOW_HOME inside the checkout, and uses none of the user's settings.
 
-So has each version of Airflow: an older one cannot use the database of a newer one.
+Each version of Airflow has its own too: an older one cannot use the database of a newer one.
 """
 
 from __future__ import annotations
@@ -43,26 +43,26 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.sandbox import Sandbox
     from tests.variables import Variables
 
-# The fixtures import the package: the process that starts the workers of pytest-xdist does without Airflow.
+# The fixtures import the package, so that the process that starts the workers of pytest-xdist needs no Airflow.
 
 SYSTEM = "tests/system/"
 OWN_AIRFLOW = ("test_claim_race.py", "test_cli.py", "test_commands.py", "test_demo.py")
 """The files of system tests that start their own Airflow; the others share one, and so a worker of pytest-xdist."""
-WHOLE = ("tests/cli/", "tests/test_imports.py")
-"""The folders and files whose tests share what takes seconds to make."""
+ONE_WORKER = ("tests/cli/", "tests/test_imports.py")
+"""The folders and files whose tests share a fixture that takes seconds to set up; one worker runs all of them."""
 TESTS_AT_ONCE = 8
 """
-How many tests of a file a worker gets at once: few enough that no worker is left with a long rest, and enough that
-pytest-xdist, which looks through all that a worker ever got after each test, takes little time.
+The number of tests of a file that a worker gets at once.
+
+Few enough that no worker has many left at the end, and enough that pytest-xdist, which searches all tests of a worker
+after each test, takes little time.
 """
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Iterator[None]:
     """
-    Import the test modules.
-
-    No garbage is collected meanwhile: they leave none, and each search goes through all of them.
+    Import the test modules without garbage collection: they leave no garbage, and each collection visits all of them.
     """
     if not session.config.pluginmanager.hasplugin("dsession"):  # this process runs tests itself
         from hypothesis import HealthCheck, settings  # noqa: PLC0415
@@ -78,13 +78,13 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
 
 
 def pytest_collection_finish() -> None:
-    """Leave out of later collections what has been imported: it lives to the end."""
+    """Exclude the imported modules from later garbage collections: they live until the end."""
     gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Give each worker a few tests after the other, but those that share something expensive to the same worker."""
+    """Give each worker a few tests at a time, and tests that share an expensive fixture to one worker."""
     from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415  (tests run without pytest-xdist too)
 
     counts: Counter[str] = Counter()
@@ -94,9 +94,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
         path = nodeid.partition("::")[0]
         if path.startswith(SYSTEM):
             return nodeid if path.removeprefix(SYSTEM) in OWN_AIRFLOW else SYSTEM
-        for whole in WHOLE:
-            if path.startswith(whole):
-                return whole
+        for place in ONE_WORKER:
+            if path.startswith(place):
+                return place
         counts[path] += 1
         return f"{path} {(counts[path] - 1) // TESTS_AT_ONCE}"
 
@@ -109,9 +109,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
 @pytest.fixture(scope="session", autouse=True)
 def volatile_files() -> Iterator[None]:
-    """Wait for no disk: only a machine that loses power could tell the difference."""
+    """Replace ``os.fsync``, which is slow: it matters only if the machine loses power."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", os.fstat)  # which fails too if the file is not open
+        patch.setattr(os, "fsync", os.fstat)  # fails too if the file is not open
         yield
 
 
@@ -125,7 +125,7 @@ def served_sandbox():
 
 @pytest.fixture
 def sandbox(served_sandbox: Sandbox) -> Sandbox:
-    """A sandbox that has forgotten the test before."""
+    """A sandbox without the state of earlier tests."""
     served_sandbox.state.reset()
     return served_sandbox
 
@@ -137,7 +137,7 @@ def allow_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch, allow_loopback: None):
-    """What makes the default endpoint lead to a URL."""
+    """Return a function that sets the URL of the default endpoint."""
 
     def set_connection(url, *, password=SECRET, conn_type="service_hook", **extra):
         connection = {"conn_type": conn_type, "host": url, "password": password, "extra": extra}
@@ -148,7 +148,7 @@ def connect(monkeypatch: pytest.MonkeyPatch, allow_loopback: None):
 
 @pytest.fixture
 def connected(sandbox: Sandbox, allow_loopback: None, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    """A sandbox that both default connections lead to."""
+    """A sandbox that is the endpoint and the registry of the default connections."""
     for conn_id, connection in sandbox.describe_connections().items():
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
     return sandbox
@@ -156,11 +156,11 @@ def connected(sandbox: Sandbox, allow_loopback: None, monkeypatch: pytest.Monkey
 
 @pytest.fixture
 def variables(monkeypatch: pytest.MonkeyPatch) -> Variables:
-    """Airflow's Variables, which a test without a task runner can neither write nor list."""
+    """A replacement for Airflow's Variables, which a test without a task runner can neither write nor list."""
     from airflow_provider_hooks._runtime import airflow, variable_lock, variable_store  # noqa: PLC0415
     from tests.variables import Variables  # noqa: PLC0415
 
-    played = Variables()
+    replacement = Variables()
     for module in (airflow, variable_store, variable_lock):
-        monkeypatch.setattr(module, "Variable", played)
-    return played
+        monkeypatch.setattr(module, "Variable", replacement)
+    return replacement

@@ -47,4 +47,4 @@ FIELDS = {
     "message": "It broke",
     "url": "https://example.com/issues/1",
 }
-"""The least that every event needs."""
+"""The fields that every event requires."""

@@ -67,7 +67,7 @@ def create_ledger(server: Postgres) -> dict[str, object]:
 
 
 def name_ledger(described: dict[str, object]) -> dict[str, str]:
-    """Return the environment in which a deployment has this ledger."""
+    """Return the environment variables that configure this ledger."""
     return {
         f"AIRFLOW_CONN_{CONN_ID.upper()}": json.dumps(described),
         "AIRFLOW__SERVICE_HOOKS__LEDGER_CONN_ID": CONN_ID,
@@ -75,7 +75,7 @@ def name_ledger(described: dict[str, object]) -> dict[str, str]:
 
 
 def open_database(described: dict[str, object]) -> Database:
-    """Return a database from an Airflow connection; its tables are not created."""
+    """Return the database of an Airflow connection; its tables are not created."""
     from airflow_provider_hooks.ledger.database import Database, read_target
 
     names = ("conn_type", "host", "port", "login", "password", "schema")
@@ -85,7 +85,7 @@ def open_database(described: dict[str, object]) -> Database:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """Serve a PostgreSQL for all tests of this worker."""
+    """Run a PostgreSQL server for all tests of this worker."""
     from tests.system.postgres import run_postgres
 
     with run_postgres() as server:
@@ -96,7 +96,7 @@ def postgres() -> Iterator[Postgres]:
 def ledger_connection(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, object]:
-    """Return an Airflow connection to an empty database, once on SQLite and once by each driver of PostgreSQL."""
+    """Return an Airflow connection to an empty database, once on SQLite and once with each PostgreSQL driver."""
     if request.param == "sqlite":
         return describe_sqlite(tmp_path)
     monkeypatch.setattr("airflow_provider_hooks.ledger.database._DRIVERS", (request.param,))
@@ -116,7 +116,7 @@ def database(ledger_connection: dict[str, object]) -> Iterator[Database]:
 
 @pytest.fixture
 def ledger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Database]:
-    """Have the deployment name a ledger on SQLite, with its tables."""
+    """Configure a ledger on SQLite, with its tables."""
     from airflow_provider_hooks._runtime.ledger import close_ledgers
     from airflow_provider_hooks.ledger.schema import migrate
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Raw servers on loopback that answer as no good receiver would, and count what reached them."""
+"""Raw servers and proxies on loopback that send arbitrary responses and record the requests that they received."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def read_request(connection: socket.socket) -> bytes:
 
 @contextlib.contextmanager
 def raw_server(answer: bytes | Answer, *, tls: ssl.SSLContext | None = None) -> Iterator[RawReceiver]:
-    """Serve every connection by reading one request and answering it with bytes, or with a function's doing."""
+    """Read one request of every connection, then send bytes or call a function with the connection."""
     listener = socket.create_server(("127.0.0.1", 0))
     receiver = RawReceiver(port=listener.getsockname()[1], scheme="https" if tls else "http")
 
@@ -106,7 +106,7 @@ def find_free_port() -> int:
 
 @dataclass
 class RawProxy:
-    """A proxy, and the heads of the requests that it received."""
+    """A proxy, and the headers of the requests that it received."""
 
     port: int
     requests: list[str] = field(default_factory=list)
@@ -121,9 +121,9 @@ def connect_proxy(
     receiver_port: int, *, answer: bytes = b"HTTP/1.1 200 Connected\r\nX-Via: a proxy\r\n\r\n", refuses: str = ""
 ) -> Iterator[RawProxy]:
     """
-    Serve CONNECT, and lead every tunnel to one port of loopback.
+    Serve CONNECT, with every tunnel to one port of loopback.
 
-    :param refuses: the beginning of the addresses that get no tunnel
+    :param refuses: the prefix of the addresses that get no tunnel
     """
     listener = socket.create_server(("127.0.0.1", 0))
     proxy = RawProxy(listener.getsockname()[1])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The example Dags in the form in which the Dag processor passes them on; ``tests/system`` runs them."""
+"""The example Dags are parsed and serialized, as by the Dag processor; ``tests/system`` runs them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ EXAMPLES = sorted((Path(__file__).parent.parent / "dags").glob("*.py"))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_is_parsed_and_serialized(path):
+def test_example_dag_is_parsed_and_serialized(path):
     found = DagBag(path)
     assert found.import_errors == {}
     assert found.dags
     for dag in found.dags.values():
-        # Airflow 3.1.8 leaves an object that has no JSON in a param without a default.
+        # Airflow 3.1.8 leaves an object that JSON cannot represent in a param without a default.
         assert json.dumps(DagSerialization.to_dict(dag))

@@ -18,19 +18,19 @@ from airflow_provider_hooks.get_provider_info import get_provider_info
 INFO = get_provider_info()
 
 
-def test_it_follows_airflows_schema():
+def test_provider_info_is_valid_by_airflows_schema():
     schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
     jsonschema.validate(INFO, schema)
 
 
-def test_the_package_is_found_under_its_own_name():
+def test_provider_info_has_the_package_name_and_an_entry_point():
     assert INFO["package-name"] == metadata("airflow-provider-hooks")["Name"]
     found = entry_points(group="apache_airflow_provider")
     assert any(entry.value == "airflow_provider_hooks.get_provider_info:get_provider_info" for entry in found)
 
 
 @pytest.mark.parametrize("form", INFO["connection-types"], ids=lambda form: form["connection-type"])
-def test_a_connection_type_is_that_of_its_hook(form):
+def test_connection_type_and_name_are_those_of_the_hook_class(form):
     module, _, name = form["hook-class-name"].rpartition(".")
     hook_class = getattr(importlib.import_module(module), name)
     assert hook_class.conn_type == form["connection-type"]
@@ -38,7 +38,7 @@ def test_a_connection_type_is_that_of_its_hook(form):
 
 
 @pytest.mark.parametrize("form", INFO["connection-types"], ids=lambda form: form["connection-type"])
-def test_a_form_shows_what_is_used_and_hides_the_rest(form):
+def test_connection_form_shows_used_fields_and_hides_the_others(form):
     behaviour = form["ui-field-behaviour"]
     assert set(behaviour["hidden-fields"]) == {"schema", "login", "port", "extra"}
     assert set(behaviour["relabeling"]) == set(behaviour["placeholders"]) == {"host", "password"}
@@ -53,14 +53,14 @@ def test_a_form_shows_what_is_used_and_hides_the_rest(form):
             assert schema["values_display"].keys() == set(schema["enum"])
 
 
-def test_every_module_named_is_there():
+def test_every_listed_module_can_be_imported():
     for kind in ("operators", "hooks"):
         for entry in INFO[kind]:
             for module in entry["python-modules"]:
                 importlib.import_module(module)
 
 
-def test_every_class_named_is_there_and_is_what_it_is_named_for():
+def test_every_listed_class_exists_and_has_the_expected_base():
     decorators = [entry["class-name"] for entry in INFO["task-decorators"]]
     found = {}
     for path in (*INFO["notifications"], *INFO["extra-links"], *decorators):
@@ -71,5 +71,5 @@ def test_every_class_named_is_there_and_is_what_it_is_named_for():
     assert issubclass(found["DeliveryRecordLink"], BaseOperatorLink)
 
 
-def test_airflow_knows_the_decorator_by_its_name():
+def test_decorator_is_registered_as_service_hook():
     assert task.service_hook is service_hook_task

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What is imported, in processes of their own: a Dag file is parsed again and again, and so is provider metadata."""
+"""The modules that Dag files and provider metadata import, each checked in a new process: both are loaded often."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ for name in sys.argv[1:]:
 print(json.dumps(imported))
 """
 
-LIGHT = {
+ALLOWED = {
     "airflow.sdk.bases.operatorlink",
     "airflow.sdk.definitions.retry_policy",
     "airflow_provider_hooks",
@@ -49,16 +49,16 @@ LIGHT = {
     "airflow_provider_hooks.operators.links",
     "airflow_provider_hooks.sanitize",
 }
-"""What the modules of the public operators may import beyond ``airflow.sdk``."""
+"""The modules that the public operators may import in addition to ``airflow.sdk``."""
 
 
 def run(code: str, *arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
-    assert "Traceback" not in done.stderr
-    return done.stdout
+    process = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert "Traceback" not in process.stderr
+    return process.stdout
 
 
-def test_the_package_and_its_metadata_import_nothing_of_airflow_and_nothing_heavy():
+def test_package_and_provider_info_import_neither_airflow_nor_heavy_libraries():
     assert json.loads(run(LOADED)) == []
 
 
@@ -75,11 +75,11 @@ ENTRY_POINTS = [
 
 @pytest.fixture(scope="module")
 def imported() -> dict[str, list[str]]:
-    """What each module imports that neither ``airflow.sdk`` nor the ones before it have imported."""
+    """Return what each module imports that neither ``airflow.sdk`` nor the modules before it have imported."""
     return json.loads(run(PARSED, *ENTRY_POINTS))
 
 
 @pytest.mark.parametrize("name", ENTRY_POINTS)
-def test_a_dag_file_imports_nothing_that_only_a_running_task_needs(name, imported):
+def test_dag_file_does_not_import_modules_that_only_running_tasks_need(name, imported):
     assert name in imported[name]
-    assert set(imported[name]) - LIGHT <= {name, "airflow_provider_hooks.exceptions"}
+    assert set(imported[name]) - ALLOWED <= {name, "airflow_provider_hooks.exceptions"}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The middleware that lets Airflow 3.3 test a connection without a port."""
+"""The middleware that makes the connection test of Airflow 3.3 work for connections without a port."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BODY = {"connection_id": "c", "conn_type": "service_hook", "host": "https://exam
 
 
 def send(path: str, body: object, *, chunks: int = 1) -> object:
-    """Send a request through the middleware in some chunks, and return the body that the application gets."""
+    """Send a request through the middleware in chunks, and return the body that the application receives."""
     data = json.dumps(body).encode()
     size = -(-len(data) // chunks)
     parts = [data[start : start + size] for start in range(0, len(data), size)]
@@ -39,8 +39,8 @@ def send(path: str, body: object, *, chunks: int = 1) -> object:
             if not message.get("more_body"):
                 return
 
-    described, _ = ServiceHooksPlugin.fastapi_root_middlewares
-    middleware = described["middleware"](application, *described["args"], **described["kwargs"])
+    entry, _ = ServiceHooksPlugin.fastapi_root_middlewares
+    middleware = entry["middleware"](application, *entry["args"], **entry["kwargs"])
     asyncio.run(middleware({"type": "http", "method": "POST", "path": path}, receive, None))
     return json.loads(b"".join(received))
 
@@ -48,7 +48,7 @@ def send(path: str, body: object, *, chunks: int = 1) -> object:
 @pytest.mark.parametrize("path", ["/api/v2/connections/test", "/airflow/api/v2/connections/test"])
 @pytest.mark.parametrize("conn_type", ["service_hook", "service_hook_registry"])
 @pytest.mark.parametrize("chunks", [1, 3])
-def test_the_port_0_of_a_connection_of_this_provider_is_removed(path, conn_type, chunks):
+def test_port_0_of_a_connection_of_this_provider_is_removed(path, conn_type, chunks):
     body = {**BODY, "conn_type": conn_type}
     assert send(path, body, chunks=chunks) == {name: value for name, value in body.items() if name != "port"}
 
@@ -72,16 +72,16 @@ def test_every_other_request_is_unchanged(path, body, chunks):
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.binary())
-def test_a_body_that_is_no_json_is_unchanged(body):
+def test_body_that_is_not_json_is_unchanged(body):
     assert remove_port(body) == body
 
 
-def test_airflow_finds_the_plugin_and_it_imports_nothing_heavy():
+def test_plugin_module_imports_no_other_module():
     code = (
         "import sys; from airflow.plugins_manager import AirflowPlugin; before = set(sys.modules)\n"
         "import airflow_provider_hooks.plugin\n"
         "print(*sorted(set(sys.modules) - before))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "airflow_provider_hooks.plugin" in done.stdout.split()
-    assert set(done.stdout.split()) <= {"airflow_provider_hooks", "airflow_provider_hooks.plugin"}
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "airflow_provider_hooks.plugin" in process.stdout.split()
+    assert set(process.stdout.split()) <= {"airflow_provider_hooks", "airflow_provider_hooks.plugin"}

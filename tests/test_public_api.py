@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The public API: what each public module exports is what the docs list, can be imported, and has an example."""
+"""The public API: each public module exports the names that the docs list, and each name has an example."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ print(loaded == ["airflow_provider_hooks"])
 
 
 @pytest.mark.parametrize("module", DOCUMENTED)
-def test_what_a_public_module_exports_is_what_the_docs_list(module):
+def test_each_public_module_exports_the_names_in_the_docs(module):
     exported = import_module(module).__all__
     assert len(DOCUMENTED[module]) == len(set(DOCUMENTED[module]))
     assert set(exported) == set(DOCUMENTED[module])
@@ -44,25 +44,25 @@ def test_every_documented_name_can_be_imported(module, name):
 
 
 @pytest.mark.parametrize("name", sorted(set(airflow_provider_hooks.__all__) - {"__version__"}))
-def test_a_name_of_the_package_is_that_of_its_module(name):
-    homes = [module for module, names in DOCUMENTED.items() if name in names and module != "airflow_provider_hooks"]
+def test_each_name_of_the_package_is_the_object_of_its_module(name):
+    modules = [module for module, names in DOCUMENTED.items() if name in names and module != "airflow_provider_hooks"]
     value = getattr(airflow_provider_hooks, name)
-    assert all(getattr(import_module(home), name) is value for home in homes)
+    assert all(getattr(import_module(module), name) is value for module in modules)
 
 
-def test_importing_the_package_imports_nothing_else_of_it():
-    done = subprocess.run([sys.executable, "-c", LAZY], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "True"
+def test_importing_the_package_imports_none_of_its_modules():
+    process = subprocess.run([sys.executable, "-c", LAZY], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "True"
 
 
-def test_dir_lists_the_public_names_and_an_unknown_one_is_an_attribute_error():
+def test_dir_lists_the_public_names_and_unknown_names_raise_an_error():
     assert set(airflow_provider_hooks.__all__) <= set(dir(airflow_provider_hooks))
     with pytest.raises(AttributeError, match="no_such_name"):
         airflow_provider_hooks.no_such_name  # noqa: B018  (reading it is the test)
 
 
 def list_described() -> dict[str, object]:
-    """Return the public classes and functions; of the exceptions only their base, which catches them all."""
+    """Return the public classes and functions; of the exceptions only the base class."""
     values = {name: getattr(import_module(module), name) for module, names in DOCUMENTED.items() for name in names}
     return {
         name: value
@@ -84,7 +84,7 @@ def test_every_public_class_and_function_has_an_example_that_runs(name):
 
 
 @pytest.mark.parametrize("name", DESCRIBED)
-def test_an_example_imports_what_it_shows(name):
+def test_example_of_each_name_uses_that_name(name):
     assert name in EXAMPLE.findall(inspect.getdoc(DESCRIBED[name]))[0] or name == "service_hook_task"
 
 

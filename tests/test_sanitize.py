@@ -10,11 +10,11 @@ from airflow_provider_hooks.sanitize import escape, quote_setting, safe_repr
 
 
 @given(st.text(st.characters(categories=None)))
-def test_nothing_that_a_terminal_could_act_on_is_left(text):
+def test_escaped_text_is_printable(text):
     assert escape(text).isprintable()
 
 
-def test_it_is_bounded():
+def test_escaped_text_is_truncated_after_200_characters():
     assert escape("x" * 300) == "x" * 200 + "…"
 
 
@@ -30,7 +30,7 @@ def test_it_is_bounded():
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_somebody_typed_is_quoted_shortly(value, shown):
+def test_value_is_quoted_in_a_short_form(value, shown):
     assert safe_repr(value) == shown
 
 
@@ -38,6 +38,6 @@ def test_what_somebody_typed_is_quoted_shortly(value, shown):
     "secret",
     ["whsec_short", "whsk_short", "-----BEGIN PRIVATE KEY-----", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
 )
-def test_a_setting_that_may_be_a_secret_is_not_quoted(secret):
+def test_setting_that_may_be_a_secret_is_not_quoted(secret):
     assert quote_setting(f"x {secret}") == "the given text"
     assert quote_setting("hmac") == "'hmac'"

@@ -8,7 +8,7 @@ from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.settings import OPTIONS, Settings, parse_settings
 
 
-def test_the_defaults_of_the_table_are_those_of_the_settings():
+def test_defaults_of_the_options_are_those_of_the_settings():
     assert parse_settings({}) == Settings()
     assert {option.name for option in OPTIONS} == set(vars(Settings()))
 
@@ -36,7 +36,7 @@ def test_every_option_is_read():
     )
 
 
-def test_one_error_names_every_wrong_option():
+def test_all_invalid_options_are_named_in_a_single_error():
     texts = dict.fromkeys(("allowed_ports", "timeout", "connect_timeout", "max_payload_bytes"), "soon")
     texts["allowed_headers"] = "Api Key"
     with pytest.raises(ValidationError) as caught:
@@ -45,13 +45,13 @@ def test_one_error_names_every_wrong_option():
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "1e12"])
-def test_a_time_must_be_positive_and_finite(text):
+def test_timeout_must_be_positive_and_finite(text):
     with pytest.raises(ValidationError, match="timeout: must be a number above 0"):
         parse_settings({"timeout": text})
 
 
 @pytest.mark.parametrize(("name", "text"), [("max_payload_bytes", "0.5"), ("allowed_ports", "4" * 5_000)])
-def test_a_number_that_is_not_whole_or_not_small_is_named(name, text):
+def test_error_for_a_fractional_or_huge_number_names_the_option(name, text):
     with pytest.raises(ValidationError, match=name):
         parse_settings({name: text})
 

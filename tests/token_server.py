@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""A token endpoint on loopback, and a receiver that accepts its tokens for as long as they live."""
+"""A token endpoint on loopback, and a receiver that accepts its tokens during their lifetime."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from urllib.parse import parse_qs, unquote_plus
 
-CLIENT_ID, CLIENT_SECRET = "a client:id", "cl1ent+secret/of=ours %"
+CLIENT_ID, CLIENT_SECRET = "a client:id", "cl1ent+secret/of=tests %"
 
 
 @dataclass
@@ -27,25 +27,25 @@ class TokenServer:
     lifetime: float = 3600.0
     """Seconds for which the receiver accepts a token."""
     expires_in: object = "lifetime"
-    """What the token endpoint says of it; ``None``: nothing."""
+    """The ``expires_in`` of the responses of the token endpoint; ``None``: they have none."""
     broken: tuple[int, bytes] | None = None
-    """The status and the body that the token endpoint answers with in place of a token."""
+    """The status and the body of the responses without a token."""
     breaks: float = math.inf
-    """How often it answers so."""
+    """The number of responses without a token."""
     refuses: bool = False
     """Whether the receiver refuses every token."""
     refused_delivery: str = ""
-    """The id of a delivery that the receiver refuses with each token."""
+    """The id of a delivery that the receiver refuses with every token."""
     receiving_delay: float = 0.0
-    """Seconds that the receiver takes."""
+    """Seconds that the receiver takes to respond."""
     echoes: bool = False
-    """Whether the receiver returns the headers of a request in a 400."""
+    """Whether the receiver returns the headers of a request in the body of a 400."""
     delay: float = 0.0
-    """Seconds that the token endpoint takes."""
+    """Seconds that the token endpoint takes to respond."""
     issued: dict[str, float] = field(default_factory=dict)
-    """When each token was issued, by the token."""
+    """The time at which each token was issued."""
     token_requests: list[tuple[dict[str, str], dict[str, str]]] = field(default_factory=list)
-    """Headers and form of each request for a token."""
+    """The headers and the form of each token request."""
     received: list[tuple[str, dict[str, str], int]] = field(default_factory=list)
     """The token, the headers and the status of each delivery."""
 
@@ -59,7 +59,7 @@ class TokenServer:
 
     @property
     def extra(self) -> dict[str, str]:
-        """The fields of a connection."""
+        """The ``extra`` of a connection that uses this token endpoint."""
         client = {"auth_username": CLIENT_ID, "auth_secret": CLIENT_SECRET}
         return {"auth_type": "oauth2", **client, "auth_url": self.token_url}
 
@@ -96,7 +96,7 @@ class TokenServer:
 
 @contextlib.contextmanager
 def serve_tokens(**options: object) -> Iterator[TokenServer]:
-    """Serve both until the block ends."""
+    """Run both servers until the block ends."""
     lock = threading.Lock()
     servers = TokenServer(**options)
 

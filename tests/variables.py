@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Airflow's Variables without a task runner: a dictionary, behind the environment as in Airflow."""
+"""Airflow's Variables without a task runner: a dictionary, after the environment, which has priority as in Airflow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 
 
 class Variables:
-    """Plays ``airflow.sdk.Variable``; several threads may share it, each call is atomic, and none of them waits."""
+    """Replaces ``airflow.sdk.Variable``; threads can share it, because each call is atomic."""
 
     def __init__(self) -> None:
         self.kept: dict[str, str] = {}
@@ -21,8 +21,8 @@ class Variables:
     def get(self, key, default=None):
         time.sleep(self.pause)
         with self._lock:
-            there = {} if key in self.unreadable else self.kept
-            return os.environ.get(f"AIRFLOW_VAR_{key.upper()}", there.get(key, default))
+            readable = {} if key in self.unreadable else self.kept
+            return os.environ.get(f"AIRFLOW_VAR_{key.upper()}", readable.get(key, default))
 
     def set(self, key, value, description=None):
         time.sleep(self.pause)

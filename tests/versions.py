@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-What a test needs to know about the version of Airflow that it runs on.
+The differences between versions of Airflow that matter to tests.
 
-``needs_task_state_store`` marks the tests that look at the task state store itself; before Airflow 3.3 the tasks of the
-tests have their claims in a ledger.
+``needs_task_state_store`` marks the tests of the task state store itself; before Airflow 3.3 the claims of other tests
+are in a ledger.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ __all__ = [
 
 IS_3_1 = read_sdk_version() < (1, 2)
 EXTRA_REFUSED = "isn't defined" if IS_3_1 else "extra: must be a JSON object"
-"""What the error of an extra that is no object says; Airflow 3.1 itself refuses such a connection."""
+"""Text of the error for an extra that is not an object; Airflow 3.1 itself refuses such a connection."""
 BACKOFF = True if IS_3_1 else 2.0
-"""A ``retry_exponential_backoff`` by the factor 2."""
+"""A ``retry_exponential_backoff`` with the factor 2."""
 NO_CLAIM_STORE = "no task_state_store" if has_task_state_store() else r"set \[service_hooks\] ledger_conn_id"
-"""What the error of a context without a task state store says."""
+"""Text of the error for a context without a task state store."""
 INBOUND_SETTINGS = (
     {"AIRFLOW__DATABASE__EXTERNAL_DB_MANAGERS": "airflow_inbound_webhooks.db.WebhooksDBManager"} if IS_3_1 else {}
 )
-"""With what ``airflow db migrate`` creates the table of inbound webhooks; later versions find it by themselves."""
+"""The setting with which ``airflow db migrate`` creates the table of inbound webhooks; later versions need none."""
 needs_deadlines = pytest.mark.skipif(IS_3_1, reason="Airflow 3.1 cannot deliver from the triggerer")
 needs_form_fields = pytest.mark.skipif(IS_3_1, reason="Airflow 3.1 ignores the fields of a connection form")
 needs_pages = pytest.mark.skipif(IS_3_1, reason="Airflow 3.1 shows no pages of plugins")

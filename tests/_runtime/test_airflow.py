@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What is read of Airflow's configuration, and what an event has of its task instance."""
+"""The values read from Airflow's configuration, and the values that an event takes from its task instance."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.servers import OK, raw_server
         ("", "http://localhost:8080"),
     ],
 )
-def test_the_base_url_is_absolute_also_where_it_is_only_a_path(monkeypatch, base_url, absolute):
+def test_base_url_is_absolute_even_if_only_a_path_is_configured(monkeypatch, base_url, absolute):
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", base_url)
     assert read_base_url() == absolute
 
@@ -35,28 +35,28 @@ def test_the_base_url_is_absolute_also_where_it_is_only_a_path(monkeypatch, base
         (None, "https://b.example/dags/a_dag/runs/a_run/tasks/a_task"),
     ],
 )
-def test_the_url_of_a_log_is_absolute_whatever_airflow_knows(monkeypatch, log_url, absolute):
+def test_log_url_is_absolute_even_if_airflow_has_a_path_or_none(monkeypatch, log_url, absolute):
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://b.example")
     assert find_log_url(make_context(log_url=log_url)["ti"]) == absolute
 
 
-def test_the_ids_of_two_deployments_differ_and_those_of_one_do_not(monkeypatch, connect):
-    """The same Dag in staging and production: neither the event nor the delivery has the same id."""
-    found = []
+def test_event_and_delivery_ids_differ_between_deployments(monkeypatch, connect):
+    """One Dag in staging and production: the ids of its events and deliveries differ."""
+    ids = []
     with raw_server(OK) as receiver:
         connect(receiver.url)
         for name in ("staging", "production", "staging"):
             monkeypatch.setenv("AIRFLOW__SERVICE_HOOKS__DEPLOYMENT", name)
             operator = DeliverEventAlertOperator(task_id="t", message="m", triggering_rules=["r"])
             record = operator.execute(make_context())
-            fixed = EndpointHook().preview("event.alert", {"id": "order-7"}).info.delivery_id
-            found.append((record["event_id"], record["delivery_id"], fixed))
-    staging, production, again = found
-    assert staging == again
+            explicit_delivery_id = EndpointHook().preview("event.alert", {"id": "order-7"}).info.delivery_id
+            ids.append((record["event_id"], record["delivery_id"], explicit_delivery_id))
+    staging, production, staging_again = ids
+    assert staging == staging_again
     assert all(one != other for one, other in zip(staging, production, strict=True))
 
 
-def test_the_base_url_tells_deployments_apart_that_have_no_name(monkeypatch):
+def test_base_url_distinguishes_deployments_without_a_name(monkeypatch):
     ids = []
     for base_url in ("https://staging.example", "https://production.example"):
         monkeypatch.setenv("AIRFLOW__API__BASE_URL", base_url)

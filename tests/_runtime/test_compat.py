@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What differs between the versions of Airflow: on the version that runs the tests, and by the numbers of others."""
+"""The differences between versions of Airflow: for the installed version, and for other version numbers."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ FEATURES = (
         ("2.0.0", FEATURES),
     ],
 )
-def test_the_features_of_a_version(monkeypatch, sdk, features):
+def test_features_depend_on_the_sdk_version(monkeypatch, sdk, features):
     monkeypatch.setattr(compat, "version", lambda _name: sdk)
     monkeypatch.setattr(compat, "read_sdk_version", compat.read_sdk_version.__wrapped__)
     assert [name for name in FEATURES if getattr(compat, name)()] == list(features)
 
 
-def test_the_features_of_this_version_are_those_that_it_has():
+def test_features_match_the_installed_airflow():
     assert compat.has_provider_commands() == hasattr(ProvidersManager, "initialize_providers_cli_command")
     assert compat.has_retry_policy() == hasattr(airflow.sdk, "RetryPolicy")
     assert compat.has_task_state_store() == hasattr(airflow.sdk, "NEVER_EXPIRE")
 
 
 @pytest.mark.parametrize("name", compat.__all__)
-def test_every_name_is_found(name):
+def test_every_exported_name_can_be_imported(name):
     if name == "RetryDecision" and not compat.has_retry_policy():
         with pytest.raises(ImportError, match="this Airflow has no RetryDecision"):
             getattr(compat, name)
@@ -63,18 +63,18 @@ def test_every_name_is_found(name):
         assert getattr(compat, name) is not None or not compat.has_task_state_store()
 
 
-def test_metrics_have_the_methods_that_are_called():
+def test_stats_has_the_methods_that_are_called():
     assert callable(compat.stats.incr)
     assert callable(compat.stats.timing)
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error():
+def test_unknown_name_raises_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         compat.nothing  # noqa: B018
 
 
-def test_no_other_module_imports_a_name_whose_place_depends_on_the_version():
-    moving = {*compat._PLACES, "stats"}
+def test_no_other_module_imports_a_version_dependent_name():
+    version_dependent = {*compat._PLACES, "stats"}
     found = [
         f"{path.relative_to(PACKAGE)}: {name.name}"
         for path in PACKAGE.rglob("*.py")
@@ -82,7 +82,7 @@ def test_no_other_module_imports_a_name_whose_place_depends_on_the_version():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "airflow"
         for name in node.names
-        if name.name in moving
+        if name.name in version_dependent
     ]
     assert found == []
 
@@ -91,21 +91,21 @@ def test_no_other_module_imports_a_name_whose_place_depends_on_the_version():
     ("has_store", "error"),
     [(True, "no task_state_store"), (False, r"\[service_hooks\] ledger_conn_id")],
 )
-def test_without_a_state_store_the_error_says_what_to_do(monkeypatch, has_store, error):
+def test_error_for_a_missing_state_store_names_the_remedy(monkeypatch, has_store, error):
     monkeypatch.setattr(compat, "has_task_state_store", lambda: has_store)
     with pytest.raises(ServiceHookError, match=f"{error}.*nothing was sent"):
         open_claim_store({}, SLOTS_KEY, TaskSlots)
 
 
 @pytest.mark.parametrize("make", [VariableLock, VariableHookStore])
-def test_hooks_are_not_changed_where_a_task_cannot_list_variables(monkeypatch, make):
-    class Unlisted:
-        """As ``airflow.sdk.Variable`` before 3.3."""
+def test_hooks_are_not_changed_if_a_task_cannot_list_variables(monkeypatch, make):
+    class VariableWithoutKeys:
+        """Like ``airflow.sdk.Variable`` before 3.3: it has no method that lists keys."""
 
-    monkeypatch.setattr(import_module(make.__module__), "Variable", Unlisted)
+    monkeypatch.setattr(import_module(make.__module__), "Variable", VariableWithoutKeys)
     with pytest.raises(ServiceHookError, match=r"'service-hooks hooks ensure'.*nothing was changed"):
         make("hooks")
 
 
-def test_the_commands_list_variables_on_every_version():
+def test_commands_list_variables_on_every_version():
     assert VariableHookStore("hooks", store=StoredVariables()).name == "hooks"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The folder of a stream's records: inside the one that the user gave, whatever the ids are."""
+"""The folder of a stream's records is inside the configured folder for every Dag, run and task id."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def find_path(root, **changes) -> str:
     "name", ["..", ".", "...", "../../x", "a/../b", "/etc", "%2e%2e", "a\\..\\b", "a\0b", "~", "s3://b"]
 )
 @pytest.mark.parametrize("field", ["dag_id", "run_id", "task_id"])
-def test_an_id_leads_nowhere_else(tmp_path, field, name):
+def test_ids_cannot_leave_the_records_folder(tmp_path, field, name):
     path = find_path(tmp_path, **{field: name})
     parts = path.removeprefix(f"{tmp_path}/").split("/")
     assert path.startswith(f"{tmp_path}/")
@@ -30,7 +30,7 @@ def test_an_id_leads_nowhere_else(tmp_path, field, name):
     assert not {"", ".", ".."} & set(parts)
 
 
-def test_ids_of_any_length_and_language_make_a_folder(tmp_path):
+def test_long_and_non_ascii_ids_make_different_valid_folders(tmp_path):
     names = ["ş" * 250, "ş" * 249 + "t", "x" * 250, "x" * 240, "x" * 241]
     paths = {find_path(tmp_path, dag_id=name, run_id=name, task_id=name) for name in names}
     assert len(paths) == len(names)
@@ -50,7 +50,7 @@ def test_ids_of_any_length_and_language_make_a_folder(tmp_path):
         ("", False),
     ],
 )
-def test_only_folders_that_the_deployment_names_are_shown(path, is_shown):
+def test_only_folders_below_shown_records_paths_are_shown(path, is_shown):
     roots = ("file:///srv/records", "file:///other")
     if is_shown:
         assert str(find_shown_records(path, roots=roots)) == path
@@ -59,6 +59,6 @@ def test_only_folders_that_the_deployment_names_are_shown(path, is_shown):
             find_shown_records(path, roots=roots)
 
 
-def test_without_a_list_no_folder_is_shown():
+def test_no_folder_is_shown_without_shown_records_paths():
     with pytest.raises(ValidationError, match="shown_records_paths"):
         find_shown_records("file:///srv/records", roots=())

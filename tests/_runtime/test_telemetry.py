@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What Airflow's own metrics and traces hear of a delivery."""
+"""The metrics and spans that a delivery adds to those of Airflow."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ from tests.airflow_context import StateStore, make_context
 from tests.servers import OK, raw_server
 from tests.versions import NO_CLAIM_STORE
 
-SECRET = "a-secret-of-ours"
+SECRET = "a-signing-secret"
 
 
 @pytest.fixture
-def recorded(monkeypatch):
-    """Return the metrics and spans of a test."""
+def telemetry_output(monkeypatch):
+    """Return the metrics and the span exporter of a test."""
     exporter, provider, metrics = InMemorySpanExporter(), TracerProvider(), []
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(telemetry, "_tracer", provider.get_tracer("test"))
     monkeypatch.setattr(stats, "incr", lambda name, _count=1, **named: metrics.append((name, named["tags"])))
-    monkeypatch.setattr(stats, "timing", lambda name, took, **named: metrics.append((name, named["tags"], took)))
+    monkeypatch.setattr(
+        stats, "timing", lambda name, duration, **named: metrics.append((name, named["tags"], duration))
+    )
     return metrics, exporter
 
 
@@ -40,8 +42,8 @@ def deliver(monkeypatch, url, store=None):
     return operator.execute(make_context(store))
 
 
-def test_a_delivery_is_counted_timed_and_traced_by_outcome_and_endpoint(recorded, allow_loopback, monkeypatch):
-    metrics, exporter = recorded
+def test_delivery_metrics_and_span_carry_outcome_and_endpoint(telemetry_output, allow_loopback, monkeypatch):
+    metrics, exporter = telemetry_output
     with raw_server(OK) as server:
         record = deliver(monkeypatch, server.url)
     tags = {"endpoint": "service_hook_default", "outcome": "delivered", "event_type": "event.alert"}
@@ -60,10 +62,10 @@ def test_a_delivery_is_counted_timed_and_traced_by_outcome_and_endpoint(recorded
     assert SECRET not in span.to_json() + repr(metrics)
 
 
-def test_what_goes_wrong_is_told_with_its_class_and_a_later_try_is_counted_without_an_attempt(
-    recorded, allow_loopback, monkeypatch
+def test_span_has_the_error_class_and_a_later_try_counts_without_an_attempt(
+    telemetry_output, allow_loopback, monkeypatch
 ):
-    metrics, exporter = recorded
+    metrics, exporter = telemetry_output
     store = StateStore()
     with raw_server(b"") as server:
         for _ in range(2):
@@ -78,7 +80,7 @@ def test_what_goes_wrong_is_told_with_its_class_and_a_later_try_is_counted_witho
     assert span.attributes["error.type"] == "connection_reset"
 
 
-def test_a_metrics_backend_that_fails_does_not_hide_what_was_sent(allow_loopback, monkeypatch):
+def test_failing_metrics_backend_does_not_change_the_outcome(allow_loopback, monkeypatch):
     def fail(*_arguments, **_options):
         raise RuntimeError("no backend")
 
@@ -90,17 +92,17 @@ def test_a_metrics_backend_that_fails_does_not_hide_what_was_sent(allow_loopback
     assert store.get("service_hook_delivery")["state"] == "delivered"
 
 
-@pytest.mark.parametrize("moment", ["on_start", "on_end"])
-def test_a_traces_backend_that_fails_does_not_hide_what_was_sent(allow_loopback, monkeypatch, moment):
-    class Failing(SpanProcessor):
+@pytest.mark.parametrize("method", ["on_start", "on_end"])
+def test_failing_span_processor_does_not_change_the_outcome(allow_loopback, monkeypatch, method):
+    class FailingProcessor(SpanProcessor):
         pass
 
     def fail(*_arguments, **_options):
         raise RuntimeError("no backend")
 
-    setattr(Failing, moment, fail)
+    setattr(FailingProcessor, method, fail)
     provider = TracerProvider()
-    provider.add_span_processor(Failing())
+    provider.add_span_processor(FailingProcessor())
     monkeypatch.setattr(telemetry, "_tracer", provider.get_tracer("test"))
     store = StateStore()
     with raw_server(OK) as server:
@@ -108,7 +110,7 @@ def test_a_traces_backend_that_fails_does_not_hide_what_was_sent(allow_loopback,
     assert store.get("service_hook_delivery")["state"] == "delivered"
 
 
-def test_a_context_without_a_state_store_sends_nothing(allow_loopback, monkeypatch):
+def test_context_without_a_state_store_sends_nothing(allow_loopback, monkeypatch):
     with raw_server(OK) as server:
         connection = {"conn_type": "service_hook", "host": server.url, "password": SECRET}
         monkeypatch.setenv("AIRFLOW_CONN_SERVICE_HOOK_DEFAULT", json.dumps(connection))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The airflow-provider-hooks authors
 
-// A receiver on Node's own http server: it reads a request to its end, appends the delivery id to a file and answers 204.
+// A receiver on the http server of Node: it reads a request to its end, appends the delivery id to a file and answers 204.
 // Usage: node node_recorder.js PORT LOG [CERTIFICATE_AND_KEY]
 "use strict";
 
@@ -25,5 +25,5 @@ const server = certificate
   : http.createServer(receive);
 server.listen(Number(port), "127.0.0.1");
 
-// As Node's documentation of process signals and server.close() shows it: no new connections, idle ones are closed.
+// As in Node's documentation of process signals and server.close(): no new connections, idle ones are closed.
 process.on("SIGTERM", () => server.close(() => process.exit(0)));

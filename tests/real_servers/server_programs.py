@@ -3,8 +3,8 @@
 """
 Real HTTP servers on loopback, each with its own configuration in a temporary folder, run by the current user.
 
-Each server appends the delivery id of every request that it received to a log, so that a test can compare what was sent
-with what was received. Settings that decide about connections (keep-alive, workers) are those of the Debian packages.
+Each server appends the delivery id of every request that it received to a log, so that a test can compare sent and
+received events. Settings that affect connections (keep-alive, workers) are those of the Debian packages.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.servers import find_free_port
 
 HERE = Path(__file__).parent
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
-"""Debian installs servers where only root's ``PATH`` leads."""
+"""With the folders of Debian's servers, which are only in the ``PATH`` of root."""
 START_SECONDS = 20.0
 DELIVERY_HEADER = "X-Service-Hook-Delivery"
 IS_ROOT = os.geteuid() == 0
@@ -68,12 +68,12 @@ class RealServer(ABC):
     """
     A server that can be disturbed while it receives a stream.
 
-    :param folder: a temporary folder for the configuration, the logs and all that the server writes
+    :param folder: a temporary folder for the configuration, the logs and all other files of the server
     :param certificate: a PEM file with the key and the chain of certificates; ``None``: plain HTTP
     """
 
     programs: ClassVar[tuple[str, ...]]
-    """What must be installed."""
+    """The programs that must be installed."""
 
     def __init__(self, folder: Path, certificate: Path | None) -> None:
         self.folder, self.certificate = folder, certificate
@@ -82,7 +82,7 @@ class RealServer(ABC):
         self.log.touch()
         self._output = folder / "output.log"
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._counted, self._count = 0, 0
+        self._read_bytes, self._count = 0, 0
 
     @property
     def url(self) -> str:
@@ -112,7 +112,7 @@ class RealServer(ABC):
         """Start the server's process."""
 
     def disturb(self) -> None:
-        """Reload or restart the server, as its administrator does."""
+        """Reload or restart the server, like an administrator."""
         raise NotImplementedError
 
     def stop(self) -> None:
@@ -133,11 +133,11 @@ class RealServer(ABC):
                 return
 
     def count_received(self) -> int:
-        """Return how many requests the log has; cheap enough for many calls during a stream."""
+        """Return the number of requests in the log; fast enough for many calls during a stream."""
         with self.log.open("rb") as file:
-            file.seek(self._counted)
+            file.seek(self._read_bytes)
             data = file.read()
-        self._counted += len(data)
+        self._read_bytes += len(data)
         self._count += data.count(b"\n")
         return self._count
 
@@ -151,7 +151,7 @@ class Nginx(RealServer):
 
     programs = ("nginx",)
     more_tls = ""
-    """More directives of its TLS."""
+    """Additional TLS directives."""
 
     def launch(self) -> subprocess.Popen[bytes]:
         configuration = self.folder / "nginx.conf"
@@ -190,7 +190,7 @@ class Nginx(RealServer):
 
 
 class HAProxy(RealServer):
-    """HAProxy in front of an nginx that records what it receives; Debian's timeouts."""
+    """HAProxy in front of an nginx that records the requests; with Debian's timeouts."""
 
     programs = ("haproxy", "nginx")
 
@@ -231,10 +231,10 @@ backend recorders
         return start_process(command, self._output)
 
     def disturb(self) -> None:
-        """Replace the process; the earlier one finishes the requests that it has (a soft stop)."""
+        """Replace the process; the earlier one finishes its open requests (a soft stop)."""
         replaced = self.process
         self.start()
-        replaced.wait(60)  # it has handed over the port and closed its connections
+        replaced.wait(60)  # it has passed on the port and closed its connections
 
 
 class Apache(RealServer):
@@ -348,7 +348,7 @@ class Caddy(RealServer):
 
 
 class Node(RealServer):
-    """Node's own http server, in one process."""
+    """The http server of Node, in one process."""
 
     programs = ("node",)
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Runs the stream operator against a URL and returns its records: the only use of the package in this folder."""
+"""Runs the stream operator with the URL of a server and returns the records."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from airflow_provider_hooks.operators.delivery import DeliverEventStreamOperator
 from tests.airflow_context import SECRET, StateStore, make_context
 
 RETRIES = 10
-"""How many retries the task has; each is another call of ``execute`` with the same state store."""
+"""The number of retries of the task; each is another call of ``execute`` with the same state store."""
 RETRY_SECONDS = 1.0
-"""The pause before a retry; Airflow's own default of 5 minutes would only make the tests longer."""
+"""The pause before a retry; Airflow's default of 5 minutes would only slow the tests down."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamResult:
-    """The records of a stream, and how long all its tries took."""
+    """The records of a stream, the number of tries, and the seconds that they took together."""
 
     records: list[Mapping[str, object]]
     tries: int

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-What servers do without the client certificate that they require, and what is reported of it: nginx, Go, OpenSSL.
+The outcome and the connection test for servers that require a client certificate: nginx, Go and OpenSSL.
 
 ``pytest -s tests/real_servers/test_mutual_tls.py`` prints the table; servers that are not installed are skipped.
 """
@@ -30,7 +30,7 @@ LOOPBACK = NetworkPolicy(allowed_networks=["127.0.0.1"])
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 REQUIRES = "the server requires a client certificate (TLS alert "
 EXPECTED = {
-    # What a request without a certificate finishes with, and what the test of the connection says.
+    # The outcome of a request without a certificate, and the message of the connection test.
     ("OpenSSL", "1.2"): (
         "not_sent tls_error",
         "the server refused the TLS handshake (TLS alert handshake failure); it may require a client certific",
@@ -38,7 +38,7 @@ EXPECTED = {
     ("OpenSSL", "1.3"): ("not_sent tls_error", f"{REQUIRES}certificate required"),
     ("Go", "1.2"): ("not_sent tls_error", f"{REQUIRES}bad certificate"),
     ("Go", "1.3"): ("not_sent tls_error", f"{REQUIRES}"),
-    # nginx completes the handshake and answers the request, so only a request shows it.
+    # nginx completes the handshake and rejects the request, so the connection test succeeds.
     ("nginx", "1.2"): ("rejected 400", "Connected"),
     ("nginx", "1.3"): ("rejected 400", "Connected"),
 }
@@ -110,7 +110,7 @@ def send(url: str, limits: Limits) -> str:
     return f"{attempt.outcome.value} {reason}"
 
 
-def check(url: str, limits: Limits) -> str:
+def check_connection(url: str, limits: Limits) -> str:
     with open_engine(url, policy=LOOPBACK, limits=limits) as engine:
         try:
             return f"Connected to {engine.check_connection()}"
@@ -119,19 +119,19 @@ def check(url: str, limits: Limits) -> str:
 
 
 @pytest.mark.parametrize(("name", "version"), EXPECTED, ids=map(" TLS ".join, EXPECTED))
-def test_a_missing_client_certificate_is_reported(pem, tmp_path, name, version):
-    outcome, said = EXPECTED[name, version]
+def test_missing_client_certificate_is_reported(pem, tmp_path, name, version):
+    expected_outcome, expected_message = EXPECTED[name, version]
     authorities = str(pem / "ca.pem")
     without = Limits(timeout=10, connect_timeout=10, tls=TlsOptions(conn_id="c", ca_certificates=authorities))
     options = TlsOptions(conn_id="c", ca_certificates=authorities, certificate_file=str(pem / "client.pem"))
     with_certificate = Limits(timeout=10, connect_timeout=10, tls=options)
     with run_server(name, version, pem, tmp_path) as url:
         outcomes = {send(url, without) for _ in range(ROUNDS)}
-        tested = check(url, without)
-        sent, found = send(url, with_certificate), check(url, with_certificate)
-    print(f"\n| {name} | {version} | without | {', '.join(sorted(outcomes))} | {tested} |")
-    print(f"| {name} | {version} | with | {sent} | {found} |")
-    assert outcomes == {outcome}
-    assert tested.startswith(said)
-    assert sent.startswith("delivered 20")
-    assert found == "Connected to 127.0.0.1"
+        message = check_connection(url, without)
+        outcome, message_with = send(url, with_certificate), check_connection(url, with_certificate)
+    print(f"\n| {name} | {version} | without | {', '.join(sorted(outcomes))} | {message} |")
+    print(f"| {name} | {version} | with | {outcome} | {message_with} |")
+    assert outcomes == {expected_outcome}
+    assert message.startswith(expected_message)
+    assert outcome.startswith("delivered 20")
+    assert message_with == "Connected to 127.0.0.1"

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Streams to real servers that are reloaded and restarted meanwhile: no event twice, none reported wrong, few unknown.
+Streams to real servers that are reloaded or restarted meanwhile: no event is sent twice, outcomes are correct,
+and few are unknown.
 
 ``make test-servers`` installs the servers from Debian's packages and runs this folder. A plain ``pytest`` does not
 collect it (``norecursedirs``); ``pytest -s tests/real_servers`` does, and skips the servers that are not installed.
@@ -24,8 +25,8 @@ from tests.real_servers.server_programs import Apache, Caddy, HAProxy, Nginx, No
 from tests.real_servers.stream_adapter import StreamResult, run_stream
 
 EVENTS = 20_000
-MOST_UNKNOWN = {"plain": 0.0005, "TLS": 0.002}
-"""The largest part of the events that may end as unknown."""
+MAX_UNKNOWN = {"plain": 0.0005, "TLS": 0.002}
+"""The largest part of the events whose outcome may be ``unknown``."""
 POLL_SECONDS = 0.005
 COLUMNS = (
     "server",
@@ -45,7 +46,7 @@ class Case:
     """
     A stream to one server.
 
-    :param disturbance: what ``times`` disturbances are, in words
+    :param disturbance: the kind of the ``times`` disturbances
     :param rate_limit: events per second; ``None``: full speed
     """
 
@@ -118,7 +119,7 @@ def make_event(number: int) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def table() -> Iterator[None]:
-    """The head of the table; each case prints its row."""
+    """Print the header of the table; each case prints its row."""
     print(f"\n| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
     yield
     print()
@@ -126,7 +127,7 @@ def table() -> Iterator[None]:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name}, {case.description}".replace(" ", "_"))
-def test_a_stream_to_a_real_server_sends_nothing_twice_and_reports_what_was_received(
+def test_stream_sends_no_event_twice_and_records_correct_outcomes(
     case: Case, authority: trustme.CA, events: Path, table: None, tmp_path: Path
 ):
     missing = [name for name in case.server.programs if find_program(name) is None]
@@ -137,14 +138,14 @@ def test_a_stream_to_a_real_server_sends_nothing_twice_and_reports_what_was_rece
     authority.cert_pem.write_to_path(str(ca_file))
     server = case.server(tmp_path, certificate if case.tls else None)
     with server.run(), ThreadPoolExecutor(1) as executor:
-        is_over = threading.Event()
-        disturbing = executor.submit(disturb_while_it_receives, server, case.times, is_over)
+        has_ended = threading.Event()
+        disturbing = executor.submit(disturb_during_the_stream, server, case.times, has_ended)
         try:
             result = run_stream(
                 server.url, events, folder=tmp_path, rate_limit=case.rate_limit, ca_file=ca_file if case.tls else None
             )
         finally:
-            is_over.set()
+            has_ended.set()
         disturbed = disturbing.result()
     problems = compare(case, result, server.read_received())
     if disturbed != case.times:
@@ -153,22 +154,22 @@ def test_a_stream_to_a_real_server_sends_nothing_twice_and_reports_what_was_rece
         pytest.fail("; ".join(problems), pytrace=False)
 
 
-def disturb_while_it_receives(server: RealServer, times: int, is_over: threading.Event) -> int:
+def disturb_during_the_stream(server: RealServer, times: int, has_ended: threading.Event) -> int:
     """
-    Disturb a server after equal parts of the stream, and return how often that was done before the stream ended.
+    Disturb a server after equal parts of the stream, and return the number of disturbances before the stream ended.
 
-    The last time is after nine tenths of the events, so that lost events do not decide how often it is done.
+    The last disturbance is after nine tenths of the events, so that lost events do not change their number.
     """
     for number in range(1, times + 1):
         while server.count_received() < number * EVENTS * 9 // (times * 10):
-            if is_over.wait(POLL_SECONDS):
+            if has_ended.wait(POLL_SECONDS):
                 return number - 1
         server.disturb()
     return times
 
 
 def compare(case: Case, result: StreamResult, received: Counter[str]) -> list[str]:
-    """Compare the records with what the server received, print the row of the case, and return what is wrong."""
+    """Compare the records with what the server received, print the row of the case, and return the problems."""
     ids: dict[str, set[str]] = defaultdict(set)
     for record in result.records:
         ids[str(record["outcome"])].add(str(record["delivery_id"]))
@@ -187,22 +188,22 @@ def compare(case: Case, result: StreamResult, received: Counter[str]) -> list[st
         f"{result.seconds:.1f}{f' in {result.tries} tries' if result.tries > 1 else ''}",
     )
     print(f"\n| {' | '.join(map(str, row))} |", end=" ", flush=True)
-    most_unknown = int(EVENTS * MOST_UNKNOWN["TLS" if case.tls else "plain"])
+    max_unknown = int(EVENTS * MAX_UNKNOWN["TLS" if case.tls else "plain"])
     reasons = Counter(
         f"{record.get('error_class')}: {record.get('message')}"
         for record in result.records
         if record["outcome"] == "unknown"
     )
-    wrong = {
+    counts = {
         "received twice": twice,
         "reported delivered but not received": len(ids["delivered"] - received.keys()),
         "reported not_sent but received": len(ids["not_sent"] & received.keys()),
         "received without a record": len(received.keys() - recorded),
         "not_sent at the end": len(ids["not_sent"]),
         "rejected": len(ids["rejected"]),
-        f"unknown, where {most_unknown} are allowed {dict(reasons)}": (
-            len(ids["unknown"]) if len(ids["unknown"]) > most_unknown else 0
+        f"unknown, where {max_unknown} are allowed {dict(reasons)}": (
+            len(ids["unknown"]) if len(ids["unknown"]) > max_unknown else 0
         ),
         "events without a record, or with two": abs(EVENTS - len(recorded)) + abs(len(result.records) - len(recorded)),
     }
-    return [f"{count} {what}" for what, count in wrong.items() if count]
+    return [f"{count} {problem}" for problem, count in counts.items() if count]

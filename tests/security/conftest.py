@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""A sender for these tests, in a deployment that lists one address of loopback and nothing else."""
+"""The sender of these tests, in a deployment whose ``allowed_networks`` has one loopback address."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.security.hostile import write_authority
 from tests.servers import OK, raw_server
 from tests.timing import PATIENT_SECONDS
 
-_warm: list[bool] = []
+_warmed_up: list[bool] = []
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,7 @@ def ca_file(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def masked_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have Airflow forget the secrets of a test: it searches for all of them at once, and some here are huge."""
+    """Remove the secrets of a test from Airflow's secrets masker, whose search slows down with huge secrets."""
     masker = _secrets_masker()
     monkeypatch.setattr(masker, "patterns", set(masker.patterns))
     monkeypatch.setattr(masker, "replacer", masker.replacer)
@@ -39,10 +39,10 @@ def sender(
 ) -> Sender:
     sender = Sender(monkeypatch, capfd, caplog)
     sender.set(connect_timeout=PATIENT_SECONDS, ca_file=ca_file)
-    if not _warm:
-        # What Airflow imports at the first delivery of a process is no part of any delivery's time and memory.
+    if not _warmed_up:
+        # The first delivery of a process imports modules of Airflow, whose time and memory must not be measured.
         with raw_server(OK) as receiver:
             sender.connect(receiver.url)
             assert sender.deliver().error is None
-        _warm.append(True)
+        _warmed_up.append(True)
     return sender

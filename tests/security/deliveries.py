@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""A delivery through the real sender, and all that can be told of it: outcome, time, memory and every output."""
+"""Deliveries through ``EndpointHook``, with their outcome, time, memory and all output."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ TIMEOUT, CONNECT_TIMEOUT = 1.0, 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
-    """What a delivery came to."""
+class DeliveryResult:
+    """The result of a delivery."""
 
     record: dict | None
-    """What ``deliver`` returned, or else what the claim kept; ``None`` where nothing was claimed."""
+    """The record that ``deliver`` returned or that the claim has; ``None`` if there is no claim."""
     error: Exception | None
     seconds: float
-    grown: int | None
-    """Bytes that the process grew by at its largest, if that was watched."""
+    memory_growth: int | None
+    """Bytes by which the memory of the process grew at its peak, if it was measured."""
     output: str
-    """All that anybody can read: both streams, logs, the error with its traceback, and what is kept."""
+    """All output: both standard streams, the log, the error with its traceback, the stored claims and the result."""
 
     @property
-    def ended(self) -> tuple[str, str | None]:
-        """The outcome and the error class, as the record has them."""
+    def outcome(self) -> tuple[str, str | None]:
+        """The outcome and the error class of the record."""
         assert self.record is not None, self.error
         return self.record["outcome"], self.record["error_class"]
 
 
 class Sender:
-    """Delivers through ``EndpointHook``, of which nothing is replaced, by a connection from the environment."""
+    """Delivers through an unpatched ``EndpointHook``, with a connection from the environment."""
 
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
@@ -82,20 +82,20 @@ class Sender:
         hook: EndpointHook | None = None,
         store: StateStore | None = None,
         try_number: int = 1,
-        watches_memory: bool = False,
-    ) -> Told:
+        measures_memory: bool = False,
+    ) -> DeliveryResult:
         """
-        Deliver, and tell what came of it.
+        Deliver an event and return the result.
 
-        :param run: an operator's ``execute``, in place of the hook's ``deliver``
-        :param watches_memory: samples the memory, which takes more time than most deliveries
+        :param run: an operator's ``execute``, called instead of the hook's ``deliver``
+        :param measures_memory: whether the memory is sampled, which takes longer than most deliveries
         """
         store = store or StateStore()
         context = make_context(store, try_number=try_number)
         hook, error, returned = hook or EndpointHook(CONN_ID), None, None
         self._caplog.clear()
         self._capfd.readouterr()
-        with _watch_memory() if watches_memory else contextlib.nullcontext() as memory:
+        with _measure_memory() if measures_memory else contextlib.nullcontext() as memory:
             started = time.monotonic()
             try:
                 if run is None:
@@ -103,15 +103,20 @@ class Sender:
                     returned = hook.deliver("event.alert", event, context=context)
                 else:
                     returned = run(context)
-            except Exception as caught:  # noqa: BLE001  (which one it is, is what the tests ask)
+            except Exception as caught:  # noqa: BLE001  (the tests check its type)
                 error = caught
             seconds = time.monotonic() - started
-        kept = [json.loads(text) for text in store.kept.values()]
-        record = returned or next((claim["record"] for claim in kept), None)
-        told = "".join(traceback.format_exception(error)) if error else ""
-        output = (*self._capfd.readouterr(), self._caplog.text, told, repr(error), _show(kept), _show(returned))
-        grown = memory[1] - memory[0] if memory else None
-        return Told(record=record, error=error, seconds=seconds, grown=grown, output="\n".join(output))
+        claims = [json.loads(text) for text in store.kept.values()]
+        record = returned or next((claim["record"] for claim in claims), None)
+        trace = "".join(traceback.format_exception(error)) if error else ""
+        outputs = (*self._capfd.readouterr(), self._caplog.text, trace, repr(error), _show(claims), _show(returned))
+        return DeliveryResult(
+            record=record,
+            error=error,
+            seconds=seconds,
+            memory_growth=memory[1] - memory[0] if memory else None,
+            output="\n".join(outputs),
+        )
 
 
 def _show(value: object) -> str:
@@ -119,8 +124,8 @@ def _show(value: object) -> str:
 
 
 @contextlib.contextmanager
-def _watch_memory() -> Iterator[list[int]]:
-    """Sample the resident memory, yields what it was and its peak."""
+def _measure_memory() -> Iterator[list[int]]:
+    """Sample the resident memory; yield its size at the start and its peak."""
     process, done = psutil.Process(), threading.Event()
     sizes = [process.memory_info().rss] * 2
 
@@ -138,8 +143,8 @@ def _watch_memory() -> Iterator[list[int]]:
         sizes[1] = max(sizes[1], process.memory_info().rss)
 
 
-def list_forms(value: str) -> Iterable[str]:
-    """Return what a private value may look like once somebody has sent it back."""
+def list_encodings(value: str) -> Iterable[str]:
+    """Return the encodings in which a receiver may send a private value back."""
     raw = value.encode()
     yield from (value, quote(value, safe=""), quote_plus(value), raw.decode("latin-1"), raw.hex())
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
@@ -148,7 +153,7 @@ def list_forms(value: str) -> Iterable[str]:
 
 
 def list_signatures(request: bytes) -> list[str]:
-    """Return the signatures of a received request, each as it was sent and without its prefix."""
+    """Return the signatures of a received request, each with and without its prefix."""
     found = []
     lines = [line.partition(": ") for line in request.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")]
     for scheme in SCHEMES.values():
@@ -158,30 +163,30 @@ def list_signatures(request: bytes) -> list[str]:
 
 
 def find_leaks(output: str, *, secret: str = SECRET, requests: Iterable[bytes] = ()) -> list[str]:
-    """Return the private values that an output holds in any form and any case; there must be none."""
-    private = [secret, *(signature for request in requests for signature in list_signatures(request))]
+    """Return the private values that an output contains, in any encoding and case; there must be none."""
+    private_values = [secret, *(signature for request in requests for signature in list_signatures(request))]
     shown = output.lower()
-    return [form for value in private for form in list_forms(value) if form.lower() in shown]
+    return [encoded for value in private_values for encoded in list_encodings(value) if encoded.lower() in shown]
 
 
-def count_sockets(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+def refuse_connections(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """
-    Count the addresses that a connection is wanted to, and let none be made.
+    Refuse every connection below the package; return a list of the addresses of the refused connections.
 
-    So a test of what is refused connects to nobody even where the refusal is broken.
+    A test of a blocked address opens no connection even if the address policy fails.
     """
-    wanted: list[object] = []
+    refused: list[object] = []
 
     class RefusedSocket(socket.socket):
         def connect_ex(self, address: object) -> int:
-            wanted.append(address)
+            refused.append(address)
             return errno.ECONNREFUSED
 
     monkeypatch.setattr(connect_module.socket, "socket", RefusedSocket)
-    return wanted
+    return refused
 
 
 def split_request(request: bytes) -> tuple[Message, bytes]:
-    """Return the headers and the body of a request, read as a server of the standard library reads them."""
+    """Return the headers and the body of a request, parsed like the HTTP server of the standard library."""
     head, _, body = request.partition(b"\r\n\r\n")
     return parse_headers(io.BytesIO(head.partition(b"\r\n")[2] + b"\r\n\r\n")), body

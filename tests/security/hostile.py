@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Receivers on loopback that do what no good one would; each is a context manager that yields what it received."""
+"""Hostile receivers on loopback; each is a context manager that yields its ``RawReceiver``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EMPTY = b"Content-Length: 0\r\n\r\n"
 
 
 def answering(answer: bytes | Answer) -> Receiver:
-    """Read one request, then answer with bytes or with a function's doing, and close."""
+    """Read one request, then send bytes or call a function with the connection, and close it."""
     return functools.partial(raw_server, answer)
 
 
@@ -41,7 +41,7 @@ def refusing() -> Iterator[RawReceiver]:
 
 @contextlib.contextmanager
 def black_hole() -> Iterator[RawReceiver]:
-    """A listener whose queue is full: the kernel drops every further SYN, as a firewall that says nothing does."""
+    """A listener whose queue is full: the kernel drops every further SYN, like a firewall that drops packets."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(8):
@@ -53,14 +53,14 @@ def black_hole() -> Iterator[RawReceiver]:
 
 @contextlib.contextmanager
 def never_accepting() -> Iterator[RawReceiver]:
-    """A process that hangs: the kernel completes connections and takes bytes on its behalf, and nobody reads them."""
+    """A process that hangs: the kernel completes connections and receives bytes, and the process never reads them."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield RawReceiver(port=listener.getsockname()[1])
 
 
 @contextlib.contextmanager
 def redirecting(status: int, *, address: str) -> Iterator[RawReceiver]:
-    """Redirect to another listener on loopback, and tell whether anybody came there."""
+    """Redirect to another listener on loopback, and fail if that receives a connection."""
     with socket.create_server((address, 0)) as other:
         location = f"Location: http://{address}:{other.getsockname()[1]}/\r\n".encode()
         with raw_server(b"HTTP/1.1 %d X\r\n" % status + location + EMPTY) as receiver:
@@ -80,7 +80,7 @@ def _authority() -> trustme.CA:
 
 
 def write_authority(path: Path) -> str:
-    """Write the certificate that every receiver here but the self-signed one is issued by."""
+    """Write the certificate of the authority that issues all certificates here except the self-signed one."""
     _authority().cert_pem.write_to_path(str(path))
     return str(path)
 
@@ -120,13 +120,13 @@ def self_signed(directory: Path) -> Iterator[RawReceiver]:
 
 @contextlib.contextmanager
 def hanging_in_the_handshake() -> Iterator[RawReceiver]:
-    """Accept, and read what should be a request: the answer to the first message of TLS never comes."""
+    """Accept connections and read bytes, but never answer the first TLS message."""
     with raw_server(OK) as receiver:
         receiver.scheme = "https"
         yield receiver
 
 
-# What is done once a request was read. A peer that hung up ends each of them.
+# Functions that are called after a request was read; each ends when the peer closes the connection.
 
 
 def stay_silent(connection: socket.socket) -> None:
@@ -134,7 +134,7 @@ def stay_silent(connection: socket.socket) -> None:
 
 
 def hang_after(head: bytes) -> Answer:
-    """Send the head, and nothing more until the peer hangs up."""
+    """Send the head, and nothing more until the peer closes the connection."""
 
     def answer(connection: socket.socket) -> None:
         connection.sendall(head)
@@ -149,7 +149,7 @@ def reset(connection: socket.socket) -> None:
 
 
 def drip(head: bytes, slow: bytes) -> Answer:
-    """Send the head at once, and the rest one byte at a time, for longer than any deadline here."""
+    """Send the head at once, and the rest one byte at a time, for longer than any timeout here."""
 
     def answer(connection: socket.socket) -> None:
         connection.sendall(head)
@@ -161,7 +161,7 @@ def drip(head: bytes, slow: bytes) -> Answer:
 
 
 def endless(head: bytes, part: bytes) -> Answer:
-    """Send the head, and the part again and again as long as anybody reads."""
+    """Send the head, and the part repeatedly until the peer closes the connection."""
 
     def answer(connection: socket.socket) -> None:
         connection.sendall(head)
@@ -173,7 +173,7 @@ def endless(head: bytes, part: bytes) -> Answer:
 
 @functools.cache
 def gzip_bomb(megabytes: int) -> bytes:
-    """Return an answer whose body is about a thousandth of what it inflates to; made without ever holding that."""
+    """Return a response whose body is about a thousandth of its decompressed size, which is never in memory."""
     packer, block = zlib.compressobj(9, wbits=31, strategy=zlib.Z_RLE), bytes(MEGABYTE)
     body = b"".join(packer.compress(block) for _ in range(megabytes)) + packer.flush()
     return b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""All properties in one table, so that the tests and the fuzz runner hold the package to the same."""
+"""All properties in one table, which both the tests and the fuzz runner check."""
 
 from __future__ import annotations
 
@@ -24,4 +24,4 @@ PROPERTIES: PropertyTable = {
     **properties_typed.PROPERTIES,
     **properties_formats.PROPERTIES,
 }
-"""Every property by its name."""
+"""Each property with its name."""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What the properties draw from: text and JSON as a hostile person or peer would write them, and changed documents."""
+"""Strategies of the properties: hostile text and JSON, and documents with random changes."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ Arguments = dict[str, object]
 
 @dataclass(frozen=True, kw_only=True)
 class Property:
-    """Something that holds for everything that can be drawn."""
+    """A statement that must hold for all input that a strategy generates."""
 
     strategy: st.SearchStrategy[Arguments]
     """Draws the arguments of ``check``."""
     check: Callable[..., None]
-    """Raises anything at all where the property does not hold."""
+    """Raises an exception if the property does not hold."""
     examples: Sequence[Arguments] = ()
-    """What once broke it, or is too rare to be drawn: tried before anything is."""
+    """Input that failed before, or that is generated too rarely: checked first."""
 
 
-def state(
+def make_property(
     check: Callable[..., None], *, examples: Sequence[Arguments] = (), **arguments: st.SearchStrategy[object]
 ) -> Property:
-    """Return the property that ``check`` holds for whatever is drawn for its arguments."""
+    """Return the property that ``check`` raises nothing for all generated arguments."""
     return Property(strategy=st.fixed_dictionaries(arguments), check=check, examples=examples)
 
 
 LONGEST_DIGITS = 4_300
-"""The most digits that Python's JSON reader takes; a number one larger cannot be written as text again."""
+"""The most digits of an integer that Python's JSON reader accepts; the integer plus 1 cannot be converted to text."""
 
-nasty_texts = st.sampled_from(
+hostile_texts = st.sampled_from(
     ["", " ", "\x00", "\r\nX-Evil: 1", "\x1b[31m", "\u202e", "\ud800", "\u2028", "١٢٣", "１２７", "nan", "1e999", "-1",
      "null", "{", "[", '{"secrets": 1}', "%00", "{0}", "%s", "\ufeff", "İ", "ß", "\U000e0001"]
 ) | st.sampled_from([("9", 4_301), ("a", 3_000), ("[", 5_000)]).map(lambda part: part[0] * part[1])  # fmt: skip
-texts = st.text(max_size=30) | st.text(alphabet="aA0 .:,-_\n\r\x00%@/\\é\ud800", max_size=30) | nasty_texts
+texts = st.text(max_size=30) | st.text(alphabet="aA0 .:,-_\n\r\x00%@/\\é\ud800", max_size=30) | hostile_texts
 scalars = st.one_of(
     st.none(),
     st.booleans(),
@@ -52,11 +52,11 @@ scalars = st.one_of(
 json_values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4), max_leaves=12
 )
-"""Everything that ``json.loads`` can return, which is more than JSON: it takes NaN and lone surrogates too."""
+"""Everything that ``json.loads`` can return, which is more than JSON: NaN and lone surrogates too."""
 
 
 def mutations_of(*documents: object) -> st.SearchStrategy[object]:
-    """Return documents as they are documented, and with some of their parts replaced or missing."""
+    """Draw documents, unchanged or with some of their parts replaced or missing."""
     return st.sampled_from(documents).flatmap(_mutate)
 
 
@@ -67,26 +67,26 @@ def _mutate(draw: st.DrawFn, document: object) -> object:
         places = list(_list_places(changed))
         if not places:
             break
-        holder, key = draw(st.sampled_from(places))
+        container, key = draw(st.sampled_from(places))
         if draw(st.integers(0, 3)):
-            holder[key] = draw(scalars | json_values)
+            container[key] = draw(scalars | json_values)
         else:
-            del holder[key]
+            del container[key]
     return changed
 
 
 def _list_places(value: object) -> Iterator[tuple[object, object]]:
-    """Name every place in a document that can be changed: what holds it, and under which key or index."""
+    """Yield every place in a document that can be changed: its container, and the key or index."""
     keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
     for key in keys:
         yield value, key
         yield from _list_places(value[key])
 
 
-def attempt(
+def call_expecting(
     expected: type[Exception], call: Callable[..., object], *arguments: object, **named: object
 ) -> tuple[object, Exception | None]:
-    """Return what a call gives, or the one error that it may raise; every other one is a finding."""
+    """Return the result of a call, or the expected error; any other error is a finding."""
     try:
         return call(*arguments, **named), None
     except expected as error:
@@ -94,20 +94,20 @@ def attempt(
 
 
 def nest(levels: int) -> object:
-    """Return a list in a list in a list, deeper than a recursive reader can go."""
+    """Return a list nested to this depth, such as deeper than a recursive reader supports."""
     value: object = "x"
     for _ in range(levels):
         value = [value]
     return value
 
 
-def is_one_safe_line(text: str, *, limit: int) -> bool:
-    """Tell whether a message can be shown in a log and a terminal, and does not flood them."""
+def is_safe_line(text: str, *, limit: int) -> bool:
+    """Return whether a message is printable, on one line and at most this long."""
     return text.isprintable() and len(text) <= limit
 
 
-def has_none_of(private: str, *shown: object) -> bool:
-    """Tell whether a private value stands in nothing of what is shown."""
+def is_absent_from(private: str, *shown: object) -> bool:
+    """Return whether no text and no ``repr`` of the shown values contains a private value."""
     return not any(private in str(one) or private in repr(one) for one in shown)
 
 

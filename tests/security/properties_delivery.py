@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Deliveries: answers are read within bounds, and a claim that somebody changed is refused, never guessed at."""
+"""Deliveries: responses are read within limits, and a claim that was changed by hand is refused."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from airflow_provider_hooks.delivery.record import Attempt, DeliveryInfo, Record
 from airflow_provider_hooks.exceptions import RecordError
 from airflow_provider_hooks.http.response import READ_BODY_BYTES, READ_HEADER_BYTES, ResponseReader
 from airflow_provider_hooks.outcomes import Outcome
-from tests.security.properties_data import PropertyTable, attempt, json_values, mutations_of, state
+from tests.security.properties_data import PropertyTable, call_expecting, json_values, make_property, mutations_of
 
-KEPT_HEADERS = {"content-type", "content-length", "date", "location", "retry-after", "server", "x-request-id"}
+STORED_HEADERS = {"content-type", "content-length", "date", "location", "retry-after", "server", "x-request-id"}
 FACTS = DeliveryInfo(
     delivery_id="5d8fbc09-b0a5-5c9c-8a8e-1f9f6f2c7a11",
     event_id="e1",
@@ -50,7 +50,7 @@ ANSWERED = Attempt(
 OPEN = Attempt(outcome=Outcome.UNKNOWN, requested_at="2026-01-01T00:00:00Z", duration_ms=1.5, message="m")
 CLAIM = make_claim(None, info=FACTS, run=TryContext(generation="0", try_number=1), claimed_at="2026-01-01T00:00:00Z")
 RECORDS = [
-    Record(info=FACTS, generation="0", redelivery=False, attempt=attempt).as_json() for attempt in (ANSWERED, OPEN)
+    Record(info=FACTS, generation="0", redelivery=False, attempt=answer).as_json() for answer in (ANSWERED, OPEN)
 ]
 CLAIMS = [
     CLAIM.as_json(),
@@ -58,8 +58,8 @@ CLAIMS = [
     *({**CLAIM.as_json(), "state": SETTLED, "record": record} for record in (*RECORDS, None)),
 ]
 
-WRONG_RECORDS = ({"response_headers": None}, {"response_headers": ["server"]}, {"message": 7}, {"response_body": 7})
-"""What a person who edits a record by hand may leave in it."""
+INVALID_CHANGES = ({"response_headers": None}, {"response_headers": ["server"]}, {"message": 7}, {"response_body": 7})
+"""Invalid changes of a record, as by a user who edits it by hand."""
 
 lines = st.one_of(
     st.sampled_from(
@@ -76,12 +76,12 @@ parts = st.binary(max_size=30) | st.builds(
 )
 
 
-def read_claim(kept: object) -> Claim | None:
-    return None if kept is None else parse_stored(kept, Claim, refusal="no")
+def read_claim(stored: object) -> Claim | None:
+    return None if stored is None else parse_stored(stored, Claim, refusal="no")
 
 
 def check_response(*, headers: list[bytes], body: list[bytes]) -> None:
-    """Feed a response; what is read of it is bounded, and is the same however it is split."""
+    """What is read of a response is limited, and is the same for every split into parts."""
     reader, whole = ResponseReader(), ResponseReader()
     for part in (*headers, *body):
         reader.feed(part)
@@ -92,32 +92,32 @@ def check_response(*, headers: list[bytes], body: list[bytes]) -> None:
         assert not reader.body
         return
     assert sum(len(name) + len(value) for name, value in reader.headers.items()) <= READ_HEADER_BYTES
-    assert set(reader.headers) <= KEPT_HEADERS
+    assert set(reader.headers) <= STORED_HEADERS
     assert 200 <= reader.status <= 999
     assert len(reader.body) <= READ_BODY_BYTES
 
 
-def check_claim(*, kept: object, generation: str, guarantee: str) -> None:
-    """What is kept is a claim that every later step can work with, or nothing is sent."""
-    claim, error = attempt(RecordError, read_claim, kept)
+def check_claim(*, stored: object, generation: str, guarantee: str) -> None:
+    """A stored value is a claim that every later step accepts, or it is refused."""
+    claim, error = call_expecting(RecordError, read_claim, stored)
     if error is not None:
         assert str(error).isprintable()
         return
     if claim is None:
-        assert kept is None
+        assert stored is None
         return
     next_action(claim, generation=generation, policy=make_policy(guarantee=guarantee))
     assert read_claim(json.loads(json.dumps(claim.as_json()))) is not None
-    again = make_claim(
+    second = make_claim(
         claim, info=FACTS, run=TryContext(generation=generation, try_number=2), claimed_at="2026-01-01T00:00:00Z"
     )
-    assert again.state == CLAIMED
-    judged = merge_with_previous(again, Attempt(outcome=Outcome.NOT_SENT, requested_at="", duration_ms=0.0))
-    assert not again.may_have_arrived or judged.outcome is Outcome.UNKNOWN
-    _report(claim, generation=generation)
+    assert second.state == CLAIMED
+    merged = merge_with_previous(second, Attempt(outcome=Outcome.NOT_SENT, requested_at="", duration_ms=0.0))
+    assert not second.may_have_arrived or merged.outcome is Outcome.UNKNOWN
+    _check_reports(claim, generation=generation)
 
 
-def _report(claim: Claim, *, generation: str) -> None:
+def _check_reports(claim: Claim, *, generation: str) -> None:
     try:
         record = report_interrupted(claim)
         settled, accepted = mark_delivered(claim, run=TryContext(generation=generation, try_number=2))
@@ -131,10 +131,10 @@ def _report(claim: Claim, *, generation: str) -> None:
         assert isinstance(one.summarize(), str)
 
 
-def check_record(*, kept: object) -> None:
-    """A record that is read can be told in a line and kept again; every other one is refused."""
+def check_record(*, stored: object) -> None:
+    """A record that is read can be summarized and stored again; any other value is refused."""
     try:
-        record = parse_record(kept)
+        record = parse_record(stored)
     except RecordError:
         return
     assert isinstance(record.summarize(), str)
@@ -142,24 +142,26 @@ def check_record(*, kept: object) -> None:
 
 
 PROPERTIES: PropertyTable = {
-    "response_reader": state(check_response, headers=st.lists(lines, max_size=12), body=st.lists(parts, max_size=6)),
-    "claim": state(
+    "response_reader": make_property(
+        check_response, headers=st.lists(lines, max_size=12), body=st.lists(parts, max_size=6)
+    ),
+    "claim": make_property(
         check_claim,
         examples=[
             {
-                "kept": {**CLAIM.as_json(), "state": SETTLED, "record": RECORDS[1] | changes},
+                "stored": {**CLAIM.as_json(), "state": SETTLED, "record": RECORDS[1] | changes},
                 "generation": "0",
                 "guarantee": "at_most_once",
             }
-            for changes in WRONG_RECORDS
+            for changes in INVALID_CHANGES
         ],
-        kept=mutations_of(*CLAIMS) | json_values,
+        stored=mutations_of(*CLAIMS) | json_values,
         generation=st.sampled_from(["0", "1"]),
         guarantee=st.sampled_from(["at_most_once", "at_least_once"]),
     ),
-    "record": state(
+    "record": make_property(
         check_record,
-        examples=[{"kept": RECORDS[0] | changes} for changes in WRONG_RECORDS],
-        kept=mutations_of(*RECORDS),
+        examples=[{"stored": RECORDS[0] | changes} for changes in INVALID_CHANGES],
+        stored=mutations_of(*RECORDS),
     ),
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Events of the user's own type, requests to test connections, charsets: whatever is given, all is refused or holds."""
+"""Events of user-defined types, requests of connection tests, charsets: input is refused or handled correctly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_hooks.events.formats import FORMATS, encode_event
 from airflow_provider_hooks.events.reader import EventReader
 from airflow_provider_hooks.exceptions import InvalidEventError, ValidationError
 from airflow_provider_hooks.plugin import remove_port
-from tests.security.properties_data import PropertyTable, json_values, mutations_of, state, texts
+from tests.security.properties_data import PropertyTable, json_values, make_property, mutations_of, texts
 
 DEFAULTS = {"id": "made", "datetime": "2026-01-01T00:00:00Z", "source": "https://a.example/"}
 LIMIT = 2_000
@@ -28,7 +28,7 @@ def make_settings(name: str) -> FormatSettings:
 
 
 def check_own_event(*, event_type: str, data: object, event_id: object, schema: object, name: str) -> None:
-    """An event is refused with an error that names what is wrong, or becomes a request within its bounds."""
+    """An event is refused with a ``ValidationError``, or becomes a request within the size limit."""
     draft = OwnEventDraft(
         event_type=event_type,
         data=data,
@@ -52,7 +52,7 @@ def check_own_event(*, event_type: str, data: object, event_id: object, schema: 
 
 
 def check_own_line(*, line: bytes, name: str) -> None:
-    """Any bytes are an event within its bounds, or refused alone."""
+    """Any bytes are an event within the size limit, or are refused with an ``InvalidEventError``."""
     bound = FORMATS[name].bind(make_settings(name))
     reader = EventReader("orders.loaded", format=bound, id_field="id", defaults=DEFAULTS, max_payload_bytes=LIMIT)
     try:
@@ -65,7 +65,7 @@ def check_own_line(*, line: bytes, name: str) -> None:
 
 
 def check_port(*, document: object) -> None:
-    """A request is unchanged unless it tests a connection of this provider with port 0, which is all it loses."""
+    """Only port 0 is removed, and only from a request that tests a connection of this provider."""
     body = json.dumps(document).encode()
     changed = remove_port(body)
     if changed != body:
@@ -75,14 +75,14 @@ def check_port(*, document: object) -> None:
 
 
 def check_charset(*, content_type: str, body: bytes) -> None:
-    """Any body of any charset is text."""
+    """Any body with any charset is decoded to text."""
     assert isinstance(decode_body(body, {"content-type": content_type}), str)
 
 
 names = st.sampled_from(sorted(FORMATS))
 lines = json_values.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=60)
 PROPERTIES: PropertyTable = {
-    "own_event": state(
+    "own_event": make_property(
         check_own_event,
         event_type=st.sampled_from(["orders.loaded", "a", "event.alert"]) | texts,
         data=json_values | st.dictionaries(st.sampled_from(["orders", "id"]), json_values, max_size=3),
@@ -90,13 +90,13 @@ PROPERTIES: PropertyTable = {
         schema=st.sampled_from([None, SCHEMA]) | mutations_of(SCHEMA),
         name=names,
     ),
-    "own_line": state(
+    "own_line": make_property(
         check_own_line,
         line=lines | st.dictionaries(st.just("id"), texts | st.integers(), min_size=1).map(json.dumps).map(str.encode),
         name=st.sampled_from(sorted(set(FORMATS) - {"sentry"})),
     ),
-    "tested_connection": state(check_port, document=mutations_of(BODY) | json_values),
-    "charset": state(
+    "tested_connection": make_property(check_port, document=mutations_of(BODY) | json_values),
+    "charset": make_property(
         check_charset,
         content_type=texts
         | st.builds("text/plain; charset={}".format, texts | st.sampled_from(["utf-16", "idna", "hex"])),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Where may be sent to: no text, address or setting leads past the policy, or to anything but its own errors."""
+"""The address policy: no text, address or setting bypasses it, and it raises only its own errors."""
 
 from __future__ import annotations
 
@@ -18,32 +18,30 @@ from airflow_provider_hooks.http.policy import find_special_use
 from airflow_provider_hooks.http.urls import strip_sensitive_parts
 from tests.security.properties_data import (
     PropertyTable,
-    attempt,
-    is_one_safe_line,
+    call_expecting,
+    hostile_texts,
+    is_safe_line,
     json_values,
-    nasty_texts,
-    state,
+    make_property,
     texts,
 )
 
 STRICT = NetworkPolicy()
 PRIVATE = "Zq7-private-9Xw"
 
-NOT_PUBLIC_TOO = tuple(
+MORE_SPECIAL_4 = tuple(
     map(IPv4Network, ["168.63.129.16/32", "192.0.0.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24",
                       "192.175.48.0/24"])
 )  # fmt: skip
-"""What ``ipaddress`` calls global, or does on some patch level of Python, and we never send to."""
-NOT_PUBLIC_TOO_6 = tuple(
-    map(IPv6Network, ["2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20"])
-)
+"""Networks that ``ipaddress`` calls global, at least in some patch releases of Python, and that the policy blocks."""
+MORE_SPECIAL_6 = tuple(map(IPv6Network, ["2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20"]))
 CARRIERS = {
     "mapped": lambda inner: (0xFFFF << 32) | inner,
     "nat64": lambda inner: (0x64FF9B << 96) | inner,
     "6to4": lambda inner: (0x2002 << 112) | (inner << 80) | 1,
     "teredo": lambda inner: (0x20010000 << 96) | (inner ^ 0xFFFFFFFF),
 }
-"""How an IPv4 address travels inside an IPv6 one."""
+"""The IPv6 addresses that contain an IPv4 address."""
 
 FULL_WIDTH = str.maketrans("0123456789.", "０１２３４５６７８９。")
 
@@ -57,7 +55,9 @@ ipv6_integers = st.one_of(
     st.integers(0, 2**128 - 1),
     st.integers(0, 2**125 - 1).map(lambda tail: 2**125 + tail),
     st.sampled_from([0, 1, 0xFC00 << 112, 0xFE80 << 112, 0xFEC0 << 112, 0xFF02 << 112, 0x3FFF << 112, 0x5F00 << 112]),
-    st.sampled_from([int(end) for one in NOT_PUBLIC_TOO_6 for end in (one[0] - 1, one[0], one[-1], one[-1] + 1)]),
+    st.sampled_from(
+        [int(end) for network in MORE_SPECIAL_6 for end in (network[0] - 1, network[0], network[-1], network[-1] + 1)]
+    ),
     st.builds(lambda name, inner: CARRIERS[name](inner), st.sampled_from(sorted(CARRIERS)), ipv4_integers),
 )
 
@@ -92,7 +92,7 @@ URL_PARTS = (
 
 @st.composite
 def _urls(draw: st.DrawFn) -> str:
-    """Draw a URL of which a few parts are not good: all of them would be refused at the first."""
+    """Draw a URL of which at most 3 parts are invalid: with more, the first would hide the others."""
     bad = draw(st.sets(st.integers(0, len(GOOD_URL) - 1), max_size=3))
     return "".join(draw(URL_PARTS[place]) if place in bad else part for place, part in enumerate(GOOD_URL))
 
@@ -109,15 +109,15 @@ network_texts = st.one_of(
 
 
 def is_special(address: IPv4Address | IPv6Address) -> bool:
-    """Judge an address by the standard library, less what differs between its versions: an independent oracle."""
+    """Classify an address by the standard library, apart from version differences: an independent oracle."""
     flags = ("is_private", "is_loopback", "is_link_local", "is_multicast", "is_reserved", "is_unspecified")
-    extra = NOT_PUBLIC_TOO if isinstance(address, IPv4Address) else NOT_PUBLIC_TOO_6
+    extra = MORE_SPECIAL_4 if isinstance(address, IPv4Address) else MORE_SPECIAL_6
     listed = any(address in network for network in extra)
     return not address.is_global or listed or any(getattr(address, flag) for flag in flags)
 
 
-def is_taken_for_ipv4(host: str) -> bool:
-    """Tell whether C libraries take a host for an IPv4 address, in any of the forms that they do; looks nothing up."""
+def is_parsed_as_ipv4(host: str) -> bool:
+    """Return whether C libraries parse a host as an IPv4 address in any of their forms; no lookup is made."""
     try:
         socket.inet_aton(host)
     except OSError:
@@ -126,15 +126,15 @@ def is_taken_for_ipv4(host: str) -> bool:
 
 
 def find_translated(address: IPv6Address) -> IPv4Address | None:
-    """Return the IPv4 address that a mapped or NAT64 address **is**, read from its bits."""
+    """Return the IPv4 address inside a mapped or NAT64 address, read from its bits."""
     prefix, inner = int(address) >> 32, int(address) & 0xFFFFFFFF
     return IPv4Address(inner) if prefix in {0xFFFF, 0x64FF9B << 64} else None
 
 
 def check_url_policy(*, url: str) -> None:
-    target, error = attempt(BlockedAddressError, STRICT.check_url, url)
+    target, error = call_expecting(BlockedAddressError, STRICT.check_url, url)
     if error is not None:
-        assert is_one_safe_line(str(error), limit=600)
+        assert is_safe_line(str(error), limit=600)
         return
     assert isinstance(target, Target)
     assert (target.scheme, target.port) == ("https", 443)
@@ -145,7 +145,7 @@ def check_url_policy(*, url: str) -> None:
     for host in (one.host, other.hostname):
         assert host is not None
         assert _read_host(host.strip("[]")) == _read_host(target.host)
-    assert target.is_address or not is_taken_for_ipv4(target.host)
+    assert target.is_address or not is_parsed_as_ipv4(target.host)
     if target.is_address:
         address = ip_address(target.host)
         inner = find_translated(address) if isinstance(address, IPv6Address) else None
@@ -184,40 +184,40 @@ def check_carried(*, number: int, carrier: str) -> None:
 
 
 def check_address_text(*, address: str) -> None:
-    _, error = attempt(BlockedAddressError, STRICT.check_address, address)
+    _, error = call_expecting(BlockedAddressError, STRICT.check_address, address)
     if error is not None:
-        assert is_one_safe_line(str(error), limit=600)
+        assert is_safe_line(str(error), limit=600)
     else:
         parsed = ip_address(address)
         assert not is_special(find_translated(parsed) or parsed if parsed.version == 6 else parsed)
 
 
 def check_policy_settings(*, networks: list[str], ports: list[int], url: str) -> None:
-    policy, error = attempt(ValidationError, NetworkPolicy, allowed_networks=networks, allowed_ports=ports)
+    policy, error = call_expecting(ValidationError, NetworkPolicy, allowed_networks=networks, allowed_ports=ports)
     if error is not None:
         assert str(error).isprintable()
         return
-    for judged in (url, "https://example.com/", "http://[::1]/"):
-        _, error = attempt(BlockedAddressError, policy.check_url, judged)
+    for checked in (url, "https://example.com/", "http://[::1]/"):
+        _, error = call_expecting(BlockedAddressError, policy.check_url, checked)
         if error is not None:
-            assert is_one_safe_line(str(error), limit=600)
+            assert is_safe_line(str(error), limit=600)
 
 
 def check_no_off_switch(*, networks: list[str]) -> None:
-    """Whatever one entry says, it does not open both ends of the IPv4 space and of the IPv6 space."""
+    """No single entry allows two private addresses far apart, of IPv4 or of IPv6."""
     try:
         policy = NetworkPolicy(allowed_networks=networks)
     except ValidationError:
         return
     for pair in (("10.0.0.1", "192.168.0.1"), ("::1", "fd00::1")):
-        opened = 0
+        allowed = 0
         for address in pair:
             try:
                 policy.check_address(address)
             except BlockedAddressError:
                 continue
-            opened += 1
-        assert opened < 2
+            allowed += 1
+        assert allowed < 2
 
 
 def check_stripped_url(*, scheme: str, host: str, path: str, place: str) -> None:
@@ -232,12 +232,12 @@ def check_stripped_url(*, scheme: str, host: str, path: str, place: str) -> None
 _plain = st.text(alphabet="abc019.-_:[]%@é", max_size=12)
 
 PROPERTIES: PropertyTable = {
-    "url_any_text": state(check_url_policy, url=st.text() | nasty_texts),
-    "url_nasty_parts": state(check_url_policy, url=urls),
-    "address_ipv4": state(check_ipv4, number=ipv4_integers),
-    "address_ipv6": state(check_ipv6, number=ipv6_integers),
-    "address_carried": state(check_carried, number=ipv4_integers, carrier=st.sampled_from(sorted(CARRIERS))),
-    "address_text": state(
+    "url_any_text": make_property(check_url_policy, url=st.text() | hostile_texts),
+    "url_hostile_parts": make_property(check_url_policy, url=urls),
+    "address_ipv4": make_property(check_ipv4, number=ipv4_integers),
+    "address_ipv6": make_property(check_ipv6, number=ipv6_integers),
+    "address_carried": make_property(check_carried, number=ipv4_integers, carrier=st.sampled_from(sorted(CARRIERS))),
+    "address_text": make_property(
         check_address_text,
         examples=[{"address": "fe80::1%\r\n\x1b[31m"}, {"address": "fe80::1%" + "x" * 10_000}],
         address=literals.map(lambda text: text.strip("[]"))
@@ -245,14 +245,14 @@ PROPERTIES: PropertyTable = {
         | texts.map("fe80::1%{}".format)
         | json_values.filter(lambda value: isinstance(value, str)),
     ),
-    "policy_settings": state(
+    "policy_settings": make_property(
         check_policy_settings,
         networks=st.lists(network_texts, max_size=4),
         ports=st.lists(st.integers(-1, 70_000), max_size=3),
         url=urls,
     ),
-    "policy_no_off_switch": state(check_no_off_switch, networks=st.lists(network_texts, max_size=1)),
-    "url_stripped": state(
+    "policy_no_off_switch": make_property(check_no_off_switch, networks=st.lists(network_texts, max_size=1)),
+    "url_stripped": make_property(
         check_stripped_url,
         scheme=st.sampled_from(["https", "http", "HTTPS"]),
         host=_plain,

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Payloads: whatever a Dag author hands over becomes bytes that say exactly that, or an error that names the field."""
+"""Payloads: any value becomes JSON that is equal to it, or an error that names the field."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from airflow_provider_hooks.events import build_event_alert, build_event_created
 from airflow_provider_hooks.exceptions import PayloadError, ValidationError
 from tests.security.properties_data import (
     PropertyTable,
-    attempt,
+    call_expecting,
     json_values,
+    make_property,
     mutations_of,
     nest,
     scalars,
-    state,
     texts,
 )
 
 BUILDERS = {"created": build_event_created, "alert": build_event_alert}
 LOCAL = "Zq7-local-9Xw"
-"""The value of a local variable in a frame, which never leaves."""
+"""The value of a local variable in a stack frame, which is never sent."""
 PAYLOAD = {
     "id": "abc123def456",
     "project": "my-project",
@@ -70,7 +70,7 @@ UNSIGNED_EVENT = {name: value for name, value in SENTRY_EVENT.items() if name !=
 
 
 class Color(enum.Enum):
-    """Members whose values JSON can say, and some whose values it cannot."""
+    """Members with values that JSON can represent, and with values that it cannot."""
 
     TEXT = "red"
     LIST = [1, 2]
@@ -79,10 +79,10 @@ class Color(enum.Enum):
 
 
 def make_cycle(value: object) -> object:
-    """Return a list that contains itself beside another value."""
-    found: list[object] = [value]
-    found.append(found)
-    return found
+    """Return a list that contains a value and itself."""
+    cycle: list[object] = [value]
+    cycle.append(cycle)
+    return cycle
 
 
 objects = st.one_of(
@@ -106,7 +106,7 @@ values = st.recursive(
     ),
     max_leaves=12,
 )
-"""What a Dag author may hand over by mistake, besides JSON."""
+"""Values that a Dag author may pass by mistake, in addition to JSON."""
 
 plain = st.recursive(
     st.one_of(
@@ -125,51 +125,51 @@ plain = st.recursive(
     ),
     max_leaves=15,
 )
-"""What ``serialize`` promises to write."""
+"""Values that ``serialize`` must accept."""
 plain_events = st.dictionaries(st.text(max_size=8), plain, max_size=4)
-odd_values = st.sampled_from([float("nan"), float("inf"), [float("-inf")], {"a": "\ud800"}]) | objects | values
+unusual_values = st.sampled_from([float("nan"), float("inf"), [float("-inf")], {"a": "\ud800"}]) | objects | values
 
 
-def read_back(value: object) -> object:
-    """Return a value as a receiver has to read it."""
+def as_received(value: object) -> object:
+    """Return a value as a receiver must parse it."""
     if isinstance(value, enum.Enum):
-        return read_back(value.value)
+        return as_received(value.value)
     if isinstance(value, uuid.UUID):
         return str(value)
     if isinstance(value, dict):
-        return {name: read_back(child) for name, child in value.items()}
-    return [read_back(child) for child in value] if isinstance(value, list | tuple) else value
+        return {name: as_received(child) for name, child in value.items()}
+    return [as_received(child) for child in value] if isinstance(value, list | tuple) else value
 
 
-def says_the_same(read: object, meant: object) -> bool:
-    """Compare with types: Python takes 1, 1.0 and True for the same, a receiver need not."""
-    if type(read) is not type(meant):
+def is_equal(read: object, expected: object) -> bool:
+    """Compare values and types: 1, 1.0 and True are equal in Python, but not for every receiver."""
+    if type(read) is not type(expected):
         return False
-    if isinstance(meant, dict):
-        return list(read) == list(meant) and all(says_the_same(read[name], meant[name]) for name in meant)
-    if isinstance(meant, list):
-        return len(read) == len(meant) and all(map(says_the_same, read, meant))
-    return read == meant
+    if isinstance(expected, dict):
+        return list(read) == list(expected) and all(is_equal(read[name], expected[name]) for name in expected)
+    if isinstance(expected, list):
+        return len(read) == len(expected) and all(map(is_equal, read, expected))
+    return read == expected
 
 
 def check_serialize(*, event: object, limit: int) -> None:
-    body, error = attempt(PayloadError, serialize, event, max_payload_bytes=limit)
+    body, error = call_expecting(PayloadError, serialize, event, max_payload_bytes=limit)
     if error is not None:
         assert str(error).isprintable()
         assert len(str(error)) < 5_000
         return
     assert len(body) <= limit
-    assert says_the_same(json.loads(body), read_back(event))
+    assert is_equal(json.loads(body), as_received(event))
 
 
 def check_plain_payload(*, event: dict[str, object]) -> None:
-    """What JSON can say is never refused, and says the same when it is read."""
-    assert says_the_same(json.loads(serialize(event)), read_back(event))
+    """A value that JSON can represent is never refused, and is equal when it is parsed."""
+    assert is_equal(json.loads(serialize(event)), as_received(event))
 
 
 def check_builder(*, name: str, source: object) -> None:
-    """A source is a payload that can be sent, or every wrong field is named."""
-    event, error = attempt(ValidationError, BUILDERS[name], source)
+    """A source becomes a payload that can be sent, or every invalid field is named."""
+    event, error = call_expecting(ValidationError, BUILDERS[name], source)
     if error is not None:
         assert str(error).isprintable()
         return
@@ -177,7 +177,7 @@ def check_builder(*, name: str, source: object) -> None:
         body = serialize(event)
     except PayloadError:
         return
-    assert says_the_same(json.loads(body), read_back(event))
+    assert is_equal(json.loads(body), as_received(event))
     assert LOCAL.encode() not in body
 
 
@@ -193,7 +193,7 @@ sources = mutations_of(PAYLOAD, ALERT, SENTRY_EVENT, UNSIGNED_EVENT)
 
 @st.composite
 def _with_objects(draw: st.DrawFn) -> dict[str, object]:
-    """Put something that is not JSON at a place that a builder reads."""
+    """Draw a source with a value that is not JSON in a field that a builder reads."""
     source = dict(draw(st.sampled_from([PAYLOAD, ALERT, SENTRY_EVENT, UNSIGNED_EVENT, UNSIGNED_EVENT])))
     drawn = draw(objects | moments | values)
     place = draw(st.sampled_from([*source, "message", "timestamp", "tags", "exception", "of exception", "of frame"]))
@@ -208,15 +208,17 @@ def _with_objects(draw: st.DrawFn) -> dict[str, object]:
 
 
 PROPERTIES: PropertyTable = {
-    "serialize_anything": state(
+    "serialize_anything": make_property(
         check_serialize,
-        event=st.builds(lambda event, name, odd: {**event, name: odd}, plain_events, st.text(max_size=5), odd_values)
+        event=st.builds(
+            lambda event, name, value: {**event, name: value}, plain_events, st.text(max_size=5), unusual_values
+        )
         | values,
         limit=st.sampled_from([1_048_576, 1_048_576, 100, 2, 0]) | st.integers(0, 300),
     ),
-    "serialize_plain": state(check_plain_payload, event=plain_events),
-    "builder_json": state(check_builder, name=st.sampled_from(sorted(BUILDERS)), source=sources | json_values),
-    "builder_objects": state(
+    "serialize_plain": make_property(check_plain_payload, event=plain_events),
+    "builder_json": make_property(check_builder, name=st.sampled_from(sorted(BUILDERS)), source=sources | json_values),
+    "builder_objects": make_property(
         check_builder,
         examples=[
             {"name": "created", "source": UNSIGNED_EVENT | {"exception": {"values": [{"type": "E", "value": value}]}}}

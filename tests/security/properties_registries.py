@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""The registries' parsers: whatever a platform or another server answers, a result or a ``RegistryError``."""
+"""The parsers of the registries: any response becomes a result or a ``RegistryError``."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tests.security.properties_data import (
     LONGEST_DIGITS,
     Property,
     PropertyTable,
-    attempt,
-    has_none_of,
-    is_one_safe_line,
+    call_expecting,
+    is_absent_from,
+    is_safe_line,
     json_values,
+    make_property,
     mutations_of,
-    state,
     texts,
 )
 
@@ -53,7 +53,7 @@ SECURITY = {
 
 
 def list_documents(platform: str, reader: str) -> list[object]:
-    """Return what a platform documents as answers to a call."""
+    """Return the documented responses of a platform to a call."""
     if reader == "read_page":
         return [PLATFORM_DATA[platform].page]
     if reader == "read_stats":
@@ -88,10 +88,10 @@ def check_reader(*, pair: tuple[str, str], status: int, headers: dict[str, str],
     platform, reader = pair
     request = Request(operation=READERS[reader], method="GET", path="/x")
     response = Response(status_code=status, headers=headers, body=body, received_at=1.7e9)
-    result, error = attempt(RegistryError, getattr(APIS[platform], reader), request, response)
+    result, error = call_expecting(RegistryError, getattr(APIS[platform], reader), request, response)
     if error is not None:
-        assert is_one_safe_line(str(error), limit=5_000)
-        assert has_none_of(SECRET, str(error), repr(error))
+        assert is_safe_line(str(error), limit=5_000)
+        assert is_absent_from(SECRET, str(error), repr(error))
         assert error.status_code == status
         assert error.retry_at is None or math.isfinite(error.retry_at)
         assert str(error.with_message(error.message)) == str(error)
@@ -102,7 +102,7 @@ def check_reader(*, pair: tuple[str, str], status: int, headers: dict[str, str],
 
 
 def check_result(api: object, result: object) -> None:
-    """Look at a result as those who use it do: compare it, show it, send its parts back."""
+    """Use a result as its callers do: compare it, print it, send its parts back."""
     if isinstance(result, list):
         assert all(isinstance(step, Stat) and type(step.timestamp) is type(step.total) is int for step in result)
         return
@@ -112,7 +112,7 @@ def check_result(api: object, result: object) -> None:
     for hook in result.hooks if isinstance(result, Page) else [result]:
         if isinstance(hook, ServiceHook):
             shown = json.dumps(hook.as_json())
-            assert has_none_of(SECRET, hook, shown)
+            assert is_absent_from(SECRET, hook, shown)
             assert all(isinstance(text, str) and text.isprintable() for text in (hook.hook_id, hook.url, hook.name))
             assert all(isinstance(event, str) for event in hook.events)
             api.find_differences(HookSpec(url=URL, events=("a",), name="n", headers={}, is_active=True), hook)
@@ -121,27 +121,27 @@ def check_result(api: object, result: object) -> None:
 
 
 def check_retry_at(*, headers: dict[str, str], received_at: float) -> None:
-    """Whatever the headers say, the time is one that can be waited for and shown, or none."""
+    """For all headers the result is ``None`` or a time that is finite and printable."""
     moment = read_retry_at(headers, received_at=received_at)
     if moment is not None:
         assert math.isfinite(moment)
-        assert is_one_safe_line(describe_time(moment), limit=60)
+        assert is_safe_line(describe_time(moment), limit=60)
 
 
 def write_documents(pair: tuple[str, str]) -> st.SearchStrategy[bytes]:
-    """Draw bodies as a platform documents them, changed."""
+    """Draw the documented bodies of a platform, with changes."""
     return mutations_of(*list_documents(*pair)).map(json.dumps).map(str.encode)
 
 
 @st.composite
 def _exchanges(draw: st.DrawFn, platform: str) -> dict[str, object]:
-    """Draw what is asked of a platform, and an answer: a good one or a refusal that was changed, or anything at all."""
+    """Draw a request to a platform and a response: a success or a refusal with changes, or an arbitrary one."""
     pair = draw(st.sampled_from([pair for pair in PAIRS if pair[0] == platform]))
     kind = draw(st.sampled_from(["good", "refusal", "anything"]))
     bodies = {
         "good": write_documents(pair),
         "refusal": mutations_of(*REFUSALS).map(json.dumps).map(str.encode),
-        "anything": write_documents(pair) | strange_bodies,
+        "anything": write_documents(pair) | unusual_bodies,
     }
     return {
         "pair": pair,
@@ -151,7 +151,7 @@ def _exchanges(draw: st.DrawFn, platform: str) -> dict[str, object]:
     }
 
 
-strange_bodies = st.one_of(
+unusual_bodies = st.one_of(
     mutations_of(*REFUSALS).map(json.dumps).map(lambda text: text.encode()[:-1]),
     json_values.map(json.dumps).map(lambda text: text.encode("utf-16")),
     st.binary(),
@@ -203,7 +203,7 @@ PROPERTIES: PropertyTable = {
         )
         for platform in PLATFORM_DATA
     },
-    "registry_retry_at": state(
+    "registry_retry_at": make_property(
         check_retry_at, headers=answer_headers, received_at=st.floats(0, 4e9) | st.just(1_700_000_000.5)
     ),
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Signatures: what was signed verifies, one changed byte does not, and a stranger's request meets one error only."""
+"""Signatures: signed requests are verified, changed and forged ones are refused with ``SignatureError`` only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from airflow_provider_hooks.registries.store import StoredHook, format_state, pa
 from airflow_provider_hooks.signing import SCHEMES, Scheme, SignatureError, Signer, sign, verify
 from airflow_provider_hooks.signing.keys import find_secret_problem
 from airflow_provider_hooks.signing.secrets import parse_secrets
-from tests.security.properties_data import PropertyTable, attempt, is_one_safe_line, json_values, state, texts
+from tests.security.properties_data import (
+    PropertyTable,
+    call_expecting,
+    is_safe_line,
+    json_values,
+    make_property,
+    texts,
+)
 
 SIGNING = [name for name, scheme in SCHEMES.items() if scheme.signature_header]
 PRIVATE = "Zq7-private-9Xw"
@@ -79,7 +86,7 @@ numbers = st.one_of(
 
 
 class Multimap:
-    """Headers as ``http.server`` has them, with a name there twice, or of something that only looks like headers."""
+    """Headers with duplicate names, as ``http.server`` has them, or an object that is not a mapping of headers."""
 
     def __init__(self, pairs: object) -> None:
         self._pairs = pairs
@@ -99,17 +106,17 @@ def make_public(seed: bytes) -> bytes:
     return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
 
 
-def check_strangers_request(
+def check_forged_request(
     *, scheme: object, headers: object, body: object, secrets: object, now: object, tolerance: object, method: object,
     url: object,
 ) -> None:  # fmt: skip
-    """Nobody who does not know the secret gets a request through, and nothing but ``SignatureError`` comes of it."""
-    _, error = attempt(
+    """A request that was not signed with the secret is refused, with no other error than ``SignatureError``."""
+    _, error = call_expecting(
         SignatureError, verify, scheme, headers=headers, body=body, secrets=secrets, now=now, tolerance=tolerance,
         method=method, url=url,
     )  # fmt: skip
     if error is not None:
-        assert is_one_safe_line(str(error), limit=600)
+        assert is_safe_line(str(error), limit=600)
         assert PRIVATE not in str(error)
     else:
         assert scheme == "none"
@@ -119,7 +126,7 @@ def check_changed_request(
     *, scheme: str, secret: str, whsec: str, whsk: str | None, body: bytes, delivery_id: str, timestamp: int, off: int,
     change: str, place: int, to: str,
 ) -> None:  # fmt: skip
-    """What was signed verifies; with one byte of a signed part or the signature changed, or too late, it does not."""
+    """A signed request is verified; with a changed byte in a signed part or the signature, or too late, it is not."""
     row = SCHEMES[scheme]
     key = whsk if whsk and row.takes_ed25519 else whsec if row.key_format == "whsec" else secret
     signed = sign(scheme, body=body, secrets=[key], delivery_id=delivery_id, timestamp=timestamp, url=URL)
@@ -158,7 +165,7 @@ def check_changed_request(
 
 
 def is_same_target(where: dict[str, str]) -> bool:
-    """Return whether another text is the same method and URL: of a host in capitals, or with its default port."""
+    """Return whether the changed method and URL are equivalent: a host in capitals, or with its default port."""
     try:
         return where["method"] == "POST" and parse_url(where["url"]) == parse_url(URL)
     except ValueError:
@@ -166,7 +173,7 @@ def is_same_target(where: dict[str, str]) -> bool:
 
 
 def find_changed_header(row: Signer, change: str, place: int) -> str | None:
-    """Return a header that a signature covers, or is in; ``None`` if there is none of this kind."""
+    """Return a header that contains the signature or that it covers; ``None`` if there is none of this kind."""
     if not isinstance(row, Scheme):
         covered = {"id": row.covered_id_header, "timestamp": "Signature-Input", "signature": "Signature"}
         return covered[change] if place % 3 else "Content-Digest"
@@ -176,21 +183,21 @@ def find_changed_header(row: Signer, change: str, place: int) -> str | None:
 
 
 def check_structured_field(*, text: str, other: str) -> None:
-    """Whatever is in the headers of RFC 9421, it is refused by one error, in a time that grows with its length."""
+    """Any text in the headers of RFC 9421 is refused with ``SignatureError``."""
     headers = {"Signature-Input": text, "Signature": other, "Content-Digest": other, "Content-Type": "a"}
-    _, error = attempt(
+    _, error = call_expecting(
         SignatureError, verify, "http_message_signatures", headers=headers, body=b"", secrets=["a secret"], now=1,
         method="POST", url=URL,
     )  # fmt: skip
     assert error is not None
-    assert is_one_safe_line(str(error), limit=600)
+    assert is_safe_line(str(error), limit=600)
 
 
 def check_options(*, scheme: str, options: dict[str, object], body: bytes) -> None:
-    """Whatever options a connection has, they are refused by name, or what is signed by them is verified by them."""
-    made, error = attempt(ValidationError, SCHEMES[scheme].with_options, options)
+    """Any options of a connection are refused, or a request that is signed with them is verified with them."""
+    made, error = call_expecting(ValidationError, SCHEMES[scheme].with_options, options)
     if error is not None:
-        assert is_one_safe_line(str(error), limit=4_000)
+        assert is_safe_line(str(error), limit=4_000)
         assert PRIVATE not in str(error)
         return
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -198,19 +205,19 @@ def check_options(*, scheme: str, options: dict[str, object], body: bytes) -> No
     headers = {**signed, "Content-Type": "application/json"}
     arguments = {"secrets": [secret], "now": 1_700_000_000, "method": "POST", "url": URL}
     verify(made, headers=headers, body=body, **arguments)
-    _, error = attempt(SignatureError, verify, made, headers=headers, body=body + b"x", **arguments)
+    _, error = call_expecting(SignatureError, verify, made, headers=headers, body=body + b"x", **arguments)
     assert error is not None
 
 
 def check_any_signing(
     *, scheme: object, body: object, secrets: object, delivery_id: object, timestamp: object, url: object
 ) -> None:
-    """Whatever is signed, what comes of it are plain headers or ``SignatureError``."""
-    signed, error = attempt(
+    """Signing any input returns printable ASCII headers or raises ``SignatureError``."""
+    signed, error = call_expecting(
         SignatureError, sign, scheme, body=body, secrets=secrets, delivery_id=delivery_id, timestamp=timestamp, url=url
     )
     if error is not None:
-        assert is_one_safe_line(str(error), limit=600)
+        assert is_safe_line(str(error), limit=600)
         assert PRIVATE not in str(error)
         return
     for name, value in signed.items():
@@ -221,25 +228,25 @@ def check_any_signing(
 
 
 def check_variable_text(*, text: str) -> None:
-    """Whatever a person wrote into the Variable, it is read or refused without being shown."""
+    """Any text in a Variable is parsed, or refused with an error that does not quote it."""
     for parse in (parse_state, parse_secrets):
-        _, error = attempt(ValueError, parse, text)
+        _, error = call_expecting(ValueError, parse, text)
         if error is not None:
             assert type(error) is ValueError
             assert PRIVATE not in str(error)
-    kept, _ = attempt(ValueError, parse_state, text)
-    assert all(isinstance(value, str) for one in kept or () for value in vars(one).values())
-    assert PRIVATE not in repr(kept)
+    stored, _ = call_expecting(ValueError, parse_state, text)
+    assert all(isinstance(value, str) for one in stored or () for value in vars(one).values())
+    assert PRIVATE not in repr(stored)
 
 
-def check_variable_round_trip(*, kept: list[dict[str, str]]) -> None:
-    """What is kept is read back as it was."""
-    hooks = tuple(StoredHook(**fields) for fields in kept)
-    known = tuple(one for one in hooks if one.secret or one.hook_id or one.requested_at)
-    assert parse_state(format_state(known)) == known
+def check_variable_round_trip(*, stored: list[dict[str, str]]) -> None:
+    """Stored hooks are read back unchanged."""
+    hooks = tuple(StoredHook(**fields) for fields in stored)
+    identified = tuple(one for one in hooks if one.secret or one.hook_id or one.requested_at)
+    assert parse_state(format_state(identified)) == identified
 
 
-_kept_fields = st.fixed_dictionaries({}, optional=dict.fromkeys(StoredHook.__dataclass_fields__, texts))
+_stored_fields = st.fixed_dictionaries({}, optional=dict.fromkeys(StoredHook.__dataclass_fields__, texts))
 _private_json = st.recursive(
     json_values | st.just(PRIVATE), lambda inner: st.lists(inner) | st.dictionaries(st.just("secrets") | texts, inner)
 )
@@ -267,8 +274,8 @@ bad_secrets = st.one_of(
 )
 
 PROPERTIES: PropertyTable = {
-    "verify_strangers_request": state(
-        check_strangers_request,
+    "verify_forged_request": make_property(
+        check_forged_request,
         scheme=st.sampled_from(list(SCHEMES)) | json_values,
         headers=headers,
         body=st.binary() | json_values,
@@ -278,7 +285,7 @@ PROPERTIES: PropertyTable = {
         method=methods,
         url=urls,
     ),
-    "verify_changed_request": state(
+    "verify_changed_request": make_property(
         check_changed_request,
         scheme=st.sampled_from(SIGNING),
         secret=text_secrets,
@@ -292,7 +299,7 @@ PROPERTIES: PropertyTable = {
         place=st.integers(0, 10_000),
         to=st.characters() | st.characters(max_codepoint=127),
     ),
-    "sign_anything": state(
+    "sign_anything": make_property(
         check_any_signing,
         scheme=st.sampled_from(list(SCHEMES)) | json_values,
         body=st.binary() | json_values,
@@ -301,12 +308,12 @@ PROPERTIES: PropertyTable = {
         timestamp=st.integers(0, 10**12) | numbers,
         url=urls,
     ),
-    "sign_structured_field": state(
+    "sign_structured_field": make_property(
         check_structured_field,
         text=structured | texts,
         other=st.just("sig1=:AAAA:") | structured | texts,
     ),
-    "sign_options": state(
+    "sign_options": make_property(
         check_options,
         scheme=st.sampled_from(list(SCHEMES)).filter(lambda name: SCHEMES[name].signature_header is not None),
         options=st.dictionaries(
@@ -319,7 +326,7 @@ PROPERTIES: PropertyTable = {
         ),
         body=st.binary(max_size=40),
     ),
-    "variable_text": state(
+    "variable_text": make_property(
         check_variable_text,
         text=texts
         | st.builds(lambda before, after: f"{{{before}{PRIVATE}{after}", texts, texts)
@@ -327,5 +334,5 @@ PROPERTIES: PropertyTable = {
         | st.sampled_from(['{"secrets": [{"secret": "x", "hook_id": 1}]}', '{"secrets": {"a": 1}}', "[[]]"])
         | st.just('{"secrets":').map(lambda part: part * 5_000),
     ),
-    "variable_round_trip": state(check_variable_round_trip, kept=st.lists(_kept_fields, max_size=4)),
+    "variable_round_trip": make_property(check_variable_round_trip, stored=st.lists(_stored_fields, max_size=4)),
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""What people type (connections, headers, ``airflow.cfg``) and what may be shown: no field's value breaks or leaks."""
+"""User input (connections, headers, ``airflow.cfg``) and output: any value is handled, and no secret is shown."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from airflow_provider_hooks.signing.schemes import SCHEMES
 from tests.registries.platform_data import PLATFORM_DATA
 from tests.security.properties_data import (
     PropertyTable,
-    attempt,
-    has_none_of,
-    is_one_safe_line,
+    call_expecting,
+    hostile_texts,
+    is_absent_from,
+    is_safe_line,
     json_values,
-    nasty_texts,
-    state,
+    make_property,
     texts,
 )
 from tests.security.properties_network import network_texts
@@ -43,15 +43,15 @@ COORDINATES: dict[str, list[str]] = {}
 for _data in PLATFORM_DATA.values():
     for _name, _value in _data.coordinates.items():
         COORDINATES.setdefault(_name, []).append(_value)
-OURS = {"Content-Type": "application/json", "User-Agent": "u", "X-Service-Hook-Delivery": "d"}
-NEVER_GIVEN = (
+SENDER_HEADERS = {"Content-Type": "application/json", "User-Agent": "u", "X-Service-Hook-Delivery": "d"}
+RESERVED_HEADERS = (
     {"host", "content-length", "transfer-encoding", "expect", "connection", "content-type", "user-agent", "te",
      "trailer", "upgrade", "proxy-authorization"}
     | {name.lower() for scheme in SCHEMES.values() for name in scheme.header_names}
 )  # fmt: skip
-"""Headers that are ours, or HTTP's own: a second one would be another request, another host or a forged signature."""
+"""Headers that the sender or HTTP sets: a duplicate would change the request or the host, or forge a signature."""
 ENCODERS: Mapping[str, Callable[[str], str]] = {
-    "as it is": str,
+    "unchanged": str,
     "in another case": lambda value: "".join(one.swapcase() if one.isascii() else one for one in value),
     "URL": lambda value: quote(value, safe=""),
     "URL in lower case": lambda value: re.sub("%..", lambda found: found[0].lower(), quote(value, safe="")),
@@ -61,20 +61,20 @@ ENCODERS: Mapping[str, Callable[[str], str]] = {
     "base64 without padding": lambda value: base64.urlsafe_b64encode(value.encode()).decode().rstrip("="),
     "JSON": lambda value: json.dumps(value)[1:-1],
 }
-"""How a peer may have written what we sent, where every character is encoded that can be."""
+"""The encodings in which a receiver may return a value, with every encodable character encoded."""
 URL_ENCODERS: Mapping[str, Callable[[str], str]] = {
     "path (quote)": quote,
     "encodeURIComponent": lambda value: quote(value, safe="-_.!~'()"),
     "encodeURI": lambda value: quote(value, safe=";,/?:@&=+$-_.!~'()#"),
 }
-"""How others encode for a URL: RFC 3986 leaves open which reserved characters are encoded."""
+"""Other encodings for URLs: RFC 3986 does not determine which reserved characters are encoded."""
 
 private_values = st.text(
     alphabet=st.characters(exclude_categories=("C", "Z"), exclude_characters="*") | st.sampled_from(" /+&=%?~!'(é"),
     min_size=6,
     max_size=20,
 )
-"""Without an asterisk: a value made of the mask itself could stand in what was masked."""
+"""Without an asterisk: a value of asterisks would be a part of the mask itself."""
 
 
 def check_redaction(*, value: str, others: list[str], encoder: str, before: str, after: str) -> None:
@@ -85,15 +85,15 @@ def check_redaction(*, value: str, others: list[str], encoder: str, before: str,
 
 
 def check_text(*, value: object, limit: int) -> None:
-    """Whatever is shown stands on one line and is bounded: no character becomes more than ten."""
-    assert is_one_safe_line(safe_repr(value), limit=700)
+    """Shown text is on one line and limited in length: a character becomes at most ten."""
+    assert is_safe_line(safe_repr(value), limit=700)
     if isinstance(value, str):
-        assert is_one_safe_line(escape(value, limit=limit), limit=10 * limit + 1)
+        assert is_safe_line(escape(value, limit=limit), limit=10 * limit + 1)
 
 
 def check_endpoint(*, fields: Mapping[str, object], variable: str | None, allowed: list[str]) -> None:
-    """A connection is an endpoint or an error, and neither shows a secret."""
-    endpoint, error = attempt(
+    """A connection becomes an endpoint or an error, and neither shows a secret."""
+    endpoint, error = call_expecting(
         ValidationError,
         read_endpoint,
         ConnectionFields(conn_id="c", **fields),
@@ -102,23 +102,23 @@ def check_endpoint(*, fields: Mapping[str, object], variable: str | None, allowe
         allowed_headers=allowed,
     )
     if error is not None:
-        assert has_none_of(PRIVATE, str(error), repr(error))
+        assert is_absent_from(PRIVATE, str(error), repr(error))
         assert str(error).isprintable()
         return
     assert isinstance(endpoint, Endpoint)
     assert 0 < endpoint.timeout <= 3_600
     assert bool(endpoint.secrets) == (endpoint.scheme.signature_header is not None)
-    assert has_none_of(PRIVATE, endpoint)
-    check_given_headers(endpoint.headers)
+    assert is_absent_from(PRIVATE, endpoint)
+    check_endpoint_headers(endpoint.headers)
 
 
 def check_registry(*, fields: Mapping[str, object]) -> None:
-    """A connection is a registry or an error, and neither shows the token."""
-    registry, error = attempt(
+    """A connection becomes a registry or an error, and neither shows the token."""
+    registry, error = call_expecting(
         ValidationError, read_registry, ConnectionFields(conn_id="c", **fields), default_timeout=10.0
     )
     if error is not None:
-        assert has_none_of(PRIVATE, str(error), repr(error))
+        assert is_absent_from(PRIVATE, str(error), repr(error))
         assert str(error).isprintable()
         return
     assert isinstance(registry, Registry)
@@ -127,17 +127,17 @@ def check_registry(*, fields: Mapping[str, object]) -> None:
 
 
 def check_headers(*, value: object, allowed: list[str]) -> None:
-    """What is given becomes headers that can be sent and are not ours, or every other one is named."""
+    """Input becomes valid headers that the sender does not set itself, and every other header is named in the error."""
     problems = ValidationErrors("connection 'c'")
     headers = read_headers(value, allowed=allowed, problems=problems)
-    check_given_headers(headers)
+    check_endpoint_headers(headers)
     listed = {name.lower() for name in allowed}
     assert all(name.lower() in listed | {"authorization"} or name.lower().startswith("x-") for name in headers)
-    merged = merge_headers(headers, OURS)
+    merged = merge_headers(headers, SENDER_HEADERS)
     assert len({name.lower() for name in merged}) == len(merged)
-    assert OURS.items() <= merged.items()
+    assert SENDER_HEADERS.items() <= merged.items()
     given = value if isinstance(value, Mapping) else {}
-    _, error = attempt(ValidationError, problems.raise_if_any)
+    _, error = call_expecting(ValidationError, problems.raise_if_any)
     if error is not None:
         assert str(error).isprintable()
         assert PRIVATE not in str(error)
@@ -145,20 +145,20 @@ def check_headers(*, value: object, allowed: list[str]) -> None:
         assert len(headers) == len(given) or isinstance(value, str)
 
 
-def check_given_headers(headers: Mapping[str, str]) -> None:
+def check_endpoint_headers(headers: Mapping[str, str]) -> None:
     for name, text in headers.items():
         assert re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name, re.ASCII)
         assert re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?", text, re.ASCII)
-        assert name.lower() not in NEVER_GIVEN
+        assert name.lower() not in RESERVED_HEADERS
         assert not name.lower().startswith(("x-service-hook", "x-servicehook"))
     assert len({name.lower() for name in headers}) == len(headers)
 
 
 def check_settings(*, options: Mapping[str, str]) -> None:
-    """The section is read into numbers that can be worked with, or every wrong option is named."""
-    settings, error = attempt(ValidationError, parse_settings, options)
+    """The section becomes valid settings, or every invalid option is named."""
+    settings, error = call_expecting(ValidationError, parse_settings, options)
     if error is None:
-        policy, error = attempt(ValidationError, settings.build_policy)
+        policy, error = call_expecting(ValidationError, settings.build_policy)
     if error is not None:
         assert str(error).isprintable()
         assert PRIVATE not in str(error)
@@ -173,10 +173,10 @@ def check_settings(*, options: Mapping[str, str]) -> None:
 
 
 def draw_extra(*names: str, **known: st.SearchStrategy[object]) -> st.SearchStrategy[dict[str, object]]:
-    """Draw what a connection's ``extra`` may hold: its own fields with any JSON, and fields of nobody."""
+    """Draw the ``extra`` of a connection: known fields with any JSON, and unknown fields."""
     anything = {name: known.get(name, st.nothing()) | json_values for name in (*names, *known)}
-    strays = st.just({}) | st.dictionaries(texts, json_values, max_size=2)
-    return st.builds(lambda own, other: {**other, **own}, st.fixed_dictionaries({}, optional=anything), strays)
+    unknown = st.just({}) | st.dictionaries(texts, json_values, max_size=2)
+    return st.builds(lambda own, other: {**other, **own}, st.fixed_dictionaries({}, optional=anything), unknown)
 
 
 secrets = st.one_of(
@@ -192,17 +192,17 @@ hosts = texts | st.sampled_from(
     ["https://example.com/hook", "https://127.0.0.1/", f"https://example.com/?t={PRIVATE}", f"https://u:{PRIVATE}@a.com/",
      f"https://{PRIVATE} /", f"https://example.com:{PRIVATE}/", f"{PRIVATE}://a"]
 )  # fmt: skip
-strange_names = texts | st.sampled_from(
-    [change(name) for name in (*NEVER_GIVEN, "Authorization", "X-Team", "X-Service-Hook-Delivery", "Api-Key", "Cookie",
-                               "X-A\r\nHost", "X-é", "X-Servicehook", "X-\u212aey", "Proxy-X")
+unusual_names = texts | st.sampled_from(
+    [change(name) for name in (*RESERVED_HEADERS, "Authorization", "X-Team", "X-Service-Hook-Delivery", "Api-Key",
+                               "Cookie", "X-A\r\nHost", "X-é", "X-Servicehook", "X-\u212aey", "Proxy-X")
      for change in (str.lower, str.upper, str.title)]
 )  # fmt: skip
 good_names = st.sampled_from(["X-Team", "x-team", "X-TEAM", "Authorization", "authorization", "X-Other"])
-strange_values = (
+unusual_values = (
     texts | json_values | st.sampled_from([f"Bearer {PRIVATE}", f"{PRIVATE}\r\nX: y", f" {PRIVATE}", "a b"])
 )
-header_names = st.booleans().flatmap(lambda good: good_names if good else strange_names)
-header_values = st.booleans().flatmap(lambda good: st.just("a b") if good else strange_values)
+header_names = st.booleans().flatmap(lambda good: good_names if good else unusual_names)
+header_values = st.booleans().flatmap(lambda good: st.just("a b") if good else unusual_values)
 header_objects = st.dictionaries(header_names, header_values, max_size=3)
 header_inputs = st.one_of(
     header_objects,
@@ -221,15 +221,15 @@ number_texts = numbers.map(str)
 huge_integers = st.integers(4_298, 5_000).map(lambda digits: 10**digits)
 
 PROPERTIES: PropertyTable = {
-    "redaction": state(
+    "redaction": make_property(
         check_redaction,
         value=private_values,
-        others=st.lists(private_values | nasty_texts, max_size=2),
+        others=st.lists(private_values | hostile_texts, max_size=2),
         encoder=st.sampled_from(list(ENCODERS)),
         before=st.text(max_size=8),
         after=st.text(max_size=8),
     ),
-    "redaction_any_url_encoding": state(
+    "redaction_any_url_encoding": make_property(
         check_redaction,
         examples=[
             {"value": "abc/def (g)", "others": [], "encoder": encoder, "before": "/", "after": "?"}
@@ -241,8 +241,10 @@ PROPERTIES: PropertyTable = {
         before=st.text(max_size=8),
         after=st.text(max_size=8),
     ),
-    "text": state(check_text, value=texts | json_values | st.binary() | huge_integers, limit=st.integers(0, 300)),
-    "endpoint": state(
+    "text": make_property(
+        check_text, value=texts | json_values | st.binary() | huge_integers, limit=st.integers(0, 300)
+    ),
+    "endpoint": make_property(
         check_endpoint,
         examples=[
             {
@@ -271,7 +273,7 @@ PROPERTIES: PropertyTable = {
         variable=variable_texts,
         allowed=allowed_names,
     ),
-    "registry_connection": state(
+    "registry_connection": make_property(
         check_registry,
         fields=st.fixed_dictionaries(
             {
@@ -287,8 +289,8 @@ PROPERTIES: PropertyTable = {
             }
         ),
     ),
-    "headers": state(check_headers, value=header_inputs, allowed=allowed_names),
-    "settings": state(
+    "headers": make_property(check_headers, value=header_inputs, allowed=allowed_names),
+    "settings": make_property(
         check_settings,
         options=st.fixed_dictionaries(
             {},

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-No delivery leaves for an address or a URL that the deployment did not allow, however it is written or resolved.
+No request is sent to an address or a URL that the deployment does not allow, in any notation or DNS answer.
 
-Nothing here connects to anybody but loopback: every socket is counted and refused by a guard below the package.
+These tests connect only to loopback: a socket class below the package records and refuses other connections.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from airflow_provider_hooks.exceptions import (
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.http import NetworkPolicy, find_special_use
 from tests.airflow_context import StateStore
-from tests.security.deliveries import CONN_ID, CONNECT_TIMEOUT, count_sockets
+from tests.security.deliveries import CONN_ID, CONNECT_TIMEOUT, refuse_connections
 from tests.security.hostile import issue
 from tests.servers import OK, raw_server
 from tests.timing import SLACK_SECONDS
@@ -40,33 +40,33 @@ NEVER = """
 ALWAYS = ["8.8.8.8", "2606:4700::1111", "100.63.255.255", "100.128.0.1"]
 
 
-def write_url(address: str) -> str:
+def make_url(address: str) -> str:
     return f"https://[{address}]/" if ":" in address else f"https://{address}/"
 
 
 @pytest.fixture
 def strict(sender, monkeypatch):
-    """A deployment that lists nothing."""
+    """The sender of a deployment without ``allowed_networks``."""
     monkeypatch.delenv("AIRFLOW__SERVICE_HOOKS__ALLOWED_NETWORKS")
     return sender
 
 
 @pytest.fixture
-def sockets(monkeypatch):
-    """The sockets that libcurl wanted, of which it got none."""
-    return count_sockets(monkeypatch)
+def connects(monkeypatch):
+    """The addresses that libcurl tried to connect to; every connection is refused."""
+    return refuse_connections(monkeypatch)
 
 
 @pytest.fixture
 def resolver(monkeypatch):
-    """Play the system's resolver, which cannot be had as hostile as this; return the names it was asked for."""
+    """Return a function that sets the answers of the system's resolver and returns the names that are looked up."""
 
-    def play(*answers: list[str] | Exception) -> list[str]:
-        asked: list[str] = []
+    def replace_resolver(*answers: list[str] | Exception) -> list[str]:
+        lookups: list[str] = []
 
         def look_up(host: str, port: int, **_options: object) -> list[tuple]:
-            asked.append(host)
-            answer = answers[min(len(asked), len(answers)) - 1]
+            lookups.append(host)
+            answer = answers[min(len(lookups), len(answers)) - 1]
             if isinstance(answer, Exception):
                 raise answer
             return [
@@ -75,58 +75,58 @@ def resolver(monkeypatch):
             ]
 
         monkeypatch.setattr(socket, "getaddrinfo", look_up)
-        return asked
+        return lookups
 
-    return play
+    return replace_resolver
 
 
-def refuse(sender) -> str:
-    """Deliver, expect that it is refused before the claim, and return what was told."""
+def deliver_refused(sender) -> str:
+    """Deliver, assert that it is refused before the claim, and return the error message."""
     store = StateStore()
-    told = sender.deliver(store=store)
-    assert type(told.error) is NonRetryableError
+    result = sender.deliver(store=store)
+    assert type(result.error) is NonRetryableError
     assert store.kept == {}
-    return str(told.error)
+    return str(result.error)
 
 
 class TestAddresses:
     @pytest.mark.parametrize("address", NEVER)
-    def test_in_a_url_it_is_refused_before_the_claim(self, strict, sockets, resolver, address):
-        asked = resolver(["8.8.8.8"])
-        strict.connect(write_url(address))
-        assert "is not a public address" in refuse(strict)
-        assert (asked, sockets) == ([], [])
+    def test_special_address_in_a_url_is_refused_before_the_claim(self, strict, connects, resolver, address):
+        lookups = resolver(["8.8.8.8"])
+        strict.connect(make_url(address))
+        assert "is not a public address" in deliver_refused(strict)
+        assert (lookups, connects) == ([], [])
 
     @pytest.mark.parametrize("others", [[], ["8.8.8.8"], ["8.8.8.8", "2606:4700::1111"]], ids=len)
     @pytest.mark.parametrize("address", NEVER)
-    def test_as_any_answer_of_the_resolver_it_refuses_all(self, strict, sockets, resolver, address, others):
+    def test_special_address_among_dns_answers_blocks_the_delivery(self, strict, connects, resolver, address, others):
         for answer in ([address, *others], [*others, address]):
-            asked = resolver(answer)
+            lookups = resolver(answer)
             strict.connect(f"https://{NAME}/")
-            told = strict.deliver()
-            assert told.ended == ("not_sent", "blocked_address")
-            assert type(told.error) is DeliveryFailedError, "a retry changes nothing"
-            assert (asked, sockets) == ([NAME], [])
+            result = strict.deliver()
+            assert result.outcome == ("not_sent", "blocked_address")
+            assert type(result.error) is DeliveryFailedError, "a retry would fail again"
+            assert (lookups, connects) == ([NAME], [])
 
     @pytest.mark.parametrize("address", ALWAYS)
-    def test_a_public_one_passes(self, address):
+    def test_public_address_is_allowed(self, address):
         policy = NetworkPolicy()
         policy.check_address(address)
-        assert ip_address(policy.check_url(write_url(address)).host) == ip_address(address)
+        assert ip_address(policy.check_url(make_url(address)).host) == ip_address(address)
 
     @pytest.mark.parametrize("address", NEVER)
-    def test_it_is_not_let_in_by_another_that_is_listed(self, sender, sockets, address):
-        """With ``127.0.0.1`` listed, the same address mapped into IPv6 is that address, and no other is."""
+    def test_listed_address_allows_no_other_address(self, sender, connects, address):
+        """If ``127.0.0.1`` is listed, only that address and its IPv4-mapped IPv6 form are allowed."""
         same = address in {"127.0.0.1", "::ffff:127.0.0.1"}
-        sender.connect(write_url(address))
+        sender.connect(make_url(address))
         if not same:
-            refuse(sender)
+            deliver_refused(sender)
         else:
-            assert sender.deliver().record["outcome"] == "not_sent", "only the guard refused it"
-        assert len(sockets) == int(same)
+            assert sender.deliver().record["outcome"] == "not_sent", "only the socket class refused it"
+        assert len(connects) == int(same)
 
 
-# IANA's registries of special-purpose addresses, written down a second time, and what carries an IPv4 address.
+# IANA's registries of special-purpose addresses, independent of those of the package, and ranges that contain IPv4.
 SPECIAL_4 = [ip_network(text) for text in """
 0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 168.63.129.16/32 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24
 192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 192.168.0.0/16 192.175.48.0/24 198.18.0.0/15 198.51.100.0/24
@@ -154,7 +154,7 @@ def list_edges(networks) -> list:
 
 
 @pytest.mark.parametrize("address", list_edges(SPECIAL_4), ids=str)
-def test_every_range_of_ipv4_ends_where_it_should_also_inside_ipv6(address):
+def test_special_ipv4_ranges_have_exact_bounds_also_inside_ipv6(address):
     special = any(address in network for network in SPECIAL_4)
     mapped, translated = (IPv6Address(base | int(address)) for base in (0xFFFF << 32, 0x64FF9B << 96))
     for form in (address, str(address), mapped, translated):
@@ -164,7 +164,7 @@ def test_every_range_of_ipv4_ends_where_it_should_also_inside_ipv6(address):
 
 
 @pytest.mark.parametrize("address", list_edges(SPECIAL_6), ids=str)
-def test_every_range_of_ipv6_ends_where_it_should(address):
+def test_special_ipv6_ranges_have_exact_bounds(address):
     assert bool(find_special_use(address)) is any(address in network for network in SPECIAL_6)
 
 
@@ -196,59 +196,57 @@ NOT_ALLOWED = {
 
 class TestUrls:
     @pytest.mark.parametrize("url", MALFORMED.values(), ids=MALFORMED)
-    def test_what_two_readers_could_read_differently_is_one_error_that_names_the_field(
-        self, sender, sockets, resolver, url
-    ):
-        asked = resolver(["127.0.0.1"])
+    def test_malformed_or_ambiguous_url_is_one_error_that_names_the_field(self, sender, connects, resolver, url):
+        lookups = resolver(["127.0.0.1"])
         with pytest.raises(BlockedAddressError):
             NetworkPolicy(allowed_networks=["127.0.0.1", "example.com"]).check_url(url)
         sender.connect(url)
         with pytest.raises(ValidationError) as caught:
             EndpointHook(CONN_ID).get_conn()
         assert list(caught.value.problems) == [FIELD]
-        told = refuse(sender)
-        assert told == str(caught.value)
-        assert told.startswith(f"connection '{CONN_ID}': {FIELD}: the URL")
-        assert len(told) < 200
-        assert "tok3n" not in told
-        assert (asked, sockets) == ([], [])
+        message = deliver_refused(sender)
+        assert message == str(caught.value)
+        assert message.startswith(f"connection '{CONN_ID}': {FIELD}: the URL")
+        assert len(message) < 200
+        assert "tok3n" not in message
+        assert (lookups, connects) == ([], [])
 
     @pytest.mark.parametrize(("url", "words"), NOT_ALLOWED.values(), ids=NOT_ALLOWED)
-    def test_what_is_not_allowed_is_one_error_that_names_the_connection_and_the_remedy(
-        self, sender, sockets, resolver, url, words
+    def test_error_for_a_url_that_is_not_allowed_names_connection_and_remedy(
+        self, sender, connects, resolver, url, words
     ):
-        asked = resolver(["127.0.0.1"])
+        lookups = resolver(["127.0.0.1"])
         sender.connect(url)
-        told = refuse(sender)
-        assert told.startswith(f"connection '{CONN_ID}': {words}")
-        assert "section service_hooks of airflow.cfg" in told
-        assert (asked, sockets) == ([], [])
+        message = deliver_refused(sender)
+        assert message.startswith(f"connection '{CONN_ID}': {words}")
+        assert "section service_hooks of airflow.cfg" in message
+        assert (lookups, connects) == ([], [])
 
 
 class TestResolver:
-    def test_its_second_answer_cannot_win(self, sender, resolver):
-        """A name that is public when it is judged and private when it is connected to: there is only one look."""
+    def test_dns_rebinding_has_no_effect_because_a_delivery_makes_one_lookup(self, sender, resolver):
+        """DNS rebinding: a second lookup would return another address, but each delivery resolves the name once."""
         with raw_server(OK, tls=issue(NAME)) as receiver, socket.create_server(("127.0.0.2", receiver.port)) as other:
-            asked = resolver(["127.0.0.1"], ["127.0.0.2"])
+            lookups = resolver(["127.0.0.1"], ["127.0.0.2"])
             sender.set(allowed_ports=receiver.port)
             sender.connect(f"https://{NAME}:{receiver.port}/")
-            told = sender.deliver()
+            result = sender.deliver()
             other.setblocking(False)
             with pytest.raises(BlockingIOError):
                 other.accept()
-        assert told.ended == ("delivered", None)
-        assert told.record["peer_address"] == "127.0.0.1"
-        assert (asked, len(receiver.requests)) == ([NAME], 1)
+        assert result.outcome == ("delivered", None)
+        assert result.record["peer_address"] == "127.0.0.1"
+        assert (lookups, len(receiver.requests)) == ([NAME], 1)
 
-    def test_a_name_that_turned_private_since_the_delivery_before_is_refused(self, sender, resolver):
+    def test_name_that_resolves_to_a_blocked_address_later_is_blocked(self, sender, resolver):
         with raw_server(OK, tls=issue(NAME)) as receiver:
-            asked = resolver(["127.0.0.1"], ["127.0.0.2"])
+            lookups = resolver(["127.0.0.1"], ["127.0.0.2"])
             sender.set(allowed_ports=receiver.port)
             sender.connect(f"https://{NAME}:{receiver.port}/")
             hook = EndpointHook(CONN_ID)
-            ended = [sender.deliver(hook=hook).ended for _ in range(2)]
-        assert ended == [("delivered", None), ("not_sent", "blocked_address")]
-        assert (len(asked), len(receiver.requests)) == (2, 1)
+            outcomes = [sender.deliver(hook=hook).outcome for _ in range(2)]
+        assert outcomes == [("delivered", None), ("not_sent", "blocked_address")]
+        assert (len(lookups), len(receiver.requests)) == (2, 1)
 
     @pytest.mark.parametrize(
         ("answer", "error_class"),
@@ -256,30 +254,30 @@ class TestResolver:
             (socket.gaierror(-2, "Name or service not known"), "dns_error"),
             (socket.gaierror(-3, "Temporary failure in name resolution"), "dns_error"),
             (UnicodeError("label empty or too long"), "dns_error"),
-            (OSError("the resolver is gone"), "dns_error"),
+            (OSError("the resolver does not respond"), "dns_error"),
         ],
         ids=repr,
     )
-    def test_its_error_refuses_and_leaves_it_to_a_retry(self, strict, sockets, resolver, answer, error_class):
-        asked = resolver(answer)
+    def test_dns_error_is_not_sent_and_retryable(self, strict, connects, resolver, answer, error_class):
+        lookups = resolver(answer)
         strict.connect(f"https://{NAME}/")
-        told = strict.deliver()
-        assert told.ended == ("not_sent", error_class)
-        assert type(told.error) is DeliveryNotSentError
-        assert (asked, sockets) == ([NAME], [])
+        result = strict.deliver()
+        assert result.outcome == ("not_sent", error_class)
+        assert type(result.error) is DeliveryNotSentError
+        assert (lookups, connects) == ([NAME], [])
 
     @pytest.mark.parametrize("answer", [[], ["not an address"], ["fe80::1%eth0"], ["8.8.8.8", "x"]], ids=json.dumps)
-    def test_an_answer_that_is_no_public_address_refuses(self, strict, sockets, resolver, answer):
+    def test_dns_answer_that_is_not_a_public_address_is_blocked(self, strict, connects, resolver, answer):
         resolver(answer)
         strict.connect(f"https://{NAME}/")
-        assert strict.deliver().ended == ("not_sent", "blocked_address")
-        assert sockets == []
+        assert strict.deliver().outcome == ("not_sent", "blocked_address")
+        assert connects == []
 
-    def test_its_silence_ends_with_the_time_to_connect(self, strict, sockets, monkeypatch):
+    def test_dns_lookup_times_out_after_the_connect_timeout(self, strict, connects, monkeypatch):
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: time.sleep(30) or [])
         strict.set(connect_timeout=CONNECT_TIMEOUT)
         strict.connect(f"https://{NAME}/")
-        told = strict.deliver()
-        assert told.ended == ("not_sent", "timeout")
-        assert told.seconds < CONNECT_TIMEOUT + SLACK_SECONDS
-        assert sockets == []
+        result = strict.deliver()
+        assert result.outcome == ("not_sent", "timeout")
+        assert result.seconds < CONNECT_TIMEOUT + SLACK_SECONDS
+        assert connects == []

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""No regular expression of the package takes a time that grows much faster than its input."""
+"""Every regular expression of the package takes time that grows at most linearly with its input."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ import airflow_provider_hooks
 UNITS = (*'aA0 \t/;:=,.-_<>&"\\', "%41", "a.", "a:", ";charset")
 ENDS = ("", "\x00", "\n")
 SIZES = (1_000, 8_000)
-"""Characters. A pattern that takes quadratic time takes some 64 times as long for the second."""
+"""Characters. A pattern with quadratic time takes about 64 times as long for the second size."""
 MOST_SECONDS = 0.05
-"""For the larger size: a linear pattern takes about a millisecond, a quadratic one hundreds."""
+"""For the larger size: a linear pattern takes about a millisecond, a quadratic one hundreds of milliseconds."""
 BOUNDED = {
     "airflow_provider_hooks.delivery.record._CHARSET": 256,
     "airflow_provider_hooks.sandbox.sentry_api._URL": 512,
 }
-"""Patterns that are given only so many characters."""
+"""Patterns whose input the package limits to this number of characters."""
 
 
 def list_patterns() -> dict[str, re.Pattern]:
@@ -42,26 +42,26 @@ def list_patterns() -> dict[str, re.Pattern]:
 PATTERNS = list_patterns()
 
 
-def test_the_patterns_of_the_package_are_found():
+def test_patterns_of_the_package_are_found():
     assert len(PATTERNS) > 30
 
 
 @pytest.mark.parametrize("name", PATTERNS)
-def test_a_pattern_takes_no_time_that_grows_faster_than_its_input(name):
+def test_pattern_takes_linear_time(name):
     pattern = PATTERNS[name]
     methods = [getattr(pattern, method) for method in list_methods(name)]
     for unit in UNITS:
         for end in ENDS:
             for size in SIZES:
                 text = (unit * size)[: min(size, BOUNDED.get(name, size))] + end
-                given = text if isinstance(pattern.pattern, str) else text.encode()
+                subject = text if isinstance(pattern.pattern, str) else text.encode()
                 for method in methods:
-                    best = min(_measure(method, given) for _ in range(2))
+                    best = min(_measure(method, subject) for _ in range(2))
                     assert best < MOST_SECONDS, (unit, end, size, method.__name__)
 
 
 def list_methods(name: str) -> set[str]:
-    """Return how the module of a pattern uses it; one that others import is tried in both ways."""
+    """Return the methods of a pattern that its module calls; for a pattern of other modules, both kinds."""
     module, _, attribute = name.rpartition(".")
     used = set(re.findall(rf"\b{attribute}\.(\w+)\(", Path(importlib.import_module(module).__file__).read_text()))
     if not used:

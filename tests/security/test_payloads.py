@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Payloads and secrets that no delivery can be made of: delivered as meant, or one clear error before the claim."""
+"""Invalid payloads and secrets: each is one clear error before the claim; unusual valid ones are delivered."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def receiver():
         yield receiver
 
 
-def refuse(sender, receiver, **options) -> str:
-    """Deliver, expect one error before the claim, and return its words."""
+def deliver_refused(sender, receiver, **options) -> str:
+    """Deliver, assert that there is one error before the claim, and return its message."""
     store = StateStore()
-    told = sender.deliver(store=store, **options)
-    assert type(told.error) is NonRetryableError, told.error
-    assert told.error.__suppress_context__, "one error, and not a chain of them"
+    result = sender.deliver(store=store, **options)
+    assert type(result.error) is NonRetryableError, result.error
+    assert result.error.__suppress_context__, "one error without a context"
     assert store.kept == {}
     assert (receiver.connections, receiver.requests) == (0, [])
-    assert len(str(told.error)) < 1_000
-    assert told.seconds < SLACK_SECONDS
-    return str(told.error)
+    assert len(str(result.error)) < 1_000
+    assert result.seconds < SLACK_SECONDS
+    return str(result.error)
 
 
 def deliver_alert(**arguments: object):
-    """Return the ``execute`` of an operator that has these arguments as a rendered template or an XCom leaves them."""
+    """Return the ``execute`` of an operator whose arguments have these values, as from templates or XComs."""
     return _render(DeliverEventAlertOperator, {"triggering_rules": ["A rule"], **arguments})
 
 
@@ -70,7 +70,7 @@ def nest(levels: int) -> object:
     return value
 
 
-UNSAYABLE = {
+NOT_JSON = {
     "NaN": (lambda: float("nan"), "is nan, which JSON cannot represent"),
     "Infinity": (lambda: float("inf"), "is inf, which JSON cannot represent"),
     "-Infinity": (lambda: float("-inf"), "is -inf, which JSON cannot represent"),
@@ -85,102 +85,102 @@ UNSAYABLE = {
     "100,000-deep list": (lambda: nest(100_000), "is nested over"),
     "5,000-digit integer": (lambda: 10**4_999, "is an integer beyond 64 bits"),
     "negative 5,000-digit integer": (lambda: -(10**4_999), "is an integer beyond 64 bits"),
-    "float of an integer beyond all": (lambda: float("1e999"), "is inf, which JSON cannot represent"),
-    "key that is no text": (lambda: {b"key": 1}, "has a key that is not text"),
+    "float beyond the largest": (lambda: float("1e999"), "is inf, which JSON cannot represent"),
+    "key that is not text": (lambda: {b"key": 1}, "has a key that is not text"),
     "key with a lone surrogate": (lambda: {"\udfff": 1}, "has a key that is not text"),
 }
 
 
-@pytest.mark.parametrize(("make", "words"), UNSAYABLE.values(), ids=UNSAYABLE)
-class TestWhatJsonCannotSay:
-    def test_in_a_payload_is_refused_by_the_name_of_its_field(self, sender, receiver, make, words):
+@pytest.mark.parametrize(("make", "words"), NOT_JSON.values(), ids=NOT_JSON)
+class TestValueThatJsonCannotRepresent:
+    def test_in_a_payload_is_refused_with_its_field(self, sender, receiver, make, words):
         sender.connect(receiver.url)
-        told = refuse(sender, receiver, payload={**ALERT, "extra": {"inner": make()}})
-        assert told.startswith("payload: extra.inner")
-        assert words in told
+        message = deliver_refused(sender, receiver, payload={**ALERT, "extra": {"inner": make()}})
+        assert message.startswith("payload: extra.inner")
+        assert words in message
 
-    def test_in_a_stack_frame_is_refused_by_its_place(self, sender, receiver, make, words):
+    def test_in_a_stack_frame_is_refused_with_its_path(self, sender, receiver, make, words):
         sender.connect(receiver.url)
         value = {"type": "E", "value": "", "stacktrace": {"frames": [{"lineno": make()}]}}
-        told = refuse(sender, receiver, run=deliver_created(event={"exception": {"values": [value]}}))
-        assert told.startswith("payload: event.exception.values[0].stacktrace.frames[0].lineno")
-        assert words in told
+        message = deliver_refused(sender, receiver, run=deliver_created(event={"exception": {"values": [value]}}))
+        assert message.startswith("payload: event.exception.values[0].stacktrace.frames[0].lineno")
+        assert words in message
 
     @pytest.mark.parametrize("argument", ["message", "culprit", "project", "project_name", "level", "url", "event_id"])
-    def test_as_an_argument_is_refused_by_its_name(self, sender, receiver, make, words, argument):
+    def test_as_an_argument_is_refused_with_the_argument_name(self, sender, receiver, make, words, argument):
         sender.connect(receiver.url)
-        told = refuse(sender, receiver, run=deliver_alert(**{argument: make()}))
-        assert f": {argument}: " in told
-        assert "must be" in told or words in told
+        message = deliver_refused(sender, receiver, run=deliver_alert(**{argument: make()}))
+        assert f": {argument}: " in message
+        assert "must be" in message or words in message
 
     @pytest.mark.parametrize("argument", ["tags", "triggering_rules"])
-    def test_inside_a_list_or_a_mapping_is_refused_by_the_arguments_name(self, sender, receiver, make, words, argument):
+    def test_in_a_list_or_mapping_is_refused_with_the_argument_name(self, sender, receiver, make, words, argument):
         sender.connect(receiver.url)
         run = deliver_created(tags={"a": make()}) if argument == "tags" else deliver_alert(triggering_rules=[make()])
-        told = refuse(sender, receiver, run=run)
-        assert argument in told
-        assert "must be" in told or words in told
+        message = deliver_refused(sender, receiver, run=run)
+        assert argument in message
+        assert "must be" in message or words in message
 
 
-def test_an_id_of_a_project_that_is_too_long_a_number_is_refused_in_words_that_help(sender, receiver):
+def test_project_id_with_too_many_digits_is_refused_without_a_python_hint(sender, receiver):
     sender.connect(receiver.url)
-    told = refuse(sender, receiver, run=deliver_alert(project_id=10**4_999))
-    assert "project_id: " in told
-    assert "set_int_max_str_digits" not in told, "what Python says is no help to whoever wrote the Dag"
+    message = deliver_refused(sender, receiver, run=deliver_alert(project_id=10**4_999))
+    assert "project_id: " in message
+    assert "set_int_max_str_digits" not in message, "the hint of Python does not help the Dag author"
 
 
 MOMENTS = ["NaN", "Infinity", "5,000 digits", "negative", "5,000 digits of text", "now"]
 
 
 @pytest.mark.parametrize("moment", [float("nan"), float("inf"), 10**4_999, -(10**400), "9" * 5_000, "now"], ids=MOMENTS)
-def test_a_time_that_is_none_is_refused_by_the_arguments_name(sender, receiver, moment):
+def test_invalid_time_is_refused_with_the_argument_name(sender, receiver, moment):
     sender.connect(receiver.url)
-    assert "occurred_at: must be a time with a zone" in refuse(
+    assert "occurred_at: must be a time with a zone" in deliver_refused(
         sender, receiver, run=deliver_created(occurred_at=moment)
     )
 
 
 @pytest.mark.parametrize("event", ["mapping", "inner"])
-def test_an_event_that_contains_itself_is_one_error_or_is_delivered(sender, receiver, event):
-    """A cycle in what no field takes is not looked at; the documented fields of such an event are what is sent."""
+def test_event_that_contains_itself_is_one_error_or_is_delivered(sender, receiver, event):
+    """A cycle outside of the documented fields is ignored, because only those fields are sent."""
     source: dict[str, object] = dict(CREATED)
     source["event"] = source if event == "mapping" else {"event_id": "e", "tags": source}
     sender.connect(receiver.url)
-    told = sender.deliver(run=deliver_created(event=source))
-    assert told.error is None or type(told.error) is NonRetryableError
-    assert len(receiver.requests) == (told.error is None)
+    result = sender.deliver(run=deliver_created(event=source))
+    assert result.error is None or type(result.error) is NonRetryableError
+    assert len(receiver.requests) == (result.error is None)
 
 
 @pytest.mark.parametrize("limit", [2_000, None])
-def test_an_oversize_payload_is_refused_with_its_largest_field(sender, receiver, limit):
+def test_oversize_payload_is_refused_with_its_largest_field(sender, receiver, limit):
     sender.connect(receiver.url)
     if limit:
         sender.set(max_payload_bytes=limit)
     size = limit or 1_048_576
-    told = refuse(sender, receiver, payload={**ALERT, "message": "x" * size})
-    assert told.startswith("payload: message: the payload has ")
-    assert f"over max_payload_bytes={size}" in told
+    message = deliver_refused(sender, receiver, payload={**ALERT, "message": "x" * size})
+    assert message.startswith("payload: message: the payload has ")
+    assert f"over max_payload_bytes={size}" in message
 
 
 @pytest.mark.parametrize("payload", [None, "text", [], 7, b"{}"], ids=repr)
-def test_what_is_no_mapping_is_no_payload(sender, receiver, payload):
+def test_payload_that_is_not_a_dict_is_refused(sender, receiver, payload):
     sender.connect(receiver.url)
-    assert "must be a dict" in refuse(sender, receiver, payload=lambda: payload)
+    assert "must be a dict" in deliver_refused(sender, receiver, payload=lambda: payload)
 
 
-def test_a_payload_without_an_id_is_one_error_that_names_it(sender, receiver):
+def test_payload_without_an_id_is_one_error_that_names_the_field(sender, receiver):
     sender.connect(receiver.url)
-    assert "id: " in refuse(sender, receiver, payload={"message": "It broke"})
+    assert "id: " in deliver_refused(sender, receiver, payload={"message": "It broke"})
 
 
 @pytest.mark.parametrize(
     "make", [uuid.uuid4, lambda: None, lambda: ["x"], lambda: 7], ids=["UUID", "None", "list", "7"]
 )
-def test_an_id_that_is_no_text_is_one_error_or_is_delivered(sender, receiver, make):
+def test_id_that_is_not_text_is_one_error_or_is_delivered(sender, receiver, make):
     sender.connect(receiver.url)
-    told = sender.deliver({**ALERT, "id": make()})
-    assert told.error is None or type(told.error) is NonRetryableError
-    assert len(receiver.requests) == (told.error is None)
+    result = sender.deliver({**ALERT, "id": make()})
+    assert result.error is None or type(result.error) is NonRetryableError
+    assert len(receiver.requests) == (result.error is None)
 
 
 TEXT = [name for name, scheme in SCHEMES.items() if scheme.signature_header and scheme.key_format == "text"]
@@ -188,27 +188,27 @@ WHSEC = [name for name, scheme in SCHEMES.items() if scheme.signature_header and
 BLANKS = "has blanks at an end or control characters"
 UNUSABLE = {
     "empty": ("", "is empty; the scheme"),
-    "blanks alone": ("   ", BLANKS),
-    "padded": (" s3cret-padded ", BLANKS),
-    "padded in front": (" s3cret-padded", BLANKS),
-    "padded with a no-break space": ("s3cret-padded\u00a0", BLANKS),
-    "a line's end": ("s3cret-padded\n", BLANKS),
-    "a line's end inside": ("s3cret-\r\npadded", BLANKS),
+    "only blanks": ("   ", BLANKS),
+    "blanks at both ends": (" s3cret-padded ", BLANKS),
+    "leading blank": (" s3cret-padded", BLANKS),
+    "trailing no-break space": ("s3cret-padded\u00a0", BLANKS),
+    "trailing line break": ("s3cret-padded\n", BLANKS),
+    "line break inside": ("s3cret-\r\npadded", BLANKS),
     "NUL": ("s3cret-\x00padded", BLANKS),
-    "whsec_ alone": ("whsec_", "is the prefix 'whsec_' alone"),
+    "only whsec_": ("whsec_", "is the prefix 'whsec_' alone"),
 }
 NOT_BASE64 = {
     "one byte": ("~", "is not base64 after 'whsec_'"),
     "one byte of base64": ("QQ==", "decodes to 1 bytes"),
     "whsec_ and one byte": ("whsec_QQ==", "decodes to 1 bytes"),
-    "non-ASCII": ("пароль-für-uns", "is not base64 after 'whsec_'"),
-    "whsec_ padded inside": ("whsec_ MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "is not base64 after 'whsec_'"),
-    "cut off": ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS", "decodes to 23 bytes"),
+    "non-ASCII": ("пароль-für-tests", "is not base64 after 'whsec_'"),
+    "blank after whsec_": ("whsec_ MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "is not base64 after 'whsec_'"),
+    "truncated": ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS", "decodes to 23 bytes"),
     "prefix of a signature": ("v1,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "is not base64 after 'whsec_'"),
 }
 USABLE = {
     "one byte": "~",
-    "non-ASCII": "пароль-für-uns",
+    "non-ASCII": "пароль-für-tests",
     "blank inside": "a secret",
     "10,000 characters": "s3cret-long" * 1_000,
 }
@@ -220,24 +220,24 @@ REFUSED = [
 
 class TestSecrets:
     @pytest.mark.parametrize(("scheme", "secret", "words"), REFUSED)
-    def test_one_that_cannot_be_used_is_refused_without_being_quoted(self, sender, receiver, scheme, secret, words):
+    def test_unusable_secret_is_refused_without_being_quoted(self, sender, receiver, scheme, secret, words):
         sender.connect(receiver.url, password=secret, scheme=scheme)
-        told = refuse(sender, receiver)
-        assert told.startswith(f"connection '{CONN_ID}': password (signing secret): {words}")
+        message = deliver_refused(sender, receiver)
+        assert message.startswith(f"connection '{CONN_ID}': password (signing secret): {words}")
         parts = [part for part in (secret, secret.strip(), secret.removeprefix("whsec_")) if len(part) > 3]
-        assert [part for part in parts if part in told and part != "whsec_"] == []
-        assert "padded" not in told
+        assert [part for part in parts if part in message and part != "whsec_"] == []
+        assert "padded" not in message
 
     @pytest.mark.parametrize("secret", USABLE.values(), ids=USABLE)
     @pytest.mark.parametrize("scheme", TEXT)
-    def test_an_odd_one_signs_what_a_receiver_verifies(self, sender, receiver, scheme, secret):
+    def test_unusual_secret_signs_a_request_that_is_verified(self, sender, receiver, scheme, secret):
         sender.connect(receiver.url, password=secret, scheme=scheme)
-        told = sender.deliver()
-        assert told.ended == ("delivered", None)
+        result = sender.deliver()
+        assert result.outcome == ("delivered", None)
         headers, body = split_request(receiver.requests[0])
         verify(scheme, headers=headers, body=body, secrets=[secret], method="POST", url=receiver.url)
-        if len(secret) > 1:  # any text holds one byte
-            assert find_leaks(told.output, secret=secret, requests=receiver.requests) == []
+        if len(secret) > 1:  # one byte is in any text
+            assert find_leaks(result.output, secret=secret, requests=receiver.requests) == []
 
     @pytest.mark.parametrize(
         ("text", "words"),
@@ -259,18 +259,18 @@ class TestSecrets:
         ],
         ids=lambda value: repr(value)[:30],
     )
-    def test_a_variable_without_a_usable_one_is_refused_by_its_name(self, sender, receiver, variables, text, words):
+    def test_variable_without_a_usable_secret_is_refused_with_its_name(self, sender, receiver, variables, text, words):
         if text is not None:
             variables.set("a_secret", text)
         sender.connect(receiver.url, password="", secret_variable="a_secret")
-        told = refuse(sender, receiver)
-        assert told.startswith(f"connection '{CONN_ID}': the Variable 'a_secret' (extra.secret_variable): ")
-        assert words in told
-        assert "s3cret" not in told
+        message = deliver_refused(sender, receiver)
+        assert message.startswith(f"connection '{CONN_ID}': the Variable 'a_secret' (extra.secret_variable): ")
+        assert words in message
+        assert "s3cret" not in message
 
-    def test_one_padded_by_whoever_typed_the_variable_signs_without_its_blanks(self, sender, receiver, variables):
+    def test_blanks_around_a_secret_in_a_variable_are_removed(self, sender, receiver, variables):
         variables.set("a_secret", " s3cret-padded\n")
         sender.connect(receiver.url, password="", secret_variable="a_secret")
-        assert sender.deliver().ended == ("delivered", None)
+        assert sender.deliver().outcome == ("delivered", None)
         headers, body = split_request(receiver.requests[0])
         verify("sentry", headers=headers, body=body, secrets=["s3cret-padded"])

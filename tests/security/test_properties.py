@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""A few dozen draws of every property, the same each time; ``fuzz.py`` draws others for as long as there is time."""
+"""Every property holds for generated input, which is the same in each run; ``fuzz.py`` generates other input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXAMPLES = 60
 
 
 @pytest.mark.parametrize("name", PROPERTIES)
-def test_a_property_holds_whatever_is_drawn(name):
+def test_property_holds_for_generated_input(name):
     one = PROPERTIES[name]
 
     for example in one.examples:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
 """
-Every hostile receiver, through a whole delivery: the truth is told, in time, in little memory, after one request.
+Deliveries to hostile receivers: the outcome is correct, within the timeout, with little memory and one request.
 
-Nothing of the package is replaced: the claim, the signature, libcurl, the record and the log are the real ones.
+No part of the package is replaced: the claim, the signature, libcurl, the record and the log are real.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ RAISED = {
     UNKNOWN: DeliveryFailedError,
     NOT_SENT: DeliveryNotSentError,
 }
-MOST_MEMORY = 20 * MEGABYTE
+MAX_MEMORY_GROWTH = 20 * MEGABYTE
 
 
 @dataclass(frozen=True)
 class Case:
-    """A receiver, and what a delivery to it must come to."""
+    """A receiver, and the expected outcome of a delivery to it."""
 
     name: str
     receiver: Receiver
@@ -84,18 +84,18 @@ CASES = [
     Case("black hole", black_hole, NOT_SENT, "timeout", CONNECT_TIMEOUT),
     Case("never accepting", never_accepting, UNKNOWN, "timeout"),
     # TLS
-    Case("TLS as it should be", secured(), DELIVERED),
-    Case("TLS expired", secured(not_before=PAST, not_after=PAST + dt.timedelta(days=1)), NOT_SENT, "tls_error"),
+    Case("valid TLS", secured(), DELIVERED),
+    Case("expired TLS", secured(not_before=PAST, not_after=PAST + dt.timedelta(days=1)), NOT_SENT, "tls_error"),
     Case("TLS of another name", secured("other.test"), NOT_SENT, "tls_error"),
     Case("TLS handshake hangs", hanging_in_the_handshake, NOT_SENT, "timeout", CONNECT_TIMEOUT),
     # no answer
-    Case("silence", answering(stay_silent), UNKNOWN, "timeout"),
+    Case("no response", answering(stay_silent), UNKNOWN, "timeout"),
     Case("closed after the request", answering(b""), UNKNOWN, "connection_reset"),
     Case("reset after the request", answering(reset), UNKNOWN, "connection_reset"),
     # no complete headers
     Case("header one byte at a time", answering(drip(b"", OK[:-6] * 20)), UNKNOWN, "timeout"),
     Case("endless 1xx", answering(endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n")), UNKNOWN, "response_too_large"),
-    Case("a slow 1xx", answering(drip(b"", b"HTTP/1.1 102 Processing\r\n\r\n")), UNKNOWN, "timeout"),
+    Case("slow 1xx", answering(drip(b"", b"HTTP/1.1 102 Processing\r\n\r\n")), UNKNOWN, "timeout"),
     Case("header line of 70 kB", status(b"200 OK", BIG_LINE + EMPTY), UNKNOWN, "response_too_large"),
     Case("endless headers", answering(endless(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n")), UNKNOWN, "response_too_large"),
     Case("HTTP/0.9", answering(b"<html>hello</html>"), UNKNOWN, "invalid_response"),
@@ -112,13 +112,13 @@ CASES = [
     Case("status 410", status(b"410 Gone"), REJECTED),
     Case("status 600", status(b"600 X"), REJECTED),
     Case("status 999", status(b"999 X"), REJECTED),
-    Case("429 to come back never", status(b"429 X", b"Retry-After: 1e99\r\n" + EMPTY), REJECTED),
+    Case("429 with an invalid Retry-After", status(b"429 X", b"Retry-After: 1e99\r\n" + EMPTY), REJECTED),
     *(
         Case(f"{code} to {address}", functools.partial(redirecting, code, address=address), REJECTED)
         for code in range(300, 309)
         for address in ("127.0.0.1", "127.0.0.2")
     ),
-    # a body without end, or none
+    # an endless body, or none
     Case("body one byte at a time", answering(drip(BYTES_1000, b"x")), DELIVERED, "timeout"),
     Case("body never comes", answering(hang_after(BYTES_1000)), DELIVERED, "timeout"),
     Case("endless chunked", answering(endless(CHUNKED, CHUNK)), DELIVERED, "response_too_large"),
@@ -129,11 +129,11 @@ CASES = [
     Case("large gzip bomb", bombing(200), DELIVERED, "response_too_large"),
     Case("truncated body", answering(BYTES_1000 + b"short"), DELIVERED, "connection_reset"),
     Case("truncated chunk", answering(CHUNKED + b"10\r\nshort"), DELIVERED, "connection_reset"),
-    Case("no chunk", answering(CHUNKED + b"not a chunk\r\n"), DELIVERED, "invalid_response"),
+    Case("invalid chunk", answering(CHUNKED + b"not a chunk\r\n"), DELIVERED, "invalid_response"),
 ]  # fmt: skip
 
 
-def check(case: Case, sender, hostile) -> None:
+def check_delivery(case: Case, sender, hostile) -> None:
     store = StateStore()
     with hostile as receiver:
         if case.error_class == "timeout":
@@ -141,43 +141,43 @@ def check(case: Case, sender, hostile) -> None:
             sender.connect(receiver.url, timeout=TIMEOUT)
         else:
             sender.connect(receiver.url)
-        told = sender.deliver(store=store, watches_memory=True)
+        result = sender.deliver(store=store, measures_memory=True)
         if case.outcome != NOT_SENT:
             sender.deliver(store=store, try_number=2)
-    assert told.ended == (case.outcome, case.error_class), told.record
-    assert type(told.error) is RAISED[case.outcome]
-    sent = [request for request in receiver.requests if request.startswith(b"POST")]  # a handshake is none
-    assert len(sent) == case.requests, "one request, and none by the next try"
+    assert result.outcome == (case.outcome, case.error_class), result.record
+    assert type(result.error) is RAISED[case.outcome]
+    sent = [request for request in receiver.requests if request.startswith(b"POST")]  # a TLS handshake is not a request
+    assert len(sent) == case.requests, "one request, and none in the next try"
     assert receiver.connections <= 1
-    assert told.seconds <= case.deadline + SLACK_SECONDS
-    assert told.grown < MOST_MEMORY
-    assert find_leaks(told.output, requests=receiver.requests) == []
+    assert result.seconds <= case.deadline + SLACK_SECONDS
+    assert result.memory_growth < MAX_MEMORY_GROWTH
+    assert find_leaks(result.output, requests=receiver.requests) == []
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_the_truth_is_told_in_time_after_at_most_one_request(case, sender):
-    check(case, sender, case.receiver())
+def test_outcome_is_correct_in_time_after_at_most_one_request(case, sender):
+    check_delivery(case, sender, case.receiver())
 
 
-def test_a_self_signed_certificate_is_not_sent_to(sender, tmp_path):
-    check(Case("self-signed", refusing, NOT_SENT, "tls_error"), sender, self_signed(tmp_path))
+def test_receiver_with_a_self_signed_certificate_gets_no_request(sender, tmp_path):
+    check_delivery(Case("self-signed", refusing, NOT_SENT, "tls_error"), sender, self_signed(tmp_path))
 
 
-def test_a_bomb_is_kept_as_it_came(sender):
+def test_gzip_body_is_stored_without_decompression(sender):
     with raw_server(gzip_bomb(50)) as receiver:
         sender.connect(receiver.url)
         assert sender.deliver().record["response_body"].startswith("\\x1f")
 
 
-def test_a_time_to_come_back_is_kept_and_not_waited_for(sender):
+def test_retry_after_is_stored_and_not_waited_for(sender):
     with raw_server(b"HTTP/1.1 429 X\r\nRetry-After: 1e99\r\n" + EMPTY) as receiver:
         sender.connect(receiver.url)
-        told = sender.deliver()
-    assert told.record["response_headers"]["retry-after"] == "1e99"
-    assert told.seconds < PATIENT_SECONDS
+        result = sender.deliver()
+    assert result.record["response_headers"]["retry-after"] == "1e99"
+    assert result.seconds < PATIENT_SECONDS
 
 
-def test_a_connection_that_is_closed_on_reuse_gets_each_request_once(sender):
+def test_request_is_not_repeated_if_a_reused_connection_is_closed(sender):
     def answer_once(connection) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\n" + EMPTY)
         second = read_request(connection)
@@ -188,14 +188,14 @@ def test_a_connection_that_is_closed_on_reuse_gets_each_request_once(sender):
         sender.connect(receiver.url)
         hook = EndpointHook(CONN_ID)
         first, second = (sender.deliver(hook=hook) for _ in range(2))
-    assert (first.ended, second.ended) == ((DELIVERED, None), (UNKNOWN, "reused_connection_lost"))
-    assert len(receiver.requests) == 2, "libcurl would send the second one again"
+    assert (first.outcome, second.outcome) == ((DELIVERED, None), (UNKNOWN, "reused_connection_lost"))
+    assert len(receiver.requests) == 2, "libcurl alone would send the second one again"
     assert find_leaks(first.output + second.output, requests=receiver.requests) == []
 
 
 SECRETS = {
     "signs": "s3cret+value/with=signs&<more>\"'",
-    "non-ASCII": "пароль-für-uns",
+    "non-ASCII": "пароль-für-tests",
     "whsec": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "whsk": "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==",
 }
@@ -212,29 +212,29 @@ ENCODINGS = {
     "URL-encoded in lower case": lambda raw: quote(raw, safe="").lower().encode(),
     "base64": b64encode,
     "base64 for URLs": urlsafe_b64encode,
-    "base64 of a text around it": lambda raw: b64encode(b"x" + raw + b"xy") + b64encode(b"xy" + raw + b"x"),
+    "base64 within a longer text": lambda raw: b64encode(b"x" + raw + b"xy") + b64encode(b"xy" + raw + b"x"),
     "hexadecimal": lambda raw: raw.hex().encode(),
 }
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize(("scheme", "kind"), SIGNED)
-def test_what_a_receiver_echoes_of_our_secret_and_signature_is_masked(sender, scheme, kind, encoding):
+def test_echoed_secret_and_signature_are_masked(sender, scheme, kind, encoding):
     secret = SECRETS[kind]
-    said = []
+    echoes = []
 
     def echo(connection) -> None:
         private = [secret, secret.removeprefix("whsec_").removeprefix("whsk_"), *list_signatures(receiver.requests[0])]
-        said.append(b" ".join(ENCODINGS[encoding](value.encode()) for value in private))
-        headers = b"Server: %b\r\nLocation: /%b\r\nX-Request-Id: %b\r\n" % (said[0], said[0], said[0])
-        body = b"filler " * 2_800 + said[0] * 20  # across the bound of what is kept too
+        echoes.append(b" ".join(ENCODINGS[encoding](value.encode()) for value in private))
+        headers = b"Server: %b\r\nLocation: /%b\r\nX-Request-Id: %b\r\n" % (echoes[0], echoes[0], echoes[0])
+        body = b"filler " * 2_800 + echoes[0] * 20  # also across the limit of what is stored
         connection.sendall(b"HTTP/1.1 400 X\r\n%bContent-Length: %d\r\n\r\n%b" % (headers, len(body), body))
 
     with raw_server(echo) as receiver:
         sender.connect(receiver.url, password=secret, scheme=scheme)
-        told = sender.deliver()
-    assert told.ended == (REJECTED, None)
-    assert "***" in told.record["response_headers"]["server"]
-    assert "***" in told.record["response_body"]
+        result = sender.deliver()
+    assert result.outcome == (REJECTED, None)
+    assert "***" in result.record["response_headers"]["server"]
+    assert "***" in result.record["response_body"]
     assert len(list_signatures(receiver.requests[0])) >= 2
-    assert find_leaks(told.output, secret=secret, requests=receiver.requests) == []
+    assert find_leaks(result.output, secret=secret, requests=receiver.requests) == []

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The airflow-provider-hooks authors
-"""Secrets in the frames of errors, in what objects show, and in the wrong field."""
+"""Secrets in tracebacks, in the ``repr`` of objects, in wrong fields and in responses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.events_data import CREATED
 from tests.servers import raw_server
 
 SECRET = "whsec_" + "c2VjcmV0LW9mLW91cnMt" * 2
-TOKEN, PROXY_PASSWORD = "token-of-ours-0123456789", "proxy-password-of-ours"
+TOKEN, PROXY_PASSWORD = "token-of-tests-0123456789", "proxy-password-of-tests"
 REFUSAL = b'HTTP/1.1 401 No\r\nContent-Length: 15\r\n\r\n{"detail":"no"}'
 
 
@@ -60,7 +60,7 @@ def deliver() -> None:
         (None, lambda: sign("standard_webhooks", body=b"", secrets=[SECRET, "bad!"], delivery_id="d", timestamp=1)),
     ],
 )
-def test_the_frames_of_an_error_hold_no_secret(monkeypatch, prepare, call):
+def test_traceback_frames_of_an_error_contain_no_secret(monkeypatch, prepare, call):
     if prepare is not None:
         prepare(monkeypatch)
     with pytest.raises(ServiceHookError) as caught:
@@ -68,7 +68,7 @@ def test_the_frames_of_an_error_hold_no_secret(monkeypatch, prepare, call):
     assert_no_secret(caught.value)
 
 
-def test_the_frames_of_a_registrys_error_hold_no_token(monkeypatch, allow_loopback):
+def test_traceback_frames_of_a_registry_error_contain_no_token(monkeypatch, allow_loopback):
     with raw_server(REFUSAL) as receiver:
         extra = {"platform": "sentry", "organization": "o", "project": "p"}
         host = f"http://127.0.0.1:{receiver.port}/api/0"
@@ -82,17 +82,17 @@ def test_the_frames_of_a_registrys_error_hold_no_token(monkeypatch, allow_loopba
 def assert_no_secret(error: BaseException) -> None:
     assert error.__cause__ is None
     assert error.__context__ is None
-    ours = [
+    frames = [
         frame
         for frame, _ in traceback.walk_tb(error.__traceback__)
         if "airflow_provider_hooks" in frame.f_code.co_filename
     ]
-    assert ours, "there are frames to look at"
-    shown = repr([frame.f_locals for frame in ours])
+    assert frames, "the traceback has frames of the package"
+    shown = repr([frame.f_locals for frame in frames])
     assert not [one for one in (SECRET, TOKEN, PROXY_PASSWORD) if one in shown]
 
 
-def test_what_is_ready_to_be_sent_shows_no_secret():
+def test_repr_of_endpoint_request_and_fields_contains_no_secret():
     fields = ConnectionFields(
         conn_id="c",
         host=f"https://h.example/?token={TOKEN}",
@@ -110,14 +110,14 @@ def test_what_is_ready_to_be_sent_shows_no_secret():
     "secret", [SECRET, "f" * 64, "sntrys_AbCdEfGhIjKlMnOpQrSt0123456789", "AbCdEfGhIjKlMnOpQrSt+/="]
 )
 @pytest.mark.parametrize("name", ["scheme", "secret_variable", "key_format", "events"])
-def test_a_secret_in_the_wrong_field_is_not_quoted(name, secret):
+def test_secret_in_the_wrong_field_is_not_quoted(name, secret):
     fields = ConnectionFields(conn_id="c", host="https://h.example/", password="", extra={name: secret})
     with pytest.raises(ValidationError) as caught:
         read_endpoint(fields, default_timeout=1, read_variable=lambda _name: None)
     assert secret[6:] not in str(caught.value)
 
 
-def test_what_is_no_secret_is_quoted():
+def test_invalid_value_that_is_not_a_secret_is_quoted():
     fields = ConnectionFields(
         conn_id="c", host="https://h.example/", password="", extra={"scheme": "sentri", "events": "event alarm"}
     )
@@ -140,9 +140,9 @@ WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
         ("https://h.example/", "standard_webhooks", base64.b64encode(derive_key(WHSEC, "whsec")).decode()),
     ],
 )
-def test_what_a_receiver_echoes_of_query_and_key_is_masked(url, scheme, echoed):
+def test_echoed_query_values_and_signing_keys_are_masked(url, scheme, echoed):
     fields = ConnectionFields(conn_id="c", host=url, password=WHSEC, extra={"scheme": scheme})
     endpoint = read_endpoint(fields, default_timeout=1, read_variable=lambda _name: None)
     template = RequestTemplate(endpoint, "event.alert")
     sensitive = template.sensitive_values(template.sign("d-1", b"{}")[1])
-    assert echoed not in redact(f"you sent {echoed} to me", sensitive)
+    assert echoed not in redact(f"received {echoed} from you", sensitive)
