@@ -21,14 +21,14 @@ class StateStore:
     """Stores JSON, as Airflow's accessor does, and refuses other values, such as a tuple."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, str] = {}
+        self.stored: dict[str, str] = {}
         self.retention: object = None
 
     def get(self, key, default=None):
-        return json.loads(self.kept[key]) if key in self.kept else default
+        return json.loads(self.stored[key]) if key in self.stored else default
 
     def set(self, key, value, *, retention=None):
-        self.kept[key] = json.dumps(_JSON.validate_python(value))
+        self.stored[key] = json.dumps(_JSON.validate_python(value))
         self.retention = retention
 
 

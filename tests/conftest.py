@@ -115,6 +115,16 @@ def volatile_files() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def masked_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the secrets of a test from Airflow's secrets masker: in another test they may be part of other texts."""
+    module = sys.modules.get("airflow.sdk._shared.secrets_masker")
+    if module is not None:
+        masker = module._secrets_masker()
+        monkeypatch.setattr(masker, "patterns", set(masker.patterns))
+        monkeypatch.setattr(masker, "replacer", masker.replacer)
+
+
 @pytest.fixture(scope="session")
 def served_sandbox():
     from airflow_provider_hooks.sandbox import serve_sandbox  # noqa: PLC0415

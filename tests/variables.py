@@ -13,7 +13,7 @@ class Variables:
     """Replaces ``airflow.sdk.Variable``; threads can share it, because each call is atomic."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, str] = {}
+        self.stored: dict[str, str] = {}
         self.unreadable: set[str] = set()
         self.pause = 0.0
         self._lock = threading.Lock()
@@ -21,19 +21,19 @@ class Variables:
     def get(self, key, default=None):
         time.sleep(self.pause)
         with self._lock:
-            readable = {} if key in self.unreadable else self.kept
+            readable = {} if key in self.unreadable else self.stored
             return os.environ.get(f"AIRFLOW_VAR_{key.upper()}", readable.get(key, default))
 
     def set(self, key, value, description=None):
         time.sleep(self.pause)
         with self._lock:
-            self.kept[key] = value
+            self.stored[key] = value
 
     def delete(self, key):
         with self._lock:
-            self.kept.pop(key, None)
+            self.stored.pop(key, None)
 
     def keys(self, prefix=""):
         time.sleep(self.pause)
         with self._lock:
-            return [key for key in self.kept if key.startswith(prefix)]
+            return [key for key in self.stored if key.startswith(prefix)]

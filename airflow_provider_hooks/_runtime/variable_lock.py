@@ -36,7 +36,7 @@ _PAUSE_SECONDS = (0.05, 0.4)
 LOCK_INFIX = "__lock__"
 """What stands between the name of a lock and the rest of its keys."""
 _MAX_LEASE_SECONDS = 900.0
-"""The longest lease that the key of another run is believed."""
+"""The longest lease that is accepted from the key of another run."""
 _KEY = re.compile(r"[0-9a-f]{32}-[0-9]{1,9}-[0-9]{1,5}(?:\.[0-9]{1,6})?s", re.ASCII)
 """The part of a key after the prefix: holder, number, lease. A Variable with another name is left alone."""
 

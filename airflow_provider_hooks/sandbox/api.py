@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Handler = Callable[[Request], Coroutine[object, object, Response]]
 
-_WITHOUT_EXECUTION = {FaultKind.UNHEARD, FaultKind.HTML, FaultKind.ERROR, FaultKind.LIMITED}
+_WITHOUT_EXECUTION = {FaultKind.NOT_EXECUTED, FaultKind.HTML, FaultKind.ERROR, FaultKind.LIMITED}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,7 @@ class FaultKind(str, Enum):
     """The kinds of faulty responses; ``FAULTS`` describes each."""
 
     LOST = "lost"
-    UNHEARD = "unheard"
+    NOT_EXECUTED = "not_executed"
     TRUNCATED = "truncated"
     SLOW = "slow"
     HTML = "html"
@@ -55,7 +55,7 @@ class FaultKind(str, Enum):
 FAULTS: Mapping[FaultKind, str] = MappingProxyType(
     {
         FaultKind.LOST: "executes the call, and closes the connection without a response",
-        FaultKind.UNHEARD: "closes the connection before the call is executed",
+        FaultKind.NOT_EXECUTED: "closes the connection before the call is executed",
         FaultKind.TRUNCATED: "executes the call, and closes the connection in the middle of the response body",
         FaultKind.SLOW: "executes the call, and responds after `seconds`",
         FaultKind.HTML: "responds 200 with an HTML page instead of JSON",

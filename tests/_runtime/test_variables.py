@@ -79,11 +79,11 @@ def test_default_variable_names_are_valid_and_unique(name):
 class TestVariableLock:
     def test_lock_key_is_deleted_on_exit(self, variables):
         with VariableLock("hooks"):
-            assert len(variables.kept) == 1
-        assert variables.kept == {}
+            assert len(variables.stored) == 1
+        assert variables.stored == {}
         with pytest.raises(ZeroDivisionError), VariableLock("hooks"):
             raise ZeroDivisionError
-        assert variables.kept == {}
+        assert variables.stored == {}
 
     def test_concurrent_updates_under_the_lock_lose_no_change(self, variables):
         variables.pause = 0.001
@@ -109,11 +109,11 @@ class TestVariableLock:
             thread.join(60)
         assert most_holders == 1
         assert {one.hook_id for one in VariableHookStore("hooks").read()} == {f"h{number}" for number in range(12)}
-        assert set(variables.kept) == {"hooks"}
+        assert set(variables.stored) == {"hooks"}
 
     def test_locks_of_different_variables_are_independent(self, variables):
         with VariableLock("hooks"), VariableLock("hooks2"), VariableLock("hook"):
-            assert len(variables.kept) == 3
+            assert len(variables.stored) == 3
 
     def test_lock_of_a_dead_holder_is_acquired_after_its_lease(self, variables):
         dead = VariableLock("hooks", lease=0.3)
@@ -122,7 +122,7 @@ class TestVariableLock:
         with VariableLock("hooks", lease=0.3):
             waited = time.monotonic() - started
         assert 0.3 <= waited < 2
-        assert variables.kept == {}
+        assert variables.stored == {}
 
     def test_lock_of_a_holder_that_renews_it_is_not_acquired(self, variables):
         with VariableLock("hooks", lease=0.4) as holder:
@@ -139,7 +139,7 @@ class TestVariableLock:
         slow = VariableLock("hooks", lease=60, clock=lambda: now[0])
         slow.__enter__()
         slow.renew()
-        variables.kept.clear()
+        variables.stored.clear()
         slow.renew()
         now[0] = 30
         with pytest.raises(LockError, match="took over"):
@@ -149,11 +149,11 @@ class TestVariableLock:
         now = [0.0]
         holder = VariableLock("hooks", lease=60, clock=lambda: now[0])
         holder.__enter__()
-        (old,) = variables.kept
+        (old,) = variables.stored
         put = variables.set
 
         def set_after_loss(key, value, description=None):
-            variables.kept.pop(old, None)
+            variables.stored.pop(old, None)
             put(key, value)
 
         monkeypatch.setattr(variables, "set", set_after_loss)
@@ -166,7 +166,7 @@ class TestVariableLock:
         holder = VariableLock("hooks", lease=60, clock=lambda: now[0])
         holder.__enter__()
         counts, delete = [], variables.delete
-        monkeypatch.setattr(variables, "delete", lambda key: (delete(key), counts.append(len(variables.kept))))
+        monkeypatch.setattr(variables, "delete", lambda key: (delete(key), counts.append(len(variables.stored))))
         now[0] = 30
         holder.renew()
         assert counts == [1]
@@ -183,7 +183,7 @@ class TestVariableLock:
             store = VariableHookStore("hooks")
             store.before_write = lock.ensure_held
             store.write((FIRST,))
-            for key in [key for key in variables.kept if "lock" in key]:
+            for key in [key for key in variables.stored if "lock" in key]:
                 variables.delete(key)
             with pytest.raises(LockError):
                 store.write((SECOND,))
@@ -211,19 +211,19 @@ class TestVariableLock:
         monkeypatch.setattr(variables, "set", set_and_fail)
         with pytest.raises(RuntimeError):
             VariableLock("hooks").__enter__()
-        assert variables.kept == {}
+        assert variables.stored == {}
 
     @pytest.mark.parametrize(
         "suffix", ["x-1-1.2.3s", "x-1-...s", "production_secrets", f"{'0' * 32}-1-1.2.3s", f"{'g' * 32}-1-1s"]
     )
     def test_variable_with_a_similar_name_is_not_a_lock_key(self, variables, suffix):
-        variables.kept = {f"hooks__lock__{suffix}": "a value"}
+        variables.stored = {f"hooks__lock__{suffix}": "a value"}
         with VariableLock("hooks"):
             pass
-        assert variables.kept == {f"hooks__lock__{suffix}": "a value"}
+        assert variables.stored == {f"hooks__lock__{suffix}": "a value"}
 
     def test_lease_in_a_key_is_limited_to_15_minutes(self, variables):
-        variables.kept = {f"hooks__lock__{'0' * 32}-1-99999s": "held"}
+        variables.stored = {f"hooks__lock__{'0' * 32}-1-99999s": "held"}
         now = [0.0]
 
         def sleep(seconds):
@@ -237,7 +237,7 @@ class TestVariableLock:
 
         def sleep_while_held(seconds):
             now[0] += seconds
-            variables.kept = {f"hooks__lock__{'0' * 32}-{now[0]:.0f}-1s": "held"}
+            variables.stored = {f"hooks__lock__{'0' * 32}-{now[0]:.0f}-1s": "held"}
 
         sleep_while_held(0)
         with pytest.raises(LockError, match="other runs have held") as caught:

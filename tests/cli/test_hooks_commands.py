@@ -36,7 +36,7 @@ def test_hook_is_created_left_unchanged_updated_listed_and_deleted(run, sentry, 
     (hook,) = done.json["hooks"]
     assert (done.code, done.json["change"], done.json["secret_variable"]) == (0, "created", "ours")
     assert (hook["url"], hook["events"]) == (URL, ["event.alert"])
-    (kept,) = json.loads(variables.kept["ours"])["secrets"]
+    (kept,) = json.loads(variables.stored["ours"])["secrets"]
     assert (kept["hook_id"], kept["secret"]) == (hook["hook_id"], sentry.list_hooks()[0].secret)
     again = ensure(run, "--url", URL, "--event", "event.alert", "--variable", "ours")
     assert again.json == {**done.json, "change": "unchanged"}
@@ -49,11 +49,11 @@ def test_hook_is_created_left_unchanged_updated_listed_and_deleted(run, sentry, 
     assert [one["hook_id"] for one in listed.json] == [hook["hook_id"]]
     deleted = run("hooks", "delete", REGISTRY, hook["hook_id"], "--variable", "ours", "-o", "json")
     assert (deleted.code, deleted.json) == (0, {"deleted": [hook["hook_id"]], "gone": []})
-    assert json.loads(variables.kept["ours"])["secrets"] == []
+    assert json.loads(variables.stored["ours"])["secrets"] == []
     gone = run("hooks", "delete", REGISTRY, hook["hook_id"])
     assert gone.code == 0
     assert "gone" in gone.out
-    assert not [name for name in variables.kept if "__lock__" in name], "the lock is deleted too"
+    assert not [name for name in variables.stored if "__lock__" in name], "the lock is deleted too"
     for one in (done, again, moved, inactive, listed, deleted, gone):
         assert kept["secret"] not in one.out + one.err
         assert sentry.token not in one.out + one.err
@@ -63,12 +63,12 @@ def test_an_endpoint_sets_the_url_and_the_variable(run, sentry, connected, varia
     done = ensure(run, "--endpoint", "service_hook_default")
     assert done.json["hooks"][0]["url"] == connected.receiver_url
     assert done.json["secret_variable"] == "service_hook_secret_sandbox"
-    assert set(variables.kept) == {"service_hook_secret_sandbox"}
+    assert set(variables.stored) == {"service_hook_secret_sandbox"}
 
 
 def test_the_default_variable_is_that_of_the_operators(run, sentry, variables):
     assert ensure(run, "--url", URL).json["secret_variable"] == f"service_hook_secret_{REGISTRY}:orders"
-    assert set(variables.kept) == {f"service_hook_secret_{REGISTRY}:orders"}
+    assert set(variables.stored) == {f"service_hook_secret_{REGISTRY}:orders"}
 
 
 def test_an_existing_hook_can_be_adopted_by_its_id(run, sentry):

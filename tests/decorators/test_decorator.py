@@ -142,7 +142,7 @@ class TestSeveralEvents:
         records = deliver([*make_orders(1, 2), {"message": "without an id"}, {"message": "nor this"}], store)
         assert [record["event_id"] for record in records[:2]] == ["order-1", "order-2"]
         assert len({record["delivery_id"] for record in records}) == 4
-        assert set(store.kept) == {
+        assert set(store.stored) == {
             "service_hook_slots",
             "service_hook_delivery:order-1",
             "service_hook_delivery:order-2",

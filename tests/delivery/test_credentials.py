@@ -119,7 +119,7 @@ def test_oauth2_client_is_read_and_its_secret_is_masked_in_each_form():
         (
             {**CLIENT, "secret_headers": {"Authorization": "x"}},
             "extra.auth_type",
-            "sets the header Authorization too",
+            "secret_headers sets the header Authorization too",
         ),
     ],
 )

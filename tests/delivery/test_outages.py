@@ -75,7 +75,7 @@ def deliver(connect, store, *, answer: bytes = DELIVERED, **context) -> tuple[ob
 
 
 def read_claim(store) -> dict | None:
-    stored = store.kept.get("service_hook_delivery")
+    stored = store.stored.get("service_hook_delivery")
     return None if stored is None else json.loads(stored)
 
 

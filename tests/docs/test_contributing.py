@@ -236,7 +236,7 @@ class TestAnotherPackage:
             registry = {"task_id": "t", "service_hook_registry_conn_id": "helpdesk", "secret_variable": "hooks"}
             RegisterServiceHookOperator(url=URL, **registry).execute(make_context())
             assert webhooks["w1"]["events"] == ["ticket.opened", "ticket.closed"]
-            assert parse_secrets(variables.kept["hooks"]) == ("secret-of-the-platform",)
+            assert parse_secrets(variables.stored["hooks"]) == ("secret-of-the-platform",)
             assert [hook.hook_id for hook in RegistryHook("helpdesk").list_hooks()] == ["w1"]
             DeleteServiceHookOperator(hook_id="w1", **registry).execute(make_context())
             assert webhooks == {}

@@ -81,7 +81,8 @@ def test_which_pages_are_for_users(name, expected):
         ("docs/index.md", True),
         (".github/workflows/ci.yml", True),
         ("docs/images/x.svg", False),
-        ("tests/http/test_tls.py", False),
+        ("tests/http/test_tls.py", True),
+        ("tests/data/vectors.txt", False),
         ("docs.md", False),
     ],
 )

@@ -216,7 +216,7 @@ def test_key_is_only_in_the_request(connect, caplog, status):
             shown.append(str(error))
         preview = EndpointHook().preview("orders.late", make({"message": "m", "note": f"{KEY} and more"}))
     assert KEY.encode() in receiver.requests[0]
-    shown += [json.dumps(store.kept), caplog.text, json.dumps(preview.as_json()), preview.as_message().decode()]
+    shown += [json.dumps(store.stored), caplog.text, json.dumps(preview.as_json()), preview.as_message().decode()]
     shown.append(f"{preview!r}")
     assert [text for text in shown if KEY in text] == []
     assert json.loads(preview.as_json()["body"])["routing_key"] == "***"

@@ -176,7 +176,7 @@ class TestOAuth2:
                 deliver()
             with pytest.raises(TokenError):
                 EndpointHook().connect()
-        assert (receiver.requests, store.kept) == ([], {})
+        assert (receiver.requests, store.stored) == ([], {})
 
 
 def make_oauth2_extra() -> dict[str, str]:

@@ -78,7 +78,7 @@ class TestSeveralEndpoints:
         assert len({record["delivery_id"] for record in records}) == 2
         assert again == records
         assert (len(one.requests), len(other.requests)) == (1, 1)
-        assert sorted(store.kept) == ["service_hook_delivery:one", "service_hook_delivery:other"]
+        assert sorted(store.stored) == ["service_hook_delivery:one", "service_hook_delivery:other"]
 
     def test_only_an_unreachable_endpoint_is_retried(self, endpoints):
         store = StateStore()

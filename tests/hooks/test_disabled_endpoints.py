@@ -30,7 +30,7 @@ def test_a_task_is_skipped_with_the_reason(disabled_receiver):
     store = StateStore()
     with pytest.raises(AirflowSkipException, match="connection 'service_hook_default' is disabled: nothing was sent"):
         EndpointHook().deliver("event.alert", ALERT, context=make_context(store))
-    assert store.kept == {}, "no claim: the next clear delivers"
+    assert store.stored == {}, "no claim: the next clear delivers"
 
 
 def test_preview_and_deliver_now_raise_an_error(disabled_receiver):
@@ -70,4 +70,4 @@ def test_a_stream_is_skipped(disabled_receiver, tmp_path):
     operator = DeliverEventStreamOperator(task_id="a_task", events=[], records_path=str(tmp_path / "records"))
     with pytest.raises(AirflowSkipException, match="is disabled: nothing was sent"):
         operator.execute(make_context(store))
-    assert store.kept == {}
+    assert store.stored == {}

@@ -133,7 +133,7 @@ def test_claims_are_in_the_ledger_and_not_in_the_task_state_store(connect, ledge
         connect(receiver.url)
         assert deliver(store=store) == deliver(store=store, try_number=2)
     assert len(receiver.requests) == 1
-    assert not store.kept
+    assert not store.stored
     assert read_outcomes(ledger) == ["delivered"]
 
 

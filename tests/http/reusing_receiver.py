@@ -21,12 +21,12 @@ Behaviour = Callable[[socket.socket, int], None]
 
 
 @dataclass
-class Kept:
+class ReusingReceiver:
     """The requests and connections of a receiver that reuses connections."""
 
     port: int
     scheme: str
-    bytes_of: Counter = field(default_factory=Counter)
+    request_counts: Counter = field(default_factory=Counter)
     """How many requests arrived at least in part, by the number of the event."""
     complete: Counter = field(default_factory=Counter)
     answered: Counter = field(default_factory=Counter)
@@ -53,7 +53,7 @@ def serve(
     tls: ssl.SSLContext | None = None,
     read: Callable[[socket.socket], bytes] = read_request,
     port: int = 0,
-) -> Iterator[Kept]:
+) -> Iterator[ReusingReceiver]:
     """
     Serve connections, each in a thread, request by request.
 
@@ -62,7 +62,7 @@ def serve(
     listener = socket.create_server(("127.0.0.1", port), backlog=128)
     if read is not read_request:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)  # unread bytes stay with the sender
-    receiver = Kept(listener.getsockname()[1], "https" if tls else "http")
+    receiver = ReusingReceiver(listener.getsockname()[1], "https" if tls else "http")
     open_sockets: list[socket.socket] = []
 
     def serve_connection(connection: socket.socket) -> None:
@@ -74,7 +74,7 @@ def serve(
                 number = find_number(request)
                 with receiver.lock:
                     receiver.arrivals.append(time.monotonic())
-                    receiver.bytes_of[number] += 1
+                    receiver.request_counts[number] += 1
                     receiver.busy += 1
                     receiver.most_busy = max(receiver.most_busy, receiver.busy)
                 try:
@@ -102,16 +102,16 @@ def serve(
             one.close()
 
 
-def check_once(sent, receiver: Kept, count: int) -> None:
+def check_sent_once(sent, receiver: ReusingReceiver, count: int) -> None:
     """Check that each event was sent at most once, and that each outcome agrees with what the receiver got."""
     assert sorted(sent.list_ids("delivered", "rejected", "not_sent", "unknown")) == sorted(
         f"event-{n}" for n in range(count)
     )
-    assert set(receiver.bytes_of.values()) <= {1}
+    assert set(receiver.request_counts.values()) <= {1}
     for name in sent.list_ids("not_sent"):
-        assert int(name[6:]) not in receiver.bytes_of, "a byte of this event arrived"
+        assert int(name[6:]) not in receiver.request_counts, "a byte of this event arrived"
     for name in sent.list_ids("delivered", "rejected"):
-        assert int(name[6:]) in receiver.bytes_of, "no receiver got this event"
+        assert int(name[6:]) in receiver.request_counts, "no receiver got this event"
 
 
 def answer(connection: socket.socket, _count: int) -> None:

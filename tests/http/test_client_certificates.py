@@ -160,7 +160,7 @@ def test_missing_client_certificate_is_not_sent_for_any_body_size(files, size):
 def test_stream_without_client_certificate_reports_every_event_as_not_sent(files, version):
     with serve(files, version) as receiver:
         sent = send_stream(receiver.url, 100, concurrency=16, ca_file=files.path("ca.pem"))
-    assert sent.endings == {("not_sent", "tls_error"): 100}
+    assert sent.outcomes == {("not_sent", "tls_error"): 100}
     assert receiver.requests == []
 
 

@@ -33,11 +33,11 @@ from airflow_provider_hooks.http.urls import Target
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 from tests.http.raw_request import open_engine, send_once, send_with
 from tests.security.hostile import (
-    answering,
     black_hole,
     drip,
     hanging_in_the_handshake,
     issue,
+    responding,
     stay_silent,
     write_authority,
 )
@@ -424,7 +424,7 @@ INVALID_CONNECT_RESPONSES = {
 @pytest.mark.parametrize("answer", INVALID_CONNECT_RESPONSES.values(), ids=INVALID_CONNECT_RESPONSES)
 def test_invalid_connect_response_raises_proxy_error(resolved, answer):
     resolved(PUBLIC)
-    with answering(answer)() as receiver, pytest.raises(ProxyError):
+    with responding(answer)() as receiver, pytest.raises(ProxyError):
         tunnel(f"http://127.0.0.1:{receiver.port}")
 
 

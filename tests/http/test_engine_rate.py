@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_hooks.http.connect import Dial
 from airflow_provider_hooks.http.engine import Engine
-from tests.http.reusing_receiver import NO_CONTENT, answer, check_once, serve
+from tests.http.reusing_receiver import NO_CONTENT, answer, check_sent_once, serve
 from tests.servers import find_closed_port
 from tests.stream.sending import CONNECT_TIMEOUT, TIMEOUT, make_event, send
 from tests.timing import SLACK_SECONDS
@@ -32,7 +32,7 @@ def answer_after(seconds: float):
 def test_concurrency_limits_the_requests_in_progress(concurrency):
     with serve(answer_after(0.01)) as receiver:
         sent = send(receiver.url, concurrency * 8, concurrency=concurrency)
-    check_once(sent, receiver, concurrency * 8)
+    check_sent_once(sent, receiver, concurrency * 8)
     assert receiver.most_busy == concurrency, "the whole concurrency is used"
     assert receiver.connections == sent.opened == concurrency
 
@@ -51,7 +51,7 @@ def test_concurrency_limits_open_connections_while_the_receiver_closes_them(conc
 
     with serve(answer_and_close) as receiver:
         sent = send(receiver.url, 150, concurrency=concurrency, during=count_connections)
-    check_once(sent, receiver, 150)
+    check_sent_once(sent, receiver, 150)
     assert max(most) <= concurrency
 
 
@@ -59,7 +59,7 @@ def test_concurrency_limits_open_connections_while_the_receiver_closes_them(conc
 def test_rate_limit_is_respected(rate):
     with serve(answer) as receiver:
         sent = send(receiver.url, rate, concurrency=16, rate_limit=rate)
-    check_once(sent, receiver, rate)
+    check_sent_once(sent, receiver, rate)
     assert sent.seconds >= 0.7
     for first, last in itertools.combinations(range(0, rate, 5), 2):
         seconds = receiver.arrivals[last] - receiver.arrivals[first]
@@ -111,10 +111,10 @@ def answer_first_requests_with(count: int, line: bytes, retry_after: bytes):
 def test_busy_receiver_pauses_the_stream_and_does_not_get_the_event_again(line, retry_after, seconds):
     with serve(answer_first_requests_with(1, line, retry_after)) as receiver:
         sent = send(receiver.url, 12, concurrency=2)
-    check_once(sent, receiver, 12)
-    assert sent.endings == {("rejected", None): 1, ("delivered", None): 11}
+    check_sent_once(sent, receiver, 12)
+    assert sent.outcomes == {("rejected", None): 1, ("delivered", None): 11}
     assert seconds <= sent.seconds
-    assert sent.pace.pauses == (1 if seconds else sent.pace.pauses)
+    assert sent.rate_limiter.pauses == (1 if seconds else sent.rate_limiter.pauses)
     first = receiver.arrivals[0]
     early = [one for one in receiver.arrivals if one < first + seconds * 0.9]
     assert len(early) <= 2 + 2, "the requests in progress, and at most as many already on their way"
@@ -128,7 +128,7 @@ def test_pause_is_limited_to_the_maximum(retry_after, monkeypatch):
     monkeypatch.setattr("airflow_provider_hooks.stream.throttle.DEFAULT_PAUSE", 0.2)
     with serve(answer_first_requests_with(1, b"429 X", b"Retry-After: %b\r\n" % retry_after)) as receiver:
         sent = send(receiver.url, 3, concurrency=1)
-    check_once(sent, receiver, 3)
+    check_sent_once(sent, receiver, 3)
     assert sent.seconds <= 0.4 + SLACK_SECONDS
 
 
@@ -141,7 +141,7 @@ def test_stream_stops_after_consecutive_failures(line):
         sent = send(receiver.url, 400, concurrency=4, breaker=10)
     assert sent.stopped
     assert 10 <= len(sent.records) == len(receiver.arrivals) <= 10 + 2 * 4
-    assert set(sent.endings) == {("rejected", None)}
+    assert set(sent.outcomes) == {("rejected", None)}
 
 
 def test_success_resets_the_count_of_consecutive_failures():
@@ -153,7 +153,7 @@ def test_success_resets_the_count_of_consecutive_failures():
 
     with serve(behave) as receiver:
         sent = send(receiver.url, 50, concurrency=1, breaker=5)
-    check_once(sent, receiver, 50)
+    check_sent_once(sent, receiver, 50)
     assert not sent.stopped
 
 
@@ -172,7 +172,7 @@ def test_requests_in_progress_are_awaited_without_spinning_when_the_stream_stops
         sent = send(receiver.url, 100, concurrency=4, breaker=3, during=wakeups.append)
     assert len(wakeups) < 200
     assert sent.stopped
-    assert sent.endings[("delivered", None)] == 3
+    assert sent.outcomes[("delivered", None)] == 3
     assert len(sent.records) == len(receiver.arrivals)
 
 
@@ -235,14 +235,14 @@ def test_request_is_sent_on_the_first_free_connection(monkeypatch):
     monkeypatch.setattr("airflow_provider_hooks.http.engine.Dial", PatientDial)
     with serve(answer) as receiver:
         sent = send(receiver.url, 6, concurrency=3)
-    check_once(sent, receiver, 6)
-    assert sent.endings == {("delivered", None): 6}, "all on the one connection that opened"
+    check_sent_once(sent, receiver, 6)
+    assert sent.outcomes == {("delivered", None): 6}, "all on the one connection that opened"
     assert receiver.connections == 1
 
 
 def test_every_event_to_a_closed_port_is_reported_as_not_sent():
     sent = send(f"http://127.0.0.1:{find_closed_port()}/hook", 300, concurrency=64)
-    assert sent.endings == {("not_sent", "connection_refused"): 300}
+    assert sent.outcomes == {("not_sent", "connection_refused"): 300}
 
 
 def test_events_of_consecutive_batches_are_delivered_once():
@@ -251,5 +251,5 @@ def test_events_of_consecutive_batches_are_delivered_once():
             sent = send(
                 receiver.url, [make_event(number) for number in range(block * 10, block * 10 + 10)], concurrency=4
             )
-            assert sent.endings == {("delivered", None): 10}
-    assert set(receiver.bytes_of.values()) == {1}
+            assert sent.outcomes == {("delivered", None): 10}
+    assert set(receiver.request_counts.values()) == {1}

@@ -8,7 +8,6 @@ Only the folder of the records is replaced; every receiver is a real one on loop
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
 from base64 import b64encode
 from dataclasses import dataclass
@@ -25,24 +24,24 @@ from tests.security.hostile import (
     CHUNK,
     CHUNKED,
     EMPTY,
+    EXPIRED,
     GIGABYTES_10,
     HEADERS_150,
-    PAST,
     TWO_LENGTHS,
     Receiver,
-    answering,
     black_hole,
-    bombing,
     drip,
     endless,
-    hang_after,
     hanging_in_the_handshake,
     never_accepting,
     redirecting,
     refusing,
     reset,
-    secured,
+    responding,
     self_signed,
+    send_and_hang,
+    serving_gzip_bomb,
+    serving_tls,
     status,
     stay_silent,
     write_authority,
@@ -53,6 +52,7 @@ from tests.timing import SLACK_SECONDS
 
 DELIVERED, REJECTED, NOT_SENT, UNKNOWN = "delivered", "rejected", "not_sent", "unknown"
 EVENTS = 3
+TRAILERS = b"A: b\r\n" * 99
 
 
 @dataclass(frozen=True)
@@ -80,22 +80,22 @@ CASES = [
     Case("black hole", black_hole, NOT_SENT, "timeout", CONNECT_TIMEOUT),
     Case("never accepting", never_accepting, UNKNOWN, "timeout"),
     # TLS
-    Case("valid TLS", secured(), DELIVERED),
-    Case("expired certificate", secured(not_before=PAST, not_after=PAST + dt.timedelta(days=1)), NOT_SENT, "tls_error"),
-    Case("certificate for another name", secured("other.test"), NOT_SENT, "tls_error"),
+    Case("valid TLS", serving_tls(), DELIVERED),
+    Case("expired certificate", serving_tls(**EXPIRED), NOT_SENT, "tls_error"),
+    Case("certificate for another name", serving_tls("other.test"), NOT_SENT, "tls_error"),
     Case("TLS handshake hangs", hanging_in_the_handshake, NOT_SENT, "timeout", CONNECT_TIMEOUT),
     # no response
-    Case("silence", answering(stay_silent), UNKNOWN, "timeout"),
-    Case("closed after the request", answering(b""), UNKNOWN, "connection_reset"),
-    Case("reset after the request", answering(reset), UNKNOWN, "connection_reset"),
+    Case("silence", responding(stay_silent), UNKNOWN, "timeout"),
+    Case("closed after the request", responding(b""), UNKNOWN, "connection_reset"),
+    Case("reset after the request", responding(reset), UNKNOWN, "connection_reset"),
     # no complete headers
-    Case("header one byte at a time", answering(drip(HEAD, b"A: b\r\n")), UNKNOWN, "timeout"),
-    Case("endless 1xx", answering(endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 99)), UNKNOWN, "response_too_large"),
-    Case("a slow 1xx", answering(drip(b"", b"HTTP/1.1 102 Processing\r\n\r\n")), UNKNOWN, "timeout"),
+    Case("header one byte at a time", responding(drip(HEAD, b"A: b\r\n")), UNKNOWN, "timeout"),
+    Case("endless 1xx", responding(endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 99)), UNKNOWN, "response_too_large"),
+    Case("a slow 1xx", responding(drip(b"", b"HTTP/1.1 102 Processing\r\n\r\n")), UNKNOWN, "timeout"),
     Case("endless header line", status(b"200 OK", BIG_LINE[:-2] * 2), UNKNOWN, "response_too_large"),
-    Case("endless headers", answering(endless(HEAD, b"A: b\r\n" * 99)), UNKNOWN, "response_too_large"),
-    Case("HTTP/0.9", answering(b"<html>hello</html>"), UNKNOWN, "invalid_response"),
-    Case("not HTTP", answering(b"SSH-2.0-OpenSSH_9.6\r\n"), UNKNOWN, "invalid_response"),
+    Case("endless headers", responding(endless(HEAD, b"A: b\r\n" * 99)), UNKNOWN, "response_too_large"),
+    Case("HTTP/0.9", responding(b"<html>hello</html>"), UNKNOWN, "invalid_response"),
+    Case("not HTTP", responding(b"SSH-2.0-OpenSSH_9.6\r\n"), UNKNOWN, "invalid_response"),
     *(
         Case(f"status {code.decode()}", status(code + b" X"), UNKNOWN, "invalid_response")
         for code in (b"0", b"000", b"99", b"099", b"2000")
@@ -103,9 +103,9 @@ CASES = [
     Case("two Content-Lengths", status(b"200 OK", TWO_LENGTHS), UNKNOWN, "invalid_response"),
     Case("101", status(b"101 X", b"Upgrade: x\r\nConnection: upgrade\r\n\r\n"), UNKNOWN, "invalid_response"),
     # a response
-    Case("103 then 200", answering(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK), DELIVERED),
+    Case("103 then 200", responding(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK), DELIVERED),
     Case("150 headers", status(b"200 OK", HEADERS_150 + EMPTY), DELIVERED),
-    Case("HTTP/1.0", answering(b"HTTP/1.0 200 OK\r\n\r\nto the end"), DELIVERED),
+    Case("HTTP/1.0", responding(b"HTTP/1.0 200 OK\r\n\r\nto the end"), DELIVERED),
     Case("status 410", status(b"410 Gone"), REJECTED),
     Case("status 600", status(b"600 X"), REJECTED),
     Case("status 999", status(b"999 X"), REJECTED),
@@ -114,17 +114,17 @@ CASES = [
         for code in (301, 302, 307, 308)
     ),
     # an endless or incomplete body
-    Case("body one byte at a time", answering(drip(BYTES_1000, b"x")), DELIVERED, "timeout"),
-    Case("body never arrives", answering(hang_after(BYTES_1000)), DELIVERED, "timeout"),
-    Case("endless chunked", answering(endless(CHUNKED, CHUNK)), DELIVERED, "response_too_large"),
-    Case("endless one-byte chunks", answering(endless(CHUNKED, b"1\r\nx\r\n" * 999)), DELIVERED, "response_too_large"),
-    Case("endless trailers", answering(endless(CHUNKED + b"0\r\n", b"A: b\r\n" * 99)), DELIVERED, "response_too_large"),
-    Case("endless trailer", answering(endless(CHUNKED + b"0\r\nA: ", b"x" * 99)), DELIVERED, "response_too_large"),
-    Case("10 GB", answering(endless(GIGABYTES_10, b"x" * 65_536)), DELIVERED, "response_too_large"),
-    Case("gzip bomb", bombing(50), DELIVERED),
-    Case("truncated body", answering(BYTES_1000 + b"short"), DELIVERED, "connection_reset"),
-    Case("truncated chunk", answering(CHUNKED + b"10\r\nshort"), DELIVERED, "connection_reset"),
-    Case("invalid chunk", answering(CHUNKED + b"not a chunk\r\n"), DELIVERED, "invalid_response"),
+    Case("body one byte at a time", responding(drip(BYTES_1000, b"x")), DELIVERED, "timeout"),
+    Case("body never arrives", responding(send_and_hang(BYTES_1000)), DELIVERED, "timeout"),
+    Case("endless chunked", responding(endless(CHUNKED, CHUNK)), DELIVERED, "response_too_large"),
+    Case("endless one-byte chunks", responding(endless(CHUNKED, b"1\r\nx\r\n" * 999)), DELIVERED, "response_too_large"),
+    Case("endless trailers", responding(endless(CHUNKED + b"0\r\n", TRAILERS)), DELIVERED, "response_too_large"),
+    Case("endless trailer", responding(endless(CHUNKED + b"0\r\nA: ", b"x" * 99)), DELIVERED, "response_too_large"),
+    Case("10 GB", responding(endless(GIGABYTES_10, b"x" * 65_536)), DELIVERED, "response_too_large"),
+    Case("gzip bomb", serving_gzip_bomb(50), DELIVERED),
+    Case("truncated body", responding(BYTES_1000 + b"short"), DELIVERED, "connection_reset"),
+    Case("truncated chunk", responding(CHUNKED + b"10\r\nshort"), DELIVERED, "connection_reset"),
+    Case("invalid chunk", responding(CHUNKED + b"not a chunk\r\n"), DELIVERED, "invalid_response"),
 ]  # fmt: skip
 
 
@@ -142,7 +142,7 @@ def check_case(case: Case, hostile, ca_file: str) -> None:
     with hostile as receiver:
         sent = send(receiver.url, EVENTS, ca_file=ca_file, **case.timeouts)
         requests = [request for request in receiver.requests if request.startswith(b"POST")]  # without TLS handshakes
-    assert sent.endings == {(case.outcome, case.error_class): EVENTS}, sent.output
+    assert sent.outcomes == {(case.outcome, case.error_class): EVENTS}, sent.output
     assert sorted(sent.list_ids(case.outcome)) == [f"event-{number}" for number in range(EVENTS)]
     wanted = 0 if case.outcome == NOT_SENT or case.receiver is never_accepting else 1
     for number in range(EVENTS):
@@ -175,7 +175,7 @@ def test_sensitive_values_in_a_response_are_masked(scheme, encode):
 
     with raw_server(echo) as receiver:
         sent = send(receiver.url, concurrency=1, scheme=scheme, secret=secret)
-    assert sent.endings == {(REJECTED, None): 1}
+    assert sent.outcomes == {(REJECTED, None): 1}
     assert "***" in sent.records[0]["response_headers"]["server"]
     assert "***" in sent.records[0]["response_body"]
     assert find_leaks(sent.output, secret=secret, requests=receiver.requests) == []
@@ -189,7 +189,7 @@ def test_sensitive_values_in_a_response_are_masked(scheme, encode):
 def test_disallowed_address_is_reported_as_not_sent(monkeypatch, addresses):
     monkeypatch.setattr("airflow_provider_hooks.http.connect.resolve", lambda *_arguments, **_options: addresses)
     sent = send("https://hooks.test/events", EVENTS, policy=NetworkPolicy())
-    assert sent.endings == {(NOT_SENT, "blocked_address"): EVENTS}
+    assert sent.outcomes == {(NOT_SENT, "blocked_address"): EVENTS}
 
 
 def test_unresolvable_host_is_reported_as_not_sent(monkeypatch):
@@ -198,7 +198,7 @@ def test_unresolvable_host_is_reported_as_not_sent(monkeypatch):
 
     monkeypatch.setattr("airflow_provider_hooks.http.connect.resolve", fail)
     sent = send("https://hooks.test/events", EVENTS, policy=NetworkPolicy())
-    assert sent.endings == {(NOT_SENT, "dns_error"): EVENTS}
+    assert sent.outcomes == {(NOT_SENT, "dns_error"): EVENTS}
 
 
 # Through the deployment's proxy
@@ -210,10 +210,10 @@ def resolved(monkeypatch):
 
 
 def test_events_are_sent_through_the_proxy_to_the_checked_address(resolved, ca_file):
-    with secured("hooks.test")() as receiver, connect_proxy(receiver.port) as proxy:
+    with serving_tls("hooks.test")() as receiver, connect_proxy(receiver.port) as proxy:
         policy = NetworkPolicy(proxy=proxy.url.replace("//", "//me:hunter2@"))
         sent = send("https://hooks.test/events", EVENTS, policy=policy, ca_file=ca_file)
-    assert sent.endings == {(DELIVERED, None): EVENTS}
+    assert sent.outcomes == {(DELIVERED, None): EVENTS}
     assert {record["peer_address"] for record in sent.records} == {"3000::1"}
     assert len(receiver.requests) == EVENTS
     assert all(request.startswith("CONNECT [3000::1]:443 HTTP/1.1\r\n") for request in proxy.requests)
@@ -227,7 +227,7 @@ def test_events_are_sent_through_the_proxy_to_the_checked_address(resolved, ca_f
 def test_proxy_that_refuses_the_tunnel_is_reported_as_not_sent(resolved, answer, error_class):
     with connect_proxy(find_closed_port(), answer=answer) as proxy:
         sent = send("https://hooks.test/events", EVENTS, policy=NetworkPolicy(proxy=proxy.url))
-    assert sent.endings == {(NOT_SENT, error_class): EVENTS}
+    assert sent.outcomes == {(NOT_SENT, error_class): EVENTS}
 
 
 @pytest.mark.parametrize(
@@ -237,11 +237,11 @@ def test_slow_proxy_is_limited_by_the_connect_timeout(resolved, slow):
     with raw_server(slow) as receiver:
         policy = NetworkPolicy(proxy=f"http://127.0.0.1:{receiver.port}")
         sent = send("https://hooks.test/events", EVENTS, policy=policy, connect_timeout=CONNECT_TIMEOUT)
-    assert sum(count for (outcome, _), count in sent.endings.items() if outcome == NOT_SENT) == EVENTS
+    assert sum(count for (outcome, _), count in sent.outcomes.items() if outcome == NOT_SENT) == EVENTS
     assert sent.seconds <= CONNECT_TIMEOUT + SLACK_SECONDS
 
 
 def test_listed_address_is_connected_without_the_proxy():
     with raw_server(OK) as receiver:
         policy = NetworkPolicy(allowed_networks=["127.0.0.1"], proxy=f"http://127.0.0.1:{find_closed_port()}")
-        assert send(receiver.url, EVENTS, policy=policy).endings == {(DELIVERED, None): EVENTS}
+        assert send(receiver.url, EVENTS, policy=policy).outcomes == {(DELIVERED, None): EVENTS}

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.http.reusing_receiver import NO_CONTENT, Behaviour, answer, check_once, serve
+from tests.http.reusing_receiver import NO_CONTENT, Behaviour, answer, check_sent_once, serve
 from tests.security.hostile import issue, reset, write_authority
 from tests.stream.sending import make_event, send
 
@@ -67,25 +67,25 @@ ENDS = {
 def test_events_on_lost_connections_are_sent_once_and_reported_correctly(do, step, concurrency):
     with serve(every(step, do)) as receiver:
         sent = send(receiver.url, 200, concurrency=concurrency)
-    check_once(sent, receiver, 200)
-    assert sent.endings[("not_sent", None)] == 0
+    check_sent_once(sent, receiver, 200)
+    assert sent.outcomes[("not_sent", None)] == 0
     if do is send_connection_close:
-        assert sent.endings == {("delivered", None): 200}, "the receiver announced each close"
+        assert sent.outcomes == {("delivered", None): 200}, "the receiver announced each close"
 
 
 def test_events_on_lost_tls_connections_are_sent_once(ca_file):
     for do in (close, lambda connection, _count: reset(connection), answer_and_close):
         with serve(every(3, do), tls=issue("127.0.0.1")) as receiver:
             sent = send(receiver.url, 60, concurrency=4, ca_file=ca_file)
-        check_once(sent, receiver, 60)
+        check_sent_once(sent, receiver, 60)
         assert len(sent.list_ids("delivered")) >= 30
 
 
 def test_connection_closed_while_idle_is_not_used():
     with serve(every(1, answer_and_close)) as receiver:
         sent = send(receiver.url, 5, concurrency=1, rate_limit=5)
-    check_once(sent, receiver, 5)
-    assert sent.endings == {("delivered", None): 5}
+    check_sent_once(sent, receiver, 5)
+    assert sent.outcomes == {("delivered", None): 5}
     assert receiver.connections == 5
 
 
@@ -106,7 +106,7 @@ def test_unrequested_response_is_not_taken_for_the_next_event(options, tls, ca_f
 
     with serve(answer_twice, tls=issue("127.0.0.1") if tls else None) as receiver:
         sent = send(receiver.url, 3, concurrency=1, ca_file=ca_file, **options)
-    check_once(sent, receiver, 3)
+    check_sent_once(sent, receiver, 3)
     assert [record["outcome"] for record in sent.records] == ["delivered", "rejected", "delivered"]
 
 
@@ -117,7 +117,7 @@ def test_second_response_in_one_segment_is_dropped_with_the_connection(first):
 
     with serve(answer_twice) as receiver:
         sent = send(receiver.url, 20, concurrency=2)
-    check_once(sent, receiver, 20)
+    check_sent_once(sent, receiver, 20)
     assert {record["status_code"] for record in sent.records} == {int(first[9:12])}
     assert receiver.connections == 20
 
@@ -144,8 +144,8 @@ def test_large_requests_arrive_complete_at_a_slow_receiver(tls, ca_file):
     events = [make_event(number, size=1_000_000) for number in range(6)]
     with serve(answer, tls=issue("127.0.0.1") if tls else None, read=read_slowly) as receiver:
         sent = send(receiver.url, events, concurrency=3, timeout=8, ca_file=ca_file)
-    check_once(sent, receiver, 6)
-    assert sent.endings == {("delivered", None): 6}
+    check_sent_once(sent, receiver, 6)
+    assert sent.outcomes == {("delivered", None): 6}
 
 
 def read_head_only(connection: socket.socket) -> bytes:
@@ -175,7 +175,7 @@ def test_response_before_the_end_of_the_request_is_accepted(response, then, tls,
     wakeups: list[object] = []
     with serve(answer_early, tls=issue("127.0.0.1") if tls else None, read=read_head_only) as receiver:
         sent = send(receiver.url, events, concurrency=1, timeout=4, ca_file=ca_file, during=wakeups.append)
-    check_once(sent, receiver, 2)
+    check_sent_once(sent, receiver, 2)
     assert {record["status_code"] for record in sent.records} == {int(response[9:12])}
     assert receiver.connections == 2, "a connection with an unfinished request is not reused"
     assert len(wakeups) < 1_000, "it waited and did not spin"
@@ -203,7 +203,7 @@ def test_request_answered_early_is_sent_to_its_end(tls, ca_file):
         end = time.monotonic() + 5
         while sum(received) < wanted[0] and time.monotonic() < end:
             time.sleep(0.005)
-    assert sent.endings == {("delivered", None): 1}
+    assert sent.outcomes == {("delivered", None): 1}
     assert sum(received) == wanted[0] > 6_000_000
 
 
@@ -222,5 +222,5 @@ def test_response_left_in_the_tls_buffer_is_not_taken_for_the_next_event(size, c
 
     with serve(answer_twice, tls=issue("127.0.0.1")) as receiver:
         sent = send(receiver.url, 2, concurrency=1, ca_file=ca_file)
-    check_once(sent, receiver, 2)
+    check_sent_once(sent, receiver, 2)
     assert [record["status_code"] for record in sent.records] == [200, 500]

@@ -188,7 +188,7 @@ class TestRepeatedCalls:
         for _ in range(2):
             ServiceHookNotifier().notify(make_task_context(store=store))
         assert len(receiver.requests) == 1
-        assert len(store.kept) == 1
+        assert len(store.stored) == 1
 
     def test_a_rejected_event_is_not_sent_again_by_a_second_call(self, connect):
         store = StateStore()

@@ -224,7 +224,7 @@ class TestRefusedBeforeTheClaim:
         store = StateStore()
         with pytest.raises(AirflowFailException) as caught:
             (operator or make_alert()).execute(make_context(store))
-        assert store.kept == {}
+        assert store.stored == {}
         assert SECRET not in str(caught.value)
         return str(caught.value)
 

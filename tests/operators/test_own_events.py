@@ -103,7 +103,7 @@ def test_invalid_arguments_are_refused_before_the_claim(connect, options, proble
         connect(receiver.url)
         with pytest.raises(AirflowFailException, match=problem):
             deliver(store, **options)
-    assert (receiver.requests, store.kept) == ([], {})
+    assert (receiver.requests, store.stored) == ([], {})
 
 
 def test_headers_of_the_connection_do_not_override_those_of_the_format(connect, monkeypatch):

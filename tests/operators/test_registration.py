@@ -36,7 +36,7 @@ def test_a_hook_is_registered_and_its_secret_stored_in_the_variable(connected, v
         True,
         ["event.alert", "event.created"],
     )
-    assert parse_secrets(variables.kept["hooks"]) == (hook.secret,)
+    assert parse_secrets(variables.stored["hooks"]) == (hook.secret,)
     assert hook.secret not in json.dumps(result)
 
 
@@ -49,28 +49,28 @@ def test_a_second_registration_creates_no_hook_and_stores_the_secret_once(connec
     first, second = register(), register()
     assert len(connected.state.list_hooks()) == 1
     assert (first["hook_id"], first["created"], second["created"]) == (second["hook_id"], True, False)
-    assert len(parse_secrets(variables.kept["hooks"])) == 1
+    assert len(parse_secrets(variables.stored["hooks"])) == 1
 
 
 def test_a_lost_secret_is_read_from_the_platform(connected, variables):
     register()
-    stored = variables.kept.pop("hooks")
+    stored = variables.stored.pop("hooks")
     register()
-    assert variables.kept["hooks"] == stored
+    assert variables.stored["hooks"] == stored
 
 
 def test_the_secret_of_a_second_hook_is_stored_before_that_of_the_first(connected, variables):
     register()
     register(url="https://example.com/other")
     hooks = connected.state.sentry.list_hooks(("sandbox", "pump-station"))
-    assert parse_secrets(variables.kept["hooks"]) == tuple(hook.secret for hook in hooks)
+    assert parse_secrets(variables.stored["hooks"]) == tuple(hook.secret for hook in hooks)
 
 
 def test_url_and_variable_can_come_from_an_endpoint(connected, variables):
     result = register(url=None, service_hook_conn_id="service_hook_default", secret_variable=None)
     (hook,) = connected.state.sentry.list_hooks(("sandbox", "pump-station"))
     assert (hook.url, result["secret_variable"]) == (connected.receiver_url, "service_hook_secret_sandbox")
-    assert parse_secrets(variables.kept["service_hook_secret_sandbox"]) == (hook.secret,)
+    assert parse_secrets(variables.stored["service_hook_secret_sandbox"]) == (hook.secret,)
 
 
 @pytest.mark.parametrize("operator", ["register", "ensure"])
@@ -126,10 +126,10 @@ def test_the_error_names_a_missing_platform_feature(connected, variables):
 
 
 def test_a_variable_with_other_content_is_refused_and_not_changed(connected, variables):
-    variables.kept["hooks"] = '{"something": "else"}'
+    variables.stored["hooks"] = '{"something": "else"}'
     with pytest.raises(AirflowFailException, match="Variable 'hooks' begins like JSON, but is not a list"):
         register()
-    assert variables.kept["hooks"] == '{"something": "else"}'
+    assert variables.stored["hooks"] == '{"something": "else"}'
 
 
 def test_an_unreachable_platform_is_retried_by_airflow(connected, variables, monkeypatch):
@@ -150,7 +150,7 @@ class TestPlatformWithoutListCall:
         assert zstack.forget_calls() == {"create": 1, "get": 1}
         (hook,) = zstack.list_hooks()
         assert (first["hook_id"], first["created"], second["created"]) == (hook.hook_id, True, False)
-        assert parse_secrets(variables.kept["hooks"]) == (hook.secret,)
+        assert parse_secrets(variables.stored["hooks"]) == (hook.secret,)
         assert hook.secret not in json.dumps([first, second])
 
     def test_a_hook_that_was_deleted_is_registered_again(self, connected, variables):
@@ -202,7 +202,7 @@ class TestEnsure:
         assert [result["change"] for result in (first, second, third)] == ["created", "unchanged", "updated"]
         assert {hook["url"] for hook in third["hooks"]} == {"https://example.com/moved"}
         assert first["secret_variable"] == f"service_hook_secret_{registry}:orders"
-        stored = parse_state(variables.kept[first["secret_variable"]])
+        stored = parse_state(variables.stored[first["secret_variable"]])
         assert {hook.hook_id for hook in stored} == {hook["hook_id"] for hook in third["hooks"]}
         private = [hook.secret for hook in connected.state.list_hooks() if hook.secret] + ["s3cret"]
         assert not any(secret in json.dumps([first, second, third]) for secret in private)
@@ -228,7 +228,7 @@ class TestEnsure:
         result = ensure(url=None, service_hook_conn_id="service_hook_default")
         (hook,) = connected.state.list_hooks()
         assert (hook.url, result["secret_variable"]) == (connected.receiver_url, "service_hook_secret_sandbox")
-        assert parse_secrets(variables.kept["service_hook_secret_sandbox"]) == (hook.secret,)
+        assert parse_secrets(variables.stored["service_hook_secret_sandbox"]) == (hook.secret,)
 
     @pytest.mark.parametrize(
         ("options", "problem"),
@@ -258,7 +258,7 @@ class TestEnsure:
         with pytest.raises(AirflowFailException, match=problem):
             ensure(**options)
         assert connected.state.sentry.forget_calls() == {}
-        assert variables.kept == {}
+        assert variables.stored == {}
 
     @pytest.mark.parametrize("flag", [True, "True", "true"])
     def test_is_active_can_be_a_bool_or_its_text(self, connected, variables, flag):
@@ -297,7 +297,7 @@ class TestEnsure:
         with pytest.raises(AirflowException, match="took over") as caught:
             ensure(service_hook_registry_conn_id="zstack_registry")
         assert not isinstance(caught.value, AirflowFailException)
-        assert variables.kept == {}
+        assert variables.stored == {}
         assert connected.state.platforms["zstack"].forget_calls() == {}, "the lock is checked before the call"
 
     def test_the_lock_expires_after_the_timeout_of_the_longest_call(self, connected, variables, monkeypatch):
@@ -319,9 +319,9 @@ class TestEnsure:
 
     def test_a_hook_name_with_a_hash_does_not_change_another_variable(self, connected, variables):
         ensure()
-        before = variables.kept["service_hook_secret_service_hook_registry_default:orders"]
+        before = variables.stored["service_hook_secret_service_hook_registry_default:orders"]
         ensure(hook_name="orders#2", url="https://example.com/2")
-        assert variables.kept["service_hook_secret_service_hook_registry_default:orders"] == before
+        assert variables.stored["service_hook_secret_service_hook_registry_default:orders"] == before
 
     def test_two_runs_at_once_register_one_hook_and_lose_no_secret(self, connected, variables):
         for registry, options in ENSURE_ARGUMENTS.items():
@@ -358,7 +358,7 @@ class TestEnsure:
             thread.join(30)
         secrets = {hook.secret for hook in connected.state.platforms["zstack"].list_hooks()}
         assert len(secrets) == 6
-        assert set(parse_secrets(variables.kept["hooks"])) == secrets
+        assert set(parse_secrets(variables.stored["hooks"])) == secrets
 
 
 class TestSignatures:

@@ -136,10 +136,10 @@ class TestDelete:
     def test_an_html_response_fails_and_changes_no_variable(self, ensure_hook, variables):
         sandbox_platform, options = ensure_hook("sentry")
         sandbox_platform.misbehave("delete", "html")
-        before = dict(variables.kept)
+        before = dict(variables.stored)
         with pytest.raises(AirflowFailException, match="not JSON"):
             run(DeleteServiceHookOperator, **options)
-        assert variables.kept == before
+        assert variables.stored == before
 
     @pytest.mark.parametrize("platform", PLATFORM_DATA)
     def test_the_hooks_of_a_name_are_deleted_and_removed_from_the_variable(self, ensure_hook, variables, platform):
@@ -147,7 +147,9 @@ class TestDelete:
         ids = {hook.hook_id for hook in sandbox_platform.list_hooks()}
         result = run(DeleteServiceHookOperator, **options)
         assert (set(result["deleted"]), result["gone"], sandbox_platform.list_hooks()) == (ids, [], [])
-        assert json.loads(variables.kept[f"service_hook_secret_{name_connection(platform)}:orders"]) == {"secrets": []}
+        assert json.loads(variables.stored[f"service_hook_secret_{name_connection(platform)}:orders"]) == {
+            "secrets": []
+        }
         assert run(DeleteServiceHookOperator, **options) == {"deleted": [], "gone": []}
 
     def test_a_hook_that_is_already_deleted_is_a_success(self, ensure_hook):
@@ -170,7 +172,7 @@ class TestRotate:
         (after,) = sandbox_platform.list_hooks()
         assert sandbox_platform.forget_calls() == {"rotate": 1}
         assert before.secret != after.secret
-        assert parse_secrets(variables.kept["service_hook_secret_zstack_registry:orders"]) == (after.secret,)
+        assert parse_secrets(variables.stored["service_hook_secret_zstack_registry:orders"]) == (after.secret,)
         assert result[0]["hook_id"] == after.hook_id
         assert after.secret not in json.dumps(result)
 
@@ -181,7 +183,7 @@ class TestRotate:
         with pytest.raises(TaskDeferred) as deferred:
             run(RotateServiceHookSecretOperator, **options)
         new, _ = sandbox_platform.list_hooks()
-        assert parse_secrets(variables.kept[name]) == (new.secret, old.secret)
+        assert parse_secrets(variables.stored[name]) == (new.secret, old.secret)
         assert abs(deferred.value.trigger.moment - datetime.now(timezone.utc) - timedelta(hours=1)) < timedelta(
             minutes=1
         )
@@ -189,12 +191,14 @@ class TestRotate:
         with pytest.raises(TaskDeferred):
             run(RotateServiceHookSecretOperator, **options)
         assert len(sandbox_platform.list_hooks()) == 2, "another try before the end of the overlap changes nothing"
-        variables.kept[name] = re.sub(r'(?<="expires_at": ")[^"]+', "2026-01-01T00:00:00+00:00", variables.kept[name])
+        variables.stored[name] = re.sub(
+            r'(?<="expires_at": ")[^"]+', "2026-01-01T00:00:00+00:00", variables.stored[name]
+        )
         operator = RotateServiceHookSecretOperator(task_id="manage", **options)
         result = getattr(operator, deferred.value.method_name)(make_context(), event=None)
         assert result == {"hook_id": new.hook_id, "deleted": old.hook_id, "secret_variable": name}
         assert sandbox_platform.list_hooks() == [new]
-        assert parse_secrets(variables.kept[name]) == (new.secret,)
+        assert parse_secrets(variables.stored[name]) == (new.secret,)
 
     def test_the_task_waits_for_the_end_of_a_short_overlap(self, ensure_hook):
         sandbox_platform, options = ensure_hook("sentry")

@@ -151,7 +151,7 @@ class TestConnection:
 class TestClientSecret:
     def test_hook_is_registered_with_a_generated_secret_that_is_stored(self, forge, variables):
         assert ensure()["change"] == "created"
-        (secret,) = parse_secrets(variables.kept[VARIABLE])
+        (secret,) = parse_secrets(variables.stored[VARIABLE])
         assert forge.secrets == {"1": secret}
         assert len(secret) >= 32
         assert redact(f"it is {secret}") == "it is ***"
@@ -160,7 +160,7 @@ class TestClientSecret:
 
     def test_the_secret_is_stored_before_the_platform_is_called(self, forge, variables):
         stored = []
-        forge.before_create = lambda body: stored.append((variables.kept[VARIABLE], body["config"]["secret"]))
+        forge.before_create = lambda body: stored.append((variables.stored[VARIABLE], body["config"]["secret"]))
         ensure()
         ((text, sent),) = stored
         (pending,) = parse_state(text)
@@ -171,7 +171,7 @@ class TestClientSecret:
     def test_hook_whose_creation_response_is_lost_is_found_in_the_list(self, forge, variables, operator):
         forge.faults = ["lost"]
         run(operator, hook_name="orders", url=URL, secret_variable="hooks")
-        assert parse_secrets(variables.kept["hooks"]) == (forge.secrets["1"],)
+        assert parse_secrets(variables.stored["hooks"]) == (forge.secrets["1"],)
         assert len(forge.hooks) == 1
 
     @pytest.mark.parametrize("operator", [EnsureServiceHookOperator, RegisterServiceHookOperator])
@@ -185,9 +185,9 @@ class TestClientSecret:
             patch.setattr(ForgeApi, "read_created", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 run(operator, **options)
-        assert parse_secrets(variables.kept["hooks"]) == ()
+        assert parse_secrets(variables.stored["hooks"]) == ()
         run(operator, **options)
-        assert parse_secrets(variables.kept["hooks"]) == (forge.secrets["1"],)
+        assert parse_secrets(variables.stored["hooks"]) == (forge.secrets["1"],)
         assert len(forge.hooks) == 1
 
     def test_hook_created_by_an_earlier_run_is_used_with_the_stored_secret(self, forge, variables):
@@ -195,12 +195,12 @@ class TestClientSecret:
         forge.faults = ["ignored"]
         with pytest.raises(AirflowException, match="no complete response"):
             ensure()
-        (pending,) = parse_state(variables.kept[VARIABLE])
+        (pending,) = parse_state(variables.stored[VARIABLE])
         created = forge.add(URL, secret=pending.secret)  # the request arrived late
         forge.take_requests()
         assert ensure()["change"] == "unchanged"
         assert forge.take_requests() == ["GET"]
-        (stored,) = parse_state(variables.kept[VARIABLE])
+        (stored,) = parse_state(variables.stored[VARIABLE])
         assert (stored.hook_id, stored.secret, stored.name, stored.is_pending) == (
             created,
             pending.secret,
@@ -213,7 +213,7 @@ class TestClientSecret:
         forge.faults = ["ignored"]
         with pytest.raises(AirflowException, match="no complete response"):
             ensure()
-        (pending,) = parse_state(variables.kept[VARIABLE])
+        (pending,) = parse_state(variables.stored[VARIABLE])
         assert ensure()["change"] == "created"
         assert forge.secrets == {"1": pending.secret}
 
@@ -223,7 +223,7 @@ class TestClientSecret:
         forge.faults = ["ignored"]
         with pytest.raises(AirflowException, match="no complete response"):
             ensure(events=["push"])
-        (pending,) = parse_state(variables.kept[VARIABLE])
+        (pending,) = parse_state(variables.stored[VARIABLE])
         assert ensure(events=["push"])["change"] == "created"
         assert forge.secrets == {"1": "of-the-user", "2": pending.secret}
 
@@ -237,14 +237,14 @@ class TestClientSecret:
         forge.faults = [422]
         with pytest.raises(AirflowFailException, match=r"rejected \*\*\*"):
             ensure()
-        assert parse_state(variables.kept[VARIABLE]) == ()
+        assert parse_state(variables.stored[VARIABLE]) == ()
 
     @pytest.mark.parametrize("operator", [EnsureServiceHookOperator, RegisterServiceHookOperator])
     def test_hook_with_an_unknown_secret_is_a_conflict(self, forge, variables, operator):
         forge.add(URL)
         with pytest.raises(AirflowFailException, match="its secret is not stored, and Acme Forge does not return it"):
             run(operator, hook_name="orders", url=URL, secret_variable="hooks")
-        assert "hooks" not in variables.kept
+        assert "hooks" not in variables.stored
         assert forge.take_requests() == ["GET"]
 
     def test_hook_with_an_unknown_secret_can_be_adopted_with_a_warning(self, forge, variables, caplog):
@@ -255,10 +255,10 @@ class TestClientSecret:
 
     def test_secret_typed_by_the_user_is_used_for_an_existing_hook(self, forge, variables):
         forge.add(URL)
-        variables.kept["hooks"] = "typed-by-the-user"
+        variables.stored["hooks"] = "typed-by-the-user"
         result = run(RegisterServiceHookOperator, url=URL, secret_variable="hooks")
         assert result["created"] is False
-        assert parse_secrets(variables.kept["hooks"]) == ("typed-by-the-user",)
+        assert parse_secrets(variables.stored["hooks"]) == ("typed-by-the-user",)
 
     def test_missing_secret_variable_is_refused_before_any_request(self, forge):
         with pytest.raises(
@@ -270,7 +270,7 @@ class TestClientSecret:
     def test_declarations_of_one_variable_have_separate_secrets(self, forge, variables):
         ensure(secret_variable="hooks")
         ensure(secret_variable="hooks", hook_name="stock", url=OTHER_URL)
-        assert set(parse_secrets(variables.kept["hooks"])) == set(forge.secrets.values())
+        assert set(parse_secrets(variables.stored["hooks"])) == set(forge.secrets.values())
         assert len(set(forge.secrets.values())) == 2
 
 
@@ -281,19 +281,19 @@ class TestOtherOperators:
         assert run(UpdateServiceHookOperator, hook_name="orders", url=OTHER_URL)["url"] == OTHER_URL
         assert ensure(is_active=False)["change"] == "updated"
         assert (forge.hooks[1]["config"]["url"], forge.hooks[1]["active"]) == (URL, False)
-        assert parse_secrets(variables.kept[VARIABLE]) == (forge.secrets["1"],)
+        assert parse_secrets(variables.stored[VARIABLE]) == (forge.secrets["1"],)
         assert run(DeleteServiceHookOperator, hook_name="orders") == {"deleted": ["1"], "gone": []}
-        assert parse_state(variables.kept[VARIABLE]) == ()
+        assert parse_state(variables.stored[VARIABLE]) == ()
 
     def test_rotation_stores_the_new_secret_before_it_is_sent(self, forge, variables):
         ensure()
         stored = []
-        forge.before_create = lambda body: stored.append((variables.kept[VARIABLE], body["config"]["secret"]))
+        forge.before_create = lambda body: stored.append((variables.stored[VARIABLE], body["config"]["secret"]))
         with pytest.raises(TaskDeferred):
             run(RotateServiceHookSecretOperator, hook_name="orders", overlap=timedelta(hours=1))
         ((text, sent),) = stored
         assert sent in [one.secret for one in parse_state(text) if one.is_pending]
-        assert parse_secrets(variables.kept[VARIABLE]) == (forge.secrets["2"], forge.secrets["1"])
+        assert parse_secrets(variables.stored[VARIABLE]) == (forge.secrets["2"], forge.secrets["1"])
         assert forge.secrets["2"] == sent
 
     def test_uncertain_rotation_continues_with_the_stored_secret(self, forge, variables):
@@ -301,11 +301,11 @@ class TestOtherOperators:
         forge.faults = ["ignored"]
         with pytest.raises(AirflowException, match="no complete response"):
             run(RotateServiceHookSecretOperator, hook_name="orders", overlap=timedelta(0))
-        (pending,) = [one for one in parse_state(variables.kept[VARIABLE]) if one.is_pending]
+        (pending,) = [one for one in parse_state(variables.stored[VARIABLE]) if one.is_pending]
         forge.add(URL, secret=pending.secret)  # the request arrived late
         result = run(RotateServiceHookSecretOperator, hook_id="1", secret_variable=VARIABLE, overlap=timedelta(0))
         assert (result["hook_id"], result["deleted"]) == ("2", "1")
-        assert parse_secrets(variables.kept[VARIABLE]) == (pending.secret,)
+        assert parse_secrets(variables.stored[VARIABLE]) == (pending.secret,)
 
 
 def test_no_error_shows_the_secret_of_a_request(forge):

@@ -351,7 +351,7 @@ class TestFaultyResponses:
         assert len(kit.platform.list_hooks()) == kit.data.first_calls["create"]
 
     @pytest.mark.parametrize("name", LISTING)
-    @pytest.mark.parametrize("kind", ["unheard", "error", "html"])
+    @pytest.mark.parametrize("kind", ["not_executed", "error", "html"])
     def test_failed_creation_is_looked_up_and_left_to_a_retry(self, make_kit, name, kind):
         kit = make_kit(name)
         kit.platform.misbehave("create", kind)
@@ -459,7 +459,7 @@ class TestZStackWithoutList:
         assert kit.ensure() == ("unchanged", {"get": 1})
 
     def test_on_uncertain_create_creates_the_hook_with_the_stored_secret(self, kit):
-        kit.platform.misbehave("create", "unheard")
+        kit.platform.misbehave("create", "not_executed")
         with pytest.raises(HookUncertainError):
             kit.ensure()
         (pending,) = kit.store.state
@@ -469,7 +469,7 @@ class TestZStackWithoutList:
 
     def test_pending_entry_does_not_replace_a_known_secret(self, kit):
         kit.ensure()
-        kit.platform.misbehave("create", "unheard")
+        kit.platform.misbehave("create", "not_executed")
         with pytest.raises(HookUncertainError):
             kit.ensure(replace(kit.spec, url=OTHER_URL))
         assert kit.ensure() == ("unchanged", {"get": 1}), "the user restores the previous declaration"
@@ -490,7 +490,7 @@ class TestZStackWithoutList:
 
     def test_pending_entry_leaves_another_declaration_unchanged(self, kit):
         kit.ensure(name="stock")
-        kit.platform.misbehave("create", "unheard")
+        kit.platform.misbehave("create", "not_executed")
         with pytest.raises(HookUncertainError):
             kit.ensure(name="orders")
         assert kit.ensure(name="stock")[0] == "unchanged"

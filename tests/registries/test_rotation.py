@@ -125,7 +125,7 @@ class TestSentry:
         assert len(kit.platform.list_hooks()) == 2
 
     def test_old_hook_is_not_mistaken_for_a_new_one_that_was_not_created(self, kit):
-        kit.platform.misbehave("create", "unheard")
+        kit.platform.misbehave("create", "not_executed")
         with pytest.raises(RegistryError, match="no complete response"):
             rotate(kit)
         assert len(kit.platform.list_hooks()) == 1

@@ -174,7 +174,7 @@ class TestReceiver:
         with pytest.raises(requests.ReadTimeout):
             requests.post(f"http://{sandbox.address}/receiver/none/answer/none", json=CREATED, timeout=0.5)
         assert self.summary(sandbox)["deliveries"][0]["answered"] == 0
-        assert "no answer" in requests.get(f"http://{sandbox.address}/", timeout=5).text
+        assert "no response" in requests.get(f"http://{sandbox.address}/", timeout=5).text
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import pytest
-from airflow.sdk._shared.secrets_masker import _secrets_masker
 
 from tests.security.deliveries import Sender
 from tests.security.hostile import write_authority
@@ -21,21 +20,12 @@ def ca_file(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def masked_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the secrets of a test from Airflow's secrets masker, whose search slows down with huge secrets."""
-    masker = _secrets_masker()
-    monkeypatch.setattr(masker, "patterns", set(masker.patterns))
-    monkeypatch.setattr(masker, "replacer", masker.replacer)
-
-
-@pytest.fixture
 def sender(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
     ca_file: str,
     allow_loopback: None,
-    masked_secrets: None,
 ) -> Sender:
     sender = Sender(monkeypatch, capfd, caplog)
     sender.set(connect_timeout=PATIENT_SECONDS, ca_file=ca_file)

@@ -106,7 +106,7 @@ class Sender:
             except Exception as caught:  # noqa: BLE001  (the tests check its type)
                 error = caught
             seconds = time.monotonic() - started
-        claims = [json.loads(text) for text in store.kept.values()]
+        claims = [json.loads(text) for text in store.stored.values()]
         record = returned or next((claim["record"] for claim in claims), None)
         trace = "".join(traceback.format_exception(error)) if error else ""
         outputs = (*self._capfd.readouterr(), self._caplog.text, trace, repr(error), _show(claims), _show(returned))

@@ -29,7 +29,7 @@ MEGABYTE = 1_048_576
 EMPTY = b"Content-Length: 0\r\n\r\n"
 
 
-def answering(answer: bytes | Answer) -> Receiver:
+def responding(answer: bytes | Answer) -> Receiver:
     """Read one request, then send bytes or call a function with the connection, and close it."""
     return functools.partial(raw_server, answer)
 
@@ -91,7 +91,7 @@ def issue(name: str, **options: dt.datetime) -> ssl.SSLContext:
     return context
 
 
-def secured(name: str = "127.0.0.1", **options: dt.datetime) -> Receiver:
+def serving_tls(name: str = "127.0.0.1", **options: dt.datetime) -> Receiver:
     return lambda: raw_server(OK, tls=issue(name, **options))
 
 
@@ -133,7 +133,7 @@ def stay_silent(connection: socket.socket) -> None:
     connection.recv(1)
 
 
-def hang_after(head: bytes) -> Answer:
+def send_and_hang(head: bytes) -> Answer:
     """Send the head, and nothing more until the peer closes the connection."""
 
     def answer(connection: socket.socket) -> None:
@@ -179,16 +179,17 @@ def gzip_bomb(megabytes: int) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
 
-def bombing(megabytes: int) -> Receiver:
+def serving_gzip_bomb(megabytes: int) -> Receiver:
     return lambda: raw_server(gzip_bomb(megabytes))
 
 
 def status(line: bytes, headers: bytes = EMPTY) -> Receiver:
-    return answering(b"HTTP/1.1 " + line + b"\r\n" + headers)
+    return responding(b"HTTP/1.1 " + line + b"\r\n" + headers)
 
 
 CHUNK = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
-PAST = dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)
+_PAST = dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)
+EXPIRED = {"not_before": _PAST, "not_after": _PAST + dt.timedelta(days=1)}
 HEADERS_150 = b"".join(b"X-%d: y\r\n" % number for number in range(150))
 BIG_LINE = b"A: " + b"x" * 70_000 + b"\r\n"
 TWO_LENGTHS = b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nokk"

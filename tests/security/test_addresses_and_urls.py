@@ -85,7 +85,7 @@ def deliver_refused(sender) -> str:
     store = StateStore()
     result = sender.deliver(store=store)
     assert type(result.error) is NonRetryableError
-    assert store.kept == {}
+    assert store.stored == {}
     return str(result.error)
 
 

@@ -33,7 +33,7 @@ def deliver_refused(sender, receiver, **options) -> str:
     result = sender.deliver(store=store, **options)
     assert type(result.error) is NonRetryableError, result.error
     assert result.error.__suppress_context__, "one error without a context"
-    assert store.kept == {}
+    assert store.stored == {}
     assert (receiver.connections, receiver.requests) == (0, [])
     assert len(str(result.error)) < 1_000
     assert result.seconds < SLACK_SECONDS

@@ -8,7 +8,6 @@ No part of the package is replaced: the claim, the signature, libcurl, the recor
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
 from base64 import b64encode, urlsafe_b64encode
 from dataclasses import dataclass
@@ -27,26 +26,26 @@ from tests.security.hostile import (
     CHUNK,
     CHUNKED,
     EMPTY,
+    EXPIRED,
     GIGABYTES_10,
     HEADERS_150,
     MEGABYTE,
-    PAST,
     TWO_LENGTHS,
     Receiver,
-    answering,
     black_hole,
-    bombing,
     drip,
     endless,
     gzip_bomb,
-    hang_after,
     hanging_in_the_handshake,
     never_accepting,
     redirecting,
     refusing,
     reset,
-    secured,
+    responding,
     self_signed,
+    send_and_hang,
+    serving_gzip_bomb,
+    serving_tls,
     status,
     stay_silent,
 )
@@ -84,22 +83,22 @@ CASES = [
     Case("black hole", black_hole, NOT_SENT, "timeout", CONNECT_TIMEOUT),
     Case("never accepting", never_accepting, UNKNOWN, "timeout"),
     # TLS
-    Case("valid TLS", secured(), DELIVERED),
-    Case("expired TLS", secured(not_before=PAST, not_after=PAST + dt.timedelta(days=1)), NOT_SENT, "tls_error"),
-    Case("TLS of another name", secured("other.test"), NOT_SENT, "tls_error"),
+    Case("valid TLS", serving_tls(), DELIVERED),
+    Case("expired TLS", serving_tls(**EXPIRED), NOT_SENT, "tls_error"),
+    Case("TLS of another name", serving_tls("other.test"), NOT_SENT, "tls_error"),
     Case("TLS handshake hangs", hanging_in_the_handshake, NOT_SENT, "timeout", CONNECT_TIMEOUT),
     # no answer
-    Case("no response", answering(stay_silent), UNKNOWN, "timeout"),
-    Case("closed after the request", answering(b""), UNKNOWN, "connection_reset"),
-    Case("reset after the request", answering(reset), UNKNOWN, "connection_reset"),
+    Case("no response", responding(stay_silent), UNKNOWN, "timeout"),
+    Case("closed after the request", responding(b""), UNKNOWN, "connection_reset"),
+    Case("reset after the request", responding(reset), UNKNOWN, "connection_reset"),
     # no complete headers
-    Case("header one byte at a time", answering(drip(b"", OK[:-6] * 20)), UNKNOWN, "timeout"),
-    Case("endless 1xx", answering(endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n")), UNKNOWN, "response_too_large"),
-    Case("slow 1xx", answering(drip(b"", b"HTTP/1.1 102 Processing\r\n\r\n")), UNKNOWN, "timeout"),
+    Case("header one byte at a time", responding(drip(b"", OK[:-6] * 20)), UNKNOWN, "timeout"),
+    Case("endless 1xx", responding(endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n")), UNKNOWN, "response_too_large"),
+    Case("slow 1xx", responding(drip(b"", b"HTTP/1.1 102 Processing\r\n\r\n")), UNKNOWN, "timeout"),
     Case("header line of 70 kB", status(b"200 OK", BIG_LINE + EMPTY), UNKNOWN, "response_too_large"),
-    Case("endless headers", answering(endless(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n")), UNKNOWN, "response_too_large"),
-    Case("HTTP/0.9", answering(b"<html>hello</html>"), UNKNOWN, "invalid_response"),
-    Case("not HTTP", answering(b"SSH-2.0-OpenSSH_9.6\r\n"), UNKNOWN, "invalid_response"),
+    Case("endless headers", responding(endless(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n")), UNKNOWN, "response_too_large"),
+    Case("HTTP/0.9", responding(b"<html>hello</html>"), UNKNOWN, "invalid_response"),
+    Case("not HTTP", responding(b"SSH-2.0-OpenSSH_9.6\r\n"), UNKNOWN, "invalid_response"),
     Case("status 0", status(b"0 X"), UNKNOWN, "invalid_response"),
     Case("status 000", status(b"000 X"), UNKNOWN, "invalid_response"),
     Case("status 99", status(b"99 X"), UNKNOWN, "invalid_response"),
@@ -107,7 +106,7 @@ CASES = [
     Case("status 2000", status(b"2000 X"), UNKNOWN, "invalid_response"),
     Case("two Content-Lengths", status(b"200 OK", TWO_LENGTHS), UNKNOWN, "invalid_response"),
     # an answer
-    Case("103 then 200", answering(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK), DELIVERED),
+    Case("103 then 200", responding(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK), DELIVERED),
     Case("150 headers", status(b"200 OK", HEADERS_150 + EMPTY), DELIVERED),
     Case("status 410", status(b"410 Gone"), REJECTED),
     Case("status 600", status(b"600 X"), REJECTED),
@@ -119,17 +118,17 @@ CASES = [
         for address in ("127.0.0.1", "127.0.0.2")
     ),
     # an endless body, or none
-    Case("body one byte at a time", answering(drip(BYTES_1000, b"x")), DELIVERED, "timeout"),
-    Case("body never comes", answering(hang_after(BYTES_1000)), DELIVERED, "timeout"),
-    Case("endless chunked", answering(endless(CHUNKED, CHUNK)), DELIVERED, "response_too_large"),
-    Case("endless one-byte chunks", answering(endless(CHUNKED, b"1\r\nx\r\n" * 999)), DELIVERED, "response_too_large"),
-    Case("endless trailers", answering(endless(CHUNKED + b"0\r\n", b"A: b\r\n")), DELIVERED, "response_too_large"),
-    Case("10 GB", answering(endless(GIGABYTES_10, b"x" * 65_536)), DELIVERED, "response_too_large"),
-    Case("gzip bomb", bombing(50), DELIVERED),
-    Case("large gzip bomb", bombing(200), DELIVERED, "response_too_large"),
-    Case("truncated body", answering(BYTES_1000 + b"short"), DELIVERED, "connection_reset"),
-    Case("truncated chunk", answering(CHUNKED + b"10\r\nshort"), DELIVERED, "connection_reset"),
-    Case("invalid chunk", answering(CHUNKED + b"not a chunk\r\n"), DELIVERED, "invalid_response"),
+    Case("body one byte at a time", responding(drip(BYTES_1000, b"x")), DELIVERED, "timeout"),
+    Case("body never comes", responding(send_and_hang(BYTES_1000)), DELIVERED, "timeout"),
+    Case("endless chunked", responding(endless(CHUNKED, CHUNK)), DELIVERED, "response_too_large"),
+    Case("endless one-byte chunks", responding(endless(CHUNKED, b"1\r\nx\r\n" * 999)), DELIVERED, "response_too_large"),
+    Case("endless trailers", responding(endless(CHUNKED + b"0\r\n", b"A: b\r\n")), DELIVERED, "response_too_large"),
+    Case("10 GB", responding(endless(GIGABYTES_10, b"x" * 65_536)), DELIVERED, "response_too_large"),
+    Case("gzip bomb", serving_gzip_bomb(50), DELIVERED),
+    Case("large gzip bomb", serving_gzip_bomb(200), DELIVERED, "response_too_large"),
+    Case("truncated body", responding(BYTES_1000 + b"short"), DELIVERED, "connection_reset"),
+    Case("truncated chunk", responding(CHUNKED + b"10\r\nshort"), DELIVERED, "connection_reset"),
+    Case("invalid chunk", responding(CHUNKED + b"not a chunk\r\n"), DELIVERED, "invalid_response"),
 ]  # fmt: skip
 
 

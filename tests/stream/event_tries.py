@@ -21,7 +21,7 @@ from airflow_provider_hooks.stream import batch
 from airflow_provider_hooks.stream.claims import StreamClaim
 from airflow_provider_hooks.stream.event_claims import EventClaims, EventDescription
 from airflow_provider_hooks.stream.model import StreamContext
-from tests.http.reusing_receiver import Kept
+from tests.http.reusing_receiver import ReusingReceiver
 from tests.ledgers import open_database
 from tests.stream.sending import make_encoder, make_endpoint, make_event
 from tests.stream.stream_tries import Tries
@@ -87,7 +87,7 @@ class EventTries(Tries):
             if database._connection is not None:
                 database._connection.close()
 
-    def deliver_to_end(self, receiver: Kept, source, **options):
+    def deliver_to_end(self, receiver: ReusingReceiver, source, **options):
         """Make tries, as Airflow does, until the stream is done."""
         while True:
             result = self.deliver(receiver, source, **options)
@@ -142,7 +142,7 @@ def write_states(connection: dict[str, object], numbers, state: str) -> None:
             database.run(sql, (state, msgspec.json.encode(claim).decode(), key))
 
 
-def check_events(tries: EventTries, receiver: Kept, count: int, *, invalid: int = 0) -> dict[int, dict]:
+def check_events(tries: EventTries, receiver: ReusingReceiver, count: int, *, invalid: int = 0) -> dict[int, dict]:
     """Check that each event has one correct record that agrees with its claim; return the records by offset."""
     records = tries.read_records()
     assert Counter(record["offset"] for record in records) == dict.fromkeys(range(count), 1)
@@ -155,12 +155,12 @@ def check_events(tries: EventTries, receiver: Kept, count: int, *, invalid: int 
             continue
         assert states.get(offset, "not_sent") == record["outcome"]
         if record["outcome"] in {"delivered", "rejected"}:
-            assert offset in receiver.bytes_of
+            assert offset in receiver.request_counts
         elif record["outcome"] == "not_sent":
-            assert offset not in receiver.bytes_of
+            assert offset not in receiver.request_counts
     assert sum(record.get("error_class") == "invalid_event" for record in records) == invalid
     return by_offset
 
 
-def check_sent_once(receiver: Kept) -> None:
-    assert set(receiver.bytes_of.values()) <= {1}, "an event was sent twice"
+def check_sent_once(receiver: ReusingReceiver) -> None:
+    assert set(receiver.request_counts.values()) <= {1}, "an event was sent twice"

@@ -77,13 +77,13 @@ class Sent:
     """The text of all record segments."""
     seconds: float
     summary: Summary
-    pace: RateLimiter
+    rate_limiter: RateLimiter
     stopped: bool
     opened: int
     """The number of connections that were opened."""
 
     @property
-    def endings(self) -> Counter:
+    def outcomes(self) -> Counter:
         """The number of records by outcome and error class."""
         return Counter((record["outcome"], record.get("error_class")) for record in self.records)
 
@@ -155,12 +155,12 @@ def send(
     """
     target_endpoint = make_endpoint(url, timeout=timeout, **endpoint)
     limits = Limits(timeout=timeout, connect_timeout=connect_timeout, ca_file=ca_file)
-    pace = RateLimiter(rate_limit=rate_limit)
+    rate_limiter = RateLimiter(rate_limit=rate_limit)
     engine = WatchedEngine(
         Connector(target_endpoint.target, policy=policy, limits=limits),
         concurrency=concurrency,
         timeout=timeout,
-        throttle=pace,
+        throttle=rate_limiter,
         keep_headers=False,
     )
     engine.during = during
@@ -170,7 +170,7 @@ def send(
             source=IterableSource(make=lambda: event_list),
             encoder=make_encoder(target_endpoint),
             engine=engine,
-            rate_limiter=pace,
+            rate_limiter=rate_limiter,
             breaker=CircuitBreaker(limit=breaker),
             records=RecordFolder(Path(folder)),
             record_fields={"endpoint": target_endpoint.conn_id},
@@ -191,7 +191,7 @@ def send(
         output=output,
         seconds=seconds,
         summary=result.summary,
-        pace=pace,
+        rate_limiter=rate_limiter,
         stopped=result.is_stopped,
         opened=engine.opened,
     )

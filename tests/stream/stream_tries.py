@@ -28,7 +28,7 @@ from airflow_provider_hooks.stream.sources import FileSource, IterableSource
 from airflow_provider_hooks.stream.stream import deliver_stream
 from airflow_provider_hooks.stream.summary import Progress
 from airflow_provider_hooks.stream.throttle import CircuitBreaker, RateLimiter
-from tests.http.reusing_receiver import Kept
+from tests.http.reusing_receiver import ReusingReceiver
 from tests.stream.sending import LISTED, TIMEOUT, WatchedEngine, make_encoder, make_endpoint, make_event
 
 GENERATION = "3"
@@ -109,7 +109,7 @@ class Tries:
 
     def deliver(
         self,
-        receiver: Kept,
+        receiver: ReusingReceiver,
         source: IterableSource | FileSource,
         *,
         kill_at: int | None = None,
@@ -182,19 +182,21 @@ def make_source(count: int, *, invalid_every: int | None = None, first: int = 0)
     return IterableSource(make=lambda: events)
 
 
-def check_records(tries: Tries, receiver: Kept, result: StreamResult, count: int, *, invalid: int = 0) -> None:
+def check_records(
+    tries: Tries, receiver: ReusingReceiver, result: StreamResult, count: int, *, invalid: int = 0
+) -> None:
     """Check that each event has one record with its real outcome, and was received at most once."""
     records = tries.read_records()
     assert sorted(record["offset"] for record in records) == list(range(count))
     by_offset = {record["offset"]: record for record in records}
-    assert set(receiver.bytes_of.values()) <= {1}, "an event was sent twice"
+    assert set(receiver.request_counts.values()) <= {1}, "an event was sent twice"
     for offset, record in by_offset.items():
         is_invalid = record.get("error_class") == "invalid_event"
         assert is_invalid or record["event_id"] == f"event-{offset}"
         if record["outcome"] in {"delivered", "rejected"}:
-            assert offset in receiver.bytes_of
+            assert offset in receiver.request_counts
         elif record["outcome"] == "not_sent":
-            assert offset not in receiver.bytes_of
+            assert offset not in receiver.request_counts
     assert sum(record.get("error_class") == "invalid_event" for record in records) == invalid
     counted = Counter(record["outcome"] for record in records)
     assert {name: number for name, number in result.summary.outcomes.items() if number} == counted

@@ -202,7 +202,7 @@ def test_try_killed_while_it_resends_unsent_events_sends_no_duplicate(runs):
             runs.first.deliver(receiver, source, policy=ONCE, **refusing)
             left = {number for number, state in read_states(runs.first.connection).items() if state == "not_sent"}
             assert left
-            assert not left & receiver.bytes_of.keys()
+            assert not left & receiver.request_counts.keys()
             runs.first.deliver(receiver, source, kill_at=at, policy=ONCE, **refusing)
             runs.first.deliver_to_end(receiver, source, policy=ONCE)
             check_events(runs.first, receiver, EVENTS)
@@ -221,9 +221,9 @@ def test_try_killed_at_any_call_loses_no_event_with_at_least_once(runs):
             runs.first.deliver_to_end(receiver, source, policy=AT_LEAST_ONCE)
             records = check_events(runs.first, receiver, EVENTS)
         assert {record["outcome"] for record in records.values()} == {"delivered"}
-        assert sum(receiver.bytes_of.values()) <= EVENTS + 2, "only the claimed chunk is sent again"
+        assert sum(receiver.request_counts.values()) <= EVENTS + 2, "only the claimed chunk is sent again"
         for offset, record in records.items():
-            assert record["redelivery"] or receiver.bytes_of[offset] == 1
+            assert record["redelivery"] or receiver.request_counts[offset] == 1
 
 
 @pytest.mark.parametrize("at_most_once", [True, False])
@@ -308,7 +308,7 @@ def test_clear_sends_only_the_events_that_were_not_sent(runs):
         assert 0 < unsent < EVENTS
         result = runs.first.deliver(receiver, make_source(EVENTS), policy=ONCE, generation="4")
         check_sent_once(receiver)
-        assert len(receiver.bytes_of) == EVENTS
+        assert len(receiver.request_counts) == EVENTS
     assert (result.summary.outcomes["delivered"], result.summary.sent_before) == (EVENTS, EVENTS - unsent)
 
 
@@ -324,7 +324,7 @@ def test_claim_state_written_by_a_user_decides_whether_the_event_is_sent(runs):
     write_states(runs.first.connection, (2, 3), SETTLED)
     with serve(answer) as receiver:
         runs.second.deliver(receiver, make_source(6), policy=ONCE)
-        assert receiver.bytes_of == {0: 1, 1: 1}
+        assert receiver.request_counts == {0: 1, 1: 1}
     records = {record["offset"]: record for record in runs.second.read_records()}
     assert [records[offset]["outcome"] for offset in range(6)] == ["delivered"] * 4 + ["unknown"] * 2
     assert [records[offset]["redelivery"] for offset in range(6)] == [True, True, False, False, False, False]
@@ -341,7 +341,7 @@ def test_events_with_an_outcome_chosen_for_resending_are_sent_again(runs):
     with serve(reject) as receiver:
         runs.first.deliver(receiver, make_source(4), policy=ONCE)
         runs.second.deliver(receiver, make_source(4), policy=ONCE)
-        assert set(receiver.bytes_of.values()) == {2}
+        assert set(receiver.request_counts.values()) == {2}
     assert {record["redelivery"] for record in runs.second.read_records()} == {True}
 
 
@@ -353,7 +353,7 @@ def test_events_with_the_same_id_are_one_delivery(runs, numbers, refuses):
     with serve(answer_and_close) as receiver:
         runs.first.deliver(receiver, source, policy=ONCE, refuses=refuses, max_attempts=2, concurrency=1)
         result = runs.first.deliver_to_end(receiver, source, policy=ONCE)
-        assert receiver.bytes_of == dict.fromkeys(numbers, 1)
+        assert receiver.request_counts == dict.fromkeys(numbers, 1)
     records = {record["offset"]: record for record in runs.first.read_records()}
     assert sorted(records) == list(range(len(numbers)))
     assert {record["outcome"] for record in records.values()} == {"delivered"}
@@ -387,7 +387,7 @@ def test_repeated_event_that_cannot_be_read_again_is_left_to_the_next_try(runs):
         stopped = runs.first.deliver(receiver, source, policy=ONCE)
         assert (str(stopped.failure), stopped.unsent) == ("the source is unavailable", 1)
         runs.first.deliver_to_end(receiver, source, policy=ONCE)
-        assert receiver.bytes_of == {0: 1, 1: 1}
+        assert receiver.request_counts == {0: 1, 1: 1}
     records = {record["offset"]: record for record in runs.first.read_records()}
     assert [bool(records[offset].get("sent_before")) for offset in range(3)] == [False, True, False]
 
@@ -454,13 +454,13 @@ def test_stopped_stream_leaves_events_claimed_by_another_run_to_the_next_try(run
         stopped = runs.second.deliver(
             receiver, source, policy=ONCE, refuses=refuse_all, max_attempts=1, breaker=1, concurrency=1, is_last=is_last
         )
-        assert receiver.bytes_of.keys() <= {0, 1}, "only the events of the killed run"
+        assert receiver.request_counts.keys() <= {0, 1}, "only the events of the killed run"
         if is_last:
             assert {record["outcome"] for record in runs.second.read_records()} == {"not_sent"}
             return
         assert stopped.is_stopped
         runs.second.deliver_to_end(receiver, source, policy=ONCE)
-        assert (receiver.bytes_of[2], receiver.bytes_of[3]) == (1, 1)
+        assert (receiver.request_counts[2], receiver.request_counts[3]) == (1, 1)
         check_sent_once(receiver)
     records = {record["offset"]: record for record in runs.second.read_records()}
     assert [records[offset]["outcome"] for offset in range(4)] == ["unknown", "unknown", "delivered", "delivered"]
@@ -480,7 +480,7 @@ def find_first_claims(runs, receiver, source):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(EventClaims, "claim", claim)
         runs.first.deliver(receiver, source, policy=ONCE)
-    receiver.bytes_of.clear()
+    receiver.request_counts.clear()
     runs.reset()
     return call_counts[0]
 
@@ -499,7 +499,7 @@ def test_failing_record_folder_changes_no_claim(runs, monkeypatch):
     monkeypatch.setattr(SegmentWriter, "flush", flush)
     with serve(answer) as receiver:
         runs.first.deliver(receiver, source, policy=ONCE)
-        assert len(receiver.bytes_of) <= CHUNK, "no further chunk is begun"
+        assert len(receiver.request_counts) <= CHUNK, "no further chunk is begun"
         failing["is_failing"] = False
         runs.first.deliver_to_end(receiver, source, policy=ONCE)
         time.sleep(0.01)

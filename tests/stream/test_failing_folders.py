@@ -104,8 +104,8 @@ def test_retry_with_free_disk_space_completes_the_records(tries, space, is_objec
             assert isinstance(stopped.failure, OSError)
             recorded = {record["offset"] for record in read_complete_records(tries)}
             assert stopped.summary.total == len(recorded) + stopped.without_record
-            assert len(receiver.bytes_of) == stopped.summary.outcomes["delivered"]
-        assert len(receiver.bytes_of) <= EVENTS
+            assert len(receiver.request_counts) == stopped.summary.outcomes["delivered"]
+        assert len(receiver.request_counts) <= EVENTS
         disk.space = float("inf")
         result = tries.deliver(receiver, source)
     check_records(tries, receiver, result, EVENTS, invalid=EVENTS // 4)
@@ -126,7 +126,7 @@ def test_full_disk_in_the_last_try_loses_no_outcome_count(tries):
     with serve(answer) as receiver:
         result = tries.deliver(receiver, make_source(EVENTS), is_last=True)
     recorded = {record["offset"] for record in read_complete_records(tries)}
-    received = len(receiver.bytes_of)
+    received = len(receiver.request_counts)
     assert BATCH < received < EVENTS, "the stream stopped sending"
     assert result.summary.outcomes["delivered"] == received == len(recorded) + result.without_record
     assert result.without_record > 0
@@ -161,11 +161,11 @@ def test_folder_removed_during_a_stream_stops_it_and_lost_records_are_counted(tr
     with serve(remove_folder_in_the_third_batch) as receiver:
         stopped = tries.deliver(receiver, source, concurrency=1)
         assert isinstance(stopped.failure, OSError)
-        received = len(receiver.bytes_of)
+        received = len(receiver.request_counts)
         assert stopped.summary.outcomes["delivered"] == stopped.without_record == received == 3 * BATCH
         result = tries.deliver(receiver, source, concurrency=1)
     assert result.failure is None
-    assert set(receiver.bytes_of.values()) == {1}
+    assert set(receiver.request_counts.values()) == {1}
     assert result.summary.outcomes["delivered"] == EVENTS
     assert result.without_record == received
     assert len(tries.read_records()) == EVENTS - received
@@ -180,7 +180,7 @@ def test_resuming_try_counts_the_records_of_a_removed_folder(tries):
         result = tries.deliver(receiver, source)
     assert recorded
     assert result.summary.total == EVENTS == len(tries.read_records()) + result.without_record
-    assert set(receiver.bytes_of.values()) == {1}
+    assert set(receiver.request_counts.values()) == {1}
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "the disk is broken"), ValueError("a bug in a function")])
@@ -204,7 +204,9 @@ def test_failing_source_ends_the_try_after_the_requests_in_progress(tries, error
     with serve(answer) as receiver:
         stopped = tries.deliver(receiver, source, is_last=True)
         assert stopped.failure is error
-        assert len(receiver.bytes_of) == after == stopped.summary.outcomes["delivered"] == len(tries.read_records())
+        assert (
+            len(receiver.request_counts) == after == stopped.summary.outcomes["delivered"] == len(tries.read_records())
+        )
         failing = False
         result = tries.deliver(receiver, source)
     check_records(tries, receiver, result, EVENTS)
@@ -235,7 +237,7 @@ def test_batch_whose_claim_cannot_be_read_back_is_sent_by_the_next_try(tries, ba
     with serve(answer) as receiver:
         with pytest.raises(StateStoreError):
             tries.deliver(receiver, source, store=_Unreadable(tries.store, batch))
-        assert len(receiver.bytes_of) == batch * BATCH
+        assert len(receiver.request_counts) == batch * BATCH
         result = tries.deliver(receiver, source)
     check_records(tries, receiver, result, EVENTS)
     assert result.summary.outcomes["delivered"] == EVENTS

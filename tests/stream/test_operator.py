@@ -219,7 +219,7 @@ def test_batch_interrupted_by_a_crash_is_reported_and_not_sent_again(connect, de
             deliver(events, context=retry)
     assert receiver.requests == []
     assert Counter(record["outcome"] for record in read_records(tmp_path)) == {"unknown": 20}
-    assert json.loads(store.kept[KEY_PREFIX])["state"] == "done"
+    assert json.loads(store.stored[KEY_PREFIX])["state"] == "done"
 
 
 def test_clear_sends_all_events_again_as_redeliveries(connect, deliver, tmp_path):
@@ -393,10 +393,10 @@ def test_edited_claim_cannot_choose_another_record_folder(connect, deliver, tmp_
         with pytest.raises(DeliveryNotSentError):
             deliver(events, context=context, stop_after_failures=2, concurrency=1)
         count = len(receiver.requests)
-        claim = json.loads(store.kept[KEY_PREFIX])
-        store.kept[KEY_PREFIX] = json.dumps({**claim, "records": edited_folder})
+        claim = json.loads(store.stored[KEY_PREFIX])
+        store.stored[KEY_PREFIX] = json.dumps({**claim, "records": edited_folder})
         with pytest.raises(AirflowFailException, match="records_path must be the same in every try") as caught:
             deliver(events, context=make_context(store, try_number=2))
     assert edited_folder in str(caught.value)
     assert len(receiver.requests) == count
-    assert json.loads(store.kept[KEY_PREFIX])["records"] == edited_folder
+    assert json.loads(store.stored[KEY_PREFIX])["records"] == edited_folder

@@ -21,7 +21,7 @@ from airflow_provider_hooks.stream import model, throttle
 from airflow_provider_hooks.stream.encode import RequestEncoder
 from airflow_provider_hooks.stream.summary import Progress
 from airflow_provider_hooks.stream.throttle import MAX_BACKOFFS, RateLimiter
-from tests.http.reusing_receiver import Kept, answer, check_once, serve
+from tests.http.reusing_receiver import ReusingReceiver, answer, check_sent_once, serve
 from tests.servers import find_free_port
 from tests.stream.sending import make_encoder, make_endpoint, make_event, send
 from tests.stream.stream_tries import BATCH, Store, Tries, check_records, make_source
@@ -57,7 +57,7 @@ def list_unsent(claim: dict) -> list[int]:
 
 def test_receiver_that_refuses_connections_at_first_gets_every_event_once(tries, monkeypatch):
     """The receiver starts to listen when the third pause begins."""
-    receiver = Kept(find_free_port(), "http")
+    receiver = ReusingReceiver(find_free_port(), "http")
     backed_off = []
     back_off = RateLimiter.back_off
 
@@ -106,7 +106,7 @@ def test_blocked_address_is_not_tried_again(monkeypatch, policy):
     backed_off = []
     monkeypatch.setattr(RateLimiter, "back_off", lambda _self, now: backed_off.append(now) or True)
     sent = send("https://hooks.test/events", 3, policy=policy, attempts=8)
-    assert sent.endings == {("not_sent", "blocked_address"): 3}
+    assert sent.outcomes == {("not_sent", "blocked_address"): 3}
     assert backed_off == []
 
 
@@ -161,8 +161,8 @@ def test_next_try_sends_exactly_the_events_that_were_not_received(tries):
         left = list_unsent(tries.store.claim)
         assert 0 < first.unsent == len(left) < EVENTS
         assert (tries.store.claim["state"], first.is_stopped) == ("stopped", False)
-        assert sorted(receiver.bytes_of) == sorted(set(range(EVENTS)) - set(left))
-        assert sorted(record["offset"] for record in tries.read_records()) == sorted(receiver.bytes_of)
+        assert sorted(receiver.request_counts) == sorted(set(range(EVENTS)) - set(left))
+        assert sorted(record["offset"] for record in tries.read_records()) == sorted(receiver.request_counts)
         sent = len(receiver.arrivals)
         second = tries.deliver(receiver, source)
         assert len(receiver.arrivals) - sent == len(left)
@@ -236,7 +236,7 @@ def test_a_receiver_that_requests_too_many_pauses_stops_the_stream(tries, monkey
             "the receiver was busy or unreachable for too long in total",
             "stopped",
         )
-        assert 0 < len(receiver.bytes_of) < EVENTS
+        assert 0 < len(receiver.request_counts) < EVENTS
         monkeypatch.setattr(throttle, "MAX_PAUSED_SECONDS", 3_600.0)
         check_records(tries, receiver, tries.deliver(receiver, make_source(EVENTS)), EVENTS)
 
@@ -259,7 +259,7 @@ def test_progress_starts_at_the_position_of_the_try(tries, monkeypatch):
 # Killed
 
 
-def finish(tries: Tries, receiver: Kept, source, *, is_same_try: bool):
+def finish(tries: Tries, receiver: ReusingReceiver, source, *, is_same_try: bool):
     """Make tries, as Airflow does, until the stream is done."""
     while True:
         result = tries.deliver(receiver, source, is_same_try=is_same_try)
@@ -333,7 +333,7 @@ def test_unreachable_receiver_is_given_up_after_the_pauses_of_one_outage(monkeyp
     resolve = Connector._resolve
     monkeypatch.setattr(Connector, "_resolve", lambda connector: dialed.append(1) or resolve(connector))
     sent = send(f"http://127.0.0.1:{find_free_port()}/hook", 3, concurrency=1, attempts=8)
-    assert sent.endings == {("not_sent", "connection_refused"): 3}
+    assert sent.outcomes == {("not_sent", "connection_refused"): 3}
     assert sent.summary.outcomes["not_sent"] == 3
     assert len(dialed) <= MAX_BACKOFFS + 3, "the number of pauses is limited for the outage, not for each event"
 
@@ -344,9 +344,9 @@ def test_event_that_may_have_been_received_is_never_sent_again():
 
     with serve(close_without_a_response) as receiver:
         sent = send(receiver.url, 12, concurrency=3, attempts=8)
-    check_once(sent, receiver, 12)
-    assert set(receiver.bytes_of.values()) == {1}
-    assert {outcome for outcome, _ in sent.endings} == {"unknown"}
+    check_sent_once(sent, receiver, 12)
+    assert set(receiver.request_counts.values()) == {1}
+    assert {outcome for outcome, _ in sent.outcomes} == {"unknown"}
 
 
 def test_event_of_a_refused_certificate_is_left_to_the_next_try(tries, monkeypatch):

@@ -145,7 +145,7 @@ def test_paused_and_superseded_try_sends_no_duplicate_and_loses_no_record(
     if earlier_state == "unsent events":
         with pytest.raises(DeliveryNotSentError):
             run_try(1, store, f"http://127.0.0.1:{find_closed_port()}/", stop_after_failures=3)
-        assert json.loads(store.kept[KEY_PREFIX])["unsent"]
+        assert json.loads(store.stored[KEY_PREFIX])["unsent"]
         first = 2
     elif earlier_state == "an interrupted batch":
         with monkeypatch.context() as patch:

@@ -56,7 +56,7 @@ def check_all_delivered(tries: Tries, receiver, count: int = EVENTS) -> None:
     records = tries.read_records()
     assert Counter(record["offset"] for record in records) == dict.fromkeys(range(count), 1)
     assert {record["outcome"] for record in records} == {"delivered"}
-    assert set(receiver.bytes_of) == set(range(count)), "an event was lost"
+    assert set(receiver.request_counts) == set(range(count)), "an event was lost"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_failed_events_are_sent_again_by_the_same_try(tries, policy, failure, ti
         check_all_delivered(tries, receiver)
     assert result.summary.outcomes["delivered"] == EVENTS
     attempts = {record["offset"]: record["attempts"] for record in tries.read_records()}
-    assert attempts == dict(receiver.bytes_of)
+    assert attempts == dict(receiver.request_counts)
     assert sum(attempts.values()) == EVENTS + times
     redelivered = {record["offset"] for record in tries.read_records() if record["redelivery"]}
     assert redelivered == {offset for offset, count in attempts.items() if count > 1}
@@ -86,7 +86,7 @@ def test_status_that_is_not_retried_is_final(tries, status):
     with serve(reject(status)) as receiver:
         result = tries.deliver(receiver, make_source(3), policy=AT_LEAST_ONCE)
     assert result.summary.outcomes["rejected"] == 3
-    assert set(receiver.bytes_of.values()) == {1}
+    assert set(receiver.request_counts.values()) == {1}
 
 
 def test_events_rejected_in_all_attempts_are_left_to_the_next_try(tries):
@@ -160,9 +160,9 @@ def test_try_killed_at_any_call_loses_no_event(tries, tmp_path):
             result = finish(tries, receiver, source)
             check_all_delivered(tries, receiver)
         assert result.summary.outcomes["delivered"] == EVENTS == result.summary.total
-        assert sum(receiver.bytes_of.values()) <= EVENTS + BATCH, "only the claimed batch is sent again"
+        assert sum(receiver.request_counts.values()) <= EVENTS + BATCH, "only the claimed batch is sent again"
         for record in tries.read_records():
-            assert record["redelivery"] or receiver.bytes_of[record["offset"]] == 1
+            assert record["redelivery"] or receiver.request_counts[record["offset"]] == 1
 
 
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -208,8 +208,8 @@ def test_failing_folder_during_the_resend_of_an_interrupted_batch_loses_nothing(
     records = tries.read_records()
     assert Counter(record["offset"] for record in records) == dict.fromkeys(range(EVENTS), 1)
     assert {record["outcome"] for record in records} == {"delivered"}
-    assert set(receiver.bytes_of) == set(range(EVENTS))
-    assert sum(receiver.bytes_of.values()) == EVENTS + BATCH - recorded, "a recorded outcome is not sent again"
+    assert set(receiver.request_counts) == set(range(EVENTS))
+    assert sum(receiver.request_counts.values()) == EVENTS + BATCH - recorded, "a recorded outcome is not sent again"
 
 
 def test_stream_stopped_in_an_interrupted_batch_begins_no_further_batch(tries):
@@ -270,7 +270,7 @@ def test_interrupted_batch_that_is_stopped_again_loses_no_record(tries, is_last)
     assert (stopped.is_stopped, set(outcomes)) == (True, {2, 3, 4})
     with serve(answer) as receiver:
         finish(tries, receiver, source)
-        assert set(receiver.bytes_of) == {0, 1, *range(BATCH, EVENTS)}
+        assert set(receiver.request_counts) == {0, 1, *range(BATCH, EVENTS)}
     records = {record["offset"]: record for record in tries.read_records()}
     assert {records[offset]["redelivery"] for offset in (0, 1)} == {True}
     assert {record["outcome"] for record in records.values()} == {"delivered"}
