@@ -10,7 +10,7 @@ Each code block of the docs is run, compiled or parsed; what is only shown is ma
 | ``json`` | the syntax; ``<!-- code: service_hook -->`` before it: it is the extra of such a connection |
 | ``ini`` | the options exist, and those of ``[service_hooks]`` have valid values |
 | ``yaml``, ``toml`` | the syntax |
-| ``javascript``, ``go``, ``ruby`` | in ``docs/receivers`` only, where ``test_receivers.py`` runs them |
+| ``javascript``, ``go``, ``ruby`` | in ``docs/receivers`` only, where ``tests/receivers`` runs them |
 | ``text``, ``http`` | nothing: output, or a format |
 
 ``<!-- code: compile -->`` before a ``python`` block: it is compiled only, since it needs what the tests lack.
