@@ -26,7 +26,6 @@ import io
 import ipaddress
 import json
 import re
-import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,6 +44,7 @@ from airflow_provider_hooks.exceptions import ValidationError
 from airflow_provider_hooks.registries.connection import read_registry
 from airflow_provider_hooks.settings import OPTIONS, SECTION, parse_settings
 from tests.docs.code_blocks import Block, Command, list_commands, read_page
+from tests.docs.makefile import find_executable, list_make_targets
 from tests.versions import needs_deadlines
 
 try:
@@ -178,26 +178,6 @@ def find_wrong_python(page: Path, folder: Path) -> list[str]:
 
 
 # Commands
-
-
-def find_executable(name: str) -> str:
-    found = shutil.which(name)
-    assert found is not None, f"{name} is not installed"
-    return found
-
-
-@functools.cache
-def list_make_targets() -> frozenset[str]:
-    """Return what ``make`` can be called with, after its variables are expanded."""
-    database = subprocess.run(
-        [find_executable("make"), "--print-data-base", "--no-builtin-rules", "--question", "help"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
-    (phony,) = re.findall(r"^\.PHONY: (.*)$", database, re.MULTILINE)
-    return frozenset(phony.split())
 
 
 @functools.cache

@@ -34,6 +34,7 @@ from airflow_provider_hooks.registries.platforms import load_platforms
 from airflow_provider_hooks.signing import SCHEMES, verify
 from airflow_provider_hooks.signing.secrets import parse_secrets
 from tests.airflow_context import make_context
+from tests.docs.code_blocks import read_page
 from tests.servers import OK, raw_server
 
 if sys.version_info >= (3, 11):
@@ -42,7 +43,9 @@ else:
     import tomli as tomllib
 
 REPOSITORY = Path(__file__).parent.parent.parent
-PAGE = (REPOSITORY / "CONTRIBUTING.md").read_text()
+CONTRIBUTING = REPOSITORY / "CONTRIBUTING.md"
+PAGE = CONTRIBUTING.read_text()
+BLOCKS = read_page(CONTRIBUTING).blocks
 SPDX = "".join(Path(__file__).read_text().splitlines(keepends=True)[:2])
 PACKAGE = "airflow_provider_hooks/"
 SAME_CLASS = {
@@ -55,7 +58,8 @@ URL = "https://hooks.example.com/airflow"
 
 def read_blocks(language: str, first_line: str) -> list[tuple[str, str]]:
     """Return the path and the text of each block of the page whose first line is the path of a file."""
-    return re.findall(rf"^```{language}\n{first_line}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    blocks = (block.code.partition("\n") for block in BLOCKS if block.language == language)
+    return [(found[1], text) for line, _, text in blocks if (found := re.fullmatch(first_line, line))]
 
 
 MODULES = dict(read_blocks("python", r"# (\S+\.py)"))
@@ -63,8 +67,9 @@ PROJECT = "\n".join(text for _, text in read_blocks("toml", r"# (pyproject\.toml
 CHANGES = read_blocks("text", r"(\S+\.py)")
 CONNECTIONS = {
     name: connection
-    for text in re.findall(r"^```json\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    for name, connection in json.loads(text).items()
+    for block in BLOCKS
+    if block.language == "json"
+    for name, connection in json.loads(block.code).items()
 }
 
 
