@@ -21,7 +21,7 @@ from airflow_provider_hooks.events.event import OwnEventDraft
 from airflow_provider_hooks.events.schema import list_fields
 from airflow_provider_hooks.events.types import EVENT_ALERT, EVENT_CREATED, EVENT_TYPES
 from airflow_provider_hooks.exceptions import ConnectError, ValidationError
-from airflow_provider_hooks.hooks.endpoint import EndpointHook
+from airflow_provider_hooks.hooks.endpoint import DISABLED, EndpointHook
 from airflow_provider_hooks.outcomes import ErrorClass
 
 if TYPE_CHECKING:
@@ -63,7 +63,10 @@ def ping(args: Namespace) -> ExitCode:
         failure = {"error_class": error.error_class.value, "message": str(error)}
         show({"endpoint": conn_id, "reached": False, **failure}, args.output)
         return ExitCode.REFUSED if error.error_class is ErrorClass.BLOCKED_ADDRESS else ExitCode.NOT_SENT
-    connected = {"peer_address": peer, "scheme": endpoint.scheme.name, "message": "Connected. Nothing was sent."}
+    message = "Connected. Nothing was sent."
+    if endpoint.is_disabled:
+        message = f"{message} {DISABLED}"
+    connected = {"peer_address": peer, "scheme": endpoint.scheme.name, "message": message}
     show({"endpoint": conn_id, "reached": True, **connected}, args.output)
     return ExitCode.DONE
 

@@ -14,7 +14,7 @@ import msgspec
 
 from airflow_provider_hooks.exceptions import RecordError, TokenError
 from airflow_provider_hooks.http.connect import to_milliseconds
-from airflow_provider_hooks.http.redact import redact_and_truncate
+from airflow_provider_hooks.http.redact import MESSAGE_CHARACTERS, redact_and_truncate
 from airflow_provider_hooks.http.response import STORED_BODY_BYTES
 from airflow_provider_hooks.http.result import NO_PHASES, Phases
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
@@ -148,7 +148,7 @@ def attempt_from_result(result: RequestResult[R], *, sensitive: tuple[str, ...])
         response_headers={name: redact_and_truncate(text, sensitive) for name, text in result.headers.items()},
         response_body=redact_and_truncate(body, sensitive, limit=STORED_BODY_BYTES) if has_response else None,
         error_class=result.error[0] if result.error else None,
-        message=redact_and_truncate(result.error[1], sensitive) if result.error else None,
+        message=redact_and_truncate(result.error[1], sensitive, limit=MESSAGE_CHARACTERS) if result.error else None,
     )
 
 

@@ -87,6 +87,7 @@ if TYPE_CHECKING:
 __all__ = ["EndpointHook"]
 
 COMMAND = ClaimOrigin(origin="command")
+DISABLED = "The endpoint is disabled: deliveries to it are skipped."
 _REQUESTS_OF_AN_ATTEMPT = 3
 """A token, the request, and the request again with a new token."""
 _CALLBACK_WAIT_SECONDS = 10.0
@@ -492,8 +493,8 @@ class EndpointHook(BaseHook):
         except ServiceHookError as error:
             return False, str(error)
         scheme = endpoint.scheme.name
-        disabled = " The endpoint is disabled: deliveries to it are skipped." if endpoint.is_disabled else ""
-        return True, f"Connected to {peer}; deliveries are signed with the scheme {scheme}. Nothing was sent.{disabled}"
+        message = f"Connected to {peer}; deliveries are signed with the scheme {scheme}. Nothing was sent."
+        return True, f"{message} {DISABLED}" if endpoint.is_disabled else message
 
     @drop_frames
     def connect(self) -> tuple[Endpoint, str]:

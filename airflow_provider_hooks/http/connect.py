@@ -56,6 +56,7 @@ _CLASS_BY_ERRNO = {
 }
 _UNKNOWN_AUTHORITY = frozenset({18, 19, 20, 21})
 """OpenSSL's codes of self-signed certificates and unknown issuers (``openssl verify``)."""
+_EXPIRED = 10
 _CLASS_BY_TYPE = (
     (BlockedAddressError, ErrorClass.BLOCKED_ADDRESS),
     (ResolverError, ErrorClass.DNS_ERROR),
@@ -504,13 +505,11 @@ def to_connect_error(error: Exception) -> ConnectError:
 
 
 def _advise(error: Exception) -> str:
-    """Return what to do about a certificate whose authority is not known."""
-    is_unknown = getattr(error, "verify_code", None) in _UNKNOWN_AUTHORITY
-    return (
-        "; if the authority is a private one, set ca_certificates, or ca_file (section service_hooks)"
-        if is_unknown
-        else ""
-    )
+    """Return what to do about a certificate that is not trusted or not valid any more."""
+    code = getattr(error, "verify_code", None)
+    if code in _UNKNOWN_AUTHORITY:
+        return "; if the authority is a private one, set ca_certificates, or ca_file (section service_hooks)"
+    return "; it is the receiver's certificate, or one of ca_certificates or ca_file" if code == _EXPIRED else ""
 
 
 def open_connection(connector: Connector) -> OpenConnection:

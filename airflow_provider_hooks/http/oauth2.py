@@ -23,7 +23,7 @@ from airflow_provider_hooks import __version__
 from airflow_provider_hooks.exceptions import TokenError
 from airflow_provider_hooks.http.connect import Connector
 from airflow_provider_hooks.http.engine import Engine
-from airflow_provider_hooks.http.redact import redact_and_truncate
+from airflow_provider_hooks.http.redact import MESSAGE_CHARACTERS, redact_and_truncate
 from airflow_provider_hooks.outcomes import ErrorClass
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _describe_failure(client: OAuth2Client, result: RequestResult[R], content: o
         texts = (content.get(name) for name in ("error", "error_description"))
         parts += [redact_and_truncate(text, client.sensitive_values) for text in texts if isinstance(text, str)]
     if result.error is not None:
-        parts.append(redact_and_truncate(result.error[1], client.sensitive_values))
+        parts.append(redact_and_truncate(result.error[1], client.sensitive_values, limit=MESSAGE_CHARACTERS))
     return ": ".join(parts)
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 MASK = "***"
+MESSAGE_CHARACTERS = 500
+"""How long the message of an error can be: it has the advice at its end."""
 _MIN_CHARACTERS = 4
 """Shorter values would mask half of any text."""
 _PART_CHARACTERS = 12

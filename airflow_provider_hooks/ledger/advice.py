@@ -80,8 +80,8 @@ def _advise_status(status: int) -> str:
 
 
 _CREDENTIALS = (
-    "The receiver does not accept the credentials or the signature: compare secret, scheme and headers of the "
-    "connection with what the receiver expects."
+    "The receiver does not accept the credentials or the signature: compare secret, scheme, authentication and headers "
+    "of the connection with what the receiver expects."
 )
 _BY_STATUS: Mapping[int, str] = {
     HTTPStatus.UNAUTHORIZED: _CREDENTIALS,

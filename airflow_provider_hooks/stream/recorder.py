@@ -15,7 +15,7 @@ import orjson
 from airflow_provider_hooks.delivery.record import decode_body, format_time
 from airflow_provider_hooks.exceptions import InvalidEventError
 from airflow_provider_hooks.http.connect import to_milliseconds
-from airflow_provider_hooks.http.redact import redact_and_truncate
+from airflow_provider_hooks.http.redact import MESSAGE_CHARACTERS, redact_and_truncate
 from airflow_provider_hooks.http.response import STORED_BODY_BYTES
 from airflow_provider_hooks.outcomes import ErrorClass, Outcome
 
@@ -175,7 +175,7 @@ class RecordEncoder:
             "duration_ms": milliseconds,
             "peer_address": result.peer,
             "error_class": error[0].value if error else None,
-            "message": redact_and_truncate(error[1], sensitive) if error else None,
+            "message": redact_and_truncate(error[1], sensitive, limit=MESSAGE_CHARACTERS) if error else None,
         }
         if status is not None:
             line["response_headers"] = {

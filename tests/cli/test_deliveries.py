@@ -245,6 +245,14 @@ class TestPing:
             "message": "Connected. Nothing was sent.",
         }
 
+    def test_disabled_endpoint_is_named(self, run, endpoint):
+        with raw_server(OK) as server:
+            done = run("ping", endpoint(server.url, disabled=True), "-o", "json")
+        assert done.code == 0
+        assert done.json["message"] == (
+            "Connected. Nothing was sent. The endpoint is disabled: deliveries to it are skipped."
+        )
+
     def test_refused_connection_exits_with_4(self, run, endpoint):
         done = run("ping", endpoint(f"http://127.0.0.1:{find_closed_port()}/"), "-o", "json")
         assert (done.code, done.json["reached"], done.json["error_class"]) == (4, False, "connection_refused")

@@ -226,3 +226,34 @@ def test_certificate_with_its_host_only_in_the_common_name_is_refused(tmp_path):
     assert single == REFUSED
     assert (stream["outcome"], stream["error_class"]) == tuple(one.value for one in REFUSED)
     assert receiver.requests == []
+
+
+@pytest.mark.parametrize(
+    ("is_trusted", "ages", "message", "advice"),
+    [
+        (
+            False,
+            {},
+            "unable to get local issuer certificate",
+            "set ca_certificates, or ca_file (section service_hooks)",
+        ),
+        (
+            True,
+            {"not_before": NOW - dt.timedelta(days=2), "not_after": NOW - dt.timedelta(days=1)},
+            "certificate has expired",
+            "it is the receiver's certificate, or one of ca_certificates or ca_file",
+        ),
+    ],
+    ids=["unknown authority", "expired"],
+)
+def test_error_of_a_certificate_ends_with_what_to_check(tmp_path, is_trusted, ages, message, advice):
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", **ages).configure_cert(context)
+    ca_file = write(authority if is_trusted else trustme.CA(), tmp_path / "ca.pem")
+    with raw_server(OK, tls=context) as receiver:
+        limits = Limits(timeout=PATIENT, connect_timeout=PATIENT, ca_file=str(ca_file), ca_file_only=True)
+        attempt = send_once(receiver.url, policy=LOOPBACK, limits=limits)
+        (record,) = send_stream(receiver.url, 1, ca_file=str(ca_file), timeout=PATIENT, connect_timeout=PATIENT).records
+    assert message in attempt.message
+    assert attempt.message.endswith(advice)
+    assert record["message"].endswith(advice)
