@@ -351,8 +351,8 @@ def test_earlier_run_without_undelivered_events_gives_an_empty_stream(connect, d
     [
         (lambda record: record.update(event_id="event-99"), "belong to other events"),
         (lambda record: record.update(offset=record["offset"] + 1), "belong to other events"),
-        (lambda record: record.pop("offset"), "no record of a stream"),
-        (lambda record: record.update(outcome="lost"), "no record of a stream"),
+        (lambda record: record.pop("offset"), "not a record of a stream"),
+        (lambda record: record.update(outcome="lost"), "not a record of a stream"),
     ],
 )
 def test_records_of_other_events_are_refused_before_anything_is_sent(connect, deliver, earlier_run, change, message):

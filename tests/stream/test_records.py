@@ -39,7 +39,7 @@ def test_invalid_events_and_truncated_lines_are_not_read(tmp_path):
 )
 def test_line_that_is_not_a_record_is_refused(tmp_path, line):
     write(tmp_path, 0, 1, "delivered", rest=f"{line}\n")
-    with pytest.raises(RecordError, match="no record of a stream"):
+    with pytest.raises(RecordError, match="not a record of a stream"):
         RecordFolder(tmp_path).read_undelivered(OUTCOMES)
 
 
