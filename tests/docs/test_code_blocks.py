@@ -490,7 +490,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_what_is_wrong_is_found_with_its_line(wrong, tmp_path, isolated):
+def test_error_in_a_code_block_is_reported_with_its_line(wrong, tmp_path, isolated):
     text, kind, line, part = WRONG[wrong]
     page = tmp_path / "a_page.md"
     page.write_text(text + "\n")
@@ -540,7 +540,7 @@ anything
 """
 
 
-def test_nothing_is_wrong_with_a_right_page(tmp_path, isolated):
+def test_correct_page_has_no_errors(tmp_path, isolated):
     page = tmp_path / "a_page.md"
     page.write_text(RIGHT)
     kinds = (FENCES, "python", *CHECKS)

@@ -292,7 +292,7 @@ print(json.dumps({
 
 
 class TestBuiltIn:
-    def test_it_works(self, built_in, allow_loopback):
+    def test_platform_scheme_and_format_work(self, built_in, allow_loopback):
         output = run("-c", USE_BUILT_IN, cwd=built_in, path=[built_in])
         assert json.loads(output.splitlines()[-1]) == {
             "body": {"reference": "order-7", "kind": "orders.late", "text": "Order 7 is late"},

@@ -77,7 +77,7 @@ class TestWorkflow:
             airflow = job["airflow"]
             assert job["target"] == ("test" if airflow == "3.3" else f"test-compat-{airflow}")
 
-    def test_it_may_only_read(self):
+    def test_permissions_are_read_only(self):
         assert WORKFLOW["permissions"] == {"contents": "read"}
         assert not [name for name, job in WORKFLOW["jobs"].items() if "permissions" in job]
         checkouts = [
@@ -94,7 +94,7 @@ class TestWorkflow:
 class TestPreCommit:
     CONFIG = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text())
 
-    def test_it_downloads_nothing(self):
+    def test_hooks_are_local(self):
         assert [one["repo"] for one in self.CONFIG["repos"]] == ["local"]
         assert all(hook["language"] == "system" for hook in self.CONFIG["repos"][0]["hooks"])
 

@@ -122,10 +122,8 @@ def check_trials(trials, tasks, receiver, claims):
 
 def check_cleared_trials(trials, states, before, after, started, *, may_lose_claims):
     """Print the results of the last tries and of the clears, and return the violations."""
-    violations, lines = (
-        [],
-        [f"{'fault in the last try':<28} {'received':>8}  {'claim':<10} {'after a clear':>13}  result"],
-    )
+    violations = []
+    lines = [f"{'fault in the last try':<28} {'received':>8}  {'claim':<10} {'after a clear':>13}  result"]
     for index, (number, trial) in enumerate(trials.items()):
         claim_before, claim = before.get(index), after[index]
         first, second = started[number]
