@@ -123,7 +123,8 @@ def read_extra(kind: ConnectionType, fields: ConnectionFields, problems: Validat
 def _read_text(value: object, field: ExtraField) -> tuple[str, str | None]:
     """Return the text of a field, and what is wrong with it."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return "", "must be text"
+        several = ", with commas between several values" if isinstance(value, list) else ""
+        return "", f"must be text{several}"
     text = str(value).strip()
     if text and field.choices is not None and text not in field.choices:
         return "", f"must be one of {', '.join(field.choices)}, not {quote_setting(text)}"

@@ -13,7 +13,8 @@ from airflow_provider_hooks._runtime.airflow import read_settings
 from airflow_provider_hooks._runtime.compat import AirflowNotFoundException
 from airflow_provider_hooks._runtime.stream_files import find_shown_records
 from airflow_provider_hooks.admin.actions import explain_not_marked
-from airflow_provider_hooks.admin.task_instances import explain_not_cleared
+from airflow_provider_hooks.admin.task_instances import explain_not_cleared, explain_running
+from airflow_provider_hooks.delivery.claims import CLAIMED, RESEND
 from airflow_provider_hooks.exceptions import ServiceHookError
 from airflow_provider_hooks.hooks.endpoint import EndpointHook
 from airflow_provider_hooks.ledger.advice import advise, summarize
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from airflow_provider_hooks.ledger.history import Delivery, DeliveryDetails
     from airflow_provider_hooks.ui.models import DeliveryRow
 
-_NOT_STORED = "The ledger does not store payloads. [service_hooks] store_payloads stores those of later deliveries."
+_NOT_STORED = "The payload is not stored. [service_hooks] store_payloads stores later ones, in a ledger."
 _FAILED = ("rejected", "not_sent", "unknown")
 
 
@@ -56,6 +57,7 @@ def describe_delivery(
     event, note = _load_event(stored, details, may_read=may_read_payload)
     return DeliveryView(
         delivery=row,
+        is_open=_is_open(details),
         what_happened=summarize(details),
         what_to_do=advise(details),
         resend=_make_action(_explain_not_resent(details), "resend", one),
@@ -72,6 +74,13 @@ def describe_delivery(
         stream=_describe_stream(details.claim) if one.kind == "stream" else None,
         links=_make_links(one),
     )
+
+
+def _is_open(details: DeliveryDetails) -> bool:
+    """Return whether the delivery can change by itself: it is being sent, or its task instance is running."""
+    one = details.delivery
+    is_unfinished = one.state != "done" if one.kind == "stream" else one.state in (CLAIMED, RESEND)
+    return is_unfinished or (one.origin == "task" and explain_running(one) is not None)
 
 
 def _make_action(reason: str | None, command: str, delivery: Delivery) -> Action:

@@ -117,6 +117,7 @@ class DeliveryView(BaseModel):
     """Everything that is known of one delivery."""
 
     delivery: DeliveryRow
+    is_open: bool = Field(description="Whether it can change by itself: it is being sent, or its task instance runs.")
     what_happened: str
     what_to_do: list[str]
     resend: Action

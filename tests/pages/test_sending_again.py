@@ -68,6 +68,8 @@ def test_an_unknown_delivery_that_is_marked_as_received_is_not_sent_again(open_p
     expect(dialog).to_contain_text("Only do this if the receiver has the event. Nothing is sent now.")
     dialog.get_by_role("button", name="Mark as received").click()
     expect(dialog).to_contain_text(f"Marked as received: {one['id']}")
+    behind_the_dialog = page.locator('section[aria-label="What happened"]')
+    expect(behind_the_dialog).to_contain_text("marked as delivered by a user")
     dialog.get_by_role("button", name="Close").click()
     summary = page.get_by_role("region", name="What happened")
     expect(summary).to_contain_text("marked as delivered by a user")
@@ -80,6 +82,27 @@ def test_an_unknown_delivery_that_is_marked_as_received_is_not_sent_again(open_p
     wait_for(lambda: read_task(page, ui, task)["state"] in ("success", "failed"))
     assert (read_task(page, ui, task)["state"], read_task(page, ui, task)["try_number"]) == ("success", 2)
     assert list_received(ui, one["delivery_id"]) == before
+
+
+def test_details_are_refreshed_while_the_task_instance_is_running(open_page, ui):
+    page = open_page("editor", "/")
+    one = find_delivery(page, ui, task_id="rejected", origin="task")
+    responses = []
+
+    def respond(route):
+        response = route.fetch()
+        content = response.json()
+        if not responses:
+            reason = "its task instance is running; wait until it has finished"
+            content |= {"is_open": True, "resend": {**content["resend"], "is_possible": False, "reason": reason}}
+        responses.append(content)
+        route.fulfill(response=response, json=content)
+
+    page.route(f"**/deliveries/{one['id']}", respond)
+    page.goto(f"{ui.address}{DELIVERIES}?delivery={one['id']}")
+    summary = page.get_by_role("region", name="What happened")
+    expect(summary).to_contain_text("Resend is not possible: its task instance is running")
+    expect(summary.get_by_role("button", name="Resend…")).to_be_visible(timeout=15_000)
 
 
 def clear(page: Page, ui: RunningUi, one: dict) -> str:

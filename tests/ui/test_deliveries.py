@@ -194,12 +194,27 @@ def test_details_of_a_delivery_have_advice_actions_and_links(log_in, filled):
     assert shown["resend"]["is_possible"] is False
     assert "no longer exists" in shown["resend"]["reason"]
     assert [one["record"]["outcome"] for one in shown["attempts"]] == ["unknown"]
-    assert shown["payload"]["note"].startswith("The ledger does not store payloads")
+    assert shown["payload"]["note"].startswith("The payload is not stored")
     assert shown["links"] == {
         "task_instance": "dags/a_dag/runs/a_run/tasks/a_task",
         "run": "dags/a_dag/runs/a_run",
         "dag": "dags/a_dag",
     }
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "is_open"),
+    [
+        ("delivered", None, False),
+        ("delivered", "its task instance is running; wait until it has finished", True),
+        ("claimed", None, True),
+    ],
+    ids=["finished", "task still running", "claimed"],
+)
+def test_delivery_is_open_while_it_or_its_task_runs(log_in, filled, monkeypatch, outcome, reason, is_open):
+    monkeypatch.setattr("airflow_provider_hooks.ui.details.explain_running", lambda delivery: reason)
+    row = filled.add(outcome)
+    assert log_in("an_admin").get(f"/api/deliveries/{row}").json()["is_open"] is is_open
 
 
 def test_ids_in_links_are_percent_encoded(log_in, filled):
@@ -237,7 +252,7 @@ def test_stream_is_shown_with_counts_and_a_disallowed_folder_is_not_read(log_in,
     client = log_in("an_admin")
     (row,) = list_ids(client)
     shown = client.get(f"/api/deliveries/{row}").json()
-    assert shown["request"] is None, "a stream has many requests"
+    assert (shown["request"], shown["is_open"]) == (None, True), "a stream has many requests"
     shown = shown["stream"]
     assert (shown["outcomes"]["delivered"], shown["is_done"], shown["records"]) == (9, False, "r")
     events = client.get(f"/api/deliveries/{row}/events").json()

@@ -98,9 +98,10 @@ export function ActionDialog({ title, verb, canConfirm, progress, onConfirm, onC
 
 /**
  * Return the progress of an action, and what starts it. It calls a route once for each Dag, one after the other.
+ * @param {() => void} [onDone] is called after the last one
  * @returns {[Progress, (route: string, bodies: Map<string, object>) => Promise<void>]}
  */
-function useAction() {
+function useAction(onDone) {
   const [progress, setProgress] = useState(NOT_STARTED);
   const start = async (route, bodies) => {
     setProgress({ ...NOT_STARTED, isRunning: true });
@@ -114,6 +115,7 @@ function useAction() {
       }
     }
     setProgress({ isRunning: false, answers, errors });
+    onDone?.();
   };
   return [progress, start];
 }
@@ -126,12 +128,12 @@ function Failures({ errors }) {
 
 /**
  * Send deliveries again.
- * @param {{ids: number[], onClose: (hasChanged: boolean) => void}} props
+ * @param {{deliveries: Delivery[], onDone?: () => void, onClose: (hasChanged: boolean) => void}} props
  */
-export function ResendDialog({ ids, onClose }) {
-  const plan = useApi(withQuery("resend-plan", { id: ids }));
+export function ResendDialog({ deliveries, onDone, onClose }) {
+  const plan = useApi(withQuery("resend-plan", { id: deliveries.map((one) => one.id) }));
   const [isAgreed, setAgreed] = useState(false);
-  const [progress, start] = useAction();
+  const [progress, start] = useAction(onDone);
   const clears = plan.data?.clears ?? [];
   const along = clears.flatMap((one) => one.along);
   const isDone = progress.answers !== null;
@@ -140,7 +142,7 @@ export function ResendDialog({ ids, onClose }) {
     ? h(ResendResult, { progress })
     : h(ResendPlan, { plan, clears, along, isAgreed, onAgree: setAgreed });
   const dialog = {
-    title: `Resend ${countOf(ids.length, "delivery", "deliveries")}`,
+    title: `Resend ${countOf(deliveries.length, "delivery", "deliveries")}`,
     verb: "Resend",
     canConfirm,
     progress,
@@ -246,10 +248,10 @@ function ResendResult({ progress }) {
 
 /**
  * Mark deliveries as received.
- * @param {{deliveries: Delivery[], onClose: (hasChanged: boolean) => void}} props
+ * @param {{deliveries: Delivery[], onDone?: () => void, onClose: (hasChanged: boolean) => void}} props
  */
-export function MarkDialog({ deliveries, onClose }) {
-  const [progress, start] = useAction();
+export function MarkDialog({ deliveries, onDone, onClose }) {
+  const [progress, start] = useAction(onDone);
   const chosen = deliveries.filter((one) => explainNotMarked(one) === null && one.dag_id !== null);
   const refused = deliveries.filter((one) => !chosen.includes(one)).map(refuseToMark);
   const isDone = progress.answers !== null;

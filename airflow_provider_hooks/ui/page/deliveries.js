@@ -173,12 +173,12 @@ function SelectableTable({ rows, place, isBusy, onChanged }) {
   const columns = [
     ...(editable.length > 0 ? [selectColumn({ editable, selected, select: setSelected })] : []),
     ...makeColumns(place, link),
-    ...(editable.length > 0 ? [resendColumn((one) => setAction({ kind: "resend", rows: [one] }))] : []),
+    ...(editable.length > 0 ? [resendColumn((one) => setAction({ kind: "resend", deliveries: [one] }))] : []),
   ];
   return h(
     C.Box,
     null,
-    editable.length > 0 ? h(SelectionBar, { chosen, onAction: (kind) => setAction({ kind, rows: chosen }) }) : null,
+    editable.length > 0 ? h(SelectionBar, { chosen, onAction: (kind) => setAction({ kind, deliveries: chosen }) }) : null,
     h(DataTable, {
       id: TABLE_ID,
       caption: "Webhook deliveries, newest first",
@@ -187,8 +187,8 @@ function SelectableTable({ rows, place, isBusy, onChanged }) {
       getKey: (one) => one.id,
       isBusy,
     }),
-    action?.kind === "resend" ? h(ResendDialog, { ids: action.rows.map((one) => one.id), onClose: close }) : null,
-    action?.kind === "mark" ? h(MarkDialog, { deliveries: action.rows, onClose: close }) : null,
+    action?.kind === "resend" ? h(ResendDialog, { ...action, onClose: close }) : null,
+    action?.kind === "mark" ? h(MarkDialog, { ...action, onClose: close }) : null,
   );
 }
 

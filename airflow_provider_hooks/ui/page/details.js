@@ -40,6 +40,7 @@ const { useState } = globalThis.React;
  *
  * @typedef {object} Details the answer of the API
  * @property {Delivery} delivery
+ * @property {boolean} is_open whether it is being sent, or its task instance is running
  * @property {string} what_happened
  * @property {string[]} what_to_do
  * @property {Possibility} resend
@@ -59,7 +60,7 @@ export function DeliveryDetails({ id, isTab }) {
   const [isOpen, setOpen] = useState(false);
   const details = useApi(`deliveries/${joinPath(id)}`, isOpen ? REFRESH_MS : 0);
   const data = details.data;
-  const isUnfinished = data !== null && isRunning(data);
+  const isUnfinished = data !== null && data.is_open;
   if (isUnfinished !== isOpen) setOpen(isUnfinished);
   const label = isTab ? "Deliveries" : "Webhook deliveries";
   const back = h(C.Box, { as: "nav", "aria-label": "Up" }, h(AppLink, { to: link({ delivery: null }) }, `← ${label}`));
@@ -70,12 +71,6 @@ export function DeliveryDetails({ id, isTab }) {
     data === null && !details.error ? h(Loading, { label: "Loading the delivery…" }) : null,
     data === null ? null : h(Sections, { data, onChanged: details.reload }),
   );
-}
-
-/** @param {Details} data */
-function isRunning(data) {
-  if (data.stream) return !data.stream.is_done;
-  return data.delivery.state === "claimed" || data.delivery.state === "resend";
 }
 
 function Sections({ data, onChanged }) {
@@ -112,17 +107,14 @@ function Summary({ data, onChanged }) {
 function Actions({ data, onChanged }) {
   const [action, setAction] = useState(null);
   const { delivery, resend, mark_received: mark } = data;
-  const close = (hasChanged) => {
-    setAction(null);
-    if (hasChanged) onChanged();
-  };
+  const close = () => setAction(null);
   if (!delivery.may_edit && delivery.dag_id !== null) {
     return h(Quiet, null, "Your role allows you to read this delivery, not to change it.");
   }
   // The page clears tasks; other deliveries are sent again by the command.
   const canResend = delivery.may_edit && delivery.origin === "task";
   const isMarkable = delivery.outcome !== "delivered";
-  const open = (kind) => () => setAction(kind);
+  const open = (kind) => () => setAction({ kind, deliveries: [delivery] });
   return h(
     C.VStack,
     { align: "start", gap: 3 },
@@ -130,8 +122,8 @@ function Actions({ data, onChanged }) {
     isMarkable
       ? h(Way, { title: "Mark as received", possibility: mark, hasButton: delivery.may_edit, onOpen: open("mark") })
       : null,
-    action === "resend" ? h(ResendDialog, { ids: [delivery.id], onClose: close }) : null,
-    action === "mark" ? h(MarkDialog, { deliveries: [delivery], onClose: close }) : null,
+    action?.kind === "resend" ? h(ResendDialog, { ...action, onDone: onChanged, onClose: close }) : null,
+    action?.kind === "mark" ? h(MarkDialog, { ...action, onDone: onChanged, onClose: close }) : null,
   );
 }
 
