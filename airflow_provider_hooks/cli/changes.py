@@ -54,7 +54,7 @@ def mark_delivered(args: Namespace) -> ExitCode:
         problems.raise_if_any()
         open_ = [details for details in chosen if details.delivery.state != SETTLED]
         if open_:
-            _confirm(args, [f"{_name(one)}: marked as delivered; was {summarize(one)}" for one in open_])
+            _confirm(args, [f"{_name(one)}: will be marked as delivered; it is {summarize(one)}" for one in open_])
         rows = [
             _make_row(one, "marked as delivered" if mark_received(stored, one) else "unchanged")
             for one in sorted(chosen, key=lambda one: one.delivery.state != SETTLED)
@@ -127,7 +127,7 @@ def _prepare_stored(details: DeliveryDetails) -> _Prepared:
 def _describe_exact(prepared: _Prepared) -> str:
     details = prepared.details
     task = "; its task is not cleared" if details.delivery.origin == "task" else ""
-    return f"{_name(details)}: sent again from here, from its stored payload{task}; was {summarize(details)}"
+    return f"{_name(details)}: will be sent again from here, from its stored payload{task}; it is {summarize(details)}"
 
 
 def _send_stored(stored: StoredDeliveries, prepared: _Prepared) -> Record:
@@ -193,10 +193,10 @@ def _explain_along(along: Sequence[Delivery]) -> str:
 
 def _describe_clear(group: Clear) -> list[str]:
     chosen = [
-        f"{_name(one)}: {one.delivery.source} is cleared, which sends it again; was {summarize(one)}"
+        f"{_name(one)}: {one.delivery.source} will be cleared, which sends it again; it is {summarize(one)}"
         for one in group.chosen
     ]
-    return [*chosen, *(f"{one.id}: sent again too, by the same task" for one in group.along)]
+    return [*chosen, *(f"{one.id}: will be sent again too, by the same task" for one in group.along)]
 
 
 def _confirm(args: Namespace, lines: Sequence[str]) -> None:

@@ -42,7 +42,7 @@ def test_unknown_delivery_marked_as_delivered_is_not_sent_again(run, filled):
     row = filled.add("unknown")
     done = run("deliveries", "mark-delivered", str(row), "--yes", "-o", "json")
     assert (done.code, [one["result"] for one in done.json]) == (0, ["marked as delivered"])
-    assert f"{row}: marked as delivered; was unknown (timeout): orders.loaded to an_endpoint" in done.err
+    assert f"{row}: will be marked as delivered; it is unknown (timeout): orders.loaded to an_endpoint" in done.err
     assert find_outcome(filled, row) == ("settled", "delivered")
     claim = load(filled, row)
     for generation in ("0", "1"):
@@ -152,7 +152,7 @@ def test_stored_payload_is_sent_again_unchanged_with_a_new_signature(
         found = deliver(run, endpoint(server.url))
         done = run("deliveries", "resend", str(found["id"]), "--yes", "-o", "json")
     assert (done.code, done.json[0]["result"].partition(" ")[0]) == (code, outcome), done.err
-    assert f"{found['id']}: sent again from here, from its stored payload; was unknown" in done.err
+    assert f"{found['id']}: will be sent again from here, from its stored payload; it is unknown" in done.err
     first, second = (one.partition(b"\r\n\r\n") for one in server.requests)
     assert first[2] == second[2]
     assert f"X-Service-Hook-Delivery: {found['delivery_id']}".encode() in second[0]

@@ -114,7 +114,7 @@ def test_all_invalid_fields_are_named_in_one_error():
         ({"timeout": 0}, "extra.timeout", "seconds"),
         ({"timeout": "nan"}, "extra.timeout", "seconds"),
         ({"scheme": True}, "extra.scheme", "must be text"),
-        ({"events": ["event.alert"]}, "extra.events", "must be text"),
+        ({"events": ["event.alert"]}, "extra.events", "must be text, with commas between several values"),
     ],
 )
 def test_invalid_field_is_reported_with_advice(fields, name, message):

@@ -122,7 +122,7 @@ def test_resend_of_an_unknown_delivery_clears_its_task_but_not_the_downstream_ta
         assert (found["outcome"], found["state"]) == ("unknown", "unknown")
         done = commands.run("resend", found["delivery_id"][:13], "--yes", "-o", "json")
         assert done.returncode == 0, done.stderr
-        assert "resend_one.deliver resent is cleared, which sends it again; was unknown" in done.stderr
+        assert "resend_one.deliver resent will be cleared, which sends it again; it is unknown" in done.stderr
         assert commands.wait("resend_one", "resent") == {**before, ("deliver", -1): ("success", 2)}
         assert [read_delivery_id(one) for one in server.requests] == [found["delivery_id"]] * 2
         assert b"X-Service-Hook-Redelivery: true" in server.requests[1]
@@ -201,7 +201,7 @@ def test_resend_of_one_of_several_deliveries_requires_whole_task(commands):
 
         done = commands.run("resend", unknown, "--whole-task", "--yes")
         assert done.returncode == 0, done.stderr
-        assert f"{delivered}: sent again too, by the same task" in done.stderr
+        assert f"{delivered}: will be sent again too, by the same task" in done.stderr
         assert commands.wait("resend_several", "several")["deliver", -1] == ("success", 2)
         assert (len(first.requests), len(second.requests)) == (2, 2)
 
